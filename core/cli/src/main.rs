@@ -1,0 +1,2 @@
+//! The `silhouette` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Camera frames to the network's input rows, logits to masks, masks to pictures. No candle here.

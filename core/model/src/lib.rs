@@ -1,0 +1,5 @@
+//! MobileNetV2 and DeepLabV3 as the MobileNetV2 paper (arXiv 1801.04381) describes them: the networks as data
+//! ([`spec`]), and (to come) their weights, the candle graph, the compiled CPU plan, cost analysis.
+
+pub mod network;
+pub mod spec;
