@@ -52,8 +52,12 @@ pub enum Extractor {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MobilenetV2 {
-    /// Width multiplier; channels are rounded to a multiple of 8, never down by more than 10 %.
+    /// Width multiplier; channels are rounded to a multiple of `divisor`, never down by more than 10 %.
     pub width: f64,
+    /// What channels are rounded to a multiple of, and the least number of them: 8 in the paper. TensorFlow's DeepLab
+    /// models of widths other than 1.0 were made with 1 (24 channels at width 0.5 are 12 and not 16).
+    #[serde(default = "paper_divisor")]
+    pub divisor: usize,
     /// Input size over feature map size: 8, 16 or 32. Below 32, strides past it become atrous rates.
     pub output_stride: usize,
     /// Channels of the stem at width 1.0.
@@ -71,6 +75,10 @@ pub struct MobilenetV2 {
     /// Blocks left out (indices into the unrolled chain, first block 0); only blocks with a bottleneck shortcut can be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dropped_blocks: Vec<usize>,
+}
+
+fn paper_divisor() -> usize {
+    8
 }
 
 /// A row of the paper's Table 2: `n` blocks with expansion `t` and `c` output channels, the first with stride `s`.
