@@ -1,2 +1,3 @@
 //! The `silhouette` command.
+#![forbid(unsafe_code)]
 fn main() {}

@@ -2,6 +2,7 @@
 //! lives here.
 //!
 //! Maps are channels-last (H, W, C). Kernels compute a range of rows; who calls them decides on threads.
+#![allow(clippy::wildcard_imports, reason = "core::arch, whose names all say what they are")]
 
 pub mod rows;
 pub mod simd;

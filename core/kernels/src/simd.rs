@@ -128,7 +128,7 @@ mod x86 {
         }
 
         #[inline(always)]
-        unsafe fn mask(self, n: usize) -> __m256i {
+        unsafe fn mask(n: usize) -> __m256i {
             unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
         }
     }
@@ -147,11 +147,11 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn load_part(self, p: *const f32, n: usize) -> __m256 {
-            unsafe { _mm256_maskload_ps(p, self.mask(n)) }
+            unsafe { _mm256_maskload_ps(p, Self::mask(n)) }
         }
         #[inline(always)]
         unsafe fn store_part(self, p: *mut f32, n: usize, v: __m256) {
-            unsafe { _mm256_maskstore_ps(p, self.mask(n), v) }
+            unsafe { _mm256_maskstore_ps(p, Self::mask(n), v) }
         }
         #[inline(always)]
         unsafe fn load_u8(self, p: *const u8) -> __m256 {

@@ -61,6 +61,7 @@ pub struct Block {
 
 /// The layers after the extractor.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "one per network")]
 pub enum HeadLayers {
     /// Average over the map, then one linear layer, written as a 1x1 convolution on a 1x1 map.
     Classifier {

@@ -1,1 +1,2 @@
 //! On-device segmentation.
+#![forbid(unsafe_code)]

@@ -1,0 +1,103 @@
+# shellcheck shell=bash
+# What the scripts share: saying, installing what is missing, Rust, the build folder. To be sourced; bash 3.2 will do.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+rust_wanted=1.95
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# as_root COMMAND...: runs it as root, or fails where this user may not.
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else have sudo && sudo -n "$@" 2>/dev/null; fi
+}
+
+# apt_install PACKAGE...: installs Debian packages where that is possible; fails quietly where it is not.
+apt_install() {
+  have apt-get || return 1
+  say "installing $*"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1 && return
+  as_root apt-get update -qq >/dev/null 2>&1 || return 1
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1
+}
+
+# rust_is_new_enough: whether cargo is there and at least $rust_wanted.
+rust_is_new_enough() {
+  local version
+  version=$(rustc --version 2>/dev/null) || return 1
+  version=${version#rustc }
+  [ "${version%%.*}" -gt 1 ] && return
+  version=${version#1.}
+  [ "${version%%.*}" -ge "${rust_wanted#1.}" ]
+}
+
+# need_rust: Rust and a linker, installed where they are missing.
+need_rust() {
+  if ! have cc; then
+    if [ "$(uname)" = Darwin ]; then die "No linker: run 'xcode-select --install', then this again."; fi
+    apt_install gcc libc6-dev || die "No linker: install a C compiler (Debian: apt install gcc libc6-dev), then run this again."
+  fi
+  rust_is_new_enough && return
+  PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+  rust_is_new_enough && return
+  if ! have rustup; then
+    say "installing Rust with rustup"
+    if have brew; then
+      brew install --quiet rustup >&2 || true
+      PATH=$(brew --prefix rustup 2>/dev/null)/bin:$PATH
+    fi
+    have rustup || apt_install rustup || true
+    if ! have rustup; then
+      have curl || apt_install curl ca-certificates || die "Rust $rust_wanted is wanted: install it from https://rustup.rs, then run this again."
+      curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y -q --profile minimal --no-modify-path >&2 ||
+        die "Rust could not be installed: install it from https://rustup.rs, then run this again."
+    fi
+  fi
+  rust_is_new_enough && return
+  say "installing Rust $rust_wanted.0"
+  rustup toolchain install "$rust_wanted.0" --profile minimal >&2 || die "rustup cannot install Rust $rust_wanted.0."
+  export RUSTUP_TOOLCHAIN=$rust_wanted.0
+}
+
+# need_component NAME COMMAND: a part of the Rust toolchain that provides COMMAND.
+need_component() {
+  "$2" --version >/dev/null 2>&1 && return
+  have rustup && say "installing $1" && rustup component add "$1" >&2
+}
+
+# use_build_folder: where cargo builds. CARGO_TARGET_DIR if it is set; else a folder in the user's cache, so that
+# a fresh clone does not compile the dependencies again. One checkout uses a folder at a time (the lock is held
+# until the script ends); cargo tells old from new by time stamps, which say nothing about another checkout's files, so
+# sources that differ from those last built there are touched.
+use_build_folder() {
+  [ -n "${CARGO_TARGET_DIR:-}" ] && return
+  have flock || return 0 # macOS: target/ in the checkout
+  local cache=${XDG_CACHE_HOME:-$HOME/.cache}/silhouette slot=0
+  mkdir -p "$cache" 2>/dev/null && [ -w "$cache" ] || return 0
+  while true; do
+    exec 9>"$cache/target-$slot.lock"
+    flock -n 9 && break
+    slot=$((slot + 1))
+  done
+  export CARGO_TARGET_DIR=$cache/target-$slot
+  mkdir -p "$CARGO_TARGET_DIR"
+  local built=$CARGO_TARGET_DIR/built-from now
+  now=$(mktemp)
+  (cd "$root" && find . \( -name target -o -name .git -o -name .venv \) -prune -o -type f -print0 |
+    xargs -0 cksum | sed "s|^|$root |" | sort) >"$now"
+  if [ -f "$built" ]; then
+    comm -13 "$built" "$now" | cut -d' ' -f4- | while IFS= read -r file; do touch -c "$root/$file" || true; done
+  fi
+  mv "$now" "$built"
+}
+
+# workspace_features: every optional feature of our crates, as cargo's --features wants them, Apple's GPU excepted.
+workspace_features() {
+  (cd "$root" && for manifest in core/*/Cargo.toml bindings/Cargo.toml; do
+    [ -f "$manifest" ] && awk '
+      /^name = / && !crate { split($0, part, "\""); crate = part[2] }
+      /^\[/ { inside = ($0 == "[features]") }
+      inside && /^[a-z0-9_-]+ *=/ { if ($1 != "default" && $1 != "metal") printf "%s/%s,", crate, $1 }' "$manifest"
+  done | sed 's/,$//')
+}

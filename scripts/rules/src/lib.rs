@@ -1,0 +1,7 @@
+//! What the workspace promises about itself, as functions that list what breaks the promise: crate edges, where
+//! `unsafe` may stand, no C among the dependencies. `tests/` holds them against the real workspace; the unit tests here
+//! show that each rule bites.
+#![forbid(unsafe_code)]
+
+pub mod graph;
+pub mod source;

@@ -1,0 +1,198 @@
+//! Rules on source text: where `unsafe` may stand, and which words a public API may not say. The text is looked at
+//! without its comments and strings.
+
+use std::path::{Path, PathBuf};
+
+/// Files and folders in which `unsafe` may stand, each with its reason.
+pub const UNSAFE_PLACES: &[(&str, &str)] = &[
+    ("core/kernels/", "SIMD"),
+    ("core/model/src/weights/map.rs", "memory mapping"),
+    ("core/model/src/import/tflite/schema_generated.rs", "generated flatbuffers reader, used behind its verifier"),
+    ("bindings/src/", "the FFI edge"),
+];
+
+/// Rust source with comments, strings and character literals blanked, line breaks kept.
+pub fn code_only(source: &str) -> String {
+    let bytes = source.as_bytes();
+    let mut out = String::with_capacity(source.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let rest = &source[at..];
+        let skipped = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            block_comment(rest)
+        } else if let Some(length) = raw_string(rest).filter(|_| !ends_in_word(&out)) {
+            length
+        } else if rest.starts_with('"') {
+            quoted(rest)
+        } else {
+            char_literal(rest)
+        };
+        if skipped == 0 {
+            let c = rest.chars().next().unwrap_or(' ');
+            out.push(c);
+            at += c.len_utf8();
+        } else {
+            out.push(' ');
+            out.extend(rest[..skipped].matches('\n'));
+            at += skipped;
+        }
+    }
+    out
+}
+
+fn ends_in_word(text: &str) -> bool {
+    text.chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_')
+}
+
+/// Length of the (nested) block comment that `text` starts with.
+fn block_comment(text: &str) -> usize {
+    let mut depth = 0;
+    let mut at = 0;
+    while at < text.len() {
+        let rest = &text.as_bytes()[at..];
+        if rest.starts_with(b"/*") {
+            depth += 1;
+            at += 2;
+        } else if rest.starts_with(b"*/") {
+            depth -= 1;
+            at += 2;
+            if depth == 0 {
+                return at;
+            }
+        } else {
+            at += 1;
+        }
+    }
+    text.len()
+}
+
+/// Length of the raw string (`r"…"`, `br#"…"#`) that `text` starts with.
+fn raw_string(text: &str) -> Option<usize> {
+    let start = text.strip_prefix('b').unwrap_or(text).strip_prefix('r')?;
+    let hashes = start.len() - start.trim_start_matches('#').len();
+    let body = start[hashes..].strip_prefix('"')?;
+    let close = format!("\"{}", "#".repeat(hashes));
+    let end = body.find(&close).map_or(body.len(), |at| at + close.len());
+    Some(text.len() - body.len() + end)
+}
+
+/// Length of the string that `text` starts with.
+fn quoted(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// Length of the character literal that `text` starts with, 0 if it is a lifetime or something else.
+fn char_literal(text: &str) -> usize {
+    let Some(body) = text.strip_prefix('\'') else { return 0 };
+    if body.starts_with('\\') {
+        return body[2.min(body.len())..].find('\'').map_or(0, |at| at + 4);
+    }
+    let mut chars = body.chars();
+    let first = chars.next().map_or(0, char::len_utf8);
+    if chars.next() == Some('\'') { first + 2 } else { 0 }
+}
+
+/// Line numbers (from 1) on which a word of `code` pleases `wanted`.
+fn lines_with(code: &str, wanted: impl Fn(&str) -> bool) -> Vec<usize> {
+    let has = |line: &str| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(&wanted);
+    code.lines().enumerate().filter(|(_, line)| has(line)).map(|(at, _)| at + 1).collect()
+}
+
+/// Where `unsafe` stands in the file `path` (from the workspace's root) though it may not.
+pub fn unsafe_violations(path: &str, source: &str) -> Vec<String> {
+    if UNSAFE_PLACES.iter().any(|(place, _)| path.starts_with(place)) {
+        return Vec::new();
+    }
+    let lines = lines_with(&code_only(source), |word| word == "unsafe");
+    lines.iter().map(|line| format!("{path}:{line}: unsafe outside the places of UNSAFE_PLACES")).collect()
+}
+
+/// What a crate's root file at `path` lacks: `#![forbid(unsafe_code)]`, or `#![deny(unsafe_code)]` where a file of the
+/// crate is listed. A crate listed as a whole needs neither.
+pub fn root_violation(path: &str, source: &str) -> Option<String> {
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    if UNSAFE_PLACES.iter().any(|(place, _)| path.starts_with(place)) {
+        return None;
+    }
+    let code: String = code_only(source).split_whitespace().collect();
+    let has = |level: &str| code.contains(&format!("#![{level}(unsafe_code)]"));
+    if has("forbid") || (has("deny") && UNSAFE_PLACES.iter().any(|(place, _)| place.starts_with(folder))) {
+        return None;
+    }
+    Some(format!("{path}: lacks #![forbid(unsafe_code)]"))
+}
+
+/// Where the file says `candle` or names a tensor: a user of the public API must not have to know either.
+pub fn candle_violations(path: &str, source: &str) -> Vec<String> {
+    let is_candle = |word: &str| word.starts_with("candle") || matches!(word, "Tensor" | "DType" | "VarBuilder");
+    let lines = lines_with(&code_only(source), is_candle);
+    lines.iter().map(|line| format!("{path}:{line}: names candle or a type of it")).collect()
+}
+
+/// All `.rs` files below `folder`, sorted; build outputs and hidden folders are left out.
+pub fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_path_buf()];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if path.is_dir() && !path.is_symlink() && !name.starts_with('.') && name != "target" {
+                open.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_and_strings_are_blanked_and_lines_stay() {
+        let source =
+            "a // unsafe\n/* unsafe /* x */\nunsafe */ b \"unsafe \\\" \" c r#\"unsafe \" \"# 'u' '\\'' d<'a> br\"x\"";
+        let code = code_only(source);
+        assert_eq!(code.lines().count(), 3);
+        assert!(!code.contains("unsafe"), "{code}");
+        assert!(code.contains("d<'a>"), "{code}");
+    }
+
+    #[test]
+    fn unsafe_is_found_with_its_line() {
+        let source = "fn a() {}\n// unsafe\nfn b() { unsafe { c() } }\n";
+        assert_eq!(unsafe_violations("core/imaging/src/x.rs", source).len(), 1);
+        assert!(unsafe_violations("core/imaging/src/x.rs", source)[0].starts_with("core/imaging/src/x.rs:3:"));
+        assert!(unsafe_violations("core/kernels/src/x.rs", source).is_empty());
+        assert!(unsafe_violations("a.rs", "#![forbid(unsafe_code)] #![warn(unsafe_op_in_unsafe_fn)]").is_empty());
+    }
+
+    #[test]
+    fn a_root_must_forbid() {
+        assert!(root_violation("core/cli/src/main.rs", "// #![forbid(unsafe_code)]").is_some());
+        assert!(root_violation("core/cli/src/main.rs", "//! Docs.\n#![forbid( unsafe_code )]").is_none());
+        assert!(root_violation("core/cli/src/main.rs", "#![deny(unsafe_code)]").is_some());
+        assert!(root_violation("core/model/src/lib.rs", "#![deny(unsafe_code)]").is_none());
+    }
+
+    #[test]
+    fn candle_in_a_signature_is_found() {
+        let source = "/// Not candle's.\npub fn run(x: &silhouette_model::Tensor) {}\nuse candle_core::Device;";
+        assert_eq!(candle_violations("core/segmenter/src/lib.rs", source).len(), 2);
+    }
+}

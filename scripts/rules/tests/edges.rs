@@ -1,0 +1,64 @@
+//! The crate edges of ARCHITECTURE.md, held against the real workspace.
+
+use silhouette_rules::graph::Graph;
+use silhouette_rules::source;
+
+fn workspace() -> Graph {
+    Graph::of_workspace().expect("cargo metadata answers")
+}
+
+/// Every violation on its own line; nothing to say when there is none.
+fn hold(violations: &[String]) {
+    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let graph = workspace();
+    assert!(graph.members().count() >= 6, "the workspace was not read");
+    hold(&graph.edge_violations());
+}
+
+#[test]
+fn unsafe_stands_only_where_it_may() {
+    let graph = workspace();
+    let mut violations = Vec::new();
+    let mut files = 0;
+    let name_of =
+        |path: &std::path::Path| path.strip_prefix(&graph.root).unwrap_or(path).to_string_lossy().into_owned();
+    for package in graph.members() {
+        for path in source::rust_files(&package.folder) {
+            let text = std::fs::read_to_string(&path).expect("a source file can be read");
+            violations.extend(source::unsafe_violations(&name_of(&path), &text));
+            files += 1;
+        }
+        for root in &package.roots {
+            let text = std::fs::read_to_string(root).expect("a crate's root can be read");
+            violations.extend(source::root_violation(&name_of(root), &text));
+        }
+    }
+    assert!(files >= 6, "only {files} files were looked at");
+    hold(&violations);
+}
+
+#[test]
+fn no_candle_type_in_the_public_api() {
+    let graph = workspace();
+    let mut violations = Vec::new();
+    let above = graph.members().filter(|p| matches!(p.name.as_str(), "silhouette" | "silhouette-ffi"));
+    for path in above.flat_map(|package| source::rust_files(&package.folder.join("src"))) {
+        let text = std::fs::read_to_string(&path).expect("a source file can be read");
+        violations.extend(source::candle_violations(&path.to_string_lossy(), &text));
+    }
+    hold(&violations);
+}
+
+#[test]
+fn every_crate_takes_the_workspace_lints() {
+    for package in workspace().members() {
+        let manifest = std::fs::read_to_string(package.folder.join("Cargo.toml")).expect("a manifest can be read");
+        let manifest: toml::Table = manifest.parse().expect("a manifest is TOML");
+        let inherits = manifest.get("lints").and_then(|lints| lints.get("workspace")).and_then(toml::Value::as_bool);
+        assert_eq!(inherits, Some(true), "{}: [lints] workspace = true is missing", package.name);
+    }
+}
