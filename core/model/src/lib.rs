@@ -1,6 +1,10 @@
 //! MobileNetV2 and DeepLabV3 as the MobileNetV2 paper (arXiv 1801.04381) describes them: the networks as data
-//! ([`spec`]), and (to come) their weights, the candle graph, the compiled CPU plan, cost analysis.
+//! ([`spec`]), unrolled for an input size ([`network`]), their weights, the candle graph, the compiled CPU plan, cost
+//! analysis.
 #![deny(unsafe_code)] // but for mapping the weights' file
 
+pub mod error;
 pub mod network;
 pub mod spec;
+
+pub use error::ModelError;

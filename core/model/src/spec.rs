@@ -2,7 +2,16 @@
 //!
 //! The tables are the paper's (arXiv 1801.04381): Table 2 for MobileNetV2, section 6.3 for DeepLabV3 on top of it.
 
+mod presets;
+mod validate;
+
 use serde::{Deserialize, Serialize};
+
+pub use presets::{VOC_LABELS, voc_color};
+pub(crate) use validate::Link;
+pub use validate::{
+    MAX_BLOCKS, MAX_CHANNELS, MAX_PARAMETERS, MAX_RATE, MAX_RATES, MAX_SIZE, MAX_WIDTH, make_divisible,
+};
 
 /// The format version that this library writes.
 pub const FORMAT: u32 = 1;
@@ -135,7 +144,8 @@ pub enum Feature {
 pub enum Shortcut {
     /// From the block's input to its output, both narrow: the paper's inverted residual. Needs stride 1 and equal channels.
     Bottleneck,
-    /// From the expanded tensor before the depthwise convolution to the one after it, both wide. Needs stride 1.
+    /// From the expanded tensor before the depthwise convolution to the one after it (after its ReLU6), both wide. Needs
+    /// stride 1. In a block without expansion the expanded tensor is the block's input.
     Expansion,
     /// None.
     None,
