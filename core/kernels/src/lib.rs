@@ -4,5 +4,13 @@
 //! Maps are channels-last (H, W, C). Kernels compute a range of rows; who calls them decides on threads.
 #![allow(clippy::wildcard_imports, reason = "core::arch, whose names all say what they are")]
 
+pub mod arena;
+pub mod caches;
+mod depthwise;
+pub mod pack;
+mod pointwise;
+pub mod program;
+pub mod registry;
 pub mod rows;
 pub mod simd;
+mod team;

@@ -17,6 +17,18 @@ pub unsafe trait Simd: Copy + Send + Sync + 'static {
     type F: Copy;
     /// f32 per vector.
     const LANES: usize;
+    /// Pixels in a full tile of the pointwise kernel: with [`VECTORS`](Self::VECTORS) it fills the registers.
+    const PIXELS: usize;
+    /// Vectors of output channels in a full tile of the pointwise kernel.
+    const VECTORS: usize;
+    /// Whether a multiply-add can take one lane of a vector as its factor ([`mul_add_lane`](Self::mul_add_lane) is then
+    /// one instruction, and four input channels of a pixel are read at once).
+    const BY_LANE: bool = false;
+    /// The token, without asking.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set.
+    unsafe fn assume() -> Self;
     /// Reads `LANES` values.
     unsafe fn load(self, p: *const f32) -> Self::F;
     /// Writes `LANES` values.
@@ -37,6 +49,12 @@ pub unsafe trait Simd: Copy + Send + Sync + 'static {
     unsafe fn mul(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a * b + c`, rounded once where the CPU can.
     unsafe fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `a * b[lane] + c`; only where [`BY_LANE`](Self::BY_LANE), `lane < 4`.
+    #[inline(always)]
+    unsafe fn mul_add_lane<const LANE: i32>(self, a: Self::F, _b: Self::F, _c: Self::F) -> Self::F {
+        debug_assert!(false, "BY_LANE says that there is none");
+        a
+    }
     /// Smaller of each lane.
     unsafe fn min(self, a: Self::F, b: Self::F) -> Self::F;
     /// Larger of each lane.
@@ -60,6 +78,12 @@ impl Scalar {
 unsafe impl Simd for Scalar {
     type F = f32;
     const LANES: usize = 1;
+    const PIXELS: usize = 2;
+    const VECTORS: usize = 4;
+    #[inline(always)]
+    unsafe fn assume() -> Self {
+        Self(())
+    }
     #[inline(always)]
     unsafe fn load(self, p: *const f32) -> f32 {
         unsafe { *p }
@@ -137,6 +161,12 @@ mod x86 {
     unsafe impl Simd for Avx2 {
         type F = __m256;
         const LANES: usize = 8;
+        const PIXELS: usize = 4;
+        const VECTORS: usize = 3;
+        #[inline(always)]
+        unsafe fn assume() -> Self {
+            Self(())
+        }
         #[inline(always)]
         unsafe fn load(self, p: *const f32) -> __m256 {
             unsafe { _mm256_loadu_ps(p) }
@@ -207,6 +237,12 @@ mod x86 {
     unsafe impl Simd for Avx512 {
         type F = __m512;
         const LANES: usize = 16;
+        const PIXELS: usize = 8;
+        const VECTORS: usize = 3;
+        #[inline(always)]
+        unsafe fn assume() -> Self {
+            Self(())
+        }
         #[inline(always)]
         unsafe fn load(self, p: *const f32) -> __m512 {
             unsafe { _mm512_loadu_ps(p) }
@@ -282,6 +318,13 @@ mod arm {
     unsafe impl Simd for Neon {
         type F = float32x4_t;
         const LANES: usize = 4;
+        const PIXELS: usize = 6;
+        const VECTORS: usize = 4;
+        const BY_LANE: bool = true;
+        #[inline(always)]
+        unsafe fn assume() -> Self {
+            Self(())
+        }
         #[inline(always)]
         unsafe fn load(self, p: *const f32) -> float32x4_t {
             unsafe { vld1q_f32(p) }
@@ -337,6 +380,10 @@ mod arm {
         #[inline(always)]
         unsafe fn mul_add(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
             unsafe { vfmaq_f32(c, a, b) }
+        }
+        #[inline(always)]
+        unsafe fn mul_add_lane<const LANE: i32>(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+            unsafe { vfmaq_laneq_f32::<LANE>(c, a, b) }
         }
         #[inline(always)]
         unsafe fn min(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {

@@ -1,0 +1,37 @@
+//! Cache sizes of the core, where the system tells them.
+
+/// Sizes in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caches {
+    /// First-level data cache of one core.
+    pub l1: usize,
+    /// Second-level cache of one core.
+    pub l2: usize,
+}
+
+impl Caches {
+    /// What small phone cores have: the assumption where the system does not tell.
+    pub const SMALL: Self = Self { l1: 32 << 10, l2: 256 << 10 };
+
+    /// Reads `/sys` (Linux, Android); elsewhere, or where it is hidden, [`Caches::SMALL`] with twice the L2 on a desktop.
+    pub fn detect() -> Self {
+        let read = |index: usize, what: &str| {
+            std::fs::read_to_string(format!("/sys/devices/system/cpu/cpu0/cache/index{index}/{what}")).ok()
+        };
+        let mut found = if cfg!(target_arch = "x86_64") { Self { l2: 512 << 10, ..Self::SMALL } } else { Self::SMALL };
+        for index in 0..8 {
+            let (Some(level), Some(kind), Some(size)) =
+                (read(index, "level"), read(index, "type"), read(index, "size"))
+            else {
+                break;
+            };
+            let Some(size) = size.trim().strip_suffix('K').and_then(|n| n.parse::<usize>().ok()) else { continue };
+            match (level.trim(), kind.trim()) {
+                ("1", "Data" | "Unified") => found.l1 = size << 10,
+                ("2", _) => found.l2 = size << 10,
+                _ => {}
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,68 @@
+//! How the threads that run one inference meet: a barrier without locks. The threads themselves are the caller's.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Rounds of spinning before a waiting member lets other threads have the core.
+const SPINS: u32 = 4096;
+
+/// A barrier for a fixed number of members.
+#[derive(Debug)]
+pub(crate) struct Team {
+    count: usize,
+    arrived: AtomicUsize,
+    round: AtomicUsize,
+    broken: AtomicBool,
+}
+
+impl Team {
+    pub(crate) fn new(count: usize) -> Self {
+        Self { count, arrived: AtomicUsize::new(0), round: AtomicUsize::new(0), broken: AtomicBool::new(false) }
+    }
+
+    /// Waits until every member is here. What a member wrote before is seen by all after.
+    ///
+    /// # Panics
+    /// If another member has panicked, since it will never come.
+    pub(crate) fn meet(&self) {
+        if self.count == 1 {
+            return;
+        }
+        let round = self.round.load(Ordering::Acquire);
+        if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == self.count {
+            self.arrived.store(0, Ordering::Relaxed);
+            self.round.store(round.wrapping_add(1), Ordering::Release);
+            return;
+        }
+        let mut spins = 0;
+        while self.round.load(Ordering::Acquire) == round {
+            assert!(!self.broken.load(Ordering::Relaxed), "another thread of this inference panicked");
+            if spins < SPINS {
+                spins += 1;
+                std::hint::spin_loop();
+            } else {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    /// Held by each member while it works: a panic frees the others.
+    pub(crate) fn member(&self) -> Member<'_> {
+        Member(self)
+    }
+}
+
+/// See [`Team::member`].
+pub(crate) struct Member<'a>(&'a Team);
+
+impl Drop for Member<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.broken.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The part of `0..n` that member `index` of `count` does: parts differ by at most one.
+pub(crate) fn share(n: usize, index: usize, count: usize) -> std::ops::Range<usize> {
+    n * index / count..n * (index + 1) / count
+}

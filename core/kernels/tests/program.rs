@@ -1,0 +1,362 @@
+//! Compiled programs against a naive network in f64: every kernel set, every kind of step, odd sizes, tile edges, strides,
+//! rates, paddings, shortcuts, and the same bits for any number of threads.
+
+use silhouette_kernels::caches::Caches;
+use silhouette_kernels::program::{Block, Builder, Clamp, Filter, Program, Stem, Window};
+use silhouette_kernels::registry::{Kernels, available};
+use silhouette_kernels::rows::RowSource;
+
+/// Numbers that look random and are the same everywhere.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> f32 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 40) as f32) / (1u64 << 23) as f32 - 1.0
+    }
+    fn take(&mut self, n: usize, scale: f32) -> Vec<f32> {
+        (0..n).map(|_| self.next() * scale).collect()
+    }
+}
+
+#[derive(Clone)]
+struct Map {
+    h: usize,
+    w: usize,
+    c: usize,
+    v: Vec<f64>,
+}
+
+impl Map {
+    fn at(&self, y: isize, x: isize, c: usize) -> f64 {
+        if y < 0 || x < 0 || y >= self.h as isize || x >= self.w as isize {
+            0.0
+        } else {
+            self.v[(y as usize * self.w + x as usize) * self.c + c]
+        }
+    }
+}
+
+impl RowSource for Map {
+    fn width(&self) -> usize {
+        self.w
+    }
+    fn height(&self) -> usize {
+        self.h
+    }
+    fn scratch_len(&self) -> usize {
+        7
+    }
+    fn row(&self, y: usize, scratch: &mut [f32], out: &mut [f32]) {
+        assert!(scratch.len() >= 7);
+        for (o, v) in out.iter_mut().zip(&self.v[y * self.w * 3..]) {
+            *o = *v as f32;
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Weights {
+    w: Vec<f32>,
+    b: Vec<f32>,
+    clamp: Clamp,
+}
+
+impl Weights {
+    fn filter(&self) -> Filter<'_> {
+        Filter { weight: &self.w, bias: &self.b, clamp: self.clamp }
+    }
+}
+
+const RELU6: Clamp = Some((0.0, 6.0));
+
+fn weights(noise: &mut Noise, c_out: usize, k: usize, clamp: Clamp) -> Weights {
+    Weights { w: noise.take(c_out * k, (3.0 / k as f32).sqrt()), b: noise.take(c_out, 0.5), clamp }
+}
+
+fn act(x: f64, clamp: Clamp) -> f64 {
+    clamp.map_or(x, |(lo, hi)| x.max(f64::from(lo)).min(f64::from(hi)))
+}
+
+/// Any convolution with `k` x `k` kernels; `depthwise`: each channel by itself.
+fn convolve(map: &Map, f: &Weights, k: usize, w: &Window, depthwise: bool) -> Map {
+    let c_out = f.b.len();
+    let groups_in = if depthwise { 1 } else { map.c };
+    let mut v = Vec::with_capacity(w.output.0 * w.output.1 * c_out);
+    for y in 0..w.output.0 {
+        for x in 0..w.output.1 {
+            for o in 0..c_out {
+                let mut sum = f64::from(f.b[o]);
+                for i in 0..groups_in {
+                    for r in 0..k {
+                        for c in 0..k {
+                            let yy = (y * w.stride + r * w.rate) as isize - w.pad.0 as isize;
+                            let xx = (x * w.stride + c * w.rate) as isize - w.pad.1 as isize;
+                            let weight = f.w[((o * groups_in + i) * k + r) * k + c];
+                            sum += f64::from(weight) * map.at(yy, xx, if depthwise { o } else { i });
+                        }
+                    }
+                }
+                v.push(act(sum, f.clamp));
+            }
+        }
+    }
+    Map { h: w.output.0, w: w.output.1, c: c_out, v }
+}
+
+fn pointwise(map: &Map, f: &Weights) -> Map {
+    let size = (map.h, map.w);
+    convolve(map, f, 1, &Window { input: size, output: size, stride: 1, rate: 1, pad: (0, 0) }, false)
+}
+
+struct TestBlock {
+    window: Window,
+    c_in: usize,
+    expand: Option<Weights>,
+    depthwise: Weights,
+    project: Weights,
+    residual: bool,
+    expansion: bool,
+}
+
+impl TestBlock {
+    fn new(noise: &mut Noise, window: Window, c_in: usize, t: usize, c_out: usize) -> Self {
+        let wide = c_in * t;
+        Self {
+            window,
+            c_in,
+            expand: (t > 1).then(|| weights(noise, wide, c_in, RELU6)),
+            depthwise: weights(noise, wide, 9, RELU6),
+            project: weights(noise, c_out, wide, None),
+            residual: window.stride == 1 && c_in == c_out,
+            expansion: false,
+        }
+    }
+
+    fn describe(&self) -> Block<'_> {
+        Block {
+            name: "block",
+            c_in: self.c_in,
+            window: self.window,
+            expand: self.expand.as_ref().map(Weights::filter),
+            depthwise: self.depthwise.filter(),
+            project: self.project.filter(),
+            residual: self.residual,
+            expansion_shortcut: self.expansion,
+        }
+    }
+
+    fn naive(&self, map: &Map) -> Map {
+        let e = self.expand.as_ref().map_or_else(|| map.clone(), |f| pointwise(map, f));
+        let mut d = convolve(&e, &self.depthwise, 3, &self.window, true);
+        if self.expansion {
+            d.v.iter_mut().zip(&e.v).for_each(|(d, e)| *d += e);
+        }
+        let linear = Weights { clamp: None, ..self.project.clone() };
+        let mut p = pointwise(&d, &linear);
+        if self.residual {
+            p.v.iter_mut().zip(&map.v).for_each(|(p, m)| *p += m);
+        }
+        p.v.iter_mut().for_each(|v| *v = act(*v, self.project.clamp));
+        p
+    }
+}
+
+fn window(input: (usize, usize), stride: usize, rate: usize, same: bool) -> Window {
+    let output = (input.0.div_ceil(stride), input.1.div_ceil(stride));
+    let pad = |i: usize, o: usize| {
+        if same { ((o - 1) * stride + 2 * rate + 1).saturating_sub(i) / 2 } else { rate }
+    };
+    Window { input, output, stride, rate, pad: (pad(input.0, output.0), pad(input.1, output.1)) }
+}
+
+fn run(p: &Program, source: &dyn RowSource) -> Vec<f32> {
+    let (h, w, c) = p.output();
+    let mut arena = p.arena();
+    let mut first = Vec::new();
+    // Twice: the second run finds the arena as the first one left it.
+    for _ in 0..2 {
+        let mut out = vec![f32::NAN; h * w * c];
+        p.run(&mut arena, source, &mut out, &|work| {
+            std::thread::scope(|s| {
+                for i in 1..p.threads() {
+                    s.spawn(move || work(i));
+                }
+                work(0);
+            });
+        })
+        .unwrap();
+        assert!(first.is_empty() || first == out, "a second run differs");
+        first = out;
+    }
+    first
+}
+
+/// Builds for every kernel set and 1 to 3 threads, and compares.
+fn check(input: &Map, wanted: &Map, what: &str, build: &dyn Fn(Kernels, usize, Caches) -> Program) {
+    let small = Caches { l1: 4 << 10, l2: 16 << 10 };
+    for kernels in available() {
+        for caches in [small, Caches { l1: 32 << 10, l2: 1 << 20 }] {
+            let mut one = Vec::new();
+            for threads in 1..=3 {
+                let p = build(kernels, threads, caches);
+                assert_eq!(p.output(), (wanted.h, wanted.w, wanted.c), "{what}");
+                let found = run(&p, input);
+                for (i, (f, w)) in found.iter().zip(&wanted.v).enumerate() {
+                    let close = (f64::from(*f) - w).abs() <= 1e-4 * (1.0 + w.abs());
+                    assert!(close, "{what}, {kernels:?}, {threads} threads, element {i}: {f} instead of {w}");
+                }
+                assert!(one.is_empty() || one == found, "{what}, {kernels:?}: {threads} threads give other bits");
+                one = found;
+            }
+        }
+    }
+}
+
+fn picture(noise: &mut Noise, h: usize, w: usize) -> Map {
+    Map { h, w, c: 3, v: noise.take(h * w * 3, 1.0).into_iter().map(f64::from).collect() }
+}
+
+const LIMIT: usize = 1 << 30;
+
+#[test]
+fn stem_alone_at_tile_edges() {
+    let mut noise = Noise(1);
+    for (h, w) in [(1, 1), (2, 3), (5, 4), (7, 15), (9, 17), (16, 33), (3, 64)] {
+        for c_out in [1, 7, 8, 16, 24, 33, 48, 49] {
+            for same in [true, false] {
+                let input = picture(&mut noise, h, w);
+                let f = weights(&mut noise, c_out, 27, RELU6);
+                let wd = window((h, w), 2, 1, same);
+                let wanted = convolve(&input, &f, 3, &wd, false);
+                check(&input, &wanted, &format!("stem {h}x{w} to {c_out}, same {same}"), &|k, n, caches| {
+                    let mut b = Builder::new(k, n, caches);
+                    let stem = Stem { name: "stem", window: wd, filter: f.filter() };
+                    let m = b.chain(None, Some(&stem), &[]).unwrap();
+                    b.finish(m, LIMIT).unwrap()
+                });
+            }
+        }
+    }
+}
+
+/// Stem, then the blocks, chained or sliced as `sliced` says.
+fn blocks_case(seed: u64, size: (usize, usize), stem_c: usize, plan: &[(usize, usize, usize, usize)], same: bool) {
+    let mut noise = Noise(seed);
+    let input = picture(&mut noise, size.0, size.1);
+    let f = weights(&mut noise, stem_c, 27, RELU6);
+    let wd = window(size, 2, 1, same);
+    let mut blocks = Vec::new();
+    let (mut at, mut c) = (wd.output, stem_c);
+    for (i, &(t, c_out, stride, rate)) in plan.iter().enumerate() {
+        let wb = window(at, stride, rate, same);
+        let mut b = TestBlock::new(&mut noise, wb, c, t, c_out);
+        if i % 3 == 2 && stride == 1 {
+            b.expansion = true;
+        }
+        if i % 4 == 3 {
+            b.project.clamp = RELU6;
+        }
+        (at, c) = (wb.output, c_out);
+        blocks.push(b);
+    }
+    let mut map = convolve(&input, &f, 3, &wd, false);
+    for b in &blocks {
+        map = b.naive(&map);
+    }
+    for chained in (0..=blocks.len()).rev() {
+        check(&input, &map, &format!("{plan:?} at {size:?}, {chained} chained, same {same}"), &|k, n, caches| {
+            let mut b = Builder::new(k, n, caches);
+            let stem = Stem { name: "stem", window: wd, filter: f.filter() };
+            let all: Vec<Block<'_>> = blocks.iter().map(TestBlock::describe).collect();
+            let mut m = b.chain(None, Some(&stem), &all[..chained]).unwrap();
+            for (i, block) in all[chained..].iter().enumerate() {
+                // Every other one as a chain of its own, where it can begin one.
+                m = if i % 2 == 1 && block.expand.is_some() {
+                    b.chain(Some(m), None, &[*block]).unwrap()
+                } else {
+                    b.sliced(m, block).unwrap()
+                };
+            }
+            b.finish(m, LIMIT).unwrap()
+        });
+    }
+}
+
+#[test]
+fn blocks_chained_and_sliced_agree_with_the_naive_network() {
+    // (expansion, channels, stride, rate)
+    blocks_case(2, (33, 35), 8, &[(1, 4, 1, 1), (6, 8, 2, 1), (6, 8, 1, 1), (6, 16, 1, 2)], true);
+    blocks_case(3, (34, 31), 16, &[(1, 16, 1, 1), (6, 24, 2, 1), (6, 24, 1, 1)], false);
+    blocks_case(4, (17, 65), 24, &[(6, 24, 1, 1), (3, 7, 2, 1), (6, 7, 1, 4), (2, 9, 1, 2)], true);
+    blocks_case(5, (40, 3), 5, &[(6, 5, 1, 1), (6, 5, 1, 1), (6, 5, 2, 1), (1, 11, 1, 1)], true);
+    blocks_case(6, (1, 1), 8, &[(6, 8, 1, 1), (6, 8, 2, 1), (6, 8, 1, 2)], true);
+    blocks_case(7, (9, 12), 8, &[(1, 20, 2, 1), (1, 33, 1, 6)], false);
+}
+
+#[test]
+fn wide_blocks_are_sliced_at_panel_edges() {
+    let mut noise = Noise(8);
+    for (c, t) in [(20, 6), (40, 5), (33, 3)] {
+        let input = picture(&mut noise, 19, 23);
+        let f = weights(&mut noise, c, 27, RELU6);
+        let wd = window((19, 23), 2, 1, true);
+        let block = TestBlock::new(&mut noise, window(wd.output, 1, 2, true), c, t, c);
+        let wanted = block.naive(&convolve(&input, &f, 3, &wd, false));
+        check(&input, &wanted, &format!("{c} x {t}"), &|k, n, caches| {
+            let mut b = Builder::new(k, n, caches);
+            let m = b.chain(None, Some(&Stem { name: "stem", window: wd, filter: f.filter() }), &[]).unwrap();
+            let m = b.sliced(m, &block.describe()).unwrap();
+            b.finish(m, LIMIT).unwrap()
+        });
+    }
+}
+
+#[test]
+fn head_with_pooling_concatenation_and_atrous_convolutions() {
+    let mut noise = Noise(9);
+    for (h, w, c) in [(9, 11, 20), (26, 15, 8)] {
+        let input = picture(&mut noise, h, w);
+        let stem = weights(&mut noise, c, 27, RELU6);
+        let wd = window((h, w), 2, 1, true);
+        let feature = convolve(&input, &stem, 3, &wd, false);
+        let size = wd.output;
+        let relu: Clamp = Some((0.0, f32::INFINITY));
+        let branch = weights(&mut noise, 16, c, relu);
+        let atrous: Vec<(usize, Weights)> =
+            [1, 3, 18].iter().map(|&r| (r, weights(&mut noise, 16, 9 * c, relu))).collect();
+        let pool = weights(&mut noise, 16, c, relu);
+        let project = weights(&mut noise, 12, 16 * 4, relu);
+        let project_pool = weights(&mut noise, 12, 16, None);
+        let classifier = weights(&mut noise, 21, 12, None);
+
+        let mean =
+            (0..c).map(|i| (0..size.0 * size.1).map(|p| feature.v[p * c + i]).sum::<f64>() / (size.0 * size.1) as f64);
+        let pooled = pointwise(&Map { h: 1, w: 1, c, v: mean.collect() }, &pool);
+        let bias = pointwise(&pooled, &project_pool);
+        let mut parts = vec![pointwise(&feature, &branch)];
+        for (rate, f) in &atrous {
+            parts.push(convolve(&feature, f, 3, &window(size, 1, *rate, false), false));
+        }
+        let v = (0..size.0 * size.1)
+            .flat_map(|p| parts.iter().flat_map(move |m| m.v[p * 16..(p + 1) * 16].to_vec()))
+            .collect();
+        let concatenated = Map { h: size.0, w: size.1, c: 64, v };
+        let with_bias = Weights { b: bias.v.iter().map(|&b| b as f32).collect(), ..project.clone() };
+        let wanted = pointwise(&pointwise(&concatenated, &with_bias), &classifier);
+        check(&input, &wanted, "head", &|k, n, caches| {
+            let mut b = Builder::new(k, n, caches);
+            let m = b.chain(None, Some(&Stem { name: "stem", window: wd, filter: stem.filter() }), &[]).unwrap();
+            let mean = b.average("mean", m).unwrap();
+            let pooled = b.convolution("pool", &[mean], 1, 1, &pool.filter(), None).unwrap();
+            let bias = b.convolution("bias", &[pooled], 1, 1, &project_pool.filter(), None).unwrap();
+            let mut maps = vec![b.convolution("branch", &[m], 1, 1, &branch.filter(), None).unwrap()];
+            for (rate, f) in &atrous {
+                maps.push(b.convolution("atrous", &[m], 3, *rate, &f.filter(), None).unwrap());
+            }
+            let m = b.convolution("project", &maps, 1, 1, &project.filter(), Some(bias)).unwrap();
+            let m = b.convolution("classifier", &[m], 1, 1, &classifier.filter(), None).unwrap();
+            b.finish(m, LIMIT).unwrap()
+        });
+    }
+}
