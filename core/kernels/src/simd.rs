@@ -161,8 +161,8 @@ mod x86 {
     unsafe impl Simd for Avx2 {
         type F = __m256;
         const LANES: usize = 8;
-        const PIXELS: usize = 4;
-        const VECTORS: usize = 3;
+        const PIXELS: usize = 6;
+        const VECTORS: usize = 2;
         #[inline(always)]
         unsafe fn assume() -> Self {
             Self(())
