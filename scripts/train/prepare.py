@@ -1,0 +1,143 @@
+"""Reads pictures with masks and writes the arrays that training reads (data.py says which), with the teacher's answers.
+
+Sources, any number of each: tar files of NAME.jpg|png|webp with NAME.png beside it, folders in PASCAL VOC's layout with a list of names, folders of
+pictures and of masks, and (--paste) objects of thin classes cut out of all these and pasted into other pictures of them.
+Masks hold class indices; 254 is 'not labelled', 255 'void': there only the teacher is learned from.
+"""
+
+import argparse
+import glob
+import json
+import os
+import tarfile
+
+import numpy as np
+import torch
+from PIL import Image
+
+import data
+import paste
+import tflite
+from network import Network, cells
+
+PICTURES = (".jpg", ".jpeg", ".webp", ".png")
+
+
+def tar(path, folder):
+    """Pairs of a tar file, unpacked into a folder."""
+    out = os.path.join(folder, os.path.splitext(os.path.basename(path))[0])
+    if not os.path.isdir(out):
+        with tarfile.open(path) as archive:
+            archive.extractall(out, filter="data")
+    return pairs(out, out)
+
+
+def voc(folder, names):
+    """Pairs of a folder in VOC's layout; `names` is a list file under it or anywhere."""
+    inside = os.path.join(folder, names)
+    listed = open(inside if os.path.exists(inside) else names).read().split()
+    return [(f"{folder}/JPEGImages/{n}.jpg", f"{folder}/SegmentationClass/{n}.png") for n in listed]
+
+
+def pairs(images, masks):
+    """Every picture under one folder with the mask of the same name under the other."""
+    found = []
+    for path in sorted(glob.glob(f"{glob.escape(images)}/**/*", recursive=True)):
+        stem, kind = os.path.splitext(os.path.relpath(path, images))
+        mask = f"{masks}/{stem}.png"
+        if kind.lower() in PICTURES and path != mask and os.path.exists(mask):
+            found.append((path, mask))
+    return found
+
+
+def square(image, side, fill, how):
+    """The picture with its long side brought to `side`, at the top left of a square."""
+    k = side / max(image.size)
+    w, h = max(1, round(image.width * k)), max(1, round(image.height * k))
+    a = np.asarray(image.resize((w, h), how))
+    out = np.full((side, side, *a.shape[2:]), fill, np.uint8)
+    out[:h, :w] = a
+    return out
+
+
+class Teacher:
+    """The teacher's logits and its features at the taps."""
+
+    def __init__(self, path, spec, size, taps):
+        self.net, self.size, self.seen = tflite.deeplab(Network(spec), path), size, {}
+        self.net = self.net.to(memory_format=torch.channels_last)
+        self.taps = taps
+        for t in taps:
+            self.net.blocks[t].register_forward_hook(lambda m, x, y, t=t: self.seen.__setitem__(t, y))
+
+    @torch.no_grad()
+    def __call__(self, image):
+        """Logits [classes, c, c] and features [channels, c, c] of a PIL picture, float32."""
+        x = torch.from_numpy(square(image, self.size, 127, Image.BILINEAR)).permute(2, 0, 1)[None].float() / 127.5 - 1
+        logits = self.net(x.contiguous(memory_format=torch.channels_last))[0]
+        return logits.numpy(), torch.cat([self.seen[t][0] for t in self.taps]).numpy()
+
+
+def run(rank, a, files, scale):
+    """One process: every a.workers-th picture."""
+    torch.set_num_threads(1)
+    spec = json.load(open(a.spec))
+    teacher = Teacher(a.teacher, spec, a.teacher_size, a.taps.split(","))
+    x, y, v, p, t, f = (np.load(f"{a.out}/{n}.npy", mmap_mode="r+") for n in "XYVPTF")
+    classes = spec["head"]["classes"]
+    for i in range(rank, len(files), a.workers):
+        image, mask = Image.open(files[i][0]).convert("RGB"), Image.open(files[i][1])
+        x[i] = square(image, data.SIDE, 127, Image.BILINEAR)
+        y[i] = square(mask, data.SIDE, data.VOID, Image.NEAREST)
+        v[i] = np.array(image.size) / max(image.size)
+        p[i] = np.bincount(y[i][y[i] < classes], minlength=classes) / data.SIDE**2
+        t[i], features = teacher(image)
+        f[i] = np.clip(np.rint(features / scale[:, None, None]), -127, 127)
+        if rank == 0 and i // a.workers % 250 == 0:
+            print(f"{i} of {len(files)}", flush=True)
+
+
+def main(argv=None):
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("out")
+    p.add_argument("--tar", nargs="*", default=[])
+    p.add_argument("--voc", nargs=2, action="append", default=[], metavar=("FOLDER", "LIST"))
+    p.add_argument("--folder", nargs=2, action="append", default=[], metavar=("IMAGES", "MASKS"))
+    p.add_argument("--paste", type=int, default=0, help="how many pictures to make by pasting")
+    p.add_argument("--teacher", required=True, help="quantised DeepLabV3 .tflite of the spec's shape")
+    p.add_argument("--teacher-size", type=int, default=513)
+    p.add_argument("--taps", default="12,16")
+    p.add_argument("--spec", default=os.path.join(os.path.dirname(__file__), "specs", "voc21.json"))
+    p.add_argument("--workers", type=int, default=os.cpu_count())
+    a = p.parse_args(argv)
+    spec = json.load(open(a.spec))
+    os.makedirs(a.out, exist_ok=True)
+    files = [f for path in a.tar for f in tar(path, f"{a.out}/unpacked")]
+    files += [f for source in a.voc for f in voc(*source)] + [f for source in a.folder for f in pairs(*source)]
+    if not files:
+        raise SystemExit("no pictures found; name some with --tar, --voc or --folder")
+    files += paste.make(files, a.paste, spec["head"]["classes"], f"{a.out}/pasted")
+    teacher = Teacher(a.teacher, spec, a.teacher_size, a.taps.split(","))
+    spread = np.stack([teacher(Image.open(f[0]).convert("RGB"))[1] for f in files[:: max(1, len(files) // 60)]]).std((0, 2, 3))
+    scale = (spread + 1e-3) * 6 / 127
+    np.savez(f"{a.out}/taps.npz", scale=scale)
+    n, side, classes = len(files), cells(spec, a.teacher_size), spec["head"]["classes"]
+    arrays = {
+        "X": (np.uint8, data.SIDE, data.SIDE, 3),
+        "Y": (np.uint8, data.SIDE, data.SIDE),
+        "V": (np.float32, 2),
+        "P": (np.float32, classes),
+        "T": (np.float16, classes, side, side),
+        "F": (np.int8, len(scale), side, side),
+    }
+    for name, (kind, *shape) in arrays.items():
+        np.lib.format.open_memmap(f"{a.out}/{name}.npy", "w+", kind, (n, *shape))
+    if a.workers == 1:
+        run(0, a, files, scale)
+    else:
+        torch.multiprocessing.spawn(run, (a, files, scale), a.workers)
+    print(f"{n} pictures in {a.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""IoU of each class on a folder in PASCAL VOC's layout, by the same protocol as `silhouette eval`, for a look during training."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+
+@torch.no_grad()
+def voc(net, spec, folder, size):
+    """IoU per class over `val.txt`; nan where a class neither occurs nor is predicted."""
+    net.eval()
+    classes = spec["head"]["classes"]
+    confusion = np.zeros((classes, classes), np.int64)
+    mean, std = np.float32(spec["input"]["mean"]), np.float32(spec["input"]["std"])
+    for name in open(f"{folder}/val.txt").read().split():
+        image = Image.open(f"{folder}/JPEGImages/{name}.jpg").convert("RGB")
+        truth = np.asarray(Image.open(f"{folder}/SegmentationClass/{name}.png"))
+        k = size / max(image.size)
+        w, h = round(image.width * k), round(image.height * k)
+        canvas = np.full((size, size, 3), spec["input"]["fit"]["fill"], np.uint8)
+        canvas[:h, :w] = np.asarray(image.resize((w, h), Image.BILINEAR))
+        x = torch.from_numpy(((canvas - mean) / std).transpose(2, 0, 1)[None].copy())
+        aligned = spec["head"]["resize"] == "align_corners"
+        logits = F.interpolate(net(x), (size, size), mode="bilinear", align_corners=aligned)
+        mask = logits.argmax(1)[0].numpy().astype(np.uint8)[:h, :w]
+        mask, valid = np.asarray(Image.fromarray(mask).resize(image.size, Image.NEAREST)), truth < classes
+        pairs = truth[valid].astype(int) * classes + mask[valid]
+        confusion += np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+    hit = np.diag(confusion)
+    union = confusion.sum(0) + confusion.sum(1) - hit
+    return np.where(union > 0, hit / np.maximum(union, 1), np.nan)
