@@ -7,6 +7,7 @@ prepare.py writes, for N pictures (squares of `SIDE` pixels, picture at the top 
   P.npy  [N, classes] float32       share of each class
   T.npy  [N, classes, c, c] float16 the teacher's logits on its own feature map
   F.npy  [N, channels, c, c] int8   the teacher's features at the taps, in units of `scale` of taps.npz
+Without a teacher there are no T, F and taps.npz.
 """
 
 import math
@@ -24,10 +25,13 @@ class Pool:
     """One or more prepared folders as one list of pictures."""
 
     def __init__(self, folders):
-        self.parts = [{n: np.load(f"{f}/{n}.npy", mmap_mode="r") for n in "XYTFPV"} for f in folders]
+        self.teacher = os.path.exists(f"{folders[0]}/taps.npz")
+        names = "XYTFPV" if self.teacher else "XYPV"
+        self.parts = [{n: np.load(f"{f}/{n}.npy", mmap_mode="r") for n in names} for f in folders]
         self.ends = np.cumsum([len(p["X"]) for p in self.parts])
         self.shares = np.concatenate([p["P"] for p in self.parts])
-        self.scale = torch.from_numpy(np.load(f"{folders[0]}/taps.npz")["scale"]).float()[:, None, None]
+        scale = np.load(f"{folders[0]}/taps.npz")["scale"] if self.teacher else np.ones(1)
+        self.scale = torch.from_numpy(scale).float()[:, None, None]
 
     def __len__(self):
         return int(self.ends[-1])
@@ -90,11 +94,11 @@ def photometric(x, generator):
 
 
 def batch(pool, ids, size, cells, zooms, generator):
-    """Pictures [n, 3, S, S], labels [n, S, S], teacher's logits and features [n, C, cells, cells], 1 where a cell lies in the picture."""
+    """Pictures [n, 3, S, S], labels [n, S, S], the teacher's logits and features [n, C, cells, cells] (or None), 1 where a cell lies in the picture."""
     n = len(ids)
     x = pool.stack("X", ids).permute(0, 3, 1, 2).float() / 127.5 - 1
     y = pool.stack("Y", ids).unsqueeze(1).float()
-    logits, features, valid = pool.stack("T", ids).float(), pool.stack("F", ids).float(), pool.stack("V", ids)
+    valid = pool.stack("V", ids)
     theta = windows(valid, n, zooms, generator)
     fine = F.affine_grid(theta, (n, 3, size, size), align_corners=True)
     coarse = F.affine_grid(theta, (n, 3, cells, cells), align_corners=True)
@@ -106,6 +110,9 @@ def batch(pool, ids, size, cells, zooms, generator):
     x = F.grid_sample(x, fine, align_corners=True)
     x = torch.where(inside(fine, 0.0)[:, None], photometric(x, generator), 0.0)  # the grey around stays as it is at use
     y = (F.grid_sample(y - VOID, fine, mode="nearest", align_corners=True) + VOID).long().squeeze(1)
+    if not pool.teacher:
+        return x, y, None, None, inside(coarse, 0.02).float()
+    logits, features = pool.stack("T", ids).float(), pool.stack("F", ids).float()
     logits = F.grid_sample(logits, coarse, align_corners=True, padding_mode="border")
     features = F.grid_sample(features, coarse, align_corners=True, padding_mode="border") * pool.scale
     return x, y, logits, features, inside(coarse, 0.02).float()

@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 
 import data
+import export
 import paste
-import tflite
 from network import Network, cells
 
 PICTURES = (".jpg", ".jpeg", ".webp", ".png")
@@ -60,11 +60,19 @@ def square(image, side, fill, how):
     return out
 
 
+def tflite_deeplab(spec, path):
+    """A teacher from a `.tflite` file; its reader is wanted only here."""
+    import tflite
+
+    return tflite.deeplab(Network(spec), path)
+
+
 class Teacher:
-    """The teacher's logits and its features at the taps."""
+    """The teacher's logits and its features at the taps: a quantised `.tflite` of the spec's shape, or any model file that export.py wrote."""
 
     def __init__(self, path, spec, size, taps):
-        self.net, self.size, self.seen = tflite.deeplab(Network(spec), path), size, {}
+        net = export.read(path)[1] if path.endswith(".safetensors") else tflite_deeplab(spec, path)
+        self.net, self.size, self.seen = net, size, {}
         self.net = self.net.to(memory_format=torch.channels_last)
         self.taps = taps
         for t in taps:
@@ -82,8 +90,10 @@ def run(rank, a, files, scale):
     """One process: every a.workers-th picture."""
     torch.set_num_threads(1)
     spec = json.load(open(a.spec))
-    teacher = Teacher(a.teacher, spec, a.teacher_size, a.taps.split(","))
-    x, y, v, p, t, f = (np.load(f"{a.out}/{n}.npy", mmap_mode="r+") for n in "XYVPTF")
+    x, y, v, p = (np.load(f"{a.out}/{n}.npy", mmap_mode="r+") for n in "XYVP")
+    if a.teacher:
+        teacher = Teacher(a.teacher, spec, a.teacher_size, a.taps.split(","))
+        t, f = (np.load(f"{a.out}/{n}.npy", mmap_mode="r+") for n in "TF")
     classes = spec["head"]["classes"]
     for i in range(rank, len(files), a.workers):
         image, mask = Image.open(files[i][0]).convert("RGB"), Image.open(files[i][1])
@@ -91,8 +101,9 @@ def run(rank, a, files, scale):
         y[i] = square(mask, data.SIDE, data.VOID, Image.NEAREST)
         v[i] = np.array(image.size) / max(image.size)
         p[i] = np.bincount(y[i][y[i] < classes], minlength=classes) / data.SIDE**2
-        t[i], features = teacher(image)
-        f[i] = np.clip(np.rint(features / scale[:, None, None]), -127, 127)
+        if a.teacher:
+            t[i], features = teacher(image)
+            f[i] = np.clip(np.rint(features / scale[:, None, None]), -127, 127)
         if rank == 0 and i // a.workers % 250 == 0:
             print(f"{i} of {len(files)}", flush=True)
 
@@ -104,7 +115,7 @@ def main(argv=None):
     p.add_argument("--voc", nargs=2, action="append", default=[], metavar=("FOLDER", "LIST"))
     p.add_argument("--folder", nargs=2, action="append", default=[], metavar=("IMAGES", "MASKS"))
     p.add_argument("--paste", type=int, default=0, help="how many pictures to make by pasting")
-    p.add_argument("--teacher", required=True, help="quantised DeepLabV3 .tflite of the spec's shape")
+    p.add_argument("--teacher", help="a quantised DeepLabV3 .tflite of the spec's shape, or a model file that export.py wrote")
     p.add_argument("--teacher-size", type=int, default=513)
     p.add_argument("--taps", default="12,16")
     p.add_argument("--spec", default=os.path.join(os.path.dirname(__file__), "specs", "voc21.json"))
@@ -117,19 +128,21 @@ def main(argv=None):
     if not files:
         raise SystemExit("no pictures found; name some with --tar, --voc or --folder")
     files += paste.make(files, a.paste, spec["head"]["classes"], f"{a.out}/pasted")
-    teacher = Teacher(a.teacher, spec, a.teacher_size, a.taps.split(","))
-    spread = np.stack([teacher(Image.open(f[0]).convert("RGB"))[1] for f in files[:: max(1, len(files) // 60)]]).std((0, 2, 3))
-    scale = (spread + 1e-3) * 6 / 127
-    np.savez(f"{a.out}/taps.npz", scale=scale)
-    n, side, classes = len(files), cells(spec, a.teacher_size), spec["head"]["classes"]
+    n, classes = len(files), spec["head"]["classes"]
     arrays = {
         "X": (np.uint8, data.SIDE, data.SIDE, 3),
         "Y": (np.uint8, data.SIDE, data.SIDE),
         "V": (np.float32, 2),
         "P": (np.float32, classes),
-        "T": (np.float16, classes, side, side),
-        "F": (np.int8, len(scale), side, side),
     }
+    scale = None
+    if a.teacher:
+        teacher = Teacher(a.teacher, spec, a.teacher_size, a.taps.split(","))
+        some = [teacher(Image.open(f[0]).convert("RGB"))[1] for f in files[:: max(1, n // 60)]]
+        scale = (np.stack(some).std((0, 2, 3)) + 1e-3) * 6 / 127
+        np.savez(f"{a.out}/taps.npz", scale=scale)
+        side = cells(spec, a.teacher_size)
+        arrays |= {"T": (np.float16, classes, side, side), "F": (np.int8, len(scale), side, side)}
     for name, (kind, *shape) in arrays.items():
         np.lib.format.open_memmap(f"{a.out}/{name}.npy", "w+", kind, (n, *shape))
     if a.workers == 1:

@@ -93,7 +93,7 @@ class Student(nn.Module):
             logits = self.net(x, self.frozen)
         else:
             logits = self.net(x)
-        return logits, torch.cat([a(self.seen[i]) for i, a in enumerate(self.adapters)], 1)
+        return logits, torch.cat([a(self.seen[i]) for i, a in enumerate(self.adapters)], 1) if self.taps else logits
 
 
 @torch.no_grad()
@@ -129,6 +129,8 @@ def losses(a, logits, features, y, soft_target, feature_target, inside, deviatio
         ignore_index=data.VOID,
         reduction="sum",
     ) / max(1, int((y[:, ::2, ::2] < classes).sum()))
+    if soft_target is None:
+        return hard, torch.zeros(()), torch.zeros(())
     share = inside / inside.sum().clamp_min(1)
     kl = (F.kl_div(F.log_softmax(logits, 1), F.softmax(soft_target, 1), reduction="none").sum(1) * share).sum()
     apart = (((features - feature_target) / deviation) ** 2).mean(1)
@@ -165,7 +167,7 @@ def run(rank, a, meeting):
         forever = datetime.timedelta(days=7)  # a paused run is no failure
         dist.init_process_group("gloo", f"file://{meeting}", timeout=forever, world_size=a.workers, rank=rank)
     size = a.size or spec["input"]["size"]
-    side, taps = cells(spec, size), a.taps.split(",")
+    side = cells(spec, size)
     torch.manual_seed(a.seed * 1000 + rank)
     torch.set_num_threads(1 if a.workers > 1 else torch.get_num_threads())
     pool = data.Pool(a.prepared)
@@ -179,7 +181,7 @@ def run(rank, a, meeting):
         g.manual_seed((a.seed * 1_000_003 + step) * a.workers + rank)
         return data.batch(pool, ids[rank :: a.workers], size, side, a.zoom, g)
 
-    student = Student(spec, taps)
+    student = Student(spec, a.taps.split(",") if pool.teacher else [])
     net = student.net
     deviation = pool.scale * (127 / 6)
     resumed = torch.load(state) if os.path.exists(state) else None
@@ -187,7 +189,8 @@ def run(rank, a, meeting):
         if a.start:
             net.load_state_dict(torch.load(a.start))
         fresh = iter(range(10**9, 10**9 + 100))
-        fit_adapters(student, lambda: draw(next(fresh)), max(2, 240 // a.batch))
+        if pool.teacher:
+            fit_adapters(student, lambda: draw(next(fresh)), max(2, 240 // a.batch))
     if meeting:
         for value in student.state_dict().values():
             dist.broadcast(value, 0)
@@ -227,6 +230,7 @@ def run(rank, a, meeting):
         for g, peak in zip(optimizer.param_groups, peaks):
             g["lr"] = peak * rate(a, step)
         x, y, soft_target, feature_target, inside = draw(step)
+        torch.manual_seed((a.seed * 1_000_003 + step) * a.workers + rank)  # dropout's
         student.train()
         with torch.autocast("cpu", torch.bfloat16, enabled=not a.float32):
             logits, features = student(x.to(memory_format=torch.channels_last))

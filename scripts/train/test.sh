@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# test.sh: the tiny training of test_train.py, against the command of this workspace. Ends with 77 where there is no Python with torch.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+python=$("$here/env") || { echo "skipped: no Python with torch (scripts/train/env says why)"; exit 77; }
+cd "$here/../.."
+cargo build --locked -q -p silhouette-cli
+SILHOUETTE=$(cargo metadata --format-version 1 --no-deps | "$python" -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/debug/silhouette
+export SILHOUETTE
+cd "$here"
+"$python" -m unittest test_train

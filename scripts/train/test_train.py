@@ -1,0 +1,202 @@
+"""A tiny training from made pictures to a model file that the Rust side loads: run by test.sh, which sets SILHOUETTE to the command.
+
+Each part of the way is checked by what it must do: the loss falls, a stopped run goes on as if it had not been stopped, and for networks of
+many shapes the logits of the Rust side agree with PyTorch's.
+"""
+
+import json
+import os
+import subprocess
+import tempfile
+import unittest
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+import export
+import network
+import prepare
+import train
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def small(**changes):
+    """A small spec of 3 classes; `changes` by dotted path."""
+    spec = json.load(open(f"{HERE}/specs/voc21.json"))
+    spec["extractor"]["width"] = 0.35
+    spec["head"] |= {"classes": 3, "channels": 32}
+    spec["labels"] = ["background", "disc", "square"]
+    spec["input"]["size"] = 65
+    for path, value in changes.items():
+        *way, last = path.split("__")
+        at = spec
+        for key in way:
+            at = at[key]
+        at[last] = value
+    return spec
+
+
+def v1(**changes):
+    spec = small(**changes)
+    blocks = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (1024, 2), (1024, 1)]
+    spec["extractor"] = {
+        "kind": "mobilenet_v1",
+        "width": 0.25,
+        "output_stride": 16,
+        "stem_channels": 32,
+        "blocks": [{"c": c, "s": s} for c, s in blocks],
+    }
+    return spec
+
+
+SPECS = {
+    "as trained": small(),
+    "output stride 8, even size": small(extractor__output_stride=8, input__size=64),
+    "separable ASPP, symmetric padding": small(head__aspp={"kind": "separable", "rates": [2, 3]}, padding="symmetric"),
+    "plain ASPP, pooling last, refined": small(head__aspp={"kind": "plain", "rates": [2]}, head__pooling_last=True, head__refine=True),
+    "shortcut over the expansion, ReLU6 bottlenecks": small(extractor__shortcut="expansion", extractor__bottleneck_activation="relu6"),
+    "blocks left out, channels of any number": small(extractor__dropped_blocks=[2, 9], extractor__divisor=1),
+    "last layer, no image pooling": small(extractor__feature="last_layer", head__image_pooling=False),
+    "MobileNetV1": v1(),
+}
+
+
+def scenes(folder, n, seed):
+    """Discs and squares on noise, with their masks."""
+    rng = np.random.default_rng(seed)
+    os.makedirs(folder)
+    for i in range(n):
+        image = Image.fromarray(rng.integers(0, 90, (72, 96, 3), np.uint8))
+        mask = Image.new("L", image.size)
+        kind, x, y, r = 1 + i % 2, *rng.integers(20, 50, 2), int(rng.integers(10, 20))
+        box = [x - r, y - r, x + r, y + r]
+        for target, color in ((image, (230, 60, 60) if kind == 1 else (70, 90, 240)), (mask, kind)):
+            pen = ImageDraw.Draw(target)
+            (pen.ellipse if kind == 1 else pen.rectangle)(box, fill=color)
+        image.save(f"{folder}/{i:03d}.webp", lossless=True)
+        mask.save(f"{folder}/{i:03d}.png")
+
+
+def rust_logits(model, x):
+    """The Rust side's logits for an input [1, 3, H, W]."""
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(f"{folder}/x.npy", x.numpy())
+        subprocess.run([os.environ["SILHOUETTE"], "run", model, "--input", f"{folder}/x.npy", "-o", f"{folder}/y.npy"], check=True)
+        return np.load(f"{folder}/y.npy")
+
+
+@torch.no_grad()
+def stir(net, seed):
+    """Batch norm as after a training: no statistic is 0 or 1."""
+    g = torch.Generator().manual_seed(seed)
+    for layer in net.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            for value, lo, hi in ((layer.weight, 0.6, 1.4), (layer.bias, -0.3, 0.5), (layer.running_mean, -0.3, 0.3), (layer.running_var, 0.5, 2.0)):
+                value.uniform_(lo, hi, generator=g)
+        if isinstance(layer, network.Conv) and not layer.batch_norm:
+            layer.weight.normal_(0, 0.1, generator=g)
+            layer.bias.normal_(0, 0.5, generator=g)
+
+
+class Training(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.work = tempfile.TemporaryDirectory()
+        cls.at = cls.work.name
+        scenes(f"{cls.at}/scenes", 16, 1)
+        cls.spec = f"{cls.at}/spec.json"
+        json.dump(small(), open(cls.spec, "w"))
+        source = ["--folder", f"{cls.at}/scenes", f"{cls.at}/scenes", "--spec", cls.spec, "--workers", "1"]
+        prepare.main([f"{cls.at}/labels", *source, "--paste", "4"])
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.work.cleanup()
+
+    def train(self, prepared, out, steps, *more):
+        fixed = ["--spec", self.spec, "--out", f"{self.at}/{out}", "--steps", str(steps), "--batch", "8", "--workers", "1", "--lr", "2e-3"]
+        return train.main([f"{self.at}/{prepared}", *fixed, "--freeze", "-1", "--float32", "--save-every", "6", *more])
+
+    def log(self, out):
+        lines = open(f"{self.at}/{out}/log.csv").read().split()
+        return [dict(zip(lines[0].split(","), line.split(","))) for line in lines[1:]]
+
+    def test_learns_exports_and_teaches(self):
+        weights = self.train("labels", "first", 100)
+        rows = self.log("first")
+        self.assertLess(float(rows[-1]["labels"]), 0.8 * float(rows[0]["labels"]), rows)
+        model = f"{self.at}/first.safetensors"
+        export.main([weights, model, "--spec", self.spec])
+        spec, net = export.read(model)
+        x = torch.rand(1, 3, 65, 65, generator=torch.Generator().manual_seed(3)) * 2 - 1
+        with torch.no_grad():
+            expected = net(x).numpy()
+        np.testing.assert_allclose(rust_logits(model, x), expected, atol=1e-3, rtol=0)
+        for picture in ("curves.png", "samples.png"):
+            self.assertGreater(Image.open(f"{self.at}/first/{picture}").size[0], 100)
+        # The model teaches another from the same pictures without a label.
+        scenes(f"{self.at}/unlabelled", 8, 2)
+        for name in os.listdir(f"{self.at}/unlabelled"):
+            if name.endswith(".png"):
+                Image.new("L", (96, 72), 254).save(f"{self.at}/unlabelled/{name}")
+        source = ["--folder", f"{self.at}/unlabelled", f"{self.at}/unlabelled", "--spec", self.spec, "--workers", "1"]
+        prepare.main([f"{self.at}/taught", *source, "--teacher", model, "--teacher-size", "129"])
+        self.train("taught", "second", 100)
+        rows = self.log("second")
+        self.assertLess(float(rows[-1]["teacher"]), 0.8 * float(rows[0]["teacher"]), rows)
+        self.assertLess(float(rows[-1]["features"]), float(rows[0]["features"]), rows)
+
+    def test_a_stopped_run_goes_on_as_if_it_had_not_been(self):
+        whole = torch.load(self.train("labels", "whole", 12))
+        stop = train.rate
+        try:
+            # The schedule is of 12 steps in both; the first call ends after 6 by an error, as a killed run would.
+            def until_six(a, step):
+                if step == 6 and os.path.exists(f"{self.at}/halves/checkpoint.pt"):
+                    raise KeyboardInterrupt
+                return stop(a, step)
+
+            train.rate = until_six
+            with self.assertRaises(KeyboardInterrupt):
+                self.train("labels", "halves", 12)
+        finally:
+            train.rate = stop
+        halves = torch.load(self.train("labels", "halves", 12))
+        for name, value in whole.items():
+            if value.dtype.is_floating_point:
+                torch.testing.assert_close(halves[name], value, rtol=1e-4, atol=1e-5, msg=name)
+
+    def test_both_sides_agree_on_every_shape(self):
+        for number, (name, spec) in enumerate(SPECS.items()):
+            with self.subTest(name):
+                torch.manual_seed(number)
+                net = network.Network(spec)
+                stir(net, number)
+                model = f"{self.at}/{number}.safetensors"
+                export.write(net, spec, model)
+                size = spec["input"]["size"]
+                x = torch.rand(1, 3, size, size) * 2 - 1
+                with torch.no_grad():
+                    expected = export.read(model)[1](x).numpy()
+                self.assertGreater(expected.std(), 1e-2, "logits that say nothing test nothing")
+                np.testing.assert_allclose(rust_logits(model, x), expected, atol=1e-3 * max(1, np.abs(expected).max()), rtol=0)
+
+    def test_folding_changes_nothing(self):
+        net = network.Network(small()).eval()
+        stir(net, 7)
+        x = torch.rand(1, 3, 65, 65) * 2 - 1
+        with torch.no_grad():
+            torch.testing.assert_close(network.fold(net)(x), net(x), rtol=1e-4, atol=1e-4)
+
+    def test_atrous_grids_are_the_atrous_convolution(self):
+        g = torch.Generator().manual_seed(0)
+        for h, w, rate in ((17, 17, 2), (5, 9, 4), (3, 2, 2)):
+            x, k = torch.randn(2, 8, h, w, generator=g), torch.randn(8, 1, 3, 3, generator=g)
+            expected = torch.nn.functional.conv2d(x, k, None, 1, rate, rate, 8)
+            torch.testing.assert_close(network.atrous(x, k, None, rate, (rate,) * 4), expected)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
