@@ -6,5 +6,7 @@
 pub mod error;
 pub mod network;
 pub mod spec;
+pub mod weights;
 
 pub use error::ModelError;
+pub use weights::ModelFile;

@@ -168,7 +168,7 @@ impl MobilenetV2 {
 }
 
 impl MobilenetV1 {
-    /// Table 1 of the `MobileNetV1` paper (arXiv 1704.04861) at this width and output stride; the last block has stride
+    /// Table 1 of the MobileNetV1 paper (arXiv 1704.04861) at this width and output stride; the last block has stride
     /// 1, as the map sizes in that table say (its stride column has a known slip).
     pub fn paper(width: f64, output_stride: usize) -> Self {
         let rows = [
@@ -191,7 +191,7 @@ impl MobilenetV1 {
 }
 
 impl DeeplabV3 {
-    /// `DeepLabV3`'s head as TensorFlow's models have it: 256 channels, image pooling first, align-corners resize.
+    /// DeepLabV3's head as TensorFlow's models have it: 256 channels, image pooling first, align-corners resize.
     pub fn paper(classes: usize, aspp: Aspp) -> Self {
         Self {
             classes,

@@ -150,7 +150,7 @@ impl MobilenetV2 {
 }
 
 impl MobilenetV1 {
-    /// Channels are rounded as for `MobileNetV2`.
+    /// Channels are rounded as for MobileNetV2.
     pub const DIVISOR: usize = 8;
 
     /// Channels of the stem.
