@@ -1,2 +1,15 @@
 //! Camera frames to the network's input rows, logits to masks, masks to pictures. No candle here.
+//!
+//! The way of a frame: [`frame::Frame`] (checked, borrowed planes) -> [`input::Resampler`] (crop, turn, mirror, resize,
+//! colour and normalisation in one pass, row by row) -> the network -> [`mask::Upsampler`] (a class or a confidence per
+//! pixel, at any size, never all planes) -> [`mask::Mask`] -> [`picture::Picture`] (overlay, cut-out, blur, replace).
+
 #![forbid(unsafe_code)]
+
+#[cfg(feature = "files")]
+pub mod files;
+pub mod frame;
+pub mod input;
+pub mod mask;
+pub mod palette;
+pub mod picture;

@@ -7,10 +7,14 @@
 pub mod arena;
 pub mod caches;
 mod depthwise;
+pub mod isa;
 pub mod pack;
 mod pointwise;
 pub mod program;
 pub mod registry;
+pub mod resize;
 pub mod rows;
 pub mod simd;
 mod team;
+pub mod upsample;
+pub mod yuv;

@@ -1,0 +1,349 @@
+//! Picture files: photos in (PNG, JPEG, WebP; EXIF orientation obeyed), masks and pictures out (PNG).
+//!
+//! Files are hostile: a photo's size is looked at before a byte is reserved for its pixels, and refused above a limit
+//! that the caller states.
+
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader};
+use thiserror::Error;
+
+use crate::frame::{Frame, FrameError, Rotation};
+use crate::mask::{Confidence, Mask};
+use crate::palette::Palette;
+use crate::picture::Picture;
+
+/// The most pixels that [`Photo::open`] takes unless told: a photo then needs at most 384 MB while it is open, and up to
+/// three times that for a moment if the file holds 16 bits a channel.
+pub const MAX_PIXELS: u64 = 128_000_000;
+
+/// Why a picture file was not read or written.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// The file cannot be read at all.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Its first bytes are not those of a format that is read.
+    #[error("{} is not a PNG, JPEG or WebP picture", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+    },
+    /// More pixels than the limit.
+    #[error("{} has {width}x{height} pixels, over the limit of {limit}", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+        /// Most pixels.
+        limit: u64,
+    },
+    /// Cut off, damaged, or of a kind that is not known.
+    #[error("cannot decode {}: {reason}", path.display())]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder says.
+        reason: String,
+    },
+    /// A picture whose pixels do not fit its size, or one too large for PNG.
+    #[error("cannot encode {}: {reason}", path.display())]
+    Encode {
+        /// The file.
+        path: PathBuf,
+        /// What the encoder says.
+        reason: String,
+    },
+    /// The file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+/// A decoded photo: RGB as stored in the file, and how it becomes upright.
+#[derive(Clone, Debug)]
+pub struct Photo {
+    width: usize,
+    height: usize,
+    rgb: Vec<u8>,
+    rotation: Rotation,
+    mirror: bool,
+}
+
+impl Photo {
+    /// Reads a photo of at most [`MAX_PIXELS`].
+    ///
+    /// # Errors
+    /// [`FileError`]: unreadable, not a picture, too large, damaged.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, FileError> {
+        Self::open_with_limit(path, MAX_PIXELS)
+    }
+
+    /// Reads a photo of at most `max_pixels`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with_limit(path: impl AsRef<Path>, max_pixels: u64) -> Result<Self, FileError> {
+        let path = path.as_ref();
+        let file = std::fs::File::open(path).map_err(|source| FileError::Read { path: path.to_path_buf(), source })?;
+        Self::read(std::io::BufReader::new(file), path, max_pixels)
+    }
+
+    /// Reads a photo from memory; `name` stands for the path in errors.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn decode(bytes: &[u8], name: &str, max_pixels: u64) -> Result<Self, FileError> {
+        Self::read(Cursor::new(bytes), Path::new(name), max_pixels)
+    }
+
+    fn read(reader: impl std::io::BufRead + std::io::Seek, path: &Path, max_pixels: u64) -> Result<Self, FileError> {
+        let failed = |error: ImageError| match error {
+            ImageError::IoError(source) if source.kind() != std::io::ErrorKind::UnexpectedEof => {
+                FileError::Read { path: path.to_path_buf(), source }
+            }
+            ImageError::Unsupported(_) => FileError::Format { path: path.to_path_buf() },
+            error => FileError::Decode { path: path.to_path_buf(), reason: error.to_string() },
+        };
+        let mut reader = ImageReader::new(reader)
+            .with_guessed_format()
+            .map_err(|source| FileError::Read { path: path.to_path_buf(), source })?;
+        let mut limits = image::Limits::no_limits();
+        // The most a decoder may hold besides its output: rows, tables, the compressed data.
+        limits.max_alloc = Some(max_pixels.saturating_mul(8).max(1 << 20));
+        reader.limits(limits);
+        let mut decoder = reader.into_decoder().map_err(failed)?;
+        let (width, height) = decoder.dimensions();
+        if u64::from(width) * u64::from(height) > max_pixels {
+            return Err(FileError::TooLarge { path: path.to_path_buf(), width, height, limit: max_pixels });
+        }
+        // A broken EXIF block is no reason to refuse the picture.
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let rgb = DynamicImage::from_decoder(decoder).map_err(failed)?.into_rgb8().into_raw();
+        let (rotation, mirror) = match orientation {
+            Orientation::NoTransforms => (Rotation::None, false),
+            Orientation::Rotate90 => (Rotation::Clockwise90, false),
+            Orientation::Rotate180 => (Rotation::Half, false),
+            Orientation::Rotate270 => (Rotation::Clockwise270, false),
+            Orientation::FlipHorizontal => (Rotation::None, true),
+            // Top to bottom is half a turn and left to right.
+            Orientation::FlipVertical => (Rotation::Half, true),
+            Orientation::Rotate90FlipH => (Rotation::Clockwise90, true),
+            Orientation::Rotate270FlipH => (Rotation::Clockwise270, true),
+        };
+        Ok(Self { width: width as usize, height: height as usize, rgb, rotation, mirror })
+    }
+
+    /// The photo as a frame that is turned and mirrored as the file says.
+    ///
+    /// # Errors
+    /// A photo with a side over [`MAX_SIDE`](crate::frame::MAX_SIDE), or without pixels.
+    pub fn frame(&self) -> Result<Frame<'_>, FrameError> {
+        Ok(Frame::rgb8(&self.rgb, self.width, self.height)?.rotated(self.rotation).mirrored(self.mirror))
+    }
+}
+
+/// Writes a mask as an 8-bit palette PNG whose indices are the classes.
+///
+/// # Errors
+/// [`FileError::Encode`] for a mask whose bytes do not fit its size, [`FileError::Write`] if the file cannot be written.
+pub fn write_mask(path: impl AsRef<Path>, mask: &Mask, palette: &Palette) -> Result<(), FileError> {
+    let colors = palette.colors().concat();
+    write(path.as_ref(), mask.width, mask.height, png::ColorType::Indexed, Some(colors), &mask.classes)
+}
+
+/// Writes a picture as an RGBA PNG.
+///
+/// # Errors
+/// As [`write_mask`].
+pub fn write_picture(path: impl AsRef<Path>, picture: &Picture) -> Result<(), FileError> {
+    write(path.as_ref(), picture.width, picture.height, png::ColorType::Rgba, None, &picture.rgba)
+}
+
+/// Writes a confidence as an 8-bit grey PNG.
+///
+/// # Errors
+/// As [`write_mask`].
+pub fn write_confidence(path: impl AsRef<Path>, confidence: &Confidence) -> Result<(), FileError> {
+    write(path.as_ref(), confidence.width, confidence.height, png::ColorType::Grayscale, None, &confidence.values)
+}
+
+fn write(
+    path: &Path,
+    width: usize,
+    height: usize,
+    color: png::ColorType,
+    palette: Option<Vec<u8>>,
+    data: &[u8],
+) -> Result<(), FileError> {
+    let failed = |reason: String| FileError::Encode { path: path.to_path_buf(), reason };
+    let (Ok(w), Ok(h)) = (u32::try_from(width), u32::try_from(height)) else {
+        return Err(failed(format!("{width}x{height} pixels are more than PNG can hold")));
+    };
+    // Encoded in memory first: a picture that cannot be encoded leaves no half-written file.
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, w, h);
+    encoder.set_color(color);
+    encoder.set_depth(png::BitDepth::Eight);
+    if let Some(palette) = palette {
+        encoder.set_palette(palette);
+    }
+    let mut writer = encoder.write_header().map_err(|e| failed(e.to_string()))?;
+    writer.write_image_data(data).map_err(|e| failed(e.to_string()))?;
+    writer.finish().map_err(|e| failed(e.to_string()))?;
+    std::fs::write(path, bytes).map_err(|source| FileError::Write { path: path.to_path_buf(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("silhouette-files-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    fn crc(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(!0u32, |crc, &b| {
+            (0..8).fold(crc ^ u32::from(b), |c, _| if c & 1 == 1 { c >> 1 ^ 0xEDB8_8320 } else { c >> 1 })
+        })
+    }
+
+    /// A PNG that is only a header of a size, as a hostile sender would make it.
+    fn header(width: u32, height: u32) -> Vec<u8> {
+        let mut chunk = b"IHDR".to_vec();
+        chunk.extend(width.to_be_bytes());
+        chunk.extend(height.to_be_bytes());
+        chunk.extend([8, 2, 0, 0, 0]);
+        let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0d".to_vec();
+        png.extend(&chunk);
+        png.extend(crc(&chunk).to_be_bytes());
+        png.extend(b"\0\0\0\0IDAT");
+        png.extend(crc(b"IDAT").to_be_bytes());
+        png
+    }
+
+    #[test]
+    fn masks_keep_their_class_numbers() {
+        let dir = folder("mask");
+        let mask = Mask { width: 3, height: 2, classes: vec![0, 15, 255, 7, 1, 0] };
+        write_mask(dir.join("m.png"), &mask, &Palette::voc()).unwrap();
+        let file = std::io::BufReader::new(std::fs::File::open(dir.join("m.png")).unwrap());
+        let mut reader = png::Decoder::new(file).read_info().unwrap();
+        assert_eq!(reader.info().color_type, png::ColorType::Indexed);
+        assert_eq!(reader.info().palette.as_ref().unwrap()[45..48], [192, 128, 128]);
+        let mut data = vec![0; 6];
+        reader.next_frame(&mut data).unwrap();
+        assert_eq!(data, mask.classes);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn pictures_come_back() {
+        let dir = folder("picture");
+        let picture = Picture { width: 2, height: 1, rgba: vec![1, 2, 3, 255, 4, 5, 6, 255] };
+        write_picture(dir.join("p.png"), &picture).unwrap();
+        let photo = Photo::open(dir.join("p.png")).unwrap();
+        assert_eq!(Picture::from_frame(&photo.frame().unwrap()), picture);
+        write_confidence(dir.join("c.png"), &Confidence { width: 2, height: 1, values: vec![0, 200] }).unwrap();
+        let photo = Photo::open(dir.join("c.png")).unwrap();
+        assert_eq!(photo.rgb, [0, 0, 0, 200, 200, 200]);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn exif_orientation_is_obeyed() {
+        // A JPEG of a left half black, right half white picture, 16x8, with each orientation put into its EXIF block.
+        let mut plain = Vec::new();
+        let rgb: Vec<u8> = (0..16 * 8).flat_map(|i| if i % 16 < 8 { [0; 3] } else { [255; 3] }).collect();
+        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut plain, 95)
+            .encode(&rgb, 16, 8, image::ExtendedColorType::Rgb8)
+            .unwrap();
+        for (value, size, white) in [
+            (1u8, (16, 8), (12, 4)),
+            (2, (16, 8), (4, 4)),
+            (3, (16, 8), (4, 4)),
+            (4, (16, 8), (12, 4)),
+            (5, (8, 16), (4, 12)),
+            (6, (8, 16), (4, 12)),
+            (7, (8, 16), (4, 4)),
+            (8, (8, 16), (4, 4)),
+        ] {
+            let mut exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
+            exif.extend([value, 0, 0, 0, 0, 0, 0]);
+            let mut bytes = plain[..2].to_vec();
+            bytes.extend([0xFF, 0xE1]);
+            bytes.extend((exif.len() as u16 + 2).to_be_bytes());
+            bytes.extend(exif);
+            bytes.extend(&plain[2..]);
+            let photo = Photo::decode(&bytes, "test", MAX_PIXELS).unwrap();
+            let picture = Picture::from_frame(&photo.frame().unwrap());
+            assert_eq!((picture.width, picture.height), size, "orientation {value}");
+            let at = |x: usize, y: usize| picture.rgba[(y * picture.width + x) * 4];
+            assert!(at(white.0, white.1) > 200, "orientation {value}");
+            assert!(at(size.0 - 1 - white.0, size.1 - 1 - white.1) < 50, "orientation {value}");
+        }
+    }
+
+    #[test]
+    fn hostile_files_are_errors() {
+        let photo = |bytes: &[u8]| Photo::decode(bytes, "test", MAX_PIXELS);
+        assert!(matches!(
+            photo(&header(60_000, 60_000)),
+            Err(FileError::TooLarge { width: 60_000, height: 60_000, .. })
+        ));
+        assert!(matches!(photo(&header(100, 100)), Err(FileError::Decode { .. })));
+        assert!(matches!(photo(b"this is a text file"), Err(FileError::Format { .. })));
+        assert!(matches!(photo(b""), Err(FileError::Format { .. })));
+        let dir = folder("text");
+        std::fs::write(dir.join("text.jpg"), "this is a text file named .jpg").unwrap();
+        assert!(matches!(Photo::open(dir.join("text.jpg")), Err(FileError::Format { .. })));
+        assert!(matches!(Photo::open(dir.join("absent.jpg")), Err(FileError::Read { .. })));
+        assert!(matches!(Photo::open(&dir), Err(FileError::Read { .. })));
+        let mask = Mask::new(2, 2);
+        assert!(matches!(
+            write_mask(dir.join("no/such/folder.png"), &mask, &Palette::voc()),
+            Err(FileError::Write { .. })
+        ));
+        let broken = Mask { width: 5, height: 5, classes: vec![0; 3] };
+        assert!(matches!(write_mask(dir.join("m.png"), &broken, &Palette::voc()), Err(FileError::Encode { .. })));
+        assert!(!dir.join("m.png").exists());
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn cut_off_and_flipped_files_never_panic() {
+        let mut jpeg = Vec::new();
+        let rgb: Vec<u8> = (0..40 * 30 * 3).map(|i| (i * 7 % 251) as u8).collect();
+        image::codecs::jpeg::JpegEncoder::new(&mut jpeg).encode(&rgb, 40, 30, image::ExtendedColorType::Rgb8).unwrap();
+        let dir = folder("flip");
+        let picture = Picture { width: 30, height: 40, rgba: [1, 2, 3, 4].repeat(1200) };
+        write_picture(dir.join("p.png"), &picture).unwrap();
+        let png = std::fs::read(dir.join("p.png")).unwrap();
+        std::fs::remove_dir_all(dir).unwrap();
+        for whole in [jpeg, png] {
+            for cut in (0..whole.len()).step_by(whole.len() / 97 + 1) {
+                let _ = Photo::decode(&whole[..cut], "cut", 1 << 20);
+                let mut flipped = whole.clone();
+                flipped[cut] ^= 1 << (cut % 8);
+                let _ = Photo::decode(&flipped, "flipped", 1 << 20);
+            }
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Frame to network input in one pass: crop, turn, mirror, resize, colour and normalisation, one row at a time.
+//!
+//! A row of the input is made of a few rows of the buffer (or columns, where the frame is turned by a quarter), which
+//! are combined into one f32 line, which is filtered into pixels. Mirroring and half turns are in the order of the
+//! filter taps. Nothing of the picture's full size is ever held, and the taps are kept until the geometry changes.
+
+use silhouette_kernels::isa::Isa;
+use silhouette_kernels::resize::{Affine, Taps, combine_columns, combine_rows, filter_line};
+use silhouette_kernels::rows::RowSource;
+use silhouette_kernels::yuv::{Yuv420, YuvToRgb, combine_yuv_columns, combine_yuv_rows};
+
+use crate::frame::{Axes, Frame, PixelFormat, Pixels, YuvMatrix, YuvRange};
+
+/// How a picture is fitted into the network's input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fit {
+    /// Each side is scaled to the input's.
+    #[default]
+    Stretch,
+    /// Both sides by one factor, so that the picture just fits; the rest, at the bottom or right, is one grey level.
+    Letterbox {
+        /// The grey level, 0 to 255.
+        fill: u8,
+    },
+}
+
+/// What the network wants to see.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct InputSpec {
+    /// Columns of the input.
+    pub width: usize,
+    /// Rows of the input.
+    pub height: usize,
+    /// Subtracted from red, green and blue (0 to 255).
+    pub mean: [f32; 3],
+    /// Red, green and blue are divided by it after that.
+    pub std: [f32; 3],
+    /// How a picture of another shape is fitted.
+    pub fit: Fit,
+}
+
+/// Where the picture lies in the network's input: at the top left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// Columns and rows of the input.
+    pub input: (usize, usize),
+    /// Columns and rows of it that the picture takes; all of them unless letterboxed.
+    pub valid: (usize, usize),
+}
+
+impl Placement {
+    /// Where a picture of `width` by `height` lies in an input of `input.0` by `input.1`. The short side of a letterboxed
+    /// picture is rounded to the nearest pixel, and never below 1.
+    pub fn new(fit: Fit, input: (usize, usize), width: usize, height: usize) -> Self {
+        let valid = match fit {
+            Fit::Stretch => input,
+            Fit::Letterbox { .. } => {
+                let scale = (input.0 as f64 / width.max(1) as f64).min(input.1 as f64 / height.max(1) as f64);
+                let side = |n: usize, most: usize| ((n as f64 * scale).round() as usize).clamp(1, most);
+                (side(width, input.0), side(height, input.1))
+            }
+        };
+        Self { input, valid }
+    }
+}
+
+/// The filter taps from frames to one network's input, made when a frame's geometry is new and kept for the next ones.
+#[derive(Clone, Debug)]
+pub struct Resampler {
+    isa: Isa,
+    spec: InputSpec,
+    axes: Option<Axes>,
+    placement: Placement,
+    x: Taps,
+    y: Taps,
+}
+
+impl Resampler {
+    /// For an input; with the fastest kernels of this CPU.
+    ///
+    /// # Panics
+    /// If the input is empty or a side over 65,535.
+    pub fn new(spec: InputSpec) -> Self {
+        Self::with_isa(spec, Isa::best())
+    }
+
+    /// With the kernels of one instruction set, for tests and benches.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn with_isa(spec: InputSpec, isa: Isa) -> Self {
+        let side = 1..=usize::from(u16::MAX);
+        assert!(side.contains(&spec.width) && side.contains(&spec.height), "impossible input size");
+        Self::make(spec, isa)
+    }
+
+    /// To a picture of any size.
+    pub(crate) fn unbounded(spec: InputSpec) -> Self {
+        Self::make(spec, Isa::best())
+    }
+
+    fn make(spec: InputSpec, isa: Isa) -> Self {
+        Self { isa, spec, axes: None, placement: Placement::default(), x: Taps::default(), y: Taps::default() }
+    }
+
+    /// The input it makes.
+    pub fn spec(&self) -> &InputSpec {
+        &self.spec
+    }
+
+    /// The network's input rows of `frame`. Allocates only if the frame's size, region or orientation is not that of the
+    /// call before.
+    pub fn rows<'r>(&'r mut self, frame: &Frame<'r>) -> FrameRows<'r> {
+        let axes = frame.axes();
+        if self.axes != Some(axes) {
+            self.placement = Placement::new(self.spec.fit, (self.spec.width, self.spec.height), axes.x.len, axes.y.len);
+            let (width, height) = self.placement.valid;
+            self.x = Taps::triangle(axes.x.start, axes.x.len, axes.x.flip, width);
+            self.y = Taps::triangle(axes.y.start, axes.y.len, axes.y.flip, height);
+            self.axes = Some(axes);
+        }
+        let fill = match self.spec.fit {
+            Fit::Letterbox { fill } => f32::from(fill),
+            Fit::Stretch => 0.0,
+        };
+        let (mean, std) = (self.spec.mean, self.spec.std);
+        let source = match frame.pixels {
+            Pixels::Packed(format, plane) => Source::Packed { data: plane.data, row_stride: plane.row_stride, format },
+            Pixels::Yuv420 { y, u, v, color } => {
+                let (kr, kb) = match color.matrix {
+                    YuvMatrix::Bt601 => (0.299, 0.114),
+                    YuvMatrix::Bt709 => (0.2126, 0.0722),
+                };
+                Source::Yuv {
+                    picture: Yuv420 {
+                        planes: [y.data, u.data, v.data],
+                        row_strides: [y.row_stride, u.row_stride, v.row_stride],
+                        pixel_strides: [y.pixel_stride, u.pixel_stride, v.pixel_stride],
+                        width: frame.width(),
+                        height: frame.height(),
+                    },
+                    color: YuvToRgb::new(kr, kb, color.range == YuvRange::Full),
+                }
+            }
+        };
+        let bgr = matches!(source, Source::Packed { format: PixelFormat::Bgra8, .. });
+        FrameRows {
+            isa: self.isa,
+            source,
+            axes,
+            placement: self.placement,
+            x: &self.x,
+            y: &self.y,
+            affine: Affine {
+                bgr,
+                scale: std.map(|s| 1.0 / s),
+                offset: [-mean[0] / std[0], -mean[1] / std[1], -mean[2] / std[2]],
+            },
+            fill: [(fill - mean[0]) / std[0], (fill - mean[1]) / std[1], (fill - mean[2]) / std[2]],
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Source<'a> {
+    Packed { data: &'a [u8], row_stride: usize, format: PixelFormat },
+    Yuv { picture: Yuv420<'a>, color: YuvToRgb },
+}
+
+impl Source<'_> {
+    /// f32 per pixel of the line between the two passes.
+    fn channels(&self) -> usize {
+        match self {
+            Self::Packed { format, .. } => format.bytes(),
+            Self::Yuv { .. } => 4,
+        }
+    }
+}
+
+/// A frame as rows of a network's input, (H, W, RGB), normalised.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameRows<'r> {
+    isa: Isa,
+    source: Source<'r>,
+    axes: Axes,
+    placement: Placement,
+    x: &'r Taps,
+    y: &'r Taps,
+    affine: Affine,
+    fill: [f32; 3],
+}
+
+impl FrameRows<'_> {
+    /// Where the picture lies in the input.
+    pub fn placement(&self) -> Placement {
+        self.placement
+    }
+
+    /// First buffer index of the line: chroma pairs begin at even ones.
+    fn origin(&self) -> usize {
+        match self.source {
+            Source::Packed { .. } => self.axes.x.start,
+            Source::Yuv { .. } => self.axes.x.start & !1,
+        }
+    }
+}
+
+impl RowSource for FrameRows<'_> {
+    fn width(&self) -> usize {
+        self.placement.input.0
+    }
+
+    fn height(&self) -> usize {
+        self.placement.input.1
+    }
+
+    fn scratch_len(&self) -> usize {
+        // One value more: three-channel lines are read four values at a time.
+        (self.axes.x.start + self.axes.x.len - self.origin()) * self.source.channels() + 1
+    }
+
+    fn row(&self, y: usize, scratch: &mut [f32], out: &mut [f32]) {
+        assert!(y < self.height(), "row {y} of {}", self.height());
+        assert_eq!(out.len(), self.width() * 3, "a row has three values a pixel");
+        let (width, height) = self.placement.valid;
+        let (valid, rest) = out.split_at_mut(if y < height { width * 3 } else { 0 });
+        for pixel in rest.chunks_exact_mut(3) {
+            pixel.copy_from_slice(&self.fill);
+        }
+        if valid.is_empty() {
+            return;
+        }
+        let (start, weights) = self.y.run(y);
+        let line = &mut scratch[..self.scratch_len()];
+        let (pixels, origin, channels) = (line.len() - 1, self.origin(), self.source.channels());
+        line[pixels] = 0.0;
+        match self.source {
+            Source::Packed { data, row_stride, .. } if self.axes.transposed => {
+                let src = &data[origin * row_stride + start * channels..];
+                combine_columns(self.isa, src, row_stride, channels, weights, &mut line[..pixels]);
+            }
+            Source::Packed { data, row_stride, .. } => {
+                let src = &data[start * row_stride + origin * channels..];
+                combine_rows(self.isa, src, row_stride, weights, &mut line[..pixels]);
+            }
+            Source::Yuv { picture, color } if self.axes.transposed => {
+                combine_yuv_columns(self.isa, &picture, &color, start, origin, weights, &mut line[..pixels]);
+            }
+            Source::Yuv { picture, color } => {
+                combine_yuv_rows(self.isa, &picture, &color, origin, start, weights, &mut line[..pixels]);
+            }
+        }
+        filter_line(self.isa, line, origin, channels, self.x, &self.affine, valid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letterbox_keeps_the_aspect_and_a_pixel() {
+        let fit = Fit::Letterbox { fill: 127 };
+        assert_eq!(Placement::new(fit, (513, 513), 1280, 720).valid, (513, 289));
+        assert_eq!(Placement::new(fit, (513, 513), 720, 1280).valid, (289, 513));
+        assert_eq!(Placement::new(fit, (513, 513), 20_000, 1).valid, (513, 1));
+        assert_eq!(Placement::new(fit, (100, 50), 10, 10).valid, (50, 50));
+        assert_eq!(Placement::new(Fit::Stretch, (100, 50), 10, 10).valid, (100, 50));
+    }
+
+    #[test]
+    fn letterbox_fills_with_the_normalised_grey() {
+        let data = [255u8; 4 * 2 * 3];
+        let spec = InputSpec {
+            width: 4,
+            height: 4,
+            mean: [127.5; 3],
+            std: [127.5, 2.0, 1.0],
+            fit: Fit::Letterbox { fill: 128 },
+        };
+        let mut resampler = Resampler::new(spec);
+        let frame = Frame::rgb8(&data, 4, 2).unwrap();
+        let rows = resampler.rows(&frame);
+        let mut scratch = vec![0.0; rows.scratch_len()];
+        let mut out = vec![0.0; 12];
+        rows.row(1, &mut scratch, &mut out);
+        assert!((out[0] - 1.0).abs() < 1e-6 && (out[1] - 63.75).abs() < 1e-4 && (out[11] - 127.5).abs() < 1e-3);
+        rows.row(2, &mut scratch, &mut out);
+        assert_eq!(out[..3], [0.5 / 127.5, 0.25, 0.5]);
+    }
+}

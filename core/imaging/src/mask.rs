@@ -1,0 +1,253 @@
+//! Logits to masks: a class per pixel, or how sure the network is of chosen classes, at any size.
+
+use std::ops::Range;
+
+use silhouette_kernels::isa::Isa;
+use silhouette_kernels::upsample::{self, Axis, Upsample};
+
+pub use silhouette_kernels::upsample::Resize;
+
+use crate::input::Placement;
+use crate::picture::blur_bytes;
+
+/// One class per pixel, rows from top to bottom, no padding.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mask {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// Class of each pixel, `width * height` bytes.
+    pub classes: Vec<u8>,
+}
+
+impl Mask {
+    /// A mask of class 0.
+    pub fn new(width: usize, height: usize) -> Self {
+        Self { width, height, classes: vec![0; width * height] }
+    }
+
+    /// Changes the size, keeping the memory. What it holds afterwards is unspecified.
+    pub fn reshape(&mut self, width: usize, height: usize) {
+        (self.width, self.height) = (width, height);
+        self.classes.resize(width * height, 0);
+    }
+
+    /// How many pixels each of the 256 possible classes has.
+    pub fn histogram(&self) -> [usize; 256] {
+        let mut counts = [0; 256];
+        for &class in &self.classes {
+            counts[usize::from(class)] += 1;
+        }
+        counts
+    }
+}
+
+/// How much each pixel belongs to the chosen classes: 0 (not at all) to 255 (fully). Serves as alpha for the effects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Confidence {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// `width * height` values.
+    pub values: Vec<u8>,
+}
+
+impl Confidence {
+    /// Changes the size, keeping the memory. What it holds afterwards is unspecified.
+    pub fn reshape(&mut self, width: usize, height: usize) {
+        (self.width, self.height) = (width, height);
+        self.values.resize(width * height, 0);
+    }
+
+    /// 255 where the mask holds one of `foreground`, 0 elsewhere, the border softened over about `softness` pixels on
+    /// both sides (0: hard).
+    pub fn from_mask(mask: &Mask, foreground: &[u8], softness: usize) -> Self {
+        let mut chosen = [0u8; 256];
+        for &class in foreground {
+            chosen[usize::from(class)] = 255;
+        }
+        let mut values: Vec<u8> = mask.classes.iter().map(|&class| chosen[usize::from(class)]).collect();
+        if softness > 0 {
+            // Three boxes of radius r reach 3 r.
+            blur_bytes(&mut values, mask.width, mask.height, softness.div_ceil(3), 3);
+        }
+        Self { width: mask.width, height: mask.height, values }
+    }
+}
+
+/// The network's output: `height * width * classes` f32, channels last.
+#[derive(Clone, Copy, Debug)]
+pub struct Logits<'a> {
+    /// `[height][width][classes]`.
+    pub values: &'a [f32],
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// Classes, 1 to 256.
+    pub classes: usize,
+}
+
+/// What mask to make of the logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaskSpec {
+    /// How the logits lie over the network's input.
+    pub resize: Resize,
+    /// Where the picture lies in the network's input; the rest is cut off.
+    pub placement: Placement,
+    /// Columns of the mask: the placement's valid columns for the model's own size, the frame region's for the frame's.
+    pub width: usize,
+    /// Rows of the mask.
+    pub height: usize,
+}
+
+/// Makes masks of logits; holds interpolation weights and scratch, remade only when the geometry changes.
+#[derive(Clone, Debug)]
+pub struct Upsampler {
+    isa: Isa,
+    made_for: Option<(usize, usize, MaskSpec)>,
+    up: Upsample,
+    scratch: Vec<f32>,
+}
+
+impl Default for Upsampler {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Upsampler {
+    /// With the fastest kernels of this CPU.
+    pub fn new() -> Self {
+        Self::with_isa(Isa::best())
+    }
+
+    /// With the kernels of one instruction set, for tests and benches.
+    pub fn with_isa(isa: Isa) -> Self {
+        Self { isa, made_for: None, up: Upsample::default(), scratch: Vec::new() }
+    }
+
+    /// Makes the weights for logits of `width` by `height`, if they are not those of the call before.
+    ///
+    /// # Panics
+    /// If a size is 0 or over 2^24, or the valid part larger than the input.
+    pub fn prepare(&mut self, width: usize, height: usize, spec: &MaskSpec) {
+        if self.made_for == Some((width, height, *spec)) {
+            return;
+        }
+        let Placement { input, valid } = spec.placement;
+        self.up = Upsample {
+            rows: Axis::new(height, input.1, valid.1, spec.height, spec.resize),
+            columns: Axis::new(width, input.0, valid.0, spec.width, spec.resize),
+        };
+        self.made_for = Some((width, height, *spec));
+    }
+
+    /// The most likely class of each pixel; ties go to the lowest.
+    ///
+    /// # Panics
+    /// As [`prepare`](Self::prepare), or if `logits` is not as long as its sizes say or has not 1 to 256 classes.
+    pub fn categories(&mut self, logits: &Logits<'_>, spec: &MaskSpec, mask: &mut Mask) {
+        self.prepare(logits.width, logits.height, spec);
+        mask.reshape(spec.width, spec.height);
+        self.grow(self.up.category_scratch(logits.classes));
+        let Self { isa, up, scratch, .. } = self;
+        upsample::categories(*isa, logits.values, logits.classes, up, 0..spec.height, scratch, &mut mask.classes);
+    }
+
+    /// f32 of scratch that [`category_rows`](Self::category_rows) wants.
+    pub fn category_scratch(&self, classes: usize) -> usize {
+        self.up.category_scratch(classes)
+    }
+
+    /// Some rows of the mask that was prepared: several threads may share the work, each with its own scratch and rows.
+    ///
+    /// # Panics
+    /// If [`prepare`](Self::prepare) was not called for these logits' size, or `scratch` or `out` have the wrong length.
+    pub fn category_rows(&self, logits: &Logits<'_>, rows: Range<usize>, scratch: &mut [f32], out: &mut [u8]) {
+        assert_eq!(self.up.columns.logits(), logits.width, "prepared for other logits");
+        upsample::categories(self.isa, logits.values, logits.classes, &self.up, rows, scratch, out);
+    }
+
+    /// The softmax probability that a pixel is of one of the classes `chosen` (one flag per class), 0 to 255.
+    ///
+    /// # Panics
+    /// As [`categories`](Self::categories), or if there is not one flag per class.
+    pub fn confidence(&mut self, logits: &Logits<'_>, chosen: &[bool], spec: &MaskSpec, out: &mut Confidence) {
+        assert_eq!(chosen.len(), logits.classes, "one flag per class");
+        self.prepare(logits.width, logits.height, spec);
+        out.reshape(spec.width, spec.height);
+        self.grow(self.up.confidence_scratch(logits.classes));
+        let Self { isa, up, scratch, .. } = self;
+        upsample::confidence_u8(*isa, logits.values, chosen, up, 0..spec.height, scratch, &mut out.values);
+    }
+
+    /// As [`confidence`](Self::confidence), 0 to 1; `out` is resized to `spec.width * spec.height`.
+    ///
+    /// # Panics
+    /// As [`confidence`](Self::confidence).
+    pub fn confidence_f32(&mut self, logits: &Logits<'_>, chosen: &[bool], spec: &MaskSpec, out: &mut Vec<f32>) {
+        assert_eq!(chosen.len(), logits.classes, "one flag per class");
+        self.prepare(logits.width, logits.height, spec);
+        out.resize(spec.width * spec.height, 0.0);
+        self.grow(self.up.confidence_scratch(logits.classes));
+        let Self { isa, up, scratch, .. } = self;
+        upsample::confidence(*isa, logits.values, chosen, up, 0..spec.height, scratch, out);
+    }
+
+    fn grow(&mut self, len: usize) {
+        if self.scratch.len() < len {
+            self.scratch.resize(len, 0.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letterboxed_masks_hold_only_the_picture() {
+        // 4x4 logits of two classes: class 1 in the upper half. The picture is the upper half of the input.
+        let mut values = vec![0.0; 4 * 4 * 2];
+        for (i, pixel) in values.chunks_exact_mut(2).enumerate() {
+            pixel[usize::from(i < 8)] = 1.0;
+        }
+        let logits = Logits { values: &values, width: 4, height: 4, classes: 2 };
+        let spec = MaskSpec {
+            resize: Resize::HalfPixel,
+            placement: Placement { input: (64, 64), valid: (64, 32) },
+            width: 50,
+            height: 25,
+        };
+        let (mut up, mut mask) = (Upsampler::new(), Mask::default());
+        up.categories(&logits, &spec, &mut mask);
+        assert_eq!((mask.width, mask.height, mask.classes.len()), (50, 25, 50 * 25));
+        assert!(mask.classes.iter().all(|&c| c == 1));
+        let whole = MaskSpec { placement: Placement { input: (64, 64), valid: (64, 64) }, ..spec };
+        up.categories(&logits, &whole, &mut mask);
+        // The middle row is a tie, which goes to class 0.
+        assert_eq!(mask.histogram()[..3], [13 * 50, 12 * 50, 0]);
+        let mut c = Confidence::default();
+        up.confidence(&logits, &[false, true], &spec, &mut c);
+        let sure = 1.0 / (1.0 + (-1.0f32).exp()) * 255.0;
+        assert_eq!(c.values[0], sure.round() as u8);
+    }
+
+    #[test]
+    fn soft_edges_pass_through_the_middle_at_the_border() {
+        let mut mask = Mask::new(40, 3);
+        for row in mask.classes.chunks_exact_mut(40) {
+            row[20..].fill(15);
+        }
+        let hard = Confidence::from_mask(&mask, &[15], 0);
+        assert_eq!((hard.values[19], hard.values[20]), (0, 255));
+        let soft = Confidence::from_mask(&mask, &[15, 3], 6);
+        let row = &soft.values[40..80];
+        assert!(row.windows(2).all(|w| w[0] <= w[1]), "{row:?}");
+        assert!(row[19] < 128 && row[20] > 127 && row[19] > 80 && row[20] < 175);
+        assert_eq!((row[12], row[27]), (0, 255));
+    }
+}

@@ -1,0 +1,440 @@
+//! Pictures out: overlay, cut-out, blurred and replaced background. All take upright pictures and masks; a mask or
+//! confidence of another size than the picture is looked up at the nearest pixel or interpolated.
+//!
+//! Blurs are three box blurs with running sums (close to a Gaussian, the time independent of the radius); large radii
+//! work on a reduced picture.
+
+use silhouette_kernels::rows::RowSource;
+
+use crate::frame::{Frame, FrameError, Region};
+use crate::input::{Fit, InputSpec, Resampler};
+use crate::mask::{Confidence, Mask};
+use crate::palette::Palette;
+
+/// An upright RGBA picture, 8 bits a channel, rows from top to bottom, no padding.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Picture {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// R, G, B, A of each pixel: `width * height * 4` bytes.
+    pub rgba: Vec<u8>,
+}
+
+impl Picture {
+    /// The frame's region, upright, at its own size; opaque.
+    pub fn from_frame(frame: &Frame<'_>) -> Self {
+        let Region { width, height, .. } = frame.region();
+        Self::from_frame_at(frame, width, height)
+    }
+
+    /// The frame's region, upright, stretched to `width` by `height` (shrinking is antialiased); opaque.
+    ///
+    /// # Panics
+    /// If `width` or `height` is 0.
+    pub fn from_frame_at(frame: &Frame<'_>, width: usize, height: usize) -> Self {
+        let spec = InputSpec { width, height, mean: [0.0; 3], std: [1.0; 3], fit: Fit::Stretch };
+        let mut resampler = Resampler::unbounded(spec);
+        let rows = resampler.rows(frame);
+        let mut scratch = vec![0.0; rows.scratch_len()];
+        let mut line = vec![0.0; width * 3];
+        let mut rgba = vec![255; width * height * 4];
+        for (y, row) in rgba.chunks_exact_mut(width * 4).enumerate() {
+            rows.row(y, &mut scratch, &mut line);
+            for (pixel, rgb) in row.chunks_exact_mut(4).zip(line.chunks_exact(3)) {
+                for c in 0..3 {
+                    pixel[c] = (rgb[c] + 0.5) as u8;
+                }
+            }
+        }
+        Self { width, height, rgba }
+    }
+
+    /// The picture as a frame, upright.
+    ///
+    /// # Errors
+    /// An empty picture, or one whose bytes are fewer than its size says.
+    pub fn frame(&self) -> Result<Frame<'_>, FrameError> {
+        Frame::rgba8(&self.rgba, self.width, self.height)
+    }
+
+    /// A picture of the mask in its classes' colours.
+    pub fn from_mask(mask: &Mask, palette: &Palette) -> Self {
+        let rgba = mask
+            .classes
+            .iter()
+            .flat_map(|&class| {
+                let [r, g, b] = palette.color(class);
+                [r, g, b, 255]
+            })
+            .collect();
+        Self { width: mask.width, height: mask.height, rgba }
+    }
+
+    /// A grey picture of the confidence: white where it is 255.
+    pub fn from_confidence(confidence: &Confidence) -> Self {
+        let rgba = confidence.values.iter().flat_map(|&v| [v, v, v, 255]).collect();
+        Self { width: confidence.width, height: confidence.height, rgba }
+    }
+
+    /// Lays the classes' colours over the picture: `opacity` 0 (nothing) to 1 (only the colour). Class 0, the
+    /// background, is left as it is.
+    pub fn overlay(&mut self, mask: &Mask, palette: &Palette, opacity: f32) {
+        let weight = (opacity.clamp(0.0, 1.0) * 256.0) as u32;
+        let columns = nearest(mask.width, self.width);
+        let rows = nearest(mask.height, self.height);
+        for (row, &my) in self.rgba.chunks_exact_mut(self.width.max(1) * 4).zip(&rows) {
+            let classes = &mask.classes[my * mask.width..(my + 1) * mask.width];
+            for (pixel, &mx) in row.chunks_exact_mut(4).zip(&columns) {
+                let class = classes[mx];
+                if class == 0 {
+                    continue;
+                }
+                for (p, c) in pixel.iter_mut().zip(palette.color(class)) {
+                    *p = ((u32::from(*p) * (256 - weight) + u32::from(c) * weight + 128) >> 8) as u8;
+                }
+            }
+        }
+    }
+
+    /// Multiplies the picture's alpha by the confidence: what is not foreground becomes transparent.
+    pub fn cut_out(&mut self, alpha: &Confidence) {
+        self.for_each_with(alpha, |pixel, a, _, _| pixel[3] = scale(pixel[3], a));
+    }
+
+    /// Puts another picture behind the foreground; it is scaled to cover this one, centred.
+    ///
+    /// # Errors
+    /// If `background` is empty.
+    pub fn replace_background(&mut self, alpha: &Confidence, background: &Frame<'_>) -> Result<(), FrameError> {
+        let behind = cover(background, self.width, self.height)?;
+        let width = self.width;
+        self.for_each_with(alpha, |pixel, a, x, y| {
+            let other = &behind.rgba[(y * width + x) * 4..][..4];
+            blend(pixel, other, a);
+        });
+        Ok(())
+    }
+
+    /// Blurs what is not foreground, with a standard deviation of about `radius` pixels. The foreground does not bleed
+    /// into the blur: it has no weight there.
+    pub fn blur_background(&mut self, alpha: &Confidence, radius: f32) {
+        if self.rgba.is_empty() || alpha.values.is_empty() || radius.is_nan() || radius <= 0.0 {
+            return;
+        }
+        let blurred = Blurred::new(self, alpha, radius);
+        self.for_each_with(alpha, |pixel, a, x, y| {
+            let other = blurred.at(x, y);
+            blend(pixel, &other, a);
+        });
+    }
+
+    /// Calls `f(pixel, alpha, x, y)` for each pixel, the confidence interpolated to the picture's size.
+    fn for_each_with(&mut self, alpha: &Confidence, mut f: impl FnMut(&mut [u8], u8, usize, usize)) {
+        if self.rgba.is_empty() || alpha.values.is_empty() {
+            return;
+        }
+        let same = alpha.width == self.width && alpha.height == self.height;
+        let columns = linear(alpha.width, self.width);
+        let rows = linear(alpha.height, self.height);
+        for (y, row) in self.rgba.chunks_exact_mut(self.width * 4).enumerate() {
+            let (y0, y1, fy) = rows[y];
+            let top = &alpha.values[y0 * alpha.width..(y0 + 1) * alpha.width];
+            let bottom = &alpha.values[y1 * alpha.width..(y1 + 1) * alpha.width];
+            for (x, pixel) in row.chunks_exact_mut(4).enumerate() {
+                let a = if same {
+                    top[x]
+                } else {
+                    let (x0, x1, fx) = columns[x];
+                    let mix = |line: &[u8]| f32::from(line[x0]) * (1.0 - fx) + f32::from(line[x1]) * fx;
+                    (mix(top) * (1.0 - fy) + mix(bottom) * fy + 0.5) as u8
+                };
+                f(pixel, a, x, y);
+            }
+        }
+    }
+}
+
+/// `v * a / 255`, rounded.
+fn scale(v: u8, a: u8) -> u8 {
+    ((u32::from(v) * u32::from(a) + 127) / 255) as u8
+}
+
+/// `over` where `a` is 255, `under` where it is 0; both with their own alpha taken as opaque.
+fn blend(over: &mut [u8], under: &[u8], a: u8) {
+    for (o, &u) in over.iter_mut().zip(under).take(3) {
+        *o = ((u32::from(*o) * u32::from(a) + u32::from(u) * u32::from(255 - a) + 127) / 255) as u8;
+    }
+}
+
+/// For each of `to` pixels the nearest of `from`.
+fn nearest(from: usize, to: usize) -> Vec<usize> {
+    (0..to).map(|i| ((i as f64 + 0.5) * from as f64 / to as f64) as usize).map(|i| i.min(from.max(1) - 1)).collect()
+}
+
+/// For each of `to` pixels two neighbours of `from` and how far it is from the first, half-pixel centres.
+fn linear(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
+    (0..to)
+        .map(|i| {
+            let p = ((i as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, (from - 1) as f64);
+            let low = p as usize;
+            (low, (low + 1).min(from - 1), (p - low as f64) as f32)
+        })
+        .collect()
+}
+
+/// The middle of `frame`'s region that has the shape of `width` by `height`, scaled to it.
+fn cover(frame: &Frame<'_>, width: usize, height: usize) -> Result<Picture, FrameError> {
+    if width == 0 || height == 0 {
+        return Err(FrameError::Empty { width, height });
+    }
+    let region = frame.region();
+    let scale = (region.width as f64 / width as f64).min(region.height as f64 / height as f64);
+    let side = |n: usize, most: usize| ((n as f64 * scale).round() as usize).clamp(1, most);
+    let (w, h) = (side(width, region.width), side(height, region.height));
+    let part =
+        Region { x: region.x + (region.width - w) / 2, y: region.y + (region.height - h) / 2, width: w, height: h };
+    Ok(Picture::from_frame_at(&frame.cropped(part)?, width, height))
+}
+
+/// A blurred, reduced copy of a picture's background: premultiplied by the background's weight, which is the fourth
+/// channel.
+struct Blurred {
+    width: usize,
+    height: usize,
+    step: usize,
+    values: Vec<[f32; 4]>,
+}
+
+impl Blurred {
+    fn new(picture: &Picture, alpha: &Confidence, radius: f32) -> Self {
+        // A box of radius r has variance r (r + 1) / 3; three of them r (r + 1). Reduce so that r is about 4.
+        let radius = radius.min(picture.width.max(picture.height) as f32);
+        let step = ((radius / 4.0) as usize).max(1);
+        let (width, height) = (picture.width.div_ceil(step), picture.height.div_ceil(step));
+        let mut values = vec![[0.0f32; 4]; width * height];
+        let columns = nearest(alpha.width, picture.width);
+        let rows = nearest(alpha.height, picture.height);
+        for (y, row) in picture.rgba.chunks_exact(picture.width * 4).enumerate() {
+            let alphas = &alpha.values[rows[y] * alpha.width..][..alpha.width];
+            let line = &mut values[y / step * width..][..width];
+            for (x, pixel) in row.chunks_exact(4).enumerate() {
+                // A trace of weight everywhere, so that a picture without background is blurred and not black.
+                let weight = f32::from(255 - alphas[columns[x]]) + 0.01;
+                let sum = &mut line[x / step];
+                for c in 0..3 {
+                    sum[c] += f32::from(pixel[c]) * weight;
+                }
+                sum[3] += weight;
+            }
+        }
+        let r = (radius / step as f32 - 0.5).max(0.0).round() as usize;
+        blur_quads(&mut values, width, height, r, 3);
+        Self { width, height, step, values }
+    }
+
+    /// The blurred background at a pixel of the picture, interpolated.
+    fn at(&self, x: usize, y: usize) -> [u8; 4] {
+        let place = |i: usize, most: usize| {
+            let p = ((i as f32 + 0.5) / self.step as f32 - 0.5).clamp(0.0, (most - 1) as f32);
+            let low = p as usize;
+            (low, (low + 1).min(most - 1), p - low as f32)
+        };
+        let ((x0, x1, fx), (y0, y1, fy)) = (place(x, self.width), place(y, self.height));
+        let at = |x: usize, y: usize| self.values[y * self.width + x];
+        let (a, b, c, d) = (at(x0, y0), at(x1, y0), at(x0, y1), at(x1, y1));
+        let mut mixed = [0.0f32; 4];
+        for i in 0..4 {
+            mixed[i] = (a[i] * (1.0 - fx) + b[i] * fx) * (1.0 - fy) + (c[i] * (1.0 - fx) + d[i] * fx) * fy;
+        }
+        let weight = mixed[3];
+        [0, 1, 2, 3].map(|i| if i < 3 { (mixed[i] / weight + 0.5) as u8 } else { 255 })
+    }
+}
+
+/// Box blurs of one byte per pixel, in place; edges are continued. Linear in the picture, whatever the radius.
+pub(crate) fn blur_bytes(values: &mut [u8], width: usize, height: usize, radius: usize, passes: usize) {
+    if values.is_empty() {
+        return;
+    }
+    let mut line = vec![0u8; width.max(height)];
+    for _ in 0..passes {
+        for row in values.chunks_exact_mut(width) {
+            box_line(row, &mut line, radius);
+        }
+    }
+    // Columns several at a time would be kinder to the cache; a transposed copy is simpler and does the same.
+    let mut turned = vec![0u8; values.len()];
+    transpose(values, &mut turned, width, height);
+    for _ in 0..passes {
+        for row in turned.chunks_exact_mut(height) {
+            box_line(row, &mut line, radius);
+        }
+    }
+    transpose(&turned, values, height, width);
+}
+
+fn transpose<T: Copy>(from: &[T], to: &mut [T], width: usize, height: usize) {
+    // In squares, so that both sides stay in the cache.
+    const SIDE: usize = 32;
+    for y0 in (0..height).step_by(SIDE) {
+        for x0 in (0..width).step_by(SIDE) {
+            for y in y0..(y0 + SIDE).min(height) {
+                for x in x0..(x0 + SIDE).min(width) {
+                    to[x * height + y] = from[y * width + x];
+                }
+            }
+        }
+    }
+}
+
+fn box_line(row: &mut [u8], copy: &mut [u8], radius: usize) {
+    let n = row.len();
+    let copy = &mut copy[..n];
+    copy.copy_from_slice(row);
+    let last = n - 1;
+    let size = 2 * radius as u64 + 1;
+    let mut sum = u64::from(copy[0]) * (radius as u64 + 1);
+    for i in 1..=radius {
+        sum += u64::from(copy[i.min(last)]);
+    }
+    for i in 0..n {
+        row[i] = ((sum + size / 2) / size) as u8;
+        sum += u64::from(copy[(i + radius + 1).min(last)]);
+        sum -= u64::from(copy[i.saturating_sub(radius)]);
+    }
+}
+
+fn blur_quads(values: &mut [[f32; 4]], width: usize, height: usize, radius: usize, passes: usize) {
+    if radius == 0 {
+        return;
+    }
+    let mut line = vec![[0.0; 4]; width.max(height)];
+    let mut turned = vec![[0.0; 4]; values.len()];
+    for _ in 0..passes {
+        values.chunks_exact_mut(width).for_each(|row| box_quads(row, &mut line, radius));
+    }
+    transpose(values, &mut turned, width, height);
+    for _ in 0..passes {
+        turned.chunks_exact_mut(height).for_each(|row| box_quads(row, &mut line, radius));
+    }
+    transpose(&turned, values, height, width);
+}
+
+fn box_quads(row: &mut [[f32; 4]], copy: &mut [[f32; 4]], radius: usize) {
+    let copy = &mut copy[..row.len()];
+    copy.copy_from_slice(row);
+    let last = copy.len() - 1;
+    let size = 1.0 / (2 * radius + 1) as f32;
+    for c in 0..4 {
+        // f64 sums: adding and taking away must not leave a trace along the row.
+        let at = |i: usize| f64::from(copy[i.min(last)][c]);
+        let mut sum = at(0) * (radius + 1) as f64 + (1..=radius).map(at).sum::<f64>();
+        for (i, out) in row.iter_mut().enumerate() {
+            out[c] = sum as f32 * size;
+            sum += at(i + radius + 1) - at(i.saturating_sub(radius));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(width: usize, height: usize, f: impl Fn(usize, usize) -> [u8; 4]) -> Picture {
+        let rgba = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).flat_map(|(x, y)| f(x, y)).collect();
+        Picture { width, height, rgba }
+    }
+
+    fn left_half(width: usize, height: usize) -> Confidence {
+        let values = (0..width * height).map(|i| if i % width < width / 2 { 255 } else { 0 }).collect();
+        Confidence { width, height, values }
+    }
+
+    #[test]
+    fn frames_become_upright_pictures_unchanged() {
+        let data: Vec<u8> = (0..5 * 3 * 3).map(|i| (i * 5) as u8).collect();
+        let frame = Frame::rgb8(&data, 5, 3).unwrap();
+        let p = Picture::from_frame(&frame);
+        for (pixel, want) in p.rgba.chunks_exact(4).zip(data.chunks_exact(3)) {
+            assert_eq!(pixel, [want[0], want[1], want[2], 255]);
+        }
+    }
+
+    #[test]
+    fn overlay_leaves_the_background_and_mixes_the_rest() {
+        let mut p = picture(4, 2, |_, _| [100, 100, 100, 255]);
+        let mask = Mask { width: 2, height: 1, classes: vec![0, 1] };
+        p.overlay(&mask, &Palette::voc(), 0.5);
+        assert_eq!(p.rgba[..4], [100, 100, 100, 255]);
+        assert_eq!(p.rgba[12..16], [114, 50, 50, 255]);
+    }
+
+    #[test]
+    fn cut_out_scales_alpha() {
+        let mut p = picture(4, 1, |x, _| [x as u8, 0, 0, 200]);
+        let alpha = Confidence { width: 4, height: 1, values: vec![0, 255, 128, 51] };
+        p.cut_out(&alpha);
+        assert_eq!(p.rgba.iter().skip(3).step_by(4).copied().collect::<Vec<_>>(), [0, 200, 100, 40]);
+    }
+
+    #[test]
+    fn replaced_background_covers_the_picture() {
+        let mut p = picture(6, 4, |_, _| [10, 20, 30, 255]);
+        let behind = picture(2, 9, |_, y| if (3..6).contains(&y) { [0, 0, 255, 255] } else { [255, 0, 0, 255] });
+        p.replace_background(&left_half(6, 4), &behind.frame().unwrap()).unwrap();
+        assert_eq!(p.rgba[..4], [10, 20, 30, 255]);
+        // Only the middle of the tall background shows: its blue.
+        assert_eq!(p.rgba[20..24], [0, 0, 255, 255]);
+    }
+
+    #[test]
+    fn blurred_background_takes_nothing_from_the_foreground() {
+        for radius in [2.0, 20.0] {
+            let mut p = picture(64, 32, |x, _| if x < 32 { [255, 0, 0, 255] } else { [0, 100, 0, 255] });
+            p.blur_background(&left_half(64, 32), radius);
+            assert_eq!(p.rgba[..4], [255, 0, 0, 255]);
+            for x in 32..64 {
+                let pixel = &p.rgba[x * 4..x * 4 + 4];
+                assert!(pixel[0] <= 1 && (99..=100).contains(&pixel[1]), "{radius} {x} {pixel:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn blur_spreads_as_far_as_its_radius_says() {
+        // The standard deviation of a blurred line, of both kinds of step.
+        for radius in [3.0f32, 24.0] {
+            let mut p = picture(301, 301, |x, _| if x == 150 { [255; 4] } else { [0, 0, 0, 255] });
+            for y in 0..301 {
+                for x in 145..156 {
+                    p.rgba[(y * 301 + x) * 4] = 255;
+                }
+            }
+            let none = Confidence { width: 301, height: 301, values: vec![0; 301 * 301] };
+            p.blur_background(&none, radius);
+            let row = &p.rgba[150 * 301 * 4..151 * 301 * 4];
+            let weights: Vec<f64> = row.iter().step_by(4).map(|&v| f64::from(v)).collect();
+            let total: f64 = weights.iter().sum();
+            let mean = weights.iter().enumerate().map(|(i, w)| i as f64 * w).sum::<f64>() / total;
+            let var = weights.iter().enumerate().map(|(i, w)| (i as f64 - mean).powi(2) * w).sum::<f64>() / total;
+            let sigma = (var - (121.0 - 1.0) / 12.0).sqrt();
+            assert!((mean - 150.0).abs() < 0.5, "{mean}");
+            assert!((sigma / f64::from(radius) - 1.0).abs() < 0.25, "{radius}: {sigma}");
+        }
+    }
+
+    #[test]
+    fn empty_and_tiny_pictures_are_left_alone() {
+        let alpha = left_half(8, 8);
+        for (w, h) in [(0, 0), (1, 1), (1, 20)] {
+            let mut p = picture(w, h, |_, _| [1, 2, 3, 255]);
+            let mask = Mask::new(3, 3);
+            p.overlay(&mask, &Palette::voc(), 0.3);
+            p.blur_background(&alpha, 1e9);
+            p.cut_out(&alpha);
+            assert_eq!(p.rgba.len(), w * h * 4);
+        }
+    }
+}

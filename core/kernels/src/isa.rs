@@ -1,0 +1,101 @@
+//! The choice of an instruction set for the picture kernels (`resize`, `yuv`, `upsample`), as a value.
+//!
+//! A kernel is one generic body over [`Simd`](crate::simd::Simd), marked `#[inline(always)]`; `isa_entry!` compiles it
+//! once per instruction set. [`Isa::all`] is the list that dispatch, tests and benches are made from.
+
+#[cfg(target_arch = "aarch64")]
+use crate::simd::Neon;
+use crate::simd::Scalar;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Avx512};
+
+/// An instruction set that this CPU has: the token inside is the proof.
+#[derive(Clone, Copy, Debug)]
+pub enum Isa {
+    /// Plain Rust.
+    Scalar(Scalar),
+    /// AVX2 with FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    /// AVX-512.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+    /// NEON.
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
+}
+
+impl Isa {
+    /// What this CPU has, fastest first; the last is always [`Isa::Scalar`].
+    pub fn all() -> Vec<Self> {
+        let mut all = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            all.extend(Avx512::new().map(Self::Avx512));
+            all.extend(Avx2::new().map(Self::Avx2));
+        }
+        #[cfg(target_arch = "aarch64")]
+        all.extend(Neon::new().map(Self::Neon));
+        all.extend(Scalar::new().map(Self::Scalar));
+        all
+    }
+
+    /// The fastest.
+    pub fn best() -> Self {
+        Self::all()[0]
+    }
+
+    /// A name for logs and benches.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scalar(_) => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => "neon",
+        }
+    }
+}
+
+/// `fn name(arguments) = body;` makes an unsafe function `name(isa, arguments)` that runs the generic `body(token,
+/// arguments)` compiled for each instruction set. The caller keeps the body's promises; the token keeps the CPU's.
+macro_rules! isa_entry {
+    ($(#[$meta:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:ident;) => {
+        $(#[$meta])*
+        unsafe fn $name(isa: $crate::isa::Isa, $($arg: $ty),*) {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            unsafe fn avx2(simd: $crate::simd::Avx2, $($arg: $ty),*) {
+                // SAFETY: the body's promises are the caller's.
+                unsafe { $body(simd, $($arg),*) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma")]
+            unsafe fn avx512(simd: $crate::simd::Avx512, $($arg: $ty),*) {
+                // SAFETY: the body's promises are the caller's.
+                unsafe { $body(simd, $($arg),*) }
+            }
+            #[cfg(target_arch = "aarch64")]
+            #[target_feature(enable = "neon")]
+            unsafe fn neon(simd: $crate::simd::Neon, $($arg: $ty),*) {
+                // SAFETY: the body's promises are the caller's.
+                unsafe { $body(simd, $($arg),*) }
+            }
+            // SAFETY: the token in `isa` proves that the CPU has the instruction set.
+            unsafe {
+                match isa {
+                    $crate::isa::Isa::Scalar(simd) => $body(simd, $($arg),*),
+                    #[cfg(target_arch = "x86_64")]
+                    $crate::isa::Isa::Avx2(simd) => avx2(simd, $($arg),*),
+                    #[cfg(target_arch = "x86_64")]
+                    $crate::isa::Isa::Avx512(simd) => avx512(simd, $($arg),*),
+                    #[cfg(target_arch = "aarch64")]
+                    $crate::isa::Isa::Neon(simd) => neon(simd, $($arg),*),
+                }
+            }
+        }
+    };
+}
+pub(crate) use isa_entry;

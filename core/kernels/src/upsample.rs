@@ -1,0 +1,654 @@
+//! Low-resolution logits to a mask or a confidence of any size, row by row: the full-size planes of 21 classes never
+//! exist.
+//!
+//! A row of the output first mixes two rows of logits (class-major, so that vectors run over columns). Between two
+//! neighbouring columns every class is then a straight line, which makes most of the work vanish: a class that is the
+//! best at both columns is the best at every pixel between them (the difference of two lines that is not negative at
+//! both ends is not negative in between), so the span is filled at once. Where the best classes differ, only classes
+//! that neither of the two dominates at both ends can win, and only those are evaluated pixel by pixel.
+//!
+//! Ties: the lowest class index wins, everywhere. Two classes that differ by less than f32's rounding along a whole span
+//! are decided by exact arithmetic on its end points. The mixing uses no fused operations, so every instruction set
+//! gives the same mask, bit by bit.
+
+#![allow(clippy::inline_always, reason = "bodies must be inlined into the functions that carry the target features")]
+#![allow(clippy::needless_range_loop, reason = "one index runs over several arrays of lanes")]
+
+use std::ops::Range;
+
+use crate::isa::{Isa, isa_entry};
+use crate::resize::mul_add;
+use crate::simd::Simd;
+
+/// How the logits' grid lies over the network's input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Resize {
+    /// Corner pixels' centres coincide: `x_logits = x_input * (logits - 1) / (input - 1)`.
+    AlignCorners,
+    /// Pixel areas coincide: `x_logits = (x_input + 0.5) * logits / input - 0.5`, clamped.
+    HalfPixel,
+}
+
+/// Columns are padded to whole vectors of the widest instruction set.
+const BLOCK: usize = 16;
+/// Pixels that a span evaluates at a time.
+const CHUNK: usize = 8;
+
+/// Outputs that lie between the same two logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    low: u32,
+    start: u32,
+    end: u32,
+}
+
+/// For each output index of one axis, between which two logits it lies and how far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Axis {
+    len: usize,
+    low: Vec<u32>,
+    /// Weight of the lower and of the upper neighbour, `CHUNK` values longer than the output.
+    near: Vec<f32>,
+    far: Vec<f32>,
+    spans: Vec<Span>,
+}
+
+impl Axis {
+    /// `len` logits lie over `input` pixels of the network's input by `rule`; the first `valid` of those pixels are the
+    /// picture (all but for letterboxed ones), and `out` outputs are spread over them, areas coinciding. With `out ==
+    /// valid == input` this is the plain resize of the logits to the input's size.
+    ///
+    /// # Panics
+    /// If a size is 0 or over 2^24, or `valid > input`.
+    pub fn new(len: usize, input: usize, valid: usize, out: usize, rule: Resize) -> Self {
+        let fits = |n: usize| n > 0 && n <= 1 << 24;
+        assert!(fits(len) && fits(input) && fits(valid) && fits(out) && valid <= input, "impossible sizes");
+        let mut axis = Self {
+            len,
+            low: Vec::with_capacity(out),
+            near: vec![1.0; out + CHUNK],
+            far: vec![0.0; out + CHUNK],
+            spans: Vec::new(),
+        };
+        for i in 0..out {
+            let x = ((i as f64 + 0.5) * valid as f64 / out as f64 - 0.5).clamp(0.0, (valid - 1) as f64);
+            let p = match rule {
+                Resize::AlignCorners => x * (len - 1) as f64 / (input.max(2) - 1) as f64,
+                Resize::HalfPixel => (x + 0.5) * len as f64 / input as f64 - 0.5,
+            };
+            let p = p.clamp(0.0, (len - 1) as f64);
+            let mut low = p as u32;
+            let mut far = (p - f64::from(low)) as f32;
+            if far >= 1.0 {
+                (low, far) = (low + 1, 0.0);
+            }
+            axis.low.push(low);
+            (axis.near[i], axis.far[i]) = (1.0 - far, far);
+            match axis.spans.last_mut() {
+                Some(span) if span.low == low => span.end = i as u32 + 1,
+                _ => axis.spans.push(Span { low, start: i as u32, end: i as u32 + 1 }),
+            }
+        }
+        axis
+    }
+
+    /// Outputs.
+    pub fn out(&self) -> usize {
+        self.low.len()
+    }
+
+    /// Logits.
+    pub fn logits(&self) -> usize {
+        self.len
+    }
+}
+
+/// Both axes of an upsampling, made once per geometry.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Upsample {
+    /// Rows.
+    pub rows: Axis,
+    /// Columns.
+    pub columns: Axis,
+}
+
+impl Upsample {
+    /// Logit columns, one more than exist, in whole blocks.
+    fn padded(&self) -> usize {
+        (self.columns.len + 1).next_multiple_of(BLOCK)
+    }
+
+    /// f32 of scratch for [`categories`].
+    pub fn category_scratch(&self, classes: usize) -> usize {
+        self.padded() * (3 * classes + 2) + classes
+    }
+
+    /// f32 of scratch for [`confidence`] and [`confidence_u8`].
+    pub fn confidence_scratch(&self, classes: usize) -> usize {
+        self.padded() * (3 * classes + 2) + 5 * (self.columns.out() + CHUNK)
+    }
+
+    fn check(&self, logits: &[f32], classes: usize, rows: &Range<usize>, out: usize, scratch: bool) {
+        assert!((1..=256).contains(&classes), "{classes} classes: a category is one byte");
+        let wanted = self.rows.len.checked_mul(self.columns.len).and_then(|n| n.checked_mul(classes));
+        assert_eq!(Some(logits.len()), wanted, "logits are not rows x columns x classes");
+        assert!(rows.start <= rows.end && rows.end <= self.rows.out(), "rows outside the output");
+        assert_eq!(out, (rows.end - rows.start) * self.columns.out(), "output is not the rows asked for");
+        assert!(scratch, "scratch too short");
+    }
+}
+
+/// Which class has the largest logit at each pixel.
+///
+/// `logits` is `[h][w][classes]`; `out` gets rows `rows` of the mask, `up.columns.out()` bytes each.
+///
+/// # Panics
+/// If `logits`, `out` or `scratch` have the wrong length, `rows` lies outside, or `classes` is not 1 to 256.
+pub fn categories(
+    isa: Isa,
+    logits: &[f32],
+    classes: usize,
+    up: &Upsample,
+    rows: Range<usize>,
+    scratch: &mut [f32],
+    out: &mut [u8],
+) {
+    up.check(logits, classes, &rows, out.len(), scratch.len() >= up.category_scratch(classes));
+    // SAFETY: the body is safe code; lengths are checked all the same.
+    unsafe { categories_entry(isa, logits, classes, up, rows, scratch, out) }
+}
+
+isa_entry! {
+    fn categories_entry(
+        logits: &[f32], classes: usize, up: &Upsample, rows: Range<usize>, scratch: &mut [f32], out: &mut [u8],
+    ) = categories_body;
+}
+
+#[inline(always)]
+unsafe fn categories_body<S: Simd>(
+    _: S,
+    logits: &[f32],
+    classes: usize,
+    up: &Upsample,
+    rows: Range<usize>,
+    scratch: &mut [f32],
+    out: &mut [u8],
+) {
+    let (mut maps, rest) = Maps::split(up, classes, scratch);
+    let candidates = &mut rest[..classes];
+    let width = up.columns.out();
+    for (y, out) in rows.zip(out.chunks_exact_mut(width)) {
+        maps.mix(logits, up, y);
+        for span in &up.columns.spans {
+            let (j, start, end) = (span.low as usize, span.start as usize, span.end as usize);
+            let (first, last) = (maps.best[j], maps.best[j + 1]);
+            #[allow(clippy::float_cmp, reason = "class numbers, not measurements")]
+            if first == last || (end - start == 1 && up.columns.far[start] == 0.0) {
+                let class = first as u8;
+                if end - start <= 16 && start + 16 <= width {
+                    // One store; what reaches past the span is overwritten by the next ones.
+                    out[start..start + 16].copy_from_slice(&[class; 16]);
+                } else {
+                    out[start..end].fill(class);
+                }
+                continue;
+            }
+            // Who can win anywhere in between: not below the left winner at the right end (it is nowhere above it at
+            // the left one), and not below the right winner at the left end.
+            let (first, last) = (first as usize, last as usize);
+            let left = |class: usize| maps.mixed[class * maps.padded + j];
+            let right = |class: usize| maps.mixed[class * maps.padded + j + 1];
+            let (bar_right, bar_left) = (right(first), left(last));
+            let mut count = 0;
+            for class in 0..classes {
+                candidates[count] = class as f32;
+                let wins = right(class) > bar_right && left(class) > bar_left;
+                count += usize::from(wins || class == first || class == last);
+            }
+            let mut x = start;
+            while x < end {
+                let near: &[f32; CHUNK] = up.columns.near[x..].first_chunk().expect("padded");
+                let far: &[f32; CHUNK] = up.columns.far[x..].first_chunk().expect("padded");
+                let mut best = [f32::NEG_INFINITY; CHUNK];
+                let mut who = [candidates[0]; CHUNK];
+                for &class in &candidates[..count] {
+                    let (a, b) = (left(class as usize), right(class as usize));
+                    for i in 0..CHUNK {
+                        let v = near[i] * a + far[i] * b;
+                        let better = v > best[i];
+                        best[i] = if better { v } else { best[i] };
+                        who[i] = if better { class } else { who[i] };
+                    }
+                }
+                let n = CHUNK.min(end - x);
+                for (o, w) in out[x..x + n].iter_mut().zip(who) {
+                    *o = w as u8;
+                }
+                x += n;
+            }
+        }
+    }
+}
+
+/// Class-major copies of the two logit rows around an output row, their mix, and the best class of each column.
+struct Maps<'s> {
+    padded: usize,
+    classes: usize,
+    top: &'s mut [f32],
+    bottom: &'s mut [f32],
+    held: [usize; 2],
+    mixed: &'s mut [f32],
+    peak: &'s mut [f32],
+    best: &'s mut [f32],
+}
+
+impl<'s> Maps<'s> {
+    #[inline(always)]
+    fn split(up: &Upsample, classes: usize, scratch: &'s mut [f32]) -> (Self, &'s mut [f32]) {
+        let padded = up.padded();
+        let (top, rest) = scratch.split_at_mut(padded * classes);
+        let (bottom, rest) = rest.split_at_mut(padded * classes);
+        let (mixed, rest) = rest.split_at_mut(padded * classes);
+        let (peak, rest) = rest.split_at_mut(padded);
+        let (best, rest) = rest.split_at_mut(padded);
+        (Self { padded, classes, top, bottom, held: [usize::MAX; 2], mixed, peak, best }, rest)
+    }
+
+    /// Makes `mixed`, `peak` and `best` for output row `y`.
+    #[inline(always)]
+    fn mix(&mut self, logits: &[f32], up: &Upsample, y: usize) {
+        let low = up.rows.low[y] as usize;
+        let high = (low + 1).min(up.rows.len - 1);
+        if self.held[0] != low && self.held[1] == low {
+            std::mem::swap(&mut self.top, &mut self.bottom);
+            self.held.swap(0, 1);
+        }
+        let (width, classes, padded) = (up.columns.len, self.classes, self.padded);
+        let fetch = |row: usize, to: &mut [f32]| {
+            for (x, pixel) in logits[row * width * classes..][..width * classes].chunks_exact(classes).enumerate() {
+                for (class, &v) in pixel.iter().enumerate() {
+                    to[class * padded + x] = v;
+                }
+            }
+            // Past the last column: its copies, so that the last span needs no case of its own.
+            for line in to.chunks_exact_mut(padded) {
+                let last = line[width - 1];
+                line[width..].fill(last);
+            }
+        };
+        if self.held[0] != low {
+            fetch(low, self.top);
+            self.held[0] = low;
+        }
+        if self.held[1] != high {
+            fetch(high, self.bottom);
+            self.held[1] = high;
+        }
+        let (near, far) = (up.rows.near[y], up.rows.far[y]);
+        for x in (0..padded).step_by(BLOCK) {
+            let mut peak = [f32::NEG_INFINITY; BLOCK];
+            let mut best = [0.0f32; BLOCK];
+            for class in 0..classes {
+                let at = class * padded + x;
+                let top: &[f32; BLOCK] = self.top[at..].first_chunk().expect("whole blocks");
+                let bottom: &[f32; BLOCK] = self.bottom[at..].first_chunk().expect("whole blocks");
+                let mixed: &mut [f32; BLOCK] = self.mixed[at..].first_chunk_mut().expect("whole blocks");
+                let number = class as f32;
+                for i in 0..BLOCK {
+                    let v = near * top[i] + far * bottom[i];
+                    mixed[i] = v;
+                    let better = v > peak[i];
+                    peak[i] = if better { v } else { peak[i] };
+                    best[i] = if better { number } else { best[i] };
+                }
+            }
+            self.peak[x..x + BLOCK].copy_from_slice(&peak);
+            self.best[x..x + BLOCK].copy_from_slice(&best);
+        }
+    }
+
+    /// The logits of one class along the output row: `line` is `CHUNK` longer than the row, what is past it is noise.
+    #[inline(always)]
+    fn spread(&self, up: &Upsample, class: usize, line: &mut [f32]) {
+        for span in &up.columns.spans {
+            let j = class * self.padded + span.low as usize;
+            let (a, b) = (self.mixed[j], self.mixed[j + 1]);
+            let mut x = span.start as usize;
+            while x < span.end as usize {
+                let near: &[f32; CHUNK] = up.columns.near[x..].first_chunk().expect("padded");
+                let far: &[f32; CHUNK] = up.columns.far[x..].first_chunk().expect("padded");
+                let to: &mut [f32; CHUNK] = line[x..].first_chunk_mut().expect("padded");
+                for i in 0..CHUNK {
+                    to[i] = near[i] * a + far[i] * b;
+                }
+                x += CHUNK;
+            }
+        }
+    }
+}
+
+/// The softmax probability that a pixel is of one of the classes `chosen` (one flag per class): rows `rows` of a map of
+/// `up.columns.out()` values a row, 0 to 1.
+///
+/// # Panics
+/// As [`categories`], or if `chosen` has not one flag per class.
+pub fn confidence(
+    isa: Isa,
+    logits: &[f32],
+    chosen: &[bool],
+    up: &Upsample,
+    rows: Range<usize>,
+    scratch: &mut [f32],
+    out: &mut [f32],
+) {
+    up.check(logits, chosen.len(), &rows, out.len(), scratch.len() >= up.confidence_scratch(chosen.len()));
+    // SAFETY: the body is safe code; lengths are checked all the same.
+    unsafe { confidence_entry(isa, logits, chosen, up, rows, scratch, out) }
+}
+
+/// As [`confidence`], in 0 to 255, rounded.
+///
+/// # Panics
+/// As [`confidence`].
+pub fn confidence_u8(
+    isa: Isa,
+    logits: &[f32],
+    chosen: &[bool],
+    up: &Upsample,
+    rows: Range<usize>,
+    scratch: &mut [f32],
+    out: &mut [u8],
+) {
+    up.check(logits, chosen.len(), &rows, out.len(), scratch.len() >= up.confidence_scratch(chosen.len()));
+    // SAFETY: the body is safe code; lengths are checked all the same.
+    unsafe { confidence_u8_entry(isa, logits, chosen, up, rows, scratch, out) }
+}
+
+isa_entry! {
+    fn confidence_entry(
+        logits: &[f32], chosen: &[bool], up: &Upsample, rows: Range<usize>, scratch: &mut [f32], out: &mut [f32],
+    ) = confidence_body;
+}
+isa_entry! {
+    fn confidence_u8_entry(
+        logits: &[f32], chosen: &[bool], up: &Upsample, rows: Range<usize>, scratch: &mut [f32], out: &mut [u8],
+    ) = confidence_u8_body;
+}
+
+#[inline(always)]
+unsafe fn confidence_body<S: Simd>(
+    _: S,
+    logits: &[f32],
+    chosen: &[bool],
+    up: &Upsample,
+    rows: Range<usize>,
+    scratch: &mut [f32],
+    out: &mut [f32],
+) {
+    let width = up.columns.out();
+    probabilities::<S>(logits, chosen, up, rows, scratch, |i, line| {
+        out[i * width..(i + 1) * width].copy_from_slice(line);
+    });
+}
+
+#[inline(always)]
+unsafe fn confidence_u8_body<S: Simd>(
+    _: S,
+    logits: &[f32],
+    chosen: &[bool],
+    up: &Upsample,
+    rows: Range<usize>,
+    scratch: &mut [f32],
+    out: &mut [u8],
+) {
+    let width = up.columns.out();
+    probabilities::<S>(logits, chosen, up, rows, scratch, |i, line| {
+        for (o, &p) in out[i * width..(i + 1) * width].iter_mut().zip(line) {
+            *o = (p * 255.0 + 0.5) as u8;
+        }
+    });
+}
+
+#[inline(always)]
+fn probabilities<S: Simd>(
+    logits: &[f32],
+    chosen: &[bool],
+    up: &Upsample,
+    rows: Range<usize>,
+    scratch: &mut [f32],
+    mut emit: impl FnMut(usize, &[f32]),
+) {
+    let classes = chosen.len();
+    let width = up.columns.out();
+    let (mut maps, rest) = Maps::split(up, classes, scratch);
+    let (line, rest) = rest.split_at_mut(width + CHUNK);
+    let (peak, rest) = rest.split_at_mut(width + CHUNK);
+    let (sum, rest) = rest.split_at_mut(width + CHUNK);
+    let (part, _) = rest.split_at_mut(width + CHUNK);
+    for (i, y) in rows.enumerate() {
+        maps.mix(logits, up, y);
+        peak.fill(f32::NEG_INFINITY);
+        for class in 0..classes {
+            maps.spread(up, class, line);
+            for (p, &v) in peak.iter_mut().zip(line.iter()) {
+                *p = if v > *p { v } else { *p };
+            }
+        }
+        sum.fill(0.0);
+        part.fill(0.0);
+        for (class, &wanted) in chosen.iter().enumerate() {
+            maps.spread(up, class, line);
+            let wanted = f32::from(u8::from(wanted));
+            for (((s, n), &v), &p) in sum.iter_mut().zip(part.iter_mut()).zip(line.iter()).zip(peak.iter()) {
+                let e = exp::<S>(v - p);
+                *s += e;
+                *n = mul_add::<S>(e, wanted, *n);
+            }
+        }
+        for (n, &s) in part.iter_mut().zip(sum.iter()) {
+            *n /= s;
+        }
+        emit(i, &part[..width]);
+    }
+}
+
+/// e^x for x <= 0 (below -87: e^-87), to about 2 ulp: 2^n times a polynomial on ±ln 2 / 2.
+#[inline(always)]
+fn exp<S: Simd>(x: f32) -> f32 {
+    // Adding this rounds to a whole number, which then stands in the low bits.
+    const ROUND: f32 = 12_582_912.0;
+    let x = if x > -87.0 { x } else { -87.0 };
+    let shifted = mul_add::<S>(x, std::f32::consts::LOG2_E, ROUND);
+    let n = shifted - ROUND;
+    let r = mul_add::<S>(n, -0.693_145_75, x);
+    let r = mul_add::<S>(n, -1.428_606_8e-6, r);
+    let p = mul_add::<S>(r, 1.0 / 720.0, 1.0 / 120.0);
+    let p = mul_add::<S>(p, r, 1.0 / 24.0);
+    let p = mul_add::<S>(p, r, 1.0 / 6.0);
+    let p = mul_add::<S>(p, r, 0.5);
+    let p = mul_add::<S>(p, r, 1.0);
+    let p = mul_add::<S>(p, r, 1.0);
+    f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Logits as a network's: smooth, with whole-number steps every so often so that ties happen.
+    fn logits(n: usize, mut seed: u32, integers: bool) -> Vec<f32> {
+        (0..n)
+            .map(|_| {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let v = (seed >> 16) as f32 / 65536.0 * 20.0 - 10.0;
+                if integers { (v / 4.0).round() } else { v }
+            })
+            .collect()
+    }
+
+    /// Every class at a pixel, straight from the definition, in f64.
+    fn values(logits: &[f32], classes: usize, up: &Upsample, x: usize, y: usize) -> Vec<f64> {
+        let (w, h) = (up.columns.len, up.rows.len);
+        let (x0, y0) = (up.columns.low[x] as usize, up.rows.low[y] as usize);
+        let (x1, y1) = ((x0 + 1).min(w - 1), (y0 + 1).min(h - 1));
+        let (fx, fy) = (f64::from(up.columns.far[x]), f64::from(up.rows.far[y]));
+        let at = |y: usize, x: usize, c: usize| f64::from(logits[(y * w + x) * classes + c]);
+        (0..classes)
+            .map(|c| {
+                let left = at(y0, x0, c) * (1.0 - fy) + at(y1, x0, c) * fy;
+                let right = at(y0, x1, c) * (1.0 - fy) + at(y1, x1, c) * fy;
+                left * (1.0 - fx) + right * fx
+            })
+            .collect()
+    }
+
+    fn run(isa: Isa, l: &[f32], classes: usize, up: &Upsample) -> Vec<u8> {
+        let mut scratch = vec![f32::NAN; up.category_scratch(classes)];
+        let mut out = vec![255; up.rows.out() * up.columns.out()];
+        categories(isa, l, classes, up, 0..up.rows.out(), &mut scratch, &mut out);
+        out
+    }
+
+    fn cases() -> Vec<Upsample> {
+        let mut all = Vec::new();
+        for rule in [Resize::AlignCorners, Resize::HalfPixel] {
+            for (len, input, valid, out) in [
+                (1, 1, 1, 1),
+                (1, 16, 16, 7),
+                (2, 17, 17, 17),
+                (3, 33, 20, 50),
+                (9, 129, 129, 129),
+                (17, 257, 193, 100),
+                (5, 65, 65, 2),
+                (8, 8, 8, 8),
+            ] {
+                let axis = Axis::new(len, input, valid, out, rule);
+                let other = Axis::new(4, 49, 49, 19, rule);
+                all.push(Upsample { rows: other.clone(), columns: axis.clone() });
+                all.push(Upsample { rows: axis, columns: other });
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn masks_agree_with_the_definition() {
+        for up in cases() {
+            for classes in [1, 2, 3, 8, 21, 150] {
+                for integers in [false, true] {
+                    let l = logits(up.rows.len * up.columns.len * classes, 9 + classes as u32, integers);
+                    let scalar = run(*Isa::all().last().unwrap(), &l, classes, &up);
+                    for isa in Isa::all() {
+                        assert_eq!(run(isa, &l, classes, &up), scalar, "{}", isa.name());
+                    }
+                    for y in 0..up.rows.out() {
+                        for x in 0..up.columns.out() {
+                            let v = values(&l, classes, &up, x, y);
+                            let got = usize::from(scalar[y * up.columns.out() + x]);
+                            let best = v.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                            assert!(v[got] >= best - 1e-5, "{classes} classes at {x}, {y}: {got} of {v:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn exact_ties_go_to_the_lowest_class() {
+        // Fractions are multiples of 1/8 and logits small whole numbers: all arithmetic is exact.
+        let axis = Axis::new(5, 33, 33, 33, Resize::AlignCorners);
+        let up = Upsample { rows: axis.clone(), columns: axis };
+        for seed in 0..40 {
+            for classes in [2, 8, 21] {
+                let l = logits(25 * classes, seed, true);
+                for isa in Isa::all() {
+                    let mask = run(isa, &l, classes, &up);
+                    for y in 0..33 {
+                        for x in 0..33 {
+                            let v = values(&l, classes, &up, x, y);
+                            let mut want = 0;
+                            for c in 1..classes {
+                                if v[c] > v[want] {
+                                    want = c;
+                                }
+                            }
+                            assert_eq!(usize::from(mask[y * 33 + x]), want, "{} {seed} {classes} {x} {y}", isa.name());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_range_of_rows_is_those_rows() {
+        let up = Upsample {
+            rows: Axis::new(5, 65, 65, 40, Resize::HalfPixel),
+            columns: Axis::new(7, 97, 97, 31, Resize::HalfPixel),
+        };
+        let l = logits(35 * 21, 3, false);
+        let whole = run(Isa::best(), &l, 21, &up);
+        let mut part = vec![0; 9 * 31];
+        let mut scratch = vec![0.0; up.category_scratch(21)];
+        categories(Isa::best(), &l, 21, &up, 13..22, &mut scratch, &mut part);
+        assert_eq!(part, whole[13 * 31..22 * 31]);
+    }
+
+    #[test]
+    fn aligned_corners_meet_and_half_pixels_clamp() {
+        let a = Axis::new(33, 513, 513, 513, Resize::AlignCorners);
+        assert_eq!((a.low[0], a.far[0], a.low[512], a.far[512]), (0, 0.0, 32, 0.0));
+        assert_eq!((a.low[8], a.far[8]), (0, 0.5));
+        let h = Axis::new(33, 513, 513, 513, Resize::HalfPixel);
+        assert_eq!((h.low[0], h.far[0], h.low[512], h.far[512]), (0, 0.0, 32, 0.0));
+    }
+
+    #[test]
+    fn confidence_is_the_softmax() {
+        for up in cases() {
+            for classes in [1, 2, 21] {
+                let l = logits(up.rows.len * up.columns.len * classes, 77, false);
+                let chosen: Vec<bool> = (0..classes).map(|c| c % 3 == 0).collect();
+                for isa in Isa::all() {
+                    let n = up.rows.out() * up.columns.out();
+                    let mut scratch = vec![f32::NAN; up.confidence_scratch(classes)];
+                    let mut out = vec![f32::NAN; n];
+                    confidence(isa, &l, &chosen, &up, 0..up.rows.out(), &mut scratch, &mut out);
+                    let mut bytes = vec![0; n];
+                    confidence_u8(isa, &l, &chosen, &up, 0..up.rows.out(), &mut scratch, &mut bytes);
+                    for y in 0..up.rows.out() {
+                        for x in 0..up.columns.out() {
+                            let e: Vec<f64> = values(&l, classes, &up, x, y).into_iter().map(f64::exp).collect();
+                            let want: f64 = e.iter().zip(&chosen).filter(|(_, c)| **c).map(|(e, _)| e).sum::<f64>()
+                                / e.iter().sum::<f64>();
+                            let got = f64::from(out[y * up.columns.out() + x]);
+                            assert!((got - want).abs() < 1e-5, "{}: {got} for {want}", isa.name());
+                            let byte = f64::from(bytes[y * up.columns.out() + x]);
+                            assert!((byte - want * 255.0).abs() < 0.51);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn huge_and_broken_logits_do_not_panic() {
+        let axis = Axis::new(2, 9, 9, 9, Resize::AlignCorners);
+        let up = Upsample { rows: axis.clone(), columns: axis };
+        let mut l = vec![f32::NAN, 1e38, -1e38, f32::INFINITY, 0.0, 5.0, f32::NEG_INFINITY, 1.0];
+        for isa in Isa::all() {
+            run(isa, &l, 2, &up);
+            let mut scratch = vec![0.0; up.confidence_scratch(2)];
+            confidence(isa, &l, &[true, false], &up, 0..9, &mut scratch, &mut [0.0; 81]);
+        }
+        // Far apart, but numbers: probabilities stay 0 or 1.
+        l = vec![-3000.0, 3000.0, -3000.0, 3000.0, 3000.0, -3000.0, 3000.0, -3000.0];
+        let mut out = [0.0; 81];
+        let mut scratch = vec![0.0; up.confidence_scratch(2)];
+        confidence(Isa::best(), &l, &[true, false], &up, 0..9, &mut scratch, &mut out);
+        assert!(out.iter().all(|p| (0.0..=1.0).contains(p)));
+        assert!(out[0] < 1e-6 && out[80] > 0.999_999);
+    }
+}
