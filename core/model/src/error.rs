@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::import::ImportError;
+
 /// Everything this crate refuses, and why.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -68,14 +70,6 @@ pub enum ModelError {
         /// Why it cannot be had, and what can.
         why: String,
     },
-    /// Something that a file cannot say and the caller did not.
-    #[error("{what} is not in the file: give {flag}")]
-    NotGiven {
-        /// What is missing.
-        what: String,
-        /// The flag or option that says it.
-        flag: String,
-    },
     /// A network or file beyond the limits of this library.
     #[error("{what} is too large: {why}")]
     TooLarge {
@@ -93,6 +87,14 @@ pub enum ModelError {
         wanted: String,
         /// What was given.
         found: String,
+    },
+    /// A foreign model file that cannot be imported.
+    #[error("{}: {source}", path.display())]
+    Import {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, or has to be said beside it.
+        source: ImportError,
     },
     /// candle failed.
     #[error("candle: {0}")]

@@ -4,6 +4,7 @@
 #![deny(unsafe_code)] // but for mapping the weights' file
 
 pub mod error;
+pub mod import;
 pub mod network;
 pub mod spec;
 pub mod weights;
