@@ -6,6 +6,7 @@
 
 pub mod arena;
 pub mod caches;
+pub mod crew;
 mod depthwise;
 pub mod isa;
 pub mod pack;

@@ -3,11 +3,14 @@
 //! analysis.
 #![deny(unsafe_code)] // but for mapping the weights' file
 
+pub mod engine;
 pub mod error;
 pub mod import;
 pub mod network;
+pub mod plan;
 pub mod spec;
 pub mod weights;
 
+pub use engine::Engine;
 pub use error::ModelError;
 pub use weights::ModelFile;

@@ -1,0 +1,176 @@
+//! The threads of one inference: they wait without using the CPU, run one piece of work together, and wait again.
+//! Nothing is allocated when work is given out. (It stands here and not beside its caller, because lending a borrowed
+//! closure to threads that outlive the call takes `unsafe`.)
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// Work that every thread does with its own index.
+type Work = dyn Fn(usize) + Sync + 'static;
+
+struct Order {
+    /// Counts the pieces of work given out.
+    number: u64,
+    work: Option<&'static Work>,
+    quit: bool,
+}
+
+struct Desk {
+    order: Mutex<Order>,
+    wake: Condvar,
+    /// Helpers that have not finished the current piece of work.
+    busy: AtomicUsize,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+/// Nothing that is done under these locks leaves a half-changed value behind.
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A fixed number of threads, the caller's one of them.
+pub struct Crew {
+    desk: Arc<Desk>,
+    helpers: Vec<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Crew {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Crew of {}", self.threads())
+    }
+}
+
+impl Crew {
+    /// `threads` threads; all but the caller's are started here.
+    ///
+    /// # Errors
+    /// If the system starts no more threads.
+    pub fn new(threads: usize) -> std::io::Result<Self> {
+        let desk = Arc::new(Desk {
+            order: Mutex::new(Order { number: 0, work: None, quit: false }),
+            wake: Condvar::new(),
+            busy: AtomicUsize::new(0),
+            panic: Mutex::new(None),
+        });
+        let mut crew = Self { desk, helpers: Vec::new() };
+        for index in 1..threads.max(1) {
+            let desk = Arc::clone(&crew.desk);
+            let name = format!("silhouette-{index}");
+            crew.helpers.push(std::thread::Builder::new().name(name).spawn(move || help(&desk, index))?);
+        }
+        Ok(crew)
+    }
+
+    /// Threads, the caller's included.
+    pub fn threads(&self) -> usize {
+        self.helpers.len() + 1
+    }
+
+    /// Runs `work` once for each index `0..threads()`, all at the same time, and returns when all are done.
+    ///
+    /// # Panics
+    /// If the work panics on any thread, with that panic, after all are done.
+    pub fn run(&mut self, work: &(dyn Fn(usize) + Sync)) {
+        if self.helpers.is_empty() {
+            work(0);
+            return;
+        }
+        // SAFETY: only the lifetime is changed. The helpers use the reference before they count themselves off `busy`,
+        // and this function does not return before `busy` is 0, whatever panics.
+        let lent = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static Work>(work) };
+        self.desk.busy.store(self.helpers.len(), Ordering::Relaxed);
+        {
+            let mut order = lock(&self.desk.order);
+            order.number += 1;
+            order.work = Some(lent);
+            self.desk.wake.notify_all();
+        }
+        let own = catch_unwind(AssertUnwindSafe(|| work(0)));
+        let mut spins = 0u32;
+        while self.desk.busy.load(Ordering::Acquire) > 0 {
+            if spins < 4096 {
+                spins += 1;
+                std::hint::spin_loop();
+            } else {
+                std::thread::yield_now();
+            }
+        }
+        lock(&self.desk.order).work = None;
+        if let Some(panic) = lock(&self.desk.panic).take() {
+            resume_unwind(panic);
+        }
+        if let Err(panic) = own {
+            resume_unwind(panic);
+        }
+    }
+}
+
+fn help(desk: &Desk, index: usize) {
+    let mut seen = 0;
+    loop {
+        let work = {
+            let mut order = lock(&desk.order);
+            while order.number == seen && !order.quit {
+                order = desk.wake.wait(order).unwrap_or_else(PoisonError::into_inner);
+            }
+            if order.quit {
+                return;
+            }
+            seen = order.number;
+            order.work
+        };
+        if let Some(work) = work
+            && let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(index)))
+        {
+            *lock(&desk.panic) = Some(panic);
+        }
+        desk.busy.fetch_sub(1, Ordering::Release);
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        lock(&self.desk.order).quit = true;
+        self.desk.wake.notify_all();
+        for helper in self.helpers.drain(..) {
+            // A helper's panics were caught and handed on when they happened.
+            let _ = helper.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_index_runs_once_each_time() {
+        for threads in 1..5 {
+            let mut crew = Crew::new(threads).unwrap();
+            let counts: Vec<AtomicUsize> = (0..threads).map(|_| AtomicUsize::new(0)).collect();
+            for round in 1..200 {
+                crew.run(&|i| {
+                    counts[i].fetch_add(1, Ordering::Relaxed);
+                });
+                assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == round));
+            }
+        }
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_the_crew_goes_on() {
+        let mut crew = Crew::new(3).unwrap();
+        for bad in 0..3 {
+            let caught = catch_unwind(AssertUnwindSafe(|| crew.run(&|i| assert!(i != bad, "on purpose"))));
+            assert!(caught.is_err());
+            let count = AtomicUsize::new(0);
+            crew.run(&|_| {
+                count.fetch_add(1, Ordering::Relaxed);
+            });
+            assert_eq!(count.into_inner(), 3);
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! The compiled CPU plan: a [`Network`] and its folded weights become the steps of a
+//! [`Program`](silhouette_kernels::program::Program), packed for the kernels of this CPU. It gives what the candle graph
+//! gives, without the expanded tensors, in a fraction of the time and memory.
+//!
+//! Which blocks run depth-first and which in slices is decided here, once, from the shapes and the CPU's caches.
+
+use silhouette_kernels::arena::Arena;
+use silhouette_kernels::caches::Caches;
+use silhouette_kernels::crew::Crew;
+use silhouette_kernels::program::{self, BuildError, Builder, Clamp, Filter, Map, Program, RunError, StepInfo, Window};
+use silhouette_kernels::registry::{self, Kernels};
+use silhouette_kernels::rows::RowSource;
+
+use crate::error::ModelError;
+use crate::network::{Block, Conv, DeeplabLayers, HeadLayers, Network, Size};
+use crate::spec::{Activation, Shortcut};
+use crate::weights::{Folded, Weights};
+
+/// How a plan is compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// Threads that share one inference, 1 to [`MAX_THREADS`].
+    pub threads: usize,
+    /// The kernel set by its name (see [`registry::available`]); `None`: the fastest that this CPU has.
+    pub kernels: Option<String>,
+    /// Bytes that the arena of one inference may take; more is refused before anything is allocated.
+    pub memory_limit: usize,
+}
+
+/// The most threads that a plan takes.
+pub const MAX_THREADS: usize = 64;
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        Self { threads: 1, kernels: None, memory_limit: 1 << 30 }
+    }
+}
+
+/// A network compiled for the CPU. Shared by threads; each inference at a time needs a [`PlanState`].
+#[derive(Debug)]
+pub struct Plan {
+    program: Program,
+    input: Size,
+    logits: (Size, usize),
+}
+
+/// What one inference at a time needs: the arena, and the threads that share the work.
+#[derive(Debug)]
+pub struct PlanState {
+    arena: Arena,
+    crew: Crew,
+}
+
+impl PlanState {
+    /// Nanoseconds that each step of the last run took, in the order of [`Plan::steps`].
+    pub fn step_nanoseconds(&self) -> impl Iterator<Item = u64> + '_ {
+        self.arena.step_nanoseconds()
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.arena.bytes()
+    }
+}
+
+impl Plan {
+    /// Compiles `network` with `weights`.
+    ///
+    /// # Errors
+    /// [`ModelError::Unsupported`] with the step and the reason where the plan cannot express the network or its arena
+    /// would pass the memory limit; whatever reading the weights gives.
+    pub fn compile(network: &Network, weights: &Weights, options: &PlanOptions) -> Result<Self, ModelError> {
+        let kernels = pick(options.kernels.as_deref())?;
+        let threads = options.threads.clamp(1, MAX_THREADS);
+        let caches = Caches::detect();
+        let mut compiler = Compiler { builder: Builder::new(kernels, threads, caches), weights, caches };
+        let feature = compiler.extractor(network)?;
+        let output = match &network.head {
+            HeadLayers::Classifier { linear } => {
+                let mean = compiler.builder.average("average", feature).map_err(unsupported)?;
+                compiler.conv(linear, &[mean])?
+            }
+            HeadLayers::Deeplab(layers) => compiler.deeplab(layers, feature)?,
+        };
+        let program = compiler.builder.finish(output, options.memory_limit).map_err(unsupported)?;
+        Ok(Self { program, input: network.input, logits: network.logits() })
+    }
+
+    /// Height and width of the input.
+    pub fn input(&self) -> Size {
+        self.input
+    }
+
+    /// Size and classes of the logits (H, W, C).
+    pub fn logits(&self) -> (Size, usize) {
+        self.logits
+    }
+
+    /// The name of the kernel set that it runs on.
+    pub fn kernels(&self) -> &'static str {
+        self.program.kernels().name
+    }
+
+    /// Threads that share one inference.
+    pub fn threads(&self) -> usize {
+        self.program.threads()
+    }
+
+    /// Bytes of the arena of one inference.
+    pub fn arena_bytes(&self) -> usize {
+        self.program.arena_bytes()
+    }
+
+    /// Bytes of packed weights.
+    pub fn weight_bytes(&self) -> usize {
+        self.program.weight_bytes()
+    }
+
+    /// What each step is, and how it is computed.
+    pub fn steps(&self) -> impl Iterator<Item = StepInfo<'_>> {
+        self.program.steps()
+    }
+
+    /// Memory and threads for one inference at a time.
+    ///
+    /// # Errors
+    /// [`ModelError::Unsupported`] if the system starts no more threads.
+    pub fn new_state(&self) -> Result<PlanState, ModelError> {
+        let crew = Crew::new(self.program.threads()).map_err(|e| ModelError::Unsupported {
+            what: format!("an inference on {} threads", self.program.threads()),
+            why: format!("{e}; ask for fewer threads"),
+        })?;
+        Ok(PlanState { arena: self.program.arena(), crew })
+    }
+
+    /// Runs the network on `rows` and writes the logits, channels-last: `[height][width][classes]`.
+    ///
+    /// # Errors
+    /// [`ModelError::Mismatch`] if `rows`, `logits` or `state` do not fit this plan.
+    pub fn run(&self, state: &mut PlanState, rows: &dyn RowSource, logits: &mut [f32]) -> Result<(), ModelError> {
+        let PlanState { arena, crew } = state;
+        let crew = std::cell::RefCell::new(crew);
+        self.program.run(arena, rows, logits, &|work| crew.borrow_mut().run(work)).map_err(mismatch)
+    }
+}
+
+fn mismatch(e: RunError) -> ModelError {
+    let (what, wanted, found) = match e {
+        RunError::InputSize { wanted, found } => {
+            ("input", format!("{}x{}", wanted.1, wanted.0), format!("{}x{}", found.1, found.0))
+        }
+        RunError::OutputLength { wanted, found } => ("logits", format!("{wanted} values"), format!("{found}")),
+        RunError::ForeignArena => ("state", "its own".to_owned(), "that of another plan".to_owned()),
+    };
+    ModelError::Mismatch { what, wanted, found }
+}
+
+fn pick(name: Option<&str>) -> Result<Kernels, ModelError> {
+    let Some(name) = name else { return Ok(registry::best()) };
+    let available = registry::available();
+    available.iter().find(|k| k.name == name).copied().ok_or_else(|| ModelError::Unsupported {
+        what: format!("the kernel set {name:?}"),
+        why: format!("this CPU has {}", available.iter().map(|k| k.name).collect::<Vec<_>>().join(", ")),
+    })
+}
+
+fn unsupported(e: BuildError) -> ModelError {
+    ModelError::Unsupported { what: format!("{} in the CPU plan", e.step), why: e.reason }
+}
+
+fn clamp(activation: Activation) -> Clamp {
+    match activation {
+        Activation::Linear => None,
+        Activation::Relu => Some((0.0, f32::INFINITY)),
+        Activation::Relu6 => Some((0.0, 6.0)),
+    }
+}
+
+fn filter<'a>(conv: &Conv, folded: &'a Folded) -> Filter<'a> {
+    Filter { weight: &folded.weight, bias: &folded.bias, clamp: clamp(conv.activation) }
+}
+
+fn window(conv: &Conv) -> Window {
+    Window {
+        input: (conv.input.height, conv.input.width),
+        output: (conv.output.height, conv.output.width),
+        stride: conv.stride,
+        rate: conv.rate,
+        pad: (conv.pad.height, conv.pad.width),
+    }
+}
+
+/// A block's folded weights.
+struct FoldedBlock {
+    expand: Option<Folded>,
+    depthwise: Folded,
+    project: Folded,
+}
+
+impl FoldedBlock {
+    fn describe<'a>(&'a self, block: &'a Block, name: &'a str) -> program::Block<'a> {
+        program::Block {
+            name,
+            c_in: block.c_in(),
+            window: window(&block.depthwise),
+            expand: block.expand.as_ref().zip(self.expand.as_ref()).map(|(c, f)| filter(c, f)),
+            depthwise: filter(&block.depthwise, &self.depthwise),
+            project: filter(&block.project, &self.project),
+            residual: block.shortcut == Shortcut::Bottleneck,
+            expansion_shortcut: block.shortcut == Shortcut::Expansion,
+        }
+    }
+}
+
+struct Compiler<'w> {
+    builder: Builder,
+    weights: &'w Weights,
+    caches: Caches,
+}
+
+impl Compiler<'_> {
+    /// The folded weights of a convolution; the file's pages are let go, since the packed copy is what runs.
+    fn fold(&self, conv: &Conv) -> Result<Folded, ModelError> {
+        let folded = self.weights.folded(conv)?;
+        self.weights.release(conv);
+        Ok(folded)
+    }
+
+    fn fold_block(&self, block: &Block) -> Result<FoldedBlock, ModelError> {
+        Ok(FoldedBlock {
+            expand: block.expand.as_ref().map(|c| self.fold(c)).transpose()?,
+            depthwise: self.fold(&block.depthwise)?,
+            project: self.fold(&block.project)?,
+        })
+    }
+
+    /// Stem, blocks and the last 1x1 layer.
+    fn extractor(&mut self, network: &Network) -> Result<Map, ModelError> {
+        // The first chain goes on while the maps between blocks would not stay in the L2.
+        let large = |b: &Block| {
+            let conv = &b.depthwise;
+            conv.input.height * conv.input.width * b.c_in() * size_of::<f32>() > self.caches.l2
+        };
+        let mut first = 0;
+        while first < network.blocks.len().min(8) && (first == 0 || large(&network.blocks[first])) {
+            first += 1;
+        }
+        let stem = self.fold(&network.stem)?;
+        let folded = network.blocks[..first].iter().map(|b| self.fold_block(b)).collect::<Result<Vec<_>, _>>()?;
+        let names: Vec<String> = network.blocks.iter().map(|b| format!("blocks.{}", b.index)).collect();
+        let chain: Vec<_> =
+            folded.iter().zip(&network.blocks).zip(&names).map(|((f, b), name)| f.describe(b, name)).collect();
+        let stem = program::Stem {
+            name: &network.stem.name,
+            window: window(&network.stem),
+            filter: filter(&network.stem, &stem),
+        };
+        let mut map = self.builder.chain(None, Some(&stem), &chain).map_err(unsupported)?;
+        drop(chain);
+        drop(folded);
+        for (block, name) in network.blocks.iter().zip(&names).skip(first) {
+            let folded = self.fold_block(block)?;
+            let block = folded.describe(block, name);
+            map = if self.builder.chains_well(&block) {
+                self.builder.chain(Some(map), None, &[block])
+            } else {
+                self.builder.sliced(map, &block)
+            }
+            .map_err(unsupported)?;
+        }
+        match &network.last {
+            Some(last) => self.conv(last, &[map]),
+            None => Ok(map),
+        }
+    }
+
+    /// A 1x1 or full 3x3 convolution over the concatenation of `inputs`.
+    fn conv(&mut self, conv: &Conv, inputs: &[Map]) -> Result<Map, ModelError> {
+        let folded = self.fold(conv)?;
+        let filter = filter(conv, &folded);
+        self.builder.convolution(&conv.name, inputs, conv.kernel, conv.rate, &filter, None).map_err(unsupported)
+    }
+
+    fn deeplab(&mut self, layers: &DeeplabLayers, feature: Map) -> Result<Map, ModelError> {
+        let mut branches = vec![self.conv(&layers.branch, &[feature])?];
+        for branch in &layers.aspp {
+            branches.push(match &branch.depthwise {
+                None => self.conv(&branch.conv, &[feature])?,
+                Some(depthwise) => {
+                    // A depthwise-separable branch is a block that does not expand.
+                    let folded = FoldedBlock {
+                        expand: None,
+                        depthwise: self.fold(depthwise)?,
+                        project: self.fold(&branch.conv)?,
+                    };
+                    let block = program::Block {
+                        name: &branch.conv.name,
+                        c_in: depthwise.c_in,
+                        window: window(depthwise),
+                        expand: None,
+                        depthwise: filter(depthwise, &folded.depthwise),
+                        project: filter(&branch.conv, &folded.project),
+                        residual: false,
+                        expansion_shortcut: false,
+                    };
+                    self.builder.sliced(feature, &block).map_err(unsupported)?
+                }
+            });
+        }
+        let map = match &layers.pool {
+            None => self.conv(&layers.project, &branches)?,
+            Some(pool) => self.project_with_pooling(layers, pool, feature, &branches)?,
+        };
+        let map = match &layers.refine {
+            Some(refine) => self.conv(refine, &[map])?,
+            None => map,
+        };
+        self.conv(&layers.classifier, &[map])
+    }
+
+    /// Image pooling gives the same vector for every pixel: its part of the projection is computed once and becomes the
+    /// bias of the rest.
+    fn project_with_pooling(
+        &mut self,
+        layers: &DeeplabLayers,
+        pool: &Conv,
+        feature: Map,
+        branches: &[Map],
+    ) -> Result<Map, ModelError> {
+        let conv = &layers.project;
+        let mean = self.builder.average("head.average", feature).map_err(unsupported)?;
+        let pooled = self.conv(pool, &[mean])?;
+        let folded = self.fold(conv)?;
+        let (k, p) = (conv.c_in, pool.c_out);
+        let at = if layers.pooling_last { k - p } else { 0 };
+        let rows = folded.weight.chunks_exact(k);
+        let constant: Vec<f32> = rows.clone().flat_map(|row| &row[at..at + p]).copied().collect();
+        let rest: Vec<f32> = rows.flat_map(|row| row[..at].iter().chain(&row[at + p..])).copied().collect();
+        let constant = Filter { weight: &constant, bias: &folded.bias, clamp: None };
+        let bias = self.builder.convolution("head.project.bias", &[pooled], 1, 1, &constant, None);
+        let bias = bias.map_err(unsupported)?;
+        let rest = Filter { weight: &rest, bias: &folded.bias, clamp: clamp(conv.activation) };
+        self.builder.convolution(&conv.name, branches, 1, 1, &rest, Some(bias)).map_err(unsupported)
+    }
+}
