@@ -13,3 +13,4 @@ pub mod input;
 pub mod mask;
 pub mod palette;
 pub mod picture;
+pub mod polygons;

@@ -1,0 +1,118 @@
+//! Prints how long frames to input rows and logits to masks take on one thread, for every instruction set of this CPU:
+//! `cargo run --release -p silhouette-imaging --example imaging_speed`. Medians, in milliseconds.
+
+use std::time::Instant;
+
+use silhouette_imaging::frame::{Frame, PixelFormat, Rotation, YuvColor};
+use silhouette_imaging::input::{Fit, InputSpec, Placement, Resampler};
+use silhouette_imaging::mask::{Confidence, Logits, Mask, MaskSpec, Resize, Upsampler};
+use silhouette_kernels::isa::Isa;
+use silhouette_kernels::rows::RowSource;
+
+fn median(rounds: usize, mut f: impl FnMut()) -> f64 {
+    f();
+    let mut times: Vec<f64> = (0..rounds)
+        .map(|_| {
+            let start = Instant::now();
+            f();
+            start.elapsed().as_secs_f64() * 1e3
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times[rounds / 2]
+}
+
+fn noise(n: usize) -> Vec<u8> {
+    let mut seed = 1u32;
+    (0..n)
+        .map(|_| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 24) as u8
+        })
+        .collect()
+}
+
+/// Pulls every row of the input, as the network does.
+fn pull(resampler: &mut Resampler, frame: &Frame<'_>, scratch: &mut Vec<f32>, row: &mut Vec<f32>) {
+    let rows = resampler.rows(frame);
+    scratch.resize(rows.scratch_len(), 0.0);
+    row.resize(rows.width() * 3, 0.0);
+    for y in 0..rows.height() {
+        rows.row(y, scratch, row);
+    }
+}
+
+/// Logits with a few blobs, as a network gives them, or plain noise.
+fn logits(side: usize, classes: usize, blobs: bool) -> Vec<f32> {
+    let noise = noise(side * side * classes);
+    let mut out: Vec<f32> = noise.iter().map(|&v| f32::from(v) / 64.0).collect();
+    if blobs {
+        for (i, pixel) in out.chunks_exact_mut(classes).enumerate() {
+            let (x, y) = ((i % side) as f32 / side as f32, (i / side) as f32 / side as f32);
+            pixel[0] += 10.0;
+            pixel[classes - 1] += 22.0 - 60.0 * ((x - 0.4).powi(2) + (y - 0.5).powi(2)).sqrt();
+            pixel[classes / 2] += 20.0 - 60.0 * ((x - 0.8).powi(2) + (y - 0.7).powi(2)).sqrt();
+        }
+    }
+    out
+}
+
+fn main() {
+    let color = YuvColor::default();
+    let (w, h) = (1280, 720);
+    let data = noise(w * h * 4);
+    let chroma = noise(w * h / 2);
+    let large = noise(4000 * 3000 * 3);
+    let rgb = Frame::rgb8(&data[..w * h * 3], w, h).expect("valid");
+    let frames = [
+        ("1280x720 RGB", rgb),
+        ("1280x720 RGB turned 90", rgb.rotated(Rotation::Clockwise90)),
+        ("1280x720 BGRA", Frame::packed(PixelFormat::Bgra8, &data, w, h, w * 4).expect("valid")),
+        (
+            "1280x720 BGRA turned 90",
+            Frame::packed(PixelFormat::Bgra8, &data, w, h, w * 4).expect("valid").rotated(Rotation::Clockwise90),
+        ),
+        ("1280x720 NV12", Frame::nv12([&data, &chroma], [w, w], w, h, color).expect("valid")),
+        (
+            "1280x720 NV12 turned 90",
+            Frame::nv12([&data, &chroma], [w, w], w, h, color).expect("valid").rotated(Rotation::Clockwise90),
+        ),
+        (
+            "1280x720 I420",
+            Frame::i420([&data, &chroma, &chroma[w * h / 4..]], [w, w / 2, w / 2], w, h, color).expect("valid"),
+        ),
+        ("4000x3000 RGB", Frame::rgb8(&large, 4000, 3000).expect("valid")),
+        ("4000x3000 RGB turned 90", Frame::rgb8(&large, 4000, 3000).expect("valid").rotated(Rotation::Clockwise90)),
+        ("320x240 RGB", Frame::rgb8(&data[..320 * 240 * 3], 320, 240).expect("valid")),
+    ];
+    for isa in Isa::all() {
+        for (name, frame) in &frames {
+            for size in [257, 513] {
+                let spec =
+                    InputSpec { width: size, height: size, mean: [127.5; 3], std: [127.5; 3], fit: Fit::Stretch };
+                let mut resampler = Resampler::with_isa(spec, isa);
+                let (mut scratch, mut row) = (Vec::new(), Vec::new());
+                let ms = median(21, || pull(&mut resampler, frame, &mut scratch, &mut row));
+                println!("{:7} {name} to {size}x{size}: {ms:.3}", isa.name());
+            }
+        }
+        for (side, classes, size, blobs) in
+            [(33, 21, 513, true), (33, 21, 513, false), (17, 21, 257, true), (65, 2, 513, true), (33, 150, 513, true)]
+        {
+            let values = logits(side, classes, blobs);
+            let logits = Logits { values: &values, width: side, height: side, classes };
+            let placement = Placement { input: (size, size), valid: (size, size) };
+            let mut chosen = vec![false; classes];
+            chosen[classes - 1] = true;
+            for (width, height) in [(size, size), (1280, 720)] {
+                let spec = MaskSpec { resize: Resize::AlignCorners, placement, width, height };
+                let (mut up, mut mask, mut sure) = (Upsampler::with_isa(isa), Mask::default(), Confidence::default());
+                let kind = if blobs { "blobs" } else { "noise" };
+                let ms = median(21, || up.categories(&logits, &spec, &mut mask));
+                println!("{:7} {side}x{side}x{classes} {kind} to a {width}x{height} mask: {ms:.3}", isa.name());
+                let ms = median(9, || up.confidence(&logits, &chosen, &spec, &mut sure));
+                println!("{:7} {side}x{side}x{classes} {kind} to a {width}x{height} confidence: {ms:.3}", isa.name());
+            }
+        }
+    }
+}
