@@ -152,14 +152,14 @@ impl Upsampler {
     pub fn categories(&mut self, logits: &Logits<'_>, spec: &MaskSpec, mask: &mut Mask) {
         self.prepare(logits.width, logits.height, spec);
         mask.reshape(spec.width, spec.height);
-        self.grow(self.up.category_scratch(logits.classes));
+        self.grow(self.up.scratch(logits.classes));
         let Self { isa, up, scratch, .. } = self;
         upsample::categories(*isa, logits.values, logits.classes, up, 0..spec.height, scratch, &mut mask.classes);
     }
 
     /// f32 of scratch that [`category_rows`](Self::category_rows) wants.
     pub fn category_scratch(&self, classes: usize) -> usize {
-        self.up.category_scratch(classes)
+        self.up.scratch(classes)
     }
 
     /// Some rows of the mask that was prepared: several threads may share the work, each with its own scratch and rows.
@@ -179,7 +179,7 @@ impl Upsampler {
         assert_eq!(chosen.len(), logits.classes, "one flag per class");
         self.prepare(logits.width, logits.height, spec);
         out.reshape(spec.width, spec.height);
-        self.grow(self.up.confidence_scratch(logits.classes));
+        self.grow(self.up.scratch(logits.classes));
         let Self { isa, up, scratch, .. } = self;
         upsample::confidence_u8(*isa, logits.values, chosen, up, 0..spec.height, scratch, &mut out.values);
     }
@@ -192,7 +192,7 @@ impl Upsampler {
         assert_eq!(chosen.len(), logits.classes, "one flag per class");
         self.prepare(logits.width, logits.height, spec);
         out.resize(spec.width * spec.height, 0.0);
-        self.grow(self.up.confidence_scratch(logits.classes));
+        self.grow(self.up.scratch(logits.classes));
         let Self { isa, up, scratch, .. } = self;
         upsample::confidence(*isa, logits.values, chosen, up, 0..spec.height, scratch, out);
     }

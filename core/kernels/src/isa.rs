@@ -1,7 +1,8 @@
 //! The choice of an instruction set for the picture kernels (`resize`, `yuv`, `upsample`), as a value.
 //!
 //! A kernel is one generic body over [`Simd`](crate::simd::Simd), marked `#[inline(always)]`; `isa_entry!` compiles it
-//! once per instruction set. [`Isa::all`] is the list that dispatch, tests and benches are made from.
+//! once per instruction set. Dispatch, tests and benches go through the one
+//! list of the [`registry`](crate::registry).
 
 #[cfg(target_arch = "aarch64")]
 use crate::simd::Neon;
@@ -26,23 +27,14 @@ pub enum Isa {
 }
 
 impl Isa {
-    /// What this CPU has, fastest first; the last is always [`Isa::Scalar`].
+    /// What this CPU has, fastest first, as the [`registry`](crate::registry) lists it; the last is [`Isa::Scalar`].
     pub fn all() -> Vec<Self> {
-        let mut all = Vec::new();
-        #[cfg(target_arch = "x86_64")]
-        {
-            all.extend(Avx512::new().map(Self::Avx512));
-            all.extend(Avx2::new().map(Self::Avx2));
-        }
-        #[cfg(target_arch = "aarch64")]
-        all.extend(Neon::new().map(Self::Neon));
-        all.extend(Scalar::new().map(Self::Scalar));
-        all
+        crate::registry::available().iter().map(|kernels| kernels.isa).collect()
     }
 
     /// The fastest.
     pub fn best() -> Self {
-        Self::all()[0]
+        crate::registry::best().isa
     }
 
     /// A name for logs and benches.

@@ -2,6 +2,7 @@
 //! A kernel that is not on this list cannot run, and nowhere else is the CPU asked what it can do.
 
 use crate::depthwise::{self, Row};
+use crate::isa::Isa;
 use crate::pointwise::{self, Job};
 use crate::simd::{Scalar, Simd};
 
@@ -10,6 +11,8 @@ use crate::simd::{Scalar, Simd};
 pub struct Kernels {
     /// `avx512`, `avx2`, `neon` or `scalar`.
     pub name: &'static str,
+    /// The token with which the picture kernels (`resize`, `yuv`, `upsample`) are called.
+    pub isa: Isa,
     /// f32 per vector.
     pub lanes: usize,
     /// Vectors of output channels in the widest panel.
@@ -81,7 +84,7 @@ unsafe fn peak<S: Simd>(s: S, rounds: u32) -> f32 {
 
 /// The thin entries of one instruction set: everything generic is inlined into them and so compiled for it.
 macro_rules! entries {
-    ($module:ident, $token:ty, $name:literal $(, $feature:literal)?) => {
+    ($module:ident, $variant:ident, $token:ty, $name:literal $(, $feature:literal)?) => {
         mod $module {
             use super::*;
             /// # Safety
@@ -106,8 +109,9 @@ macro_rules! entries {
                 unsafe { peak(<$token>::assume(), rounds) }
             }
             pub(super) fn kernels() -> Option<Kernels> {
-                <$token>::new().map(|_| Kernels {
+                <$token>::new().map(|token| Kernels {
                     name: $name,
+                    isa: Isa::$variant(token),
                     lanes: <$token as Simd>::LANES,
                     max_vectors: <$token as Simd>::VECTORS,
                     pointwise: pointwise_entry,
@@ -119,13 +123,13 @@ macro_rules! entries {
     };
 }
 
-entries!(scalar, Scalar, "scalar");
+entries!(scalar, Scalar, Scalar, "scalar");
 #[cfg(target_arch = "x86_64")]
-entries!(avx2, crate::simd::Avx2, "avx2", "avx2,fma");
+entries!(avx2, Avx2, crate::simd::Avx2, "avx2", "avx2,fma");
 #[cfg(target_arch = "x86_64")]
-entries!(avx512, crate::simd::Avx512, "avx512", "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma");
+entries!(avx512, Avx512, crate::simd::Avx512, "avx512", "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma");
 #[cfg(target_arch = "aarch64")]
-entries!(neon, crate::simd::Neon, "neon", "neon");
+entries!(neon, Neon, crate::simd::Neon, "neon", "neon");
 
 /// Every kernel set that this CPU can run, the fastest first.
 pub fn available() -> Vec<Kernels> {

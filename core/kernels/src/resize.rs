@@ -123,6 +123,26 @@ pub(crate) fn mul_add<S: Simd>(a: f32, b: f32, c: f32) -> f32 {
     if S::LANES == 1 { a * b + c } else { a.mul_add(b, c) }
 }
 
+/// Asks for a cache line without waiting for it; the address need not be valid.
+#[inline(always)]
+pub(crate) fn prefetch<S: Simd>(p: *const u8) {
+    if S::LANES == 1 {
+        return;
+    }
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: prefetching never faults; SSE is part of x86-64.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(p.cast());
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: prefetching never faults and changes no register or flag.
+    unsafe {
+        core::arch::asm!("prfm pldl1keep, [{0}]", in(reg) p, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = p;
+}
+
 /// Combines rows of bytes: `out[i] = sum over t of weights[t] * src[t * row_stride + i]`.
 ///
 /// # Panics
@@ -248,6 +268,8 @@ unsafe fn columns<S: Simd, const C: usize>(src: &[u8], row_stride: usize, weight
         // or, for the last pixel, is at most one byte further, where the next row's first byte lies at the latest.
         unsafe {
             let row = p.add(r * row_stride);
+            // Rows lie pages apart, which no CPU fetches ahead by itself: fetch what the next lines will read.
+            prefetch::<S>(row.wrapping_add(weights.len() * C + 64));
             let mut acc = [0.0f32; 4];
             for (t, &w) in weights.iter().enumerate() {
                 let px = row.add(t * C).cast::<[u8; 4]>().read();

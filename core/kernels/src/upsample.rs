@@ -32,7 +32,7 @@ pub enum Resize {
 /// Columns are padded to whole vectors of the widest instruction set.
 const BLOCK: usize = 16;
 /// Pixels that a span evaluates at a time.
-const CHUNK: usize = 8;
+const CHUNK: usize = 16;
 
 /// Outputs that lie between the same two logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,14 +118,9 @@ impl Upsample {
         (self.columns.len + 1).next_multiple_of(BLOCK)
     }
 
-    /// f32 of scratch for [`categories`].
-    pub fn category_scratch(&self, classes: usize) -> usize {
+    /// f32 of scratch for [`categories`], [`confidence`] and [`confidence_u8`].
+    pub fn scratch(&self, classes: usize) -> usize {
         self.padded() * (3 * classes + 2) + classes
-    }
-
-    /// f32 of scratch for [`confidence`] and [`confidence_u8`].
-    pub fn confidence_scratch(&self, classes: usize) -> usize {
-        self.padded() * (3 * classes + 2) + 5 * (self.columns.out() + CHUNK)
     }
 
     fn check(&self, logits: &[f32], classes: usize, rows: &Range<usize>, out: usize, scratch: bool) {
@@ -153,7 +148,7 @@ pub fn categories(
     scratch: &mut [f32],
     out: &mut [u8],
 ) {
-    up.check(logits, classes, &rows, out.len(), scratch.len() >= up.category_scratch(classes));
+    up.check(logits, classes, &rows, out.len(), scratch.len() >= up.scratch(classes));
     // SAFETY: the body is safe code; lengths are checked all the same.
     unsafe { categories_entry(isa, logits, classes, up, rows, scratch, out) }
 }
@@ -306,25 +301,6 @@ impl<'s> Maps<'s> {
             self.best[x..x + BLOCK].copy_from_slice(&best);
         }
     }
-
-    /// The logits of one class along the output row: `line` is `CHUNK` longer than the row, what is past it is noise.
-    #[inline(always)]
-    fn spread(&self, up: &Upsample, class: usize, line: &mut [f32]) {
-        for span in &up.columns.spans {
-            let j = class * self.padded + span.low as usize;
-            let (a, b) = (self.mixed[j], self.mixed[j + 1]);
-            let mut x = span.start as usize;
-            while x < span.end as usize {
-                let near: &[f32; CHUNK] = up.columns.near[x..].first_chunk().expect("padded");
-                let far: &[f32; CHUNK] = up.columns.far[x..].first_chunk().expect("padded");
-                let to: &mut [f32; CHUNK] = line[x..].first_chunk_mut().expect("padded");
-                for i in 0..CHUNK {
-                    to[i] = near[i] * a + far[i] * b;
-                }
-                x += CHUNK;
-            }
-        }
-    }
 }
 
 /// The softmax probability that a pixel is of one of the classes `chosen` (one flag per class): rows `rows` of a map of
@@ -341,7 +317,7 @@ pub fn confidence(
     scratch: &mut [f32],
     out: &mut [f32],
 ) {
-    up.check(logits, chosen.len(), &rows, out.len(), scratch.len() >= up.confidence_scratch(chosen.len()));
+    up.check(logits, chosen.len(), &rows, out.len(), scratch.len() >= up.scratch(chosen.len()));
     // SAFETY: the body is safe code; lengths are checked all the same.
     unsafe { confidence_entry(isa, logits, chosen, up, rows, scratch, out) }
 }
@@ -359,7 +335,7 @@ pub fn confidence_u8(
     scratch: &mut [f32],
     out: &mut [u8],
 ) {
-    up.check(logits, chosen.len(), &rows, out.len(), scratch.len() >= up.confidence_scratch(chosen.len()));
+    up.check(logits, chosen.len(), &rows, out.len(), scratch.len() >= up.scratch(chosen.len()));
     // SAFETY: the body is safe code; lengths are checked all the same.
     unsafe { confidence_u8_entry(isa, logits, chosen, up, rows, scratch, out) }
 }
@@ -385,9 +361,8 @@ unsafe fn confidence_body<S: Simd>(
     scratch: &mut [f32],
     out: &mut [f32],
 ) {
-    let width = up.columns.out();
-    probabilities::<S>(logits, chosen, up, rows, scratch, |i, line| {
-        out[i * width..(i + 1) * width].copy_from_slice(line);
+    probabilities::<S>(logits, chosen, up, rows, scratch, |at, values| {
+        out[at..at + values.len()].copy_from_slice(values)
     });
 }
 
@@ -401,14 +376,15 @@ unsafe fn confidence_u8_body<S: Simd>(
     scratch: &mut [f32],
     out: &mut [u8],
 ) {
-    let width = up.columns.out();
-    probabilities::<S>(logits, chosen, up, rows, scratch, |i, line| {
-        for (o, &p) in out[i * width..(i + 1) * width].iter_mut().zip(line) {
+    probabilities::<S>(logits, chosen, up, rows, scratch, |at, values| {
+        for (o, &p) in out[at..at + values.len()].iter_mut().zip(values) {
             *o = (p * 255.0 + 0.5) as u8;
         }
     });
 }
 
+/// Calls `emit` with the place in the output and up to `CHUNK` probabilities. All classes of a chunk are gone through
+/// twice, for the maximum and for the sum; both stay in registers.
 #[inline(always)]
 fn probabilities<S: Simd>(
     logits: &[f32],
@@ -418,37 +394,44 @@ fn probabilities<S: Simd>(
     scratch: &mut [f32],
     mut emit: impl FnMut(usize, &[f32]),
 ) {
-    let classes = chosen.len();
-    let width = up.columns.out();
-    let (mut maps, rest) = Maps::split(up, classes, scratch);
-    let (line, rest) = rest.split_at_mut(width + CHUNK);
-    let (peak, rest) = rest.split_at_mut(width + CHUNK);
-    let (sum, rest) = rest.split_at_mut(width + CHUNK);
-    let (part, _) = rest.split_at_mut(width + CHUNK);
+    let (mut maps, rest) = Maps::split(up, chosen.len(), scratch);
+    let flags = &mut rest[..chosen.len()];
+    for (flag, &wanted) in flags.iter_mut().zip(chosen) {
+        *flag = f32::from(u8::from(wanted));
+    }
     for (i, y) in rows.enumerate() {
         maps.mix(logits, up, y);
-        peak.fill(f32::NEG_INFINITY);
-        for class in 0..classes {
-            maps.spread(up, class, line);
-            for (p, &v) in peak.iter_mut().zip(line.iter()) {
-                *p = if v > *p { v } else { *p };
+        for span in &up.columns.spans {
+            let (mut x, end) = (span.start as usize, span.end as usize);
+            let ends = || {
+                maps.mixed.chunks_exact(maps.padded).map(|line| (line[span.low as usize], line[span.low as usize + 1]))
+            };
+            while x < end {
+                let near: &[f32; CHUNK] = up.columns.near[x..].first_chunk().expect("padded");
+                let far: &[f32; CHUNK] = up.columns.far[x..].first_chunk().expect("padded");
+                let mut peak = [f32::NEG_INFINITY; CHUNK];
+                for (a, b) in ends() {
+                    for k in 0..CHUNK {
+                        let v = mul_add::<S>(near[k], a, far[k] * b);
+                        peak[k] = if v > peak[k] { v } else { peak[k] };
+                    }
+                }
+                let (mut sum, mut part) = ([0.0f32; CHUNK], [0.0f32; CHUNK]);
+                for ((a, b), &flag) in ends().zip(flags.iter()) {
+                    for k in 0..CHUNK {
+                        let e = exp::<S>(mul_add::<S>(near[k], a, far[k] * b) - peak[k]);
+                        sum[k] += e;
+                        part[k] = mul_add::<S>(e, flag, part[k]);
+                    }
+                }
+                for k in 0..CHUNK {
+                    part[k] /= sum[k];
+                }
+                let n = CHUNK.min(end - x);
+                emit(i * up.columns.out() + x, &part[..n]);
+                x += n;
             }
         }
-        sum.fill(0.0);
-        part.fill(0.0);
-        for (class, &wanted) in chosen.iter().enumerate() {
-            maps.spread(up, class, line);
-            let wanted = f32::from(u8::from(wanted));
-            for (((s, n), &v), &p) in sum.iter_mut().zip(part.iter_mut()).zip(line.iter()).zip(peak.iter()) {
-                let e = exp::<S>(v - p);
-                *s += e;
-                *n = mul_add::<S>(e, wanted, *n);
-            }
-        }
-        for (n, &s) in part.iter_mut().zip(sum.iter()) {
-            *n /= s;
-        }
-        emit(i, &part[..width]);
     }
 }
 
@@ -503,7 +486,7 @@ mod tests {
     }
 
     fn run(isa: Isa, l: &[f32], classes: usize, up: &Upsample) -> Vec<u8> {
-        let mut scratch = vec![f32::NAN; up.category_scratch(classes)];
+        let mut scratch = vec![f32::NAN; up.scratch(classes)];
         let mut out = vec![255; up.rows.out() * up.columns.out()];
         categories(isa, l, classes, up, 0..up.rows.out(), &mut scratch, &mut out);
         out
@@ -590,7 +573,7 @@ mod tests {
         let l = logits(35 * 21, 3, false);
         let whole = run(Isa::best(), &l, 21, &up);
         let mut part = vec![0; 9 * 31];
-        let mut scratch = vec![0.0; up.category_scratch(21)];
+        let mut scratch = vec![0.0; up.scratch(21)];
         categories(Isa::best(), &l, 21, &up, 13..22, &mut scratch, &mut part);
         assert_eq!(part, whole[13 * 31..22 * 31]);
     }
@@ -612,7 +595,7 @@ mod tests {
                 let chosen: Vec<bool> = (0..classes).map(|c| c % 3 == 0).collect();
                 for isa in Isa::all() {
                     let n = up.rows.out() * up.columns.out();
-                    let mut scratch = vec![f32::NAN; up.confidence_scratch(classes)];
+                    let mut scratch = vec![f32::NAN; up.scratch(classes)];
                     let mut out = vec![f32::NAN; n];
                     confidence(isa, &l, &chosen, &up, 0..up.rows.out(), &mut scratch, &mut out);
                     let mut bytes = vec![0; n];
@@ -640,13 +623,13 @@ mod tests {
         let mut l = vec![f32::NAN, 1e38, -1e38, f32::INFINITY, 0.0, 5.0, f32::NEG_INFINITY, 1.0];
         for isa in Isa::all() {
             run(isa, &l, 2, &up);
-            let mut scratch = vec![0.0; up.confidence_scratch(2)];
+            let mut scratch = vec![0.0; up.scratch(2)];
             confidence(isa, &l, &[true, false], &up, 0..9, &mut scratch, &mut [0.0; 81]);
         }
         // Far apart, but numbers: probabilities stay 0 or 1.
         l = vec![-3000.0, 3000.0, -3000.0, 3000.0, 3000.0, -3000.0, 3000.0, -3000.0];
         let mut out = [0.0; 81];
-        let mut scratch = vec![0.0; up.confidence_scratch(2)];
+        let mut scratch = vec![0.0; up.scratch(2)];
         confidence(Isa::best(), &l, &[true, false], &up, 0..9, &mut scratch, &mut out);
         assert!(out.iter().all(|p| (0.0..=1.0).contains(p)));
         assert!(out[0] < 1e-6 && out[80] > 0.999_999);
