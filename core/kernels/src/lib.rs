@@ -8,6 +8,7 @@ pub mod arena;
 pub mod caches;
 pub mod crew;
 mod depthwise;
+pub mod depthwise_ref;
 pub mod isa;
 pub mod pack;
 mod pointwise;

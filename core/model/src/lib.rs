@@ -3,8 +3,10 @@
 //! analysis.
 #![deny(unsafe_code)] // but for mapping the weights' file
 
+pub mod depthwise;
 pub mod engine;
 pub mod error;
+pub mod graph;
 pub mod import;
 pub mod network;
 pub mod plan;
