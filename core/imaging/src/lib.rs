@@ -11,6 +11,7 @@ pub mod files;
 pub mod frame;
 pub mod input;
 pub mod mask;
+pub mod owned;
 pub mod palette;
 pub mod picture;
 pub mod polygons;

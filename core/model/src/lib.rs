@@ -9,6 +9,7 @@ pub mod error;
 pub mod graph;
 pub mod import;
 pub mod network;
+pub mod npy;
 pub mod plan;
 pub mod spec;
 pub mod weights;

@@ -33,7 +33,7 @@ pub use error::ImportError;
 use crate::error::{ModelError, TensorProblems, WrongShape};
 use crate::network::Network;
 use crate::spec::{Extractor, FORMAT, Fit, Head, Input, Padding, Spec};
-use crate::weights::{self, ModelFile, Tensors};
+use crate::weights::{self, ModelFile};
 use recognise::{FoundConv, verify};
 
 /// Files that are longer are refused before anything is read: the largest network here has some 60 MB of float weights.
@@ -67,22 +67,26 @@ pub struct ImportOptions {
 }
 
 /// An imported network.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Imported {
     /// The network.
     pub spec: Spec,
-    /// Its tensors by our names (see [`crate::network::Conv::name`]): convolution weights (O, I / groups, K, K), biases
-    /// and batch norm's four (O).
-    pub tensors: Tensors,
+    /// Its tensors by our names (see [`crate::network::Conv::name`]), float32 on the CPU: convolution weights
+    /// (O, I / groups, K, K).
+    pub tensors: HashMap<String, Tensor>,
 }
 
 impl Imported {
-    /// The network as a model that can be run and saved.
+    /// The network as a model of ours, to run or to save.
     ///
     /// # Errors
-    /// As [`ModelFile::new`]; none after an import that went well.
+    /// As [`ModelFile::new`].
     pub fn model(&self) -> Result<ModelFile, ModelError> {
-        ModelFile::new(self.spec.clone(), self.tensors.clone())
+        let tensor = |tensor: &Tensor| -> Result<weights::Tensor, ModelError> {
+            Ok(weights::Tensor { shape: tensor.dims().to_vec(), data: tensor.flatten_all()?.to_vec1()? })
+        };
+        let tensors = self.tensors.iter().map(|(name, value)| Ok((name.clone(), tensor(value)?)));
+        ModelFile::new(self.spec.clone(), tensors.collect::<Result<_, ModelError>>()?)
     }
 }
 
@@ -240,12 +244,7 @@ fn assemble(
         }
         unroll(&spec)?;
     }
-    let mut tensors = Tensors::new();
-    for (name, tensor) in derived.tensors {
-        let shape = tensor.dims().to_vec();
-        tensors.insert(name, weights::Tensor { shape, data: tensor.flatten_all()?.to_vec1()? });
-    }
-    Ok(Imported { spec, tensors })
+    Ok(Imported { spec, tensors: derived.tensors })
 }
 
 fn unroll(spec: &Spec) -> Result<Network, ImportError> {

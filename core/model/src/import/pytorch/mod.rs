@@ -7,8 +7,6 @@
 mod archive;
 mod names;
 mod pickle;
-#[cfg(test)]
-mod tests;
 
 use std::collections::HashMap;
 

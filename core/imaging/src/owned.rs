@@ -1,0 +1,119 @@
+//! A frame's own copy, for those who must give the camera's buffer back before they look at it.
+
+use crate::frame::{Frame, PixelFormat, Pixels, Plane, Region, Rotation, YuvColor};
+
+/// The bytes of a frame, copied, and everything else that it says. Copying again reuses the memory.
+#[derive(Clone, Debug, Default)]
+pub struct FrameBuffer {
+    planes: [Vec<u8>; 3],
+    shape: Option<Shape>,
+}
+
+/// A frame without its bytes.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    layout: Layout,
+    width: usize,
+    height: usize,
+    rotation: Rotation,
+    mirror: bool,
+    region: Region,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Layout {
+    Packed {
+        format: PixelFormat,
+        row_stride: usize,
+    },
+    /// Row and pixel strides of Y, U and V.
+    Yuv420 {
+        strides: [(usize, usize); 3],
+        color: YuvColor,
+    },
+}
+
+impl FrameBuffer {
+    /// Copies a frame's planes as they are, strides included, up to the last sample.
+    pub fn copy_from(&mut self, frame: &Frame<'_>) {
+        let (width, height) = (frame.width(), frame.height());
+        let layout = match frame.pixels {
+            Pixels::Packed(format, plane) => {
+                copy(&mut self.planes[0], plane, height, width, format.bytes());
+                Layout::Packed { format, row_stride: plane.row_stride }
+            }
+            Pixels::Yuv420 { y, u, v, color } => {
+                copy(&mut self.planes[0], y, height, width, 1);
+                let [_, to_u, to_v] = &mut self.planes;
+                for (to, plane) in [(to_u, u), (to_v, v)] {
+                    copy(to, plane, height.div_ceil(2), width.div_ceil(2), 1);
+                }
+                Layout::Yuv420 { strides: [y, u, v].map(|plane| (plane.row_stride, plane.pixel_stride)), color }
+            }
+        };
+        let (rotation, mirror, region) = (frame.rotation(), frame.mirror(), frame.region());
+        self.shape = Some(Shape { layout, width, height, rotation, mirror, region });
+    }
+
+    /// The frame as it was; `None` before the first copy.
+    pub fn frame(&self) -> Option<Frame<'_>> {
+        let Shape { layout, width, height, rotation, mirror, region } = self.shape?;
+        let [first, second, third] = &self.planes;
+        let frame = match layout {
+            Layout::Packed { format, row_stride } => Frame::packed(format, first, width, height, row_stride),
+            Layout::Yuv420 { strides, color } => {
+                let plane = |data, (row_stride, pixel_stride)| Plane { data, row_stride, pixel_stride };
+                let [y, u, v] = strides;
+                Frame::yuv_420_888(plane(first, y), plane(second, u), plane(third, v), width, height, color)
+            }
+        };
+        // A copy of what was checked passes the same checks.
+        frame.ok()?.rotated(rotation).mirrored(mirror).cropped(region).ok()
+    }
+}
+
+fn copy(to: &mut Vec<u8>, plane: Plane<'_>, rows: usize, columns: usize, sample: usize) {
+    let used = (rows - 1) * plane.row_stride + (columns - 1) * plane.pixel_stride + sample;
+    to.clear();
+    to.extend_from_slice(&plane.data[..used]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn same(a: &Frame<'_>, b: &Frame<'_>) {
+        assert_eq!((a.width(), a.height(), a.rotation()), (b.width(), b.height(), b.rotation()));
+        assert_eq!((a.mirror(), a.region()), (b.mirror(), b.region()));
+    }
+
+    #[test]
+    fn a_copy_is_the_frame_and_reuses_its_memory() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        let region = Region { x: 1, y: 0, width: 2, height: 4 };
+        let frame = Frame::packed(PixelFormat::Rgb8, &bytes, 5, 4, 20).unwrap();
+        let frame = frame.rotated(Rotation::Clockwise90).mirrored(true).cropped(region).unwrap();
+        let mut buffer = FrameBuffer::default();
+        assert!(buffer.frame().is_none());
+        buffer.copy_from(&frame);
+        same(&buffer.frame().unwrap(), &frame);
+        assert_eq!(buffer.planes[0], bytes[..75]);
+        let before = buffer.planes[0].as_ptr();
+        buffer.copy_from(&frame);
+        assert_eq!(buffer.planes[0].as_ptr(), before);
+    }
+
+    #[test]
+    fn overlapping_chroma_with_a_short_last_row_is_copied() {
+        let bytes: Vec<u8> = (0..200).collect();
+        let color = YuvColor::default();
+        // 5x3 NV21: chroma is 3x2 pairs in rows of 8 bytes.
+        let frame = Frame::nv21([&bytes[..30], &bytes[100..114]], [10, 8], 5, 3, color).unwrap();
+        let mut buffer = FrameBuffer::default();
+        buffer.copy_from(&frame);
+        let copy = buffer.frame().unwrap();
+        same(&copy, &frame);
+        let Pixels::Yuv420 { u, v, .. } = copy.pixels else { panic!("another layout") };
+        assert_eq!((u.data[0], u.data[12], v.data[0], v.data[12]), (101, 113, 100, 112));
+    }
+}
