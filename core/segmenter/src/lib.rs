@@ -1,2 +1,68 @@
-//! On-device segmentation.
+//! On-device segmentation: what a phone's camera (or a photo) shows, pixel by pixel, by MobileNetV2 and DeepLabV3.
+//!
+//! From dependency (`silhouette = "0.1"`) to mask in ten lines:
+//!
+//! ```no_run
+//! use silhouette::{Model, Options, Segmenter, files::Photo};
+//!
+//! fn main() -> silhouette::Result<()> {
+//!     let model = Model::open("deeplab.safetensors")?;
+//!     let segmenter = Segmenter::new(&model, &Options::new())?;
+//!     let photo = Photo::open("photo.jpg")?;
+//!     let segmentation = segmenter.segment(&photo.frame()?)?;
+//!     let person = model.class("person")?;
+//!     let pixels = segmentation.mask().classes.iter().filter(|&&class| usize::from(class) == person).count();
+//!     println!("{pixels} pixels of people in {:?}", segmentation.timings().total());
+//!     Ok(())
+//! }
+//! ```
+//!
+//! | to | use |
+//! | --- | --- |
+//! | segment pictures, from any number of threads | [`Segmenter`] |
+//! | segment a video's frames, calmed over time | [`VideoSegmenter`] |
+//! | segment a camera's stream, dropping what comes too fast | [`LiveSegmenter`] |
+//! | cut out, blur or replace the background, lay colours over | [`Segmentation`]'s methods |
+//! | name what a picture shows | [`Classifier`] |
+//!
+//! Frames are borrowed planes ([`Frame`]): RGB, RGBA, BGRA, and YUV as cameras give it, with strides, rotation, mirroring
+//! and a region. Errors are [`Error`], in five kinds that a caller can act on. Nothing is logged per frame.
 #![forbid(unsafe_code)]
+
+mod classifier;
+mod effects;
+mod error;
+mod latest;
+mod live;
+mod model;
+mod options;
+mod pool;
+mod runner;
+mod segmentation;
+mod segmenter;
+mod smooth;
+mod video;
+
+pub use classifier::{Class, Classifier};
+pub use effects::{BLUR_RADIUS, Foreground, OVERLAY_OPACITY};
+pub use error::{Error, Problem, Result};
+pub use live::{LiveResult, LiveSegmenter};
+pub use model::{Model, Task};
+pub use options::{Backend, DEFAULT_CONCURRENCY, MAX_SIZE, Options, OutputSize, Precision};
+pub use segmentation::{MAX_PIXELS, Segmentation, Timings};
+pub use segmenter::Segmenter;
+pub use smooth::Smoothing;
+pub use video::VideoSegmenter;
+
+#[cfg(feature = "files")]
+pub use silhouette_imaging::files;
+pub use silhouette_imaging::frame::{
+    Frame, FrameError, PixelFormat, Plane, PlaneName, Region, Rotation, Transform, YuvColor, YuvMatrix, YuvRange,
+};
+pub use silhouette_imaging::mask::{Confidence, Mask};
+pub use silhouette_imaging::owned::FrameBuffer;
+pub use silhouette_imaging::palette::Palette;
+pub use silhouette_imaging::picture::Picture;
+
+/// This library's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

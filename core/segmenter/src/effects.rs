@@ -1,0 +1,109 @@
+//! Pictures made of a frame and its segmentation: overlay, cut-out, blurred or replaced background.
+
+use crate::error::Result;
+use crate::segmentation::Segmentation;
+use silhouette_imaging::frame::Frame;
+use silhouette_imaging::mask::Confidence;
+use silhouette_imaging::picture::Picture;
+
+/// Which classes are the foreground of an effect.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Foreground {
+    /// Every class but the background (class 0).
+    #[default]
+    All,
+    /// These.
+    Classes(Vec<usize>),
+}
+
+/// How strongly [`Segmentation::overlay`] colours.
+pub const OVERLAY_OPACITY: f32 = 0.55;
+
+/// Standard deviation of [`Segmentation::blur`] as a share of the picture's longer side.
+pub const BLUR_RADIUS: f32 = 0.015;
+
+impl Segmentation {
+    /// The frame with each class but the background laid over it in its colour.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFrame`] where `frame` cannot be the one that was segmented.
+    pub fn overlay(&self, frame: &Frame<'_>) -> Result<Picture> {
+        let mut picture = self.picture(frame)?;
+        picture.overlay(self.mask(), self.palette(), OVERLAY_OPACITY);
+        Ok(picture)
+    }
+
+    /// The foreground alone, the rest transparent; alpha is the network's confidence.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFrame`] as for [`overlay`](Self::overlay); [`Error::Unsupported`] for a class that the model does
+    /// not have.
+    pub fn cutout(&self, frame: &Frame<'_>, foreground: &Foreground) -> Result<Picture> {
+        let mut picture = self.picture(frame)?;
+        picture.cut_out(&self.alpha(foreground)?);
+        Ok(picture)
+    }
+
+    /// The frame with its background blurred.
+    ///
+    /// # Errors
+    /// As [`cutout`](Self::cutout).
+    pub fn blur(&self, frame: &Frame<'_>, foreground: &Foreground) -> Result<Picture> {
+        let mut picture = self.picture(frame)?;
+        let radius = BLUR_RADIUS * picture.width.max(picture.height) as f32;
+        picture.blur_background(&self.alpha(foreground)?, radius);
+        Ok(picture)
+    }
+
+    /// The foreground before another picture, which is scaled and cut to cover the frame.
+    ///
+    /// # Errors
+    /// As [`cutout`](Self::cutout).
+    pub fn replace(&self, frame: &Frame<'_>, foreground: &Foreground, background: &Frame<'_>) -> Result<Picture> {
+        let mut picture = self.picture(frame)?;
+        picture.replace_background(&self.alpha(foreground)?, background)?;
+        Ok(picture)
+    }
+
+    /// How much each pixel belongs to the foreground, 0 to 255, in the mask's size: the alpha of the effects. It is the
+    /// confidence, made steeper: what is hardly likely goes wholly, and a soft edge stays.
+    ///
+    /// # Errors
+    /// As [`confidence`](Self::confidence).
+    pub fn alpha(&self, foreground: &Foreground) -> Result<Confidence> {
+        let mut alpha = match foreground {
+            Foreground::Classes(classes) => self.confidence(classes),
+            Foreground::All => self.confidence(&(1..self.labels().len()).collect::<Vec<_>>()),
+        }?;
+        let curve: [u8; 256] = std::array::from_fn(|value| soft_edge(value as f32 / 255.0));
+        for value in &mut alpha.values {
+            *value = curve[usize::from(*value)];
+        }
+        Ok(alpha)
+    }
+
+    fn picture(&self, frame: &Frame<'_>) -> Result<Picture> {
+        self.check_frame(frame)?;
+        Ok(Picture::from_frame(frame))
+    }
+}
+
+/// Below this probability nothing of a pixel stays, above one less it nothing is taken away.
+const CERTAIN: f32 = 0.25;
+
+/// A smooth step from 0 at [`CERTAIN`] to 255 at one less it.
+fn soft_edge(probability: f32) -> u8 {
+    let t = ((probability - CERTAIN) / (1.0 - 2.0 * CERTAIN)).clamp(0.0, 1.0);
+    (255.0 * t * t * (3.0 - 2.0 * t) + 0.5) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::soft_edge;
+
+    #[test]
+    fn haze_goes_and_the_middle_stays() {
+        assert_eq!([0.0, 0.25, 0.5, 0.75, 1.0].map(soft_edge), [0, 0, 128, 255, 255]);
+        assert!((1..=100).all(|i| soft_edge(i as f32 / 100.0) >= soft_edge((i - 1) as f32 / 100.0)));
+    }
+}

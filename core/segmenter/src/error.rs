@@ -1,0 +1,128 @@
+//! What can go wrong, in five kinds, each with the reason and what to do about it.
+
+use silhouette_imaging::frame::FrameError;
+use silhouette_model::error::ModelError;
+use std::fmt;
+
+/// Everything that this library refuses or fails at.
+///
+/// Rich errors of the parts below are told apart here only as far as a caller can act on them; the text keeps the
+/// details (file, tensor, field, plane).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The frame or picture cannot be read: sizes, strides, region, or a file that is no picture.
+    #[error("invalid frame: {0}")]
+    InvalidFrame(Problem),
+    /// The model cannot be used: cut off, damaged, of an unknown network, or for another task.
+    #[error("invalid model: {0}")]
+    InvalidModel(Problem),
+    /// The request is well-formed, but not possible here: backend, size, class, file format.
+    #[error("unsupported: {0}")]
+    Unsupported(Problem),
+    /// The object was closed; calls that were still waiting for their turn end with this too.
+    #[error("closed: {0}")]
+    Closed(Problem),
+    /// A fault of this library or of the system under it.
+    #[error("internal: {0}")]
+    Internal(Problem),
+}
+
+/// The reason of an [`Error`], and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What was wrong, and where.
+    pub reason: String,
+    /// What the caller can do.
+    pub advice: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.advice.is_empty() { f.write_str(&self.reason) } else { write!(f, "{}; {}", self.reason, self.advice) }
+    }
+}
+
+/// The result of everything here that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// What was wrong, and where.
+    pub fn reason(&self) -> &str {
+        &self.problem().reason
+    }
+
+    /// What the caller can do.
+    pub fn advice(&self) -> &str {
+        &self.problem().advice
+    }
+
+    fn problem(&self) -> &Problem {
+        match self {
+            Self::InvalidFrame(p)
+            | Self::InvalidModel(p)
+            | Self::Unsupported(p)
+            | Self::Closed(p)
+            | Self::Internal(p) => p,
+        }
+    }
+
+    pub(crate) fn frame(reason: impl fmt::Display, advice: &str) -> Self {
+        Self::InvalidFrame(problem(reason, advice))
+    }
+
+    pub(crate) fn model(reason: impl fmt::Display, advice: &str) -> Self {
+        Self::InvalidModel(problem(reason, advice))
+    }
+
+    pub(crate) fn unsupported(reason: impl fmt::Display, advice: &str) -> Self {
+        Self::Unsupported(problem(reason, advice))
+    }
+
+    pub(crate) fn closed(what: &str) -> Self {
+        Self::Closed(problem(format_args!("the {what} was closed"), "make a new one"))
+    }
+
+    pub(crate) fn internal(reason: impl fmt::Display) -> Self {
+        Self::Internal(problem(reason, "please report it with the model and the frame's size"))
+    }
+}
+
+impl From<FrameError> for Error {
+    fn from(error: FrameError) -> Self {
+        Self::frame(error, "pass planes, strides and sizes as the camera or decoder reports them")
+    }
+}
+
+impl From<ModelError> for Error {
+    fn from(error: ModelError) -> Self {
+        match &error {
+            ModelError::Unsupported { .. } | ModelError::UnknownPreset { .. } | ModelError::TooLarge { .. } => {
+                Self::Unsupported(problem(error, ""))
+            }
+            ModelError::Mismatch { .. } | ModelError::Candle(_) => Self::internal(first_line(&error)),
+            _ => Self::model(error, "use a file that `silhouette import` wrote"),
+        }
+    }
+}
+
+/// candle's errors may carry a backtrace after their first line.
+fn first_line(error: &ModelError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(feature = "files")]
+impl From<silhouette_imaging::files::FileError> for Error {
+    fn from(error: silhouette_imaging::files::FileError) -> Self {
+        use silhouette_imaging::files::FileError;
+        match &error {
+            FileError::Write { .. } => Self::Internal(problem(error, "check the folder and the space on its disk")),
+            FileError::TooLarge { .. } => Self::frame(error, "shrink it first"),
+            _ => Self::frame(error, "pass a PNG, JPEG or WebP picture"),
+        }
+    }
+}
+
+fn problem(reason: impl fmt::Display, advice: &str) -> Problem {
+    Problem { reason: reason.to_string(), advice: advice.to_owned() }
+}

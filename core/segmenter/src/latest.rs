@@ -1,0 +1,325 @@
+//! A worker thread that always takes the latest job: one is in progress, one waits, a newer one takes its place.
+
+use crate::error::{Error, Result};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{JoinHandle, ThreadId};
+
+/// The submitting side. Dropping it ends the worker and waits for it, except on the worker's own thread.
+pub(crate) struct Latest<J> {
+    shared: Arc<Shared<J>>,
+    worker: Mutex<Option<JoinHandle<()>>>,
+    worker_id: ThreadId,
+}
+
+struct Shared<J> {
+    slot: Mutex<Slot<J>>,
+    wake: Condvar,
+}
+
+struct Slot<J> {
+    pending: Option<J>,
+    /// Jobs that are done with, for their buffers: at most the waiting one, the running one and one being filled.
+    spare: Vec<J>,
+    /// Counts cancellations: a job that began under another number is not delivered.
+    epoch: u64,
+    dropped: u64,
+    closed: bool,
+}
+
+/// What the worker does with a job.
+pub(crate) trait Work<J>: Send + 'static {
+    /// The long part.
+    fn run(&mut self, job: &J);
+    /// Hands the result of the last [`run`](Self::run) out; not called where it was cancelled in between.
+    fn deliver(&mut self, job: &J, dropped: u64);
+}
+
+impl<J: Default + Send + 'static> Latest<J> {
+    /// Starts the worker's thread under `name`.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where the system gives no thread.
+    pub(crate) fn start(name: &str, mut work: impl Work<J>) -> Result<Self> {
+        let slot = Slot { pending: None, spare: Vec::new(), epoch: 0, dropped: 0, closed: false };
+        let shared = Arc::new(Shared { slot: Mutex::new(slot), wake: Condvar::new() });
+        let theirs = Arc::clone(&shared);
+        let worker = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                // Where work panics (the caller's listener can), nobody may go on waiting for results.
+                let _close = CloseAtEnd(&theirs);
+                theirs.serve(&mut work);
+            })
+            .map_err(|error| Error::internal(format_args!("no thread for {name}: {error}")))?;
+        let worker_id = worker.thread().id();
+        Ok(Self { shared, worker: Mutex::new(Some(worker)), worker_id })
+    }
+
+    /// Offers a job that `fill` writes into a job used before (or a new one). It takes the place of a job that still
+    /// waits, which is then counted as dropped; `true` says that this happened.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after [`close`](Self::close), or what `fill` says.
+    pub(crate) fn submit(&self, fill: impl FnOnce(&mut J) -> Result<()>) -> Result<bool> {
+        let mut slot = self.shared.lock();
+        if slot.closed {
+            return Err(Error::closed("live segmenter"));
+        }
+        let mut job = slot.spare.pop().unwrap_or_default();
+        // Copying a frame takes time; the worker may take its next job meanwhile.
+        drop(slot);
+        let filled = fill(&mut job);
+        let mut slot = self.shared.lock();
+        if let Err(error) = filled {
+            slot.keep(job);
+            return Err(error);
+        }
+        if slot.closed {
+            return Err(Error::closed("live segmenter"));
+        }
+        let replaced = slot.pending.replace(job);
+        let dropped = replaced.is_some();
+        if let Some(old) = replaced {
+            slot.dropped += 1;
+            slot.keep(old);
+        }
+        drop(slot);
+        self.shared.wake.notify_one();
+        Ok(dropped)
+    }
+
+    /// Forgets the job that waits, and the result of the one in progress.
+    pub(crate) fn cancel(&self) {
+        let mut slot = self.shared.lock();
+        slot.epoch += 1;
+        if let Some(job) = slot.pending.take() {
+            slot.keep(job);
+        }
+    }
+
+    /// How many jobs gave their place to a newer one.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.shared.lock().dropped
+    }
+}
+
+impl<J> Latest<J> {
+    /// Ends the worker. On return nothing is delivered any more, unless this is called by `deliver` itself: then the
+    /// call in progress is the last one. May be called again, and from any thread.
+    pub(crate) fn close(&self) {
+        self.shared.close();
+        if std::thread::current().id() == self.worker_id {
+            return; // It would wait for itself; it ends as soon as this call returns.
+        }
+        // Held while joining, so that of two closing threads neither returns before the worker has ended.
+        let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(worker) = worker.take() {
+            // A panic of the worker has said what it had to say on its own thread.
+            let _ = worker.join();
+        }
+    }
+}
+
+impl<J> Drop for Latest<J> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl<J> Shared<J> {
+    fn lock(&self) -> MutexGuard<'_, Slot<J>> {
+        // No code of the caller runs under this lock: the slot is whole whatever panicked.
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) {
+        let mut slot = self.lock();
+        slot.closed = true;
+        slot.epoch += 1;
+        slot.pending = None;
+        slot.spare.clear();
+        drop(slot);
+        self.wake.notify_all();
+    }
+
+    fn serve(&self, work: &mut impl Work<J>) {
+        let mut slot = self.lock();
+        loop {
+            if slot.closed {
+                return;
+            }
+            let Some(job) = slot.pending.take() else {
+                slot = self.wake.wait(slot).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let epoch = slot.epoch;
+            drop(slot);
+            work.run(&job);
+            slot = self.lock();
+            if slot.epoch == epoch {
+                let dropped = slot.dropped;
+                drop(slot);
+                work.deliver(&job, dropped);
+                slot = self.lock();
+            }
+            slot.keep(job);
+        }
+    }
+}
+
+impl<J> Slot<J> {
+    fn keep(&mut self, job: J) {
+        if self.spare.len() < 3 && !self.closed {
+            self.spare.push(job);
+        }
+    }
+}
+
+struct CloseAtEnd<'a, J>(&'a Shared<J>);
+
+impl<J> Drop for CloseAtEnd<'_, J> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::OnceLock;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Duration;
+
+    /// Begins with a word to the test, goes on when the test says so, and reports what it delivers.
+    struct Steps {
+        begun: Sender<u32>,
+        go: Receiver<()>,
+        delivered: Sender<(u32, u64)>,
+    }
+
+    impl Work<u32> for Steps {
+        fn run(&mut self, job: &u32) {
+            let _ = self.begun.send(*job);
+            let _ = self.go.recv();
+        }
+
+        fn deliver(&mut self, job: &u32, dropped: u64) {
+            let _ = self.delivered.send((*job, dropped));
+        }
+    }
+
+    /// The stream; its jobs as they begin; permission to end one; what is delivered.
+    type Handles = (Latest<u32>, Receiver<u32>, Sender<()>, Receiver<(u32, u64)>);
+
+    fn steps() -> Handles {
+        let ((begun, see), (go, wait), (delivered, results)) = (channel(), channel(), channel());
+        let latest = Latest::start("test", Steps { begun, go: wait, delivered }).unwrap();
+        (latest, see, go, results)
+    }
+
+    fn put(latest: &Latest<u32>, value: u32) -> Result<bool> {
+        latest.submit(|job| {
+            *job = value;
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn the_latest_wins_and_the_others_are_counted() {
+        let (latest, begun, go, results) = steps();
+        assert_eq!(put(&latest, 1), Ok(false));
+        assert_eq!(begun.recv(), Ok(1));
+        assert_eq!(put(&latest, 2), Ok(false));
+        assert_eq!(put(&latest, 3), Ok(true));
+        assert_eq!(put(&latest, 4), Ok(true));
+        go.send(()).unwrap();
+        assert_eq!(results.recv(), Ok((1, 2)));
+        assert_eq!(begun.recv(), Ok(4));
+        go.send(()).unwrap();
+        assert_eq!(results.recv(), Ok((4, 2)));
+        assert_eq!(latest.dropped(), 2);
+    }
+
+    #[test]
+    fn a_cancelled_job_is_not_delivered_and_the_next_one_is() {
+        let (latest, begun, go, results) = steps();
+        put(&latest, 1).unwrap();
+        begun.recv().unwrap();
+        put(&latest, 2).unwrap();
+        latest.cancel();
+        go.send(()).unwrap();
+        put(&latest, 3).unwrap();
+        assert_eq!(begun.recv(), Ok(3));
+        go.send(()).unwrap();
+        assert_eq!(results.recv(), Ok((3, 0)));
+    }
+
+    #[test]
+    fn nothing_is_delivered_after_close_and_submitting_is_refused() {
+        let (latest, begun, go, results) = steps();
+        put(&latest, 1).unwrap();
+        begun.recv().unwrap();
+        std::thread::scope(|scope| {
+            let closing = scope.spawn(|| latest.close());
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(!closing.is_finished(), "close waits for the job in progress");
+            go.send(()).unwrap();
+        });
+        assert!(results.try_recv().is_err());
+        assert!(matches!(put(&latest, 2), Err(Error::Closed(_))));
+        latest.close();
+    }
+
+    /// Closes its own stream while delivering.
+    struct ClosesItself(Arc<OnceLock<Latest<u32>>>, Sender<()>);
+
+    impl Work<u32> for ClosesItself {
+        fn run(&mut self, _: &u32) {}
+
+        fn deliver(&mut self, _: &u32, _: u64) {
+            self.0.wait().close();
+            self.1.send(()).unwrap();
+        }
+    }
+
+    #[test]
+    fn closing_from_the_listener_does_not_wait_for_itself() {
+        let place = Arc::new(OnceLock::new());
+        let (done, wait) = channel();
+        let latest = Latest::start("test", ClosesItself(Arc::clone(&place), done)).unwrap();
+        assert!(place.set(latest).is_ok());
+        put(place.get().unwrap(), 1).unwrap();
+        wait.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert!(put(place.get().unwrap(), 2).is_err());
+    }
+
+    struct Panics;
+
+    impl Work<u32> for Panics {
+        fn run(&mut self, _: &u32) {}
+
+        fn deliver(&mut self, _: &u32, _: u64) {
+            panic!("on purpose");
+        }
+    }
+
+    #[test]
+    fn a_listener_that_panics_closes_the_stream() {
+        let latest = Latest::start("test", Panics).unwrap();
+        put(&latest, 1).unwrap();
+        while put(&latest, 2).is_ok() {
+            std::thread::yield_now();
+        }
+        latest.close();
+    }
+
+    #[test]
+    fn a_job_that_cannot_be_filled_changes_nothing() {
+        let (latest, begun, go, results) = steps();
+        assert!(latest.submit(|_| Err(Error::frame("short", ""))).is_err());
+        put(&latest, 5).unwrap();
+        assert_eq!(begun.recv(), Ok(5));
+        go.send(()).unwrap();
+        assert_eq!(results.recv(), Ok((5, 0)));
+    }
+}

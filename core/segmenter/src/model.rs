@@ -1,0 +1,151 @@
+//! A model: weights and what they mean.
+
+use crate::error::{Error, Result};
+use silhouette_imaging::mask::Resize;
+use silhouette_imaging::palette::Palette;
+use silhouette_model::ModelFile;
+use silhouette_model::spec::{self, Head, Spec};
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A model file, opened and checked. Cheap to clone; the weights are mapped into memory, not read, where they come from a
+/// file.
+#[derive(Clone, Debug)]
+pub struct Model {
+    file: Arc<ModelFile>,
+    classes: Arc<Classes>,
+}
+
+/// What a model's classes are called and look like.
+#[derive(Debug)]
+pub(crate) struct Classes {
+    pub(crate) labels: Vec<String>,
+    pub(crate) palette: Palette,
+}
+
+/// What a model is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Task {
+    /// A class for each pixel: for [`Segmenter`](crate::Segmenter).
+    Segmentation,
+    /// Classes for the picture as a whole: for [`Classifier`](crate::Classifier).
+    Classification,
+}
+
+impl Model {
+    /// Opens a model file (`.safetensors` with its spec, as `silhouette import` writes).
+    ///
+    /// # Errors
+    /// [`Error::InvalidModel`] where it cannot be read, is cut off or damaged, or holds no network that is known.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::from_file(ModelFile::open(path)?)
+    }
+
+    /// A model file's content that is in memory already: a `Vec`, or bytes built into the program (not copied).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self> {
+        Self::from_file(ModelFile::from_bytes(bytes)?)
+    }
+
+    /// A model file that was opened through `silhouette-model`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidModel`] for a network with more classes than a mask's byte can tell apart.
+    pub fn from_file(file: ModelFile) -> Result<Self> {
+        let spec = file.spec();
+        let segments = matches!(spec.head, Head::DeeplabV3(_));
+        if segments && spec.labels.len() > 256 {
+            return Err(Error::model(
+                format_args!("'{}' has {} classes", spec.name, spec.labels.len()),
+                "a mask holds one byte a pixel: at most 256 classes are possible",
+            ));
+        }
+        let classes = Classes { labels: spec.labels.clone(), palette: Palette::with_colors(&spec.colors) };
+        Ok(Self { classes: Arc::new(classes), file: Arc::new(file) })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.spec().name
+    }
+
+    /// What it is for.
+    pub fn task(&self) -> Task {
+        match self.spec().head {
+            Head::DeeplabV3(_) => Task::Segmentation,
+            Head::Classifier(_) => Task::Classification,
+        }
+    }
+
+    /// One label per class, in the order of the classes.
+    pub fn labels(&self) -> &[String] {
+        &self.classes.labels
+    }
+
+    /// A colour for each class.
+    pub fn palette(&self) -> &Palette {
+        &self.classes.palette
+    }
+
+    /// The class of a label; upper and lower case are the same.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a label that the model does not have; it lists those that there are.
+    pub fn class(&self, label: &str) -> Result<usize> {
+        const LISTED: usize = 40;
+        let label = label.trim();
+        let labels = self.labels();
+        labels.iter().position(|known| known.eq_ignore_ascii_case(label)).ok_or_else(|| {
+            let more = if labels.len() > LISTED { ", …" } else { "" };
+            let listed = labels[..labels.len().min(LISTED)].join(", ");
+            Error::unsupported(
+                format_args!("no class '{label}' in '{}'", self.name()),
+                &format!("there are {listed}{more}"),
+            )
+        })
+    }
+
+    /// Side of the square input that the weights were made for.
+    pub fn size(&self) -> usize {
+        self.spec().input.size
+    }
+
+    /// Licence of the weights; empty where it is not stated.
+    pub fn licence(&self) -> &str {
+        &self.spec().licence
+    }
+
+    /// Where the weights come from.
+    pub fn provenance(&self) -> &str {
+        &self.spec().provenance
+    }
+
+    /// The network as data.
+    pub fn spec(&self) -> &Spec {
+        self.file.spec()
+    }
+
+    /// The model file.
+    pub fn file(&self) -> &ModelFile {
+        &self.file
+    }
+
+    pub(crate) fn classes(&self) -> &Arc<Classes> {
+        &self.classes
+    }
+
+    /// How its logits lie over its input; `None` for a classifier.
+    pub(crate) fn resize(&self) -> Option<Resize> {
+        match &self.spec().head {
+            Head::DeeplabV3(head) => Some(match head.resize {
+                spec::Resize::AlignCorners => Resize::AlignCorners,
+                spec::Resize::HalfPixel => Resize::HalfPixel,
+            }),
+            Head::Classifier(_) => None,
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! How a model is to be run.
+
+/// Options of a [`Segmenter`](crate::Segmenter) or [`Classifier`](crate::Classifier); what is not set is chosen.
+///
+/// ```
+/// use silhouette::{Backend, Options, OutputSize};
+/// let options = Options::new().threads(2).size(257).backend(Backend::Cpu).output(OutputSize::Model);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    pub(crate) threads: Option<usize>,
+    pub(crate) backend: Backend,
+    pub(crate) precision: Precision,
+    pub(crate) size: Option<usize>,
+    pub(crate) concurrency: Option<usize>,
+    pub(crate) output: OutputSize,
+}
+
+impl Options {
+    /// Everything left to be chosen.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Threads of one call, 1 to 64. Default: as many as pay, at most 4.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Where to compute. Default: [`Backend::Auto`].
+    #[must_use]
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backend = backend;
+        self
+    }
+
+    /// How exactly to compute. Default: [`Precision::F32`].
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// Side of the network's square input in pixels, 1 to [`MAX_SIZE`]. Default: what the model was made for. Smaller
+    /// is faster, larger is finer.
+    #[must_use]
+    pub fn size(mut self, size: usize) -> Self {
+        self.size = Some(size);
+        self
+    }
+
+    /// How many calls run at once, each in an arena of its own; further ones wait for their turn in the order in which
+    /// they came. Arenas are made when first needed. Default: [`DEFAULT_CONCURRENCY`].
+    #[must_use]
+    pub fn concurrency(mut self, calls: usize) -> Self {
+        self.concurrency = Some(calls);
+        self
+    }
+
+    /// The size of the masks. Default: [`OutputSize::Frame`].
+    #[must_use]
+    pub fn output(mut self, output: OutputSize) -> Self {
+        self.output = output;
+        self
+    }
+}
+
+/// The largest side of a network's input.
+pub const MAX_SIZE: usize = 4097;
+
+/// How many calls run at once unless told otherwise: more would share the same cores, and each arena costs memory.
+pub const DEFAULT_CONCURRENCY: usize = 2;
+
+/// Where to compute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Backend {
+    /// The best that is there: for now the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// Apple's GPU; [`Error::Unsupported`](crate::Error::Unsupported) where there is none, or where this library was
+    /// built without its feature `metal`.
+    Metal,
+}
+
+/// How exactly to compute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Precision {
+    /// 32-bit floating point.
+    #[default]
+    F32,
+}
+
+/// The size of a mask.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OutputSize {
+    /// One label per pixel of the frame's region, upright.
+    #[default]
+    Frame,
+    /// The network's own resolution: the part of its input that the picture covers.
+    Model,
+    /// Any other.
+    Given {
+        /// Columns.
+        width: usize,
+        /// Rows.
+        height: usize,
+    },
+}

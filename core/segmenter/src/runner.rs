@@ -1,0 +1,152 @@
+//! A network ready to run: the engine, and an arena for each call at once.
+
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::options::{Backend, DEFAULT_CONCURRENCY, MAX_SIZE, Options, Precision};
+use crate::pool::Pool;
+use crate::segmentation::Timings;
+use silhouette_imaging::frame::Frame;
+use silhouette_imaging::input::{Fit, FrameRows, InputSpec, Placement, Resampler};
+use silhouette_kernels::rows::RowSource;
+use silhouette_model::engine::{Engine, State};
+use silhouette_model::spec;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// The most threads of one call.
+const MAX_THREADS: usize = 64;
+
+/// The engine of one network at one size, with a pool of arenas.
+#[derive(Debug)]
+pub(crate) struct Runner {
+    engine: Engine,
+    input: InputSpec,
+    grid: (usize, usize, usize),
+    threads: usize,
+    pool: Pool<Arena>,
+}
+
+/// What one call needs for itself.
+#[derive(Debug)]
+struct Arena {
+    state: State,
+    resampler: Resampler,
+    logits: Vec<f32>,
+}
+
+/// Shape of the logits, and where the picture lies in the network's input.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grid {
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+    pub(crate) classes: usize,
+    pub(crate) placement: Placement,
+}
+
+impl Runner {
+    /// Compiles a model for the options; `owner` names it in errors. The first arena is made here, so that a frame finds
+    /// everything ready.
+    pub(crate) fn new(model: &Model, options: &Options, owner: &'static str) -> Result<Self> {
+        let Precision::F32 = options.precision;
+        let size = options.size.unwrap_or(model.size());
+        if !(1..=MAX_SIZE).contains(&size) {
+            let advice = format!("1 to {MAX_SIZE} are possible; '{}' was made for {}", model.name(), model.size());
+            return Err(Error::unsupported(format_args!("an input size of {size}"), &advice));
+        }
+        let threads = options.threads.unwrap_or_else(default_threads);
+        if !(1..=MAX_THREADS).contains(&threads) {
+            let advice = format!("1 to {MAX_THREADS} are possible");
+            return Err(Error::unsupported(format_args!("{threads} threads"), &advice));
+        }
+        let concurrency = options.concurrency.unwrap_or(DEFAULT_CONCURRENCY);
+        if concurrency == 0 {
+            return Err(Error::unsupported("a concurrency of 0 calls", "at least 1 is needed"));
+        }
+        let engine = engine(model, options.backend, size, threads)?;
+        let spec = model.spec();
+        let fit = match spec.input.fit {
+            spec::Fit::Stretch => Fit::Stretch,
+            spec::Fit::Letterbox { fill } => Fit::Letterbox { fill },
+        };
+        let input = InputSpec { width: size, height: size, mean: spec.input.mean, std: spec.input.std, fit };
+        let first = arena(&engine, input)?;
+        log::info!("'{}' at {size}x{size}: {}", model.name(), engine.describe());
+        let grid = engine.logits();
+        Ok(Self { engine, input, grid, threads, pool: Pool::new(first, concurrency, owner) })
+    }
+
+    /// Runs the network on a frame, once an arena is free; `take` gets the logits `[h][w][classes]` while the arena is
+    /// still held.
+    pub(crate) fn run<R>(&self, frame: &Frame<'_>, take: impl FnOnce(&[f32], Grid) -> R) -> Result<(R, Timings)> {
+        let mut lent = self.pool.lend(|| arena(&self.engine, self.input))?;
+        let start = Instant::now();
+        let Arena { state, resampler, logits } = &mut *lent;
+        let rows = resampler.rows(frame);
+        let prepared = start.elapsed();
+        let rows = Timed { rows: &rows, nanoseconds: AtomicU64::new(0) };
+        self.engine.run(state, &rows, logits)?;
+        let total = start.elapsed();
+        let pulled = Duration::from_nanos(rows.nanoseconds.into_inner() / self.threads as u64);
+        let input = (prepared + pulled).min(total);
+        let (height, width, classes) = self.grid;
+        let grid = Grid { height, width, classes, placement: rows.rows.placement() };
+        let taken = take(logits, grid);
+        Ok((taken, Timings { input, network: total.saturating_sub(input), mask: Duration::ZERO }))
+    }
+
+    /// Side of the network's input.
+    pub(crate) fn size(&self) -> usize {
+        self.input.width
+    }
+
+    /// Refuses calls from now on.
+    pub(crate) fn close(&self) {
+        self.pool.close();
+    }
+}
+
+fn arena(engine: &Engine, input: InputSpec) -> Result<Arena> {
+    let (height, width, classes) = engine.logits();
+    let logits = vec![0.0; height * width * classes];
+    Ok(Arena { state: engine.new_state()?, resampler: Resampler::new(input), logits })
+}
+
+/// As many as the machine runs at once, at most 4: more rarely pays, and an app has other work.
+fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(4)
+}
+
+/// Rows that count the time it takes to make them.
+struct Timed<'r, 'f> {
+    rows: &'r FrameRows<'f>,
+    nanoseconds: AtomicU64,
+}
+
+impl RowSource for Timed<'_, '_> {
+    fn width(&self) -> usize {
+        self.rows.width()
+    }
+
+    fn height(&self) -> usize {
+        self.rows.height()
+    }
+
+    fn scratch_len(&self) -> usize {
+        self.rows.scratch_len()
+    }
+
+    fn row(&self, y: usize, scratch: &mut [f32], out: &mut [f32]) {
+        let start = Instant::now();
+        self.rows.row(y, scratch, out);
+        let spent = start.elapsed().as_nanos() as u64;
+        self.nanoseconds.fetch_add(spent, Ordering::Relaxed);
+    }
+}
+
+/// Opens the backend.
+fn engine(model: &Model, backend: Backend, size: usize, threads: usize) -> Result<Engine> {
+    match backend {
+        Backend::Auto | Backend::Cpu => Ok(Engine::new(model.file(), size, threads)?),
+        Backend::Metal => Err(Error::unsupported("the backend Metal", "use the CPU")),
+    }
+}

@@ -1,0 +1,220 @@
+//! A segmented frame: its mask, how sure the network is, where it lies in the buffer, how long it took.
+
+use crate::error::{Error, Result};
+use crate::model::Classes;
+use crate::options::OutputSize;
+use silhouette_imaging::frame::{Frame, MAX_SIDE, Region, Transform};
+use silhouette_imaging::input::Placement;
+use silhouette_imaging::mask::{Confidence, Logits, Mask, MaskSpec, Resize, Upsampler};
+use silhouette_imaging::palette::Palette;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+/// Masks of more pixels than this are refused.
+pub const MAX_PIXELS: usize = 1 << 28;
+
+/// The result of segmenting one frame. It is upright (after the frame's rotation and mirroring) and covers the frame's
+/// region.
+///
+/// It keeps the network's logits, which are small, so that the mask can be made again in another size and the confidence
+/// of any class be had afterwards. Used again for the next frame it needs no new memory.
+#[derive(Clone, Debug, Default)]
+pub struct Segmentation {
+    pub(crate) mask: Mask,
+    /// `[height][width][classes]`.
+    pub(crate) logits: Vec<f32>,
+    pub(crate) view: Option<View>,
+    pub(crate) timings: Timings,
+    upsampler: Upsampler,
+}
+
+/// How a frame's logits and masks lie over it.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) classes: Arc<Classes>,
+    /// Rows and columns of the logits.
+    pub(crate) grid: (usize, usize),
+    pub(crate) resize: Resize,
+    pub(crate) placement: Placement,
+    pub(crate) region: Region,
+    pub(crate) transform: Transform,
+}
+
+/// How long each stage of a frame took. On the wall, not summed over threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Crop, turn, resize, colour, normalisation: the frame to the network's input. Where the engine pulls its input row
+    /// by row from several threads, this is their sum divided by their number.
+    pub input: Duration,
+    /// The network, to its low-resolution logits.
+    pub network: Duration,
+    /// The logits to the mask (and smoothing, for video).
+    pub mask: Duration,
+}
+
+impl Timings {
+    /// All stages.
+    pub fn total(&self) -> Duration {
+        self.input + self.network + self.mask
+    }
+}
+
+impl Segmentation {
+    /// Columns of the mask.
+    pub fn width(&self) -> usize {
+        self.mask.width
+    }
+
+    /// Rows of the mask.
+    pub fn height(&self) -> usize {
+        self.mask.height
+    }
+
+    /// The most likely class of each pixel, one byte each, rows from top to bottom. Ties go to the lower class.
+    pub fn mask(&self) -> &Mask {
+        &self.mask
+    }
+
+    /// One label per class; class 0 is the background.
+    pub fn labels(&self) -> &[String] {
+        self.view.as_ref().map_or(&[], |view| &view.classes.labels)
+    }
+
+    /// A colour for each class.
+    pub fn palette(&self) -> &Palette {
+        static VOC: LazyLock<Palette> = LazyLock::new(Palette::voc);
+        self.view.as_ref().map_or_else(|| &*VOC, |view| &view.classes.palette)
+    }
+
+    /// How long each stage took.
+    pub fn timings(&self) -> Timings {
+        self.timings
+    }
+
+    /// The share of the mask's pixels that each class has, the largest first; classes without pixels are left out.
+    pub fn shares(&self) -> Vec<(usize, f64)> {
+        let pixels = self.mask.classes.len().max(1) as f64;
+        let counts = self.mask.histogram();
+        let mut shares: Vec<(usize, f64)> = (0..counts.len())
+            .filter(|&class| counts[class] > 0)
+            .map(|class| (class, counts[class] as f64 / pixels))
+            .collect();
+        shares.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        shares
+    }
+
+    /// The way from the mask's coordinates to the frame's buffer, as it was before rotation, mirroring and region.
+    pub fn transform(&self) -> Option<Transform> {
+        let view = self.view.as_ref()?;
+        // The view's transform is for a mask of the region's own size.
+        let (x, y) = (
+            view.region.width as f64 / self.mask.width.max(1) as f64,
+            view.region.height as f64 / self.mask.height.max(1) as f64,
+        );
+        let t = view.transform;
+        Some(Transform { xx: t.xx * x, xy: t.xy * y, x0: t.x0, yx: t.yx * x, yy: t.yy * y, y0: t.y0 })
+    }
+
+    /// The network's raw output, `[height][width][classes]` f32, and its (height, width, classes).
+    pub fn logits(&self) -> (&[f32], (usize, usize, usize)) {
+        let (height, width) = self.view.as_ref().map_or((0, 0), |view| view.grid);
+        (&self.logits, (height, width, self.labels().len()))
+    }
+
+    /// Makes the mask again in another size, from the same logits.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a size of 0 or over [`MAX_PIXELS`]; [`Error::InvalidFrame`] before the first frame.
+    pub fn resize(&mut self, output: OutputSize) -> Result<()> {
+        let start = Instant::now();
+        let view = self.view.as_ref().ok_or_else(empty)?;
+        let spec = view.mask_spec(output)?;
+        let logits = view.logits(&self.logits);
+        self.upsampler.categories(&logits, &spec, &mut self.mask);
+        self.timings.mask += start.elapsed();
+        Ok(())
+    }
+
+    /// The probability (softmax) that a pixel is of one of `classes`, 0 to 255, in the mask's size.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a class that the model does not have; [`Error::InvalidFrame`] before the first frame.
+    pub fn confidence(&self, classes: &[usize]) -> Result<Confidence> {
+        let mut confidence = Confidence::default();
+        self.confidence_with(classes, &mut Upsampler::new(), &mut confidence)?;
+        Ok(confidence)
+    }
+
+    /// The same into memory that is there already.
+    ///
+    /// # Errors
+    /// As [`confidence`](Self::confidence).
+    pub fn confidence_into(&mut self, classes: &[usize], confidence: &mut Confidence) -> Result<()> {
+        let mut upsampler = std::mem::take(&mut self.upsampler);
+        let done = self.confidence_with(classes, &mut upsampler, confidence);
+        self.upsampler = upsampler;
+        done
+    }
+
+    fn confidence_with(&self, classes: &[usize], upsampler: &mut Upsampler, confidence: &mut Confidence) -> Result<()> {
+        let view = self.view.as_ref().ok_or_else(empty)?;
+        let count = view.classes.labels.len();
+        let mut chosen = [false; 256];
+        for &class in classes {
+            if class >= count {
+                return Err(Error::unsupported(
+                    format_args!("class {class} of a model of {count} classes"),
+                    "classes count from 0",
+                ));
+            }
+            chosen[class] = true;
+        }
+        let spec = view.mask_spec(OutputSize::Given { width: self.mask.width, height: self.mask.height })?;
+        upsampler.confidence(&view.logits(&self.logits), &chosen[..count], &spec, confidence);
+        Ok(())
+    }
+
+    /// Checks that `frame` can be the one that this was made of.
+    pub(crate) fn check_frame(&self, frame: &Frame<'_>) -> Result<()> {
+        let region = self.view.as_ref().ok_or_else(empty)?.region;
+        let other = frame.region();
+        if (region.width, region.height) == (other.width, other.height) {
+            return Ok(());
+        }
+        Err(Error::frame(
+            format_args!(
+                "a frame of {}x{} for the segmentation of one of {}x{}",
+                other.width, other.height, region.width, region.height
+            ),
+            "use the frame that was segmented",
+        ))
+    }
+}
+
+fn empty() -> Error {
+    Error::frame("the segmentation is empty", "segment a frame into it first")
+}
+
+impl View {
+    fn logits<'a>(&self, values: &'a [f32]) -> Logits<'a> {
+        let (height, width) = self.grid;
+        Logits { values, width, height, classes: self.classes.labels.len() }
+    }
+
+    fn mask_spec(&self, output: OutputSize) -> Result<MaskSpec> {
+        let (width, height) = match output {
+            OutputSize::Frame => (self.region.width, self.region.height),
+            OutputSize::Model => self.placement.valid,
+            OutputSize::Given { width, height } => (width, height),
+        };
+        let side = 1..=MAX_SIDE;
+        let fits = width.checked_mul(height).is_some_and(|pixels| pixels <= MAX_PIXELS);
+        if !(side.contains(&width) && side.contains(&height) && fits) {
+            return Err(Error::unsupported(
+                format_args!("a mask of {width}x{height} pixels"),
+                "at least 1x1 and at most 2^28 pixels are possible; ask for a smaller output size",
+            ));
+        }
+        Ok(MaskSpec { resize: self.resize, placement: self.placement, width, height })
+    }
+}

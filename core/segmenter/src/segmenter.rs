@@ -1,0 +1,106 @@
+//! Frames to segmentations.
+
+use crate::error::{Error, Result};
+use crate::model::{Model, Task};
+use crate::options::{Options, OutputSize};
+use crate::runner::Runner;
+use crate::segmentation::{Segmentation, View};
+use silhouette_imaging::frame::Frame;
+use silhouette_imaging::mask::Resize;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Segments frames. `Send + Sync` and cheap to clone (clones share everything).
+///
+/// Calls may come from any number of threads. Each runs in an arena of its own; arenas are made when first needed, up to
+/// [`Options::concurrency`]. Further calls wait, and are served in the order in which they came.
+#[derive(Clone, Debug)]
+pub struct Segmenter {
+    runner: Arc<Runner>,
+    model: Model,
+    resize: Resize,
+    output: OutputSize,
+}
+
+impl Segmenter {
+    /// Makes a segmenter of a model.
+    ///
+    /// # Errors
+    /// [`Error::InvalidModel`] for a classifier's model or one that cannot be compiled; [`Error::Unsupported`] for
+    /// options that are not possible here.
+    pub fn new(model: &Model, options: &Options) -> Result<Self> {
+        let (Task::Segmentation, Some(resize)) = (model.task(), model.resize()) else {
+            return Err(Error::model(
+                format_args!("'{}' classifies, it does not segment", model.name()),
+                "use a Classifier, or a segmentation model",
+            ));
+        };
+        let runner = Arc::new(Runner::new(model, options, "segmenter")?);
+        Ok(Self { runner, model: model.clone(), resize, output: options.output })
+    }
+
+    /// Segments a frame.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after [`close`](Self::close); [`Error::Unsupported`] for a mask that would be too large;
+    /// [`Error::Internal`] where the network fails.
+    pub fn segment(&self, frame: &Frame<'_>) -> Result<Segmentation> {
+        let mut segmentation = Segmentation::default();
+        self.segment_into(frame, &mut segmentation)?;
+        Ok(segmentation)
+    }
+
+    /// Segments a frame into a segmentation that is there already: nothing is allocated once it and the arena have seen
+    /// a frame of this geometry. After an error `segmentation` is unspecified, but may be used again.
+    ///
+    /// # Errors
+    /// As [`segment`](Self::segment).
+    pub fn segment_into(&self, frame: &Frame<'_>, segmentation: &mut Segmentation) -> Result<()> {
+        self.segment_with(frame, segmentation, |_, _| {})
+    }
+
+    /// `change` may alter the logits `[h][w][classes]` before the mask is made of them.
+    pub(crate) fn segment_with(
+        &self,
+        frame: &Frame<'_>,
+        segmentation: &mut Segmentation,
+        change: impl FnOnce(&mut [f32], (usize, usize, usize)),
+    ) -> Result<()> {
+        let (grid, timings) = self.runner.run(frame, |logits, grid| {
+            // Copied out of the arena, so that the next call may have it while this one makes its mask.
+            segmentation.logits.clear();
+            segmentation.logits.extend_from_slice(logits);
+            grid
+        })?;
+        segmentation.timings = timings;
+        let start = Instant::now();
+        let region = frame.region();
+        segmentation.view = Some(View {
+            classes: Arc::clone(self.model.classes()),
+            grid: (grid.height, grid.width),
+            resize: self.resize,
+            placement: grid.placement,
+            region,
+            transform: frame.transform(region.width, region.height),
+        });
+        change(&mut segmentation.logits, (grid.height, grid.width, grid.classes));
+        segmentation.timings.mask += start.elapsed();
+        segmentation.resize(self.output)
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The side of the network's input that it runs at.
+    pub fn size(&self) -> usize {
+        self.runner.size()
+    }
+
+    /// Refuses further calls and those that wait, with [`Error::Closed`]; running ones end normally. Clones are closed
+    /// too. Arenas are freed.
+    pub fn close(&self) {
+        self.runner.close();
+    }
+}

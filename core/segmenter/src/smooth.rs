@@ -1,0 +1,359 @@
+//! Temporal smoothing of a video's logits: calm where the picture is calm, at once where it moves.
+//!
+//! Each cell of the low-resolution map keeps an exponential average of log-probabilities. What a frame adds weighs more
+//! the longer ago the last one was, the surer the network is of it, and, above all, the more the change looks like
+//! motion. Noise and motion differ in this: around a cell, noise pulls this way and that, while an edge that moves pulls
+//! its whole neighbourhood the same way. The measure is Trigg and Leach's tracking signal (1967), the sum of signed
+//! changes over the sum of their sizes, taken over the 3x3 neighbourhood in this frame and the last.
+
+use std::time::Duration;
+
+/// How a video's frames are smoothed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Smoothing {
+    /// In a calm picture, what was seen this long ago weighs half. Zero: no smoothing.
+    pub half_life: Duration,
+    /// A pause between frames longer than this starts afresh, as does a timestamp that runs backwards.
+    pub longest_pause: Duration,
+}
+
+impl Default for Smoothing {
+    fn default() -> Self {
+        Self { half_life: Duration::from_millis(100), longest_pause: Duration::from_secs(1) }
+    }
+}
+
+impl Smoothing {
+    /// The default with another half-life.
+    #[must_use]
+    pub fn with_half_life(half_life: Duration) -> Self {
+        Self { half_life, ..Self::default() }
+    }
+}
+
+/// Below this share of agreement a neighbourhood's changes count as noise, above [`MOTION`] as motion. Nine independent
+/// changes of random sign agree to about 0.33, eighteen to 0.24.
+const NOISE: f32 = 0.45;
+/// See [`NOISE`].
+const MOTION: f32 = 0.85;
+/// A mean change of probability margin (0 to 2) under which agreement says nothing.
+const SMALL: f32 = 0.08;
+/// Log-probabilities end here: one frame's certainty can be undone by the next ones.
+const FLOOR: f32 = -9.0;
+
+/// The state of one video.
+#[derive(Debug, Default)]
+pub(crate) struct Smoother {
+    shape: (usize, usize, usize),
+    last: Option<Duration>,
+    /// Averaged log-probabilities, as the logits `[h][w][classes]`.
+    average: Vec<f32>,
+    /// The same as probabilities, and this frame's and the last frame's.
+    before: Vec<f32>,
+    now: Vec<f32>,
+    last_seen: Vec<f32>,
+    /// The average that `last_seen` was compared with.
+    last_before: Vec<f32>,
+    /// This frame's log-probabilities.
+    log_now: Vec<f32>,
+}
+
+impl Smoother {
+    /// Forgets the frames before, and keeps the memory.
+    pub(crate) fn reset(&mut self) {
+        self.last = None;
+    }
+
+    /// Takes a frame's logits `[h][w][classes]` (all finite) and puts the smoothed ones (log-probabilities, which are
+    /// logits too) in their place.
+    pub(crate) fn smooth(
+        &mut self,
+        logits: &mut [f32],
+        shape: (usize, usize, usize),
+        timestamp: Duration,
+        smoothing: &Smoothing,
+    ) {
+        let (height, width, classes) = shape;
+        assert_eq!(logits.len(), height * width * classes, "logits and shape");
+        let pause = self.last.and_then(|last| timestamp.checked_sub(last));
+        let goes_on = self.shape == shape && pause.is_some_and(|pause| pause <= smoothing.longest_pause);
+        self.last = Some(timestamp);
+        self.shape = shape;
+        for buffer in [&mut self.log_now, &mut self.now] {
+            buffer.resize(logits.len(), 0.0);
+        }
+        for (cell, (log_p, p)) in logits
+            .chunks_exact(classes)
+            .zip(self.log_now.chunks_exact_mut(classes).zip(self.now.chunks_exact_mut(classes)))
+        {
+            log_softmax(cell, log_p, p);
+        }
+        let Some(pause) = pause.filter(|_| goes_on && !smoothing.half_life.is_zero()) else {
+            for buffer in [&mut self.before, &mut self.last_seen, &mut self.last_before] {
+                buffer.clear();
+                buffer.extend_from_slice(&self.now);
+            }
+            self.average.clear();
+            self.average.extend_from_slice(&self.log_now);
+            return;
+        };
+        let calm = 1.0 - 0.5_f32.powf(pause.as_secs_f32() / smoothing.half_life.as_secs_f32());
+        for y in 0..height {
+            for x in 0..width {
+                let at = (y * width + x) * classes;
+                let motion = self.motion(x, y);
+                let sure = margin(&self.now[at..at + classes]);
+                // A cell that the network is unsure of moves the average half as much as one that it is sure of.
+                let weight = calm * (0.5 + 0.5 * sure);
+                let weight = weight + (1.0 - weight) * motion;
+                for (old, &new) in self.average[at..at + classes].iter_mut().zip(&self.log_now[at..at + classes]) {
+                    *old += weight * (new - *old);
+                }
+            }
+        }
+        logits.copy_from_slice(&self.average);
+        std::mem::swap(&mut self.last_before, &mut self.before);
+        std::mem::swap(&mut self.last_seen, &mut self.now);
+        for (cell, p) in self.average.chunks_exact(classes).zip(self.before.chunks_exact_mut(classes)) {
+            softmax(cell, p);
+        }
+    }
+
+    /// How much the change around a cell looks like motion, 0 to 1.
+    fn motion(&self, x: usize, y: usize) -> f32 {
+        let (height, width, classes) = self.shape;
+        let at = (y * width + x) * classes;
+        let (now, before) = (&self.now[at..at + classes], &self.before[at..at + classes]);
+        let towards = best(now);
+        let held = best(before);
+        // Where the label stays, the question is whether it is on its way to (or from) the runner-up.
+        let from = if held == towards { runner_up(now, towards) } else { held };
+        let (mut signed, mut sizes, mut count) = (0.0_f32, 0.0_f32, 0.0_f32);
+        for row in y.saturating_sub(1)..(y + 2).min(height) {
+            for column in x.saturating_sub(1)..(x + 2).min(width) {
+                let at = (row * width + column) * classes;
+                let change = |seen: &[f32], expected: &[f32]| {
+                    (seen[at + towards] - seen[at + from]) - (expected[at + towards] - expected[at + from])
+                };
+                for change in [change(&self.now, &self.before), change(&self.last_seen, &self.last_before)] {
+                    signed += change;
+                    sizes += change.abs();
+                }
+                count += 2.0;
+            }
+        }
+        if sizes <= 0.0 {
+            return 0.0;
+        }
+        let agreement = ((signed.abs() / sizes - NOISE) / (MOTION - NOISE)).clamp(0.0, 1.0);
+        agreement * (sizes / (count * SMALL)).min(1.0)
+    }
+}
+
+fn log_softmax(logits: &[f32], log_p: &mut [f32], p: &mut [f32]) {
+    softmax(logits, p);
+    for (log_p, p) in log_p.iter_mut().zip(p) {
+        *log_p = p.ln().max(FLOOR);
+    }
+}
+
+fn softmax(logits: &[f32], p: &mut [f32]) {
+    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut sum = 0.0;
+    for (p, logit) in p.iter_mut().zip(logits) {
+        *p = (logit - highest).exp();
+        sum += *p;
+    }
+    for p in p {
+        *p /= sum;
+    }
+}
+
+fn best(values: &[f32]) -> usize {
+    (1..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best })
+}
+
+fn runner_up(values: &[f32], first: usize) -> usize {
+    let start = usize::from(first == 0).min(values.len() - 1);
+    (0..values.len()).filter(|&i| i != first).fold(start, |best, i| if values[i] > values[best] { i } else { best })
+}
+
+/// The best probability less the second best.
+fn margin(p: &[f32]) -> f32 {
+    let first = best(p);
+    p[first] - if p.len() > 1 { p[runner_up(p, first)] } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIDE: usize = 33;
+    const CLASSES: usize = 3;
+    const FRAME: Duration = Duration::from_millis(33);
+
+    /// A deterministic stream of standard normal numbers.
+    struct Noise(u64);
+
+    impl Noise {
+        fn uniform(&mut self) -> f32 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 40) as f32 / (1_u64 << 24) as f32
+        }
+
+        fn normal(&mut self) -> f32 {
+            (0..12).map(|_| self.uniform()).sum::<f32>() - 6.0
+        }
+
+        /// Independent noise, or noise that neighbours share (a 3x3 mean, at the same strength), as a network's is.
+        fn map(&mut self, shared: bool) -> Vec<f32> {
+            let plain: Vec<f32> = (0..(SIDE + 2) * (SIDE + 2)).map(|_| self.normal()).collect();
+            let mut map = Vec::new();
+            for y in 1..=SIDE {
+                for x in 1..=SIDE {
+                    let at = |dx: usize, dy: usize| plain[(y + dy - 1) * (SIDE + 2) + x + dx - 1];
+                    let mean = (0..9).map(|i| at(i % 3, i / 3)).sum::<f32>() / 3.0;
+                    map.push(if shared { mean } else { at(1, 1) });
+                }
+            }
+            map
+        }
+    }
+
+    /// A disc of class 1 at `(cx, cy)` on background, logits falling off over its edge as a network's do, plus noise.
+    fn disc(cx: f32, cy: f32, noise: &mut Noise, strength: f32, shared: bool) -> (Vec<f32>, Vec<u8>) {
+        let (mut logits, mut truth) = (Vec::new(), Vec::new());
+        let extra: Vec<Vec<f32>> = (0..CLASSES).map(|_| noise.map(shared)).collect();
+        for y in 0..SIDE {
+            for x in 0..SIDE {
+                let inside = 8.0 - (x as f32 - cx).hypot(y as f32 - cy);
+                truth.push(u8::from(inside > 0.0));
+                let pull = (1.5 * inside).clamp(-5.0, 5.0);
+                let clean = [-pull / 2.0, pull / 2.0, -4.0];
+                logits.extend((0..CLASSES).map(|c| clean[c] + strength * extra[c][y * SIDE + x]));
+            }
+        }
+        (logits, truth)
+    }
+
+    fn labels(logits: &[f32]) -> Vec<u8> {
+        logits.chunks_exact(CLASSES).map(|cell| best(cell) as u8).collect()
+    }
+
+    fn flips(frames: &[Vec<u8>]) -> usize {
+        frames.windows(2).map(|two| two[0].iter().zip(&two[1]).filter(|(a, b)| a != b).count()).sum()
+    }
+
+    fn miou(masks: &[Vec<u8>], truths: &[Vec<u8>]) -> f64 {
+        let mut sum = 0.0;
+        for class in [0, 1] {
+            let (mut both, mut any) = (0, 0);
+            for (mask, truth) in masks.iter().zip(truths) {
+                for (&m, &t) in mask.iter().zip(truth) {
+                    both += usize::from(m == class && t == class);
+                    any += usize::from(m == class || t == class);
+                }
+            }
+            sum += both as f64 / any as f64;
+        }
+        sum / 2.0
+    }
+
+    /// The labels as they come, smoothed, and as they should be.
+    fn run(
+        frames: usize,
+        seed: u64,
+        strength: f32,
+        shared: bool,
+        path: impl Fn(usize) -> (f32, f32),
+    ) -> [Vec<Vec<u8>>; 3] {
+        let (mut noise, mut smoother) = (Noise(seed), Smoother::default());
+        let (mut raw, mut smooth, mut truths) = (Vec::new(), Vec::new(), Vec::new());
+        for i in 0..frames {
+            let (cx, cy) = path(i);
+            let (mut logits, truth) = disc(cx, cy, &mut noise, strength, shared);
+            raw.push(labels(&logits));
+            let time = FRAME * i as u32;
+            smoother.smooth(&mut logits, (SIDE, SIDE, CLASSES), time, &Smoothing::default());
+            smooth.push(labels(&logits));
+            truths.push(truth);
+        }
+        [raw, smooth, truths]
+    }
+
+    #[test]
+    fn noise_flips_are_halved_at_least() {
+        for shared in [false, true] {
+            for seed in 1..6 {
+                let [raw, smooth, truths] = run(60, seed, 1.0, shared, |_| (16.3, 15.8));
+                let (before, after) = (flips(&raw), flips(&smooth));
+                println!(
+                    "shared {shared} seed {seed}: {before} -> {after}, mIOU {:.4} -> {:.4}",
+                    miou(&raw, &truths),
+                    miou(&smooth, &truths)
+                );
+                assert!(before > 500, "the sequence is noisy: {before}");
+                assert!(after * 2 <= before, "shared {shared}, seed {seed}: {before} -> {after}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_moving_shape_keeps_its_place() {
+        // Cells per frame: at 33 cells across, 1.0 crosses the picture in about a second.
+        for speed in [0.1, 0.3, 0.5, 1.0] {
+            for strength in [0.0, 0.3, 1.0] {
+                let path = |i: usize| {
+                    let t = i as f32 * speed % 32.0;
+                    (if t < 16.0 { 8.0 + t } else { 40.0 - t }, 16.0)
+                };
+                let [raw, smooth, truths] = run(64, 3, strength, true, path);
+                let (plain, ours) = (miou(&raw, &truths), miou(&smooth, &truths));
+                // How late the smoothed masks are: which earlier truth they fit best.
+                let lag = (0..5)
+                    .max_by(|&a, &b| {
+                        miou(&smooth[4..], &truths[4 - a..64 - a])
+                            .total_cmp(&miou(&smooth[4..], &truths[4 - b..64 - b]))
+                    })
+                    .unwrap();
+                println!("speed {speed} noise {strength}: mIOU {plain:.4} -> {ours:.4}, lag {lag}");
+                assert!(ours >= plain - 0.01, "speed {speed}, noise {strength}: {plain} -> {ours}");
+                assert!(lag <= 1, "speed {speed}, noise {strength}: lag {lag}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_is_followed_at_once() {
+        let mut noise = Noise(1);
+        let mut smoother = Smoother::default();
+        let shape = (SIDE, SIDE, CLASSES);
+        for i in 0..10 {
+            let (mut logits, _) = disc(8.0, 8.0, &mut noise, 0.2, false);
+            smoother.smooth(&mut logits, shape, FRAME * i, &Smoothing::default());
+        }
+        let (mut logits, truth) = disc(24.0, 24.0, &mut noise, 0.0, false);
+        smoother.smooth(&mut logits, shape, FRAME * 10, &Smoothing::default());
+        assert!(miou(&[labels(&logits)], &[truth]) > 0.97);
+    }
+
+    #[test]
+    fn pauses_backward_time_and_other_shapes_start_afresh() {
+        let shape = (1, 1, 2);
+        let start = |smoother: &mut Smoother| {
+            smoother.smooth(&mut [3.0, 0.0], shape, Duration::from_secs(5), &Smoothing::default());
+        };
+        let fresh = |shape, time: f32, logits: &[f32]| {
+            let mut smoother = Smoother::default();
+            start(&mut smoother);
+            let mut out = logits.to_vec();
+            smoother.smooth(&mut out, shape, Duration::from_secs_f32(time), &Smoothing::default());
+            out == logits
+        };
+        assert!(!fresh(shape, 5.1, &[0.5, 0.0]), "goes on");
+        assert!(fresh(shape, 6.5, &[0.5, 0.0]), "after a pause");
+        assert!(fresh(shape, 4.0, &[0.5, 0.0]), "backwards");
+        assert!(fresh((1, 2, 2), 5.1, &[0.5, 0.0, 0.5, 0.0]), "another shape");
+    }
+}
