@@ -1,3 +1,45 @@
-//! The `silhouette` command.
+//! The `silhouette` command: a thin layer over the libraries. It reads files, calls, writes files and says what
+//! happened; what a Rust user would want too lives in `silhouette` and the crates below it.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod args;
+mod classify;
+mod failure;
+mod import;
+mod load;
+mod logger;
+mod output;
+mod photos;
+mod run;
+mod segment;
+
+use args::{Cli, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too; a reader that has gone is no reason to panic.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    logger::start(cli.verbose);
+    let done = match &cli.command {
+        Command::Import(args) => import::import(args),
+        Command::Segment(args) => segment::segment(args),
+        Command::Classify(args) => classify::classify(args),
+        Command::Run(args) => run::run(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failures) => {
+            for failure in failures {
+                failure.print();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

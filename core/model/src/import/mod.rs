@@ -33,7 +33,7 @@ pub use error::ImportError;
 use crate::error::{ModelError, TensorProblems, WrongShape};
 use crate::network::Network;
 use crate::spec::{Extractor, FORMAT, Fit, Head, Input, Padding, Spec};
-use crate::weights::{self, ModelFile};
+use crate::weights::{self, ModelFile, Tensors};
 use recognise::{FoundConv, verify};
 
 /// Files that are longer are refused before anything is read: the largest network here has some 60 MB of float weights.
@@ -67,26 +67,22 @@ pub struct ImportOptions {
 }
 
 /// An imported network.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Imported {
     /// The network.
     pub spec: Spec,
-    /// Its tensors by our names (see [`crate::network::Conv::name`]), float32 on the CPU: convolution weights
-    /// (O, I / groups, K, K).
-    pub tensors: HashMap<String, Tensor>,
+    /// Its tensors by our names (see [`crate::network::Conv::name`]): convolution weights (O, I / groups, K, K), biases
+    /// and batch norm's four (O).
+    pub tensors: Tensors,
 }
 
 impl Imported {
-    /// The network as a model of ours, to run or to save.
+    /// The network as a model that can be run and saved.
     ///
     /// # Errors
-    /// As [`ModelFile::new`].
+    /// As [`ModelFile::new`]; none after an import that went well.
     pub fn model(&self) -> Result<ModelFile, ModelError> {
-        let tensor = |tensor: &Tensor| -> Result<weights::Tensor, ModelError> {
-            Ok(weights::Tensor { shape: tensor.dims().to_vec(), data: tensor.flatten_all()?.to_vec1()? })
-        };
-        let tensors = self.tensors.iter().map(|(name, value)| Ok((name.clone(), tensor(value)?)));
-        ModelFile::new(self.spec.clone(), tensors.collect::<Result<_, ModelError>>()?)
+        ModelFile::new(self.spec.clone(), self.tensors.clone())
     }
 }
 
@@ -244,7 +240,12 @@ fn assemble(
         }
         unroll(&spec)?;
     }
-    Ok(Imported { spec, tensors: derived.tensors })
+    let mut tensors = Tensors::new();
+    for (name, tensor) in derived.tensors {
+        let shape = tensor.dims().to_vec();
+        tensors.insert(name, weights::Tensor { shape, data: tensor.flatten_all()?.to_vec1()? });
+    }
+    Ok(Imported { spec, tensors })
 }
 
 fn unroll(spec: &Spec) -> Result<Network, ImportError> {

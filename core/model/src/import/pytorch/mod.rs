@@ -7,6 +7,8 @@
 mod archive;
 mod names;
 mod pickle;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 

@@ -1,0 +1,231 @@
+//! The command line, as types.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// On-device segmentation: photos to masks, cut-outs, blurred or replaced backgrounds.
+#[derive(Debug, Parser)]
+#[command(name = "silhouette", version, propagate_version = true, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Say on stderr what is chosen at load: backend, kernels, memory.
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Convert a model (.tflite; PyTorch state dict as .pth or .safetensors) to a Silhouette model file.
+    Import(Import),
+    /// Segment photos and write masks or pictures.
+    Segment(Segment),
+    /// Name what photos show.
+    Classify(Classify),
+    /// Run a model on a raw tensor (.npy in, .npy out), for comparing with anything.
+    Run(Run),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Import {
+    /// The model to convert.
+    #[arg(value_name = "SRC")]
+    pub(crate) source: PathBuf,
+    /// The model file to write.
+    #[arg(short, long, value_name = "MODEL.safetensors")]
+    pub(crate) output: PathBuf,
+    /// The network, where the file cannot say it: a spec as JSON, or the name of a preset (`silhouette info` lists them).
+    #[arg(long, value_name = "SPEC.json|PRESET")]
+    pub(crate) spec: Option<String>,
+    /// One label per line, in the order of the classes.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    /// Input size in pixels that the weights were made for.
+    #[arg(long, value_name = "N")]
+    pub(crate) size: Option<usize>,
+    /// Input size over feature map size: 8, 16 or 32.
+    #[arg(long, value_name = "N")]
+    pub(crate) output_stride: Option<usize>,
+    /// Subtracted from R, G, B (0 to 255): one number or three with commas.
+    #[arg(long, value_name = "R,G,B", value_parser = three, allow_hyphen_values = true)]
+    pub(crate) mean: Option<[f32; 3]>,
+    /// R, G, B are divided by it after that: one number or three with commas.
+    #[arg(long, value_name = "R,G,B", value_parser = three)]
+    pub(crate) std: Option<[f32; 3]>,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Segment {
+    /// Photos: JPEG, PNG or WebP.
+    #[arg(value_name = "PHOTO", required = true)]
+    pub(crate) photos: Vec<PathBuf>,
+    /// What to write; may be given several times. mask: palette PNG whose indices are class ids. confidence=CLASS: grey, 255 is
+    /// certain. replace=IMG: another picture behind the foreground.
+    #[arg(long = "effect", value_name = "mask|overlay|cutout|blur|replace=IMG|confidence=CLASS", value_parser = effect)]
+    pub(crate) effects: Vec<Effect>,
+    /// Foreground of cutout, blur and replace: labels with commas. Default: everything but the background.
+    #[arg(long, value_name = "LABEL,LABEL", value_delimiter = ',')]
+    pub(crate) classes: Vec<String>,
+    /// The folder to write STEM.EFFECT.png into.
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) engine: Engine,
+    /// Print one JSON object per photo instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Classify {
+    /// Photos: JPEG, PNG or WebP.
+    #[arg(value_name = "PHOTO", required = true)]
+    pub(crate) photos: Vec<PathBuf>,
+    /// How many classes to name.
+    #[arg(long, value_name = "K", default_value_t = 5)]
+    pub(crate) top: usize,
+    #[command(flatten)]
+    pub(crate) engine: Engine,
+    /// Print one JSON object per photo instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How to load and run a model; the same words for every command that does.
+#[derive(Args, Debug)]
+pub(crate) struct Engine {
+    /// The model file (from `silhouette import`).
+    #[arg(long, value_name = "MODEL.safetensors")]
+    pub(crate) model: Option<PathBuf>,
+    /// Run the network at this input size instead of the model's own.
+    #[arg(long, value_name = "N")]
+    pub(crate) size: Option<usize>,
+    /// Threads. Default: as many as pay, at most 4.
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Where to compute.
+    #[arg(long, value_enum, default_value_t = Backend::Auto)]
+    pub(crate) backend: Backend,
+}
+
+/// Where to compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backend {
+    /// The best that is there.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// Apple's GPU.
+    Metal,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Run {
+    /// The model file.
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: PathBuf,
+    /// The network's input: f32, (1, 3, H, W), normalised as the model wants it.
+    #[arg(long, value_name = "X.npy")]
+    pub(crate) input: PathBuf,
+    /// Where to write the result: f32, (1, C, H, W).
+    #[arg(short, long, value_name = "Y.npy")]
+    pub(crate) output: PathBuf,
+    /// What runs the network.
+    #[arg(long, value_enum, default_value_t = Runner::Plan)]
+    pub(crate) engine: Runner,
+}
+
+/// What runs the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Runner {
+    /// The compiled CPU plan.
+    Plan,
+}
+
+/// One picture to write per photo.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Mask,
+    Overlay,
+    Cutout,
+    Blur,
+    Replace(PathBuf),
+    Confidence(String),
+}
+
+impl Effect {
+    /// The middle part of the output's name.
+    pub(crate) fn suffix(&self) -> String {
+        match self {
+            Self::Mask => "mask".into(),
+            Self::Overlay => "overlay".into(),
+            Self::Cutout => "cutout".into(),
+            Self::Blur => "blur".into(),
+            Self::Replace(_) => "replace".into(),
+            Self::Confidence(class) => format!("confidence-{class}"),
+        }
+    }
+}
+
+fn effect(text: &str) -> Result<Effect, String> {
+    let (name, value) = text.split_once('=').map_or((text, None), |(n, v)| (n, Some(v)));
+    match (name, value) {
+        ("mask", None) => Ok(Effect::Mask),
+        ("overlay", None) => Ok(Effect::Overlay),
+        ("cutout", None) => Ok(Effect::Cutout),
+        ("blur", None) => Ok(Effect::Blur),
+        ("replace", Some(path)) if !path.is_empty() => Ok(Effect::Replace(path.into())),
+        ("confidence", Some(class)) if !class.is_empty() => Ok(Effect::Confidence(class.into())),
+        ("replace", _) => Err("replace wants a picture: replace=IMG".into()),
+        ("confidence", _) => Err("confidence wants a class: confidence=CLASS".into()),
+        _ => Err("one of mask, overlay, cutout, blur, replace=IMG, confidence=CLASS".into()),
+    }
+}
+
+fn three(text: &str) -> Result<[f32; 3], String> {
+    let wrong = || "one number, or three with commas".to_owned();
+    let parts: Vec<f32> =
+        text.split(',').map(|part| part.trim().parse::<f32>().map_err(|_| wrong())).collect::<Result<_, _>>()?;
+    if parts.iter().any(|value| !value.is_finite()) {
+        return Err("finite numbers only".into());
+    }
+    match parts[..] {
+        [all] => Ok([all; 3]),
+        [r, g, b] => Ok([r, g, b]),
+        _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn effects_parse_or_say_what_they_want() {
+        assert_eq!(effect("replace=a=b.png"), Ok(Effect::Replace("a=b.png".into())));
+        assert_eq!(effect("confidence=person"), Ok(Effect::Confidence("person".into())));
+        for wrong in ["replace", "replace=", "confidence", "mask=1", "cut-out", ""] {
+            assert!(effect(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn three_numbers_or_one() {
+        assert_eq!(three("127.5"), Ok([127.5; 3]));
+        assert_eq!(three("1, -2,3"), Ok([1.0, -2.0, 3.0]));
+        for wrong in ["", "1,2", "1,2,3,4", "a", "inf", "nan"] {
+            assert!(three(wrong).is_err(), "{wrong}");
+        }
+    }
+}

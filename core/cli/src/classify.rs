@@ -1,0 +1,30 @@
+//! `silhouette classify`: what photos show.
+
+use crate::args::Classify;
+use crate::failure::Failure;
+use crate::load;
+use crate::photos::{self, Report};
+use serde_json::{Value, json};
+use silhouette::Classifier;
+use silhouette::files::Photo;
+
+/// Runs the command.
+///
+/// # Errors
+/// What stops all photos; else an empty list where some photo failed.
+pub(crate) fn classify(args: &Classify) -> Result<(), Vec<Failure>> {
+    let model = load::named(&args.engine).map_err(|failure| vec![failure])?;
+    let classifier = Classifier::new(&model, &load::options(&args.engine))
+        .map_err(|error| vec![load::about(&args.engine, &error)])?;
+    photos::each(&args.photos, args.json, |_, path| {
+        let named = || -> silhouette::Result<_> { classifier.classify(&Photo::open(path)?.frame()?, args.top) };
+        let classes = named().map_err(|error| vec![Failure::new(path, error)])?;
+        let text: Vec<String> =
+            classes.iter().map(|class| format!("{} {:.1} %", class.label, class.probability * 100.0)).collect();
+        let json: Vec<Value> = classes
+            .iter()
+            .map(|class| json!({ "class": class.class, "label": class.label, "probability": class.probability }))
+            .collect();
+        Ok(Report { text: text.join(", "), json: json!({ "classes": json }) })
+    })
+}

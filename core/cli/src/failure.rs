@@ -1,0 +1,57 @@
+//! Errors as the command line says them: one line, what is wrong and where.
+
+use std::fmt;
+use std::path::Path;
+
+/// A line for stderr.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// The file (or option) that it is about; empty where there is none.
+    pub(crate) place: String,
+    /// What is wrong, and what to do.
+    pub(crate) text: String,
+}
+
+impl Failure {
+    /// About a file.
+    pub(crate) fn new(place: &Path, text: impl fmt::Display) -> Self {
+        Self { place: place.display().to_string(), text: text.to_string() }
+    }
+
+    /// About the call as a whole, or an option that `text` names.
+    pub(crate) fn general(text: impl fmt::Display) -> Self {
+        Self { place: String::new(), text: text.to_string() }
+    }
+
+    /// Says it on stderr, past a progress bar if there is one.
+    pub(crate) fn print(&self) {
+        use std::io::Write as _;
+        // Nothing can be done where stderr is gone, and the exit code says it too.
+        let _ = writeln!(std::io::stderr(), "error: {self}");
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let repeated = self.place.is_empty() || self.text.starts_with(&self.place);
+        let line = if repeated { self.text.clone() } else { format!("{}: {}", self.place, self.text) };
+        f.write_str(&crate::output::one_line(&line))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_whatever_the_name_holds() {
+        let failure = Failure::new(Path::new("a\nb\u{1b}[31m.jpg"), "bad\ntwo");
+        assert_eq!(failure.to_string(), "a; b\\u{1b}[31m.jpg: bad; two");
+    }
+
+    #[test]
+    fn the_place_is_said_once() {
+        assert_eq!(Failure::new(Path::new("x"), "x: bad").to_string(), "x: bad");
+        assert_eq!(Failure::general("bad").to_string(), "bad");
+    }
+}

@@ -1,0 +1,72 @@
+//! `silhouette import`: a foreign model to one of ours.
+
+use crate::args::Import;
+use crate::failure::Failure;
+use crate::{load, output};
+use serde_json::json;
+use silhouette_model::import::{ImportOptions, import as import_file};
+use silhouette_model::weights::Dtype;
+use std::io::Read as _;
+use std::path::Path;
+
+/// The longest file of labels: ten thousand classes with long names.
+const LONGEST_LABELS: u64 = 1 << 20;
+
+/// Runs the command.
+///
+/// # Errors
+/// What is wrong with the source or an option, or that the result cannot be written.
+pub(crate) fn import(args: &Import) -> Result<(), Vec<Failure>> {
+    convert(args).map_err(|failure| vec![failure])
+}
+
+fn convert(args: &Import) -> Result<(), Failure> {
+    let options = ImportOptions {
+        spec: args.spec.as_deref().map(load::spec).transpose()?,
+        labels: args.labels.as_deref().map(labels).transpose()?,
+        size: args.size,
+        output_stride: args.output_stride,
+        mean: args.mean,
+        std: args.std,
+        ..ImportOptions::default()
+    };
+    let imported = import_file(&args.source, &options).map_err(|error| Failure::new(&args.source, error))?;
+    let model = imported.model().map_err(|error| Failure::new(&args.source, error))?;
+    // Whole or not at all: saving goes through a file beside it.
+    model.save(&args.output, Dtype::F32).map_err(|error| Failure::new(&args.output, error))?;
+    let spec = &imported.spec;
+    if args.json {
+        output::say(
+            &json!({
+                "source": args.source.display().to_string(),
+                "file": args.output.display().to_string(),
+                "spec": spec,
+            })
+            .to_string(),
+        );
+    } else {
+        output::say(&output::one_line(&format!(
+            "{}: '{}', {} classes, input {}x{} -> {}",
+            args.source.display(),
+            spec.name,
+            spec.labels.len(),
+            spec.input.size,
+            spec.input.size,
+            args.output.display()
+        )));
+    }
+    Ok(())
+}
+
+/// One label per line; blank lines at the end do not count.
+fn labels(path: &Path) -> Result<Vec<String>, Failure> {
+    let cannot = |error: std::io::Error| Failure::new(path, format!("cannot be read: {error}"));
+    let mut text = String::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(LONGEST_LABELS + 1).read_to_string(&mut text))
+        .map_err(cannot)?;
+    if text.len() as u64 > LONGEST_LABELS {
+        return Err(Failure::new(path, "too long for a file of labels: over 1 MiB"));
+    }
+    Ok(text.trim_end().lines().map(|line| line.trim().to_owned()).collect())
+}

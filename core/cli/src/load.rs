@@ -1,0 +1,69 @@
+//! Opening models, the same way for every command.
+
+use crate::args::{Backend, Engine};
+use crate::failure::Failure;
+use silhouette::{Model, Options};
+use silhouette_model::spec::Spec;
+use std::io::Read as _;
+use std::path::Path;
+
+/// The longest file with a spec: a hundred kilobytes of labels and room to spare.
+const LONGEST_SPEC: u64 = 1 << 20;
+
+/// Opens a model file.
+pub(crate) fn model(path: &Path) -> Result<Model, Failure> {
+    Model::open(path).map_err(|error| Failure::new(path, error))
+}
+
+/// Opens the model that `--model` names.
+pub(crate) fn named(engine: &Engine) -> Result<Model, Failure> {
+    match &engine.model {
+        Some(path) => model(path),
+        None => Err(Failure::general(
+            "no model: give --model MODEL.safetensors; `silhouette import SRC -o MODEL.safetensors` makes one of a .tflite, .pth or \
+             .safetensors file",
+        )),
+    }
+}
+
+/// The options that the command line gives.
+pub(crate) fn options(engine: &Engine) -> Options {
+    let backend = match engine.backend {
+        Backend::Auto => silhouette::Backend::Auto,
+        Backend::Cpu => silhouette::Backend::Cpu,
+        Backend::Metal => silhouette::Backend::Metal,
+    };
+    let mut options = Options::new().backend(backend).concurrency(1);
+    if let Some(size) = engine.size {
+        options = options.size(size);
+    }
+    if let Some(threads) = engine.threads {
+        options = options.threads(threads);
+    }
+    options
+}
+
+/// An error that is about the model as a whole, said with its file's name.
+pub(crate) fn about(engine: &Engine, error: &silhouette::Error) -> Failure {
+    match &engine.model {
+        Some(path) if matches!(error, silhouette::Error::InvalidModel(_)) => Failure::new(path, error),
+        _ => Failure::general(error),
+    }
+}
+
+/// A spec, from a JSON file or a preset's name.
+pub(crate) fn spec(name: &str) -> Result<Spec, Failure> {
+    let path = Path::new(name);
+    let is_file = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) || path.is_file();
+    if !is_file {
+        return Spec::preset(name).map_err(|error| Failure::general(format!("--spec: {error}")));
+    }
+    let mut text = String::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(LONGEST_SPEC + 1).read_to_string(&mut text))
+        .map_err(|error| Failure::new(path, format!("cannot be read: {error}")))?;
+    if text.len() as u64 > LONGEST_SPEC {
+        return Err(Failure::new(path, "too long for a spec: over 1 MiB"));
+    }
+    Spec::from_json(&text).map_err(|error| Failure::new(path, error))
+}

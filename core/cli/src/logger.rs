@@ -1,0 +1,31 @@
+//! The libraries' log on stderr: warnings always, what is chosen at load with `--verbose`.
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use std::io::Write as _;
+
+struct Stderr;
+
+impl Log for Stderr {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        // Other crates may log too; what they say below a warning is not this program's business.
+        let ours = record.target().starts_with("silhouette");
+        if self.enabled(record.metadata()) && (ours || record.level() <= Level::Warn) {
+            let level = record.level().as_str().to_lowercase();
+            // Where stderr is gone there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "{level}: {}", record.args());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Starts it; once per process.
+pub(crate) fn start(verbose: bool) {
+    if log::set_logger(&Stderr).is_ok() {
+        log::set_max_level(if verbose { LevelFilter::Debug } else { LevelFilter::Warn });
+    }
+}

@@ -1,0 +1,72 @@
+//! Going through several photos: a progress bar, and one failure that does not stop the rest.
+
+use crate::failure::Failure;
+use crate::output;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// What there is to say about a photo that went well.
+pub(crate) struct Report {
+    /// For people, without the photo's name.
+    pub(crate) text: String,
+    /// For machines: the fields besides `photo`.
+    pub(crate) json: Value,
+}
+
+/// Calls `work` with each photo and its number. Results go to stdout and failures to stderr, as they come; with `json`
+/// both go to stdout too, an object a line.
+///
+/// # Errors
+/// An empty list where any photo failed: all has been said.
+pub(crate) fn each(
+    photos: &[PathBuf],
+    json: bool,
+    mut work: impl FnMut(usize, &Path) -> Result<Report, Vec<Failure>>,
+) -> Result<(), Vec<Failure>> {
+    let bar = bar(photos.len());
+    let mut failed = false;
+    for (number, photo) in photos.iter().enumerate() {
+        bar.set_message(output::one_line(&photo.file_name().unwrap_or_default().to_string_lossy()));
+        let done = work(number, photo);
+        bar.inc(1);
+        bar.suspend(|| match done {
+            Ok(report) => tell(photo, report, json),
+            Err(failures) => {
+                failed = true;
+                for failure in failures {
+                    if json {
+                        output::say(
+                            &json!({ "photo": photo.display().to_string(), "error": failure.to_string() }).to_string(),
+                        );
+                    }
+                    failure.print();
+                }
+            }
+        });
+    }
+    bar.finish_and_clear();
+    if failed { Err(Vec::new()) } else { Ok(()) }
+}
+
+fn tell(photo: &Path, report: Report, json: bool) {
+    if json {
+        let mut line = json!({ "photo": photo.display().to_string() });
+        if let (Some(line), Value::Object(fields)) = (line.as_object_mut(), report.json) {
+            line.extend(fields);
+        }
+        output::say(&line.to_string());
+    } else {
+        output::say(&output::one_line(&format!("{}: {}", photo.display(), report.text)));
+    }
+}
+
+/// On stderr, plain (no colours), and only for several photos; indicatif shows nothing where stderr is no terminal.
+fn bar(photos: usize) -> ProgressBar {
+    if photos < 2 {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {eta} {wide_msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(photos as u64).with_style(style)
+}

@@ -1,0 +1,78 @@
+//! `silhouette run`: a raw tensor through a model, for comparing with anything.
+
+use crate::args::{Run, Runner};
+use crate::failure::Failure;
+use crate::output;
+use silhouette_kernels::rows::RowSource;
+use silhouette_model::engine::Engine;
+use silhouette_model::network::Size;
+use silhouette_model::npy::{self, Array};
+use silhouette_model::plan::PlanOptions;
+use silhouette_model::{ModelError, ModelFile};
+
+/// Runs the command.
+///
+/// # Errors
+/// What is wrong with the model, the input or the request, or that the result cannot be written.
+pub(crate) fn run(args: &Run) -> Result<(), Vec<Failure>> {
+    forward(args).map_err(|failure| vec![failure])
+}
+
+fn forward(args: &Run) -> Result<(), Failure> {
+    let input = npy::read(&args.input).map_err(|error| Failure::new(&args.input, error))?;
+    let [1, 3, height, width] = input.shape else {
+        let shape = input.shape;
+        return Err(Failure::new(&args.input, format!("its shape is {shape:?}; the network wants (1, 3, H, W)")));
+    };
+    let model = ModelFile::open(&args.model).map_err(|error| Failure::new(&args.model, error))?;
+    let size = Size { height, width };
+    let Runner::Plan = args.engine;
+    let engine = Engine::plan(&model, size, &PlanOptions::default());
+    let result = engine.and_then(|engine| through(&engine, size, &input));
+    let result = result.map_err(|error| Failure::new(&args.model, error))?;
+    output::write_atomically(&args.output, |to| {
+        npy::write(to, &result).map_err(|error| Failure::new(&args.output, error))
+    })?;
+    output::say(&output::one_line(&format!("{:?} -> {}", result.shape, args.output.display())));
+    Ok(())
+}
+
+#[allow(clippy::result_large_err, reason = "once a run")]
+fn through(engine: &Engine, size: Size, input: &Array) -> Result<Array, ModelError> {
+    let (height, width, classes) = engine.logits();
+    let mut logits = vec![0.0; height * width * classes];
+    engine.run(&mut engine.new_state()?, &Rows { values: &input.data, size }, &mut logits)?;
+    // Channels-last to (N, C, H, W).
+    let pixels = height * width;
+    let data = (0..classes * pixels).map(|i| logits[i % pixels * classes + i / pixels]).collect();
+    Ok(Array { shape: [1, classes, height, width], data })
+}
+
+/// A tensor (3, H, W) as the rows that the engine pulls.
+struct Rows<'a> {
+    values: &'a [f32],
+    size: Size,
+}
+
+impl RowSource for Rows<'_> {
+    fn width(&self) -> usize {
+        self.size.width
+    }
+
+    fn height(&self) -> usize {
+        self.size.height
+    }
+
+    fn scratch_len(&self) -> usize {
+        0
+    }
+
+    fn row(&self, y: usize, _: &mut [f32], out: &mut [f32]) {
+        let Size { height, width } = self.size;
+        for (x, pixel) in out.chunks_exact_mut(3).enumerate() {
+            for (channel, value) in pixel.iter_mut().enumerate() {
+                *value = self.values[(channel * height + y) * width + x];
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! `silhouette segment`: photos to masks and pictures.
+
+use crate::args::{Effect, Segment};
+use crate::failure::Failure;
+use crate::photos::{self, Report};
+use crate::{load, output};
+use serde_json::{Value, json};
+use silhouette::files::{self, Photo};
+use silhouette::{Foreground, Frame, Model, Segmentation, Segmenter};
+use std::path::{Path, PathBuf};
+
+/// One picture per photo to make, everything that does not depend on the photo looked up.
+enum Picture {
+    Mask,
+    Overlay,
+    Cutout,
+    Blur,
+    Replace(Photo),
+    Confidence(usize),
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// What stops all photos; else an empty list where some photo failed.
+pub(crate) fn segment(args: &Segment) -> Result<(), Vec<Failure>> {
+    let prepared = prepare(args).map_err(|failure| vec![failure])?;
+    let stems = output::stems(&args.photos);
+    let inputs: Vec<PathBuf> = args.photos.iter().filter_map(|photo| photo.canonicalize().ok()).collect();
+    let mut segmentation = Segmentation::default();
+    photos::each(&args.photos, args.json, |number, photo| {
+        prepared.one(photo, &stems[number], &args.output, &inputs, &mut segmentation).map_err(|failure| vec![failure])
+    })
+}
+
+struct Prepared {
+    model: Model,
+    segmenter: Segmenter,
+    pictures: Vec<(String, Picture)>,
+    foreground: Foreground,
+}
+
+fn prepare(args: &Segment) -> Result<Prepared, Failure> {
+    let model = load::named(&args.engine)?;
+    let class = |label: &str| model.class(label).map_err(Failure::general);
+    let foreground = if args.classes.is_empty() {
+        Foreground::default()
+    } else {
+        Foreground::Classes(args.classes.iter().map(|label| class(label)).collect::<Result<_, _>>()?)
+    };
+    let wanted = if args.effects.is_empty() { vec![Effect::Overlay] } else { args.effects.clone() };
+    let mut pictures: Vec<(String, Picture)> = Vec::new();
+    for (number, effect) in wanted.iter().enumerate() {
+        if wanted[..number].contains(effect) {
+            continue;
+        }
+        let suffix = safe(&effect.suffix());
+        if pictures.iter().any(|(other, _)| *other == suffix) {
+            return Err(Failure::general(format!(
+                "two effects would both write PHOTO.{suffix}.png; give them in two calls with two folders"
+            )));
+        }
+        let picture = match effect {
+            Effect::Mask => Picture::Mask,
+            Effect::Overlay => Picture::Overlay,
+            Effect::Cutout => Picture::Cutout,
+            Effect::Blur => Picture::Blur,
+            Effect::Replace(path) => Picture::Replace(Photo::open(path).map_err(|error| Failure::new(path, error))?),
+            Effect::Confidence(label) => Picture::Confidence(class(label)?),
+        };
+        pictures.push((suffix, picture));
+    }
+    let segmenter =
+        Segmenter::new(&model, &load::options(&args.engine)).map_err(|error| load::about(&args.engine, &error))?;
+    Ok(Prepared { model, segmenter, pictures, foreground })
+}
+
+/// A label comes from the model file: in a file's name it must not lead to another folder.
+fn safe(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() || "/\\:*?\"<>|".contains(c) { '_' } else { c }).collect()
+}
+
+impl Prepared {
+    fn one(
+        &self,
+        path: &Path,
+        stem: &str,
+        folder: &Path,
+        inputs: &[PathBuf],
+        segmentation: &mut Segmentation,
+    ) -> Result<Report, Failure> {
+        let photo = Photo::open(path).map_err(|error| Failure::new(path, error))?;
+        let frame = photo.frame().map_err(|error| Failure::new(path, error))?;
+        self.segmenter.segment_into(&frame, segmentation).map_err(|error| Failure::new(path, error))?;
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Failure::new(path, format!("the folder {} cannot be made: {error}", folder.display())))?;
+        let mut written = Vec::new();
+        for (suffix, picture) in &self.pictures {
+            let to = folder.join(format!("{stem}.{suffix}.png"));
+            if to.canonicalize().is_ok_and(|to| inputs.contains(&to)) {
+                return Err(Failure::new(
+                    &to,
+                    "would be overwritten, but is one of the photos; give another folder with -o",
+                ));
+            }
+            output::write_atomically(&to, |to| {
+                self.write(picture, &frame, segmentation, to).map_err(|error| Failure::new(path, error))
+            })
+            .map_err(|failure| Failure::new(path, failure))?;
+            written.push(to);
+        }
+        Ok(self.report(segmentation, &written))
+    }
+
+    fn write(
+        &self,
+        picture: &Picture,
+        frame: &Frame<'_>,
+        segmentation: &Segmentation,
+        to: &Path,
+    ) -> silhouette::Result<()> {
+        let made = match picture {
+            Picture::Mask => return Ok(files::write_mask(to, segmentation.mask(), segmentation.palette())?),
+            Picture::Confidence(class) => {
+                return Ok(files::write_confidence(to, &segmentation.confidence(&[*class])?)?);
+            }
+            Picture::Overlay => segmentation.overlay(frame),
+            Picture::Cutout => segmentation.cutout(frame, &self.foreground),
+            Picture::Blur => segmentation.blur(frame, &self.foreground),
+            Picture::Replace(background) => segmentation.replace(frame, &self.foreground, &background.frame()?),
+        }?;
+        Ok(files::write_picture(to, &made)?)
+    }
+
+    fn report(&self, segmentation: &Segmentation, written: &[PathBuf]) -> Report {
+        let labels = self.model.labels();
+        let shares = segmentation.shares();
+        let seen: Vec<String> =
+            shares.iter().map(|&(class, share)| format!("{} {:.1} %", labels[class], share * 100.0)).collect();
+        let names: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
+        let timings = segmentation.timings();
+        let milliseconds = |time: std::time::Duration| time.as_secs_f64() * 1e3;
+        let classes: Vec<Value> = shares
+            .iter()
+            .map(|&(class, share)| json!({ "class": class, "label": labels[class], "share": share }))
+            .collect();
+        Report {
+            text: format!("{} -> {} ({:.0} ms)", seen.join(", "), names.join(", "), milliseconds(timings.total())),
+            json: json!({
+                "width": segmentation.width(),
+                "height": segmentation.height(),
+                "classes": classes,
+                "files": names,
+                "timings_ms": {
+                    "input": milliseconds(timings.input),
+                    "network": milliseconds(timings.network),
+                    "mask": milliseconds(timings.mask),
+                },
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_cannot_lead_to_another_folder() {
+        assert_eq!(safe("confidence-../../x\n"), "confidence-.._.._x_");
+    }
+}
