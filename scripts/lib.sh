@@ -67,30 +67,41 @@ need_component() {
 }
 
 # use_build_folder: where cargo builds. CARGO_TARGET_DIR if it is set; else a folder in the user's cache, so that
-# a fresh clone does not compile the dependencies again. One checkout uses a folder at a time (the lock is held
-# until the script ends); cargo tells old from new by time stamps, which say nothing about another checkout's files, so
-# sources that differ from those last built there are touched.
+# a fresh clone does not compile the dependencies again. One checkout uses a folder at a time, until leave_build_folder or the script's
+# end: it waits for the one that it used last, else takes the first that is free. cargo tells old from new by time stamps, which say nothing about another
+# checkout's files, so sources that differ from those last built there are touched.
 use_build_folder() {
   [ -n "${CARGO_TARGET_DIR:-}" ] && return
   have flock || return 0 # macOS: target/ in the checkout
-  local cache=${XDG_CACHE_HOME:-$HOME/.cache}/silhouette slot=0
+  local cache=${XDG_CACHE_HOME:-$HOME/.cache}/silhouette folder='' number=0 now
   mkdir -p "$cache" 2>/dev/null && [ -w "$cache" ] || return 0
-  while true; do
-    exec 9>"$cache/target-$slot.lock"
-    flock -n 9 && break
-    slot=$((slot + 1))
+  for folder in "$cache"/build-*/ ''; do
+    [ -n "$folder" ] && [ "$(cat "$folder/checkout" 2>/dev/null)" = "$root" ] && break
   done
-  export CARGO_TARGET_DIR=$cache/target-$slot
-  mkdir -p "$CARGO_TARGET_DIR"
-  local built=$CARGO_TARGET_DIR/built-from now
+  if [ -n "$folder" ]; then
+    folder=${folder%/}
+    exec 9>>"$folder/lock"
+    flock -n 9 || { say "waiting for the other build of this checkout"; flock 9; }
+  fi
+  # Another checkout may have taken it while we waited.
+  while [ -z "$folder" ] || [ "$(cat "$folder/checkout")" != "$root" ]; do
+    folder=$cache/build-$number number=$((number + 1))
+    mkdir -p "$folder"
+    exec 9>>"$folder/lock"
+    if flock -n 9; then echo "$root" >"$folder/checkout"; else folder=; fi
+  done
   now=$(mktemp)
   (cd "$root" && find . \( -name target -o -name .git -o -name .venv \) -prune -o -type f -print0 |
-    xargs -0 cksum | sed "s|^|$root |" | sort) >"$now"
-  if [ -f "$built" ]; then
-    comm -13 "$built" "$now" | cut -d' ' -f4- | while IFS= read -r file; do touch -c "$root/$file" || true; done
+    xargs -0 cksum | sed "s|^|$root |" | LC_ALL=C sort) >"$now"
+  if [ -f "$folder/sources" ]; then
+    LC_ALL=C comm -13 "$folder/sources" "$now" | cut -d' ' -f4- | while IFS= read -r file; do touch -c "$root/$file" || true; done
   fi
-  mv "$now" "$built"
+  mv "$now" "$folder/sources"
+  export CARGO_TARGET_DIR=$folder/target
 }
+
+# leave_build_folder: lets others build there.
+leave_build_folder() { exec 9>&-; }
 
 # workspace_features: every optional feature of our crates, as cargo's --features wants them, Apple's GPU excepted.
 workspace_features() {
