@@ -3,6 +3,8 @@
 //!
 //! Maps are channels-last (H, W, C). Kernels compute a range of rows; who calls them decides on threads.
 #![allow(clippy::wildcard_imports, reason = "core::arch, whose names all say what they are")]
+#![allow(clippy::inline_always, reason = "bodies must be inlined into the functions that carry the target features")]
+#![allow(clippy::needless_range_loop, reason = "one index runs over several arrays of lanes")]
 
 pub mod arena;
 pub mod caches;

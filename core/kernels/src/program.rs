@@ -22,6 +22,12 @@ use crate::registry::Kernels;
 use crate::rows::RowSource;
 use crate::team::{Team, share};
 
+/// Tells programs apart, so that an arena of one is not used with another.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// What each thread of one inference does, called with the thread's index.
+pub type Share<'a> = dyn Fn(usize) + Sync + 'a;
+
 /// Why a network could not be compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildError {
@@ -195,6 +201,7 @@ struct BlockStage {
     output: Rows,
 }
 
+#[allow(clippy::large_enum_variant, reason = "a chain has one stem")]
 enum Stage {
     Stem(StemStage),
     Block(Box<BlockStage>),
@@ -397,7 +404,7 @@ impl Builder {
         p
     }
 
-    fn check_block(&self, b: &Block<'_>) -> Result<(), BuildError> {
+    fn check_block(b: &Block<'_>) -> Result<(), BuildError> {
         let wide = b.depthwise.bias.len();
         check_window(b.name, &b.window)?;
         if let Some(e) = &b.expand {
@@ -471,7 +478,7 @@ impl Builder {
             (None, None) => return refuse(&name, "nothing to read"),
         };
         for b in blocks {
-            self.check_block(b)?;
+            Self::check_block(b)?;
             if b.window.input != size || b.c_in != channels {
                 return refuse(
                     b.name,
@@ -550,7 +557,7 @@ impl Builder {
     /// # Errors
     /// If the shapes do not fit together.
     pub fn sliced(&mut self, input: Map, b: &Block<'_>) -> Result<Map, BuildError> {
-        self.check_block(b)?;
+        Self::check_block(b)?;
         let info = self.maps[input.0];
         if (info.height, info.width) != b.window.input || info.channels != b.c_in {
             return refuse(b.name, "does not fit the map that it reads");
@@ -716,7 +723,6 @@ impl Builder {
         };
         let mut lens: Vec<usize> = self.buffers.iter().map(|b| b.len.next_multiple_of(16)).collect();
         lens[info.buffer] = out_len;
-        static NEXT: AtomicU64 = AtomicU64::new(1);
         Ok(Program {
             kernels: self.kernels,
             threads: self.threads,
@@ -1325,7 +1331,7 @@ impl Program {
         arena: &mut Arena,
         source: &dyn RowSource,
         output: &mut [f32],
-        spread: &dyn Fn(&(dyn Fn(usize) + Sync)),
+        spread: &dyn Fn(&Share),
     ) -> Result<(), RunError> {
         let (h, w, c) = self.output;
         if arena.program != self.id {

@@ -8,9 +8,6 @@
 //! The filter is the triangle of Pillow's `BILINEAR`: half-pixel centres, stretched over the source when shrinking
 //! (which keeps aliases out), plain bilinear interpolation when enlarging.
 
-#![allow(clippy::inline_always, reason = "bodies must be inlined into the functions that carry the target features")]
-#![allow(clippy::needless_range_loop, reason = "one index runs over several arrays of lanes")]
-
 use crate::isa::{Isa, isa_entry};
 use crate::simd::Simd;
 

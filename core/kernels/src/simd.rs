@@ -4,7 +4,7 @@
 //! set that carries `#[target_feature]`. A value of a token type ([`Scalar`], `Avx2`, `Avx512`, `Neon`) is the proof that
 //! the CPU has the instruction set: it can only be made by `new()`, which asks the CPU.
 
-#![allow(clippy::inline_always, clippy::missing_safety_doc, reason = "the promise is the trait's, said once there")]
+#![allow(clippy::missing_safety_doc, reason = "the promise is the trait's, said once there")]
 
 /// f32 vectors of one instruction set.
 ///

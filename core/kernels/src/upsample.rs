@@ -11,9 +11,6 @@
 //! are decided by exact arithmetic on its end points. The mixing uses no fused operations, so every instruction set
 //! gives the same mask, bit by bit.
 
-#![allow(clippy::inline_always, reason = "bodies must be inlined into the functions that carry the target features")]
-#![allow(clippy::needless_range_loop, reason = "one index runs over several arrays of lanes")]
-
 use std::ops::Range;
 
 use crate::isa::{Isa, isa_entry};

@@ -8,9 +8,6 @@
 //! vectors, any other stride and the ends of rows one pixel at a time; columns of the buffer (turned frames) in 2x2
 //! blocks.
 
-#![allow(clippy::inline_always, reason = "bodies must be inlined into the functions that carry the target features")]
-#![allow(clippy::needless_range_loop, reason = "one index runs over several arrays of lanes")]
-
 use crate::isa::{Isa, isa_entry};
 use crate::resize::mul_add;
 use crate::simd::Simd;

@@ -288,7 +288,9 @@ impl Weights {
             let (beta, mean) = (self.floats(&beta)?, self.floats(&mean)?);
             let scale = self.scale(&gamma, &var)?;
             for (filter, scale) in weight.chunks_exact_mut(conv.weight_shape()[1..].iter().product()).zip(&scale) {
-                filter.iter_mut().for_each(|w| *w = (f64::from(*w) * scale) as f32);
+                for w in filter {
+                    *w = (f64::from(*w) * scale) as f32;
+                }
             }
             let shifted = beta.iter().zip(mean.iter()).zip(&scale);
             shifted.map(|((&b, &m), s)| (f64::from(b) - f64::from(m) * s) as f32).collect()
@@ -423,6 +425,7 @@ pub fn save(path: &Path, spec: &Spec, weights: &Weights, dtype: Dtype) -> Result
 ///
 /// # Errors
 /// As [`save`], but for [`ModelError::Io`].
+#[allow(clippy::missing_panics_doc, reason = "the names are the weights' own")]
 pub fn to_bytes(spec: &Spec, weights: &Weights, dtype: Dtype) -> Result<Vec<u8>, ModelError> {
     weights.check(&Network::native(spec)?)?;
     let mut tensors = Vec::new();
@@ -577,6 +580,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::float_cmp, reason = "these products are exact")]
     fn batch_norm_folds_as_the_formula_says() {
         let (_, network) = fixture();
         let stem = &network.stem;

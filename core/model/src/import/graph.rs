@@ -30,7 +30,7 @@ pub(crate) struct Graph {
 /// An operator.
 #[derive(Debug)]
 pub(crate) struct Node {
-    /// What messages call it, such as 'operator 61 (AVERAGE_POOL_2D)'.
+    /// What messages call it, such as `operator 61 (AVERAGE_POOL_2D)`.
     pub(crate) label: String,
     /// What it does.
     pub(crate) op: Op,
@@ -259,7 +259,7 @@ impl Graph {
 /// Some converters write a 3x3 kernel at rate r as a (2r + 1)x(2r + 1) kernel with zeros between the nine values.
 fn undilate(convolution: &mut Convolution) -> Result<(), ImportError> {
     let kernel = convolution.kernel();
-    if kernel < 5 || kernel % 2 == 0 || convolution.rate != 1 {
+    if kernel < 5 || kernel.is_multiple_of(2) || convolution.rate != 1 {
         return Ok(());
     }
     let rate = (kernel - 1) / 2;

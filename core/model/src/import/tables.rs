@@ -89,6 +89,7 @@ pub(crate) fn fit_v2_without_strides(
 
 /// The same for MobileNetV1: width, stem and blocks (output channels, stride); `None` where they cannot be written
 /// down.
+#[allow(clippy::type_complexity, reason = "one caller, which takes it apart")]
 pub(crate) fn fit_v1(stem: usize, blocks: &[FoundBlock]) -> Option<(f64, usize, Vec<(usize, usize)>)> {
     let strides = nominal_strides(blocks);
     let found: Vec<(usize, usize)> = blocks.iter().map(|b| b.c_out).zip(strides).collect();

@@ -5,7 +5,7 @@ use crate::network::{Network, TensorShape};
 
 /// He-scaled random weights with batch norm for `network`.
 ///
-/// Every tensor has a stream of its own: SplitMix64 started from `seed` xor the 64-bit FNV-1a hash of the tensor's name,
+/// Every tensor has a stream of its own: `SplitMix64` started from `seed` xor the 64-bit FNV-1a hash of the tensor's name,
 /// the upper 24 bits of each number as a fraction of 1. So a tensor depends on seed, name and size alone, and only
 /// exactly rounded operations are used. Weights are uniform with variance 2 / fan-in; gamma and the variance lie in
 /// 0.5 to 1.5; beta, mean and biases in -0.5 to 0.5.

@@ -84,12 +84,11 @@ pub(super) fn safetensors(bytes: &[u8]) -> Result<StateDict, ImportError> {
                 });
             }
         };
-        let tensor = match number {
-            Number::Integer(_) => None,
-            _ => {
-                let values: Vec<f32> = view.data().chunks_exact(number.bytes()).map(|b| number.read(b)).collect();
-                Some(Tensor::from_vec(values, view.shape(), &Device::Cpu)?)
-            }
+        let tensor = if let Number::Integer(_) = number {
+            None
+        } else {
+            let values: Vec<f32> = view.data().chunks_exact(number.bytes()).map(|b| number.read(b)).collect();
+            Some(Tensor::from_vec(values, view.shape(), &Device::Cpu)?)
         };
         state.insert(name.to_owned(), tensor);
     }

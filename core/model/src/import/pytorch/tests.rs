@@ -25,7 +25,9 @@ fn tensors(spec: &Spec) -> Tensors {
         for (part, wanted) in std::iter::once(conv.weight()).chain(others).enumerate() {
             let mut data = numbers((8 * seed + part) as u32, wanted.shape.iter().product());
             if wanted.name.ends_with("var") {
-                data.iter_mut().for_each(|v| *v = v.abs() + 0.1);
+                for v in data.iter_mut() {
+                    *v = v.abs() + 0.1;
+                }
             }
             tensors.insert(wanted.name, Tensor { shape: wanted.shape, data });
         }
@@ -247,6 +249,7 @@ fn classifiers_need_no_spec() {
 #[test]
 fn deeplab_names_of_torchvision_and_vainf() {
     let spec = deeplab();
+    #[allow(clippy::type_complexity, reason = "read once, right here")]
     let ways: [(fn(usize) -> String, &str); 3] = [
         (|i| format!("backbone.{i}"), "classifier."),
         (|i| format!("backbone.features.{i}"), "classifier."),
@@ -352,8 +355,8 @@ fn sizes_are_held_against_the_file() {
     };
     for (shape, strides, times, problem) in [
         (&[1025][..], &[1][..], 1, "reach beyond"),
-        (&[2147483647, 2147483647, 2147483647], &[1, 1, 1], 1, "reach beyond"),
-        (&[2147483647], &[0], 1, "reach beyond"),
+        (&[2_147_483_647, 2_147_483_647, 2_147_483_647], &[1, 1, 1], 1, "reach beyond"),
+        (&[2_147_483_647], &[0], 1, "reach beyond"),
         (&[2, 2], &[1024, 1], 1, "reach beyond"),
         (&[2], &[1, 1], 1, "makes no sense"),
         (&[1024], &[1], 1000, "more than the file"),

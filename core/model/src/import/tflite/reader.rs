@@ -222,7 +222,7 @@ impl<'a> Reader<'a> {
         vector: Option<flatbuffers::Vector<'a, i32>>,
         place: &str,
     ) -> Result<Vec<Option<usize>>, ImportError> {
-        let operands = vector.as_ref().map_or(0, |v| v.len());
+        let operands = vector.as_ref().map_or(0, flatbuffers::Vector::len);
         if operands > MAX_OPERANDS {
             return Err(damaged(place, format!("it has {operands} operands")));
         }

@@ -67,7 +67,7 @@ struct Writer<'a> {
     operators: Vec<Operation<'a>>,
 }
 
-impl<'a> Writer<'a> {
+impl Writer<'_> {
     fn new(style: Style) -> Self {
         let mut b = FlatBufferBuilder::new();
         let empty = schema::Buffer::create(&mut b, &schema::BufferArgs::default());
