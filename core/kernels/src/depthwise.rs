@@ -4,7 +4,13 @@
 //! The vector runs over channels, so that stride and rate cost nothing. A group of channels keeps its nine weights in
 //! registers while it walks along the row, four outputs at a time: neighbours share the columns that they read. Rows
 //! come padded (zeros left and right, a row of zeros above and below), so that there are no edges here.
+#![allow(
+    clippy::inline_always,
+    clippy::needless_range_loop,
+    reason = "bodies must be inlined into their #[target_feature] entries; tiles are indexed by pixel and vector"
+)]
 
+use crate::isa::isa_entry;
 use crate::pack::PackedDepthwise;
 use crate::simd::Simd;
 
@@ -31,13 +37,19 @@ pub(crate) struct Row<'a> {
 /// Outputs computed together.
 const TILE: usize = 4;
 
-/// Computes the row.
-///
+isa_entry! {
+    /// Computes the row.
+    ///
+    /// # Safety
+    /// As [`body`], but for the token.
+    pub(crate) fn run(row: &Row<'_>) = body;
+}
+
 /// # Safety
 /// `s` as [`Simd`] says. The three rows hold `(width - 1) * stride + 2 * rate + 1` pixels, `d` holds `width`; they do not
 /// overlap.
 #[inline(always)]
-pub(crate) unsafe fn run<S: Simd>(s: S, row: &Row<'_>) {
+unsafe fn body<S: Simd>(s: S, row: &Row<'_>) {
     let mut c = 0;
     while c < row.channels {
         let n = (row.channels - c).min(S::LANES);
@@ -66,7 +78,7 @@ pub(crate) unsafe fn run<S: Simd>(s: S, row: &Row<'_>) {
 /// apart; 2: two columns an output; 0: anything, one output at a time.
 ///
 /// # Safety
-/// As [`run`].
+/// As [`body`].
 #[inline(always)]
 unsafe fn columns<S: Simd, const STRIDE: usize, const PART: bool>(
     s: S,
@@ -105,7 +117,7 @@ unsafe fn columns<S: Simd, const STRIDE: usize, const PART: bool>(
 /// `X` outputs from output `i` on.
 ///
 /// # Safety
-/// As [`run`].
+/// As [`body`].
 #[inline(always)]
 unsafe fn tile<S: Simd, const X: usize, const STRIDE: usize, const PART: bool>(
     s: S,

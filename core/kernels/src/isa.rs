@@ -1,14 +1,14 @@
-//! The choice of an instruction set for the picture kernels (`resize`, `yuv`, `upsample`), as a value.
+//! The choice of an instruction set, as a value. Nowhere else is the CPU asked what it can do.
 //!
 //! A kernel is one generic body over [`Simd`](crate::simd::Simd), marked `#[inline(always)]`; `isa_entry!` compiles it
 //! once per instruction set. Dispatch, tests and benches go through the one
-//! list of the [`registry`](crate::registry).
+//! list of [`Isa::all`]: what is not on it cannot run.
 
 #[cfg(target_arch = "aarch64")]
 use crate::simd::Neon;
-use crate::simd::Scalar;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
+use crate::simd::{Scalar, Simd};
 
 /// An instruction set that this CPU has: the token inside is the proof.
 #[derive(Clone, Copy, Debug)]
@@ -27,14 +27,51 @@ pub enum Isa {
 }
 
 impl Isa {
-    /// What this CPU has, fastest first, as the [`registry`](crate::registry) lists it; the last is [`Isa::Scalar`].
+    /// What this CPU has, fastest first; the last is always [`Isa::Scalar`].
     pub fn all() -> Vec<Self> {
-        crate::registry::available().iter().map(|kernels| kernels.isa).collect()
+        [
+            #[cfg(target_arch = "x86_64")]
+            Avx512::new().map(Self::Avx512),
+            #[cfg(target_arch = "x86_64")]
+            Avx2::new().map(Self::Avx2),
+            #[cfg(target_arch = "aarch64")]
+            Neon::new().map(Self::Neon),
+            Scalar::new().map(Self::Scalar),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
-    /// The fastest.
+    /// The fastest. The choice is made once for the process.
     pub fn best() -> Self {
-        crate::registry::best().isa
+        static BEST: std::sync::LazyLock<Isa> = std::sync::LazyLock::new(|| Isa::all()[0]);
+        *BEST
+    }
+
+    /// f32 per vector.
+    pub fn lanes(self) -> usize {
+        self.shape().0
+    }
+
+    /// Vectors of output channels in the widest panel of the pointwise kernel.
+    pub fn vectors(self) -> usize {
+        self.shape().1
+    }
+
+    fn shape(self) -> (usize, usize) {
+        fn of<S: Simd>(_: S) -> (usize, usize) {
+            (S::LANES, S::VECTORS)
+        }
+        match self {
+            Self::Scalar(s) => of(s),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(s) => of(s),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(s) => of(s),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(s) => of(s),
+        }
     }
 
     /// A name for logs and benches.
@@ -54,9 +91,9 @@ impl Isa {
 /// `fn name(arguments) = body;` makes an unsafe function `name(isa, arguments)` that runs the generic `body(token,
 /// arguments)` compiled for each instruction set. The caller keeps the body's promises; the token keeps the CPU's.
 macro_rules! isa_entry {
-    ($(#[$meta:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:ident;) => {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:ident;) => {
         $(#[$meta])*
-        unsafe fn $name(isa: $crate::isa::Isa, $($arg: $ty),*) {
+        $vis unsafe fn $name(isa: $crate::isa::Isa, $($arg: $ty),*) {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
             unsafe fn avx2(simd: $crate::simd::Avx2, $($arg: $ty),*) {

@@ -31,7 +31,7 @@ impl Buffer {
         let layout = Self::layout(len);
         // SAFETY: the layout's size is not zero.
         let p = unsafe { alloc_zeroed(layout) };
-        #[allow(clippy::cast_ptr_alignment, reason = "the layout asks for more")]
+        #[allow(clippy::cast_ptr_alignment, reason = "the layout asks for ALIGN")]
         let Some(data) = NonNull::new(p.cast::<f32>()) else { handle_alloc_error(layout) };
         Self { data, len }
     }

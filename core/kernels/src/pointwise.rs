@@ -7,7 +7,13 @@
 //!
 //! A row's inputs may come in several runs ([`Job::segments`]): the 3x3 stem is a product over three runs of nine
 //! numbers (three pixels of three channels each), two pixels apart.
+#![allow(
+    clippy::inline_always,
+    clippy::needless_range_loop,
+    reason = "bodies must be inlined into their #[target_feature] entries; tiles are indexed by pixel and vector"
+)]
 
+use crate::isa::isa_entry;
 use crate::pack::{Packed, Panel};
 use crate::simd::Simd;
 
@@ -47,13 +53,19 @@ pub(crate) struct Job<'a> {
     pub(crate) clamp: Option<(f32, f32)>,
 }
 
-/// Runs the product.
-///
+isa_entry! {
+    /// Runs the product.
+    ///
+    /// # Safety
+    /// As [`body`], but for the token.
+    pub(crate) fn run(job: &Job<'_>) = body;
+}
+
 /// # Safety
 /// `s` as [`Simd`] says. All pointers of `job` are valid for the pixels, rows and channels that it names; `c` overlaps
 /// neither the inputs nor the weights, and the residual only where each element is its own.
 #[inline(always)]
-pub(crate) unsafe fn run<S: Simd>(s: S, job: &Job<'_>) {
+unsafe fn body<S: Simd>(s: S, job: &Job<'_>) {
     for panel in &job.weights.panels {
         for row in 0..job.rows {
             let mut x = 0;
@@ -77,7 +89,7 @@ pub(crate) unsafe fn run<S: Simd>(s: S, job: &Job<'_>) {
 /// Picks the tile for `n` pixels.
 ///
 /// # Safety
-/// As [`run`].
+/// As [`body`].
 #[inline(always)]
 unsafe fn pixels<S: Simd, const V: usize>(s: S, job: &Job<'_>, panel: &Panel, row: usize, x: usize, n: usize) {
     if V > S::VECTORS {
@@ -102,7 +114,7 @@ unsafe fn pixels<S: Simd, const V: usize>(s: S, job: &Job<'_>, panel: &Panel, ro
 /// `M` pixels by `V` vectors.
 ///
 /// # Safety
-/// As [`run`].
+/// As [`body`].
 #[inline(always)]
 unsafe fn tile<S: Simd, const M: usize, const V: usize>(s: S, job: &Job<'_>, panel: &Panel, row: usize, x: usize) {
     let lanes = S::LANES;
@@ -196,7 +208,7 @@ unsafe fn tile<S: Simd, const M: usize, const V: usize>(s: S, job: &Job<'_>, pan
 /// One input channel (lane `LANE` of each pixel's quad) times one row of the panel; returns the next row of weights.
 ///
 /// # Safety
-/// As [`run`]; `w` holds `V` vectors.
+/// As [`body`]; `w` holds `V` vectors.
 #[inline(always)]
 unsafe fn lane_step<S: Simd, const M: usize, const V: usize, const LANE: i32>(
     s: S,

@@ -2,8 +2,8 @@
 //! rates, paddings, shortcuts, and the same bits for any number of threads.
 
 use silhouette_kernels::caches::Caches;
+use silhouette_kernels::isa::Isa;
 use silhouette_kernels::program::{Block, Builder, Clamp, Filter, Program, Stem, Window};
-use silhouette_kernels::registry::{Kernels, available};
 use silhouette_kernels::rows::RowSource;
 
 /// Numbers that look random and are the same everywhere.
@@ -193,20 +193,20 @@ fn run(p: &Program, source: &dyn RowSource) -> Vec<f32> {
 }
 
 /// Builds for every kernel set and 1 to 3 threads, and compares.
-fn check(input: &Map, wanted: &Map, what: &str, build: &dyn Fn(Kernels, usize, Caches) -> Program) {
+fn check(input: &Map, wanted: &Map, what: &str, build: &dyn Fn(Isa, usize, Caches) -> Program) {
     let small = Caches { l1: 4 << 10, l2: 16 << 10 };
-    for kernels in available() {
+    for isa in Isa::all() {
         for caches in [small, Caches { l1: 32 << 10, l2: 1 << 20 }] {
             let mut one = Vec::new();
             for threads in 1..=3 {
-                let p = build(kernels, threads, caches);
+                let p = build(isa, threads, caches);
                 assert_eq!(p.output(), (wanted.h, wanted.w, wanted.c), "{what}");
                 let found = run(&p, input);
                 for (i, (f, w)) in found.iter().zip(&wanted.v).enumerate() {
                     let close = (f64::from(*f) - w).abs() <= 1e-4 * (1.0 + w.abs());
-                    assert!(close, "{what}, {kernels:?}, {threads} threads, element {i}: {f} instead of {w}");
+                    assert!(close, "{what}, {isa:?}, {threads} threads, element {i}: {f} instead of {w}");
                 }
-                assert!(one.is_empty() || one == found, "{what}, {kernels:?}: {threads} threads give other bits");
+                assert!(one.is_empty() || one == found, "{what}, {isa:?}: {threads} threads give other bits");
                 one = found;
             }
         }

@@ -168,7 +168,7 @@ impl Engine {
         match self {
             Self::Plan(plan) => format!(
                 "CPU, {} kernels, {} threads, arena {} KiB, weights {} KiB",
-                plan.kernels(),
+                plan.isa().name(),
                 plan.threads(),
                 plan.arena_bytes() >> 10,
                 plan.weight_bytes() >> 10

@@ -7,8 +7,8 @@
 use silhouette_kernels::arena::Arena;
 use silhouette_kernels::caches::Caches;
 use silhouette_kernels::crew::Crew;
+use silhouette_kernels::isa::Isa;
 use silhouette_kernels::program::{self, BuildError, Builder, Clamp, Filter, Map, Program, RunError, StepInfo, Window};
-use silhouette_kernels::registry::{self, Kernels};
 use silhouette_kernels::rows::RowSource;
 
 use crate::error::ModelError;
@@ -21,8 +21,8 @@ use crate::weights::{Folded, Weights};
 pub struct PlanOptions {
     /// Threads that share one inference, 1 to [`MAX_THREADS`].
     pub threads: usize,
-    /// The kernel set by its name (see [`registry::available`]); `None`: the fastest that this CPU has.
-    pub kernels: Option<String>,
+    /// The instruction set by its name (see [`Isa::all`]); `None`: the fastest that this CPU has.
+    pub isa: Option<String>,
     /// Bytes that the arena of one inference may take; more is refused before anything is allocated.
     pub memory_limit: usize,
 }
@@ -32,7 +32,7 @@ pub const MAX_THREADS: usize = 64;
 
 impl Default for PlanOptions {
     fn default() -> Self {
-        Self { threads: 1, kernels: None, memory_limit: 1 << 30 }
+        Self { threads: 1, isa: None, memory_limit: 1 << 30 }
     }
 }
 
@@ -70,10 +70,10 @@ impl Plan {
     /// [`ModelError::Unsupported`] with the step and the reason where the plan cannot express the network or its arena
     /// would pass the memory limit; whatever reading the weights gives.
     pub fn compile(network: &Network, weights: &Weights, options: &PlanOptions) -> Result<Self, ModelError> {
-        let kernels = pick(options.kernels.as_deref())?;
+        let isa = pick(options.isa.as_deref())?;
         let threads = options.threads.clamp(1, MAX_THREADS);
         let caches = Caches::detect();
-        let mut compiler = Compiler { builder: Builder::new(kernels, threads, caches), weights, caches };
+        let mut compiler = Compiler { builder: Builder::new(isa, threads, caches), weights, caches };
         let feature = compiler.extractor(network)?;
         let output = match &network.head {
             HeadLayers::Classifier { linear } => {
@@ -96,9 +96,9 @@ impl Plan {
         self.logits
     }
 
-    /// The name of the kernel set that it runs on.
-    pub fn kernels(&self) -> &'static str {
-        self.program.kernels().name
+    /// The instruction set that it runs on.
+    pub fn isa(&self) -> Isa {
+        self.program.isa()
     }
 
     /// Threads that share one inference.
@@ -155,12 +155,12 @@ fn mismatch(e: RunError) -> ModelError {
     ModelError::Mismatch { what, wanted, found }
 }
 
-fn pick(name: Option<&str>) -> Result<Kernels, ModelError> {
-    let Some(name) = name else { return Ok(registry::best()) };
-    let available = registry::available();
-    available.iter().find(|k| k.name == name).copied().ok_or_else(|| ModelError::Unsupported {
-        what: format!("the kernel set {name:?}"),
-        why: format!("this CPU has {}", available.iter().map(|k| k.name).collect::<Vec<_>>().join(", ")),
+fn pick(name: Option<&str>) -> Result<Isa, ModelError> {
+    let Some(name) = name else { return Ok(Isa::best()) };
+    let all = Isa::all();
+    all.iter().find(|isa| isa.name() == name).copied().ok_or_else(|| ModelError::Unsupported {
+        what: format!("the instruction set {name:?}"),
+        why: format!("this CPU has {}", all.iter().map(|isa| isa.name()).collect::<Vec<_>>().join(", ")),
     })
 }
 

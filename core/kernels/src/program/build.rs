@@ -1,0 +1,468 @@
+//! The builder: checks each layer, chooses how it runs, packs its weights, and at the end gives every buffer its place.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::chain::{BlockStage, Chain, MAX_STAGES, Stage, StemStage};
+use super::context::Rows;
+use super::describe::{Block, Filter, Stem, Window, check_filter, check_window, padded_columns};
+use super::head::{Average, Convolution, Input};
+use super::sliced::{Slice, Sliced};
+use super::{BuildError, Program, Step, StepWork};
+use crate::arena::{Live, place};
+use crate::caches::Caches;
+use crate::isa::Isa;
+use crate::pack::{Packed, PackedDepthwise};
+
+/// The next program's number: an arena knows by it whose it is.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// A map (height, width, channels) that a step writes and later steps read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Map(usize);
+
+#[derive(Clone, Copy, Debug)]
+struct MapInfo {
+    height: usize,
+    width: usize,
+    channels: usize,
+    buffer: usize,
+}
+
+/// Compiles a network step by step.
+pub struct Builder {
+    isa: Isa,
+    threads: usize,
+    caches: Caches,
+    maps: Vec<MapInfo>,
+    buffers: Vec<Live>,
+    steps: Vec<Step>,
+    input: (usize, usize),
+    zero_len: usize,
+    weight_bytes: usize,
+}
+
+impl Builder {
+    /// For `threads` threads (at least 1).
+    pub fn new(isa: Isa, threads: usize, caches: Caches) -> Self {
+        Self {
+            isa,
+            threads: threads.max(1),
+            caches,
+            maps: Vec::new(),
+            // Buffer 0 is the row of zeros.
+            buffers: vec![Live { len: 0, first: 0, last: usize::MAX }],
+            steps: Vec::new(),
+            input: (0, 0),
+            zero_len: 0,
+            weight_bytes: 0,
+        }
+    }
+
+    fn buffer(&mut self, len: usize) -> usize {
+        let step = self.steps.len();
+        self.buffers.push(Live { len, first: step, last: step });
+        self.buffers.len() - 1
+    }
+
+    fn map(&mut self, step: &str, (height, width): (usize, usize), channels: usize) -> Result<Map, BuildError> {
+        let Some(len) = height.checked_mul(width).and_then(|n| n.checked_mul(channels)) else {
+            return refuse(step, format!("a map of {height} x {width} x {channels} is too large"));
+        };
+        if len == 0 {
+            return refuse(step, format!("a map of {height} x {width} x {channels} is empty"));
+        }
+        let buffer = self.buffer(len);
+        self.maps.push(MapInfo { height, width, channels, buffer });
+        Ok(Map(self.maps.len() - 1))
+    }
+
+    /// The map's rows, alive until this step at least.
+    fn read(&mut self, map: Map) -> Rows {
+        let info = self.maps[map.0];
+        self.buffers[info.buffer].last = self.steps.len();
+        self.rows_of(map)
+    }
+
+    fn rows_of(&self, map: Map) -> Rows {
+        let i = self.maps[map.0];
+        Rows {
+            buffer: i.buffer,
+            per_thread: 0,
+            cap: i.height,
+            channels: i.channels,
+            padded: i.width,
+            left: 0,
+            width: i.width,
+        }
+    }
+
+    /// A ring of `cap` padded rows for each thread.
+    fn ring(&mut self, cap: usize, channels: usize, window: &Window, padded: bool) -> Rows {
+        let (width, left) = (window.input.1, if padded { window.pad.1 } else { 0 });
+        let columns = if padded { padded_columns(window) } else { width };
+        let len = cap * columns * channels;
+        let per_thread = len.next_multiple_of(16);
+        let buffer = self.buffer(per_thread * self.threads);
+        if padded {
+            self.zero_len = self.zero_len.max(columns * channels);
+        }
+        Rows { buffer, per_thread, cap, channels, padded: columns, left, width }
+    }
+
+    fn pack(&mut self, c_out: usize, k: usize, w: impl Fn(usize, usize) -> f32, b: impl Fn(usize) -> f32) -> Packed {
+        let p = Packed::new(c_out, k, self.isa.lanes(), self.isa.vectors(), w, b);
+        self.weight_bytes += p.bytes();
+        p
+    }
+
+    fn pack_depthwise(&mut self, f: &Filter<'_>) -> PackedDepthwise {
+        let p = PackedDepthwise::new(f.bias.len(), self.isa.lanes(), |c, t| f.weight[9 * c + t], |c| f.bias[c]);
+        self.weight_bytes += p.bytes();
+        p
+    }
+
+    fn check_block(b: &Block<'_>) -> Result<(), BuildError> {
+        let wide = b.depthwise.bias.len();
+        check_window(b.name, &b.window)?;
+        if let Some(e) = &b.expand {
+            check_filter(b.name, "expand", e, b.c_in, 1)?;
+            if e.bias.len() != wide {
+                return refuse(b.name, format!("expands to {} channels, depthwise has {wide}", e.bias.len()));
+            }
+        } else if wide != b.c_in {
+            return refuse(b.name, format!("reads {} channels, depthwise has {wide}", b.c_in));
+        }
+        check_filter(b.name, "depthwise", &b.depthwise, 1, 9)?;
+        check_filter(b.name, "project", &b.project, wide, 1)?;
+        if b.residual && (b.window.input != b.window.output || b.c_in != b.project.bias.len()) {
+            return refuse(b.name, "a shortcut needs input and output of one shape");
+        }
+        if b.expansion_shortcut && b.window.input != b.window.output {
+            return refuse(b.name, "a shortcut between expansions needs stride 1");
+        }
+        Ok(())
+    }
+
+    /// Whether a chain that holds this block keeps within the caches; else it is better [`sliced`](Self::sliced).
+    pub fn chains_well(&self, b: &Block<'_>) -> bool {
+        let wide = b.depthwise.bias.len();
+        let rows = 2 * b.window.rate + 1;
+        let ring = rows * padded_columns(&b.window) * wide * size_of::<f32>();
+        let weights = (b.c_in + 9 + b.project.bias.len()) * wide * size_of::<f32>();
+        b.expand.is_some() && ring <= self.caches.l2 / 2 && weights <= self.caches.l2 / 8
+    }
+
+    /// Stem and blocks, or blocks after `input`, depth first.
+    ///
+    /// # Errors
+    /// If the shapes do not fit together. Blocks without expansion cannot be first after a map: take
+    /// [`sliced`](Self::sliced) for those.
+    pub fn chain(
+        &mut self,
+        input: Option<Map>,
+        stem: Option<&Stem<'_>>,
+        blocks: &[Block<'_>],
+    ) -> Result<Map, BuildError> {
+        let name = match (stem, blocks) {
+            (Some(s), []) => s.name.to_owned(),
+            (Some(s), [.., last]) => format!("{}..{}", s.name, last.name),
+            (None, [only]) => only.name.to_owned(),
+            (None, [first, .., last]) => format!("{}..{}", first.name, last.name),
+            (None, []) => return refuse("chain", "is empty"),
+        };
+        if blocks.len() + 1 > MAX_STAGES {
+            return refuse(&name, format!("a chain of more than {MAX_STAGES} layers"));
+        }
+        if stem.is_some() == input.is_some() {
+            return refuse(&name, "a chain begins with a stem or with a map");
+        }
+        let (mut size, mut channels) = match (stem, input) {
+            (Some(s), _) => {
+                check_window(s.name, &s.window)?;
+                check_filter(s.name, "weight", &s.filter, 3, 9)?;
+                if s.window.rate != 1 {
+                    return refuse(s.name, "the stem's atrous rate is 1");
+                }
+                (s.window.output, s.filter.bias.len())
+            }
+            (None, Some(map)) => {
+                let i = self.maps[map.0];
+                if blocks[0].expand.is_none() {
+                    return refuse(blocks[0].name, "a block without expansion cannot begin a chain");
+                }
+                ((i.height, i.width), i.channels)
+            }
+            (None, None) => return refuse(&name, "nothing to read"),
+        };
+        for b in blocks {
+            Self::check_block(b)?;
+            if b.window.input != size || b.c_in != channels {
+                return refuse(
+                    b.name,
+                    format!("reads {:?} x {}, the layer before writes {size:?} x {channels}", b.window.input, b.c_in),
+                );
+            }
+            (size, channels) = (b.window.output, b.project.bias.len());
+        }
+        let output = self.map(&name, size, channels)?;
+        let (mut stages, mut madds) = (Vec::with_capacity(blocks.len() + 1), 0u64);
+        let (mut from, mut ring_bytes) = (None, 0);
+        let to_rows = self.rows_of(output);
+        // The rows that stage i writes are the ring that stage i + 1 reads.
+        let ring_for = |this: &mut Self, next: Option<&Block<'_>>| match next {
+            None => to_rows,
+            Some(b) if b.expand.is_some() => this.ring(2 * b.window.rate + 2, b.c_in, &b.window, false),
+            Some(b) => this.ring(2 * b.window.rate + 1, b.c_in, &b.window, true),
+        };
+        if let Some(s) = stem {
+            self.input = s.window.input;
+            let input = self.ring(3, 3, &s.window, true);
+            let to = ring_for(self, blocks.first());
+            let c_out = s.filter.bias.len();
+            // Inputs in the order of the three runs: row, column, channel.
+            let weight = |o: usize, i: usize| s.filter.weight[27 * o + 9 * (i % 3) + i / 3];
+            let weights = self.pack(c_out, 27, weight, |o| s.filter.bias[o]);
+            madds += (27 * c_out * s.window.output.0 * s.window.output.1) as u64;
+            stages.push(Stage::Stem(Box::new(StemStage {
+                window: s.window,
+                input,
+                weights,
+                clamp: s.filter.clamp,
+                output: to,
+            })));
+            from = Some(to);
+        }
+        for (i, b) in blocks.iter().enumerate() {
+            let input = match (from, input) {
+                (Some(rows), _) => rows,
+                (None, Some(map)) => self.read(map),
+                (None, None) => return refuse(&name, "nothing to read"),
+            };
+            let wide = b.depthwise.bias.len();
+            let expand = b.expand.as_ref().map(|e| {
+                let ring = self.ring(2 * b.window.rate + 1, wide, &b.window, true);
+                ring_bytes += ring.per_thread * size_of::<f32>();
+                let packed = self.pack(wide, b.c_in, |o, i| e.weight[o * b.c_in + i], |o| e.bias[o]);
+                (packed, e.clamp, ring)
+            });
+            let depthwise = self.pack_depthwise(&b.depthwise);
+            let wide_row_len = (b.window.output.1 * wide).next_multiple_of(16);
+            let wide_row = self.buffer(wide_row_len * self.threads);
+            let c_out = b.project.bias.len();
+            let project = self.pack(c_out, wide, |o, i| b.project.weight[o * wide + i], |o| b.project.bias[o]);
+            let to = ring_for(self, blocks.get(i + 1));
+            let (pixels_in, pixels_out) = (b.window.input.0 * b.window.input.1, b.window.output.0 * b.window.output.1);
+            madds +=
+                (if expand.is_some() { pixels_in * b.c_in * wide } else { 0 } + pixels_out * wide * (9 + c_out)) as u64;
+            stages.push(Stage::Block(Box::new(BlockStage {
+                window: b.window,
+                input,
+                expand,
+                depthwise,
+                depthwise_clamp: b.depthwise.clamp,
+                expansion_shortcut: b.expansion_shortcut,
+                wide_row,
+                wide_row_len,
+                project,
+                clamp: b.project.clamp,
+                residual: b.residual,
+                output: to,
+            })));
+            from = Some(to);
+        }
+        let explain = format!("rows, depth first; rings of expanded rows {} KiB a thread", ring_bytes >> 10);
+        self.steps.push(Step { name, explain, madds, work: StepWork::Chain(Chain { stages }) });
+        Ok(output)
+    }
+
+    /// One block, a slice of its expanded channels at a time.
+    ///
+    /// # Errors
+    /// If the shapes do not fit together.
+    pub fn sliced(&mut self, input: Map, b: &Block<'_>) -> Result<Map, BuildError> {
+        Self::check_block(b)?;
+        let info = self.maps[input.0];
+        if (info.height, info.width) != b.window.input || info.channels != b.c_in {
+            return refuse(b.name, "does not fit the map that it reads");
+        }
+        let (wide, c_out) = (b.depthwise.bias.len(), b.project.bias.len());
+        let (w, lanes) = (b.window, self.isa.lanes());
+        let output = self.map(b.name, w.output, c_out)?;
+        let rows = self.read(input);
+        let padded = padded_columns(&w);
+        // A slice is a whole number of panels; both wide buffers and the strip should stay in half the L2.
+        let panel = lanes * self.isa.vectors();
+        let plane = w.input.0 * padded * size_of::<f32>();
+        let fit = (self.caches.l2 / 2 / plane.max(1)) / panel * panel;
+        let channels = fit.clamp(panel, panel * 8).min(wide);
+        let count = wide.div_ceil(channels);
+        let channels = wide.div_ceil(count).next_multiple_of(lanes).min(wide);
+        let mut slices = Vec::with_capacity(count);
+        let mut first = 0;
+        while first < wide {
+            let n = channels.min(wide - first);
+            let expand = b
+                .expand
+                .as_ref()
+                .map(|e| self.pack(n, b.c_in, |o, i| e.weight[(first + o) * b.c_in + i], |o| e.bias[first + o]));
+            let project = self.pack(c_out, n, |o, i| b.project.weight[o * wide + first + i], |o| b.project.bias[o]);
+            slices.push(Slice { first, channels: n, expand, project });
+            first += n;
+        }
+        let plane_len = w.input.0 * padded * channels;
+        self.zero_len = self.zero_len.max(padded * channels);
+        let mut wide_rows = || {
+            let buffer = self.buffer(plane_len);
+            Rows { buffer, per_thread: 0, cap: w.input.0, channels, padded, left: w.pad.1, width: w.input.1 }
+        };
+        let wide_buffers = [wide_rows(), wide_rows()];
+        let row_len = w.output.1 * channels;
+        let strip_rows = (self.caches.l1 / size_of::<f32>() / row_len.max(1)).clamp(1, 16).min(w.output.0);
+        let strip_len = (strip_rows * row_len).next_multiple_of(16);
+        let strip = self.buffer(strip_len * self.threads);
+        let explain = format!(
+            "{} slices of {channels} of {wide} channels, {} KiB each; strips of {strip_rows} rows",
+            slices.len(),
+            (plane_len * size_of::<f32>()) >> 10
+        );
+        let madds = if b.expand.is_some() { w.input.0 * w.input.1 * b.c_in * wide } else { 0 }
+            + w.output.0 * w.output.1 * wide * (9 + c_out);
+        let depthwise = self.pack_depthwise(&b.depthwise);
+        let work = Sliced {
+            window: w,
+            input: rows,
+            slices,
+            expand_clamp: b.expand.as_ref().and_then(|e| e.clamp),
+            depthwise,
+            depthwise_clamp: b.depthwise.clamp,
+            expansion_shortcut: b.expansion_shortcut,
+            wide: wide_buffers,
+            strip,
+            strip_len,
+            strip_rows,
+            clamp: b.project.clamp,
+            residual: b.residual,
+            output: self.rows_of(output),
+        };
+        self.steps.push(Step {
+            name: b.name.to_owned(),
+            explain,
+            madds: madds as u64,
+            work: StepWork::Sliced(Box::new(work)),
+        });
+        Ok(output)
+    }
+
+    /// A 1x1 or 3x3 convolution of stride 1 over the concatenation of `inputs` (all of one height and width), zeros around
+    /// it. `filter.weight` is (O, sum of channels, K, K). `bias`: a 1x1 map that takes the place of `filter.bias`.
+    ///
+    /// # Errors
+    /// If the shapes do not fit together.
+    pub fn convolution(
+        &mut self,
+        name: &str,
+        inputs: &[Map],
+        kernel: usize,
+        rate: usize,
+        filter: &Filter<'_>,
+        bias: Option<Map>,
+    ) -> Result<Map, BuildError> {
+        let Some(first) = inputs.first().map(|m| self.maps[m.0]) else { return refuse(name, "reads nothing") };
+        if !matches!(kernel, 1 | 3) || rate == 0 {
+            return refuse(name, "only 1x1 and 3x3 convolutions are made");
+        }
+        if inputs.iter().any(|m| (self.maps[m.0].height, self.maps[m.0].width) != (first.height, first.width)) {
+            return refuse(name, "its inputs differ in size");
+        }
+        let total: usize = inputs.iter().map(|m| self.maps[m.0].channels).sum();
+        let taps = kernel * kernel;
+        check_filter(name, "weight", filter, total, taps)?;
+        let c_out = filter.bias.len();
+        if let Some(b) = bias.map(|m| self.maps[m.0])
+            && (b.height, b.width, b.channels) != (1, 1, c_out)
+        {
+            return refuse(name, "its bias is not one value per output channel");
+        }
+        let output = self.map(name, (first.height, first.width), c_out)?;
+        let bias = bias.map(|m| self.read(m));
+        let (mut before, mut parts) = (0, Vec::with_capacity(inputs.len()));
+        for &m in inputs {
+            let (rows, k) = (self.read(m), self.maps[m.0].channels);
+            let weight = |o: usize, i: usize, t: usize| filter.weight[(o * total + before + i) * taps + t];
+            let taps = (0..taps).map(|t| self.pack(c_out, k, |o, i| weight(o, i, t), |o| filter.bias[o])).collect();
+            parts.push(Input { rows, taps });
+            before += k;
+        }
+        let work = Convolution {
+            height: first.height,
+            rate,
+            inputs: parts,
+            bias,
+            clamp: filter.clamp,
+            output: self.rows_of(output),
+        };
+        let madds = (first.height * first.width * total * taps * c_out) as u64;
+        let explain = format!("{kernel}x{kernel}, whole map");
+        self.steps.push(Step { name: name.to_owned(), explain, madds, work: StepWork::Convolution(work) });
+        Ok(output)
+    }
+
+    /// The average of the map: 1 x 1 x channels.
+    ///
+    /// # Errors
+    /// If the map is empty.
+    pub fn average(&mut self, name: &str, input: Map) -> Result<Map, BuildError> {
+        let info = self.maps[input.0];
+        let output = self.map(name, (1, 1), info.channels)?;
+        let rows = self.read(input);
+        let sums = self.buffer(info.height * info.channels);
+        let work = Average { height: info.height, input: rows, sums, output: self.rows_of(output) };
+        self.steps.push(Step {
+            name: name.to_owned(),
+            explain: "sums of rows, then of the map".to_owned(),
+            madds: (info.height * info.width * info.channels) as u64,
+            work: StepWork::Average(work),
+        });
+        Ok(output)
+    }
+
+    /// The compiled program; `output` is what it writes.
+    ///
+    /// # Errors
+    /// If the arena would need more than `limit` bytes.
+    pub fn finish(mut self, output: Map, limit: usize) -> Result<Program, BuildError> {
+        let info = self.maps[output.0];
+        // The output is the caller's slice: it takes no place in the arena.
+        let out_len = std::mem::take(&mut self.buffers[info.buffer].len);
+        self.buffers[0].len = self.zero_len;
+        let placed =
+            place(&self.buffers).filter(|(_, len)| len.checked_mul(size_of::<f32>()).is_some_and(|b| b <= limit));
+        let Some((places, arena_len)) = placed else {
+            let bytes: u128 = self.buffers.iter().map(|b| b.len as u128 * 4).sum();
+            return refuse(
+                "arena",
+                format!("needs more than the limit of {limit} bytes (its buffers hold {bytes} in all)"),
+            );
+        };
+        let mut lens: Vec<usize> = self.buffers.iter().map(|b| b.len.next_multiple_of(16)).collect();
+        lens[info.buffer] = out_len;
+        Ok(Program {
+            isa: self.isa,
+            threads: self.threads,
+            input: self.input,
+            output: (info.height, info.width, info.channels),
+            output_buffer: info.buffer,
+            steps: self.steps,
+            places,
+            lens,
+            arena_len,
+            zero: 0,
+            weight_bytes: self.weight_bytes,
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+        })
+    }
+}
+
+pub(super) fn refuse<T>(step: &str, reason: impl Into<String>) -> Result<T, BuildError> {
+    Err(BuildError { step: step.to_owned(), reason: reason.into() })
+}

@@ -1,0 +1,229 @@
+//! The chain: stem and blocks depth first. An output row pulls the input rows that it needs through all stages; each
+//! stage holds a ring of a few rows, so that neither the large early maps nor any expanded tensor exists whole.
+//!
+//! Each thread runs the chain for its share of the last stage's rows with rings of its own; the few rows at the border of
+//! two shares are computed by both.
+
+use super::context::{Context, Rows};
+use super::describe::{Clamp, Window, first_row, last_row, window_row};
+use crate::depthwise::{self, Row};
+use crate::pack::{Packed, PackedDepthwise};
+use crate::pointwise::{self, Init, Job};
+use crate::rows::RowSource;
+
+pub(super) struct StemStage {
+    pub(super) window: Window,
+    pub(super) input: Rows,
+    pub(super) weights: Packed,
+    pub(super) clamp: Clamp,
+    pub(super) output: Rows,
+}
+
+pub(super) struct BlockStage {
+    pub(super) window: Window,
+    pub(super) input: Rows,
+    /// Expansion, and the ring that it fills; without one the input itself is the (padded) ring.
+    pub(super) expand: Option<(Packed, Clamp, Rows)>,
+    pub(super) depthwise: PackedDepthwise,
+    pub(super) depthwise_clamp: Clamp,
+    pub(super) expansion_shortcut: bool,
+    /// One row of the depthwise convolution's output, per thread.
+    pub(super) wide_row: usize,
+    pub(super) wide_row_len: usize,
+    pub(super) project: Packed,
+    pub(super) clamp: Clamp,
+    pub(super) residual: bool,
+    pub(super) output: Rows,
+}
+
+pub(super) enum Stage {
+    Stem(Box<StemStage>),
+    Block(Box<BlockStage>),
+}
+
+pub(super) struct Chain {
+    pub(super) stages: Vec<Stage>,
+}
+
+/// How far a stage of a chain is: the next output row, and the next input row to take in.
+#[derive(Clone, Copy, Default)]
+struct Progress {
+    made: usize,
+    read: usize,
+}
+
+/// A chain's longest possible length.
+pub(super) const MAX_STAGES: usize = 16;
+
+impl Chain {
+    pub(super) fn run(&self, cx: &Context<'_>, source: &dyn RowSource, scratch: &mut [f32]) {
+        let last = self.stages.len() - 1;
+        let rows = cx.share(self.window(last).output.0);
+        if rows.is_empty() {
+            return;
+        }
+        let mut progress = [Progress::default(); MAX_STAGES];
+        let mut made = rows.start;
+        for i in (0..=last).rev() {
+            let read = first_row(self.window(i), made);
+            progress[i] = Progress { made, read };
+            made = read;
+        }
+        for stage in &self.stages {
+            match stage {
+                Stage::Stem(s) => cx.clear_padding(&s.input, 0..s.input.cap),
+                Stage::Block(b) => {
+                    let ring = b.expand.as_ref().map_or(&b.input, |(_, _, ring)| ring);
+                    cx.clear_padding(ring, 0..ring.cap);
+                }
+            }
+        }
+        self.advance(cx, source, scratch, &mut progress, last, rows.end - 1);
+    }
+
+    fn window(&self, i: usize) -> &Window {
+        match &self.stages[i] {
+            Stage::Stem(s) => &s.window,
+            Stage::Block(b) => &b.window,
+        }
+    }
+
+    /// Makes the rows of stage `i` up to `y`.
+    fn advance(
+        &self,
+        cx: &Context<'_>,
+        source: &dyn RowSource,
+        scratch: &mut [f32],
+        progress: &mut [Progress; MAX_STAGES],
+        i: usize,
+        y: usize,
+    ) {
+        while progress[i].made <= y {
+            let o = progress[i].made;
+            let last = last_row(self.window(i), o);
+            match &self.stages[i] {
+                Stage::Stem(s) => {
+                    while progress[i].read <= last {
+                        let r = progress[i].read;
+                        // SAFETY: the ring is this thread's own; the row is `width * 3` values inside it.
+                        let row = unsafe { std::slice::from_raw_parts_mut(cx.pixel(&s.input, r), s.input.width * 3) };
+                        source.row(r, scratch, row);
+                        progress[i].read += 1;
+                    }
+                    s.row(cx, o);
+                }
+                Stage::Block(b) => {
+                    while progress[i].read <= last {
+                        let r = progress[i].read;
+                        if i > 0 {
+                            self.advance(cx, source, scratch, progress, i - 1, r);
+                        }
+                        b.expand_row(cx, r);
+                        progress[i].read += 1;
+                    }
+                    b.row(cx, o);
+                }
+            }
+            progress[i].made += 1;
+        }
+    }
+}
+
+impl StemStage {
+    fn row(&self, cx: &Context<'_>, o: usize) {
+        let w = &self.window;
+        let segments = [0, 1, 2].map(|r| cx.padded(&self.input, window_row(w, o, r), w.input.0));
+        let job = Job {
+            segments: &segments,
+            run: 9,
+            a_pixel: 3 * w.stride,
+            a_row: 0,
+            weights: &self.weights,
+            bias: self.weights.bias.as_ptr(),
+            c: cx.pixel(&self.output, o),
+            c_pixel: self.output.channels,
+            c_row: 0,
+            residual: std::ptr::null(),
+            r_pixel: 0,
+            r_row: 0,
+            width: w.output.1,
+            rows: 1,
+            init: Init::Bias,
+            clamp: self.clamp,
+        };
+        // SAFETY: each segment is a padded row, long enough for the last window; the output row is this thread's.
+        unsafe { pointwise::run(cx.program.isa, &job) }
+    }
+}
+
+impl BlockStage {
+    fn expand_row(&self, cx: &Context<'_>, y: usize) {
+        let Some((weights, clamp, ring)) = &self.expand else { return };
+        let segments = [cx.pixel(&self.input, y).cast_const()];
+        let job = Job {
+            segments: &segments,
+            run: weights.k,
+            a_pixel: self.input.channels,
+            a_row: 0,
+            weights,
+            bias: weights.bias.as_ptr(),
+            c: cx.pixel(ring, y),
+            c_pixel: ring.channels,
+            c_row: 0,
+            residual: std::ptr::null(),
+            r_pixel: 0,
+            r_row: 0,
+            width: self.input.width,
+            rows: 1,
+            init: Init::Bias,
+            clamp: *clamp,
+        };
+        // SAFETY: both rows are `width` pixels inside their buffers, and different buffers.
+        unsafe { pointwise::run(cx.program.isa, &job) }
+    }
+
+    fn row(&self, cx: &Context<'_>, o: usize) {
+        let w = &self.window;
+        let ring = self.expand.as_ref().map_or(&self.input, |(_, _, ring)| ring);
+        let wide = cx.buffer(self.wide_row, self.wide_row_len).at(0, w.output.1 * ring.channels);
+        let row = Row {
+            rows: [0, 1, 2].map(|r| cx.padded(ring, window_row(w, o, r), w.input.0)),
+            e_pixel: ring.channels,
+            weights: &self.depthwise,
+            first: 0,
+            channels: ring.channels,
+            d: wide,
+            d_pixel: ring.channels,
+            width: w.output.1,
+            stride: w.stride,
+            rate: w.rate,
+            clamp: self.depthwise_clamp,
+            add_input: self.expansion_shortcut,
+        };
+        let segments = [wide.cast_const()];
+        let c = self.output.channels;
+        let job = Job {
+            segments: &segments,
+            run: self.project.k,
+            a_pixel: ring.channels,
+            a_row: 0,
+            weights: &self.project,
+            bias: self.project.bias.as_ptr(),
+            c: cx.pixel(&self.output, o),
+            c_pixel: c,
+            c_row: 0,
+            residual: if self.residual { cx.pixel(&self.input, o) } else { std::ptr::null() },
+            r_pixel: c,
+            r_row: 0,
+            width: w.output.1,
+            rows: 1,
+            init: if self.residual { Init::Residual } else { Init::Bias },
+            clamp: self.clamp,
+        };
+        // SAFETY: padded rows reach as far as the last window; wide row and output row are this thread's.
+        unsafe {
+            depthwise::run(cx.program.isa, &row);
+            pointwise::run(cx.program.isa, &job);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What a network's layers look like to the [`Builder`](super::Builder): weights, geometry, blocks; and the checks on them.
+
+use super::BuildError;
+use super::build::refuse;
+
+/// What follows a convolution, as bounds; `None`: linear.
+pub type Clamp = Option<(f32, f32)>;
+
+/// A convolution's weights in PyTorch's order (O, I / groups, K, K) and its bias (O).
+#[derive(Clone, Copy, Debug)]
+pub struct Filter<'a> {
+    /// Weights.
+    pub weight: &'a [f32],
+    /// Bias.
+    pub bias: &'a [f32],
+    /// Activation.
+    pub clamp: Clamp,
+}
+
+/// Geometry of a 3x3 convolution from a map of `input` (height, width) to one of `output`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Height and width read.
+    pub input: (usize, usize),
+    /// Height and width written.
+    pub output: (usize, usize),
+    /// Stride.
+    pub stride: usize,
+    /// Atrous rate.
+    pub rate: usize,
+    /// Zeros above and to the left.
+    pub pad: (usize, usize),
+}
+
+/// The 3x3 layer that reads the picture's rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Stem<'a> {
+    /// For messages and timings.
+    pub name: &'a str,
+    /// Its geometry.
+    pub window: Window,
+    /// Weights (O, 3, 3, 3).
+    pub filter: Filter<'a>,
+}
+
+/// An inverted residual block; or a depthwise-separable one, where `expand` is absent.
+#[derive(Clone, Copy, Debug)]
+pub struct Block<'a> {
+    /// For messages and timings.
+    pub name: &'a str,
+    /// Channels read.
+    pub c_in: usize,
+    /// Geometry of the depthwise convolution.
+    pub window: Window,
+    /// 1x1 to the expanded channels.
+    pub expand: Option<Filter<'a>>,
+    /// 3x3, each channel by itself.
+    pub depthwise: Filter<'a>,
+    /// 1x1 to the output channels.
+    pub project: Filter<'a>,
+    /// Adds the input to the output.
+    pub residual: bool,
+    /// Adds the expanded tensor to the depthwise convolution's output.
+    pub expansion_shortcut: bool,
+}
+
+/// Columns of a padded row: all that the kernel's windows reach, and all of the input.
+pub(super) fn padded_columns(w: &Window) -> usize {
+    ((w.output.1 - 1) * w.stride + 2 * w.rate + 1).max(w.pad.1 + w.input.1)
+}
+
+/// The rows that output row `o` reads, as indices that may lie outside the map.
+pub(super) fn window_row(w: &Window, o: usize, r: usize) -> Option<usize> {
+    (o * w.stride + r * w.rate).checked_sub(w.pad.0)
+}
+
+/// First and last input row (inside the map) of output row `o`.
+pub(super) fn first_row(w: &Window, o: usize) -> usize {
+    (o * w.stride).saturating_sub(w.pad.0).min(w.input.0 - 1)
+}
+
+pub(super) fn last_row(w: &Window, o: usize) -> usize {
+    (o * w.stride + 2 * w.rate).saturating_sub(w.pad.0).min(w.input.0 - 1)
+}
+
+pub(super) fn check_window(step: &str, w: &Window) -> Result<(), BuildError> {
+    let Window { input, output, stride, rate, pad } = *w;
+    if [input.0, input.1, output.0, output.1, stride, rate].contains(&0) {
+        return refuse(step, "sizes, stride and rate are at least 1");
+    }
+    if [input.0, input.1, rate].iter().any(|&n| n > 1 << 20) {
+        return refuse(step, "a map side or rate above 2^20");
+    }
+    // The first window begins inside the padding; padding is at most what one side of the kernel reaches over.
+    if pad.0 > 2 * rate || pad.1 > 2 * rate {
+        return refuse(step, format!("padding of {pad:?} is more than a kernel of rate {rate} reaches"));
+    }
+    for (i, o, p) in [(input.0, output.0, pad.0), (input.1, output.1, pad.1)] {
+        let last = (o - 1).checked_mul(stride);
+        if last.is_none_or(|first| first >= i + p) {
+            return refuse(step, format!("{o} outputs of stride {stride} do not fit {i} inputs"));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn check_filter(step: &str, what: &str, f: &Filter<'_>, k: usize, taps: usize) -> Result<(), BuildError> {
+    let wanted = f.bias.len().checked_mul(k).and_then(|n| n.checked_mul(taps));
+    if f.bias.is_empty() || wanted != Some(f.weight.len()) {
+        return refuse(
+            step,
+            format!("{what}: {} weights for {} outputs of {k} x {taps}", f.weight.len(), f.bias.len()),
+        );
+    }
+    Ok(())
+}

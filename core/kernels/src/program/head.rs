@@ -1,0 +1,163 @@
+//! What heads are made of: convolutions over whole (small) maps and their concatenations, and the average of a map.
+
+use std::ops::Range;
+
+use super::context::{Context, Rows};
+use super::describe::Clamp;
+use crate::pack::Packed;
+use crate::pointwise::{self, Init, Job};
+
+pub(super) struct Input {
+    pub(super) rows: Rows,
+    /// One product (1x1) or nine (3x3, row by row).
+    pub(super) taps: Vec<Packed>,
+}
+
+pub(super) struct Convolution {
+    pub(super) height: usize,
+    pub(super) rate: usize,
+    pub(super) inputs: Vec<Input>,
+    /// A bias computed by an earlier step.
+    pub(super) bias: Option<Rows>,
+    pub(super) clamp: Clamp,
+    pub(super) output: Rows,
+}
+
+pub(super) struct Average {
+    pub(super) height: usize,
+    pub(super) input: Rows,
+    /// Sums of each row.
+    pub(super) sums: usize,
+    pub(super) output: Rows,
+}
+
+impl Convolution {
+    pub(super) fn run(&self, cx: &Context<'_>) {
+        let rows = cx.share(self.height);
+        if rows.is_empty() {
+            return;
+        }
+        let products = self.inputs.iter().map(|i| i.taps.len()).sum::<usize>();
+        let mut done = 0;
+        // 3x3: the middle tap first, since it reaches every pixel and so starts every sum.
+        for input in &self.inputs {
+            let middle = input.taps.len() / 2;
+            let order = std::iter::once(middle).chain((0..input.taps.len()).filter(|&t| t != middle));
+            for t in order {
+                done += 1;
+                let init = if done == 1 { Init::Bias } else { Init::Accumulate };
+                // Every pixel must be clamped at the end, also where the last tap reads only padding.
+                self.product(cx, input, t, rows.clone(), init, if products == 1 { self.clamp } else { None });
+            }
+        }
+        if products > 1
+            && let Some((lo, hi)) = self.clamp
+        {
+            for y in rows {
+                let row = cx.pixel(&self.output, y);
+                // SAFETY: this thread's row of the output.
+                let row = unsafe { std::slice::from_raw_parts_mut(row, self.output.row_len()) };
+                for v in row {
+                    *v = v.max(lo).min(hi);
+                }
+            }
+        }
+    }
+
+    /// Tap `t` over the pixels for which it reads inside the map.
+    pub(super) fn product(
+        &self,
+        cx: &Context<'_>,
+        input: &Input,
+        t: usize,
+        rows: Range<usize>,
+        init: Init,
+        clamp: Clamp,
+    ) {
+        let (height, width, rate) = (self.height, input.rows.width, self.rate);
+        let weights = &input.taps[t];
+        // Output x reads column x + column - back.
+        let (row, column, back) = if input.taps.len() == 9 { (t / 3 * rate, t % 3 * rate, rate) } else { (0, 0, 0) };
+        let first_x = back.saturating_sub(column);
+        let end_x = (width + back).saturating_sub(column).min(width);
+        let first_y = back.saturating_sub(row).max(rows.start);
+        let end_y = (height + back).saturating_sub(row).min(rows.end);
+        if first_x >= end_x || first_y >= end_y {
+            return;
+        }
+        let (c_in, c) = (input.rows.channels, self.output.channels);
+        let read_x = first_x + column - back;
+        let from = cx.buffer(input.rows.buffer, 0).at(
+            (first_y + row - back) * input.rows.row_len() + read_x * c_in,
+            (end_y - first_y - 1) * input.rows.row_len() + (end_x - first_x) * c_in,
+        );
+        let segments = [from.cast_const()];
+        let to = cx.buffer(self.output.buffer, 0).at(
+            first_y * self.output.row_len() + first_x * c,
+            (end_y - first_y - 1) * self.output.row_len() + (end_x - first_x) * c,
+        );
+        let bias = self.bias.as_ref().map_or(weights.bias.as_ptr(), |b| cx.pixel(b, 0).cast_const());
+        let job = Job {
+            segments: &segments,
+            run: weights.k,
+            a_pixel: c_in,
+            a_row: input.rows.row_len(),
+            weights,
+            bias,
+            c: to,
+            c_pixel: c,
+            c_row: self.output.row_len(),
+            residual: std::ptr::null(),
+            r_pixel: 0,
+            r_row: 0,
+            width: end_x - first_x,
+            rows: end_y - first_y,
+            init,
+            clamp,
+        };
+        // SAFETY: pixels inside both maps, as computed above; the output's rows are this thread's share.
+        unsafe { pointwise::run(cx.program.isa, &job) }
+    }
+}
+
+impl Average {
+    pub(super) fn run(&self, cx: &Context<'_>) {
+        let (c, width) = (self.input.channels, self.input.width);
+        let sums = cx.buffer(self.sums, 0);
+        for y in cx.share(self.height) {
+            // SAFETY: a row of the input, which nobody writes now, and this thread's row of the sums.
+            let (row, sum) = unsafe {
+                (
+                    std::slice::from_raw_parts(cx.pixel(&self.input, y), width * c),
+                    std::slice::from_raw_parts_mut(sums.at(y * c, c), c),
+                )
+            };
+            sum.fill(0.0);
+            for pixel in row.chunks_exact(c) {
+                for (s, p) in sum.iter_mut().zip(pixel) {
+                    *s += p;
+                }
+            }
+        }
+        cx.team.meet();
+        if cx.index == 0 {
+            // SAFETY: all sums are there, nobody writes them now; the output is written by this thread alone.
+            let (sums, out) = unsafe {
+                (
+                    std::slice::from_raw_parts(sums.at(0, self.height * c), self.height * c),
+                    std::slice::from_raw_parts_mut(cx.pixel(&self.output, 0), c),
+                )
+            };
+            out.fill(0.0);
+            for row in sums.chunks_exact(c) {
+                for (o, s) in out.iter_mut().zip(row) {
+                    *o += s;
+                }
+            }
+            let scale = 1.0 / (self.height * width) as f32;
+            for o in out {
+                *o *= scale;
+            }
+        }
+    }
+}
