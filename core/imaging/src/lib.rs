@@ -15,3 +15,4 @@ pub mod owned;
 pub mod palette;
 pub mod picture;
 pub mod polygons;
+pub mod refine;

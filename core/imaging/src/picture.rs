@@ -174,7 +174,7 @@ fn nearest(from: usize, to: usize) -> Vec<usize> {
 }
 
 /// For each of `to` pixels two neighbours of `from` and how far it is from the first, half-pixel centres.
-fn linear(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
+pub(crate) fn linear(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
     (0..to)
         .map(|i| {
             let p = ((i as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, (from - 1) as f64);
@@ -306,7 +306,7 @@ fn box_line(row: &mut [u8], copy: &mut [u8], radius: usize) {
     }
 }
 
-fn blur_quads(values: &mut [[f32; 4]], width: usize, height: usize, radius: usize, passes: usize) {
+pub(crate) fn blur_quads(values: &mut [[f32; 4]], width: usize, height: usize, radius: usize, passes: usize) {
     if radius == 0 {
         return;
     }

@@ -359,7 +359,7 @@ unsafe fn confidence_body<S: Simd>(
     out: &mut [f32],
 ) {
     probabilities::<S>(logits, chosen, up, rows, scratch, |at, values| {
-        out[at..at + values.len()].copy_from_slice(values)
+        out[at..at + values.len()].copy_from_slice(values);
     });
 }
 
