@@ -1,15 +1,24 @@
 //! Prints how long frames to input rows and logits to masks take on one thread, for every instruction set of this CPU:
-//! `cargo run --release -p silhouette-imaging --example imaging_speed`. Medians, in milliseconds.
+//! `cargo run --release -p silhouette-imaging --example imaging_speed -- [WORD...]`. Medians, in milliseconds.
+//! Only what has all of the words in its name is run.
 
 use std::time::Instant;
 
 use silhouette_imaging::frame::{Frame, PixelFormat, Rotation, YuvColor};
 use silhouette_imaging::input::{Fit, InputSpec, Placement, Resampler};
 use silhouette_imaging::mask::{Confidence, Logits, Mask, MaskSpec, Resize, Upsampler};
+use silhouette_imaging::palette::Palette;
+use silhouette_imaging::picture::Picture;
+use silhouette_imaging::polygons::outlines;
+use silhouette_imaging::refine::{Guide, refine};
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::rows::RowSource;
 
-fn median(rounds: usize, mut f: impl FnMut()) -> f64 {
+/// Runs and prints `f`, if its name is asked for.
+fn measure(name: &str, rounds: usize, mut f: impl FnMut()) {
+    if !std::env::args().skip(1).all(|word| name.contains(&word)) {
+        return;
+    }
     f();
     let mut times: Vec<f64> = (0..rounds)
         .map(|_| {
@@ -19,7 +28,7 @@ fn median(rounds: usize, mut f: impl FnMut()) -> f64 {
         })
         .collect();
     times.sort_by(f64::total_cmp);
-    times[rounds / 2]
+    println!("{name}: {:.3}", times[rounds / 2]);
 }
 
 fn noise(n: usize) -> Vec<u8> {
@@ -85,6 +94,24 @@ fn main() {
         ("4000x3000 RGB turned 90", Frame::rgb8(&large, 4000, 3000).expect("valid").rotated(Rotation::Clockwise90)),
         ("320x240 RGB", Frame::rgb8(&data[..320 * 240 * 3], 320, 240).expect("valid")),
     ];
+    // What does not depend on the instruction set: effects and outlines.
+    let picture = Picture::from_frame(&rgb);
+    let (mut up, mut mask, mut alpha) = (Upsampler::new(), Mask::default(), Confidence::default());
+    let values = logits(33, 21, true);
+    let blobs = Logits { values: &values, width: 33, height: 33, classes: 21 };
+    let placement = Placement { input: (513, 513), valid: (513, 513) };
+    let spec = MaskSpec { resize: Resize::AlignCorners, placement, width: w, height: h };
+    let chosen: Vec<bool> = (0..21).map(|class| class == 20).collect();
+    up.categories(&blobs, &spec, &mut mask);
+    up.confidence(&blobs, &chosen, &MaskSpec { width: 320, height: 180, ..spec }, &mut alpha);
+    measure("1280x720 RGB to a picture", 9, || drop(Picture::from_frame(&rgb)));
+    measure("1280x720 overlay", 9, || picture.clone().overlay(&mask, &Palette::voc(), 0.5));
+    measure("1280x720 cut-out", 9, || picture.clone().cut_out(&alpha));
+    measure("1280x720 background blur, radius 20", 9, || picture.clone().blur_background(&alpha, 20.0));
+    measure("1280x720 outlines, exact", 9, || drop(outlines(&mask, 20, 0.0, 0)));
+    measure("1280x720 outlines, tolerance 2", 9, || drop(outlines(&mask, 20, 2.0, 0)));
+    measure("320x180 confidence refined to 1280x720", 9, || drop(refine(&alpha, &picture, Guide::default())));
+
     for isa in Isa::all() {
         for (name, frame) in &frames {
             for size in [257, 513] {
@@ -92,8 +119,8 @@ fn main() {
                     InputSpec { width: size, height: size, mean: [127.5; 3], std: [127.5; 3], fit: Fit::Stretch };
                 let mut resampler = Resampler::with_isa(spec, isa);
                 let (mut scratch, mut row) = (Vec::new(), Vec::new());
-                let ms = median(21, || pull(&mut resampler, frame, &mut scratch, &mut row));
-                println!("{:7} {name} to {size}x{size}: {ms:.3}", isa.name());
+                let name = format!("{:7} {name} to {size}x{size}", isa.name());
+                measure(&name, 21, || pull(&mut resampler, frame, &mut scratch, &mut row));
             }
         }
         for (side, classes, size, blobs) in
@@ -108,10 +135,9 @@ fn main() {
                 let spec = MaskSpec { resize: Resize::AlignCorners, placement, width, height };
                 let (mut up, mut mask, mut sure) = (Upsampler::with_isa(isa), Mask::default(), Confidence::default());
                 let kind = if blobs { "blobs" } else { "noise" };
-                let ms = median(21, || up.categories(&logits, &spec, &mut mask));
-                println!("{:7} {side}x{side}x{classes} {kind} to a {width}x{height} mask: {ms:.3}", isa.name());
-                let ms = median(9, || up.confidence(&logits, &chosen, &spec, &mut sure));
-                println!("{:7} {side}x{side}x{classes} {kind} to a {width}x{height} confidence: {ms:.3}", isa.name());
+                let name = format!("{:7} {side}x{side}x{classes} {kind} to a {width}x{height}", isa.name());
+                measure(&format!("{name} mask"), 21, || up.categories(&logits, &spec, &mut mask));
+                measure(&format!("{name} confidence"), 9, || up.confidence(&logits, &chosen, &spec, &mut sure));
             }
         }
     }
