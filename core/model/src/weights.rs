@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use safetensors::Dtype;
 use safetensors::SafeTensors;
@@ -343,7 +344,7 @@ impl Weights {
 #[derive(Debug)]
 pub struct ModelFile {
     spec: Spec,
-    weights: Weights,
+    weights: Arc<Weights>,
 }
 
 impl ModelFile {
@@ -378,7 +379,7 @@ impl ModelFile {
     pub fn new(spec: Spec, tensors: Tensors) -> Result<Self, ModelError> {
         let weights = Weights::from_tensors(tensors, spec.batch_norm_epsilon)?;
         weights.check(&Network::native(&spec)?)?;
-        Ok(Self { spec, weights })
+        Ok(Self { spec, weights: Arc::new(weights) })
     }
 
     fn check(file: &str, mut weights: Weights, metadata: &HashMap<String, String>) -> Result<Self, ModelError> {
@@ -389,7 +390,17 @@ impl ModelFile {
         let spec = Spec::from_json(json)?;
         weights.epsilon = spec.batch_norm_epsilon;
         weights.check(&Network::native(&spec)?)?;
-        Ok(Self { spec, weights })
+        Ok(Self { spec, weights: Arc::new(weights) })
+    }
+
+    /// The same weights, shared, in a network of another output stride.
+    ///
+    /// # Errors
+    /// [`ModelError::Spec`] for another number than 8, 16 or 32.
+    pub fn with_output_stride(&self, output_stride: usize) -> Result<Self, ModelError> {
+        let spec = self.spec.with_output_stride(output_stride);
+        self.weights.check(&Network::native(&spec)?)?;
+        Ok(Self { spec, weights: Arc::clone(&self.weights) })
     }
 
     /// The network as data.

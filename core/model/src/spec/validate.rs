@@ -209,6 +209,17 @@ impl DeeplabV3 {
 }
 
 impl Spec {
+    /// The same network at another output stride.
+    #[must_use]
+    pub fn with_output_stride(&self, output_stride: usize) -> Self {
+        let mut spec = self.clone();
+        match &mut spec.extractor {
+            Extractor::MobilenetV2(v2) => v2.output_stride = output_stride,
+            Extractor::MobilenetV1(v1) => v1.output_stride = output_stride,
+        }
+        spec
+    }
+
     /// Number of classes.
     pub fn classes(&self) -> usize {
         match &self.head {
