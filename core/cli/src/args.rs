@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Segment(Segment),
     /// Name what photos show.
     Classify(Classify),
+    /// Score a model on pictures with true labels: mIOU, IoU of each class, pixel accuracy, confusion matrix.
+    Eval(Eval),
     /// Run a model on a raw tensor (.npy in, .npy out), for comparing with anything.
     Run(Run),
 }
@@ -96,10 +98,62 @@ pub(crate) struct Classify {
     pub(crate) json: bool,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct Eval {
+    /// A folder in PASCAL VOC's layout: JPEGImages, SegmentationClass (palette PNGs, 255 is not scored).
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["images", "masks"])]
+    pub(crate) voc: Option<PathBuf>,
+    /// Which of its pictures: a file of names, one a line.
+    #[arg(long, value_name = "FILE", default_value = "val.txt")]
+    pub(crate) list: PathBuf,
+    /// A plain folder of pictures instead.
+    #[arg(long, value_name = "DIR", requires = "masks")]
+    pub(crate) images: Option<PathBuf>,
+    /// The folder of their masks: PNGs of class indices under the same names.
+    #[arg(long, value_name = "DIR", requires = "images")]
+    pub(crate) masks: Option<PathBuf>,
+    /// What the masks' indices mean: one label per line. Default: the model's labels. Labels of the model that are not in the
+    /// list count as its first.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    /// How a mask comes back to the picture's size: its classes by nearest neighbour, or the logits, bilinear.
+    #[arg(long, value_enum, default_value_t = Back::Mask)]
+    pub(crate) back: Back,
+    /// See each picture at these factors of the size, and average the softmax.
+    #[arg(long, value_name = "S,S", value_delimiter = ',', default_value = "1")]
+    pub(crate) scales: Vec<f64>,
+    /// See each picture mirrored too.
+    #[arg(long)]
+    pub(crate) flip: bool,
+    /// Run at this output stride, 8, 16 or 32, instead of the model's.
+    #[arg(long, value_name = "N")]
+    pub(crate) output_stride: Option<usize>,
+    /// Write the scores as JSON. Beside it, FILE.partial keeps what is done, so that a run that was stopped goes on.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Draw the worst pictures into this folder: photo, true labels and mask side by side.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) errors: Option<PathBuf>,
+    /// How many of them.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub(crate) worst: usize,
+    #[command(flatten)]
+    pub(crate) engine: Engine,
+}
+
+/// How a mask comes back to the picture's size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Back {
+    /// Its classes, by nearest neighbour.
+    Mask,
+    /// The logits, bilinear, then the classes.
+    Logits,
+}
+
 /// How to load and run a model; the same words for every command that does.
 #[derive(Args, Debug)]
 pub(crate) struct Engine {
-    /// The model file (from `silhouette import`).
+    /// The model file (from `silhouette import`). Default: for masks the one that is built in.
     #[arg(long, value_name = "MODEL.safetensors")]
     pub(crate) model: Option<PathBuf>,
     /// Run the network at this input size instead of the model's own.

@@ -26,6 +26,14 @@ pub(crate) fn named(engine: &Engine) -> Result<Model, Failure> {
     }
 }
 
+/// Opens the segmentation model that `--model` names, or the one that is built in.
+pub(crate) fn named_or_builtin(engine: &Engine) -> Result<Model, Failure> {
+    match &engine.model {
+        Some(path) => model(path),
+        None => Model::builtin().map_err(Failure::general),
+    }
+}
+
 /// The options that the command line gives.
 pub(crate) fn options(engine: &Engine) -> Options {
     let backend = match engine.backend {

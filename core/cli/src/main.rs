@@ -4,6 +4,7 @@
 
 mod args;
 mod classify;
+mod eval;
 mod failure;
 mod import;
 mod load;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Import(args) => import::import(args),
         Command::Segment(args) => segment::segment(args),
         Command::Classify(args) => classify::classify(args),
+        Command::Eval(args) => eval::eval(args),
         Command::Run(args) => run::run(args),
     };
     match done {

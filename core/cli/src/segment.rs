@@ -41,7 +41,7 @@ struct Prepared {
 }
 
 fn prepare(args: &Segment) -> Result<Prepared, Failure> {
-    let model = load::named(&args.engine)?;
+    let model = load::named_or_builtin(&args.engine)?;
     let class = |label: &str| model.class(label).map_err(Failure::general);
     let foreground = if args.classes.is_empty() {
         Foreground::default()

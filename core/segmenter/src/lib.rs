@@ -29,9 +29,12 @@
 //! and a region. Errors are [`Error`], in five kinds that a caller can act on. Nothing is logged per frame.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "builtin-model")]
+mod builtin;
 mod classifier;
 mod effects;
 mod error;
+pub mod eval;
 mod latest;
 mod live;
 mod model;

@@ -51,6 +51,14 @@ impl Model {
         Self::from_file(ModelFile::from_bytes(bytes)?)
     }
 
+    /// A model file's content that is built into the program; it is not copied.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_static(bytes: &'static [u8]) -> Result<Self> {
+        Self::from_file(ModelFile::from_bytes(bytes)?)
+    }
+
     /// A model file that was opened through `silhouette-model`.
     ///
     /// # Errors
@@ -66,6 +74,16 @@ impl Model {
         }
         let classes = Classes { labels: spec.labels.clone(), palette: Palette::with_colors(&spec.colors) };
         Ok(Self { classes: Arc::new(classes), file: Arc::new(file) })
+    }
+
+    /// The same weights in a network of another output stride (8, 16 or 32): strides past it become atrous rates, so a
+    /// smaller one gives a finer map of logits for more work (paper, section 6.3).
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for another number.
+    pub fn with_output_stride(&self, output_stride: usize) -> Result<Self> {
+        let file = self.file.with_output_stride(output_stride)?;
+        Ok(Self { file: Arc::new(file), classes: Arc::clone(&self.classes) })
     }
 
     /// Its name.

@@ -1,0 +1,374 @@
+//! `silhouette eval`: how good a model's masks are, on pictures with true labels.
+
+mod dataset;
+mod labels;
+mod state;
+mod worst;
+
+use crate::args;
+use crate::failure::Failure;
+use crate::load;
+use crate::output;
+use dataset::Item;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use silhouette::eval::{Back, Confusion, Evaluator, Protocol};
+use silhouette::files::Photo;
+use silhouette::{Mask, Model, Picture, Segmentation};
+use state::{Scored, State};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+/// What everything else of a run hangs on.
+struct Run {
+    model: Model,
+    evaluator: Evaluator,
+    items: Vec<Item>,
+    /// The labels that are scored.
+    labels: Vec<String>,
+    /// For each class of the model, the scored one.
+    scored_as: Vec<u8>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// What stopped it. A picture that cannot be scored stops nothing: it is named, and counted as skipped.
+pub(crate) fn eval(args: &args::Eval) -> Result<(), Vec<Failure>> {
+    evaluate(args).map_err(|failure| vec![failure])
+}
+
+fn evaluate(args: &args::Eval) -> Result<(), Failure> {
+    let protocol = Protocol {
+        size: args.engine.size,
+        back: match args.back {
+            args::Back::Mask => Back::Mask,
+            args::Back::Logits => Back::Logits,
+        },
+        scales: args.scales.clone(),
+        flip: args.flip,
+        output_stride: args.output_stride,
+    };
+    let workers =
+        args.engine.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let run = prepare(args, &protocol, workers)?;
+    let described = describe(&run, args, workers);
+    let (mut state, done) = match &args.json {
+        Some(path) => {
+            let partial = PathBuf::from(format!("{}.partial", path.display()));
+            let (state, done) = State::open(&partial, &identity(&run, args, &described))?;
+            (Some(state), done)
+        }
+        None => (None, Vec::new()),
+    };
+    let (results, skipped) = score(&run, workers, done, state.as_mut())?;
+    let report = report(&run, &results, skipped, described, args)?;
+    if let Some(folder) = &args.errors {
+        draw_worst(&run, &results, folder, args.worst)?;
+    }
+    if let Some(path) = &args.json {
+        output::write_atomically(path, |to| {
+            std::fs::write(to, format!("{report:#}\n")).map_err(|error| Failure::new(path, error))
+        })?;
+    }
+    if let Some(state) = state {
+        state.finish();
+    }
+    Ok(())
+}
+
+/// Opens model and data set.
+fn prepare(args: &args::Eval, protocol: &Protocol, workers: usize) -> Result<Run, Failure> {
+    let model = load::named_or_builtin(&args.engine)?;
+    let evaluator = Evaluator::new(&model, protocol, workers).map_err(|error| load::about(&args.engine, &error))?;
+    let items = match (&args.voc, &args.images, &args.masks) {
+        (Some(folder), None, None) => dataset::voc(folder, &args.list)?,
+        (None, Some(images), Some(masks)) => dataset::folders(images, masks)?,
+        _ => return Err(Failure::general("what to score: --voc DIR, or --images DIR with --masks DIR")),
+    };
+    let labels = match &args.labels {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| Failure::new(path, error))?;
+            let labels: Vec<_> =
+                text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+            if !(1..=254).contains(&labels.len()) {
+                return Err(Failure::new(path, format!("{} labels, one a line; 1 to 254 are possible", labels.len())));
+            }
+            labels
+        }
+        None => model.labels().to_vec(),
+    };
+    let scored_as = scored_as(model.labels(), &labels).map_err(|text| match &args.labels {
+        Some(path) => Failure::new(path, text),
+        None => Failure::general(text),
+    })?;
+    Ok(Run { model, evaluator, items, labels, scored_as })
+}
+
+/// For each of the model's labels the class that is scored: the one of the same name; those that are not in the list are
+/// what the list begins with, its background.
+fn scored_as(model: &[String], listed: &[String]) -> Result<Vec<u8>, String> {
+    if let Some(unknown) = listed.iter().find(|label| !model.iter().any(|known| known.eq_ignore_ascii_case(label))) {
+        return Err(format!("the model has no class '{unknown}'; it has {}", model.join(", ")));
+    }
+    if model.len() > 254 {
+        return Err(format!("{} classes; at most 254 can be scored", model.len()));
+    }
+    Ok(model
+        .iter()
+        .map(|label| listed.iter().position(|known| known.eq_ignore_ascii_case(label)).unwrap_or(0) as u8)
+        .collect())
+}
+
+/// Scores what is not done yet, on `workers` threads: each decodes, segments and counts a picture of its own, so that
+/// decoding of one picture runs beside the network of another, and no more than one picture a thread is in memory.
+fn score(
+    run: &Run,
+    workers: usize,
+    done: Vec<Scored>,
+    mut state: Option<&mut State>,
+) -> Result<(Vec<Scored>, usize), Failure> {
+    let known: HashMap<&str, ()> = run.items.iter().map(|item| (item.name.as_str(), ())).collect();
+    let mut results: Vec<Scored> = done.into_iter().filter(|scored| known.contains_key(scored.name.as_str())).collect();
+    let finished: std::collections::HashSet<&str> = results.iter().map(|scored| scored.name.as_str()).collect();
+    let waiting: Vec<&Item> = run.items.iter().filter(|item| !finished.contains(item.name.as_str())).collect();
+    let bar = progress(run.items.len(), results.len());
+    let (next, stop, mut skipped, mut broken) = (AtomicUsize::new(0), AtomicBool::new(false), 0, None);
+    let (send, receive) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            let (send, waiting, next, stop) = (send.clone(), &waiting, &next, &stop);
+            scope.spawn(move || {
+                let mut work = Segmentation::default();
+                while !stop.load(Ordering::Relaxed) {
+                    let Some(item) = waiting.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+                    if send.send(one(run, item, &mut work)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(send);
+        for outcome in receive {
+            bar.inc(1);
+            match outcome {
+                Ok(scored) => {
+                    if let Some(Err(failure)) = state.as_mut().map(|state| state.add(&scored)) {
+                        broken.get_or_insert(failure);
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                    results.push(scored);
+                }
+                Err(failure) => {
+                    skipped += 1;
+                    bar.suspend(|| failure.print());
+                }
+            }
+        }
+    });
+    bar.finish_and_clear();
+    if let Some(failure) = broken {
+        return Err(failure);
+    }
+    // Threads end in any order; results are in that of the list.
+    let order: HashMap<&str, usize> = run.items.iter().enumerate().map(|(i, item)| (item.name.as_str(), i)).collect();
+    results.sort_by_key(|scored| order.get(scored.name.as_str()).copied());
+    Ok((results, skipped))
+}
+
+/// One picture.
+fn one(run: &Run, item: &Item, work: &mut Segmentation) -> Result<Scored, Failure> {
+    let (_, truth, mask, ms) = segmented(run, item, work)?;
+    let mut confusion = Confusion::new(run.labels.len());
+    confusion.add(&truth.classes, &mask.classes).map_err(|error| Failure::new(&item.mask, error))?;
+    let classes = run.labels.len();
+    let pairs = confusion
+        .counts()
+        .iter()
+        .enumerate()
+        .filter(|&(_, &pixels)| pixels > 0)
+        .map(|(cell, &pixels)| ((cell / classes) as u8, (cell % classes) as u8, pixels))
+        .collect();
+    Ok(Scored { name: item.name.clone(), ms, pairs })
+}
+
+/// A picture with its true labels and its mask, all of the same size, and the time that the mask took.
+fn segmented(run: &Run, item: &Item, work: &mut Segmentation) -> Result<(Photo, Mask, Mask, f64), Failure> {
+    // The labels first: they are quick to read, and without them nothing can be scored.
+    let truth = labels::read(&item.mask)?;
+    let photo = Photo::open(&item.image).map_err(|error| Failure::new(&item.image, error))?;
+    let frame = photo.frame().map_err(|error| Failure::new(&item.image, error))?;
+    let (width, height) = frame.upright_size();
+    if (truth.width, truth.height) != (width, height) {
+        let text = format!("a mask of {}x{} for a picture of {width}x{height}", truth.width, truth.height);
+        return Err(Failure::new(&item.mask, text));
+    }
+    let (mut mask, spent) = run.evaluator.mask(&frame, work).map_err(|error| Failure::new(&item.image, error))?;
+    for class in &mut mask.classes {
+        *class = run.scored_as.get(usize::from(*class)).copied().unwrap_or(0);
+    }
+    let truth = Mask { width, height, classes: truth.classes };
+    Ok((photo, truth, mask, spent.as_secs_f64() * 1e3))
+}
+
+fn progress(all: usize, done: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len}, {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(all as u64).with_position(done as u64).with_style(style)
+}
+
+/// What was scored and how, for the report.
+fn describe(run: &Run, args: &args::Eval, workers: usize) -> Value {
+    json!({
+        "model": run.model.name(),
+        "size": args.engine.size.unwrap_or(run.model.size()),
+        "sizes": run.evaluator.sizes().collect::<Vec<_>>(),
+        "fit": serde_json::to_value(run.model.spec().input.fit).unwrap_or_default(),
+        "back": match args.back { args::Back::Mask => "mask, nearest neighbour", args::Back::Logits => "logits, bilinear" },
+        "scales": args.scales,
+        "flip": args.flip,
+        "output_stride": args.output_stride,
+        "threads": workers,
+    })
+}
+
+/// What must be the same for a stopped run to go on: weights, pictures, protocol. Not the number of threads.
+fn identity(run: &Run, args: &args::Eval, described: &Value) -> Value {
+    let mut hasher = DefaultHasher::new();
+    if let Some(path) = &args.engine.model {
+        // Unreadable now: then it is not the file that was opened before, and the state is another one's.
+        std::fs::read(path).unwrap_or_default().hash(&mut hasher);
+    }
+    for item in &run.items {
+        (&item.name, &item.image, &item.mask).hash(&mut hasher);
+    }
+    run.labels.hash(&mut hasher);
+    let mut described = described.clone();
+    if let Value::Object(fields) = &mut described {
+        fields.remove("threads");
+        fields.insert("hash".into(), hasher.finish().into());
+        fields.insert("provenance".into(), run.model.provenance().into());
+    }
+    described
+}
+
+/// All that was counted.
+fn total(run: &Run, results: &[Scored]) -> Result<Confusion, Failure> {
+    let mut confusion = Confusion::new(run.labels.len());
+    for scored in results {
+        for &(truth, mask, pixels) in &scored.pairs {
+            if !confusion.count(truth.into(), mask.into(), pixels) {
+                return Err(Failure::general(format!(
+                    "the stored state of '{}' holds class {}",
+                    scored.name,
+                    truth.max(mask)
+                )));
+            }
+        }
+    }
+    Ok(confusion)
+}
+
+/// Says the scores and returns them as JSON.
+fn report(run: &Run, results: &[Scored], skipped: usize, protocol: Value, args: &args::Eval) -> Result<Value, Failure> {
+    let confusion = total(run, results)?;
+    let percent = |value: Option<f64>| value.map(|value| 100.0 * value);
+    let written = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{:.2}", 100.0 * value));
+    for (label, iou) in run.labels.iter().zip(confusion.iou()) {
+        output::say(&format!("{label:<14} {:>6}", written(iou)));
+    }
+    output::say(&format!(
+        "mIOU {}  pixel accuracy {}  {} pictures, {skipped} skipped",
+        written(confusion.miou()),
+        written(confusion.pixel_accuracy()),
+        results.len(),
+    ));
+    let iou: serde_json::Map<_, _> =
+        run.labels.iter().cloned().zip(confusion.iou().into_iter().map(|iou| json!(percent(iou)))).collect();
+    let rows: Vec<_> = confusion.counts().chunks(run.labels.len()).map(<[u64]>::to_vec).collect();
+    let report = json!({
+        "miou": percent(confusion.miou()),
+        "pixel_accuracy": percent(confusion.pixel_accuracy()),
+        "iou": iou,
+        "confusion": rows,
+        "images": results.len(),
+        "skipped": skipped,
+        "madds": madds(run, args)?,
+        "median_ms": median(results.iter().map(|scored| scored.ms).collect()),
+        "protocol": protocol,
+    });
+    Ok(report)
+}
+
+/// Multiply-adds of a picture, all scales and mirrored runs together.
+fn madds(run: &Run, args: &args::Eval) -> Result<u64, Failure> {
+    let own = run.model.spec();
+    let spec = args.output_stride.map_or_else(|| own.clone(), |stride| own.with_output_stride(stride));
+    let mut sum = 0;
+    for size in run.evaluator.sizes() {
+        let network = silhouette_model::network::Network::new(&spec, silhouette_model::network::Size::square(size))
+            .map_err(Failure::general)?;
+        sum += network.convs().map(silhouette_model::network::Conv::madds).sum::<u64>();
+    }
+    Ok(sum * if args.flip { 2 } else { 1 })
+}
+
+fn median(mut times: Vec<f64>) -> Option<f64> {
+    times.sort_by(f64::total_cmp);
+    let middle = times.len() / 2;
+    match times.len() {
+        0 => None,
+        n if n % 2 == 1 => Some(times[middle]),
+        _ => Some(f64::midpoint(times[middle - 1], times[middle])),
+    }
+}
+
+/// Draws the pictures with the lowest mIOU of their own into a folder, the worst first by name.
+fn draw_worst(run: &Run, results: &[Scored], folder: &Path, count: usize) -> Result<(), Failure> {
+    std::fs::create_dir_all(folder).map_err(|error| Failure::new(folder, error))?;
+    let mut ranked = Vec::with_capacity(results.len());
+    for scored in results {
+        ranked.push((total(run, std::slice::from_ref(scored))?.miou().unwrap_or(1.0), scored));
+    }
+    ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let items: HashMap<&str, &Item> = run.items.iter().map(|item| (item.name.as_str(), item)).collect();
+    let mut work = Segmentation::default();
+    for (rank, (miou, scored)) in ranked.into_iter().take(count).enumerate() {
+        let Some(item) = items.get(scored.name.as_str()) else { continue };
+        let (photo, truth, mask, _) = segmented(run, item, &mut work)?;
+        let photo = Picture::from_frame(&photo.frame().map_err(|error| Failure::new(&item.image, error))?);
+        // Names come from a list: no part of them may lead out of the folder.
+        let name: String =
+            item.name.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
+        let file = folder.join(format!("{:03}-{:02.0}-{name}.png", rank + 1, 100.0 * miou));
+        worst::draw(&file, &photo, &truth, &mask, run.model.palette())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(list: &[&str]) -> Vec<String> {
+        list.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn classes_are_matched_by_name() {
+        let model = names(&["background", "cat", "dog", "person"]);
+        assert_eq!(scored_as(&model, &model).unwrap(), [0, 1, 2, 3]);
+        assert_eq!(scored_as(&model, &names(&["background", "Person", "cat"])).unwrap(), [0, 2, 0, 1]);
+        assert!(scored_as(&model, &names(&["background", "zebra"])).unwrap_err().contains("zebra"));
+    }
+
+    #[test]
+    fn the_middle_of_the_times() {
+        assert_eq!(median(vec![]), None);
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    }
+}

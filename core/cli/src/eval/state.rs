@@ -1,0 +1,129 @@
+//! What has been scored so far, as a file of one JSON object a line, so that a run that was stopped goes on.
+//!
+//! The first line says what is scored and how; a file of another run is refused, not mixed in. A last line that was cut
+//! off is dropped.
+
+use crate::failure::Failure;
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write as _};
+use std::path::{Path, PathBuf};
+
+/// A picture that was scored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Scored {
+    /// Its name in the data set.
+    pub(crate) name: String,
+    /// Time from the decoded picture to the mask.
+    pub(crate) ms: f64,
+    /// The cells of its confusion matrix that are not 0: true class, class in the mask, pixels.
+    pub(crate) pairs: Vec<(u8, u8, u64)>,
+}
+
+/// The file.
+#[derive(Debug)]
+pub(crate) struct State {
+    path: PathBuf,
+    file: File,
+}
+
+/// Far more than any data set's state.
+const LONGEST: u64 = 1 << 30;
+
+impl State {
+    /// Opens or makes the file; returns what it holds already. `run` says in one line what is scored and how.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written, or is of another run.
+    pub(crate) fn open(path: &Path, run: &serde_json::Value) -> Result<(Self, Vec<Scored>), Failure> {
+        let cannot = |error: std::io::Error| Failure::new(path, error);
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(cannot)?;
+        let mut text = String::new();
+        Read::by_ref(&mut file).take(LONGEST).read_to_string(&mut text).map_err(cannot)?;
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        let mut lines = text[..whole].lines();
+        let mut scored = Vec::new();
+        match lines.next() {
+            None => {
+                file.set_len(0).map_err(cannot)?;
+                writeln!(file, "{run}").map_err(cannot)?;
+            }
+            Some(first) if serde_json::from_str::<serde_json::Value>(first).is_ok_and(|stored| stored == *run) => {
+                file.set_len(whole as u64).map_err(cannot)?;
+                for (number, line) in lines.enumerate() {
+                    let one = serde_json::from_str(line).map_err(|error| {
+                        Failure::new(path, format!("line {}: {error}; delete the file to begin again", number + 2))
+                    })?;
+                    scored.push(one);
+                }
+            }
+            Some(_) => {
+                return Err(Failure::new(
+                    path,
+                    "holds the state of another run (other model, pictures or protocol): delete it, or write to another --json",
+                ));
+            }
+        }
+        Ok((Self { path: path.to_path_buf(), file }, scored))
+    }
+
+    /// Adds a picture.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(crate) fn add(&mut self, scored: &Scored) -> Result<(), Failure> {
+        let line = serde_json::to_string(scored).map_err(|error| Failure::new(&self.path, error))?;
+        writeln!(self.file, "{line}").map_err(|error| Failure::new(&self.path, error))
+    }
+
+    /// The run is over: the file is not needed any more.
+    pub(crate) fn finish(self) {
+        drop(self.file);
+        // Where it cannot be deleted, the next run reads it and finds everything done: right, only quicker.
+        let _ = std::fs::remove_file(self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn scored(name: &str) -> Scored {
+        Scored { name: name.into(), ms: 1.5, pairs: vec![(0, 0, 10), (3, 1, 2)] }
+    }
+
+    #[test]
+    fn a_stopped_run_goes_on_and_a_cut_line_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, run) = (folder.path().join("state"), json!({ "size": 257 }));
+        let (mut state, before) = State::open(&path, &run).unwrap();
+        assert!(before.is_empty());
+        state.add(&scored("a")).unwrap();
+        state.add(&scored("b")).unwrap();
+        drop(state);
+        // Killed half way through a line.
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        text.push_str("{\"name\":\"c\",\"ms\":");
+        std::fs::write(&path, text).unwrap();
+        let (mut state, before) = State::open(&path, &run).unwrap();
+        assert_eq!(before, [scored("a"), scored("b")]);
+        state.add(&scored("c")).unwrap();
+        drop(state);
+        let (state, before) = State::open(&path, &run).unwrap();
+        assert_eq!(before, [scored("a"), scored("b"), scored("c")]);
+        state.finish();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn another_runs_state_is_not_mixed_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        drop(State::open(&path, &json!({ "size": 257 })).unwrap());
+        let refused = State::open(&path, &json!({ "size": 289 })).unwrap_err();
+        assert!(refused.to_string().contains("another run"));
+        std::fs::write(&path, "{\"size\":257}\nno json\n").unwrap();
+        assert!(State::open(&path, &json!({ "size": 257 })).unwrap_err().to_string().contains("line 2"));
+    }
+}

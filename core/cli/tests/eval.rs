@@ -1,0 +1,205 @@
+//! `silhouette eval` on made data: true labels are masks that the command itself wrote, so that every score is known.
+
+mod common;
+
+use common::{Place, fixture, silhouette};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// A folder in VOC's layout whose true labels are the model's own masks, and the model.
+fn voc(place: &Place, pictures: u32) -> (PathBuf, PathBuf) {
+    let model = fixture(place, "model.safetensors");
+    let root = place.path("voc");
+    for folder in ["JPEGImages", "SegmentationClass"] {
+        std::fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    let mut list = String::new();
+    for i in 0..pictures {
+        let name = format!("p{i}");
+        list.push_str(&format!("{name}\n"));
+        // A PNG under the name of a JPEG: what counts is the content, and a PNG is decoded alike everywhere.
+        let photo = place.photo(&format!("{name}.png"), 60 + 11 * i, 80 - 7 * i);
+        std::fs::copy(&photo, root.join(format!("JPEGImages/{name}.jpg"))).unwrap();
+        let masks = root.join("SegmentationClass");
+        silhouette(args!["segment", photo, "--model", model, "--effect", "mask", "-o", masks, "--threads", "1"]).ok();
+        std::fs::rename(masks.join(format!("{name}.mask.png")), masks.join(format!("{name}.png"))).unwrap();
+    }
+    std::fs::write(root.join("val.txt"), list).unwrap();
+    (root, model)
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn its_own_masks_score_full_marks_and_others_do_not() {
+    let place = Place::new();
+    let (root, model) = voc(&place, 4);
+    let out = place.path("scores.json");
+    silhouette(args!["eval", "--voc", root, "--model", model, "--back", "logits", "--json", out]).ok();
+    let report = json(&out);
+    assert_eq!(report["miou"], 100.0, "{report}");
+    assert_eq!(report["pixel_accuracy"], 100.0);
+    assert_eq!((&report["images"], &report["skipped"]), (&4.into(), &0.into()));
+    assert!(report["madds"].as_u64().unwrap() > 0 && report["median_ms"].as_f64().unwrap() > 0.0);
+    let pixels: u64 = (0..4).map(|i| (60 + 11 * i) * (80 - 7 * i)).sum();
+    let counted: u64 = report["confusion"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|row| row.as_array().unwrap())
+        .map(|n| n.as_u64().unwrap())
+        .sum();
+    assert_eq!(counted, pixels);
+    assert!(!place.path("scores.json.partial").exists());
+
+    // Nearest neighbour at the network's size is coarser: near, and not the same.
+    silhouette(args!["eval", "--voc", root, "--model", model, "--json", out]).ok();
+    let coarse = json(&out)["miou"].as_f64().unwrap();
+    assert!((30.0..100.0).contains(&coarse), "{coarse}");
+
+    // Labels of another picture.
+    std::fs::copy(root.join("SegmentationClass/p0.png"), root.join("SegmentationClass/other.png")).unwrap();
+    std::fs::write(root.join("one.txt"), "p0").unwrap();
+    let inverted = root.join("SegmentationClass/p0.png");
+    let image = image::ImageReader::open(&inverted).unwrap().decode().unwrap();
+    image::GrayImage::from_pixel(image.width(), image.height(), image::Luma([20])).save(&inverted).unwrap();
+    silhouette(args!["eval", "--voc", root, "--list", "one.txt", "--model", model, "--back", "logits", "--json", out])
+        .ok();
+    assert!(json(&out)["miou"].as_f64().unwrap() < 50.0);
+}
+
+#[test]
+fn the_same_whatever_the_threads_and_after_a_stop() {
+    let place = Place::new();
+    let (root, model) = voc(&place, 5);
+    let run = |threads: &str, out: &str| {
+        let out = place.path(out);
+        silhouette(args!["eval", "--voc", root, "--model", model, "--threads", threads, "--json", out]).ok();
+        let mut report = json(&out);
+        for timed in ["median_ms", "protocol"] {
+            report.as_object_mut().unwrap().remove(timed);
+        }
+        report
+    };
+    let one = run("1", "one.json");
+    assert_eq!(run("3", "three.json"), one);
+    // A run that ended after two pictures: its state is what the first lines of the file say, and one that was cut off.
+    let list = std::fs::read_to_string(root.join("val.txt")).unwrap();
+    std::fs::remove_file(root.join("SegmentationClass/p3.png")).unwrap_or_default();
+    let partial = place.path("stopped.json.partial");
+    let out = place.path("stopped.json");
+    // Writing the report fails where its folder does not allow it: the state stays behind.
+    std::fs::create_dir(&out).unwrap();
+    let failed = silhouette(args!["eval", "--voc", root, "--model", model, "--threads", "1", "--json", out]);
+    assert_eq!(failed.code, 1);
+    let state = std::fs::read_to_string(&partial).unwrap();
+    assert_eq!(state.lines().count(), 5, "what it is, and four pictures: {state}");
+    std::fs::write(&partial, &state[..state.len() - 5]).unwrap();
+    std::fs::remove_dir(&out).unwrap();
+    assert_eq!(list.lines().count(), 5);
+    let ran = silhouette(args!["eval", "--voc", root, "--model", model, "--threads", "2", "--json", out]).ok();
+    assert!(ran.err.contains("p3.png"));
+    let report = json(&out);
+    assert_eq!((&report["images"], &report["skipped"]), (&4.into(), &1.into()));
+    assert!(!partial.exists());
+}
+
+#[test]
+fn a_state_of_another_run_is_refused() {
+    let place = Place::new();
+    let (root, model) = voc(&place, 1);
+    let out = place.path("scores.json");
+    place.write("scores.json.partial", b"{\"size\":1}\n");
+    silhouette(args!["eval", "--voc", root, "--model", model, "--json", out])
+        .fails(&["scores.json.partial", "another run"]);
+}
+
+#[test]
+fn missing_and_mismatched_masks_are_named_and_counted() {
+    let place = Place::new();
+    let (root, model) = voc(&place, 4);
+    std::fs::remove_file(root.join("SegmentationClass/p1.png")).unwrap();
+    std::fs::copy(root.join("SegmentationClass/p0.png"), root.join("SegmentationClass/p2.png")).unwrap();
+    std::fs::write(root.join("JPEGImages/p3.jpg"), b"no picture").unwrap();
+    let out = place.path("scores.json");
+    let ran = silhouette(args!["eval", "--voc", root, "--model", model, "--back", "logits", "--json", out]).ok();
+    let report = json(&out);
+    assert_eq!((&report["images"], &report["skipped"], &report["miou"]), (&1.into(), &3.into(), &100.0.into()));
+    for named in ["p1.png", "p2.png", "82x66", "p3.jpg"] {
+        assert!(ran.err.contains(named), "{named}: {}", ran.err);
+    }
+}
+
+#[test]
+fn plain_folders_with_a_class_list() {
+    let place = Place::new();
+    let (root, model) = voc(&place, 2);
+    let spec = silhouette_model::spec::Spec::preset("fixture").unwrap();
+    let out = place.path("scores.json");
+    let (images, masks) = (root.join("JPEGImages"), root.join("SegmentationClass"));
+    // All classes in another order: the masks' numbers now mean others.
+    let mut labels = spec.labels.clone();
+    let list = place.write("labels.txt", labels.join("\n").as_bytes());
+    silhouette(args![
+        "eval", "--images", images, "--masks", masks, "--labels", list, "--model", model, "--back", "logits", "--json",
+        out
+    ])
+    .ok();
+    assert_eq!(json(&out)["miou"], 100.0);
+    labels[1..].rotate_left(1);
+    let list = place.write("labels.txt", labels.join("\n").as_bytes());
+    silhouette(args![
+        "eval", "--images", images, "--masks", masks, "--labels", list, "--model", model, "--back", "logits", "--json",
+        out
+    ])
+    .ok();
+    assert!(json(&out)["miou"].as_f64().unwrap() < 100.0);
+    let list = place.write("labels.txt", b"background\nunicorn\n");
+    silhouette(args!["eval", "--images", images, "--masks", masks, "--labels", list, "--model", model])
+        .fails(&["labels.txt", "unicorn"]);
+}
+
+#[test]
+fn scales_and_mirrors_run_more_and_the_worst_are_drawn() {
+    let place = Place::new();
+    let (root, model) = voc(&place, 3);
+    let (out, drawn) = (place.path("scores.json"), place.path("worst"));
+    let once = {
+        silhouette(args!["eval", "--voc", root, "--model", model, "--json", out]).ok();
+        json(&out)["madds"].as_u64().unwrap()
+    };
+    silhouette(args![
+        "eval", "--voc", root, "--model", model, "--scales", "1,1", "--flip", "--json", out, "--errors", drawn,
+        "--worst", "2"
+    ])
+    .ok();
+    let report = json(&out);
+    assert_eq!(report["madds"].as_u64().unwrap(), 4 * once);
+    assert!(report["miou"].as_f64().unwrap() > 20.0, "{report}");
+    let mut files: Vec<_> =
+        std::fs::read_dir(&drawn).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    files.sort();
+    assert!(files.len() == 2 && files[0].starts_with("001-") && files[1].starts_with("002-"), "{files:?}");
+    let picture = image::ImageReader::open(drawn.join(&files[0])).unwrap().decode().unwrap();
+    assert_eq!(picture.width() % 3, 0);
+}
+
+/// The public reference model through our engine: the score that its float twin has in ONNX Runtime.
+#[test]
+fn the_public_model_scores_what_its_float_twin_scores() {
+    const TWIN: f64 = 73.68;
+    let Some(shared) = common::shared() else { return };
+    if std::env::var_os("SILHOUETTE_LONG").is_none() {
+        println!("skipped: takes a minute; SILHOUETTE_LONG=1 runs it");
+        return;
+    }
+    let place = Place::new();
+    let (model, out) = (place.path("public.safetensors"), place.path("scores.json"));
+    silhouette(args!["import", shared.join("models/deeplabv3_mnv2_pascal_quant.tflite"), "-o", model]).ok();
+    silhouette(args!["eval", "--voc", shared.join("data/voc-val"), "--model", model, "--size", "513", "--json", out])
+        .ok();
+    let miou = json(&out)["miou"].as_f64().unwrap();
+    assert!((miou - TWIN).abs() <= 0.2, "{miou} against {TWIN}");
+}

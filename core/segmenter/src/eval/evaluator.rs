@@ -1,0 +1,213 @@
+//! One picture to the mask that is scored, by a stated protocol.
+
+use super::average::{LogitMap, MapGrid, average_argmax};
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::options::{Options, OutputSize};
+use crate::segmentation::Segmentation;
+use crate::segmenter::Segmenter;
+use silhouette_imaging::frame::Frame;
+use silhouette_imaging::mask::{Mask, Resize};
+use std::time::Duration;
+
+/// How masks are made for scoring.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Protocol {
+    /// Side of the network's input; `None`: the model's own.
+    pub size: Option<usize>,
+    /// How a mask comes back to the picture's size.
+    pub back: Back,
+    /// The picture is seen at each of these factors of the size, and the softmax of all is averaged at the picture's size.
+    pub scales: Vec<f64>,
+    /// Every scale once more, mirrored.
+    pub flip: bool,
+    /// Run at this output stride (8, 16 or 32) instead of the model's.
+    pub output_stride: Option<usize>,
+}
+
+/// How a mask comes back to the picture's size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Back {
+    /// The classes at the network's size, by nearest neighbour.
+    #[default]
+    Mask,
+    /// The logits, bilinear, then the classes: what [`Segmenter`] does by default.
+    Logits,
+}
+
+impl Default for Protocol {
+    fn default() -> Self {
+        Self { size: None, back: Back::Mask, scales: vec![1.0], flip: false, output_stride: None }
+    }
+}
+
+/// The largest number of scales of a protocol.
+const MAX_SCALES: usize = 32;
+
+/// Makes masks by a [`Protocol`]. Calls may come from several threads.
+#[derive(Debug)]
+pub struct Evaluator {
+    /// One for each scale.
+    segmenters: Vec<Segmenter>,
+    back: Back,
+    flip: bool,
+    grid: MapGrid,
+}
+
+impl Evaluator {
+    /// For `calls` threads, each of which runs the network on a thread of its own.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a protocol that is not possible, else as [`Segmenter::new`].
+    pub fn new(model: &Model, protocol: &Protocol, calls: usize) -> Result<Self> {
+        let usable = |scale: &f64| scale.is_finite() && *scale > 0.0;
+        if !(1..=MAX_SCALES).contains(&protocol.scales.len()) || !protocol.scales.iter().all(usable) {
+            return Err(Error::unsupported(
+                format_args!("the scales {:?}", protocol.scales),
+                "give 1 to 32 factors above 0",
+            ));
+        }
+        let model = match protocol.output_stride {
+            Some(stride) => model.with_output_stride(stride)?,
+            None => model.clone(),
+        };
+        let sizes = sizes(protocol, model.size());
+        let segmenters = sizes
+            .into_iter()
+            .map(|size| {
+                let output = match (protocol.back, protocol.averages()) {
+                    (Back::Logits, false) => OutputSize::Frame,
+                    _ => OutputSize::Model,
+                };
+                Segmenter::new(&model, &Options::new().size(size).threads(1).concurrency(calls).output(output))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let grid = match model.resize() {
+            Some(Resize::HalfPixel) => MapGrid::HalfPixel,
+            _ => MapGrid::AlignCorners,
+        };
+        let back = protocol.back;
+        Ok(Self { segmenters, back, flip: protocol.flip, grid })
+    }
+
+    /// The sides of the network's input, one for each scale.
+    pub fn sizes(&self) -> impl Iterator<Item = usize> {
+        self.segmenters.iter().map(Segmenter::size)
+    }
+
+    /// How often the network runs for a picture.
+    pub fn runs(&self) -> usize {
+        self.segmenters.len() * if self.flip { 2 } else { 1 }
+    }
+
+    /// The mask of a picture in the picture's own size, and how long the network and what is around it took.
+    ///
+    /// # Errors
+    /// As [`Segmenter::segment`].
+    pub fn mask(&self, frame: &Frame<'_>, work: &mut Segmentation) -> Result<(Mask, Duration)> {
+        let (width, height) = {
+            let region = frame.region();
+            (region.width, region.height)
+        };
+        if self.runs() == 1 {
+            self.segmenters[0].segment_into(frame, work)?;
+            let mask = match self.back {
+                Back::Logits => work.mask().clone(),
+                Back::Mask => nearest(work.mask(), width, height),
+            };
+            return Ok((mask, work.timings().total()));
+        }
+        let mut spent = Duration::ZERO;
+        let mut runs = Vec::with_capacity(self.runs());
+        for segmenter in &self.segmenters {
+            for mirrored in [false, true].into_iter().take(if self.flip { 2 } else { 1 }) {
+                // Mirrored once more than the frame is already.
+                let seen = frame.clone().mirrored(frame.mirror() != mirrored);
+                segmenter.segment_into(&seen, work)?;
+                spent += work.timings().total();
+                let (logits, (rows, columns, _)) = work.logits();
+                runs.push((
+                    logits.to_vec(),
+                    (rows, columns),
+                    segmenter.size(),
+                    (work.height(), work.width()),
+                    mirrored,
+                ));
+            }
+        }
+        let classes = work.labels().len();
+        let start = std::time::Instant::now();
+        let maps: Vec<_> = runs
+            .iter()
+            .map(|(data, size, input, covered, mirrored)| LogitMap {
+                data,
+                size: *size,
+                input: (*input, *input),
+                covered: *covered,
+                grid: self.grid,
+                mirrored: *mirrored,
+            })
+            .collect();
+        let classes = average_argmax(&maps, classes, height, width);
+        Ok((Mask { width, height, classes }, spent + start.elapsed()))
+    }
+}
+
+impl Protocol {
+    /// Whether several runs are averaged.
+    fn averages(&self) -> bool {
+        self.flip || self.scales.len() > 1
+    }
+}
+
+/// Inputs of `16 k + 1`, so that corners stay on the feature map's corners; a scale of 1 keeps the size as it is.
+fn sizes(protocol: &Protocol, own: usize) -> Vec<usize> {
+    let size = protocol.size.unwrap_or(own);
+    protocol
+        .scales
+        .iter()
+        .map(|&scale| {
+            if (scale - 1.0).abs() < 1e-9 {
+                return size;
+            }
+            let steps = (size.saturating_sub(1) as f64 * scale / 16.0).round().max(1.0);
+            (steps as usize).saturating_mul(16).saturating_add(1)
+        })
+        .collect()
+}
+
+/// A mask in another size: each pixel takes the class of the pixel that its centre lies in.
+fn nearest(mask: &Mask, width: usize, height: usize) -> Mask {
+    let place = |i: usize, to: usize, from: usize| (2 * i + 1) * from / (2 * to);
+    let columns: Vec<_> = (0..width).map(|x| place(x, width, mask.width)).collect();
+    let mut classes = Vec::with_capacity(width * height);
+    for y in 0..height {
+        let row = &mask.classes[place(y, height, mask.height) * mask.width..][..mask.width];
+        classes.extend(columns.iter().map(|&x| row[x]));
+    }
+    Mask { width, height, classes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_pixel_is_the_one_under_the_centre() {
+        let mask = Mask { width: 2, height: 1, classes: vec![3, 7] };
+        assert_eq!(nearest(&mask, 5, 1).classes, [3, 3, 7, 7, 7]);
+        assert_eq!(nearest(&mask, 4, 2).classes, [3, 3, 7, 7, 3, 3, 7, 7]);
+        let wide = Mask { width: 5, height: 1, classes: vec![0, 1, 2, 3, 4] };
+        assert_eq!(nearest(&wide, 2, 1).classes, [1, 3]);
+        assert_eq!(nearest(&wide, 1, 1).classes, [2]);
+    }
+
+    #[test]
+    fn sizes_keep_corners_on_corners() {
+        let protocol =
+            Protocol { size: Some(513), scales: vec![0.5, 0.75, 1.0, 1.25, 1.5, 1.75], ..Protocol::default() };
+        assert_eq!(sizes(&protocol, 257), [257, 385, 513, 641, 769, 897]);
+        let odd = Protocol { size: None, scales: vec![1.0, 0.01], ..Protocol::default() };
+        assert_eq!(sizes(&odd, 300), [300, 17]);
+    }
+}
