@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from network import Network, fold
+from network import Network, fold, load_spec
 
 SPEC_KEY = "silhouette.spec"
 
@@ -47,7 +47,7 @@ def main(argv=None):
     p.add_argument("--licence")
     p.add_argument("--float32", action="store_true")
     a = p.parse_args(argv)
-    spec = json.load(open(a.spec))
+    spec = load_spec(a.spec)
     for key in ("name", "provenance", "licence"):
         spec[key] = getattr(a, key) or spec[key]
     spec["input"]["size"] = a.size or spec["input"]["size"]

@@ -4,7 +4,6 @@ extract.py MOBILENET.tflite PREPARED START.pt [--spec SPEC.json]
 """
 
 import argparse
-import json
 import os
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 
 import data
 import tflite
-from network import Network, cells
+from network import Network, cells, load_spec
 
 
 def main(argv=None):
@@ -23,7 +22,7 @@ def main(argv=None):
     p.add_argument("--spec", default=os.path.join(os.path.dirname(__file__), "specs", "voc21.json"))
     p.add_argument("--pictures", type=int, default=96)
     a = p.parse_args(argv)
-    spec = json.load(open(a.spec))
+    spec = load_spec(a.spec)
     size = spec["input"]["size"]
     torch.manual_seed(0)
     net, pool = Network(spec), data.Pool([a.prepared])

@@ -1,10 +1,17 @@
 """The network that a spec describes, in PyTorch. Nothing but the spec decides its shape; names of modules are the names of tensors in a model file."""
 
 import copy
+import json
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+
+def load_spec(path):
+    """A spec as a file holds it."""
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
 
 
 def divisible(channels: float, divisor: int = 8) -> int:

@@ -22,7 +22,8 @@ def palette(classes=256):
 
 def curves(log, out, width=960, height=480):
     """Draws every column of a log.csv over the steps, each scaled to its own range."""
-    rows = list(csv.DictReader(open(log)))
+    with open(log, encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
     image = Image.new("RGB", (width, height), "white")
     pen = ImageDraw.Draw(image)
     for line, (name, color) in enumerate(COLORS.items()):

@@ -7,7 +7,6 @@ Masks hold class indices; 254 is 'not labelled', 255 'void': there only the teac
 
 import argparse
 import glob
-import json
 import os
 import tarfile
 
@@ -18,7 +17,7 @@ from PIL import Image
 import data
 import export
 import paste
-from network import Network, cells
+from network import Network, cells, load_spec
 
 PICTURES = (".jpg", ".jpeg", ".webp", ".png")
 
@@ -89,7 +88,7 @@ class Teacher:
 def run(rank, a, files, scale):
     """One process: every a.workers-th picture."""
     torch.set_num_threads(1)
-    spec = json.load(open(a.spec))
+    spec = load_spec(a.spec)
     x, y, v, p = (np.load(f"{a.out}/{n}.npy", mmap_mode="r+") for n in "XYVP")
     if a.teacher:
         teacher = Teacher(a.teacher, spec, a.teacher_size, a.taps.split(","))
@@ -121,7 +120,7 @@ def main(argv=None):
     p.add_argument("--spec", default=os.path.join(os.path.dirname(__file__), "specs", "voc21.json"))
     p.add_argument("--workers", type=int, default=os.cpu_count())
     a = p.parse_args(argv)
-    spec = json.load(open(a.spec))
+    spec = load_spec(a.spec)
     os.makedirs(a.out, exist_ok=True)
     files = [f for path in a.tar for f in tar(path, f"{a.out}/unpacked")]
     files += [f for source in a.voc for f in voc(*source)] + [f for source in a.folder for f in pairs(*source)]

@@ -8,4 +8,4 @@ cargo build --locked -q -p silhouette-cli
 SILHOUETTE=$(cargo metadata --format-version 1 --no-deps | "$python" -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/debug/silhouette
 export SILHOUETTE
 cd "$here"
-"$python" -m unittest test_train
+"$python" -B -m unittest test_train

@@ -24,7 +24,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 def small(**changes):
     """A small spec of 3 classes; `changes` by dotted path."""
-    spec = json.load(open(f"{HERE}/specs/voc21.json"))
+    spec = network.load_spec(f"{HERE}/specs/voc21.json")
     spec["extractor"]["width"] = 0.35
     spec["head"] |= {"classes": 3, "channels": 32}
     spec["labels"] = ["background", "disc", "square"]
@@ -107,7 +107,8 @@ class Training(unittest.TestCase):
         cls.at = cls.work.name
         scenes(f"{cls.at}/scenes", 16, 1)
         cls.spec = f"{cls.at}/spec.json"
-        json.dump(small(), open(cls.spec, "w"))
+        with open(cls.spec, "w", encoding="utf-8") as file:
+            json.dump(small(), file)
         source = ["--folder", f"{cls.at}/scenes", f"{cls.at}/scenes", "--spec", cls.spec, "--workers", "1"]
         prepare.main([f"{cls.at}/labels", *source, "--paste", "4"])
 
@@ -120,7 +121,8 @@ class Training(unittest.TestCase):
         return train.main([f"{self.at}/{prepared}", *fixed, "--freeze", "-1", "--float32", "--save-every", "6", *more])
 
     def log(self, out):
-        lines = open(f"{self.at}/{out}/log.csv").read().split()
+        with open(f"{self.at}/{out}/log.csv", encoding="utf-8") as file:
+            lines = file.read().split()
         return [dict(zip(lines[0].split(","), line.split(","))) for line in lines[1:]]
 
     def test_learns_exports_and_teaches(self):
@@ -135,7 +137,8 @@ class Training(unittest.TestCase):
             expected = net(x).numpy()
         np.testing.assert_allclose(rust_logits(model, x), expected, atol=1e-3, rtol=0)
         for picture in ("curves.png", "samples.png"):
-            self.assertGreater(Image.open(f"{self.at}/first/{picture}").size[0], 100)
+            with Image.open(f"{self.at}/first/{picture}") as image:
+                self.assertGreater(image.size[0], 100)
         # The model teaches another from the same pictures without a label.
         scenes(f"{self.at}/unlabelled", 8, 2)
         for name in os.listdir(f"{self.at}/unlabelled"):

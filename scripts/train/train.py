@@ -8,7 +8,6 @@ The schedule counts steps, never time: a run that is stopped, or paused, goes on
 import argparse
 import copy
 import datetime
-import json
 import math
 import os
 import tempfile
@@ -23,7 +22,7 @@ from torch import nn
 import data
 import pictures
 import score
-from network import Network, cells, fold
+from network import Network, cells, fold, load_spec
 
 
 def arguments(argv=None):
@@ -162,7 +161,7 @@ def main(argv=None):
 
 def run(rank, a, meeting):
     """One worker; the first also keeps the average, saves and scores."""
-    spec = json.load(open(a.spec))
+    spec = load_spec(a.spec)
     if meeting:
         forever = datetime.timedelta(days=7)  # a paused run is no failure
         dist.init_process_group("gloo", f"file://{meeting}", timeout=forever, world_size=a.workers, rank=rank)
@@ -262,6 +261,7 @@ def run(rank, a, meeting):
             sums[:], since = 0, time.time()
         if step % a.save_every == 0 or last:
             save()
+    log.close()
     if rank == 0:
         x, y, *_ = draw(0)
         pictures.samples(average, spec, x[:8], y[:8], f"{a.out}/samples.png")
