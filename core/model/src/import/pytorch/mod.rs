@@ -13,7 +13,7 @@ mod tests;
 use std::collections::HashMap;
 
 use candle_core::Tensor;
-use log::{debug, info};
+use log::{debug, info, warn};
 
 use super::{Derived, ImportError, tables};
 use crate::error::TensorProblems;
@@ -60,6 +60,9 @@ fn rename(state: StateDict) -> Result<HashMap<String, Tensor>, ImportError> {
         ),
     })?;
     info!("state dict with the names of {}", translation.dialect());
+    if let Some(caveat) = translation.caveat() {
+        warn!("{}: {caveat}", translation.dialect());
+    }
     let (mut tensors, mut problems, mut counters, mut auxiliary) = (HashMap::new(), TensorProblems::default(), 0, 0);
     for (name, tensor) in &state {
         match translation.target(name) {

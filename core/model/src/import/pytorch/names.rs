@@ -86,6 +86,17 @@ impl<'a> Translation<'a> {
         }
     }
 
+    /// What the network of these names does and no specification can say.
+    pub(super) fn caveat(&self) -> Option<&'static str> {
+        match &self.dialect {
+            Dialect::Torchvision { head: Some("classifier.classifier."), .. } => Some(
+                "this network pads a block's input before its expansion and its stem not at all; here padding is the \
+                 specification's, and results will differ from PyTorch's, most near the border",
+            ),
+            _ => None,
+        }
+    }
+
     /// What `name`, one of the file's, stands for.
     pub(super) fn target(&self, name: &str) -> Target {
         let name = name.strip_prefix(self.prefix).unwrap_or(name);

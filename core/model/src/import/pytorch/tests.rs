@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Write as _};
 
 use proptest::prelude::*;
+use silhouette_kernels::rows::RowSource;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
+use crate::engine::Engine;
 use crate::import::fixture::numbers;
 use crate::import::{ImportError, ImportOptions, import_bytes};
-use crate::network::Network;
+use crate::network::{Network, Size};
+use crate::plan::PlanOptions;
 use crate::spec::{Aspp, Extractor, Head, Padding, Resize, Spec};
 use crate::weights::Tensor;
 
@@ -383,6 +386,69 @@ fn files_cut_off_anywhere_are_refused() {
     import_bytes(&file, "whole", &options).unwrap();
     for length in (0..file.len()).step_by(7).chain(file.len() - 100..file.len()) {
         assert!(import_bytes(&file[..length], "cut", &options).is_err(), "{length} of {} bytes", file.len());
+    }
+}
+
+/// Golden logits that PyTorch computed with weights by the same formula (`scripts/compare/goldens.py`).
+#[test]
+fn logits_are_pytorchs() {
+    #[derive(serde::Deserialize)]
+    struct Golden {
+        width: f64,
+        classes: usize,
+        outputs: Vec<Output>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Output {
+        height: usize,
+        width: usize,
+        logits: Vec<f32>,
+    }
+    let golden: Golden = serde_json::from_str(include_str!("../../../tests/golden/pytorch.json")).unwrap();
+    let spec = classifier();
+    let Extractor::MobilenetV2(v2) = &spec.extractor else { panic!("not MobileNetV2") };
+    assert!((v2.width - golden.width).abs() < 1e-9 && spec.labels.len() == golden.classes);
+    let mut theirs = torchvision(&spec, |i| format!("features.{i}"), "");
+    for tensor in theirs.values_mut().filter(|t| t.shape.len() > 1) {
+        let scale = (3.0 / tensor.shape[1..].iter().product::<usize>() as f64).sqrt() as f32;
+        tensor.data.iter_mut().for_each(|v| *v *= scale);
+    }
+    let imported = import_bytes(&pth(&theirs, Layout::Plain), "golden", &with_spec(&spec)).unwrap();
+    let model = imported.model().unwrap();
+    for Output { height, width, logits } in golden.outputs {
+        let engine = Engine::plan(&model, Size { height, width }, &PlanOptions::default()).unwrap();
+        let mut found = vec![0.0; golden.classes];
+        engine.run(&mut engine.new_state().unwrap(), &Pattern { height, width }, &mut found).unwrap();
+        let worst = found.iter().zip(&logits).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst <= 1e-4, "{height}x{width}: {found:?}, not {logits:?}");
+    }
+}
+
+/// The picture that `goldens.py` makes by a formula.
+struct Pattern {
+    height: usize,
+    width: usize,
+}
+
+impl RowSource for Pattern {
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    fn height(&self) -> usize {
+        self.height
+    }
+
+    fn scratch_len(&self) -> usize {
+        0
+    }
+
+    fn row(&self, y: usize, _: &mut [f32], out: &mut [f32]) {
+        for (i, value) in out.iter_mut().enumerate() {
+            let (x, c) = (i / 3, i % 3);
+            let pixel = (x * x * 4 + y * y * 5 + x * y * (c + 1) + 4000 * c) / 97 % 256;
+            *value = (pixel as f32 - 128.0) / 64.0;
+        }
     }
 }
 

@@ -1,0 +1,265 @@
+//! The reference models, imported, against golden values that `scripts/compare/goldens.py` made with LiteRT and ONNX
+//! Runtime. Models and photos are not part of the repository: without them the tests say so and pass.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use silhouette_kernels::rows::RowSource;
+use silhouette_model::engine::Engine;
+use silhouette_model::import::{ImportOptions, Imported, import};
+use silhouette_model::spec::{Extractor, Head, Padding, Resize};
+use silhouette_model::{ModelError, import::ImportError};
+
+/// How far logits may be from the golden ones.
+const TOLERANCE: f32 = 1e-3;
+
+#[derive(Deserialize)]
+struct Goldens {
+    segmenters: Vec<Segmenter>,
+    classifier: Classifier,
+}
+
+#[derive(Deserialize)]
+struct Segmenter {
+    model: String,
+    size: usize,
+    /// Mean and deviation of a pixel, where the file does not say it.
+    mean: Option<f32>,
+    outputs: Vec<Map>,
+}
+
+#[derive(Deserialize)]
+struct Map {
+    input: String,
+    /// Row, column, class, logit.
+    points: Vec<(usize, usize, usize, f32)>,
+    /// Class, number of pixels.
+    classes: Vec<(usize, usize)>,
+    /// Pixels whose two best logits are too near to call.
+    ties: usize,
+}
+
+#[derive(Deserialize)]
+struct Classifier {
+    model: String,
+    size: usize,
+    outputs: Vec<Best>,
+}
+
+#[derive(Deserialize)]
+struct Best {
+    input: String,
+    best: usize,
+}
+
+fn goldens() -> Goldens {
+    serde_json::from_str(include_str!("golden/references.json")).unwrap()
+}
+
+/// The folder with models and photos, or a line that says why there is none.
+fn shared() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let folder = std::env::var_os("SILHOUETTE_SHARED").map_or(beside, PathBuf::from);
+    if folder.join("models").is_dir() {
+        return Some(folder);
+    }
+    eprintln!("skipped: no reference models in {} (SILHOUETTE_SHARED says where)", folder.display());
+    None
+}
+
+fn model(shared: &Path, name: &str) -> PathBuf {
+    shared.join("models").join(format!("{name}.tflite"))
+}
+
+fn options(classes: usize, mean: Option<f32>) -> ImportOptions {
+    let labels = (0..classes).map(|i| format!("class {i}")).collect();
+    let mean = mean.map(|m| [m; 3]);
+    ImportOptions { labels: Some(labels), mean, std: mean, ..ImportOptions::default() }
+}
+
+/// A picture's rows as the network wants them.
+struct Rows {
+    size: usize,
+    /// RGB, `size` x `size`.
+    pixels: Vec<u8>,
+    mean: f32,
+}
+
+impl RowSource for Rows {
+    fn width(&self) -> usize {
+        self.size
+    }
+
+    fn height(&self) -> usize {
+        self.size
+    }
+
+    fn scratch_len(&self) -> usize {
+        0
+    }
+
+    fn row(&self, y: usize, _: &mut [f32], out: &mut [f32]) {
+        let row = &self.pixels[y * self.size * 3..][..self.size * 3];
+        for (out, &pixel) in out.iter_mut().zip(row) {
+            *out = (f32::from(pixel) - self.mean) / self.mean;
+        }
+    }
+}
+
+/// The golden input of this name, at this size: a picture by a formula, or a photo by its nearest pixels.
+fn input(shared: &Path, name: &str, size: usize) -> Vec<u8> {
+    let (kind, which) = name.split_once(' ').unwrap();
+    let mut pixels = Vec::with_capacity(size * size * 3);
+    if kind == "pattern" {
+        let which: usize = which.parse().unwrap();
+        for (y, x) in (0..size * size).map(|i| (i / size, i % size)) {
+            for c in 0..3 {
+                pixels.push(((x * x * (which + 3) + y * y * 5 + x * y * (c + 1) + 4000 * c) / 97 % 256) as u8);
+            }
+        }
+        return pixels;
+    }
+    let file = std::io::BufReader::new(std::fs::File::open(shared.join("photos").join(which)).unwrap());
+    let mut reader = png::Decoder::new(file).read_info().unwrap();
+    let mut photo = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut photo).unwrap();
+    let samples = info.color_type.samples();
+    assert!(samples >= 3 && info.bit_depth == png::BitDepth::Eight, "{name}: {info:?}");
+    let (width, height) = (info.width as usize, info.height as usize);
+    for (y, x) in (0..size * size).map(|i| (i / size, i % size)) {
+        let (row, column) = ((2 * y + 1) * height / (2 * size), (2 * x + 1) * width / (2 * size));
+        pixels.extend_from_slice(&photo[row * info.line_size + column * samples..][..3]);
+    }
+    pixels
+}
+
+/// Logits, channels-last.
+fn logits(engine: &Engine, rows: &Rows) -> Vec<f32> {
+    let (height, width, classes) = engine.logits();
+    let mut logits = vec![0.0; height * width * classes];
+    engine.run(&mut engine.new_state().unwrap(), rows, &mut logits).unwrap();
+    logits
+}
+
+fn best(logits: &[f32]) -> usize {
+    (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]).then(b.cmp(&a))).unwrap()
+}
+
+#[test]
+fn segmenters_give_the_golden_logits() {
+    let Some(shared) = shared() else { return };
+    for golden in goldens().segmenters {
+        let classes = if golden.model.contains("aiseg") { 2 } else { 21 };
+        let imported = import(&model(&shared, &golden.model), &options(classes, golden.mean)).unwrap();
+        let mean = imported.spec.input.mean[0];
+        let engine = Engine::new(&imported.model().unwrap(), golden.size, 2).unwrap();
+        for output in golden.outputs {
+            let place = format!("{}, {}", golden.model, output.input);
+            let rows = Rows { size: golden.size, pixels: input(&shared, &output.input, golden.size), mean };
+            let logits = logits(&engine, &rows);
+            let (_, width, _) = engine.logits();
+            for (y, x, class, wanted) in output.points {
+                let found = logits[(y * width + x) * classes + class];
+                assert!((found - wanted).abs() <= TOLERANCE, "{place}: ({y}, {x}) of {class} is {found}, not {wanted}");
+            }
+            let mut counts = vec![0usize; classes];
+            logits.chunks_exact(classes).for_each(|pixel| counts[best(pixel)] += 1);
+            let mut wanted = vec![0; classes];
+            output.classes.iter().for_each(|&(class, count)| wanted[class] = count);
+            let moved: usize = counts.iter().zip(&wanted).map(|(a, b)| a.abs_diff(*b)).sum();
+            assert!(moved <= 2 * output.ties, "{place}: {counts:?} pixels of each class, not {wanted:?}");
+        }
+    }
+}
+
+#[test]
+fn the_classifier_names_what_litert_names() {
+    let Some(shared) = shared() else { return };
+    let golden = goldens().classifier;
+    assert!(golden.outputs.len() >= 3);
+    let imported = import(&model(&shared, &golden.model), &options(1001, None)).unwrap();
+    let engine = Engine::new(&imported.model().unwrap(), golden.size, 2).unwrap();
+    for output in golden.outputs {
+        let pixels = input(&shared, &output.input, golden.size);
+        let found = best(&logits(&engine, &Rows { size: golden.size, pixels, mean: imported.spec.input.mean[0] }));
+        assert_eq!(found, output.best, "{}", output.input);
+    }
+}
+
+/// What the files are, as their graphs say it.
+#[test]
+fn the_graphs_are_recognised() {
+    let Some(shared) = shared() else { return };
+    let read = |name: &str, classes, mean| import(&model(&shared, name), &options(classes, mean)).unwrap();
+    let structure = |imported: &Imported| match &imported.spec.extractor {
+        Extractor::MobilenetV2(v2) => ((v2.width * 100.0) as usize, v2.divisor, v2.output_stride, v2.bottlenecks.len()),
+        Extractor::MobilenetV1(_) => panic!("MobileNetV1"),
+    };
+    for (name, classes, mean, wanted, size) in [
+        ("deeplabv3_mnv2_pascal_quant", 21, None, (100, 8, 16, 7), 513),
+        ("deeplabv3_mnv2_dm05_pascal_quant", 21, None, (50, 1, 16, 7), 513),
+        // Its atrous convolutions are written as larger kernels with zeros in them.
+        ("deeplabv3_257_mv_gpu", 21, Some(127.5), (50, 1, 8, 7), 257),
+        ("deeplab_aiseg513_dm05_float", 2, Some(127.5), (50, 1, 8, 7), 513),
+    ] {
+        let imported = read(name, classes, mean);
+        assert_eq!((structure(&imported), imported.spec.input.size), (wanted, size), "{name}");
+        assert_eq!(imported.spec.padding, Padding::Same, "{name}");
+        let Head::DeeplabV3(head) = &imported.spec.head else { panic!("{name}: a classifier") };
+        assert!(head.image_pooling && !head.pooling_last && !head.refine, "{name}: {head:?}");
+        assert_eq!((head.classes, head.channels, head.resize), (classes, 256, Resize::AlignCorners), "{name}");
+        let pixel = mean.unwrap_or(128.0);
+        assert_eq!((imported.spec.input.mean, imported.spec.input.std), ([pixel; 3], [pixel; 3]), "{name}");
+    }
+    let classifier = read("mobilenet_v2_1.0_224_quant", 1001, None);
+    assert_eq!((structure(&classifier), classifier.spec.input.size), ((100, 8, 32, 7), 224));
+}
+
+#[test]
+fn what_the_files_do_not_say_names_the_flag() {
+    let Some(shared) = shared() else { return };
+    let flag = |name: &str, options: &ImportOptions| match import(&model(&shared, name), options) {
+        Err(ModelError::Import { source: ImportError::NotSaid { flag, .. }, .. }) => flag,
+        other => panic!("{name}: {other:?}"),
+    };
+    assert_eq!(flag("mobilenet_v2_1.0_224_quant", &ImportOptions::default()), "--labels");
+    assert_eq!(flag("deeplabv3_257_mv_gpu", &options(21, None)), "--mean");
+}
+
+#[test]
+fn formats_to_come_are_refused_by_name() {
+    let Some(shared) = shared() else { return };
+    for (file, name) in [("deeplab_aiseg513_dm05.onnx", "ONNX"), ("deeplab_aiseg513_dm05_frozen.pb", "frozen graph")] {
+        let error = import(&shared.join("models").join(file), &ImportOptions::default()).unwrap_err();
+        let unsupported = matches!(&error, ModelError::Import { source: ImportError::Unsupported { .. }, .. });
+        assert!(unsupported && error.to_string().contains(name), "{error}");
+    }
+}
+
+/// The real files, cut off and flipped where their tables are.
+#[test]
+fn damaged_reference_files_never_panic() {
+    let Some(shared) = shared() else { return };
+    for name in ["deeplabv3_mnv2_dm05_pascal_quant", "deeplabv3_257_mv_gpu", "mobilenet_v2_1.0_224_quant"] {
+        let file = std::fs::read(model(&shared, name)).unwrap();
+        let options = options(21, Some(127.5));
+        let import = |bytes: &[u8]| silhouette_model::import::import_bytes(bytes, name, &options);
+        for length in (0..256).chain((0..file.len()).step_by(file.len() / 97)) {
+            assert!(import(&file[..length]).is_err(), "{name}: {length} of {} bytes", file.len());
+        }
+        // Which end the tables are at depends on who wrote the file.
+        for (from, to) in [(0, 4096), (file.len() - 60_000, file.len())] {
+            for (step, bit) in [(13, 0), (29, 3), (31, 7), (4, 6)] {
+                let mut damaged = file.clone();
+                (from..to).step_by(step * 17).for_each(|at| damaged[at] ^= 1 << bit);
+                let _ = import(&damaged);
+                let mut once = file.clone();
+                for at in (from..to).step_by(step * 101) {
+                    once[at] ^= 1 << bit;
+                    let _ = import(&once);
+                    once[at] ^= 1 << bit;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+"""Compares what we make of foreign models with what others make of them: compare.py [--silhouette COMMAND] [--engine graph|plan] [SECTION...]
+
+Sections (all unless some are named):
+  segmenters   every reference segmenter on every photo, at the model's own size: logits against the float twin (ONNX Runtime) or, for float files, LiteRT; the mask
+               that `silhouette segment` writes against the same logits; masks of quantised files against LiteRT's integer run
+  classifier   the best class of every photo against LiteRT's
+  pytorch      random state dicts of torchvision's and timm's classifiers and of DeepLabV3 heads on them, at odd sizes, against PyTorch
+
+Both sides get identical tensors. Photos and reference models are looked for in ../shared or $SILHOUETTE_SHARED. Prints a line for each comparison; the exit code is 1
+if any is out of its limits. Needs: pip install -r scripts/compare/requirements.txt, and a `silhouette` (cargo build --release -p silhouette-cli).
+"""
+import argparse
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import references as ref
+
+LOGITS = 1e-3          # against float twins and LiteRT's float run
+PYTORCH = 1e-4
+AGREE = 0.98           # of the pixels, on average over the photos, against LiteRT's integer run
+
+
+class Ours:
+    """Our side: the command line, fed raw tensors."""
+
+    def __init__(self, command, engine, folder):
+        self.command, self.engine, self.folder = shlex.split(command), engine, Path(folder)
+
+    def call(self, *arguments):
+        result = subprocess.run(self.command + [str(a) for a in arguments], capture_output=True, text=True)
+        if result.returncode != 0:
+            sys.exit(f"silhouette {' '.join(map(str, arguments))}: {result.stderr.strip()}")
+
+    def load(self, source, *flags):
+        path = self.folder / (Path(source).stem + ".safetensors")
+        self.call("import", source, "-o", path, *flags)
+        return path
+
+    def logits(self, model, tensor):
+        x, y = self.folder / "x.npy", self.folder / "y.npy"
+        np.save(x, tensor)
+        self.call("run", model, "--input", x, "-o", y, "--engine", self.engine)
+        return np.load(y)
+
+    def mask(self, model, pixels):
+        """The class ids that `segment` writes for a picture of the model's own size."""
+        from PIL import Image
+        photo = self.folder / "photo.png"
+        Image.fromarray(pixels).save(photo)
+        self.call("segment", photo, "--model", model, "--effect", "mask", "-o", self.folder)
+        return np.asarray(Image.open(self.folder / "photo.mask.png"))
+
+
+class Report:
+    failed = 0
+
+    def line(self, what, ok, text):
+        self.failed += not ok
+        print(f"{'ok  ' if ok else 'FAIL'} {what}: {text}", flush=True)
+
+
+def flags(folder, labels, classes, mean):
+    """The import flags for what a file does not say."""
+    if labels is None:
+        path = Path(folder) / "labels.txt"
+        path.write_text("".join(f"class {i}\n" for i in range(classes)))
+    else:
+        path = ref.SHARED / "models" / labels
+    return ["--labels", path] + ([] if mean is None else ["--mean", mean, "--std", mean])
+
+
+def segmenters(ours, report):
+    for name, (size, labels, mean) in ref.SEGMENTERS.items():
+        quantised = mean is None
+        model = ours.load(ref.model(name), *flags(ours.folder, labels, 2, mean))
+        lite = ref.LiteRt(ref.model(name))
+        twin = ref.Twin(name, size) if quantised else None
+        agreement = []
+        for photo in ref.photos():
+            pixels = ref.stretched(photo, size)
+            tensor = ref.normalised(pixels, mean)
+            low = ours.logits(model, tensor)
+            logits = ref.aligned_corners(low, size)
+            theirs = lite.run(pixels[None] if quantised else np.ascontiguousarray(tensor.transpose(0, 2, 3, 1)))
+            wanted = twin.run(tensor) if quantised else theirs.transpose(0, 3, 1, 2)
+            worst = float(np.abs(logits - wanted).max())
+            clear, truth = ref.clear(wanted), wanted[0].argmax(0)
+            wrong = int((logits[0].argmax(0) != truth)[clear].sum())
+            drawn = int((ours.mask(model, pixels) != truth)[clear].sum())
+            text = f"logits off by {worst:.2e}, {wrong} pixels of other classes, {drawn} in the mask drawn, {(~clear).sum()} ties"
+            if quantised:
+                agreement.append(float((logits[0].argmax(0) == theirs[0]).mean()))
+                text += f"; {agreement[-1]:.2%} agree with the integer run"
+            report.line(f"{name} {photo.name}", worst <= LOGITS and wrong == 0 and drawn == 0, text)
+        if quantised:
+            mean_agreement = float(np.mean(agreement))
+            report.line(name, mean_agreement >= AGREE, f"{mean_agreement:.2%} of the pixels agree with LiteRT's integer run, on average over {len(agreement)} photos")
+
+
+def classifier(ours, report):
+    name, size, labels = ref.CLASSIFIER
+    names = (ref.SHARED / "models" / labels).read_text().splitlines()
+    model = ours.load(ref.model(name), "--labels", ref.SHARED / "models" / labels)
+    lite = ref.LiteRt(ref.model(name))
+    for photo in ref.photos():
+        pixels = ref.stretched(photo, size)
+        mine = ours.logits(model, ref.normalised(pixels, None))[0, :, 0, 0]
+        theirs = lite.run(pixels[None])[0]
+        # Chances are steps of 1/256: several classes may share the best one.
+        best = np.flatnonzero(theirs == theirs.max())
+        text = f"'{names[mine.argmax()].strip()}', LiteRT '{names[best[0]].strip()}' ({theirs.max() / 256:.0%})"
+        report.line(f"{name} {photo.name}", mine.argmax() in best, text)
+
+
+def pytorch(ours, report):
+    import torch
+
+    import torch_models
+    torch.manual_seed(20260101)
+    for case in torch_models.cases(ours.folder):
+        network = case.network
+        for height, width in case.sizes:
+            tensor = np.random.default_rng(height * width).uniform(-2, 2, (1, 3, height, width)).astype(np.float32)
+            with torch.no_grad():
+                wanted = network(torch.from_numpy(tensor)).numpy()
+                other = network(torch.from_numpy(tensor[:, :, ::-1].copy())).numpy()
+            # What the input has to do with it: the same picture upside down.
+            span = float(np.abs(wanted - other).max())
+            for source in case.files:
+                model = ours.load(source, *case.flags)
+                mine = ours.logits(model, tensor).reshape(wanted.shape)
+                worst = float(np.abs(mine - wanted).max())
+                report.line(f"{case.name} {Path(source).suffix} {height}x{width}", worst <= PYTORCH < span / 100, f"logits that the input moves by {span:.2f} are off by {worst:.2e}")
+
+
+SECTIONS = {"segmenters": segmenters, "classifier": classifier, "pytorch": pytorch}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument("--silhouette", default=str(ref.ROOT / "target/release/silhouette"), help="the command (default: %(default)s)")
+    parser.add_argument("--engine", choices=("graph", "plan"), default="graph")
+    options = parser.parse_args()
+    unknown = set(options.sections) - set(SECTIONS)
+    if unknown:
+        parser.error(f"no section {', '.join(sorted(unknown))}")
+    if set(options.sections or SECTIONS) & {"segmenters", "classifier"}:
+        ref.need_shared()
+    report = Report()
+    with tempfile.TemporaryDirectory() as folder:
+        for name in options.sections or SECTIONS:
+            SECTIONS[name](Ours(options.silhouette, options.engine, folder), report)
+    if report.failed:
+        sys.exit(f"{report.failed} comparisons are out of their limits")
+
+
+if __name__ == "__main__":
+    main()
