@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use silhouette_kernels::rows::RowSource;
-use silhouette_model::engine::Engine;
+use silhouette_model::engine::{Backend, Engine};
 use silhouette_model::import::{ImportOptions, Imported, import};
+use silhouette_model::network::Size;
 use silhouette_model::spec::{Extractor, Head, Padding, Resize};
 use silhouette_model::{ModelError, import::ImportError};
 
@@ -133,6 +134,13 @@ fn input(shared: &Path, name: &str, size: usize) -> Vec<u8> {
     pixels
 }
 
+/// Both ways through the network.
+fn engines(imported: &Imported, size: usize) -> [(&'static str, Engine); 2] {
+    let model = imported.model().unwrap();
+    let graph = Engine::graph(&model, Size::square(size), Backend::Cpu).unwrap();
+    [("plan", Engine::new(&model, size, 2).unwrap()), ("graph", graph)]
+}
+
 /// Logits, channels-last.
 fn logits(engine: &Engine, rows: &Rows) -> Vec<f32> {
     let (height, width, classes) = engine.logits();
@@ -152,13 +160,14 @@ fn segmenters_give_the_golden_logits() {
         let classes = if golden.model.contains("aiseg") { 2 } else { 21 };
         let imported = import(&model(&shared, &golden.model), &options(classes, golden.mean)).unwrap();
         let mean = imported.spec.input.mean[0];
-        let engine = Engine::new(&imported.model().unwrap(), golden.size, 2).unwrap();
-        for output in golden.outputs {
-            let place = format!("{}, {}", golden.model, output.input);
+        let engines = engines(&imported, golden.size);
+        let runs = golden.outputs.iter().flat_map(|output| engines.iter().map(move |engine| (output, engine)));
+        for (output, (way, engine)) in runs {
+            let place = format!("{}, {}, {way}", golden.model, output.input);
             let rows = Rows { size: golden.size, pixels: input(&shared, &output.input, golden.size), mean };
-            let logits = logits(&engine, &rows);
+            let logits = logits(engine, &rows);
             let (_, width, _) = engine.logits();
-            for (y, x, class, wanted) in output.points {
+            for &(y, x, class, wanted) in &output.points {
                 let found = logits[(y * width + x) * classes + class];
                 assert!((found - wanted).abs() <= TOLERANCE, "{place}: ({y}, {x}) of {class} is {found}, not {wanted}");
             }
@@ -178,11 +187,12 @@ fn the_classifier_names_what_litert_names() {
     let golden = goldens().classifier;
     assert!(golden.outputs.len() >= 3);
     let imported = import(&model(&shared, &golden.model), &options(1001, None)).unwrap();
-    let engine = Engine::new(&imported.model().unwrap(), golden.size, 2).unwrap();
-    for output in golden.outputs {
-        let pixels = input(&shared, &output.input, golden.size);
-        let found = best(&logits(&engine, &Rows { size: golden.size, pixels, mean: imported.spec.input.mean[0] }));
-        assert_eq!(found, output.best, "{}", output.input);
+    for (way, engine) in engines(&imported, golden.size) {
+        for output in &golden.outputs {
+            let pixels = input(&shared, &output.input, golden.size);
+            let rows = Rows { size: golden.size, pixels, mean: imported.spec.input.mean[0] };
+            assert_eq!(best(&logits(&engine, &rows)), output.best, "{}, {way}", output.input);
+        }
     }
 }
 

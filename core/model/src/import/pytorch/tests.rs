@@ -9,7 +9,7 @@ use silhouette_kernels::rows::RowSource;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use crate::engine::Engine;
+use crate::engine::{Backend, Engine};
 use crate::import::fixture::numbers;
 use crate::import::{ImportError, ImportOptions, import_bytes};
 use crate::network::{Network, Size};
@@ -416,11 +416,14 @@ fn logits_are_pytorchs() {
     let imported = import_bytes(&pth(&theirs, Layout::Plain), "golden", &with_spec(&spec)).unwrap();
     let model = imported.model().unwrap();
     for Output { height, width, logits } in golden.outputs {
-        let engine = Engine::plan(&model, Size { height, width }, &PlanOptions::default()).unwrap();
-        let mut found = vec![0.0; golden.classes];
-        engine.run(&mut engine.new_state().unwrap(), &Pattern { height, width }, &mut found).unwrap();
-        let worst = found.iter().zip(&logits).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(worst <= 1e-4, "{height}x{width}: {found:?}, not {logits:?}");
+        let size = Size { height, width };
+        let plan = Engine::plan(&model, size, &PlanOptions::default()).unwrap();
+        for engine in [plan, Engine::graph(&model, size, Backend::Cpu).unwrap()] {
+            let mut found = vec![0.0; golden.classes];
+            engine.run(&mut engine.new_state().unwrap(), &Pattern { height, width }, &mut found).unwrap();
+            let worst = found.iter().zip(&logits).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst <= 1e-4, "{height}x{width}: {found:?}, not {logits:?}");
+        }
     }
 }
 
