@@ -189,14 +189,19 @@ pub(crate) struct Run {
     /// Where to write the result: f32, (1, C, H, W).
     #[arg(short, long, value_name = "Y.npy")]
     pub(crate) output: PathBuf,
+    /// Write this tensor instead of the logits, such as `blocks.3` or `stem` (a wrong name lists them all).
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tensor: Option<String>,
     /// What runs the network.
-    #[arg(long, value_enum, default_value_t = Runner::Plan)]
+    #[arg(long, value_enum, default_value_t = Runner::Graph)]
     pub(crate) engine: Runner,
 }
 
 /// What runs the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Runner {
+    /// The candle graph, the readable reference.
+    Graph,
     /// The compiled CPU plan.
     Plan,
 }

@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::output;
 use silhouette_kernels::rows::RowSource;
 use silhouette_model::engine::Engine;
+use silhouette_model::graph::Graph;
 use silhouette_model::network::Size;
 use silhouette_model::npy::{self, Array};
 use silhouette_model::plan::PlanOptions;
@@ -26,9 +27,15 @@ fn forward(args: &Run) -> Result<(), Failure> {
     };
     let model = ModelFile::open(&args.model).map_err(|error| Failure::new(&args.model, error))?;
     let size = Size { height, width };
-    let Runner::Plan = args.engine;
-    let engine = Engine::plan(&model, size, &PlanOptions::default());
-    let result = engine.and_then(|engine| through(&engine, size, &input));
+    let result = match args.engine {
+        Runner::Graph => Graph::of(&model, size).and_then(|graph| graph.forward_array(&input, args.tensor.as_deref())),
+        Runner::Plan if args.tensor.is_some() => {
+            return Err(Failure::general("--tensor: the plan holds no layer's output whole; give --engine graph"));
+        }
+        Runner::Plan => {
+            Engine::plan(&model, size, &PlanOptions::default()).and_then(|engine| through(&engine, size, &input))
+        }
+    };
     let result = result.map_err(|error| Failure::new(&args.model, error))?;
     output::write_atomically(&args.output, |to| {
         npy::write(to, &result).map_err(|error| Failure::new(&args.output, error))

@@ -1,6 +1,9 @@
 //! Raw tensors as `.npy` files, through candle, behind a check that a file's header is worth believing.
 
 use crate::error::ModelError;
+use crate::graph::Graph;
+use crate::network::{Network, Size};
+use crate::weights::ModelFile;
 use candle_core::{DType, Device, Tensor};
 use std::io::Read as _;
 use std::path::Path;
@@ -15,6 +18,38 @@ pub struct Array {
     pub shape: [usize; 4],
     /// Row-major.
     pub data: Vec<f32>,
+}
+
+impl Array {
+    fn of(tensor: &Tensor) -> Result<Self, ModelError> {
+        let mut shape = [1; 4];
+        // A vector of classes (N, C) is a map of one pixel.
+        shape[..tensor.rank().min(4)].copy_from_slice(&tensor.dims()[..tensor.rank().min(4)]);
+        Ok(Self { shape, data: tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()? })
+    }
+}
+
+impl Graph {
+    /// The graph of `model` for an input of `size`, on the CPU.
+    ///
+    /// # Errors
+    /// As [`Network::new`] and [`Graph::new`].
+    pub fn of(model: &ModelFile, size: Size) -> Result<Self, ModelError> {
+        Self::new(&Network::new(model.spec(), size)?, model.weights(), &Device::Cpu)
+    }
+
+    /// Runs the graph on `input` (N, 3, H, W): to the logits before the resize, or to the tensor called `name` (see
+    /// [`Graph::forward_observed`]).
+    ///
+    /// # Errors
+    /// As [`Graph::tensor`].
+    pub fn forward_array(&self, input: &Array, name: Option<&str>) -> Result<Array, ModelError> {
+        let x = Tensor::from_slice(&input.data, &input.shape, self.device())?;
+        Array::of(&match name {
+            Some(name) => self.tensor(&x, name)?,
+            None => self.forward(&x)?,
+        })
+    }
 }
 
 /// Reads an array of four dimensions; other float and integer types become f32.

@@ -8,7 +8,9 @@ use crate::segmentation::Timings;
 use silhouette_imaging::frame::Frame;
 use silhouette_imaging::input::{Fit, FrameRows, InputSpec, Placement, Resampler};
 use silhouette_kernels::rows::RowSource;
-use silhouette_model::engine::{Engine, State};
+use silhouette_model::engine::{self, Engine, State};
+use silhouette_model::network::Size;
+use silhouette_model::plan::PlanOptions;
 use silhouette_model::spec;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -143,10 +145,13 @@ impl RowSource for Timed<'_, '_> {
     }
 }
 
-/// Opens the backend.
+/// Compiles the model for the backend.
 fn engine(model: &Model, backend: Backend, size: usize, threads: usize) -> Result<Engine> {
-    match backend {
-        Backend::Auto | Backend::Cpu => Ok(Engine::new(model.file(), size, threads)?),
-        Backend::Metal => Err(Error::unsupported("the backend Metal", "use the CPU")),
-    }
+    let backend = match backend {
+        Backend::Auto => engine::Backend::Auto,
+        Backend::Cpu => engine::Backend::Cpu,
+        Backend::Metal => engine::Backend::Metal,
+    };
+    let options = PlanOptions { threads, ..PlanOptions::default() };
+    Ok(Engine::on(backend, model.file(), Size::square(size), &options)?)
 }

@@ -141,7 +141,8 @@ impl Segmentation {
     /// [`Error::Unsupported`] for a class that the model does not have; [`Error::InvalidFrame`] before the first frame.
     pub fn confidence(&self, classes: &[usize]) -> Result<Confidence> {
         let mut confidence = Confidence::default();
-        self.confidence_with(classes, &mut Upsampler::new(), &mut confidence)?;
+        let view = self.view.as_ref().ok_or_else(empty)?;
+        view.confidence(&self.logits, &self.mask, classes, &mut Upsampler::new(), &mut confidence)?;
         Ok(confidence)
     }
 
@@ -150,28 +151,8 @@ impl Segmentation {
     /// # Errors
     /// As [`confidence`](Self::confidence).
     pub fn confidence_into(&mut self, classes: &[usize], confidence: &mut Confidence) -> Result<()> {
-        let mut upsampler = std::mem::take(&mut self.upsampler);
-        let done = self.confidence_with(classes, &mut upsampler, confidence);
-        self.upsampler = upsampler;
-        done
-    }
-
-    fn confidence_with(&self, classes: &[usize], upsampler: &mut Upsampler, confidence: &mut Confidence) -> Result<()> {
         let view = self.view.as_ref().ok_or_else(empty)?;
-        let count = view.classes.labels.len();
-        let mut chosen = [false; 256];
-        for &class in classes {
-            if class >= count {
-                return Err(Error::unsupported(
-                    format_args!("class {class} of a model of {count} classes"),
-                    "classes count from 0",
-                ));
-            }
-            chosen[class] = true;
-        }
-        let spec = view.mask_spec(OutputSize::Given { width: self.mask.width, height: self.mask.height })?;
-        upsampler.confidence(&view.logits(&self.logits), &chosen[..count], &spec, confidence);
-        Ok(())
+        view.confidence(&self.logits, &self.mask, classes, &mut self.upsampler, confidence)
     }
 
     /// Checks that `frame` can be the one that this was made of.
@@ -199,6 +180,31 @@ impl View {
     fn logits<'a>(&self, values: &'a [f32]) -> Logits<'a> {
         let (height, width) = self.grid;
         Logits { values, width, height, classes: self.classes.labels.len() }
+    }
+
+    /// The confidence of `classes` in the size of `mask`.
+    fn confidence(
+        &self,
+        logits: &[f32],
+        mask: &Mask,
+        classes: &[usize],
+        upsampler: &mut Upsampler,
+        confidence: &mut Confidence,
+    ) -> Result<()> {
+        let count = self.classes.labels.len();
+        let mut chosen = [false; 256];
+        for &class in classes {
+            if class >= count {
+                return Err(Error::unsupported(
+                    format_args!("class {class} of a model of {count} classes"),
+                    "classes count from 0",
+                ));
+            }
+            chosen[class] = true;
+        }
+        let spec = self.mask_spec(OutputSize::Given { width: mask.width, height: mask.height })?;
+        upsampler.confidence(&self.logits(logits), &chosen[..count], &spec, confidence);
+        Ok(())
     }
 
     fn mask_spec(&self, output: OutputSize) -> Result<MaskSpec> {

@@ -1,0 +1,217 @@
+//! What the commands do when all is well: results on disk and on stdout, for people and for machines.
+
+mod common;
+
+use common::{Place, fixture, seeded, shared, silhouette};
+use silhouette_model::npy::{self, Array};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A palette PNG's classes and colours.
+fn palette_png(path: &Path) -> (u32, u32, Vec<u8>, Vec<u8>) {
+    let decoder = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(path).unwrap()));
+    let mut reader = decoder.read_info().unwrap();
+    assert_eq!(reader.info().color_type, png::ColorType::Indexed);
+    assert_eq!(reader.info().bit_depth, png::BitDepth::Eight);
+    let palette = reader.info().palette.clone().unwrap().into_owned();
+    let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
+    let frame = reader.next_frame(&mut bytes).unwrap();
+    (frame.width, frame.height, bytes, palette)
+}
+
+#[test]
+fn a_mask_is_a_palette_png_of_class_ids_at_the_photos_size() {
+    let place = Place::new();
+    let (model, photo) = (fixture(&place, "model.safetensors"), place.photo("photo.png", 101, 67));
+    let ran =
+        silhouette(args!["segment", photo, "--model", model, "--effect", "mask", "-o", place.path("out"), "--json"])
+            .ok();
+    let (width, height, classes, palette) = palette_png(&place.path("out/photo.mask.png"));
+    assert_eq!((width, height), (101, 67));
+    assert_eq!(palette[3 * 15..3 * 16], [192, 128, 128], "VOC's colour of a person");
+    // What is said agrees with what is written, and both with the library.
+    let json = ran.json();
+    assert_eq!((json["width"].as_u64(), json["height"].as_u64()), (Some(101), Some(67)));
+    let said = json["classes"].as_array().unwrap();
+    assert!(said.len() > 1, "the fixture sees several classes");
+    for class in said {
+        let id = class["class"].as_u64().unwrap() as u8;
+        let share = classes.iter().filter(|&&c| c == id).count() as f64 / classes.len() as f64;
+        assert!((class["share"].as_f64().unwrap() - share).abs() < 1e-9);
+    }
+    let segmenter =
+        silhouette::Segmenter::new(&silhouette::Model::open(&model).unwrap(), &silhouette::Options::new()).unwrap();
+    let photo = silhouette::files::Photo::open(&photo).unwrap();
+    let segmentation = segmenter.segment(&photo.frame().unwrap()).unwrap();
+    assert_eq!(segmentation.mask().classes, classes);
+}
+
+#[test]
+fn overlay_is_what_is_written_unless_told() {
+    let place = Place::new();
+    let (model, photo) = (fixture(&place, "model.safetensors"), place.photo("a.b.png", 30, 20));
+    let ran = silhouette(args!["segment", photo, "--model", model, "-o", place.path("out")]).ok();
+    assert!(place.path("out/a.b.overlay.png").is_file());
+    assert!(ran.out.lines().count() == 1 && ran.out.contains("a.b.overlay.png") && ran.err.is_empty(), "{ran:?}");
+}
+
+#[test]
+fn photos_of_one_name_do_not_overwrite_each_other_nor_an_input() {
+    let place = Place::new();
+    let model = fixture(&place, "model.safetensors");
+    std::fs::create_dir(place.path("other")).unwrap();
+    let (one, two) = (place.photo("x.png", 30, 20), place.photo("other/x.png", 20, 30));
+    silhouette(args!["segment", one, two, "--model", model, "-o", place.path("out")]).ok();
+    let size = |name: &str| image::image_dimensions(place.path(name)).unwrap();
+    assert_eq!((size("out/x.overlay.png"), size("out/x-2.overlay.png")), ((30, 20), (20, 30)));
+    let input = place.photo("x.overlay.png", 10, 10);
+    let before = std::fs::read(&input).unwrap();
+    let ran = silhouette(args!["segment", one, input, "--model", model, "-o", place.path(".")]);
+    assert!(ran.code == 1 && ran.err.contains("would be overwritten"), "{ran:?}");
+    assert_eq!(std::fs::read(&input).unwrap(), before);
+    assert!(place.path("x.overlay.overlay.png").is_file(), "the other photo is done");
+}
+
+#[test]
+fn exif_orientation_is_obeyed() {
+    let place = Place::new();
+    let model = fixture(&place, "model.safetensors");
+    let plain = std::fs::read(place.photo("plain.jpg", 40, 24)).unwrap();
+    // An APP1 segment with one tag: orientation 6, turn clockwise by a quarter.
+    let mut exif = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
+    let mut turned = plain[..2].to_vec();
+    turned.extend([0xff, 0xe1]);
+    turned.extend((exif.len() as u16 + 2).to_be_bytes());
+    turned.append(&mut exif);
+    turned.extend(&plain[2..]);
+    let turned = place.write("turned.jpg", &turned);
+    silhouette(args!["segment", turned, "--model", model, "--effect", "mask", "-o", place.path("out")]).ok();
+    assert_eq!(image::image_dimensions(place.path("out/turned.mask.png")).unwrap(), (24, 40));
+}
+
+#[test]
+fn the_foreground_is_what_classes_says() {
+    let place = Place::new();
+    let (model, photo) = (fixture(&place, "model.safetensors"), place.photo("photo.png", 50, 50));
+    let labels: Vec<String> = silhouette::Model::open(&model).unwrap().labels().to_vec();
+    let cut = |classes: &str, folder: &str| {
+        let out = place.path(folder);
+        silhouette(args!["segment", photo, "--model", model, "--effect", "cutout", "--classes", classes, "-o", out])
+            .ok();
+        image::open(place.path(&format!("{folder}/photo.cutout.png"))).unwrap().to_rgba8()
+    };
+    // All classes at once are certain everywhere: the photo itself.
+    let whole = cut(&labels.join(","), "all");
+    let original = image::open(&photo).unwrap().to_rgba8();
+    assert_eq!(whole, original);
+    assert_ne!(cut("Person", "one"), original);
+}
+
+#[test]
+fn tensors_go_through_graph_and_plan_alike() {
+    let place = Place::new();
+    let model = fixture(&place, "model.safetensors");
+    let (x, graph, plan) = (place.path("x.npy"), place.path("graph.npy"), place.path("plan.npy"));
+    let data = (0..3 * 33 * 49).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect();
+    npy::write(&x, &Array { shape: [1, 3, 33, 49], data }).unwrap();
+    silhouette(args!["run", model, "--input", x, "-o", graph]).ok();
+    silhouette(args!["run", model, "--input", x, "-o", plan, "--engine", "plan"]).ok();
+    let (graph, plan) = (npy::read(&graph).unwrap(), npy::read(&plan).unwrap());
+    assert_eq!((graph.shape, plan.shape), ([1, 21, 3, 4], [1, 21, 3, 4]));
+    let largest = graph.data.iter().fold(1.0_f32, |most, value| most.max(value.abs()));
+    for (a, b) in graph.data.iter().zip(&plan.data) {
+        assert!((a - b).abs() <= 1e-4 * largest, "{a} and {b}");
+    }
+    let stem = place.path("stem.npy");
+    silhouette(args!["run", model, "--input", x, "-o", stem, "--tensor", "stem"]).ok();
+    assert_eq!(npy::read(&stem).unwrap().shape[2..], [17, 25]);
+    silhouette(args!["run", model, "--input", x, "-o", stem, "--tensor", "nothing"]).fails(&["nothing", "blocks.3"]);
+    silhouette(args!["run", model, "--input", x, "-o", stem, "--tensor", "stem", "--engine", "plan"])
+        .fails(&["--tensor"]);
+    let grey = place.path("grey.npy");
+    npy::write(&grey, &Array { shape: [1, 1, 4, 4], data: vec![0.0; 16] }).unwrap();
+    silhouette(args!["run", model, "--input", grey, "-o", stem]).fails(&["grey.npy", "(1, 3, H, W)"]);
+}
+
+#[test]
+fn a_classifier_classifies() {
+    let place = Place::new();
+    let (model, photo) = (seeded(&place, "model.safetensors", "mobilenet_v2_0.35"), place.photo("photo.png", 50, 40));
+    let ran = silhouette(args!["classify", photo, "--model", model, "--top", "3", "--size", "64", "--json"]).ok();
+    let classes = ran.json()["classes"].as_array().unwrap().clone();
+    assert_eq!(classes.len(), 3);
+    assert!(classes[0]["probability"].as_f64() >= classes[1]["probability"].as_f64());
+    silhouette(args!["segment", photo, "--model", model]).fails(&["model.safetensors", "classif"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_reader_that_goes_away_is_no_panic() {
+    let place = Place::new();
+    let (model, photo) = (fixture(&place, "model.safetensors"), place.photo("photo.png", 20, 20));
+    for args in [args!["segment", photo, "--model", model, "-o", place.path("out")].to_vec(), args!["--help"].to_vec()]
+    {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_silhouette"))
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_ne!(output.status.code(), Some(101), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn reference_models_are_imported_and_see_what_is_there() {
+    let Some(shared) = shared() else { return };
+    let place = Place::new();
+    let models = shared.join("models");
+    let labels = models.join("pascal_voc_labels.txt");
+    silhouette(args!["import", models.join("deeplabv3_257_mv_gpu.tflite"), "-o", place.path("m.safetensors")])
+        .fails(&["deeplabv3_257_mv_gpu.tflite", "--labels"]);
+    for (name, size) in
+        [("deeplabv3_257_mv_gpu", 257), ("deeplabv3_mnv2_dm05_pascal_quant", 513), ("deeplabv3_mnv2_pascal_quant", 513)]
+    {
+        let model = place.path(&format!("{name}.safetensors"));
+        let source = models.join(format!("{name}.tflite"));
+        let command =
+            args!["import", source, "-o", model, "--labels", labels, "--mean", "127.5", "--std", "127.5", "--json"];
+        let json = silhouette(command).ok().json();
+        assert_eq!(json["spec"]["input"]["size"], size);
+        let photos =
+            ["cat_720p.jpg", "pets.jpg", "motorcycle.png", "bird.png"].map(|name| shared.join("photos").join(name));
+        let [cat, dogs, motorbike, bird] = photos;
+        let command = args![
+            "segment",
+            cat,
+            dogs,
+            motorbike,
+            bird,
+            "--model",
+            model,
+            "--effect",
+            "mask",
+            "--json",
+            "-o",
+            place.path("out")
+        ];
+        let ran = silhouette(command).ok();
+        for (line, wanted) in ran.out.lines().zip(["cat", "dog", "motorbike", "bird"]) {
+            let json: serde_json::Value = serde_json::from_str(line).unwrap();
+            let classes = json["classes"].as_array().unwrap();
+            let mut others = classes.iter().filter(|class| class["class"] != 0);
+            assert_eq!(others.next().unwrap()["label"], wanted, "{name}: {line}");
+        }
+        assert_eq!(image::image_dimensions(place.path("out/cat_720p.mask.png")).unwrap(), (1280, 720));
+    }
+    let model = place.path("classifier.safetensors");
+    let source = models.join("mobilenet_v2_1.0_224_quant.tflite");
+    let labels = models.join("imagenet_labels.txt");
+    silhouette(args!["import", source, "-o", model, "--labels", labels, "--mean", "127.5", "--std", "127.5"]).ok();
+    let photo = shared.join("photos/chelsea.png");
+    let ran = silhouette(args!["classify", photo, "--model", model, "--top", "5"]).ok();
+    assert!(ran.out.contains("cat"), "{ran:?}");
+}

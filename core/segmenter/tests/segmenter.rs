@@ -1,0 +1,330 @@
+//! The public API as a whole: results, sizes, orientation, calls at once, closing, errors.
+
+mod common;
+
+use common::{model, picture, preset};
+use silhouette::{
+    Backend, Classifier, Error, Foreground, Frame, LiveSegmenter, Model, Options, OutputSize, Region, Rotation,
+    Segmentation, Segmenter, Smoothing, VideoSegmenter,
+};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+const SECONDS: Duration = Duration::from_secs(20);
+
+fn segmenter(options: &Options) -> Segmenter {
+    Segmenter::new(&model(), options).unwrap()
+}
+
+#[test]
+fn a_mask_has_the_size_asked_for() {
+    let bytes = picture(120, 60, 0);
+    let frame = Frame::rgb8(&bytes, 120, 60).unwrap();
+    let size = |output| {
+        let segmentation = segmenter(&Options::new().output(output)).segment(&frame).unwrap();
+        assert_eq!(segmentation.mask().classes.len(), segmentation.width() * segmentation.height());
+        (segmentation.width(), segmentation.height())
+    };
+    assert_eq!(size(OutputSize::Frame), (120, 60));
+    // Letterboxed: half of the 65 rows, rounded.
+    assert_eq!(size(OutputSize::Model), (65, 33));
+    assert_eq!(size(OutputSize::Given { width: 7, height: 300 }), (7, 300));
+    let segmenter = segmenter(&Options::new());
+    let mut segmentation = segmenter.segment(&frame).unwrap();
+    let full = segmentation.mask().clone();
+    segmentation.resize(OutputSize::Model).unwrap();
+    assert_eq!((segmentation.width(), segmentation.height()), (65, 33));
+    segmentation.resize(OutputSize::Frame).unwrap();
+    assert_eq!(*segmentation.mask(), full);
+    for (width, height) in [(0, 5), (5, 0), (1 << 20, 1 << 20), (usize::MAX, usize::MAX)] {
+        let resized = segmentation.resize(OutputSize::Given { width, height });
+        assert!(matches!(resized, Err(Error::Unsupported(_))), "{width}x{height}");
+    }
+}
+
+#[test]
+fn masks_agree_with_their_confidences_and_shares() {
+    let bytes = picture(90, 70, 1);
+    let segmentation = segmenter(&Options::new()).segment(&Frame::rgb8(&bytes, 90, 70).unwrap()).unwrap();
+    let planes: Vec<_> = (0..21).map(|class| segmentation.confidence(&[class]).unwrap().values).collect();
+    let mut seen = [false; 21];
+    for (i, &class) in segmentation.mask().classes.iter().enumerate() {
+        let best = planes.iter().map(|plane| plane[i]).max().unwrap();
+        seen[usize::from(class)] = true;
+        // Two classes may round to the same of 256 levels.
+        assert!(planes[usize::from(class)][i] + 1 >= best, "pixel {i}, class {class}");
+        let sum: i32 = planes.iter().map(|plane| i32::from(plane[i])).sum();
+        assert!((sum - 255).abs() <= 11, "pixel {i}: probabilities sum to {sum} of 255");
+    }
+    assert!(seen.iter().filter(|&&seen| seen).count() > 1, "the fixture sees more than one class");
+    let shares = segmentation.shares();
+    assert!((shares.iter().map(|share| share.1).sum::<f64>() - 1.0).abs() < 1e-9);
+    assert!(shares.iter().all(|&(class, _)| seen[class]) && shares.windows(2).all(|two| two[0].1 >= two[1].1));
+    assert!(matches!(segmentation.confidence(&[21]), Err(Error::Unsupported(_))));
+    assert!(matches!(Segmentation::default().confidence(&[0]), Err(Error::InvalidFrame(_))));
+}
+
+#[test]
+fn a_turned_buffer_gives_the_upright_mask_and_the_way_back() {
+    let (width, height) = (60, 40);
+    let upright = picture(width, height, 2);
+    let segmenter = segmenter(&Options::new());
+    let wanted = segmenter.segment(&Frame::rgb8(&upright, width, height).unwrap()).unwrap();
+    // The buffer that becomes the upright picture when turned clockwise by 90 degrees.
+    let mut turned = vec![0; upright.len()];
+    for y in 0..height {
+        for x in 0..width {
+            let (bx, by) = (y, width - 1 - x);
+            turned[(by * height + bx) * 3..][..3].copy_from_slice(&upright[(y * width + x) * 3..][..3]);
+        }
+    }
+    let frame = Frame::rgb8(&turned, height, width).unwrap().rotated(Rotation::Clockwise90);
+    let segmentation = segmenter.segment(&frame).unwrap();
+    assert_eq!(segmentation.mask(), wanted.mask());
+    let (x, y) = segmentation.transform().unwrap().apply(0.5, 0.5);
+    assert_eq!((x, y), (0.5, width as f64 - 0.5));
+    // A region: the mask covers it, and the way back begins at its corner.
+    let region = Region { x: 10, y: 5, width: 30, height: 20 };
+    let part = Frame::rgb8(&upright, width, height).unwrap().cropped(region).unwrap();
+    let segmentation = segmenter.segment(&part).unwrap();
+    assert_eq!((segmentation.width(), segmentation.height()), (30, 20));
+    assert_eq!(segmentation.transform().unwrap().apply(0.0, 0.0), (10.0, 5.0));
+}
+
+#[test]
+fn effects_keep_the_frames_size_and_the_foregrounds_pixels() {
+    let (width, height) = (80, 50);
+    let (bytes, behind) = (picture(width, height, 3), picture(33, 44, 9));
+    let frame = Frame::rgb8(&bytes, width, height).unwrap();
+    let behind = Frame::rgb8(&behind, 33, 44).unwrap();
+    let segmentation = segmenter(&Options::new()).segment(&frame).unwrap();
+    let everything = Foreground::Classes((0..21).collect());
+    let nothing = Foreground::Classes(Vec::new());
+    let rgba: Vec<u8> = bytes.chunks_exact(3).flat_map(|p| [p[0], p[1], p[2], 255]).collect();
+    assert_eq!(segmentation.cutout(&frame, &everything).unwrap().rgba, rgba);
+    assert_eq!(segmentation.blur(&frame, &everything).unwrap().rgba, rgba);
+    assert_eq!(segmentation.replace(&frame, &everything, &behind).unwrap().rgba, rgba);
+    let gone = segmentation.cutout(&frame, &nothing).unwrap();
+    assert!(gone.rgba.chunks_exact(4).all(|pixel| pixel[3] == 0));
+    assert_ne!(segmentation.blur(&frame, &nothing).unwrap().rgba, rgba);
+    assert_ne!(segmentation.replace(&frame, &nothing, &behind).unwrap().rgba, rgba);
+    let overlay = segmentation.overlay(&frame).unwrap();
+    for (i, &class) in segmentation.mask().classes.iter().enumerate() {
+        let same = overlay.rgba[4 * i..][..4] == rgba[4 * i..][..4];
+        assert!(same || class > 0, "the background keeps its colour");
+    }
+    // A frame of another size is not the one that was segmented.
+    assert!(matches!(segmentation.overlay(&behind), Err(Error::InvalidFrame(_))));
+}
+
+#[test]
+fn threads_get_the_same_masks_from_a_pool_of_arenas() {
+    let segmenter = segmenter(&Options::new().threads(1).concurrency(2));
+    let pictures: Vec<_> = (0..4).map(|phase| picture(64, 64, phase)).collect();
+    let frames: Vec<_> = pictures.iter().map(|bytes| Frame::rgb8(bytes, 64, 64).unwrap()).collect();
+    let wanted: Vec<_> = frames.iter().map(|frame| segmenter.segment(frame).unwrap().mask().clone()).collect();
+    assert!(wanted.windows(2).any(|two| two[0] != two[1]), "the pictures differ");
+    std::thread::scope(|scope| {
+        for first in 0..8 {
+            let (segmenter, frames, wanted) = (segmenter.clone(), &frames, &wanted);
+            scope.spawn(move || {
+                let mut segmentation = Segmentation::default();
+                for i in (first..first + 12).map(|i| i % frames.len()) {
+                    segmenter.segment_into(&frames[i], &mut segmentation).unwrap();
+                    assert_eq!(*segmentation.mask(), wanted[i]);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn thread_counts_do_not_change_a_bit() {
+    let bytes = picture(100, 80, 5);
+    let frame = Frame::rgb8(&bytes, 100, 80).unwrap();
+    let logits = |threads| segmenter(&Options::new().threads(threads)).segment(&frame).unwrap().logits().0.to_vec();
+    let one = logits(1);
+    assert!(logits(2) == one && logits(3) == one);
+}
+
+#[test]
+fn closing_ends_waiting_and_later_calls_and_keeps_results() {
+    let bytes = picture(64, 64, 0);
+    let frame = Frame::rgb8(&bytes, 64, 64).unwrap();
+    let segmenter = segmenter(&Options::new().concurrency(1));
+    let segmentation = segmenter.segment(&frame).unwrap();
+    let (done, closed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                loop {
+                    match segmenter.segment(&frame) {
+                        Ok(again) => {
+                            assert_eq!(again.mask(), segmentation.mask());
+                            done.fetch_add(1, Ordering::SeqCst);
+                        }
+                        Err(error) => {
+                            assert!(matches!(error, Error::Closed(_)), "{error}");
+                            closed.fetch_add(1, Ordering::SeqCst);
+                            return;
+                        }
+                    }
+                }
+            });
+        }
+        while done.load(Ordering::SeqCst) < 10 {
+            std::thread::yield_now();
+        }
+        segmenter.close();
+    });
+    assert_eq!(closed.into_inner(), 6);
+    let error = segmenter.clone().segment(&frame).unwrap_err();
+    assert!(!error.reason().is_empty() && !error.advice().is_empty());
+    assert!(segmentation.confidence(&[0]).is_ok());
+}
+
+#[test]
+fn impossible_options_are_unsupported_and_say_what_is_possible() {
+    let model = model();
+    for options in [
+        Options::new().size(0),
+        Options::new().size(usize::MAX),
+        Options::new().threads(0),
+        Options::new().threads(1 << 40),
+        Options::new().concurrency(0),
+    ] {
+        let error = Segmenter::new(&model, &options).unwrap_err();
+        assert!(matches!(error, Error::Unsupported(_)) && !error.reason().is_empty(), "{options:?}: {error}");
+    }
+    if !cfg!(feature = "metal") {
+        let error = Segmenter::new(&model, &Options::new().backend(Backend::Metal)).unwrap_err();
+        assert!(matches!(error, Error::Unsupported(_)) && error.to_string().contains("metal"), "{error}");
+    }
+    assert!(matches!(Classifier::new(&model, &Options::new()), Err(Error::InvalidModel(_))));
+    assert!(matches!(Model::from_bytes(vec![0; 100]), Err(Error::InvalidModel(_))));
+    assert!(matches!(Model::open("no such file"), Err(Error::InvalidModel(_))));
+    assert!(matches!(model.class("unicorn"), Err(Error::Unsupported(_))));
+    assert_eq!(model.class("Person"), Ok(15));
+}
+
+#[test]
+fn other_sizes_of_input_are_possible() {
+    let bytes = picture(64, 48, 0);
+    let frame = Frame::rgb8(&bytes, 64, 48).unwrap();
+    for size in [1, 17, 33, 64, 97] {
+        let segmenter = segmenter(&Options::new().size(size));
+        let segmentation = segmenter.segment(&frame).unwrap();
+        assert_eq!((segmentation.width(), segmentation.height(), segmenter.size()), (64, 48, size));
+    }
+}
+
+#[test]
+fn a_classifier_names_classes_in_order() {
+    let model = preset("mobilenet_v2_0.35");
+    assert!(matches!(Segmenter::new(&model, &Options::new()), Err(Error::InvalidModel(_))));
+    let classifier = Classifier::new(&model, &Options::new().size(64)).unwrap();
+    let bytes = picture(64, 48, 0);
+    let frame = Frame::rgb8(&bytes, 64, 48).unwrap();
+    let classes = classifier.classify(&frame, usize::MAX).unwrap();
+    assert_eq!(classes.len(), 1000);
+    assert!(classes.windows(2).all(|two| two[0].probability >= two[1].probability));
+    assert!((classes.iter().map(|class| class.probability).sum::<f32>() - 1.0).abs() < 1e-4);
+    assert_eq!(classifier.classify(&frame, 3).unwrap(), classes[..3]);
+    assert_eq!(classes[0].label, format!("class {}", classes[0].class));
+    classifier.close();
+    assert!(matches!(classifier.classify(&frame, 1), Err(Error::Closed(_))));
+}
+
+#[test]
+fn a_still_video_stays_as_it_is_and_another_region_starts_afresh() {
+    let segmenter = segmenter(&Options::new());
+    let bytes = picture(64, 64, 0);
+    let frame = Frame::rgb8(&bytes, 64, 64).unwrap();
+    let mut video = VideoSegmenter::new(&segmenter, Smoothing::default());
+    let single = segmenter.segment(&frame).unwrap();
+    for i in 0..4 {
+        let segmentation = video.segment(&frame, Duration::from_millis(33 * i)).unwrap();
+        assert_eq!(segmentation.mask(), single.mask(), "frame {i}");
+    }
+    let part = frame.cropped(Region { x: 20, y: 0, width: 30, height: 30 }).unwrap();
+    let segmentation = video.segment(&part, Duration::from_millis(133)).unwrap();
+    assert_eq!(segmentation.mask(), segmenter.segment(&part).unwrap().mask());
+}
+
+#[test]
+fn a_live_stream_hands_out_results_in_order_and_counts_what_it_drops() {
+    let segmenter = segmenter(&Options::new());
+    let (send, results) = channel();
+    let live = LiveSegmenter::new(&segmenter, None, move |result| {
+        let mask = result.segmentation.as_ref().unwrap().mask().clone();
+        assert_eq!((result.frame.width(), result.frame.height()), (64, 48));
+        let _ = send.send((result.timestamp, mask, result.dropped));
+    })
+    .unwrap();
+    let pictures: Vec<_> = (0..40).map(|phase| picture(64, 48, phase)).collect();
+    let mut replaced = 0;
+    for (i, bytes) in pictures.iter().enumerate() {
+        let frame = Frame::rgb8(bytes, 64, 48).unwrap();
+        replaced += u64::from(live.submit(&frame, Duration::from_millis(i as u64)).unwrap());
+    }
+    let mut last = None;
+    let mut count = 0;
+    while last != Some(Duration::from_millis(39)) {
+        let (time, mask, _) = results.recv_timeout(SECONDS).unwrap();
+        assert!(last < Some(time), "in order");
+        let frame = Frame::rgb8(&pictures[time.as_millis() as usize], 64, 48).unwrap();
+        assert_eq!(mask, *segmenter.segment(&frame).unwrap().mask());
+        (last, count) = (Some(time), count + 1);
+    }
+    assert_eq!(live.dropped(), replaced);
+    assert_eq!(count + replaced, 40, "each frame is handed out or counted");
+    live.close();
+    let frame = Frame::rgb8(&pictures[0], 64, 48).unwrap();
+    assert!(matches!(live.submit(&frame, Duration::ZERO), Err(Error::Closed(_))));
+}
+
+#[test]
+fn a_live_stream_can_be_closed_by_its_listener_and_outlives_errors() {
+    let segmenter = segmenter(&Options::new());
+    let place: Arc<OnceLock<LiveSegmenter>> = Arc::new(OnceLock::new());
+    let (send, results) = channel();
+    let theirs = Arc::clone(&place);
+    let live = LiveSegmenter::new(&segmenter, Some(Smoothing::default()), move |result| {
+        let _ = send.send(result.segmentation.map(|_| ()));
+        theirs.wait().close();
+    })
+    .unwrap();
+    assert!(place.set(live).is_ok());
+    let bytes = picture(32, 32, 0);
+    let frame = Frame::rgb8(&bytes, 32, 32).unwrap();
+    place.get().unwrap().submit(&frame, Duration::ZERO).unwrap();
+    assert_eq!(results.recv_timeout(SECONDS).unwrap(), Ok(()));
+    while place.get().unwrap().submit(&frame, Duration::ZERO).is_ok() {
+        std::thread::yield_now();
+    }
+    // A closed segmenter: the stream goes on and says so for each frame.
+    let (send, results) = channel();
+    let live = LiveSegmenter::new(&segmenter, None, move |result| {
+        let _ = send.send(matches!(result.segmentation, Err(Error::Closed(_))));
+    })
+    .unwrap();
+    segmenter.close();
+    for _ in 0..2 {
+        live.submit(&frame, Duration::ZERO).unwrap();
+        assert!(results.recv_timeout(SECONDS).unwrap());
+    }
+}
+
+#[test]
+fn everything_public_may_cross_threads() {
+    fn check<T: Send + Sync>() {}
+    check::<Segmenter>();
+    check::<Classifier>();
+    check::<Model>();
+    check::<Segmentation>();
+    check::<VideoSegmenter>();
+    check::<LiveSegmenter>();
+    check::<Error>();
+}
