@@ -16,6 +16,7 @@ pub mod pack;
 pub mod peak;
 mod pointwise;
 pub mod program;
+mod quad;
 pub mod resize;
 pub mod rows;
 pub mod simd;

@@ -9,6 +9,7 @@
 //! (which keeps aliases out), plain bilinear interpolation when enlarging.
 
 use crate::isa::{Isa, isa_entry};
+use crate::quad::Quads;
 use crate::simd::Simd;
 
 /// For each output index, a run of source indices and their weights, which sum to 1.
@@ -112,6 +113,21 @@ impl Taps {
     pub fn run(&self, i: usize) -> (usize, &[f32]) {
         (self.starts[i] as usize, &self.weights[i * self.longest..i * self.longest + self.counts[i] as usize])
     }
+}
+
+/// Calls a function with the number of taps as its last const parameter where it is small, so that its loop is
+/// unrolled, and with 0 where it is not.
+macro_rules! by_taps {
+    ($taps:expr, $f:ident::<$s:ident, $c:literal>($($arg:expr),*)) => {
+        match $taps {
+            2 => $f::<$s, $c, 2>($($arg),*),
+            3 => $f::<$s, $c, 3>($($arg),*),
+            4 => $f::<$s, $c, 4>($($arg),*),
+            5 => $f::<$s, $c, 5>($($arg),*),
+            6 => $f::<$s, $c, 6>($($arg),*),
+            _ => $f::<$s, $c, 0>($($arg),*),
+        }
+    };
 }
 
 /// One fused or unfused multiply-add: fused wherever the instruction set has it, never the slow library call.
@@ -224,26 +240,36 @@ isa_entry! { fn columns_4(src: &[u8], row_stride: usize, weights: &[f32], out: &
 
 #[inline(always)]
 unsafe fn columns_1_body<S: Simd>(_: S, src: &[u8], row_stride: usize, weights: &[f32], out: &mut [f32]) {
-    // SAFETY: as promised to `columns`.
-    unsafe { columns::<S, 1>(src, row_stride, weights, out) }
+    for (r, out) in out.iter_mut().enumerate() {
+        let row = &src[r * row_stride..][..weights.len()];
+        *out = row.iter().zip(weights).fold(0.0, |acc, (&v, &w)| mul_add::<S>(f32::from(v), w, acc));
+    }
 }
 #[inline(always)]
-unsafe fn columns_3_body<S: Simd>(_: S, src: &[u8], row_stride: usize, weights: &[f32], out: &mut [f32]) {
+unsafe fn columns_3_body<S: Quads>(simd: S, src: &[u8], row_stride: usize, weights: &[f32], out: &mut [f32]) {
     // SAFETY: as promised to `columns`.
-    unsafe { columns::<S, 3>(src, row_stride, weights, out) }
+    unsafe { by_taps!(weights.len(), columns::<S, 3>(simd, src, row_stride, weights, out)) }
 }
 #[inline(always)]
-unsafe fn columns_4_body<S: Simd>(_: S, src: &[u8], row_stride: usize, weights: &[f32], out: &mut [f32]) {
+unsafe fn columns_4_body<S: Quads>(simd: S, src: &[u8], row_stride: usize, weights: &[f32], out: &mut [f32]) {
     // SAFETY: as promised to `columns`.
-    unsafe { columns::<S, 4>(src, row_stride, weights, out) }
+    unsafe { by_taps!(weights.len(), columns::<S, 4>(simd, src, row_stride, weights, out)) }
 }
 
 /// A pixel is one vector of four: three channels and whatever comes next, which is overwritten by the next pixel.
 ///
 /// # Safety
-/// `(out.len() / C - 1) * row_stride + weights.len() * C <= src.len()`, `out.len()` a multiple of C.
+/// `(out.len() / C - 1) * row_stride + weights.len() * C <= src.len()`, `out.len()` a multiple of C; K is 0 or
+/// `weights.len()`.
 #[inline(always)]
-unsafe fn columns<S: Simd, const C: usize>(src: &[u8], row_stride: usize, weights: &[f32], out: &mut [f32]) {
+unsafe fn columns<S: Quads, const C: usize, const K: usize>(
+    simd: S,
+    src: &[u8],
+    row_stride: usize,
+    weights: &[f32],
+    out: &mut [f32],
+) {
+    let taps = if K == 0 { weights.len() } else { K };
     let rows = out.len() / C;
     let exact = |r: usize, out: &mut [f32]| {
         for c in 0..C {
@@ -254,7 +280,7 @@ unsafe fn columns<S: Simd, const C: usize>(src: &[u8], row_stride: usize, weight
             out[r * C + c] = acc;
         }
     };
-    if C == 1 || S::LANES == 1 || row_stride == 0 {
+    if row_stride == 0 {
         (0..rows).for_each(|r| exact(r, out));
         return;
     }
@@ -266,15 +292,22 @@ unsafe fn columns<S: Simd, const C: usize>(src: &[u8], row_stride: usize, weight
         unsafe {
             let row = p.add(r * row_stride);
             // Rows lie pages apart, which no CPU fetches ahead by itself: fetch what the next lines will read.
-            prefetch::<S>(row.wrapping_add(weights.len() * C + 64));
-            let mut acc = [0.0f32; 4];
-            for (t, &w) in weights.iter().enumerate() {
-                let px = row.add(t * C).cast::<[u8; 4]>().read();
-                for c in 0..4 {
-                    acc[c] = mul_add::<S>(f32::from(px[c]), w, acc[c]);
+            prefetch::<S>(row.wrapping_add(taps * C + 64));
+            // Two sums by turns, so that one does not wait for the other.
+            let mut sums = [simd.splat4(0.0); 2];
+            let mut t = 0;
+            while t + 2 <= taps {
+                for (half, sum) in sums.iter_mut().enumerate() {
+                    let w = simd.splat4(*weights.get_unchecked(t + half));
+                    *sum = simd.mul_add4(simd.load4_u8(row.add((t + half) * C)), w, *sum);
                 }
+                t += 2;
             }
-            o.add(r * C).cast::<[f32; 4]>().write(acc);
+            if t < taps {
+                let w = simd.splat4(*weights.get_unchecked(t));
+                sums[0] = simd.mul_add4(simd.load4_u8(row.add(t * C)), w, sums[0]);
+            }
+            simd.store4(o.add(r * C), simd.add4(sums[0], sums[1]));
         }
     }
     exact(rows - 1, out);
@@ -327,14 +360,14 @@ isa_entry! { fn filter_3(line: &[f32], origin: usize, taps: &Taps, affine: &Affi
 isa_entry! { fn filter_4(line: &[f32], origin: usize, taps: &Taps, affine: &Affine, out: &mut [f32]) = filter_4_body; }
 
 #[inline(always)]
-unsafe fn filter_3_body<S: Simd>(_: S, line: &[f32], origin: usize, taps: &Taps, affine: &Affine, out: &mut [f32]) {
+unsafe fn filter_3_body<S: Quads>(simd: S, line: &[f32], origin: usize, taps: &Taps, affine: &Affine, out: &mut [f32]) {
     // SAFETY: as promised to `filter`.
-    unsafe { filter::<S, 3>(line, origin, taps, affine, out) }
+    unsafe { by_taps!(taps.longest, filter::<S, 3>(simd, line, origin, taps, affine, out)) }
 }
 #[inline(always)]
-unsafe fn filter_4_body<S: Simd>(_: S, line: &[f32], origin: usize, taps: &Taps, affine: &Affine, out: &mut [f32]) {
+unsafe fn filter_4_body<S: Quads>(simd: S, line: &[f32], origin: usize, taps: &Taps, affine: &Affine, out: &mut [f32]) {
     // SAFETY: as promised to `filter`.
-    unsafe { filter::<S, 4>(line, origin, taps, affine, out) }
+    unsafe { by_taps!(taps.longest, filter::<S, 4>(simd, line, origin, taps, affine, out)) }
 }
 
 #[inline(always)]
@@ -353,39 +386,42 @@ unsafe fn filter_1_body<S: Simd>(_: S, line: &[f32], origin: usize, taps: &Taps,
 }
 
 /// # Safety
-/// `line` holds the pixels from `origin` to `taps.end` and, for C = 3, one value more; `out` is `taps.len() * 3` long.
+/// `line` holds the pixels from `origin` to `taps.end` and, for C = 3, one value more; `out` is `taps.len() * 3` long; K
+/// is 0 or `taps.longest`.
 #[inline(always)]
-unsafe fn filter<S: Simd, const C: usize>(line: &[f32], origin: usize, taps: &Taps, affine: &Affine, out: &mut [f32]) {
-    let [sr, sg, sb] = affine.scale;
-    let [or, og, ob] = affine.offset;
-    let (scale, offset) = ([sr, sg, sb, 0.0], [or, og, ob, 0.0]);
+unsafe fn filter<S: Quads, const C: usize, const K: usize>(
+    simd: S,
+    line: &[f32],
+    origin: usize,
+    taps: &Taps,
+    affine: &Affine,
+    out: &mut [f32],
+) {
+    let ([sr, sg, sb], [or, og, ob]) = (affine.scale, affine.offset);
     let n = taps.len();
-    let k = taps.longest;
-    for x in 0..n {
-        // SAFETY: start + k <= end for every run; a quad of three channels reads one value past the pixel, which the
-        // line has. A quad store past the last pixel is avoided.
-        unsafe {
+    let k = if K == 0 { taps.longest } else { K };
+    // SAFETY: start + k <= end for every run; a quad of three channels reads one value past the pixel, which the line
+    // has. A quad store past the last pixel is avoided.
+    unsafe {
+        let (scale, offset) = (simd.load4([sr, sg, sb, 0.0].as_ptr()), simd.load4([or, og, ob, 0.0].as_ptr()));
+        for x in 0..n {
             let p = line.as_ptr().add((*taps.starts.get_unchecked(x) as usize - origin) * C);
             let w = taps.weights.as_ptr().add(x * k);
-            let mut acc = [0.0f32; 4];
+            let mut sum = simd.splat4(0.0);
             for t in 0..k {
-                let px = p.add(t * C).cast::<[f32; 4]>().read();
-                let w = *w.add(t);
-                for c in 0..4 {
-                    acc[c] = mul_add::<S>(px[c], w, acc[c]);
-                }
+                sum = simd.mul_add4(simd.load4(p.add(t * C)), simd.splat4(*w.add(t)), sum);
             }
             if affine.bgr {
-                acc = [acc[2], acc[1], acc[0], acc[3]];
+                sum = simd.swap4(sum);
             }
-            for c in 0..4 {
-                acc[c] = mul_add::<S>(acc[c], scale[c], offset[c]);
-            }
+            let pixel = simd.mul_add4(sum, scale, offset);
             let o = out.as_mut_ptr().add(x * 3);
             if x + 1 < n {
-                o.cast::<[f32; 4]>().write(acc);
+                simd.store4(o, pixel);
             } else {
-                o.cast::<[f32; 3]>().write([acc[0], acc[1], acc[2]]);
+                let mut last = [0.0f32; 4];
+                simd.store4(last.as_mut_ptr(), pixel);
+                o.cast::<[f32; 3]>().write([last[0], last[1], last[2]]);
             }
         }
     }

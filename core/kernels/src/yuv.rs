@@ -9,6 +9,7 @@
 //! blocks.
 
 use crate::isa::{Isa, isa_entry};
+use crate::quad::Quads;
 use crate::resize::mul_add;
 use crate::simd::Simd;
 
@@ -293,8 +294,8 @@ isa_entry! {
 /// # Safety
 /// All of `combine_yuv_columns`'s checks have passed.
 #[inline(always)]
-unsafe fn columns_body<S: Simd>(
-    _: S,
+unsafe fn columns_body<S: Quads>(
+    simd: S,
     picture: &Yuv420<'_>,
     color: &YuvToRgb,
     column: usize,
@@ -304,41 +305,41 @@ unsafe fn columns_body<S: Simd>(
 ) {
     let n = out.len() / 4;
     let [br, bg, bb] = color.bias;
-    let from_u = [0.0, color.gu, color.bu, 0.0];
-    let from_v = [color.rv, color.gv, 0.0, 0.0];
-    let base = [br, bg, bb, 0.0];
     let (taps, skip) = (weights.len(), column % 2);
     let mut r = 0;
-    while r + 2 <= n {
-        let mut acc = [[0.0f32; 4]; 2];
-        let mut t = 0;
-        while t < taps {
-            // Columns of one chroma sample: two, or one at either end.
-            let pair = if t == 0 && skip == 1 { 1 } else { 2.min(taps - t) };
-            // SAFETY: column + t < width, row + r + 1 < height.
-            let [_, u, v] = unsafe { picture.sample(column + t, row + r) };
-            let mut c = [0.0f32; 4];
-            for i in 0..4 {
-                c[i] = mul_add::<S>(from_u[i], u, mul_add::<S>(from_v[i], v, base[i]));
-            }
-            for t in t..t + pair {
-                let w = weights[t];
-                for (half, acc) in acc.iter_mut().enumerate() {
-                    let at = (row + r + half) * picture.row_strides[0] + (column + t) * picture.pixel_strides[0];
-                    // SAFETY: as above.
-                    let y = f32::from(unsafe { *picture.planes[0].get_unchecked(at) });
-                    for i in 0..4 {
-                        acc[i] = mul_add::<S>(clamp(mul_add::<S>(color.luma, y, c[i])), w, acc[i]);
+    // SAFETY: row + r + 1 < height and column + t < width throughout; pixels r and r + 1 lie inside `out`.
+    unsafe {
+        let from_u = simd.load4([0.0, color.gu, color.bu, 0.0].as_ptr());
+        let from_v = simd.load4([color.rv, color.gv, 0.0, 0.0].as_ptr());
+        let base = simd.load4([br, bg, bb, 0.0].as_ptr());
+        let luma = simd.splat4(color.luma);
+        let [y_row, u_row, v_row] = picture.row_strides;
+        let [y_step, u_step, v_step] = picture.pixel_strides;
+        while r + 2 <= n {
+            let y = picture.planes[0].as_ptr().add((row + r) * y_row);
+            let u = picture.planes[1].as_ptr().add((row + r) / 2 * u_row);
+            let v = picture.planes[2].as_ptr().add((row + r) / 2 * v_row);
+            let mut sums = [simd.splat4(0.0); 2];
+            let mut t = 0;
+            while t < taps {
+                // Columns of one chroma sample: two, or one at either end.
+                let pair = if t == 0 && skip == 1 { 1 } else { 2.min(taps - t) };
+                let (x, half) = (column + t, (column + t) / 2);
+                let (cu, cv) = (f32::from(*u.add(half * u_step)), f32::from(*v.add(half * v_step)));
+                let chroma = simd.mul_add4(from_u, simd.splat4(cu), simd.mul_add4(from_v, simd.splat4(cv), base));
+                for i in 0..pair {
+                    let w = simd.splat4(*weights.get_unchecked(t + i));
+                    for (half, sum) in sums.iter_mut().enumerate() {
+                        let level = simd.splat4(f32::from(*y.add(half * y_row + (x + i) * y_step)));
+                        *sum = simd.mul_add4(simd.clamp4(simd.mul_add4(luma, level, chroma)), w, *sum);
                     }
                 }
+                t += pair;
             }
-            t += pair;
+            simd.store4(out.as_mut_ptr().add(r * 4), sums[0]);
+            simd.store4(out.as_mut_ptr().add(r * 4 + 4), sums[1]);
+            r += 2;
         }
-        for (half, acc) in acc.iter().enumerate() {
-            // SAFETY: pixel r + half < n.
-            unsafe { out.as_mut_ptr().add((r + half) * 4).cast::<[f32; 4]>().write(*acc) }
-        }
-        r += 2;
     }
     if r < n {
         let mut acc = [0.0f32; 4];

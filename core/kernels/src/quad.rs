@@ -1,0 +1,169 @@
+//! Vectors of exactly four f32, one pixel: what the picture kernels compute with where a pixel's channels stand side by
+//! side. Compilers do not find these vectors by themselves.
+
+#![allow(clippy::inline_always, clippy::missing_safety_doc, reason = "the promise is the trait's, said once there")]
+
+use crate::simd::{Scalar, Simd};
+
+/// Four f32 in each instruction set.
+///
+/// # Safety
+/// As [`Simd`]: only inside a function that carries the instruction set's `#[target_feature]`, pointers valid for four
+/// values, no alignment asked for.
+pub(crate) unsafe trait Quads: Simd {
+    /// Four f32.
+    type Q: Copy;
+    /// Reads four values.
+    unsafe fn load4(self, p: *const f32) -> Self::Q;
+    /// Reads four bytes as 0 to 255.
+    unsafe fn load4_u8(self, p: *const u8) -> Self::Q;
+    /// Writes four values.
+    unsafe fn store4(self, p: *mut f32, q: Self::Q);
+    /// All four `x`.
+    unsafe fn splat4(self, x: f32) -> Self::Q;
+    /// `a + b`.
+    unsafe fn add4(self, a: Self::Q, b: Self::Q) -> Self::Q;
+    /// `a * b + c`.
+    unsafe fn mul_add4(self, a: Self::Q, b: Self::Q, c: Self::Q) -> Self::Q;
+    /// At least 0, at most 255.
+    unsafe fn clamp4(self, q: Self::Q) -> Self::Q;
+    /// First and third exchanged: BGRx to RGBx.
+    unsafe fn swap4(self, q: Self::Q) -> Self::Q;
+}
+
+// SAFETY: plain Rust; nothing is asked of the CPU.
+#[allow(clippy::undocumented_unsafe_blocks, reason = "each block passes on the trait's promise about its pointer")]
+unsafe impl Quads for Scalar {
+    type Q = [f32; 4];
+    #[inline(always)]
+    unsafe fn load4(self, p: *const f32) -> [f32; 4] {
+        unsafe { p.cast::<[f32; 4]>().read() }
+    }
+    #[inline(always)]
+    unsafe fn load4_u8(self, p: *const u8) -> [f32; 4] {
+        unsafe { p.cast::<[u8; 4]>().read() }.map(f32::from)
+    }
+    #[inline(always)]
+    unsafe fn store4(self, p: *mut f32, q: [f32; 4]) {
+        unsafe { p.cast::<[f32; 4]>().write(q) }
+    }
+    #[inline(always)]
+    unsafe fn splat4(self, x: f32) -> [f32; 4] {
+        [x; 4]
+    }
+    #[inline(always)]
+    unsafe fn add4(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        [a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]]
+    }
+    #[inline(always)]
+    unsafe fn mul_add4(self, a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+        [a[0] * b[0] + c[0], a[1] * b[1] + c[1], a[2] * b[2] + c[2], a[3] * b[3] + c[3]]
+    }
+    #[inline(always)]
+    unsafe fn clamp4(self, q: [f32; 4]) -> [f32; 4] {
+        q.map(|x| x.clamp(0.0, 255.0))
+    }
+    #[inline(always)]
+    unsafe fn swap4(self, [a, b, c, d]: [f32; 4]) -> [f32; 4] {
+        [c, b, a, d]
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[allow(clippy::undocumented_unsafe_blocks, reason = "each block passes on the trait's promise")]
+mod x86 {
+    use core::arch::x86_64::*;
+
+    use super::Quads;
+    use crate::simd::{Avx2, Avx512};
+
+    /// Both instruction sets have the same 128-bit operations.
+    macro_rules! quads {
+        ($token:ty) => {
+            // SAFETY: the token proves AVX2 (or more) and FMA.
+            unsafe impl Quads for $token {
+                type Q = __m128;
+                #[inline(always)]
+                unsafe fn load4(self, p: *const f32) -> __m128 {
+                    unsafe { _mm_loadu_ps(p) }
+                }
+                #[inline(always)]
+                unsafe fn load4_u8(self, p: *const u8) -> __m128 {
+                    unsafe { _mm_cvtepi32_ps(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(p.cast::<i32>().read_unaligned()))) }
+                }
+                #[inline(always)]
+                unsafe fn store4(self, p: *mut f32, q: __m128) {
+                    unsafe { _mm_storeu_ps(p, q) }
+                }
+                #[inline(always)]
+                unsafe fn splat4(self, x: f32) -> __m128 {
+                    unsafe { _mm_set1_ps(x) }
+                }
+                #[inline(always)]
+                unsafe fn add4(self, a: __m128, b: __m128) -> __m128 {
+                    unsafe { _mm_add_ps(a, b) }
+                }
+                #[inline(always)]
+                unsafe fn mul_add4(self, a: __m128, b: __m128, c: __m128) -> __m128 {
+                    unsafe { _mm_fmadd_ps(a, b, c) }
+                }
+                #[inline(always)]
+                unsafe fn clamp4(self, q: __m128) -> __m128 {
+                    unsafe { _mm_min_ps(_mm_max_ps(q, _mm_setzero_ps()), _mm_set1_ps(255.0)) }
+                }
+                #[inline(always)]
+                unsafe fn swap4(self, q: __m128) -> __m128 {
+                    unsafe { _mm_shuffle_ps::<0b11_00_01_10>(q, q) }
+                }
+            }
+        };
+    }
+    quads!(Avx2);
+    quads!(Avx512);
+}
+
+#[cfg(target_arch = "aarch64")]
+#[allow(clippy::undocumented_unsafe_blocks, reason = "each block passes on the trait's promise")]
+mod arm {
+    use core::arch::aarch64::*;
+
+    use super::Quads;
+    use crate::simd::{Neon, Simd};
+
+    // SAFETY: a vector of NEON is a quad.
+    unsafe impl Quads for Neon {
+        type Q = float32x4_t;
+        #[inline(always)]
+        unsafe fn load4(self, p: *const f32) -> float32x4_t {
+            unsafe { vld1q_f32(p) }
+        }
+        #[inline(always)]
+        unsafe fn load4_u8(self, p: *const u8) -> float32x4_t {
+            unsafe { self.load_u8(p) }
+        }
+        #[inline(always)]
+        unsafe fn store4(self, p: *mut f32, q: float32x4_t) {
+            unsafe { vst1q_f32(p, q) }
+        }
+        #[inline(always)]
+        unsafe fn splat4(self, x: f32) -> float32x4_t {
+            unsafe { vdupq_n_f32(x) }
+        }
+        #[inline(always)]
+        unsafe fn add4(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+            unsafe { vaddq_f32(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn mul_add4(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+            unsafe { vfmaq_f32(c, a, b) }
+        }
+        #[inline(always)]
+        unsafe fn clamp4(self, q: float32x4_t) -> float32x4_t {
+            unsafe { vminq_f32(vmaxq_f32(q, vdupq_n_f32(0.0)), vdupq_n_f32(255.0)) }
+        }
+        #[inline(always)]
+        unsafe fn swap4(self, q: float32x4_t) -> float32x4_t {
+            unsafe { vcopyq_laneq_f32::<2, 0>(vcopyq_laneq_f32::<0, 2>(q, q), q) }
+        }
+    }
+}
