@@ -27,7 +27,7 @@ pub(crate) unsafe trait Quads: Simd {
     unsafe fn mul_add4(self, a: Self::Q, b: Self::Q, c: Self::Q) -> Self::Q;
     /// At least 0, at most 255.
     unsafe fn clamp4(self, q: Self::Q) -> Self::Q;
-    /// First and third exchanged: BGRx to RGBx.
+    /// First and third exchanged: blue first becomes red first.
     unsafe fn swap4(self, q: Self::Q) -> Self::Q;
 }
 

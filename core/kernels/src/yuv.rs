@@ -317,14 +317,14 @@ unsafe fn columns_body<S: Quads>(
         let [y_step, u_step, v_step] = picture.pixel_strides;
         while r + 2 <= n {
             let y = picture.planes[0].as_ptr().add((row + r) * y_row);
-            let u = picture.planes[1].as_ptr().add((row + r) / 2 * u_row);
-            let v = picture.planes[2].as_ptr().add((row + r) / 2 * v_row);
+            let u = picture.planes[1].as_ptr().add((row / 2 + r / 2) * u_row);
+            let v = picture.planes[2].as_ptr().add((row / 2 + r / 2) * v_row);
             let mut sums = [simd.splat4(0.0); 2];
             let mut t = 0;
             while t < taps {
                 // Columns of one chroma sample: two, or one at either end.
                 let pair = if t == 0 && skip == 1 { 1 } else { 2.min(taps - t) };
-                let (x, half) = (column + t, (column + t) / 2);
+                let (x, half) = (column + t, (column + t) >> 1);
                 let (cu, cv) = (f32::from(*u.add(half * u_step)), f32::from(*v.add(half * v_step)));
                 let chroma = simd.mul_add4(from_u, simd.splat4(cu), simd.mul_add4(from_v, simd.splat4(cv), base));
                 for i in 0..pair {
