@@ -20,6 +20,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Convert a model (.tflite; PyTorch state dict as .pth or .safetensors) to a Silhouette model file.
     Import(Import),
+    /// Show a network layer by layer: shapes, parameters, multiply-adds, activation sizes. Alone: the presets.
+    Info(Info),
     /// Segment photos and write masks or pictures.
     Segment(Segment),
     /// Name what photos show.
@@ -62,6 +64,22 @@ pub(crate) struct Import {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct Info {
+    /// A model file.
+    #[arg(value_name = "MODEL", conflicts_with = "spec")]
+    pub(crate) model: Option<PathBuf>,
+    /// A spec as JSON or a preset's name instead of a model.
+    #[arg(long, value_name = "SPEC.json|PRESET")]
+    pub(crate) spec: Option<String>,
+    /// Count at this input size instead of the spec's.
+    #[arg(long, value_name = "N")]
+    pub(crate) size: Option<usize>,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct Segment {
     /// Photos: JPEG, PNG or WebP.
     #[arg(value_name = "PHOTO", required = true)]
@@ -73,6 +91,9 @@ pub(crate) struct Segment {
     /// Foreground of cutout, blur and replace: labels with commas. Default: everything but the background.
     #[arg(long, value_name = "LABEL,LABEL", value_delimiter = ',')]
     pub(crate) classes: Vec<String>,
+    /// Whether the borders of cutout, blur and replace follow the picture's edges.
+    #[arg(long, value_enum, value_name = "on|off", default_value_t = Switch::Off)]
+    pub(crate) refine: Switch,
     /// The folder to write STEM.EFFECT.png into.
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,
@@ -165,6 +186,15 @@ pub(crate) struct Engine {
     /// Where to compute.
     #[arg(long, value_enum, default_value_t = Backend::Auto)]
     pub(crate) backend: Backend,
+}
+
+/// Something to have or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    /// With it.
+    On,
+    /// Without.
+    Off,
 }
 
 /// Where to compute.

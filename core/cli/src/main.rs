@@ -7,6 +7,7 @@ mod classify;
 mod eval;
 mod failure;
 mod import;
+mod info;
 mod load;
 mod logger;
 mod output;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     logger::start(cli.verbose);
     let done = match &cli.command {
         Command::Import(args) => import::import(args),
+        Command::Info(args) => info::info(args),
         Command::Segment(args) => segment::segment(args),
         Command::Classify(args) => classify::classify(args),
         Command::Eval(args) => eval::eval(args),

@@ -1,6 +1,6 @@
 //! `silhouette segment`: photos to masks and pictures.
 
-use crate::args::{Effect, Segment};
+use crate::args::{Effect, Segment, Switch};
 use crate::failure::Failure;
 use crate::photos::{self, Report};
 use crate::{load, output};
@@ -70,8 +70,8 @@ fn prepare(args: &Segment) -> Result<Prepared, Failure> {
         };
         pictures.push((suffix, picture));
     }
-    let segmenter =
-        Segmenter::new(&model, &load::options(&args.engine)).map_err(|error| load::about(&args.engine, &error))?;
+    let options = load::options(&args.engine).refine(args.refine == Switch::On);
+    let segmenter = Segmenter::new(&model, &options).map_err(|error| load::about(&args.engine, &error))?;
     Ok(Prepared { model, segmenter, pictures, foreground })
 }
 

@@ -145,12 +145,36 @@ fn a_classifier_classifies() {
 }
 
 #[test]
+fn info_counts_and_lists() {
+    let place = Place::new();
+    let model = fixture(&place, "model.safetensors");
+    let json = silhouette(args!["info", model, "--json"]).ok().json();
+    let layers = json["cost"]["layers"].as_array().unwrap();
+    let sum: u64 = layers.iter().map(|layer| layer["madds"].as_u64().unwrap()).sum();
+    assert_eq!(json["cost"]["total"]["madds"].as_u64(), Some(sum));
+    assert_eq!(json["spec"]["name"], "fixture");
+    let table = silhouette(args!["info", model]).ok();
+    assert!(layers.iter().all(|layer| table.out.contains(layer["name"].as_str().unwrap())), "{}", table.out);
+    let presets = silhouette(["info"]).ok();
+    assert!(presets.out.contains("deeplabv3_mnv2_aspp ") && presets.out.contains("mobilenet_v2_1.4"));
+    // The paper: V2* at output stride 16 has 2.75 B multiply-adds and 2.11 M parameters.
+    let paper = silhouette(["info", "--spec", "deeplabv3_mnv2", "--json"]).ok().json();
+    let total = &paper["cost"]["total"];
+    assert!((total["madds"].as_f64().unwrap() / 2.75e9 - 1.0).abs() < 0.01);
+    assert!((total["parameters"].as_f64().unwrap() / 2.11e6 - 1.0).abs() < 0.01);
+    let half = silhouette(["info", "--spec", "deeplabv3_mnv2", "--size", "257", "--json"]).ok().json();
+    assert!(half["cost"]["total"]["madds"].as_u64() < total["madds"].as_u64());
+    silhouette(["info", "--spec", "nothing"]).fails(&["nothing", "deeplabv3_mnv2"]);
+    let broken = place.write("broken.json", b"{\"format\": 1");
+    silhouette(args!["info", "--spec", broken]).fails(&["broken.json"]);
+}
+
+#[test]
 #[cfg(unix)]
 fn a_reader_that_goes_away_is_no_panic() {
     let place = Place::new();
-    let (model, photo) = (fixture(&place, "model.safetensors"), place.photo("photo.png", 20, 20));
-    for args in [args!["segment", photo, "--model", model, "-o", place.path("out")].to_vec(), args!["--help"].to_vec()]
-    {
+    let model = fixture(&place, "model.safetensors");
+    for args in [args!["info", model].to_vec(), args!["--help"].to_vec(), args!["info"].to_vec()] {
         let mut child = Command::new(env!("CARGO_BIN_EXE_silhouette"))
             .args(args)
             .stdout(Stdio::piped())

@@ -3,6 +3,7 @@
 //! analysis.
 #![deny(unsafe_code)] // but for mapping the weights' file
 
+pub mod cost;
 pub mod depthwise;
 pub mod engine;
 pub mod error;

@@ -5,6 +5,7 @@ use crate::segmentation::Segmentation;
 use silhouette_imaging::frame::Frame;
 use silhouette_imaging::mask::Confidence;
 use silhouette_imaging::picture::Picture;
+use silhouette_imaging::refine::{Guide, refine};
 
 /// Which classes are the foreground of an effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +41,7 @@ impl Segmentation {
     /// not have.
     pub fn cutout(&self, frame: &Frame<'_>, foreground: &Foreground) -> Result<Picture> {
         let mut picture = self.picture(frame)?;
-        picture.cut_out(&self.alpha(foreground)?);
+        picture.cut_out(&self.alpha_of(&picture, foreground)?);
         Ok(picture)
     }
 
@@ -51,7 +52,7 @@ impl Segmentation {
     pub fn blur(&self, frame: &Frame<'_>, foreground: &Foreground) -> Result<Picture> {
         let mut picture = self.picture(frame)?;
         let radius = BLUR_RADIUS * picture.width.max(picture.height) as f32;
-        picture.blur_background(&self.alpha(foreground)?, radius);
+        picture.blur_background(&self.alpha_of(&picture, foreground)?, radius);
         Ok(picture)
     }
 
@@ -61,20 +62,32 @@ impl Segmentation {
     /// As [`cutout`](Self::cutout).
     pub fn replace(&self, frame: &Frame<'_>, foreground: &Foreground, background: &Frame<'_>) -> Result<Picture> {
         let mut picture = self.picture(frame)?;
-        picture.replace_background(&self.alpha(foreground)?, background)?;
+        picture.replace_background(&self.alpha_of(&picture, foreground)?, background)?;
         Ok(picture)
     }
 
-    /// How much each pixel belongs to the foreground, 0 to 255, in the mask's size: the alpha of the effects. It is the
-    /// confidence, made steeper: what is hardly likely goes wholly, and a soft edge stays.
+    /// How much each pixel of the frame belongs to the foreground, 0 to 255: the alpha of the effects. It is the
+    /// confidence, made steeper (what is hardly likely goes wholly, and a soft edge stays), in the mask's size; with
+    /// [`Options::refine`](crate::Options::refine) its borders follow the picture's, in the frame's size.
     ///
     /// # Errors
-    /// As [`confidence`](Self::confidence).
-    pub fn alpha(&self, foreground: &Foreground) -> Result<Confidence> {
-        let mut alpha = match foreground {
-            Foreground::Classes(classes) => self.confidence(classes),
-            Foreground::All => self.confidence(&(1..self.labels().len()).collect::<Vec<_>>()),
-        }?;
+    /// As [`cutout`](Self::cutout).
+    pub fn alpha(&self, frame: &Frame<'_>, foreground: &Foreground) -> Result<Confidence> {
+        self.alpha_of(&self.picture(frame)?, foreground)
+    }
+
+    fn alpha_of(&self, picture: &Picture, foreground: &Foreground) -> Result<Confidence> {
+        let all: Vec<usize>;
+        let classes = match foreground {
+            Foreground::Classes(classes) => classes,
+            Foreground::All => {
+                all = (1..self.labels().len()).collect();
+                &all
+            }
+        };
+        let (coarse, refined) = self.coarse(classes)?;
+        let mut alpha = if refined { refine(&coarse, picture, Guide::default())? } else { self.confidence(classes)? };
+        // After refining, whose windows leave a haze of their own.
         let curve: [u8; 256] = std::array::from_fn(|value| soft_edge(value as f32 / 255.0));
         for value in &mut alpha.values {
             *value = curve[usize::from(*value)];

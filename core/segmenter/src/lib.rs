@@ -6,7 +6,7 @@
 //! use silhouette::{Model, Options, Segmenter, files::Photo};
 //!
 //! fn main() -> silhouette::Result<()> {
-//!     let model = Model::open("deeplab.safetensors")?;
+//!     let model = Model::builtin()?;
 //!     let segmenter = Segmenter::new(&model, &Options::new())?;
 //!     let photo = Photo::open("photo.jpg")?;
 //!     let segmentation = segmenter.segment(&photo.frame()?)?;
@@ -66,6 +66,7 @@ pub use silhouette_imaging::mask::{Confidence, Mask};
 pub use silhouette_imaging::owned::FrameBuffer;
 pub use silhouette_imaging::palette::Palette;
 pub use silhouette_imaging::picture::Picture;
+pub use silhouette_imaging::polygons::Polygon;
 
 /// This library's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -14,6 +14,7 @@ pub struct Options {
     pub(crate) size: Option<usize>,
     pub(crate) concurrency: Option<usize>,
     pub(crate) output: OutputSize,
+    pub(crate) refine: bool,
 }
 
 impl Options {
@@ -63,6 +64,14 @@ impl Options {
     #[must_use]
     pub fn output(mut self, output: OutputSize) -> Self {
         self.output = output;
+        self
+    }
+
+    /// Whether the soft borders of cut-out, blurred and replaced pictures follow the picture's edges (a guided filter on
+    /// the frame). The mask and the confidences stay the network's. Default: off.
+    #[must_use]
+    pub fn refine(mut self, refine: bool) -> Self {
+        self.refine = refine;
         self
     }
 }

@@ -7,6 +7,7 @@ use silhouette_imaging::frame::{Frame, MAX_SIDE, Region, Transform};
 use silhouette_imaging::input::Placement;
 use silhouette_imaging::mask::{Confidence, Logits, Mask, MaskSpec, Resize, Upsampler};
 use silhouette_imaging::palette::Palette;
+use silhouette_imaging::polygons::{Polygon, outlines};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,8 @@ pub(crate) struct View {
     pub(crate) placement: Placement,
     pub(crate) region: Region,
     pub(crate) transform: Transform,
+    /// Whether the alpha of effects follows the picture's edges.
+    pub(crate) refine: bool,
 }
 
 /// How long each stage of a frame took. On the wall, not summed over threads.
@@ -153,6 +156,30 @@ impl Segmentation {
     pub fn confidence_into(&mut self, classes: &[usize], confidence: &mut Confidence) -> Result<()> {
         let view = self.view.as_ref().ok_or_else(empty)?;
         view.confidence(&self.logits, &self.mask, classes, &mut self.upsampler, confidence)
+    }
+
+    /// The confidence of `classes` at the network's own size, and whether it shall be refined.
+    pub(crate) fn coarse(&self, classes: &[usize]) -> Result<(Confidence, bool)> {
+        let view = self.view.as_ref().ok_or_else(empty)?;
+        let (mut confidence, (width, height)) = (Confidence::default(), view.placement.valid);
+        let size = Mask { width, height, classes: Vec::new() };
+        view.confidence(&self.logits, &size, classes, &mut Upsampler::new(), &mut confidence)?;
+        Ok((confidence, view.refine))
+    }
+
+    /// The outlines of a class in the mask, as polygons with holes along the pixels' edges, in the mask's coordinates
+    /// ([`transform`](Self::transform) leads to the buffer's). With a `tolerance` over 0 (in pixels) they are simplified,
+    /// as far as they still overlap the mask by 99 %; pieces below `least_area` pixels are left out.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a class that the model does not have.
+    pub fn polygons(&self, class: usize, tolerance: f64, least_area: usize) -> Result<Vec<Polygon>> {
+        let known = u8::try_from(class).ok().filter(|_| class < self.labels().len());
+        let class = known.ok_or_else(|| {
+            let count = self.labels().len();
+            Error::unsupported(format_args!("class {class} of a model of {count} classes"), "classes count from 0")
+        })?;
+        Ok(outlines(&self.mask, class, tolerance, least_area))
     }
 
     /// Checks that `frame` can be the one that this was made of.

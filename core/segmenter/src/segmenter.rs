@@ -20,6 +20,7 @@ pub struct Segmenter {
     model: Model,
     resize: Resize,
     output: OutputSize,
+    refine: bool,
 }
 
 impl Segmenter {
@@ -36,7 +37,7 @@ impl Segmenter {
             ));
         };
         let runner = Arc::new(Runner::new(model, options, "segmenter")?);
-        Ok(Self { runner, model: model.clone(), resize, output: options.output })
+        Ok(Self { runner, model: model.clone(), resize, output: options.output, refine: options.refine })
     }
 
     /// Segments a frame.
@@ -81,6 +82,7 @@ impl Segmenter {
             resize: self.resize,
             placement: grid.placement,
             region,
+            refine: self.refine,
             transform: frame.transform(region.width, region.height),
         });
         change(&mut segmentation.logits, (grid.height, grid.width, grid.classes));

@@ -120,6 +120,40 @@ fn effects_keep_the_frames_size_and_the_foregrounds_pixels() {
 }
 
 #[test]
+fn refined_borders_leave_the_mask_alone_and_certain_pixels_as_they_are() {
+    let bytes = picture(80, 50, 3);
+    let frame = Frame::rgb8(&bytes, 80, 50).unwrap();
+    let plain = segmenter(&Options::new().output(OutputSize::Model)).segment(&frame).unwrap();
+    let refined = segmenter(&Options::new().output(OutputSize::Model).refine(true)).segment(&frame).unwrap();
+    assert_eq!(plain.mask(), refined.mask());
+    let alpha = refined.alpha(&frame, &Foreground::default()).unwrap();
+    assert_eq!((alpha.width, alpha.height), (80, 50), "the frame's size, not the mask's");
+    let everything = Foreground::Classes((0..21).collect());
+    assert!(refined.alpha(&frame, &everything).unwrap().values.iter().all(|&value| value == 255));
+    assert!(refined.alpha(&frame, &Foreground::Classes(Vec::new())).unwrap().values.iter().all(|&value| value == 0));
+}
+
+#[test]
+fn polygons_cover_as_many_pixels_as_their_class() {
+    let bytes = picture(80, 50, 3);
+    let segmentation = segmenter(&Options::new()).segment(&Frame::rgb8(&bytes, 80, 50).unwrap()).unwrap();
+    let area = |ring: &[[u32; 2]]| {
+        let next = ring.iter().cycle().skip(1);
+        let cross =
+            |(a, b): (&[u32; 2], &[u32; 2])| f64::from(a[0]) * f64::from(b[1]) - f64::from(b[0]) * f64::from(a[1]);
+        (ring.iter().zip(next).map(cross).sum::<f64>() / 2.0).abs()
+    };
+    for (class, share) in segmentation.shares() {
+        let polygons = segmentation.polygons(class, 0.0, 0).unwrap();
+        let outer: f64 = polygons.iter().map(|polygon| area(&polygon.outer)).sum();
+        let holes: f64 = polygons.iter().flat_map(|polygon| &polygon.holes).map(|ring| area(ring)).sum();
+        assert!((outer - holes - share * 80.0 * 50.0).abs() < 1e-6, "class {class}");
+    }
+    assert!(matches!(segmentation.polygons(21, 0.0, 0), Err(Error::Unsupported(_))));
+    assert!(matches!(segmentation.polygons(300, 0.0, 0), Err(Error::Unsupported(_))));
+}
+
+#[test]
 fn threads_get_the_same_masks_from_a_pool_of_arenas() {
     let segmenter = segmenter(&Options::new().threads(1).concurrency(2));
     let pictures: Vec<_> = (0..4).map(|phase| picture(64, 64, phase)).collect();

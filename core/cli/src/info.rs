@@ -1,0 +1,214 @@
+//! `silhouette info`: what a network is made of and costs, layer by layer; alone, the presets.
+
+use crate::args::Info;
+use crate::failure::Failure;
+use crate::{load, output};
+use serde_json::{Value, json};
+use silhouette_model::cost::{self, Cost, LayerCost, LayerKind, PAPER, PaperRow};
+use silhouette_model::network::{Network, Size};
+use silhouette_model::spec::Spec;
+use std::fmt::Write as _;
+
+/// Runs the command.
+///
+/// # Errors
+/// A model or spec that cannot be read or is impossible.
+pub(crate) fn info(args: &Info) -> Result<(), Vec<Failure>> {
+    show(args).map_err(|failure| vec![failure])
+}
+
+fn show(args: &Info) -> Result<(), Failure> {
+    let spec = match (&args.model, &args.spec) {
+        (Some(path), _) => load::model(path)?.spec().clone(),
+        (None, Some(name)) => load::spec(name)?,
+        (None, None) => {
+            presets(args.json);
+            return Ok(());
+        }
+    };
+    let size = args.size.unwrap_or(spec.input.size);
+    let about = |error: silhouette_model::ModelError| match &args.model {
+        Some(path) => Failure::new(path, error),
+        None => Failure::general(error),
+    };
+    let network = Network::new(&spec, Size::square(size)).map_err(about)?;
+    let cost = Cost::of(&network);
+    let paper = if size == spec.input.size { figures(&spec, &cost).map_err(about)? } else { Vec::new() };
+    if args.json {
+        let paper: Vec<Value> = paper.iter().map(Figures::json).collect();
+        let memory: Vec<_> = cost::resolutions(&network);
+        output::say(&json!({ "spec": spec, "cost": cost, "resolutions": memory, "paper": paper }).to_string());
+    } else {
+        output::say(table(&spec, &cost, &network, &paper).trim_end());
+    }
+    Ok(())
+}
+
+fn presets(json: bool) {
+    if json {
+        let presets: Vec<Value> =
+            Spec::presets().map(|(name, about)| json!({ "name": name, "about": about })).collect();
+        output::say(&json!({ "presets": presets }).to_string());
+        return;
+    }
+    let width = Spec::presets().map(|(name, _)| name.len()).max().unwrap_or(0);
+    for (name, about) in Spec::presets() {
+        output::say(&format!("{name:width$}  {about}"));
+    }
+}
+
+/// A row of the paper beside our counts.
+struct Figures {
+    row: &'static PaperRow,
+    parameters: u64,
+    executed: u64,
+    counted: u64,
+}
+
+/// What the paper prints for this network, where it is one of its own.
+fn figures(spec: &Spec, cost: &Cost) -> Result<Vec<Figures>, silhouette_model::ModelError> {
+    let rows = PAPER.iter().filter(|row| row.preset == spec.name);
+    rows.map(|row| {
+        let (executed, counted) = if row.six_scales_and_flips {
+            let sum = cost::six_scales_and_flips(spec)?;
+            (sum.executed, sum.paper)
+        } else {
+            (cost.total.madds, cost.total.madds_paper)
+        };
+        Ok(Figures { row, parameters: cost.total.parameters, executed, counted })
+    })
+    .collect()
+}
+
+impl Figures {
+    fn json(&self) -> Value {
+        json!({
+            "row": self.row,
+            "parameters": self.parameters,
+            "madds": self.executed,
+            "madds_paper": self.counted,
+        })
+    }
+
+    fn text(&self) -> String {
+        let percent = |ours: u64, theirs: f64| (ours as f64 / 1e6 / theirs - 1.0) * 100.0;
+        let mut text = format!(
+            "paper, '{}': {} M parameters (ours {:+.1} %), {} M multiply-adds (ours counted its way {} {:+.1} %, executed {})",
+            self.row.name,
+            self.row.parameters_m,
+            percent(self.parameters, self.row.parameters_m),
+            self.row.madds_m,
+            short(self.counted),
+            percent(self.counted, self.row.madds_m),
+            short(self.executed),
+        );
+        if let Some(exception) = self.row.exception {
+            let _ = write!(text, "; {exception}");
+        }
+        text
+    }
+}
+
+/// Writing to a `String` cannot fail.
+fn table(spec: &Spec, cost: &Cost, network: &Network, paper: &[Figures]) -> String {
+    let mut text = String::new();
+    let mut line = |line: &str| {
+        let _ = writeln!(text, "{}", output::one_line(line).trim_end());
+    };
+    let Size { height, width } = cost.input;
+    line(&format!("'{}': {} classes, input {width}x{height}", spec.name, spec.labels.len()));
+    for (what, value) in [("licence", &spec.licence), ("from", &spec.provenance)] {
+        if !value.is_empty() {
+            line(&format!("{what}: {value}"));
+        }
+    }
+    line("");
+    let name = cost.layers.iter().map(|layer| layer.name.len()).max().unwrap_or(0).max(5);
+    line(&format!(
+        "{:name$}  {:20} {:>15} {:>9} {:>9} {:>9} {:>9}",
+        "layer", "kind", "output (H W C)", "params", "madds", "as paper", "values"
+    ));
+    for layer in &cost.layers {
+        let shape = format!("{} {} {}", layer.output.height, layer.output.width, layer.output.channels);
+        let paper = if layer.madds_paper == layer.madds { String::new() } else { short(layer.madds_paper) };
+        line(&format!(
+            "{:name$}  {:20} {shape:>15} {:>9} {:>9} {paper:>9} {:>9}",
+            layer.name,
+            kind(layer),
+            short(layer.parameters),
+            short(layer.madds),
+            short(layer.activation)
+        ));
+    }
+    line("");
+    let total = &cost.total;
+    line(&format!(
+        "{} parameters with batch norm (as the paper counts), {} with it folded, biases not counted",
+        short(total.parameters),
+        short(total.weights)
+    ));
+    line(&format!("{} multiply-adds executed", short(total.madds)));
+    if total.madds_paper != total.madds {
+        line(&format!("{} multiply-adds as the paper counts (atrous maps padded)", short(total.madds_paper)));
+    }
+    line(&format!("largest map: {} of {} values", total.largest_layer, short(total.largest_activation)));
+    for figures in paper {
+        line(&figures.text());
+    }
+    line("");
+    line("largest maps by resolution, 16-bit values (the paper's table 3): between blocks, of any layer");
+    for row in cost::resolutions(network) {
+        line(&format!(
+            "{:>9}  {:>9} B ({} channels)  {:>9} B ({} channels)",
+            format!("{}x{}", row.width, row.height),
+            short(row.bytes_between_blocks(2)),
+            row.between_blocks,
+            short(row.bytes_any_layer(2)),
+            row.any_layer
+        ));
+    }
+    text
+}
+
+fn kind(layer: &LayerCost) -> String {
+    let mut text = match layer.kind {
+        LayerKind::Depthwise => format!("depthwise {0}x{0}", layer.kernel),
+        LayerKind::Convolution | LayerKind::Pointwise => format!("{0}x{0}", layer.kernel),
+    };
+    if layer.stride > 1 {
+        let _ = write!(text, " /{}", layer.stride);
+    }
+    if layer.rate > 1 {
+        let _ = write!(text, " rate {}", layer.rate);
+    }
+    text
+}
+
+/// A number in three or four digits: 864, 12.3 k, 3.47 M, 2.74 G.
+fn short(number: u64) -> String {
+    let (value, unit) = match number {
+        0..1_000 => return number.to_string(),
+        1_000..1_000_000 => (number as f64 / 1e3, "k"),
+        1_000_000..1_000_000_000 => (number as f64 / 1e6, "M"),
+        _ => (number as f64 / 1e9, "G"),
+    };
+    let digits = if value < 10.0 {
+        2
+    } else if value < 100.0 {
+        1
+    } else {
+        0
+    };
+    format!("{value:.digits$} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short;
+
+    #[test]
+    fn numbers_are_short_and_keep_three_digits() {
+        let texts = [0, 999, 1_000, 12_345, 3_470_000, 299_600_000, 2_741_000_000].map(short);
+        assert_eq!(texts, ["0", "999", "1.00 k", "12.3 k", "3.47 M", "300 M", "2.74 G"]);
+    }
+}
