@@ -28,7 +28,7 @@ fn tensors(spec: &Spec) -> Tensors {
         for (part, wanted) in std::iter::once(conv.weight()).chain(others).enumerate() {
             let mut data = numbers((8 * seed + part) as u32, wanted.shape.iter().product());
             if wanted.name.ends_with("var") {
-                for v in data.iter_mut() {
+                for v in &mut data {
                     *v = v.abs() + 0.1;
                 }
             }
