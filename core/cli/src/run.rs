@@ -19,6 +19,7 @@ pub(crate) fn run(args: &Run) -> Result<(), Vec<Failure>> {
     forward(args).map_err(|failure| vec![failure])
 }
 
+#[allow(clippy::result_large_err, reason = "once a run")]
 fn forward(args: &Run) -> Result<(), Failure> {
     let input = npy::read(&args.input).map_err(|error| Failure::new(&args.input, error))?;
     let [1, 3, height, width] = input.shape else {

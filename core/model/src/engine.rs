@@ -66,6 +66,7 @@ impl FromStr for Backend {
 
 /// A network that is ready to run at one input size. Shared by threads.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one per model")]
 pub enum Engine {
     /// The compiled CPU plan.
     Plan(Plan),

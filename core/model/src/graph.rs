@@ -572,6 +572,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::float_cmp, reason = "the same values in another order")]
     fn rows_in_and_channels_last_logits_out() {
         let spec = Spec::preset("fixture").unwrap();
         let size = Size { height: 33, width: 50 };
