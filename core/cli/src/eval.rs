@@ -16,7 +16,7 @@ use silhouette::eval::{Back, Confusion, Evaluator, Protocol};
 use silhouette::files::Photo;
 use silhouette::{Mask, Model, Picture, Segmentation};
 use state::{Scored, State};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -131,9 +131,9 @@ fn score(
     done: Vec<Scored>,
     mut state: Option<&mut State>,
 ) -> Result<(Vec<Scored>, usize), Failure> {
-    let known: HashMap<&str, ()> = run.items.iter().map(|item| (item.name.as_str(), ())).collect();
-    let mut results: Vec<Scored> = done.into_iter().filter(|scored| known.contains_key(scored.name.as_str())).collect();
-    let finished: std::collections::HashSet<&str> = results.iter().map(|scored| scored.name.as_str()).collect();
+    let known: HashSet<&str> = run.items.iter().map(|item| item.name.as_str()).collect();
+    let mut results: Vec<Scored> = done.into_iter().filter(|scored| known.contains(scored.name.as_str())).collect();
+    let finished: HashSet<&str> = results.iter().map(|scored| scored.name.as_str()).collect();
     let waiting: Vec<&Item> = run.items.iter().filter(|item| !finished.contains(item.name.as_str())).collect();
     let bar = progress(run.items.len(), results.len());
     let (next, stop, mut skipped, mut broken) = (AtomicUsize::new(0), AtomicBool::new(false), 0, None);

@@ -16,7 +16,8 @@ fn voc(place: &Place, pictures: u32) -> (PathBuf, PathBuf) {
     let mut list = String::new();
     for i in 0..pictures {
         let name = format!("p{i}");
-        list.push_str(&format!("{name}\n"));
+        list += &name;
+        list += "\n";
         // A PNG under the name of a JPEG: what counts is the content, and a PNG is decoded alike everywhere.
         let photo = place.photo(&format!("{name}.png"), 60 + 11 * i, 80 - 7 * i);
         std::fs::copy(&photo, root.join(format!("JPEGImages/{name}.jpg"))).unwrap();

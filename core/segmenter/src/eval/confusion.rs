@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(confusion.counts(), [1, 1, 0, 0, 2, 0, 0, 0, 0]);
         // Class 0: hit 1 of {0, 0} and {0}; class 1: hit 2 of {1, 1} and {1, 1, 1}; class 2: seen only where void.
         assert_eq!(confusion.iou(), [Some(0.5), Some(2.0 / 3.0), None]);
-        assert_eq!(confusion.miou(), Some((0.5 + 2.0 / 3.0) / 2.0));
+        assert_eq!(confusion.miou(), Some(f64::midpoint(0.5, 2.0 / 3.0)));
         assert_eq!(confusion.pixel_accuracy(), Some(0.75));
     }
 

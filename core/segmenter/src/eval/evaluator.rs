@@ -122,7 +122,7 @@ impl Evaluator {
         for segmenter in &self.segmenters {
             for mirrored in [false, true].into_iter().take(if self.flip { 2 } else { 1 }) {
                 // Mirrored once more than the frame is already.
-                let seen = frame.clone().mirrored(frame.mirror() != mirrored);
+                let seen = (*frame).mirrored(frame.mirror() != mirrored);
                 segmenter.segment_into(&seen, work)?;
                 spent += work.timings().total();
                 let (logits, (rows, columns, _)) = work.logits();
