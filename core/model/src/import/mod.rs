@@ -39,6 +39,9 @@ use recognise::{FoundConv, verify};
 /// Files that are longer are refused before anything is read: the largest network here has some 60 MB of float weights.
 const MAX_FILE: u64 = 1 << 30;
 
+/// So many bytes tell the format.
+const HEAD: u64 = 1024;
+
 /// What a file may not say, and what shall be other than it says. The field names are the command line's flags.
 #[derive(Clone, Debug, Default)]
 pub struct ImportOptions {
@@ -88,7 +91,7 @@ impl Imported {
 
 /// A file format, told by the content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+enum Format {
     /// TensorFlow Lite.
     TfLite,
     /// PyTorch's zip archive of a pickle and raw tensors.
@@ -130,16 +133,19 @@ pub fn import(path: &Path, options: &ImportOptions) -> Result<Imported, ModelErr
 
 fn read(path: &Path) -> Result<Vec<u8>, ImportError> {
     let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    if length > MAX_FILE {
-        return Err(ImportError::Unsupported {
-            what: format!("a file of {length} bytes"),
-            instead: "no network here has more than 1 GiB".into(),
-        });
+    let metadata = file.metadata()?;
+    let unsupported = |what: String, instead: &str| Err(ImportError::Unsupported { what, instead: instead.to_owned() });
+    if !metadata.is_file() {
+        return unsupported("what is no regular file".into(), "copy it into one");
     }
+    if metadata.len() > MAX_FILE {
+        return unsupported(format!("a file of {} bytes", metadata.len()), "no network here has more than 1 GiB");
+    }
+    // Whether it is a model at all shows in its first bytes; then no more than it was long a moment ago is read.
     let mut bytes = Vec::new();
-    // Something that has no length (a pipe, a device) stops there too.
-    file.by_ref().take(MAX_FILE).read_to_end(&mut bytes)?;
+    file.by_ref().take(HEAD).read_to_end(&mut bytes)?;
+    format(&bytes, metadata.len())?;
+    file.take(metadata.len()).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -152,7 +158,7 @@ pub fn import_bytes(bytes: &[u8], name: &str, options: &ImportOptions) -> Result
         Err(ImportError::Unsupported { what: what.to_owned(), instead: instead.to_owned() })
     };
     let given = options.spec.as_ref();
-    let (derived, format) = match format(bytes)? {
+    let (derived, format) = match format(bytes, bytes.len() as u64)? {
         Format::TfLite => (tflite::import(bytes)?, "TensorFlow Lite"),
         Format::Pth => (pytorch::import_pth(bytes, given)?, "PyTorch"),
         Format::Safetensors => (pytorch::import_safetensors(bytes, given)?, "safetensors"),
@@ -165,11 +171,11 @@ pub fn import_bytes(bytes: &[u8], name: &str, options: &ImportOptions) -> Result
     assemble(derived, name, provenance, options)
 }
 
-/// Tells the format by the content.
+/// Tells the format by the beginning of a file of `length` bytes.
 ///
 /// # Errors
 /// [`ImportError::UnknownFormat`], or [`ImportError::Unsupported`] for formats that are known and not read.
-pub fn format(bytes: &[u8]) -> Result<Format, ImportError> {
+fn format(bytes: &[u8], length: u64) -> Result<Format, ImportError> {
     let unsupported = |what: &str, instead: &str| {
         Err(ImportError::Unsupported { what: what.to_owned(), instead: instead.to_owned() })
     };
@@ -185,9 +191,9 @@ pub fn format(bytes: &[u8]) -> Result<Format, ImportError> {
     if bytes.starts_with(b"\x89HDF") {
         return unsupported("HDF5 (Keras)", "convert the model to TensorFlow Lite and import that");
     }
-    if let Some((length, rest)) = bytes.split_first_chunk::<8>()
+    if let Some((header, rest)) = bytes.split_first_chunk::<8>()
         && rest.first() == Some(&b'{')
-        && u64::from_le_bytes(*length) <= rest.len() as u64
+        && u64::from_le_bytes(*header) <= length.saturating_sub(8)
     {
         return Ok(Format::Safetensors);
     }
