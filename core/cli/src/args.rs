@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Classify(Classify),
     /// Score a model on pictures with true labels: mIOU, IoU of each class, pixel accuracy, confusion matrix.
     Eval(Eval),
+    /// Measure a model: time of each stage, memory, and what the machine could do at most. The last line is JSON.
+    Bench(Bench),
     /// Run a model on a raw tensor (.npy in, .npy out), for comparing with anything.
     Run(Run),
 }
@@ -171,6 +173,34 @@ pub(crate) enum Back {
     Logits,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct Bench {
+    /// The model file.
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: PathBuf,
+    /// A photo, instead of a made picture of 1280x720.
+    #[arg(long, value_name = "PHOTO")]
+    pub(crate) photo: Option<PathBuf>,
+    /// Run the network at this input size instead of the model's own; the mask has this size too.
+    #[arg(long, value_name = "N")]
+    pub(crate) size: Option<usize>,
+    /// Threads [default: 1].
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Timed runs, after a first one.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = runs)]
+    pub(crate) runs: usize,
+    /// Show the network's steps with their times.
+    #[arg(long)]
+    pub(crate) stages: bool,
+    /// Show how each step is computed, and why.
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// Print only the JSON line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// How to load and run a model; the same words for every command that does.
 #[derive(Args, Debug)]
 pub(crate) struct Engine {
@@ -274,6 +304,10 @@ fn effect(text: &str) -> Result<Effect, String> {
         ("confidence", _) => Err("confidence wants a class: confidence=CLASS".into()),
         _ => Err("one of mask, overlay, cutout, blur, replace=IMG, confidence=CLASS".into()),
     }
+}
+
+fn runs(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| (1..=1_000_000).contains(n)).ok_or_else(|| "1 to 1000000".to_owned())
 }
 
 fn three(text: &str) -> Result<[f32; 3], String> {

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bench;
 mod classify;
 mod eval;
 mod failure;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Segment(args) => segment::segment(args),
         Command::Classify(args) => classify::classify(args),
         Command::Eval(args) => eval::eval(args),
+        Command::Bench(args) => bench::bench(args),
         Command::Run(args) => run::run(args),
     };
     match done {

@@ -83,6 +83,19 @@ pub enum State {
     Graph,
 }
 
+/// A step of the network: one or several layers that run together.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Its layers.
+    pub name: String,
+    /// How it is computed.
+    pub explain: String,
+    /// Multiply-adds of one inference.
+    pub madds: u64,
+    /// Time of the last run.
+    pub time: std::time::Duration,
+}
+
 impl Engine {
     /// The CPU plan of `model` for a square input of `size`, shared by `threads` threads.
     ///
@@ -162,6 +175,18 @@ impl Engine {
             (Self::Plan(_), State::Graph) => Err(other_state("plan", "graph")),
             (Self::Graph(_), State::Plan(_)) => Err(other_state("graph", "plan")),
         }
+    }
+
+    /// The steps of the network with the times of `state`'s last run; empty for the graph, which is not timed by steps.
+    pub fn steps(&self, state: &State) -> Vec<Step> {
+        let (Self::Plan(plan), State::Plan(state)) = (self, state) else { return Vec::new() };
+        let timed = |(s, ns): (silhouette_kernels::program::StepInfo<'_>, u64)| Step {
+            name: s.name.to_owned(),
+            explain: s.explain.to_owned(),
+            madds: s.madds,
+            time: std::time::Duration::from_nanos(ns),
+        };
+        plan.steps().zip(state.step_nanoseconds()).map(timed).collect()
     }
 
     /// Backend, kernels, threads and memory in a few words, for the log.

@@ -67,6 +67,7 @@ pub use silhouette_imaging::owned::FrameBuffer;
 pub use silhouette_imaging::palette::Palette;
 pub use silhouette_imaging::picture::Picture;
 pub use silhouette_imaging::polygons::Polygon;
+pub use silhouette_model::engine::Step;
 
 /// This library's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

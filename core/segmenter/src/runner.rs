@@ -8,7 +8,7 @@ use crate::segmentation::Timings;
 use silhouette_imaging::frame::Frame;
 use silhouette_imaging::input::{Fit, FrameRows, InputSpec, Placement, Resampler};
 use silhouette_kernels::rows::RowSource;
-use silhouette_model::engine::{self, Engine, State};
+use silhouette_model::engine::{self, Engine, State, Step};
 use silhouette_model::network::Size;
 use silhouette_model::plan::PlanOptions;
 use silhouette_model::spec;
@@ -94,6 +94,19 @@ impl Runner {
         let grid = Grid { height, width, classes, placement: rows.rows.placement() };
         let taken = take(logits, grid);
         Ok((taken, Timings { input, network: total.saturating_sub(input), mask: Duration::ZERO }))
+    }
+
+    /// Runs the network on a frame and tells the time of each of its steps.
+    pub(crate) fn profile(&self, frame: &Frame<'_>) -> Result<Vec<Step>> {
+        let mut lent = self.pool.lend(|| arena(&self.engine, self.input))?;
+        let Arena { state, resampler, logits } = &mut *lent;
+        self.engine.run(state, &resampler.rows(frame), logits)?;
+        Ok(self.engine.steps(state))
+    }
+
+    /// Backend, kernels, threads and memory in a few words.
+    pub(crate) fn describe(&self) -> String {
+        self.engine.describe()
     }
 
     /// Side of the network's input.

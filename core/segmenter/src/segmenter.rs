@@ -7,6 +7,7 @@ use crate::runner::Runner;
 use crate::segmentation::{Segmentation, View};
 use silhouette_imaging::frame::Frame;
 use silhouette_imaging::mask::Resize;
+use silhouette_model::engine::Step;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -98,6 +99,19 @@ impl Segmenter {
     /// The side of the network's input that it runs at.
     pub fn size(&self) -> usize {
         self.runner.size()
+    }
+
+    /// Segments a frame and tells what each step of the network is, how it is computed and how long it took.
+    ///
+    /// # Errors
+    /// As [`segment`](Self::segment).
+    pub fn profile(&self, frame: &Frame<'_>) -> Result<Vec<Step>> {
+        self.runner.profile(frame)
+    }
+
+    /// Backend, kernels, threads and memory in a few words.
+    pub fn describe(&self) -> String {
+        self.runner.describe()
     }
 
     /// Refuses further calls and those that wait, with [`Error::Closed`]; running ones end normally. Clones are closed

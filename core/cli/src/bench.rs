@@ -1,0 +1,211 @@
+//! `silhouette bench`: time, memory and the machine's floor for one model, and what the engine chose.
+
+use crate::args::Bench;
+use crate::failure::Failure;
+use crate::{load, output};
+use serde_json::{Map, Value, json};
+use silhouette::files::Photo;
+use silhouette::{Frame, Options, OutputSize, Segmentation, Segmenter, Step};
+use silhouette_kernels::isa::Isa;
+use silhouette_kernels::peak;
+use std::time::{Duration, Instant};
+
+/// The picture where none is given: 1280x720, RGB.
+const MADE: (usize, usize) = (1280, 720);
+
+/// Runs the command.
+///
+/// # Errors
+/// What is wrong with the model or the photo.
+pub(crate) fn bench(args: &Bench) -> Result<(), Vec<Failure>> {
+    measure(args).map_err(|failure| vec![failure])
+}
+
+/// A made picture, or a photo.
+enum Picture {
+    Made(Vec<u8>),
+    Photo(Photo),
+}
+
+impl Picture {
+    fn frame(&self) -> Result<Frame<'_>, silhouette::FrameError> {
+        match self {
+            Self::Made(rgb) => Frame::rgb8(rgb, MADE.0, MADE.1),
+            Self::Photo(photo) => photo.frame(),
+        }
+    }
+}
+
+fn measure(args: &Bench) -> Result<(), Failure> {
+    let process = Instant::now();
+    let picture = match &args.photo {
+        Some(path) => Picture::Photo(Photo::open(path).map_err(|e| Failure::new(path, e))?),
+        None => Picture::Made((0..MADE.0 * MADE.1 * 3).map(|i| (i * 7 + i / 3840 * 13) as u8).collect()),
+    };
+    let frame = picture.frame().map_err(Failure::general)?;
+    let about_model = |e: silhouette::Error| Failure::new(&args.model, e);
+    memory::reset_peak();
+    let before = memory::resident();
+
+    let begun = Instant::now();
+    let model = load::model(&args.model)?;
+    let side = args.size.unwrap_or(model.size());
+    let threads = args.threads.unwrap_or(1);
+    let options = Options::new()
+        .threads(threads)
+        .size(side)
+        .concurrency(1)
+        .output(OutputSize::Given { width: side, height: side });
+    let segmenter = Segmenter::new(&model, &options).map_err(about_model)?;
+    let open = begun.elapsed();
+    let mut segmentation = Segmentation::default();
+    let begun = Instant::now();
+    segmenter.segment_into(&frame, &mut segmentation).map_err(about_model)?;
+    let first = begun.elapsed();
+    let process = process.elapsed();
+    let growth = memory::peak().zip(before).map(|(peak, before)| peak.saturating_sub(before));
+
+    let mut totals = Vec::with_capacity(args.runs);
+    let (mut inputs, mut networks, mut masks) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..args.runs {
+        let begun = Instant::now();
+        segmenter.segment_into(&frame, &mut segmentation).map_err(about_model)?;
+        totals.push(begun.elapsed());
+        let timings = segmentation.timings();
+        inputs.push(timings.input);
+        networks.push(timings.network);
+        masks.push(timings.mask);
+    }
+    let (total, spread) = (median(&mut totals), (totals[0], totals[totals.len() - 1]));
+    let (input, network, mask) = (median(&mut inputs), median(&mut networks), median(&mut masks));
+    let steps = segmenter.profile(&frame).map_err(about_model)?;
+    let peak = peak_gflops();
+    let madds: u64 = steps.iter().map(|s| s.madds).sum();
+    let floor = madds as f64 * 2.0 / (peak * threads as f64) / 1e6;
+
+    if !args.json {
+        output::say(&format!("{} at {side}x{side}, {}", model.name(), segmenter.describe()));
+        output::say(&format!(
+            "photo to mask {:.2} ms (min {:.2}, max {:.2}, {} runs): input {:.2}, network {:.2}, mask {:.2}",
+            ms(total),
+            ms(spread.0),
+            ms(spread.1),
+            args.runs,
+            ms(input),
+            ms(network),
+            ms(mask)
+        ));
+        output::say(&format!(
+            "floor {floor:.2} ms: {:.1} M multiply-adds at {peak:.1} GFLOP/s a core, {threads} threads",
+            madds as f64 / 1e6
+        ));
+        let grown = growth.map_or_else(|| "not told by this system".to_owned(), |g| format!("{:.2} MiB", mib(g)));
+        output::say(&format!("memory growth {grown}; open {:.2} ms, first mask {:.2} ms", ms(open), ms(first)));
+    }
+    let per_step: Vec<Value> = steps.iter().map(|s| step_json(s, peak * threads as f64)).collect();
+    if args.stages || args.explain {
+        table(&steps, peak * threads as f64, args);
+    }
+    let mut told = Map::new();
+    for (key, value) in [
+        ("model", json!(model.name())),
+        ("size", json!(side)),
+        ("threads", json!(threads)),
+        ("runs", json!(args.runs)),
+        ("median_ms", json!(ms(total))),
+        ("min_ms", json!(ms(spread.0))),
+        ("max_ms", json!(ms(spread.1))),
+        ("network_ms", json!(ms(network))),
+        (
+            "stages",
+            json!({ "input_ms": ms(input), "network_ms": ms(network), "mask_ms": ms(mask), "network": per_step }),
+        ),
+        ("kernels", json!(Isa::best().name())),
+        ("peak_gflops", json!(peak)),
+        ("madds", json!(madds)),
+        ("floor_ms", json!(floor)),
+        ("growth_mib", json!(growth.map(mib))),
+        ("open_ms", json!(ms(open))),
+        ("first_ms", json!(ms(first))),
+        ("process_ms", json!(ms(process))),
+    ] {
+        told.insert(key.to_owned(), value);
+    }
+    output::say(&Value::Object(told).to_string());
+    Ok(())
+}
+
+/// Each step of the network: time, and how near it comes to what the cores can do.
+fn table(steps: &[Step], peak: f64, args: &Bench) {
+    for s in steps {
+        let mut line = String::new();
+        if args.stages {
+            let rate = rate(s);
+            line = format!("{:8.3} ms {rate:7.1} GFLOP/s {:4.0} %  ", ms(s.time), rate / peak * 100.0);
+        }
+        line += &s.name;
+        if args.explain {
+            line.push_str(": ");
+            line.push_str(&s.explain);
+        }
+        output::say(&line);
+    }
+}
+
+fn step_json(s: &Step, peak: f64) -> Value {
+    json!({ "name": s.name, "explain": s.explain, "ms": ms(s.time), "madds": s.madds, "peak_share": rate(s) / peak })
+}
+
+/// GFLOP/s of a step.
+fn rate(s: &Step) -> f64 {
+    s.madds as f64 * 2.0 / s.time.as_secs_f64().max(1e-9) / 1e9
+}
+
+/// The most that one core does, of several short tries, in GFLOP/s.
+fn peak_gflops() -> f64 {
+    let mut best = 0.0f64;
+    for _ in 0..5 {
+        let begun = Instant::now();
+        let operations = peak::spin(Isa::best(), 400_000);
+        best = best.max(operations as f64 / begun.elapsed().as_secs_f64() / 1e9);
+    }
+    best
+}
+
+/// Sorts, too.
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+/// What the system tells of this process's memory (Linux; elsewhere nothing).
+mod memory {
+    /// Bytes resident now.
+    pub(super) fn resident() -> Option<u64> {
+        field("VmRSS:")
+    }
+
+    /// Most bytes resident since [`reset_peak`].
+    pub(super) fn peak() -> Option<u64> {
+        field("VmHWM:")
+    }
+
+    pub(super) fn reset_peak() {
+        // Where it is not allowed the peak holds the photo's decoding too: growth is then over-, never understated.
+        let _ = std::fs::write("/proc/self/clear_refs", "5");
+    }
+
+    fn field(name: &str) -> Option<u64> {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find(|line| line.starts_with(name))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib << 10)
+    }
+}

@@ -1,0 +1,126 @@
+//! Each kind of step on the shapes of the paper's network at 513x513, for every instruction set: criterion's element rate
+//! is f32 operations (a multiply-add is two), so Gelem/s is GFLOP/s; the core's peak is printed first.
+//!
+//! `cargo bench -p silhouette-kernels`
+
+use std::time::Instant;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use silhouette_kernels::caches::Caches;
+use silhouette_kernels::isa::Isa;
+use silhouette_kernels::peak;
+use silhouette_kernels::program::{Block, Builder, Filter, Map, Stem, Window};
+use silhouette_kernels::rows::RowSource;
+
+/// A grey picture: the first chain of every program needs one.
+struct Grey(usize);
+
+impl RowSource for Grey {
+    fn width(&self) -> usize {
+        self.0
+    }
+    fn height(&self) -> usize {
+        self.0
+    }
+    fn scratch_len(&self) -> usize {
+        0
+    }
+    fn row(&self, y: usize, _: &mut [f32], out: &mut [f32]) {
+        out.fill(y as f32 / 256.0 - 1.0);
+    }
+}
+
+fn window(input: usize, stride: usize, rate: usize) -> Window {
+    let output = input.div_ceil(stride);
+    Window { input: (input, input), output: (output, output), stride, rate, pad: (rate, rate) }
+}
+
+const RELU6: Option<(f32, f32)> = Some((0.0, 6.0));
+
+/// Weights, all small and different.
+fn weights(n: usize) -> Vec<f32> {
+    (0..n).map(|i| ((i * 31) % 97) as f32 / 970.0 - 0.05).collect()
+}
+
+/// A program whose step after the stem is measured: the stem makes a map of `side` x `side` x `c`.
+fn measure(c: &mut Criterion, name: &str, side: usize, channels: usize, step: &dyn Fn(&mut Builder, Map) -> Map) {
+    let mut group = c.benchmark_group(name);
+    for isa in Isa::all() {
+        let mut builder = Builder::new(isa, 1, Caches::detect());
+        let (w, b) = (weights(channels * 27), weights(channels));
+        let stem = Stem {
+            name: "stem",
+            window: window(2 * side - 1, 2, 1),
+            filter: Filter { weight: &w, bias: &b, clamp: RELU6 },
+        };
+        let map = builder.chain(None, Some(&stem), &[]).expect("a stem");
+        let map = step(&mut builder, map);
+        let program = builder.finish(map, 1 << 30).expect("a program");
+        let (h, w, k) = program.output();
+        let (mut arena, mut out) = (program.arena(), vec![0.0; h * w * k]);
+        let madds = program.steps().last().expect("a step").madds;
+        group.throughput(Throughput::Elements(2 * madds));
+        group.bench_function(BenchmarkId::from_parameter(isa.name()), |bench| {
+            bench.iter_custom(|rounds| {
+                // Only the last step's own time: the stem runs to feed it.
+                let mut nanoseconds = 0;
+                for _ in 0..rounds {
+                    program.run(&mut arena, &Grey(2 * side - 1), &mut out, &|work| work(0)).expect("a run");
+                    nanoseconds += arena.step_nanoseconds().last().expect("a step");
+                }
+                std::time::Duration::from_nanos(nanoseconds)
+            });
+        });
+    }
+    group.finish();
+}
+
+fn benches(c: &mut Criterion) {
+    for isa in Isa::all() {
+        let begun = Instant::now();
+        let operations = peak::spin(isa, 1_000_000);
+        println!("{}: peak {:.1} GFLOP/s", isa.name(), operations as f64 / begun.elapsed().as_secs_f64() / 1e9);
+    }
+    for (k, n, side) in [(32, 192, 65), (64, 384, 33), (160, 960, 33), (960, 320, 33), (320, 256, 33)] {
+        let (w, b) = (weights(k * n), weights(n));
+        measure(c, &format!("pointwise {k} to {n} at {side}x{side}"), side, k, &|builder, map| {
+            let filter = Filter { weight: &w, bias: &b, clamp: RELU6 };
+            builder.convolution("pointwise", &[map], 1, 1, &filter, None).expect("fits")
+        });
+    }
+    for (c_in, t, c_out, side, stride, rate) in [
+        (16, 6, 24, 257, 2, 1),
+        (24, 6, 24, 129, 1, 1),
+        (32, 6, 32, 65, 1, 1),
+        (96, 6, 96, 33, 1, 1),
+        (160, 6, 160, 33, 1, 2),
+    ] {
+        let wide = c_in * t;
+        let (e, d, p) = (weights(c_in * wide), weights(9 * wide), weights(wide * c_out));
+        let (be, bd, bp) = (weights(wide), weights(wide), weights(c_out));
+        let block = Block {
+            name: "block",
+            c_in,
+            window: window(side, stride, rate),
+            expand: Some(Filter { weight: &e, bias: &be, clamp: RELU6 }),
+            depthwise: Filter { weight: &d, bias: &bd, clamp: RELU6 },
+            project: Filter { weight: &p, bias: &bp, clamp: None },
+            residual: stride == 1 && c_in == c_out,
+            expansion_shortcut: false,
+        };
+        let shape = format!("{c_in} x {t} to {c_out} at {side}x{side}, stride {stride}, rate {rate}");
+        measure(c, &format!("inverted residual in rows, {shape}"), side, c_in, &|builder, map| {
+            builder.chain(Some(map), None, &[block]).expect("fits")
+        });
+        measure(c, &format!("inverted residual in slices, {shape}"), side, c_in, &|builder, map| {
+            builder.sliced(map, &block).expect("fits")
+        });
+    }
+}
+
+criterion_group! {
+    name = steps;
+    config = Criterion::default().sample_size(10).measurement_time(std::time::Duration::from_secs(1)).warm_up_time(std::time::Duration::from_millis(300)).without_plots();
+    targets = benches
+}
+criterion_main!(steps);
