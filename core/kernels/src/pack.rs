@@ -107,30 +107,31 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Packs `weight(o, i)` for outputs `o` and inputs `i`, and `bias(o)`.
+    /// Packs `c_out` filters of `k` inputs: `filter(o, row)` writes the weights of output `o` into `row`.
     pub fn new(
         c_out: usize,
         k: usize,
         lanes: usize,
         max_vectors: usize,
-        weight: impl Fn(usize, usize) -> f32,
-        bias: impl Fn(usize) -> f32,
+        mut filter: impl FnMut(usize, &mut [f32]),
+        bias: &[f32],
     ) -> Self {
         let panels = panels(c_out, k, lanes, max_vectors);
         let total = panels.iter().map(|p| k * p.vectors * lanes).sum();
         let mut weights = Buffer::zeroed(total);
+        let mut row = vec![0.0; k];
         for p in &panels {
             let wide = p.vectors * lanes;
-            for i in 0..k {
-                for o in 0..p.channels {
-                    weights[p.offset + i * wide + o] = weight(p.first + o, i);
+            let panel = &mut weights[p.offset..p.offset + k * wide];
+            for o in 0..p.channels {
+                filter(p.first + o, &mut row);
+                for (to, from) in panel[o..].iter_mut().step_by(wide).zip(&row) {
+                    *to = *from;
                 }
             }
         }
         let mut b = Buffer::zeroed(c_out.next_multiple_of(lanes));
-        for o in 0..c_out {
-            b[o] = bias(o);
-        }
+        b[..c_out].copy_from_slice(&bias[..c_out]);
         Self { weights, bias: b, panels, k, c_out }
     }
 

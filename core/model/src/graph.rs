@@ -414,7 +414,7 @@ mod tests {
         let mut tensors = Tensors::new();
         for conv in network.convs() {
             let folded = weights.folded(conv).unwrap();
-            tensors.insert(conv.weight().name, Stored { shape: conv.weight().shape, data: folded.weight });
+            tensors.insert(conv.weight().name, Stored { shape: conv.weight().shape, data: folded.weight.into_owned() });
             tensors.insert(conv.bias().name, Stored { shape: conv.bias().shape, data: folded.bias });
         }
         Weights::from_tensors(tensors, 0.0).unwrap()

@@ -176,7 +176,7 @@ fn clamp(activation: Activation) -> Clamp {
     }
 }
 
-fn filter<'a>(conv: &Conv, folded: &'a Folded) -> Filter<'a> {
+fn filter<'a>(conv: &Conv, folded: &'a Folded<'_>) -> Filter<'a> {
     Filter { weight: &folded.weight, bias: &folded.bias, clamp: clamp(conv.activation) }
 }
 
@@ -191,13 +191,13 @@ fn window(conv: &Conv) -> Window {
 }
 
 /// A block's folded weights.
-struct FoldedBlock {
-    expand: Option<Folded>,
-    depthwise: Folded,
-    project: Folded,
+struct FoldedBlock<'w> {
+    expand: Option<Folded<'w>>,
+    depthwise: Folded<'w>,
+    project: Folded<'w>,
 }
 
-impl FoldedBlock {
+impl FoldedBlock<'_> {
     fn describe<'a>(&'a self, block: &'a Block, name: &'a str) -> program::Block<'a> {
         program::Block {
             name,
@@ -218,15 +218,19 @@ struct Compiler<'w> {
     caches: Caches,
 }
 
-impl Compiler<'_> {
-    /// The folded weights of a convolution; the file's pages are let go, since the packed copy is what runs.
-    fn fold(&self, conv: &Conv) -> Result<Folded, ModelError> {
-        let folded = self.weights.folded(conv)?;
-        self.weights.release(conv);
-        Ok(folded)
+impl<'w> Compiler<'w> {
+    fn fold(&self, conv: &Conv) -> Result<Folded<'w>, ModelError> {
+        self.weights.folded(conv)
     }
 
-    fn fold_block(&self, block: &Block) -> Result<FoldedBlock, ModelError> {
+    /// Lets the file's pages go, once the packed copy is there: that is what runs.
+    fn release<'c>(&self, convs: impl IntoIterator<Item = &'c Conv>) {
+        for conv in convs {
+            self.weights.release(conv);
+        }
+    }
+
+    fn fold_block(&self, block: &Block) -> Result<FoldedBlock<'w>, ModelError> {
         Ok(FoldedBlock {
             expand: block.expand.as_ref().map(|c| self.fold(c)).transpose()?,
             depthwise: self.fold(&block.depthwise)?,
@@ -258,15 +262,17 @@ impl Compiler<'_> {
         let mut map = self.builder.chain(None, Some(&stem), &chain).map_err(unsupported)?;
         drop(chain);
         drop(folded);
+        self.release([&network.stem].into_iter().chain(network.blocks[..first].iter().flat_map(Block::convs)));
         for (block, name) in network.blocks.iter().zip(&names).skip(first) {
             let folded = self.fold_block(block)?;
-            let block = folded.describe(block, name);
-            map = if self.builder.chains_well(&block) {
-                self.builder.chain(Some(map), None, &[block])
+            let described = folded.describe(block, name);
+            map = if self.builder.chains_well(&described) {
+                self.builder.chain(Some(map), None, &[described])
             } else {
-                self.builder.sliced(map, &block)
+                self.builder.sliced(map, &described)
             }
             .map_err(unsupported)?;
+            self.release(block.convs());
         }
         match &network.last {
             Some(last) => self.conv(last, &[map]),
@@ -278,7 +284,9 @@ impl Compiler<'_> {
     fn conv(&mut self, conv: &Conv, inputs: &[Map]) -> Result<Map, ModelError> {
         let folded = self.fold(conv)?;
         let filter = filter(conv, &folded);
-        self.builder.convolution(&conv.name, inputs, conv.kernel, conv.rate, &filter, None).map_err(unsupported)
+        let map = self.builder.convolution(&conv.name, inputs, conv.kernel, conv.rate, &filter, None);
+        self.release([conv]);
+        map.map_err(unsupported)
     }
 
     fn deeplab(&mut self, layers: &DeeplabLayers, feature: Map) -> Result<Map, ModelError> {
@@ -303,7 +311,9 @@ impl Compiler<'_> {
                         residual: false,
                         expansion_shortcut: false,
                     };
-                    self.builder.sliced(feature, &block).map_err(unsupported)?
+                    let map = self.builder.sliced(feature, &block).map_err(unsupported)?;
+                    self.release([depthwise, &branch.conv]);
+                    map
                 }
             });
         }
@@ -340,6 +350,8 @@ impl Compiler<'_> {
         let bias = self.builder.convolution("head.project.bias", &[pooled], 1, 1, &constant, None);
         let bias = bias.map_err(unsupported)?;
         let rest = Filter { weight: &rest, bias: &folded.bias, clamp: clamp(conv.activation) };
-        self.builder.convolution(&conv.name, branches, 1, 1, &rest, Some(bias)).map_err(unsupported)
+        let map = self.builder.convolution(&conv.name, branches, 1, 1, &rest, Some(bias)).map_err(unsupported);
+        self.release([conv]);
+        map
     }
 }

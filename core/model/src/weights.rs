@@ -85,9 +85,9 @@ impl<'a> TensorView<'a> {
 
 /// A convolution's weight and bias with batch norm folded in.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Folded {
-    /// (O, I / groups, K, K).
-    pub weight: Vec<f32>,
+pub struct Folded<'a> {
+    /// (O, I / groups, K, K); the file's own values where there was nothing to fold.
+    pub weight: Cow<'a, [f32]>,
     /// (O).
     pub bias: Vec<f32>,
 }
@@ -282,13 +282,14 @@ impl Weights {
     /// # Errors
     /// [`ModelError::Tensors`] as [`Weights::check`]; [`ModelError::Tensor`] for a variance that has no root and for
     /// values that are not finite.
-    pub fn folded(&self, conv: &Conv) -> Result<Folded, ModelError> {
-        let mut weight = self.floats(&conv.weight())?.into_owned();
+    pub fn folded(&self, conv: &Conv) -> Result<Folded<'_>, ModelError> {
+        let mut weight = self.floats(&conv.weight())?;
         let bias = if self.has_batch_norm(conv) {
             let [gamma, beta, mean, var] = conv.bn();
             let (beta, mean) = (self.floats(&beta)?, self.floats(&mean)?);
             let scale = self.scale(&gamma, &var)?;
-            for (filter, scale) in weight.chunks_exact_mut(conv.weight_shape()[1..].iter().product()).zip(&scale) {
+            let filter_len = conv.weight_shape()[1..].iter().product();
+            for (filter, scale) in weight.to_mut().chunks_exact_mut(filter_len).zip(&scale) {
                 for w in filter {
                     *w = (f64::from(*w) * scale) as f32;
                 }
@@ -298,8 +299,10 @@ impl Weights {
         } else {
             self.floats(&conv.bias())?.into_owned()
         };
-        for (name, values) in [(conv.weight().name, &weight), (conv.bias().name, &bias)] {
-            if let Some(bad) = values.iter().position(|v| !v.is_finite()) {
+        for (name, values) in [(conv.weight().name, &weight[..]), (conv.bias().name, &bias[..])] {
+            // No early exit, so that it is done in vectors: every load goes through here.
+            let all_finite = values.iter().fold(true, |all, v| all & v.is_finite());
+            if !all_finite && let Some(bad) = values.iter().position(|v| !v.is_finite()) {
                 return Err(ModelError::Tensor { name, what: format!("value {bad} is {}", values[bad]) });
             }
         }
@@ -573,7 +576,7 @@ mod tests {
         assert_eq!(view.as_f16().unwrap().len(), network.stem.weight_shape().iter().product::<usize>());
         for conv in network.convs() {
             let (a, b) = (wide.weights().folded(conv).unwrap(), narrow.weights().folded(conv).unwrap());
-            for (x, y) in a.weight.iter().zip(&b.weight) {
+            for (x, y) in a.weight.iter().zip(b.weight.iter()) {
                 assert!((x - y).abs() <= x.abs() / 1024.0 + 1e-6, "{x} {y}");
             }
             assert_eq!(a.bias, b.bias);

@@ -109,8 +109,9 @@ impl Builder {
         Rows { buffer, per_thread, cap, channels, padded: columns, left, width }
     }
 
-    fn pack(&mut self, c_out: usize, k: usize, w: impl Fn(usize, usize) -> f32, b: impl Fn(usize) -> f32) -> Packed {
-        let p = Packed::new(c_out, k, self.isa.lanes(), self.isa.vectors(), w, b);
+    /// Packs filters; `filter(o, row)` writes the weights of output `o`.
+    fn pack(&mut self, k: usize, filter: impl FnMut(usize, &mut [f32]), bias: &[f32]) -> Packed {
+        let p = Packed::new(bias.len(), k, self.isa.lanes(), self.isa.vectors(), filter, bias);
         self.weight_bytes += p.bytes();
         p
     }
@@ -220,8 +221,12 @@ impl Builder {
             let to = ring_for(self, blocks.first());
             let c_out = s.filter.bias.len();
             // Inputs in the order of the three runs: row, column, channel.
-            let weight = |o: usize, i: usize| s.filter.weight[27 * o + 9 * (i % 3) + i / 3];
-            let weights = self.pack(c_out, 27, weight, |o| s.filter.bias[o]);
+            let filter = |o: usize, row: &mut [f32]| {
+                for (i, v) in row.iter_mut().enumerate() {
+                    *v = s.filter.weight[27 * o + 9 * (i % 3) + i / 3];
+                }
+            };
+            let weights = self.pack(27, filter, s.filter.bias);
             madds += (27 * c_out * s.window.output.0 * s.window.output.1) as u64;
             stages.push(Stage::Stem(Box::new(StemStage {
                 window: s.window,
@@ -242,14 +247,14 @@ impl Builder {
             let expand = b.expand.as_ref().map(|e| {
                 let ring = self.ring(2 * b.window.rate + 1, wide, &b.window, true);
                 ring_bytes += ring.per_thread * size_of::<f32>();
-                let packed = self.pack(wide, b.c_in, |o, i| e.weight[o * b.c_in + i], |o| e.bias[o]);
+                let packed = self.pack(b.c_in, filters(e.weight, b.c_in, 0), e.bias);
                 (packed, e.clamp, ring)
             });
             let depthwise = self.pack_depthwise(&b.depthwise);
             let wide_row_len = (b.window.output.1 * wide).next_multiple_of(16);
             let wide_row = self.buffer(wide_row_len * self.threads);
             let c_out = b.project.bias.len();
-            let project = self.pack(c_out, wide, |o, i| b.project.weight[o * wide + i], |o| b.project.bias[o]);
+            let project = self.pack(wide, filters(b.project.weight, wide, 0), b.project.bias);
             let to = ring_for(self, blocks.get(i + 1));
             let (pixels_in, pixels_out) = (b.window.input.0 * b.window.input.1, b.window.output.0 * b.window.output.1);
             madds +=
@@ -304,8 +309,8 @@ impl Builder {
             let expand = b
                 .expand
                 .as_ref()
-                .map(|e| self.pack(n, b.c_in, |o, i| e.weight[(first + o) * b.c_in + i], |o| e.bias[first + o]));
-            let project = self.pack(c_out, n, |o, i| b.project.weight[o * wide + first + i], |o| b.project.bias[o]);
+                .map(|e| self.pack(b.c_in, filters(&e.weight[first * b.c_in..], b.c_in, 0), &e.bias[first..first + n]));
+            let project = self.pack(n, filters(b.project.weight, wide, first), b.project.bias);
             slices.push(Slice { first, channels: n, expand, project });
             first += n;
         }
@@ -388,8 +393,15 @@ impl Builder {
         let (mut before, mut parts) = (0, Vec::with_capacity(inputs.len()));
         for &m in inputs {
             let (rows, k) = (self.read(m), self.maps[m.0].channels);
-            let weight = |o: usize, i: usize, t: usize| filter.weight[(o * total + before + i) * taps + t];
-            let taps = (0..taps).map(|t| self.pack(c_out, k, |o, i| weight(o, i, t), |o| filter.bias[o])).collect();
+            let tap = |t: usize| {
+                move |o: usize, row: &mut [f32]| {
+                    let from = &filter.weight[(o * total + before) * taps + t..];
+                    for (to, from) in row.iter_mut().zip(from.iter().step_by(taps)) {
+                        *to = *from;
+                    }
+                }
+            };
+            let taps = (0..taps).map(|t| self.pack(k, tap(t), filter.bias)).collect();
             parts.push(Input { rows, taps });
             before += k;
         }
@@ -465,4 +477,9 @@ impl Builder {
 
 pub(super) fn refuse<T>(step: &str, reason: impl Into<String>) -> Result<T, BuildError> {
     Err(BuildError { step: step.to_owned(), reason: reason.into() })
+}
+
+/// The filters of a matrix with `k` inputs in a row, from input `first` on.
+fn filters(weight: &[f32], k: usize, first: usize) -> impl Fn(usize, &mut [f32]) {
+    move |o, row| row.copy_from_slice(&weight[o * k + first..][..row.len()])
 }
