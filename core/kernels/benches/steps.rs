@@ -2,6 +2,7 @@
 //! is f32 operations (a multiply-add is two), so Gelem/s is GFLOP/s; the core's peak is printed first.
 //!
 //! `cargo bench -p silhouette-kernels`
+#![allow(missing_docs, reason = "criterion's macro makes a public function")]
 
 use std::time::Instant;
 

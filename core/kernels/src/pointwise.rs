@@ -1,4 +1,4 @@
-//! The pointwise (1x1) convolution: `c[p][o] = act(sum_i a[p][i] * w[o][i] + bias[o] (+ residual[p][o]))`, pixels `p` of
+//! The pointwise (1x1) convolution: `c[p][o] = act(sum_i a[p][i] * w[o][i] + bias[o]) (+ residual[p][o])`, pixels `p` of
 //! channels-last rows. Nearly all of MobileNetV2's multiply-adds are here.
 //!
 //! One tile is `PIXELS` pixels by up to `VECTORS` vectors of output channels, all of its sums in registers; the loop over
@@ -22,8 +22,6 @@ use crate::simd::Simd;
 pub(crate) enum Init {
     /// The bias.
     Bias,
-    /// The bias and the residual.
-    Residual,
     /// What `c` holds: the product continues an earlier one.
     Accumulate,
 }
@@ -42,7 +40,7 @@ pub(crate) struct Job<'a> {
     pub(crate) c: *mut f32,
     pub(crate) c_pixel: usize,
     pub(crate) c_row: usize,
-    /// Read where `init` is [`Init::Residual`].
+    /// Added after the clamp, unless null.
     pub(crate) residual: *const f32,
     pub(crate) r_pixel: usize,
     pub(crate) r_row: usize,
@@ -141,16 +139,6 @@ unsafe fn tile<S: Simd, const M: usize, const V: usize>(s: S, job: &Job<'_>, pan
                     }
                 }
             }
-            Init::Residual => {
-                let r = job.residual.add(row * job.r_row + x * job.r_pixel + panel.first);
-                for v in 0..V {
-                    let b = s.load(job.bias.add(panel.first + v * lanes));
-                    for m in 0..M {
-                        let p = r.add(m * job.r_pixel + v * lanes);
-                        acc[m][v] = s.add(b, if part != 0 && v == V - 1 { s.load_part(p, part) } else { s.load(p) });
-                    }
-                }
-            }
         }
         let mut w = job.weights.weights.as_ptr().add(panel.offset);
         for segment in job.segments {
@@ -189,6 +177,16 @@ unsafe fn tile<S: Simd, const M: usize, const V: usize>(s: S, job: &Job<'_>, pan
             for a in &mut acc {
                 for v in a {
                     *v = s.min(s.max(*v, lo), hi);
+                }
+            }
+        }
+        if !job.residual.is_null() {
+            let r = job.residual.add(row * job.r_row + x * job.r_pixel + panel.first);
+            for m in 0..M {
+                for v in 0..V {
+                    let p = r.add(m * job.r_pixel + v * lanes);
+                    let from = if part != 0 && v == V - 1 { s.load_part(p, part) } else { s.load(p) };
+                    acc[m][v] = s.add(acc[m][v], from);
                 }
             }
         }

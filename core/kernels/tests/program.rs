@@ -152,12 +152,10 @@ impl TestBlock {
         if self.expansion {
             d.v.iter_mut().zip(&e.v).for_each(|(d, e)| *d += e);
         }
-        let linear = Weights { clamp: None, ..self.project.clone() };
-        let mut p = pointwise(&d, &linear);
+        let mut p = pointwise(&d, &self.project);
         if self.residual {
             p.v.iter_mut().zip(&map.v).for_each(|(p, m)| *p += m);
         }
-        p.v.iter_mut().for_each(|v| *v = act(*v, self.project.clamp));
         p
     }
 }

@@ -12,6 +12,7 @@ pub mod import;
 pub mod network;
 pub mod npy;
 pub mod plan;
+pub mod plan_op;
 pub mod spec;
 pub mod weights;
 

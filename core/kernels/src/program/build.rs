@@ -206,6 +206,10 @@ impl Builder {
             (size, channels) = (b.window.output, b.project.bias.len());
         }
         let output = self.map(&name, size, channels)?;
+        // One row at a time is convolved: all stages share it.
+        let longest = blocks.iter().map(|b| b.window.output.1 * b.depthwise.bias.len()).max().unwrap_or(0);
+        let wide_row_len = longest.next_multiple_of(16);
+        let wide_row = self.buffer(wide_row_len * self.threads);
         let (mut stages, mut madds) = (Vec::with_capacity(blocks.len() + 1), 0u64);
         let (mut from, mut ring_bytes) = (None, 0);
         let to_rows = self.rows_of(output);
@@ -251,8 +255,6 @@ impl Builder {
                 (packed, e.clamp, ring)
             });
             let depthwise = self.pack_depthwise(&b.depthwise);
-            let wide_row_len = (b.window.output.1 * wide).next_multiple_of(16);
-            let wide_row = self.buffer(wide_row_len * self.threads);
             let c_out = b.project.bias.len();
             let project = self.pack(wide, filters(b.project.weight, wide, 0), b.project.bias);
             let to = ring_for(self, blocks.get(i + 1));

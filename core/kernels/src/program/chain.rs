@@ -217,7 +217,7 @@ impl BlockStage {
             r_row: 0,
             width: w.output.1,
             rows: 1,
-            init: if self.residual { Init::Residual } else { Init::Bias },
+            init: Init::Bias,
             clamp: self.clamp,
         };
         // SAFETY: padded rows reach as far as the last window; wide row and output row are this thread's.

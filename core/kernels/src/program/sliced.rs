@@ -45,7 +45,7 @@ impl Sliced {
         }
         let strip = cx.buffer(self.strip, self.strip_len);
         for (s, slice) in self.slices.iter().enumerate() {
-            let wide = &self.wide[s % 2];
+            let (wide, last) = (&self.wide[s % 2], s + 1 == self.slices.len());
             self.fill(cx, slice, wide, rows_in.clone());
             // All rows of the slice are there; and nobody reads the other buffer any more, which is filled next.
             cx.team.meet();
@@ -83,17 +83,13 @@ impl Sliced {
                     c: cx.pixel(&self.output, o),
                     c_pixel: c,
                     c_row: self.output.row_len(),
-                    residual: if self.residual { cx.pixel(&self.input, o) } else { std::ptr::null() },
+                    residual: if last && self.residual { cx.pixel(&self.input, o) } else { std::ptr::null() },
                     r_pixel: c,
                     r_row: self.input.row_len(),
                     width: w.output.1,
                     rows: n,
-                    init: match (s, self.residual) {
-                        (0, true) => Init::Residual,
-                        (0, false) => Init::Bias,
-                        _ => Init::Accumulate,
-                    },
-                    clamp: if s + 1 == self.slices.len() { self.clamp } else { None },
+                    init: if s == 0 { Init::Bias } else { Init::Accumulate },
+                    clamp: if last { self.clamp } else { None },
                 };
                 // SAFETY: `n` rows of this thread's strip, and of its share of the output.
                 unsafe { pointwise::run(isa, &job) }
