@@ -238,11 +238,11 @@ pub const PAPER: &[PaperRow] = &[
 /// Multiply-adds of three ways to build a block, by the formulas of the paper's section 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct BlockFormula {
-    /// A k x k convolution: h * w * c_in * c_out * k^2.
+    /// A k x k convolution: `h * w * c_in * c_out * k^2`.
     pub convolution: u64,
-    /// Depthwise and pointwise: h * w * c_in * (k^2 + c_out).
+    /// Depthwise and pointwise: `h * w * c_in * (k^2 + c_out)`.
     pub separable: u64,
-    /// An inverted residual of expansion t at stride 1: h * w * t * c_in * (c_in + k^2 + c_out).
+    /// An inverted residual of expansion t at stride 1: `h * w * t * c_in * (c_in + k^2 + c_out)`.
     pub inverted_residual: u64,
 }
 
@@ -258,7 +258,7 @@ impl BlockFormula {
         }
     }
 
-    /// Separable over full: 1 / c_out + 1 / k^2.
+    /// Separable over full: `1 / c_out + 1 / k^2`.
     pub fn separable_ratio(&self) -> f64 {
         self.separable as f64 / self.convolution as f64
     }

@@ -585,7 +585,7 @@ mod tests {
         let wanted = graph.forward(&input(size)).unwrap();
         for (y, x, c) in [(0, 0, 0), (2, 3, 20), (1, 2, 7)] {
             let value = wanted.get(0).unwrap().get(c).unwrap().get(y).unwrap().get(x).unwrap();
-            assert_eq!(logits[(y * 4 + x) * 21 + c], value.to_scalar::<f32>().unwrap());
+            assert_eq!(logits[(y * 4 + x) * 21 + c].to_bits(), value.to_scalar::<f32>().unwrap().to_bits());
         }
         assert!(matches!(graph.run(&rows, &mut logits[1..]), Err(ModelError::Mismatch { what: "logits", .. })));
         let other = Rows(values(&input(Size::square(33))), Size::square(33));
