@@ -192,12 +192,10 @@ fn short(number: u64) -> String {
         1_000_000..1_000_000_000 => (number as f64 / 1e6, "M"),
         _ => (number as f64 / 1e9, "G"),
     };
-    let digits = if value < 10.0 {
-        2
-    } else if value < 100.0 {
-        1
-    } else {
-        0
+    let digits = match value {
+        small if small < 10.0 => 2,
+        middle if middle < 100.0 => 1,
+        _ => 0,
     };
     format!("{value:.digits$} {unit}")
 }

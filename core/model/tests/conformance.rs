@@ -16,6 +16,9 @@ use silhouette_model::weights::{Weights, seeded};
 /// A name, and the network as data.
 type Case = (String, Spec);
 
+/// A change to the extractor.
+type Edit = fn(&mut MobilenetV2);
+
 fn with(extractor: Extractor, head: DeeplabV3, padding: Padding) -> Spec {
     let mut spec = Spec::preset("fixture").unwrap();
     (spec.extractor, spec.head, spec.padding) = (extractor, Head::DeeplabV3(head), padding);
@@ -43,7 +46,7 @@ fn cases() -> Vec<Case> {
     for (name, head) in heads {
         cases.push((name.to_owned(), with(Extractor::MobilenetV2(v2(0.35, 16)), head, Padding::Same)));
     }
-    let edits: [(&str, fn(&mut MobilenetV2)); 5] = [
+    let edits: [(&str, Edit); 5] = [
         ("ReLU6 bottlenecks", |m| m.bottleneck_activation = Activation::Relu6),
         ("shortcut between expansions", |m| m.shortcut = Shortcut::Expansion),
         ("no shortcut", |m| m.shortcut = Shortcut::None),
