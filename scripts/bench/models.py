@@ -53,9 +53,13 @@ def peer_model(engine, size, low=False):
     return source
 
 
+# What the float file does not say.
+WORDS = {"deeplabv3_257_mv_gpu.tflite": ["--mean", "127.5", "--std", "127.5"]}
+
+
 def ours(binary, name=REFERENCE):
     """A reference model imported into our format by `binary`, a path or the words of a command."""
     CACHE.mkdir(parents=True, exist_ok=True)
     path = CACHE / (Path(name).stem + ".safetensors")
     path.unlink(missing_ok=True)
-    return _make(path, [*(binary if isinstance(binary, list) else [binary]), "import", reference(name), "-o", path])
+    return _make(path, [*(binary if isinstance(binary, list) else [binary]), "import", reference(name), "-o", path, "--labels", SHARED / "models" / "pascal_voc_labels.txt", *WORDS.get(name, [])])
