@@ -33,10 +33,21 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let repeated = self.place.is_empty() || self.text.starts_with(&self.place);
+        let repeated = self.place.is_empty() || names(&self.text, &self.place);
         let line = if repeated { self.text.clone() } else { format!("{}: {}", self.place, self.text) };
         f.write_str(&crate::output::one_line(&line))
     }
+}
+
+/// Whether `text` says `place` as a word of its own: some errors of the libraries name the file themselves.
+fn names(text: &str, place: &str) -> bool {
+    let part_of_word = |c: char| c.is_alphanumeric() || "._-/\\".contains(c);
+    text.match_indices(place).any(|(at, found)| {
+        let before = text[..at].chars().next_back();
+        let after = &text[at + found.len()..];
+        let ended = after.is_empty() || !after.starts_with(part_of_word);
+        ended && !before.is_some_and(part_of_word)
+    })
 }
 
 #[cfg(test)]
@@ -52,6 +63,8 @@ mod tests {
     #[test]
     fn the_place_is_said_once() {
         assert_eq!(Failure::new(Path::new("x"), "x: bad").to_string(), "x: bad");
+        assert_eq!(Failure::new(Path::new("x"), "cannot read x: bad").to_string(), "cannot read x: bad");
+        assert_eq!(Failure::new(Path::new("x"), "a x.png, ax, y/x: bad").to_string(), "x: a x.png, ax, y/x: bad");
         assert_eq!(Failure::general("bad").to_string(), "bad");
     }
 }

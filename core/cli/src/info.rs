@@ -33,7 +33,7 @@ fn show(args: &Info) -> Result<(), Failure> {
     };
     let network = Network::new(&spec, Size::square(size)).map_err(about)?;
     let cost = Cost::of(&network);
-    let paper = if size == spec.input.size { figures(&spec, &cost).map_err(about)? } else { Vec::new() };
+    let paper = if size == spec.input.size { figures(&spec, &cost)? } else { Vec::new() };
     if args.json {
         let paper: Vec<Value> = paper.iter().map(Figures::json).collect();
         let memory: Vec<_> = cost::resolutions(&network);
@@ -66,11 +66,11 @@ struct Figures {
 }
 
 /// What the paper prints for this network, where it is one of its own.
-fn figures(spec: &Spec, cost: &Cost) -> Result<Vec<Figures>, silhouette_model::ModelError> {
+fn figures(spec: &Spec, cost: &Cost) -> Result<Vec<Figures>, Failure> {
     let rows = PAPER.iter().filter(|row| row.preset == spec.name);
     rows.map(|row| {
         let (executed, counted) = if row.six_scales_and_flips {
-            let sum = cost::six_scales_and_flips(spec)?;
+            let sum = cost::six_scales_and_flips(spec).map_err(Failure::general)?;
             (sum.executed, sum.paper)
         } else {
             (cost.total.madds, cost.total.madds_paper)
