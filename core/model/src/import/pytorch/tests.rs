@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write as _};
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use silhouette_kernels::rows::RowSource;
@@ -369,7 +370,13 @@ fn sizes_are_held_against_the_file() {
     }
 }
 
+/// A small file, made once for all the damage that is done to it.
 fn sample() -> (Vec<u8>, ImportOptions) {
+    static SAMPLE: LazyLock<(Vec<u8>, ImportOptions)> = LazyLock::new(make_sample);
+    SAMPLE.clone()
+}
+
+fn make_sample() -> (Vec<u8>, ImportOptions) {
     let mut spec = classifier();
     if let Extractor::MobilenetV2(v2) = &mut spec.extractor {
         v2.bottlenecks.truncate(3);

@@ -2,6 +2,7 @@
 //! are cut off, flipped or made to do harm.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use candle_core::Tensor;
 use flatbuffers::{FlatBufferBuilder, UnionWIPOffset, WIPOffset};
@@ -628,8 +629,13 @@ fn weights_that_many_operators_share_are_bounded() {
     assert!(error.to_string().contains("more weights than a file of this size"), "{error}");
 }
 
-/// A small file in the style that has most in it.
+/// A small file in the style that has most in it, made once for all the damage that is done to it.
 fn sample() -> (Vec<u8>, ImportOptions) {
+    static SAMPLE: LazyLock<(Vec<u8>, ImportOptions)> = LazyLock::new(make_sample);
+    SAMPLE.clone()
+}
+
+fn make_sample() -> (Vec<u8>, ImportOptions) {
     let spec = fixture(|spec| {
         v2(spec).bottlenecks.truncate(4);
         v2(spec).output_stride = 8;
