@@ -123,7 +123,7 @@ pub(crate) struct Classify {
 
 #[derive(Args, Debug)]
 pub(crate) struct Eval {
-    /// A folder in PASCAL VOC's layout: JPEGImages, SegmentationClass (palette PNGs, 255 is not scored).
+    /// A folder in PASCAL VOC's layout: pictures in `JPEGImages`, labels in `SegmentationClass` (palette PNGs, 255 is not scored).
     #[arg(long, value_name = "DIR", conflicts_with_all = ["images", "masks"])]
     pub(crate) voc: Option<PathBuf>,
     /// Which of its pictures: a file of names, one a line.

@@ -198,7 +198,9 @@ fn the_public_model_scores_what_its_float_twin_scores() {
     }
     let place = Place::new();
     let (model, out) = (place.path("public.safetensors"), place.path("scores.json"));
-    silhouette(args!["import", shared.join("models/deeplabv3_mnv2_pascal_quant.tflite"), "-o", model]).ok();
+    let models = shared.join("models");
+    let (source, labels) = (models.join("deeplabv3_mnv2_pascal_quant.tflite"), models.join("pascal_voc_labels.txt"));
+    silhouette(args!["import", source, "-o", model, "--labels", labels]).ok();
     silhouette(args!["eval", "--voc", shared.join("data/voc-val"), "--model", model, "--size", "513", "--json", out])
         .ok();
     let miou = json(&out)["miou"].as_f64().unwrap();
