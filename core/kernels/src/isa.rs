@@ -1,6 +1,6 @@
 //! The choice of an instruction set, as a value. Nowhere else is the CPU asked what it can do.
 //!
-//! A kernel is one generic body over [`Simd`](crate::simd::Simd), marked `#[inline(always)]`; `isa_entry!` compiles it
+//! A kernel is one generic body over [`Simd`], marked `#[inline(always)]`; `isa_entry!` compiles it
 //! once per instruction set. Dispatch, tests and benches go through the one
 //! list of [`Isa::all`]: what is not on it cannot run.
 

@@ -1,4 +1,4 @@
-//! A [`Spec`](crate::spec::Spec) unrolled for one input size: every convolution with its name, channels, stride, rate,
+//! A [`Spec`] unrolled for one input size: every convolution with its name, channels, stride, rate,
 //! padding and map sizes. The candle graph, the CPU plan, the cost analysis and the importers all read this and
 //! nothing else, so that they cannot disagree about the network.
 

@@ -1,5 +1,5 @@
 //! The compiled CPU plan: a [`Network`] and its folded weights become the steps of a
-//! [`Program`](silhouette_kernels::program::Program), packed for the kernels of this CPU. It gives what the candle graph
+//! [`Program`], packed for the kernels of this CPU. It gives what the candle graph
 //! gives, without the expanded tensors, in a fraction of the time and memory.
 //!
 //! Which blocks run depth-first and which in slices is decided here, once, from the shapes and the CPU's caches.

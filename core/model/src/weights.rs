@@ -375,7 +375,7 @@ impl ModelFile {
         Self::check(file, weights, &metadata)
     }
 
-    /// A model made in memory (by an importer, or [`seeded`]).
+    /// A model made in memory (by an importer, or [`seeded()`]).
     ///
     /// # Errors
     /// [`ModelError::Spec`] and [`ModelError::TooLarge`] for the spec, [`ModelError::Tensors`] where tensors and spec do

@@ -27,7 +27,7 @@ impl Segmentation {
     /// The frame with each class but the background laid over it in its colour.
     ///
     /// # Errors
-    /// [`Error::InvalidFrame`] where `frame` cannot be the one that was segmented.
+    /// [`Error::InvalidFrame`](crate::Error::InvalidFrame) where `frame` cannot be the one that was segmented.
     pub fn overlay(&self, frame: &Frame<'_>) -> Result<Picture> {
         let mut picture = self.picture(frame)?;
         picture.overlay(self.mask(), self.palette(), OVERLAY_OPACITY);
@@ -37,7 +37,7 @@ impl Segmentation {
     /// The foreground alone, the rest transparent; alpha is the network's confidence.
     ///
     /// # Errors
-    /// [`Error::InvalidFrame`] as for [`overlay`](Self::overlay); [`Error::Unsupported`] for a class that the model does
+    /// [`Error::InvalidFrame`](crate::Error::InvalidFrame) as for [`overlay`](Self::overlay); [`Error::Unsupported`](crate::Error::Unsupported) for a class that the model does
     /// not have.
     pub fn cutout(&self, frame: &Frame<'_>, foreground: &Foreground) -> Result<Picture> {
         let mut picture = self.picture(frame)?;
