@@ -1,0 +1,3 @@
+package androidx.test.runner.intent;
+
+public interface IntentStubber { android.app.Instrumentation.ActivityResult getActivityResultForIntent(android.content.Intent intent); }
