@@ -137,7 +137,7 @@ pub struct Plane<'a> {
 impl Plane<'_> {
     /// Checks that `rows` by `columns` samples of `sample` bytes each lie inside: (rows - 1) * `row_stride` +
     /// (columns - 1) * `pixel_stride` + sample bytes, no more.
-    fn check(&self, plane: PlaneName, rows: usize, columns: usize, sample: usize) -> Result<(), FrameError> {
+    pub(crate) fn check(&self, plane: PlaneName, rows: usize, columns: usize, sample: usize) -> Result<(), FrameError> {
         let overflow =
             FrameError::Overflow { plane, rows, columns, row_stride: self.row_stride, pixel_stride: self.pixel_stride };
         if columns > 1 && self.pixel_stride < sample {

@@ -7,6 +7,7 @@ use silhouette_kernels::upsample::{self, Axis, Upsample};
 
 pub use silhouette_kernels::upsample::Resize;
 
+use crate::frame::{FrameError, Plane, PlaneName};
 use crate::input::Placement;
 use crate::picture::blur_bytes;
 
@@ -31,6 +32,14 @@ impl Mask {
     pub fn reshape(&mut self, width: usize, height: usize) {
         (self.width, self.height) = (width, height);
         self.classes.resize(width * height, 0);
+    }
+
+    /// Copies the classes into `out`, `row_stride` bytes from row to row; what lies between the rows stays as it is.
+    ///
+    /// # Errors
+    /// A stride below a row's bytes; fewer bytes than (height - 1) * `row_stride` + width.
+    pub fn copy_into(&self, out: &mut [u8], row_stride: usize) -> Result<(), FrameError> {
+        copy_rows(&self.classes, self.width, self.height, out, row_stride)
     }
 
     /// How many pixels each of the 256 possible classes has.
@@ -61,6 +70,14 @@ impl Confidence {
         self.values.resize(width * height, 0);
     }
 
+    /// Copies the values into `out`, as [`Mask::copy_into`] does.
+    ///
+    /// # Errors
+    /// As [`Mask::copy_into`].
+    pub fn copy_into(&self, out: &mut [u8], row_stride: usize) -> Result<(), FrameError> {
+        copy_rows(&self.values, self.width, self.height, out, row_stride)
+    }
+
     /// 255 where the mask holds one of `foreground`, 0 elsewhere, the border softened over about `softness` pixels on
     /// both sides (0: hard).
     pub fn from_mask(mask: &Mask, foreground: &[u8], softness: usize) -> Self {
@@ -75,6 +92,18 @@ impl Confidence {
         }
         Self { width: mask.width, height: mask.height, values }
     }
+}
+
+fn copy_rows(bytes: &[u8], width: usize, height: usize, out: &mut [u8], row_stride: usize) -> Result<(), FrameError> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    Plane { data: out, row_stride, pixel_stride: 1 }.check(PlaneName::Pixels, height, width, 1)?;
+    // One row may have any stride, 0 too.
+    for (row, to) in bytes.chunks_exact(width).zip(out.chunks_mut(row_stride.max(width))) {
+        to[..width].copy_from_slice(row);
+    }
+    Ok(())
 }
 
 /// The network's output: `height * width * classes` f32, channels last.
@@ -234,6 +263,20 @@ mod tests {
         up.confidence(&logits, &[false, true], &spec, &mut c);
         let sure = 1.0 / (1.0 + (-1.0f32).exp()) * 255.0;
         assert_eq!(c.values[0], sure.round() as u8);
+    }
+
+    #[test]
+    fn rows_are_copied_with_any_stride_and_nothing_between_them() {
+        let mask = Mask { width: 3, height: 2, classes: vec![1, 2, 3, 4, 5, 6] };
+        let mut out = [9; 8];
+        mask.copy_into(&mut out, 5).unwrap();
+        assert_eq!(out, [1, 2, 3, 9, 9, 4, 5, 6]);
+        assert!(matches!(mask.copy_into(&mut out, 2), Err(FrameError::RowStride { wanted: 3, found: 2, .. })));
+        assert!(matches!(mask.copy_into(&mut out, 6), Err(FrameError::PlaneTooShort { wanted: 9, found: 8, .. })));
+        assert!(matches!(mask.copy_into(&mut out, usize::MAX), Err(FrameError::Overflow { .. })));
+        let confidence = Confidence { width: 3, height: 1, values: vec![7, 8, 9] };
+        confidence.copy_into(&mut out[..3], 0).unwrap();
+        assert_eq!(out[..3], [7, 8, 9]);
     }
 
     #[test]

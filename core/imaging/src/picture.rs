@@ -6,7 +6,7 @@
 
 use silhouette_kernels::rows::RowSource;
 
-use crate::frame::{Frame, FrameError, Region};
+use crate::frame::{Frame, FrameError, Plane, PlaneName, Region};
 use crate::input::{Fit, InputSpec, Resampler};
 use crate::mask::{Confidence, Mask};
 use crate::palette::Palette;
@@ -22,7 +22,55 @@ pub struct Picture {
     pub rgba: Vec<u8>,
 }
 
+/// The order of a pixel's four bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ChannelOrder {
+    /// Red, green, blue, alpha.
+    #[default]
+    Rgba,
+    /// Blue, green, red, alpha.
+    Bgra,
+}
+
 impl Picture {
+    /// Copies the pixels into `out`, `row_stride` bytes from row to row, as another library's pictures want them: in
+    /// another order, `premultiplied` by alpha (what Android's bitmaps and Core Graphics hold). What lies between the rows
+    /// stays as it is.
+    ///
+    /// # Errors
+    /// A stride below a row's bytes; fewer bytes than (height - 1) * `row_stride` + 4 * width.
+    pub fn copy_into(
+        &self,
+        out: &mut [u8],
+        row_stride: usize,
+        order: ChannelOrder,
+        premultiplied: bool,
+    ) -> Result<(), FrameError> {
+        if self.rgba.is_empty() {
+            return Ok(());
+        }
+        let row_bytes = self.width * 4;
+        Plane { data: out, row_stride, pixel_stride: 4 }.check(PlaneName::Pixels, self.height, self.width, 4)?;
+        // One row may have any stride, 0 too.
+        for (row, to) in self.rgba.chunks_exact(row_bytes).zip(out.chunks_mut(row_stride.max(row_bytes))) {
+            let to = &mut to[..row_bytes];
+            to.copy_from_slice(row);
+            if !premultiplied && order == ChannelOrder::Rgba {
+                continue;
+            }
+            for pixel in to.chunks_exact_mut(4) {
+                if premultiplied && pixel[3] < 255 {
+                    let alpha = pixel[3];
+                    pixel[..3].iter_mut().for_each(|channel| *channel = scale(*channel, alpha));
+                }
+                if order == ChannelOrder::Bgra {
+                    pixel.swap(0, 2);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The frame's region, upright, at its own size; opaque.
     pub fn from_frame(frame: &Frame<'_>) -> Self {
         let Region { width, height, .. } = frame.region();
@@ -350,6 +398,24 @@ mod tests {
     fn left_half(width: usize, height: usize) -> Confidence {
         let values = (0..width * height).map(|i| if i % width < width / 2 { 255 } else { 0 }).collect();
         Confidence { width, height, values }
+    }
+
+    #[test]
+    fn pixels_are_copied_in_the_order_and_alpha_asked_for() {
+        let picture = Picture { width: 1, height: 2, rgba: vec![200, 100, 50, 128, 10, 20, 30, 255] };
+        let copy = |order, premultiplied| {
+            let mut out = [7; 9];
+            picture.copy_into(&mut out, 5, order, premultiplied).unwrap();
+            out
+        };
+        assert_eq!(copy(ChannelOrder::Rgba, false), [200, 100, 50, 128, 7, 10, 20, 30, 255]);
+        assert_eq!(copy(ChannelOrder::Bgra, false), [50, 100, 200, 128, 7, 30, 20, 10, 255]);
+        assert_eq!(copy(ChannelOrder::Rgba, true), [100, 50, 25, 128, 7, 10, 20, 30, 255]);
+        assert_eq!(copy(ChannelOrder::Bgra, true), [25, 50, 100, 128, 7, 30, 20, 10, 255]);
+        let short = picture.copy_into(&mut [0; 8], 5, ChannelOrder::Rgba, false);
+        assert!(matches!(short, Err(FrameError::PlaneTooShort { wanted: 9, found: 8, .. })), "{short:?}");
+        let narrow = picture.copy_into(&mut [0; 9], 3, ChannelOrder::Rgba, false);
+        assert!(matches!(narrow, Err(FrameError::RowStride { wanted: 4, found: 3, .. })), "{narrow:?}");
     }
 
     #[test]

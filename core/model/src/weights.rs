@@ -153,7 +153,7 @@ impl Weights {
     /// # Errors
     /// [`ModelError::Io`]; [`ModelError::BadFile`] for anything that is not a whole `.safetensors` file.
     pub fn open(path: &Path, epsilon: f64) -> Result<(Self, HashMap<String, String>), ModelError> {
-        Self::read(Storage::Mapped(Map::open(path)?), &path.display().to_string(), epsilon)
+        Self::read(Storage::Mapped(Map::open(path, None)?), &path.display().to_string(), epsilon)
     }
 
     /// The same with the file's bytes in memory; `file` names them in errors.
@@ -363,6 +363,17 @@ impl ModelFile {
         let path = path.as_ref();
         let (weights, metadata) = Weights::open(path, 0.0)?;
         Self::check(&path.display().to_string(), weights, &metadata)
+    }
+
+    /// Maps a model that is a part of another file (an uncompressed asset of an app's package): the bytes `part`.
+    ///
+    /// # Errors
+    /// As [`ModelFile::open`]; [`ModelError::BadFile`] also for a part that reaches past the file's end.
+    pub fn open_part(path: impl AsRef<Path>, part: Range<u64>) -> Result<Self, ModelError> {
+        let path = path.as_ref();
+        let name = path.display().to_string();
+        let (weights, metadata) = Weights::read(Storage::Mapped(Map::open(path, Some(part))?), &name, 0.0)?;
+        Self::check(&name, weights, &metadata)
     }
 
     /// A model file's bytes: a `Vec`, or a `&'static [u8]` built into the program (which is not copied).

@@ -17,53 +17,96 @@ pub enum Foreground {
     Classes(Vec<usize>),
 }
 
-/// How strongly [`Segmentation::overlay`] colours.
+/// Opacity of the colours of [`Segmentation::overlay`].
 pub const OVERLAY_OPACITY: f32 = 0.55;
 
 /// Standard deviation of [`Segmentation::blur`] as a share of the picture's longer side.
 pub const BLUR_RADIUS: f32 = 0.015;
 
+/// The most that a blur's deviation may be, as a share of the picture's longer side.
+const MAX_BLUR_RADIUS: f32 = 0.5;
+
+/// What [`Segmentation::render`] makes of a frame.
+#[derive(Clone, Copy, Debug)]
+pub enum Effect<'a> {
+    /// The frame's region as it is, upright.
+    Picture,
+    /// Each class but the background laid over it in its colour.
+    Overlay {
+        /// 0: nothing is seen of the colours, to 1: only they are. Not a number: [`OVERLAY_OPACITY`].
+        opacity: f32,
+    },
+    /// The foreground alone, the rest transparent.
+    Cutout,
+    /// The background blurred.
+    Blur {
+        /// Standard deviation as a share of the picture's longer side, 0 to 0.5. Not a number: [`BLUR_RADIUS`].
+        radius: f32,
+    },
+    /// Another picture behind the foreground, scaled and cut to cover the frame.
+    Replace {
+        /// That picture.
+        background: &'a Frame<'a>,
+    },
+}
+
 impl Segmentation {
+    /// The frame with an effect; `foreground` says for which classes, where the effect has a foreground.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFrame`](crate::Error::InvalidFrame) where `frame` cannot be the one that was segmented;
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for a class that the model does not have.
+    pub fn render(&self, frame: &Frame<'_>, effect: Effect<'_>, foreground: &Foreground) -> Result<Picture> {
+        let mut picture = self.picture(frame)?;
+        match effect {
+            Effect::Picture => {}
+            Effect::Overlay { opacity } => {
+                let opacity = if opacity.is_nan() { OVERLAY_OPACITY } else { opacity };
+                picture.overlay(self.mask(), self.palette(), opacity);
+            }
+            Effect::Cutout => picture.cut_out(&self.alpha_of(&picture, foreground)?),
+            Effect::Blur { radius } => {
+                let share = if radius.is_nan() { BLUR_RADIUS } else { radius.clamp(0.0, MAX_BLUR_RADIUS) };
+                let radius = share * picture.width.max(picture.height) as f32;
+                picture.blur_background(&self.alpha_of(&picture, foreground)?, radius);
+            }
+            Effect::Replace { background } => {
+                picture.replace_background(&self.alpha_of(&picture, foreground)?, background)?;
+            }
+        }
+        Ok(picture)
+    }
+
     /// The frame with each class but the background laid over it in its colour.
     ///
     /// # Errors
-    /// [`Error::InvalidFrame`](crate::Error::InvalidFrame) where `frame` cannot be the one that was segmented.
+    /// As [`render`](Self::render).
     pub fn overlay(&self, frame: &Frame<'_>) -> Result<Picture> {
-        let mut picture = self.picture(frame)?;
-        picture.overlay(self.mask(), self.palette(), OVERLAY_OPACITY);
-        Ok(picture)
+        self.render(frame, Effect::Overlay { opacity: OVERLAY_OPACITY }, &Foreground::All)
     }
 
     /// The foreground alone, the rest transparent; alpha is the network's confidence.
     ///
     /// # Errors
-    /// [`Error::InvalidFrame`](crate::Error::InvalidFrame) as for [`overlay`](Self::overlay); [`Error::Unsupported`](crate::Error::Unsupported) for a class that the model does
-    /// not have.
+    /// As [`render`](Self::render).
     pub fn cutout(&self, frame: &Frame<'_>, foreground: &Foreground) -> Result<Picture> {
-        let mut picture = self.picture(frame)?;
-        picture.cut_out(&self.alpha_of(&picture, foreground)?);
-        Ok(picture)
+        self.render(frame, Effect::Cutout, foreground)
     }
 
     /// The frame with its background blurred.
     ///
     /// # Errors
-    /// As [`cutout`](Self::cutout).
+    /// As [`render`](Self::render).
     pub fn blur(&self, frame: &Frame<'_>, foreground: &Foreground) -> Result<Picture> {
-        let mut picture = self.picture(frame)?;
-        let radius = BLUR_RADIUS * picture.width.max(picture.height) as f32;
-        picture.blur_background(&self.alpha_of(&picture, foreground)?, radius);
-        Ok(picture)
+        self.render(frame, Effect::Blur { radius: BLUR_RADIUS }, foreground)
     }
 
     /// The foreground before another picture, which is scaled and cut to cover the frame.
     ///
     /// # Errors
-    /// As [`cutout`](Self::cutout).
+    /// As [`render`](Self::render).
     pub fn replace(&self, frame: &Frame<'_>, foreground: &Foreground, background: &Frame<'_>) -> Result<Picture> {
-        let mut picture = self.picture(frame)?;
-        picture.replace_background(&self.alpha_of(&picture, foreground)?, background)?;
-        Ok(picture)
+        self.render(frame, Effect::Replace { background }, foreground)
     }
 
     /// How much each pixel of the frame belongs to the foreground, 0 to 255: the alpha of the effects. It is the

@@ -31,7 +31,7 @@ pub(crate) trait Work<J>: Send + 'static {
     /// The long part.
     fn run(&mut self, job: &J);
     /// Hands the result of the last [`run`](Self::run) out; not called where it was cancelled in between.
-    fn deliver(&mut self, job: &J, dropped: u64);
+    fn deliver(&mut self, job: &mut J, dropped: u64);
 }
 
 impl<J: Default + Send + 'static> Latest<J> {
@@ -148,7 +148,7 @@ impl<J> Shared<J> {
             if slot.closed {
                 return;
             }
-            let Some(job) = slot.pending.take() else {
+            let Some(mut job) = slot.pending.take() else {
                 slot = self.wake.wait(slot).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
@@ -159,7 +159,7 @@ impl<J> Shared<J> {
             if slot.epoch == epoch {
                 let dropped = slot.dropped;
                 drop(slot);
-                work.deliver(&job, dropped);
+                work.deliver(&mut job, dropped);
                 slot = self.lock();
             }
             slot.keep(job);
@@ -203,7 +203,7 @@ mod tests {
             let _ = self.go.recv();
         }
 
-        fn deliver(&mut self, job: &u32, dropped: u64) {
+        fn deliver(&mut self, job: &mut u32, dropped: u64) {
             let _ = self.delivered.send((*job, dropped));
         }
     }
@@ -276,7 +276,7 @@ mod tests {
     impl Work<u32> for ClosesItself {
         fn run(&mut self, _: &u32) {}
 
-        fn deliver(&mut self, _: &u32, _: u64) {
+        fn deliver(&mut self, _: &mut u32, _: u64) {
             self.0.wait().close();
             self.1.send(()).unwrap();
         }
@@ -298,7 +298,7 @@ mod tests {
     impl Work<u32> for Panics {
         fn run(&mut self, _: &u32) {}
 
-        fn deliver(&mut self, _: &u32, _: u64) {
+        fn deliver(&mut self, _: &mut u32, _: u64) {
             panic!("on purpose");
         }
     }

@@ -47,7 +47,7 @@ mod smooth;
 mod video;
 
 pub use classifier::{Class, Classifier};
-pub use effects::{BLUR_RADIUS, Foreground, OVERLAY_OPACITY};
+pub use effects::{BLUR_RADIUS, Effect, Foreground, OVERLAY_OPACITY};
 pub use error::{Error, Problem, Result};
 pub use live::{LiveResult, LiveSegmenter};
 pub use model::{Model, Task};
@@ -65,7 +65,7 @@ pub use silhouette_imaging::frame::{
 pub use silhouette_imaging::mask::{Confidence, Mask};
 pub use silhouette_imaging::owned::FrameBuffer;
 pub use silhouette_imaging::palette::Palette;
-pub use silhouette_imaging::picture::Picture;
+pub use silhouette_imaging::picture::{ChannelOrder, Picture};
 pub use silhouette_imaging::polygons::Polygon;
 pub use silhouette_model::engine::Step;
 

@@ -18,10 +18,11 @@ use std::time::Duration;
 pub struct LiveResult<'a> {
     /// The timestamp that the frame was submitted with.
     pub timestamp: Duration,
-    /// The segmentation, or why there is none; later frames are segmented all the same.
-    pub segmentation: Result<&'a Segmentation>,
-    /// The frame, a copy of what was submitted: for effects.
-    pub frame: Frame<'a>,
+    /// The segmentation, or why there is none; later frames are segmented all the same. To keep it, swap it for another
+    /// one ([`std::mem::swap`]): nothing is copied, and the memory of that one serves a later frame.
+    pub segmentation: Result<&'a mut Segmentation>,
+    /// A copy of the frame that was submitted, for effects. May be swapped for another one likewise.
+    pub frame: &'a mut FrameBuffer,
     /// How many frames gave their place to a newer one since the start.
     pub dropped: u64,
 }
@@ -111,10 +112,8 @@ impl<L: FnMut(LiveResult<'_>) + Send + 'static> Work<Job> for Stream<L> {
         });
     }
 
-    fn deliver(&mut self, job: &Job, dropped: u64) {
-        if let Some(frame) = job.frame.frame() {
-            let segmentation = self.outcome.clone().map(|()| &self.segmentation);
-            (self.listener)(LiveResult { timestamp: job.timestamp, segmentation, frame, dropped });
-        }
+    fn deliver(&mut self, job: &mut Job, dropped: u64) {
+        let segmentation = self.outcome.clone().map(|()| &mut self.segmentation);
+        (self.listener)(LiveResult { timestamp: job.timestamp, segmentation, frame: &mut job.frame, dropped });
     }
 }

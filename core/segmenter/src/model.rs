@@ -43,6 +43,15 @@ impl Model {
         Self::from_file(ModelFile::open(path)?)
     }
 
+    /// Opens a model that is a part of another file, such as an uncompressed asset of an app's package: `length` bytes
+    /// from `offset` on.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`Error::InvalidModel`] also for a part that reaches past the file's end.
+    pub fn open_part(path: impl AsRef<Path>, offset: u64, length: u64) -> Result<Self> {
+        Self::from_file(ModelFile::open_part(path, offset..offset.saturating_add(length))?)
+    }
+
     /// A model file's content that is in memory already: a `Vec`, or bytes built into the program (not copied).
     ///
     /// # Errors

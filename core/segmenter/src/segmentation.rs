@@ -118,6 +118,12 @@ impl Segmentation {
         Some(Transform { xx: t.xx * x, xy: t.xy * y, x0: t.x0, yx: t.yx * x, yy: t.yy * y, y0: t.y0 })
     }
 
+    /// Columns and rows of the frame's region, upright: the size of the pictures that effects make; (0, 0) before the
+    /// first frame.
+    pub fn frame_size(&self) -> (usize, usize) {
+        self.view.as_ref().map_or((0, 0), |view| (view.region.width, view.region.height))
+    }
+
     /// The network's raw output, `[height][width][classes]` f32, and its (height, width, classes).
     pub fn logits(&self) -> (&[f32], (usize, usize, usize)) {
         let (height, width) = self.view.as_ref().map_or((0, 0), |view| view.grid);

@@ -293,7 +293,8 @@ fn a_live_stream_hands_out_results_in_order_and_counts_what_it_drops() {
     let (send, results) = channel();
     let live = LiveSegmenter::new(&segmenter, None, move |result| {
         let mask = result.segmentation.as_ref().unwrap().mask().clone();
-        assert_eq!((result.frame.width(), result.frame.height()), (64, 48));
+        let frame = result.frame.frame().unwrap();
+        assert_eq!((frame.width(), frame.height()), (64, 48));
         let _ = send.send((result.timestamp, mask, result.dropped));
     })
     .unwrap();

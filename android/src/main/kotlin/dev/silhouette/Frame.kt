@@ -1,0 +1,256 @@
+// What a caller hands in: borrowed planes of a camera or a file, never copied.
+package dev.silhouette
+
+import java.nio.ByteBuffer
+
+/**
+ * A picture in memory that belongs to someone else: direct buffers, format, strides, and how it becomes upright. The buffer
+ * is turned clockwise, then mirrored left to right, then cut to the region.
+ *
+ * Making one copies nothing and checks nothing; it is checked when it is used, and refused as
+ * [SilhouetteException.InvalidFrame]. Buffers must be direct, as cameras' are, and must not change while a call uses them.
+ * Immutable, for any thread.
+ */
+public class Frame private constructor(
+    internal val first: ByteBuffer,
+    internal val second: ByteBuffer?,
+    internal val third: ByteBuffer?,
+    /** The layout that `FRAME` of `bindings/src/jni.rs` describes. */
+    internal val numbers: LongArray,
+    /** When the frame was taken, in nanoseconds from any moment; for [Segmenter.segmentVideo] and live streams. */
+    public val timestampNanos: Long,
+) {
+    /** Columns of the buffer. */
+    public val width: Int get() = numbers[WIDTH].toInt()
+
+    /** Rows of the buffer. */
+    public val height: Int get() = numbers[HEIGHT].toInt()
+
+    /** Clockwise degrees that make the buffer upright. */
+    public val rotation: Int get() = numbers[ROTATION].toInt()
+
+    /** Whether left and right change sides after turning. */
+    public val isMirrored: Boolean get() = numbers[MIRROR] != 0L
+
+    /** The part of the upright picture that is looked at; null: the whole. */
+    public val region: Region?
+        get() =
+            if (numbers[REGION + 2] == 0L && numbers[REGION + 3] == 0L) {
+                null
+            } else {
+                Region(
+                    numbers[REGION].toInt(),
+                    numbers[REGION + 1].toInt(),
+                    numbers[REGION + 2].toInt(),
+                    numbers[REGION + 3].toInt(),
+                )
+            }
+
+    /** Columns of the whole upright picture. */
+    public val uprightWidth: Int get() = if (isTransposed) height else width
+
+    /** Rows of the whole upright picture. */
+    public val uprightHeight: Int get() = if (isTransposed) width else height
+
+    private val isTransposed: Boolean get() = rotation == 90 || rotation == 270
+
+    /** Sets how far the buffer is to be turned clockwise: 0, 90, 180 or 270 degrees; takes the whole picture. */
+    public fun rotated(degrees: Int): Frame = changed { it[ROTATION] = degrees.toLong() }.cropped(null)
+
+    /** Sets whether left and right change sides after turning, as front cameras want it; takes the whole picture. */
+    public fun mirrored(mirrored: Boolean = true): Frame = changed { it[MIRROR] = if (mirrored) 1 else 0 }.cropped(null)
+
+    /** Sets the part to look at, in pixels of the upright picture; null: the whole. Call it last. */
+    public fun cropped(region: Region?): Frame =
+        changed {
+            it[REGION] = region?.x?.toLong() ?: 0
+            it[REGION + 1] = region?.y?.toLong() ?: 0
+            // A region without pixels must be told from no region: it is refused.
+            val isEmpty = region != null && region.width == 0 && region.height == 0
+            it[REGION + 2] = if (isEmpty) -1 else region?.width?.toLong() ?: 0
+            it[REGION + 3] = region?.height?.toLong() ?: 0
+        }
+
+    /** Sets when the frame was taken. */
+    public fun at(timestampNanos: Long): Frame = Frame(first, second, third, numbers, timestampNanos)
+
+    private inline fun changed(change: (LongArray) -> Unit): Frame =
+        Frame(first, second, third, numbers.copyOf().also(change), timestampNanos)
+
+    public companion object {
+        private const val WIDTH = 1
+        private const val HEIGHT = 2
+        private const val ROTATION = 5
+        private const val MIRROR = 6
+        private const val REGION = 7
+        private const val PLANES = 11
+
+        private const val RGB = 0
+        private const val RGBA = 1
+        private const val BGRA = 2
+        private const val GRAY = 3
+        private const val YUV420 = 4
+        private const val NV12 = 5
+        private const val NV21 = 6
+
+        /**
+         * Three planes as Android's `YUV_420_888` gives them (any row and pixel strides), or I420: luma of [width] by
+         * [height], chroma of half of that, rounded up. The last row of a plane needs no padding.
+         */
+        public fun yuv420(
+            width: Int,
+            height: Int,
+            y: Plane,
+            u: Plane,
+            v: Plane,
+            color: YuvColor = YuvColor.CAMERA,
+        ): Frame = of(YUV420, width, height, y, u, v, color)
+
+        /** Luma, and one plane of U and V by turns. */
+        public fun nv12(
+            width: Int,
+            height: Int,
+            y: Plane,
+            uv: Plane,
+            color: YuvColor = YuvColor.CAMERA,
+        ): Frame = of(NV12, width, height, y, uv, null, color)
+
+        /** Luma, and one plane of V and U by turns. */
+        public fun nv21(
+            width: Int,
+            height: Int,
+            y: Plane,
+            vu: Plane,
+            color: YuvColor = YuvColor.CAMERA,
+        ): Frame = of(NV21, width, height, y, vu, null, color)
+
+        /** Red, green, blue, alpha; alpha is not looked at. [rowStride] is bytes from row to row. */
+        public fun rgba(
+            width: Int,
+            height: Int,
+            pixels: ByteBuffer,
+            rowStride: Int = 4 * width,
+        ): Frame = of(RGBA, width, height, Plane(pixels, rowStride, 4))
+
+        /** Blue, green, red, alpha; alpha is not looked at. */
+        public fun bgra(
+            width: Int,
+            height: Int,
+            pixels: ByteBuffer,
+            rowStride: Int = 4 * width,
+        ): Frame = of(BGRA, width, height, Plane(pixels, rowStride, 4))
+
+        /** Red, green, blue. */
+        public fun rgb(
+            width: Int,
+            height: Int,
+            pixels: ByteBuffer,
+            rowStride: Int = 3 * width,
+        ): Frame = of(RGB, width, height, Plane(pixels, rowStride, 3))
+
+        /** One grey level a pixel. */
+        public fun gray(
+            width: Int,
+            height: Int,
+            pixels: ByteBuffer,
+            rowStride: Int = width,
+        ): Frame = of(GRAY, width, height, Plane(pixels, rowStride, 1))
+
+        private fun of(
+            format: Int,
+            width: Int,
+            height: Int,
+            first: Plane,
+            second: Plane? = null,
+            third: Plane? = null,
+            color: YuvColor = YuvColor.CAMERA,
+        ): Frame {
+            val numbers = LongArray(PLANES + 3 * 4)
+            numbers[0] = format.toLong()
+            numbers[WIDTH] = width.toLong()
+            numbers[HEIGHT] = height.toLong()
+            numbers[3] = if (color.matrix == YuvMatrix.BT709) 1 else 0
+            numbers[4] = if (color.range == YuvRange.FULL) 1 else 0
+            put(numbers, PLANES, first)
+            if (second != null) put(numbers, PLANES + 4, second)
+            if (third != null) put(numbers, PLANES + 8, third)
+            return Frame(first.buffer, second?.buffer, third?.buffer, numbers, 0)
+        }
+
+        private fun put(
+            numbers: LongArray,
+            at: Int,
+            plane: Plane,
+        ) {
+            numbers[at] = plane.offset.toLong()
+            numbers[at + 1] = plane.length.toLong()
+            numbers[at + 2] = plane.rowStride.toLong()
+            numbers[at + 3] = plane.pixelStride.toLong()
+        }
+    }
+}
+
+/**
+ * One plane: a direct buffer, of which the bytes from its position to its limit at this moment are looked at.
+ *
+ * @property buffer the bytes
+ * @property rowStride bytes from one row to the next
+ * @property pixelStride bytes from one sample to the next in a row
+ */
+public class Plane(
+    public val buffer: ByteBuffer,
+    public val rowStride: Int,
+    public val pixelStride: Int = 1,
+) {
+    internal val offset: Int = buffer.position()
+    internal val length: Int = buffer.remaining()
+}
+
+/**
+ * How YUV becomes RGB.
+ *
+ * @property matrix which weights of red, green and blue make luma
+ * @property range which levels stand for black and white
+ */
+public data class YuvColor(
+    public val matrix: YuvMatrix = YuvMatrix.BT601,
+    public val range: YuvRange = YuvRange.FULL,
+) {
+    public companion object {
+        /** What Android's cameras and JPEG give: BT.601 in full range. */
+        public val CAMERA: YuvColor = YuvColor()
+    }
+}
+
+/** Which weights of red, green and blue make luma. */
+public enum class YuvMatrix {
+    /** ITU-R BT.601: what Android's cameras and JPEG give. */
+    BT601,
+
+    /** ITU-R BT.709: high-definition video. */
+    BT709,
+}
+
+/** Which levels stand for black and white. */
+public enum class YuvRange {
+    /** Luma 16 to 235, chroma 16 to 240. */
+    VIDEO,
+
+    /** All of 0 to 255. */
+    FULL,
+}
+
+/**
+ * A rectangle of the upright picture, in pixels.
+ *
+ * @property x first column
+ * @property y first row
+ * @property width columns
+ * @property height rows
+ */
+public data class Region(
+    public val x: Int,
+    public val y: Int,
+    public val width: Int,
+    public val height: Int,
+)

@@ -1,0 +1,127 @@
+// How a model is to be run.
+package dev.silhouette
+
+import kotlin.time.Duration
+import kotlin.time.Duration.Companion.milliseconds
+import kotlin.time.Duration.Companion.seconds
+import dev.silhouette.ffi.Backend as NativeBackend
+import dev.silhouette.ffi.Options as NativeOptions
+import dev.silhouette.ffi.OutputSize as NativeOutputSize
+import dev.silhouette.ffi.Precision as NativePrecision
+import dev.silhouette.ffi.Smoothing as NativeSmoothing
+
+/**
+ * Options of a [Segmenter]; what is null is chosen.
+ *
+ * @property threads threads of one call, 1 to 64; chosen: as many as pay, at most 4
+ * @property backend where to compute
+ * @property precision how exactly to compute
+ * @property size side of the network's square input in pixels; smaller is faster, larger is finer; chosen: the model's
+ * @property concurrency how many calls run at once, each in memory of its own; further ones wait; chosen: 2
+ * @property output the size of the masks
+ * @property refine whether the soft borders of cut-out, blurred and replaced pictures follow the picture's edges
+ * @property smoothing how videos and live streams are calmed over time
+ */
+public data class Options(
+    public val threads: Int? = null,
+    public val backend: Backend = Backend.AUTO,
+    public val precision: Precision = Precision.F32,
+    public val size: Int? = null,
+    public val concurrency: Int? = null,
+    public val output: OutputSize = OutputSize.Frame,
+    public val refine: Boolean = false,
+    public val smoothing: Smoothing = Smoothing(),
+) {
+    internal fun lower(): NativeOptions =
+        NativeOptions(
+            threads = threads?.unsigned("a number of threads"),
+            backend =
+                when (backend) {
+                    Backend.AUTO -> NativeBackend.AUTO
+                    Backend.CPU -> NativeBackend.CPU
+                    Backend.METAL -> NativeBackend.METAL
+                },
+            precision =
+                when (precision) {
+                    Precision.F32 -> NativePrecision.F32
+                },
+            size = size?.unsigned("an input size"),
+            concurrency = concurrency?.unsigned("a concurrency"),
+            output = output.lower(),
+            refine = refine,
+        )
+}
+
+/** Where to compute. */
+public enum class Backend {
+    /** The best that is there: for now the CPU. */
+    AUTO,
+
+    /** The CPU. */
+    CPU,
+
+    /** Apple's GPU: [SilhouetteException.Unsupported] on Android. */
+    METAL,
+}
+
+/** How exactly to compute. */
+public enum class Precision {
+    /** 32-bit floating point. */
+    F32,
+}
+
+/** The size of a mask. */
+public sealed class OutputSize {
+    /** One class per pixel of the frame's region, upright. */
+    public data object Frame : OutputSize()
+
+    /** The network's own resolution: the part of its input that the picture covers. */
+    public data object Model : OutputSize()
+
+    /**
+     * Any other.
+     *
+     * @property width columns
+     * @property height rows
+     */
+    public data class Given(
+        public val width: Int,
+        public val height: Int,
+    ) : OutputSize()
+
+    internal fun lower(): NativeOutputSize =
+        when (this) {
+            Frame -> NativeOutputSize.Frame
+            Model -> NativeOutputSize.Model
+            is Given -> NativeOutputSize.Given(width.unsigned("a mask's width"), height.unsigned("a mask's height"))
+        }
+}
+
+/**
+ * How a video's frames are smoothed: calm where the picture is calm, at once where it moves.
+ *
+ * @property halfLife in a calm picture, what was seen this long ago weighs half; zero: no smoothing
+ * @property longestPause a pause between frames longer than this starts afresh
+ */
+public data class Smoothing(
+    public val halfLife: Duration = 100.milliseconds,
+    public val longestPause: Duration = 1.seconds,
+) {
+    internal fun lower(): NativeSmoothing {
+        if (halfLife.isNegative() || longestPause.isNegative()) {
+            throw SilhouetteException.Unsupported("a half-life of $halfLife, a pause of $longestPause", "time runs forwards")
+        }
+        return NativeSmoothing(halfLife.inWholeNanoseconds.toULong(), longestPause.inWholeNanoseconds.toULong())
+    }
+
+    public companion object {
+        /** Each frame by itself. */
+        public val NONE: Smoothing = Smoothing(Duration.ZERO)
+    }
+}
+
+/** This number for the library, which knows no negative ones. */
+internal fun Int.unsigned(what: String): UInt {
+    if (this < 0) throw SilhouetteException.Unsupported("$what of $this", "it cannot be negative")
+    return toUInt()
+}

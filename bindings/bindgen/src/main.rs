@@ -1,0 +1,103 @@
+//! Generates the Kotlin and Swift halves of `silhouette-ffi` from its built library.
+//!
+//! `silhouette-bindgen LIBRARY CONFIG OUT` writes `OUT/kotlin` and `OUT/swift`. The Kotlin is made internal to its module:
+//! an app sees the hand-written API alone, and the compiler holds that.
+#![forbid(unsafe_code)]
+
+use camino::{Utf8Path, Utf8PathBuf};
+use std::error::Error;
+use uniffi::{GenerateOptions, TargetLanguage, generate};
+
+/// What a line begins with that declares something at a Kotlin file's top level.
+const DECLARATIONS: &[&str] = &[
+    "abstract class ",
+    "class ",
+    "const val ",
+    "data class ",
+    "enum class ",
+    "fun ",
+    "fun interface ",
+    "inline fun ",
+    "interface ",
+    "object ",
+    "open class ",
+    "sealed class ",
+    "suspend fun ",
+    "typealias ",
+    "val ",
+    "var ",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<Utf8PathBuf> = std::env::args().skip(1).map(Utf8PathBuf::from).collect();
+    let [library, config, out] = &arguments[..] else {
+        return Err("usage: silhouette-bindgen LIBRARY CONFIG OUT".into());
+    };
+    for (language, folder) in [(TargetLanguage::Kotlin, "kotlin"), (TargetLanguage::Swift, "swift")] {
+        generate(GenerateOptions {
+            languages: vec![language],
+            source: library.clone(),
+            out_dir: out.join(folder),
+            config_override: Some(config.clone()),
+            format: false,
+            crate_filter: None,
+            metadata_no_deps: true,
+        })?;
+    }
+    for file in files(&out.join("kotlin"))? {
+        let text = std::fs::read_to_string(&file)?;
+        std::fs::write(&file, internal(&text))?;
+    }
+    for file in files(out)? {
+        let text = std::fs::read_to_string(&file)?;
+        std::fs::write(&file, tidy(&text))?;
+    }
+    Ok(())
+}
+
+/// All files below a folder.
+fn files(folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Box<dyn Error>> {
+    let mut found = Vec::new();
+    for entry in folder.read_dir_utf8()? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            found.extend(files(entry.path())?);
+        } else {
+            found.push(entry.path().to_owned());
+        }
+    }
+    Ok(found)
+}
+
+/// Makes what a generated Kotlin file declares internal.
+fn internal(source: &str) -> String {
+    let line = |line: &str| {
+        let declared = line.strip_prefix("public ").unwrap_or(line);
+        let declares = DECLARATIONS.iter().any(|start| declared.starts_with(start));
+        if declares { format!("internal {declared}\n") } else { format!("{line}\n") }
+    };
+    source.lines().map(line).collect()
+}
+
+/// Without blanks at the ends of lines, and with one line break at the end.
+fn tidy(source: &str) -> String {
+    let text: Vec<&str> = source.lines().map(str::trim_end).collect();
+    format!("{}\n", text.join("\n").trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_at_the_top_level_becomes_internal() {
+        let source = "public interface A {\n    fun f()\n}\nopen class B: A\nprivate fun c() {}\ninternal val d = 1\n";
+        let wanted = "internal interface A {\n    fun f()\n}\ninternal open class B: A\nprivate fun c() {}\ninternal val d = 1\n";
+        assert_eq!(internal(source), wanted);
+    }
+
+    #[test]
+    fn lines_end_without_blanks() {
+        assert_eq!(tidy("a  \n\n\tb\t\n\n\n"), "a\n\n\tb\n");
+    }
+}

@@ -1,0 +1,492 @@
+//! Frames for Kotlin, past JNA: the native methods of `dev.silhouette.Native`, and what happens when the library is loaded.
+//!
+//! Planes are direct `ByteBuffer`s and are not copied. A frame's numbers come as one array of longs ([`FRAME`]), so that a
+//! call costs one copy of a few hundred bytes and no object. Errors are thrown as `dev.silhouette.SilhouetteException`.
+//! Every method takes the Kotlin objects behind the addresses along (`owner`, `target`): as arguments they cannot be
+//! collected during the call.
+
+use crate::error::{Result, SilhouetteError};
+use crate::frame::{RawEffect, RawFrame, RawPlane, bytes_mut};
+use crate::live::{LiveSegmenter, nanoseconds};
+use crate::raw::Raw;
+use crate::segmentation::Segmentation;
+use crate::segmenter::{Segmenter, VideoSegmenter};
+use jni::errors::{Error as JavaError, ErrorPolicy};
+use jni::objects::{JByteBuffer, JClass, JIntArray, JLongArray, JObject, JThrowable};
+use jni::refs::{Global, Reference};
+use jni::strings::JNIStr;
+use jni::sys::{JNI_VERSION_1_6, JavaVM as RawVm, jboolean, jfloat, jint, jlong};
+use jni::vm::JavaVM;
+use jni::{Env, EnvUnowned, JValue, jni_sig, jni_str};
+use silhouette::{Frame, LiveResult};
+use std::any::Any;
+use std::os::raw::c_void;
+
+/// How many longs describe a frame: format, width, height, matrix, range, rotation, mirror, the region's x, y, width,
+/// height; then for each of three planes offset, length, row stride and pixel stride, in bytes.
+pub const FRAME: usize = 11 + 3 * 4;
+
+/// Sets logging up on Android; elsewhere a library must not.
+#[unsafe(no_mangle)]
+pub extern "system" fn JNI_OnLoad(_vm: *mut RawVm, _reserved: *mut c_void) -> jint {
+    #[cfg(target_os = "android")]
+    android_logger::init_once(
+        android_logger::Config::default().with_max_level(log::LevelFilter::Info).with_tag("Silhouette"),
+    );
+    JNI_VERSION_1_6
+}
+
+/// Errors become exceptions of their kind.
+struct Throw;
+
+impl From<JavaError> for SilhouetteError {
+    fn from(error: JavaError) -> Self {
+        Self::internal(error.to_string())
+    }
+}
+
+impl<T: Default> ErrorPolicy<T, SilhouetteError> for Throw {
+    type Captures<'unowned: 'native, 'native> = ();
+
+    fn on_error<'unowned: 'native, 'native>(
+        env: &mut Env<'unowned>,
+        (): &mut Self::Captures<'unowned, 'native>,
+        error: SilhouetteError,
+    ) -> jni::errors::Result<T> {
+        // A Java exception that is on its way says more than ours.
+        if !env.exception_check() {
+            throw(env, &error)?;
+        }
+        Ok(T::default())
+    }
+
+    fn on_panic<'unowned: 'native, 'native>(
+        env: &mut Env<'unowned>,
+        (): &mut Self::Captures<'unowned, 'native>,
+        payload: Box<dyn Any + Send + 'static>,
+    ) -> jni::errors::Result<T> {
+        throw(env, &SilhouetteError::panic(&*payload))?;
+        Ok(T::default())
+    }
+}
+
+fn throw(env: &mut Env<'_>, error: &SilhouetteError) -> jni::errors::Result<()> {
+    let class: &JNIStr = match error {
+        SilhouetteError::InvalidFrame { .. } => jni_str!("dev/silhouette/SilhouetteException$InvalidFrame"),
+        SilhouetteError::InvalidModel { .. } => jni_str!("dev/silhouette/SilhouetteException$InvalidModel"),
+        SilhouetteError::Unsupported { .. } => jni_str!("dev/silhouette/SilhouetteException$Unsupported"),
+        SilhouetteError::Closed { .. } => jni_str!("dev/silhouette/SilhouetteException$Closed"),
+        SilhouetteError::Internal { .. } => jni_str!("dev/silhouette/SilhouetteException$Internal"),
+    };
+    let (reason, advice) = error.texts();
+    let (reason, advice) = (env.new_string(reason)?, env.new_string(advice)?);
+    let texts = [JValue::Object(&reason), JValue::Object(&advice)];
+    let exception = env.new_object(class, jni_sig!((JString, JString) -> void), &texts)?;
+    let exception = env.cast_local::<JThrowable>(exception)?;
+    match env.throw(exception) {
+        // This says that the exception is on its way.
+        Ok(()) | Err(JavaError::JavaException) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Three planes and their numbers, as Kotlin's `Frame` keeps them.
+struct JavaFrame<'a, 'local> {
+    buffers: [&'a JByteBuffer<'local>; 3],
+    numbers: &'a JLongArray<'local>,
+}
+
+impl JavaFrame<'_, '_> {
+    fn read(&self, env: &Env<'_>) -> Result<RawFrame> {
+        let mut numbers = [0; FRAME];
+        self.numbers.get_region(env, 0, &mut numbers)?;
+        let small = |at: usize, what: &str| {
+            let number = numbers[at];
+            u32::try_from(number)
+                .map_err(|_| SilhouetteError::frame(format!("{what} is {number}"), "pass 0 or a positive number"))
+        };
+        let mut planes = [RawPlane::ABSENT; 3];
+        for (i, (plane, buffer)) in planes.iter_mut().zip(self.buffers).enumerate() {
+            if !buffer.is_null() {
+                let [offset, length, row_stride, pixel_stride] =
+                    [0, 1, 2, 3].map(|number| numbers[11 + 4 * i + number]);
+                let data = direct(env, buffer, offset, length)?;
+                let stride = |number: jlong, what: &str| {
+                    usize::try_from(number).map_err(|_| {
+                        SilhouetteError::frame(
+                            format!("the {what} stride of plane {i} is {number} bytes"),
+                            "pass strides as the camera reports them",
+                        )
+                    })
+                };
+                *plane = RawPlane {
+                    data,
+                    length: length as usize,
+                    row_stride: stride(row_stride, "row")?,
+                    pixel_stride: stride(pixel_stride, "pixel")?,
+                };
+            }
+        }
+        Ok(RawFrame {
+            planes,
+            format: small(0, "the format")?,
+            width: small(1, "the width")?,
+            height: small(2, "the height")?,
+            matrix: small(3, "the matrix")?,
+            range: small(4, "the range")?,
+            rotation: small(5, "the rotation")?,
+            mirror: small(6, "the mirroring")?,
+            region_x: small(7, "the region's x")?,
+            region_y: small(8, "the region's y")?,
+            region_width: small(9, "the region's width")?,
+            region_height: small(10, "the region's height")?,
+        })
+    }
+
+    /// Runs `work` with the frame.
+    fn with<T>(&self, env: &Env<'_>, work: impl FnOnce(&Frame<'_>) -> Result<T>) -> Result<T> {
+        let raw = self.read(env)?;
+        // SAFETY: each plane lies inside a direct buffer (`direct`), whose object is an argument of the native method and
+        // so lives until it returns; that nobody writes to it meanwhile is the promise of `Frame`'s documentation.
+        let frame = unsafe { raw.frame() }?;
+        work(&frame)
+    }
+}
+
+/// The address of a direct buffer's bytes from `offset` on, of which `length` must be there.
+fn direct(env: &Env<'_>, buffer: &JByteBuffer<'_>, offset: jlong, length: jlong) -> Result<*mut u8> {
+    let (Ok(address), Ok(capacity)) = (env.get_direct_buffer_address(buffer), env.get_direct_buffer_capacity(buffer))
+    else {
+        return Err(SilhouetteError::frame(
+            "a buffer is not direct",
+            "copy it into one of ByteBuffer.allocateDirect; cameras' buffers are direct",
+        ));
+    };
+    let inside = |(offset, length): (usize, usize)| offset.checked_add(length).is_some_and(|end| end <= capacity);
+    match (usize::try_from(offset), usize::try_from(length)) {
+        // Inside the buffer, by the check.
+        (Ok(offset), Ok(length)) if inside((offset, length)) => Ok(address.wrapping_add(offset)),
+        _ => Err(SilhouetteError::frame(
+            format!("bytes {offset} to {} of a buffer of {capacity}", offset.saturating_add(length)),
+            "leave the buffer's position and limit inside its capacity",
+        )),
+    }
+}
+
+fn classes(env: &Env<'_>, array: &JIntArray<'_>) -> Result<Vec<u32>> {
+    if array.is_null() {
+        return Ok(Vec::new());
+    }
+    let length = array.len(env)?;
+    if length > 1 << 16 {
+        return Err(SilhouetteError::unsupported(format!("{length} classes"), "name each class once"));
+    }
+    let mut numbers = vec![0; length];
+    array.get_region(env, 0, &mut numbers)?;
+    let class = |number: i32| {
+        u32::try_from(number)
+            .map_err(|_| SilhouetteError::unsupported(format!("class {number}"), "classes count from 0"))
+    };
+    numbers.into_iter().map(class).collect()
+}
+
+/// `Native.segment`; returns the mask's width (upper half) and height (lower half).
+///
+/// # Safety
+/// Called by Java alone; `segmenter` and `segmentation` are `raw()` of what `owner` and `target` keep.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_dev_silhouette_Native_segment<'local>(
+    mut env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    _owner: JObject<'local>,
+    segmenter: jlong,
+    first: JByteBuffer<'local>,
+    second: JByteBuffer<'local>,
+    third: JByteBuffer<'local>,
+    numbers: JLongArray<'local>,
+    _target: JObject<'local>,
+    segmentation: jlong,
+) -> jlong {
+    env.with_env(|env| {
+        // SAFETY: as this function's caller promises.
+        let (segmenter, target) = unsafe { (Segmenter::at(segmenter as u64)?, Segmentation::at(segmentation as u64)?) };
+        let frame = JavaFrame { buffers: [&first, &second, &third], numbers: &numbers };
+        frame.with(env, |frame| segmenter.segment(frame, target))?;
+        Ok(packed(target))
+    })
+    .resolve::<Throw>()
+}
+
+/// `Native.segmentVideo`; returns what `segment` returns.
+///
+/// # Safety
+/// As [`Java_dev_silhouette_Native_segment`].
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_dev_silhouette_Native_segmentVideo<'local>(
+    mut env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    _owner: JObject<'local>,
+    video: jlong,
+    first: JByteBuffer<'local>,
+    second: JByteBuffer<'local>,
+    third: JByteBuffer<'local>,
+    numbers: JLongArray<'local>,
+    timestamp: jlong,
+    _target: JObject<'local>,
+    segmentation: jlong,
+) -> jlong {
+    env.with_env(|env| {
+        // SAFETY: as this function's caller promises.
+        let (video, target) = unsafe { (VideoSegmenter::at(video as u64)?, Segmentation::at(segmentation as u64)?) };
+        let frame = JavaFrame { buffers: [&first, &second, &third], numbers: &numbers };
+        frame.with(env, |frame| video.segment(frame, time(timestamp)?, target))?;
+        Ok(packed(target))
+    })
+    .resolve::<Throw>()
+}
+
+/// `Native.submit`.
+///
+/// # Safety
+/// As [`Java_dev_silhouette_Native_segment`].
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_dev_silhouette_Native_submit<'local>(
+    mut env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    _owner: JObject<'local>,
+    live: jlong,
+    first: JByteBuffer<'local>,
+    second: JByteBuffer<'local>,
+    third: JByteBuffer<'local>,
+    numbers: JLongArray<'local>,
+    timestamp: jlong,
+) -> jboolean {
+    env.with_env(|env| {
+        // SAFETY: as this function's caller promises.
+        let live = unsafe { LiveSegmenter::at(live as u64) }?;
+        let frame = JavaFrame { buffers: [&first, &second, &third], numbers: &numbers };
+        frame.with(env, |frame| live.submit(frame, time(timestamp)?))
+    })
+    .resolve::<Throw>()
+}
+
+/// `Native.mask`.
+///
+/// # Safety
+/// As [`Java_dev_silhouette_Native_segment`]; `out` may be written to and nobody else uses it during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_dev_silhouette_Native_mask<'local>(
+    mut env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    _owner: JObject<'local>,
+    segmentation: jlong,
+    out: JByteBuffer<'local>,
+    offset: jint,
+    length: jint,
+    row_stride: jint,
+) {
+    env.with_env(|env| {
+        // SAFETY: as this function's caller promises.
+        let segmentation = unsafe { Segmentation::at(segmentation as u64) }?;
+        let to = direct(env, &out, jlong::from(offset), jlong::from(length))?;
+        // SAFETY: `length` bytes inside a direct buffer that the caller lends for writing.
+        segmentation.copy_mask(unsafe { bytes_mut(to, length as usize) }?, stride(row_stride)?)
+    })
+    .resolve::<Throw>();
+}
+
+/// `Native.confidence`.
+///
+/// # Safety
+/// As [`Java_dev_silhouette_Native_mask`].
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_dev_silhouette_Native_confidence<'local>(
+    mut env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    _owner: JObject<'local>,
+    segmentation: jlong,
+    class_indices: JIntArray<'local>,
+    out: JByteBuffer<'local>,
+    offset: jint,
+    length: jint,
+    row_stride: jint,
+) {
+    env.with_env(|env| {
+        // SAFETY: as this function's caller promises.
+        let segmentation = unsafe { Segmentation::at(segmentation as u64) }?;
+        let wanted: Vec<usize> = classes(env, &class_indices)?.into_iter().map(|class| class as usize).collect();
+        let to = direct(env, &out, jlong::from(offset), jlong::from(length))?;
+        // SAFETY: `length` bytes inside a direct buffer that the caller lends for writing.
+        segmentation.copy_confidence(&wanted, unsafe { bytes_mut(to, length as usize) }?, stride(row_stride)?)
+    })
+    .resolve::<Throw>();
+}
+
+/// `Native.effect`; `numbers` null: the frame that a live result keeps; `background_numbers` null: no background.
+///
+/// # Safety
+/// As [`Java_dev_silhouette_Native_mask`].
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_dev_silhouette_Native_effect<'local>(
+    mut env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    _owner: JObject<'local>,
+    segmentation: jlong,
+    first: JByteBuffer<'local>,
+    second: JByteBuffer<'local>,
+    third: JByteBuffer<'local>,
+    numbers: JLongArray<'local>,
+    kind: jint,
+    all_classes: jboolean,
+    class_indices: JIntArray<'local>,
+    background_first: JByteBuffer<'local>,
+    background_second: JByteBuffer<'local>,
+    background_third: JByteBuffer<'local>,
+    background_numbers: JLongArray<'local>,
+    strength: jfloat,
+    bgra: jboolean,
+    premultiplied: jboolean,
+    out: JByteBuffer<'local>,
+    offset: jint,
+    length: jint,
+    row_stride: jint,
+) {
+    env.with_env(|env| {
+        // SAFETY: as this function's caller promises.
+        let segmentation = unsafe { Segmentation::at(segmentation as u64) }?;
+        let wanted = classes(env, &class_indices)?;
+        let background = if background_numbers.is_null() {
+            None
+        } else {
+            let buffers = [&background_first, &background_second, &background_third];
+            Some(JavaFrame { buffers, numbers: &background_numbers }.read(env)?)
+        };
+        let effect = RawEffect {
+            kind: kind as u32,
+            all_classes: u32::from(all_classes),
+            classes: wanted.as_ptr(),
+            class_count: wanted.len(),
+            background: background.as_ref().map_or(std::ptr::null(), std::ptr::from_ref),
+            strength,
+            bgra: u32::from(bgra),
+            premultiplied: u32::from(premultiplied),
+        };
+        let render = |frame: Option<&Frame<'_>>| {
+            // SAFETY: classes and background live on this stack; the background's planes as in `JavaFrame::with`.
+            unsafe { effect.with(|effect, foreground| segmentation.render(frame, effect, foreground)) }
+        };
+        let picture = if numbers.is_null() {
+            render(None)?
+        } else {
+            let frame = JavaFrame { buffers: [&first, &second, &third], numbers: &numbers };
+            frame.with(env, |frame| render(Some(frame)))?
+        };
+        let to = direct(env, &out, jlong::from(offset), jlong::from(length))?;
+        // SAFETY: `length` bytes inside a direct buffer that the caller lends for writing; the frames are done with.
+        let to = unsafe { bytes_mut(to, length as usize) }?;
+        Ok(picture.copy_into(to, stride(row_stride)?, effect.order(), premultiplied)?)
+    })
+    .resolve::<Throw>();
+}
+
+/// `Native.start`: gives a stream its listener, the method `deliver` of `listener`, a `dev.silhouette.LiveSegmenter`.
+///
+/// # Safety
+/// As [`Java_dev_silhouette_Native_segment`].
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_dev_silhouette_Native_start<'local>(
+    mut env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    live: jlong,
+    listener: JObject<'local>,
+) {
+    env.with_env(|env| {
+        // SAFETY: as this function's caller promises; `listener` keeps it.
+        let live = unsafe { LiveSegmenter::at(live as u64) }?;
+        let (vm, listener) = (env.get_java_vm()?, env.new_global_ref(&listener)?);
+        live.start(move |mut result| {
+            if let Err(error) = deliver(&vm, &listener, &mut result) {
+                log::error!("a result was not delivered: {error}");
+            }
+        })
+    })
+    .resolve::<Throw>();
+}
+
+/// Calls `deliver(result, timestamp, dropped, kind, reason, advice)`; `result` names the result for [`take`] during the
+/// call.
+///
+/// [`take`]: Java_dev_silhouette_Native_take
+fn deliver(vm: &JavaVM, listener: &Global<JObject<'static>>, result: &mut LiveResult<'_>) -> jni::errors::Result<()> {
+    vm.attach_current_thread(|env| {
+        let (timestamp, dropped) = (nanoseconds(result.timestamp) as jlong, result.dropped as jlong);
+        let error = result.segmentation.as_ref().err().map(|error| SilhouetteError::from(error.clone()));
+        let (kind, (reason, advice)) = error.as_ref().map_or((0, ("", "")), |error| (error.kind(), error.texts()));
+        // Texts only where there is something to say: strings are garbage.
+        let text = |env: &mut Env<'_>, text: &str| {
+            if kind == 0 { Ok(None) } else { env.new_string(text).and_then(|text| env.new_global_ref(text)).map(Some) }
+        };
+        let (reason, advice) = (text(env, reason)?, text(env, advice)?);
+        let none = JObject::null();
+        let (reason, advice) = (reason.as_ref().map(|text| text.as_ref()), advice.as_ref().map(|text| text.as_ref()));
+        let name = std::ptr::from_mut(result).expose_provenance() as jlong;
+        let arguments = [
+            JValue::Long(name),
+            JValue::Long(timestamp),
+            JValue::Long(dropped),
+            JValue::Int(kind),
+            JValue::Object(reason.unwrap_or(&none)),
+            JValue::Object(advice.unwrap_or(&none)),
+        ];
+        let signature = jni_sig!((jlong, jlong, jlong, jint, JString, JString) -> void);
+        env.call_method(listener, jni_str!("deliver"), signature, &arguments)?;
+        Ok(())
+    })
+}
+
+/// `Native.take`: moves a stream's result and its frame into a segmentation, whose memory serves the stream from then
+/// on; returns what `segment` returns.
+///
+/// # Safety
+/// `result` is what `deliver` was called with, during that call and on its thread; `segmentation` is `raw()` of what
+/// `target` keeps.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_dev_silhouette_Native_take<'local>(
+    mut env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    result: jlong,
+    _target: JObject<'local>,
+    segmentation: jlong,
+) -> jlong {
+    env.with_env(|_| {
+        // SAFETY: as this function's caller promises.
+        let target = unsafe { Segmentation::at(segmentation as u64) }?;
+        let result = std::ptr::with_exposed_provenance_mut::<LiveResult<'_>>(result as usize);
+        // SAFETY: the result on the stack of `deliver`, which does not touch it during the call.
+        let result = unsafe { &mut *result };
+        match &mut result.segmentation {
+            Ok(segmentation) => target.swap(segmentation, result.frame)?,
+            Err(error) => return Err(error.clone().into()),
+        }
+        Ok(packed(target))
+    })
+    .resolve::<Throw>()
+}
+
+/// The mask's width and height in one number, so that to ask for them costs no further call.
+fn packed(segmentation: &Segmentation) -> jlong {
+    let size = segmentation.size();
+    (u64::from(size.width) << 32 | u64::from(size.height)) as jlong
+}
+
+fn stride(row_stride: jint) -> Result<usize> {
+    usize::try_from(row_stride).map_err(|_| {
+        SilhouetteError::frame(format!("a row stride of {row_stride} bytes"), "pass the bytes from row to row")
+    })
+}
+
+fn time(nanoseconds: jlong) -> Result<u64> {
+    u64::try_from(nanoseconds).map_err(|_| {
+        SilhouetteError::frame(format!("a timestamp of {nanoseconds} ns"), "count from a moment before the first frame")
+    })
+}

@@ -1,0 +1,55 @@
+//! Models: from a file, from a part of one, from bytes.
+
+use crate::error::{Result, guard};
+use crate::values::ModelInfo;
+use std::sync::Arc;
+
+/// A model file, opened and checked.
+#[derive(Debug, uniffi::Object)]
+pub struct Model(pub(crate) silhouette::Model);
+
+#[uniffi::export]
+impl Model {
+    /// Opens a model file; it is mapped into memory, not read.
+    #[uniffi::constructor]
+    pub fn open(path: String) -> Result<Arc<Self>> {
+        guard(|| Ok(Arc::new(Self(silhouette::Model::open(path)?))))
+    }
+
+    /// Opens a model that is a part of another file (an uncompressed asset of an app's package).
+    #[uniffi::constructor]
+    pub fn open_part(path: String, offset: u64, length: u64) -> Result<Arc<Self>> {
+        guard(|| Ok(Arc::new(Self(silhouette::Model::open_part(path, offset, length)?))))
+    }
+
+    /// A model file's content; it is copied once.
+    #[uniffi::constructor]
+    pub fn from_bytes(bytes: &[u8]) -> Result<Arc<Self>> {
+        guard(|| Ok(Arc::new(Self(silhouette::Model::from_bytes(bytes.to_vec())?))))
+    }
+
+    /// The same weights in a network of another output stride (8, 16 or 32).
+    pub fn with_output_stride(&self, output_stride: u32) -> Result<Arc<Self>> {
+        guard(|| Ok(Arc::new(Self(self.0.with_output_stride(output_stride as usize)?))))
+    }
+
+    /// What the model says about itself.
+    pub fn info(&self) -> ModelInfo {
+        let model = &self.0;
+        let colors = model.palette().colors().iter().take(model.labels().len());
+        ModelInfo {
+            name: model.name().to_owned(),
+            task: model.task().into(),
+            labels: model.labels().to_vec(),
+            colors: colors.map(|&[r, g, b]| u32::from_be_bytes([0, r, g, b])).collect(),
+            size: model.size() as u32,
+            licence: model.licence().to_owned(),
+            provenance: model.provenance().to_owned(),
+        }
+    }
+
+    /// The class of a label; upper and lower case are the same.
+    pub fn class_of(&self, label: String) -> Result<u32> {
+        guard(|| Ok(self.0.class(&label)? as u32))
+    }
+}

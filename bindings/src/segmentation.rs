@@ -1,0 +1,153 @@
+//! What a frame showed: a place that results are written into, again and again.
+
+use crate::error::{Result, SilhouetteError, guard};
+use crate::raw::Raw;
+use crate::values::{ClassShare, OutputSize, Polygon, Size, Timings, Transform};
+use silhouette::{Confidence, Effect, Foreground, Frame, FrameBuffer, Picture};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The result of segmenting a frame: mask, confidences, polygons, effects. Empty until a frame was segmented into it.
+#[derive(Debug, Default, uniffi::Object)]
+pub struct Segmentation(Mutex<Content>);
+
+#[derive(Debug, Default)]
+struct Content {
+    segmentation: silhouette::Segmentation,
+    /// The frame, where the segmentation came from a live stream.
+    frame: FrameBuffer,
+    has_frame: bool,
+    /// Scratch of [`Segmentation::confidence`].
+    confidence: Confidence,
+    discarded: bool,
+}
+
+#[uniffi::export]
+impl Segmentation {
+    /// An empty one.
+    #[uniffi::constructor]
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Columns and rows of the mask.
+    pub fn size(&self) -> Size {
+        self.read(|content| (content.segmentation.width(), content.segmentation.height()).into())
+    }
+
+    /// Columns and rows of the frame's region, upright: the size of the pictures that effects make.
+    pub fn frame_size(&self) -> Size {
+        self.read(|content| content.segmentation.frame_size().into())
+    }
+
+    /// How long each stage took.
+    pub fn timings(&self) -> Timings {
+        self.read(|content| content.segmentation.timings().into())
+    }
+
+    /// The way from the mask's coordinates to the buffer's; none before the first frame.
+    pub fn transform(&self) -> Option<Transform> {
+        self.read(|content| content.segmentation.transform().map(Into::into))
+    }
+
+    /// Makes the mask again in another size, from the same logits.
+    pub fn resize(&self, output: OutputSize) -> Result<()> {
+        self.change(|content| Ok(content.segmentation.resize(output.into())?))
+    }
+
+    /// The outlines of a class. With a `tolerance` over 0 (in pixels) they are simplified as far as they still overlap the
+    /// mask by 99 %; pieces below `least_area` pixels are left out.
+    pub fn polygons(&self, class_index: u32, tolerance: f64, least_area: u32) -> Result<Vec<Polygon>> {
+        self.change(|content| {
+            let polygons = content.segmentation.polygons(class_index as usize, tolerance, least_area as usize)?;
+            Ok(polygons.into_iter().map(Into::into).collect())
+        })
+    }
+
+    /// The share of the mask's pixels that each class has, the largest first; classes without pixels are left out.
+    pub fn shares(&self) -> Vec<ClassShare> {
+        let share = |(class, share): (usize, f64)| ClassShare { class_index: class as u32, share };
+        self.read(|content| content.segmentation.shares().into_iter().map(share).collect())
+    }
+
+    /// Frees the memory; whatever needs a result fails from now on. May be called again.
+    pub fn discard(&self) {
+        *self.lock() = Content { discarded: true, ..Content::default() };
+    }
+
+    /// Names this object on the C and JNI ways, as long as it lives.
+    pub fn raw(&self) -> u64 {
+        Raw::of(self)
+    }
+}
+
+impl Segmentation {
+    /// Lets `work` write a frame's result.
+    pub(crate) fn fill(&self, work: impl FnOnce(&mut silhouette::Segmentation) -> Result<()>) -> Result<()> {
+        self.change(|content| {
+            content.has_frame = false;
+            work(&mut content.segmentation)
+        })
+    }
+
+    /// Takes a live stream's result and its frame; what was here before serves the stream's next ones.
+    pub(crate) fn swap(&self, segmentation: &mut silhouette::Segmentation, frame: &mut FrameBuffer) -> Result<()> {
+        self.change(|content| {
+            std::mem::swap(&mut content.segmentation, segmentation);
+            std::mem::swap(&mut content.frame, frame);
+            content.has_frame = true;
+            Ok(())
+        })
+    }
+
+    /// Copies the mask, a byte a pixel.
+    ///
+    /// # Errors
+    /// [`SilhouetteError::InvalidFrame`] where `out` is too short; [`SilhouetteError::Closed`].
+    pub fn copy_mask(&self, out: &mut [u8], row_stride: usize) -> Result<()> {
+        self.change(|content| Ok(content.segmentation.mask().copy_into(out, row_stride)?))
+    }
+
+    /// Copies how sure each pixel is of one of `classes`, 0 to 255, in the mask's size.
+    ///
+    /// # Errors
+    /// As [`copy_mask`](Self::copy_mask); [`SilhouetteError::Unsupported`] for a class that the model does not have.
+    pub fn copy_confidence(&self, classes: &[usize], out: &mut [u8], row_stride: usize) -> Result<()> {
+        self.change(|content| {
+            content.segmentation.confidence_into(classes, &mut content.confidence)?;
+            Ok(content.confidence.copy_into(out, row_stride)?)
+        })
+    }
+
+    /// The frame with an effect; without a frame, the one that a live result keeps.
+    ///
+    /// # Errors
+    /// As [`silhouette::Segmentation::render`]; [`SilhouetteError::InvalidFrame`] where there is no frame.
+    pub fn render(&self, frame: Option<&Frame<'_>>, effect: Effect<'_>, foreground: &Foreground) -> Result<Picture> {
+        self.change(|content| {
+            let kept = if content.has_frame { content.frame.frame() } else { None };
+            let frame = frame.or(kept.as_ref()).ok_or_else(|| {
+                SilhouetteError::frame("the segmentation keeps no frame", "pass the frame that was segmented")
+            })?;
+            Ok(content.segmentation.render(frame, effect, foreground)?)
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        // Half written by a panic, it is as any result before the next frame: its sizes are its vectors'.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&Content) -> T) -> T {
+        work(&self.lock())
+    }
+
+    fn change<T>(&self, work: impl FnOnce(&mut Content) -> Result<T>) -> Result<T> {
+        guard(|| {
+            let mut content = self.lock();
+            if content.discarded {
+                return Err(SilhouetteError::closed("segmentation"));
+            }
+            work(&mut content)
+        })
+    }
+}

@@ -1,0 +1,238 @@
+//! Records and enums: options in, numbers out. All times are nanoseconds.
+
+use silhouette::{Backend as CoreBackend, OutputSize as CoreOutput, Precision as CorePrecision, Task as CoreTask};
+use std::time::Duration;
+
+/// Where to compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Backend {
+    /// The best that is there.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// Apple's GPU.
+    Metal,
+}
+
+/// How exactly to compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Precision {
+    /// 32-bit floating point.
+    F32,
+}
+
+/// The size of a mask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum OutputSize {
+    /// One label per pixel of the frame's region, upright.
+    Frame,
+    /// The network's own resolution.
+    Model,
+    /// Any other.
+    Given {
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+    },
+}
+
+/// What a model is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Task {
+    /// A class for each pixel.
+    Segmentation,
+    /// Classes for the picture as a whole.
+    Classification,
+}
+
+/// How a model is to be run; what is not set is chosen.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Options {
+    /// Threads of one call, 1 to 64.
+    #[uniffi(default = None)]
+    pub threads: Option<u32>,
+    /// Where to compute.
+    pub backend: Backend,
+    /// How exactly to compute.
+    pub precision: Precision,
+    /// Side of the network's square input in pixels.
+    #[uniffi(default = None)]
+    pub size: Option<u32>,
+    /// How many calls run at once, each in an arena of its own.
+    #[uniffi(default = None)]
+    pub concurrency: Option<u32>,
+    /// The size of the masks.
+    pub output: OutputSize,
+    /// Whether the soft borders of effects follow the picture's edges.
+    #[uniffi(default = false)]
+    pub refine: bool,
+}
+
+/// How a video's frames are smoothed over time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Smoothing {
+    /// In a calm picture, what was seen this many nanoseconds ago weighs half. 0: no smoothing.
+    #[uniffi(default = 100_000_000)]
+    pub half_life: u64,
+    /// A pause between frames of more nanoseconds than this starts afresh.
+    #[uniffi(default = 1_000_000_000)]
+    pub longest_pause: u64,
+}
+
+/// What a model says about itself.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct ModelInfo {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub task: Task,
+    /// One label per class; class 0 is the background.
+    pub labels: Vec<String>,
+    /// A colour for each class, 0xRRGGBB.
+    pub colors: Vec<u32>,
+    /// Side of the square input that the weights were made for, in pixels.
+    pub size: u32,
+    /// Licence of the weights; empty where it is not stated.
+    pub licence: String,
+    /// Where the weights come from.
+    pub provenance: String,
+}
+
+/// How many nanoseconds each stage of a frame took, on the wall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Timings {
+    /// The frame to the network's input.
+    pub input: u64,
+    /// The network.
+    pub network: u64,
+    /// The logits to the mask, smoothing included.
+    pub mask: u64,
+}
+
+/// Columns and rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Size {
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+}
+
+/// The way from mask to buffer coordinates: `x' = xx x + xy y + x0`, `y' = yx x + yy y + y0`; pixels have their edges at
+/// whole numbers.
+#[derive(Clone, Copy, Debug, PartialEq, uniffi::Record)]
+pub struct Transform {
+    /// Buffer x per mask x.
+    pub xx: f64,
+    /// Buffer x per mask y.
+    pub xy: f64,
+    /// Buffer x of the mask's corner.
+    pub x0: f64,
+    /// Buffer y per mask x.
+    pub yx: f64,
+    /// Buffer y per mask y.
+    pub yy: f64,
+    /// Buffer y of the mask's corner.
+    pub y0: f64,
+}
+
+/// One connected piece of a class; rings are corners x0, y0, x1, y1, …, the last joined to the first.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Polygon {
+    /// The outline, clockwise.
+    pub outer: Vec<u32>,
+    /// What is cut out of it, counter-clockwise.
+    pub holes: Vec<Vec<u32>>,
+}
+
+/// The share of a mask that a class has.
+#[derive(Clone, Copy, Debug, PartialEq, uniffi::Record)]
+pub struct ClassShare {
+    /// The class.
+    pub class_index: u32,
+    /// 0 to 1.
+    pub share: f64,
+}
+
+impl From<Options> for silhouette::Options {
+    fn from(options: Options) -> Self {
+        let backend = match options.backend {
+            Backend::Auto => CoreBackend::Auto,
+            Backend::Cpu => CoreBackend::Cpu,
+            Backend::Metal => CoreBackend::Metal,
+        };
+        let Precision::F32 = options.precision;
+        let mut wanted = Self::new()
+            .backend(backend)
+            .precision(CorePrecision::F32)
+            .output(options.output.into())
+            .refine(options.refine);
+        if let Some(threads) = options.threads {
+            wanted = wanted.threads(threads as usize);
+        }
+        if let Some(size) = options.size {
+            wanted = wanted.size(size as usize);
+        }
+        if let Some(calls) = options.concurrency {
+            wanted = wanted.concurrency(calls as usize);
+        }
+        wanted
+    }
+}
+
+impl From<OutputSize> for CoreOutput {
+    fn from(output: OutputSize) -> Self {
+        match output {
+            OutputSize::Frame => Self::Frame,
+            OutputSize::Model => Self::Model,
+            OutputSize::Given { width, height } => Self::Given { width: width as usize, height: height as usize },
+        }
+    }
+}
+
+impl From<CoreTask> for Task {
+    fn from(task: CoreTask) -> Self {
+        if task == CoreTask::Classification { Self::Classification } else { Self::Segmentation }
+    }
+}
+
+impl From<Smoothing> for silhouette::Smoothing {
+    fn from(smoothing: Smoothing) -> Self {
+        let mut wanted = Self::with_half_life(Duration::from_nanos(smoothing.half_life));
+        wanted.longest_pause = Duration::from_nanos(smoothing.longest_pause);
+        wanted
+    }
+}
+
+impl From<silhouette::Timings> for Timings {
+    fn from(timings: silhouette::Timings) -> Self {
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Self {
+            input: nanoseconds(timings.input),
+            network: nanoseconds(timings.network),
+            mask: nanoseconds(timings.mask),
+        }
+    }
+}
+
+impl From<(usize, usize)> for Size {
+    fn from((width, height): (usize, usize)) -> Self {
+        Self { width: width as u32, height: height as u32 }
+    }
+}
+
+impl From<silhouette::Transform> for Transform {
+    fn from(t: silhouette::Transform) -> Self {
+        Self { xx: t.xx, xy: t.xy, x0: t.x0, yx: t.yx, yy: t.yy, y0: t.y0 }
+    }
+}
+
+impl From<silhouette::Polygon> for Polygon {
+    fn from(polygon: silhouette::Polygon) -> Self {
+        Self {
+            outer: polygon.outer.into_flattened(),
+            holes: polygon.holes.into_iter().map(Vec::into_flattened).collect(),
+        }
+    }
+}
