@@ -8,6 +8,12 @@ use std::sync::Arc;
 #[derive(Debug, uniffi::Object)]
 pub struct Model(pub(crate) silhouette::Model);
 
+impl From<silhouette::Model> for Model {
+    fn from(model: silhouette::Model) -> Self {
+        Self(model)
+    }
+}
+
 #[uniffi::export]
 impl Model {
     /// Opens a model file; it is mapped into memory, not read.

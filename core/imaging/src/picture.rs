@@ -129,6 +129,13 @@ impl Picture {
     /// Lays the classes' colours over the picture: `opacity` 0 (nothing) to 1 (only the colour). Class 0, the
     /// background, is left as it is.
     pub fn overlay(&mut self, mask: &Mask, palette: &Palette, opacity: f32) {
+        let mut shown = [true; 256];
+        shown[0] = false;
+        self.overlay_classes(mask, palette, opacity, &shown);
+    }
+
+    /// The same for some classes only: those whose flag in `shown` is set.
+    pub fn overlay_classes(&mut self, mask: &Mask, palette: &Palette, opacity: f32, shown: &[bool; 256]) {
         let weight = (opacity.clamp(0.0, 1.0) * 256.0) as u32;
         let columns = nearest(mask.width, self.width);
         let rows = nearest(mask.height, self.height);
@@ -136,7 +143,7 @@ impl Picture {
             let classes = &mask.classes[my * mask.width..(my + 1) * mask.width];
             for (pixel, &mx) in row.chunks_exact_mut(4).zip(&columns) {
                 let class = classes[mx];
-                if class == 0 {
+                if !shown[usize::from(class)] {
                     continue;
                 }
                 for (p, c) in pixel.iter_mut().zip(palette.color(class)) {

@@ -31,7 +31,7 @@ const MAX_BLUR_RADIUS: f32 = 0.5;
 pub enum Effect<'a> {
     /// The frame's region as it is, upright.
     Picture,
-    /// Each class but the background laid over it in its colour.
+    /// Each class of the foreground laid over it in its colour.
     Overlay {
         /// 0: nothing is seen of the colours, to 1: only they are. Not a number: [`OVERLAY_OPACITY`].
         opacity: f32,
@@ -62,7 +62,7 @@ impl Segmentation {
             Effect::Picture => {}
             Effect::Overlay { opacity } => {
                 let opacity = if opacity.is_nan() { OVERLAY_OPACITY } else { opacity };
-                picture.overlay(self.mask(), self.palette(), opacity);
+                picture.overlay_classes(self.mask(), self.palette(), opacity, &self.flags(foreground)?);
             }
             Effect::Cutout => picture.cut_out(&self.alpha_of(&picture, foreground)?),
             Effect::Blur { radius } => {
@@ -117,6 +117,20 @@ impl Segmentation {
     /// As [`cutout`](Self::cutout).
     pub fn alpha(&self, frame: &Frame<'_>, foreground: &Foreground) -> Result<Confidence> {
         self.alpha_of(&self.picture(frame)?, foreground)
+    }
+
+    /// A flag for each class: whether it is foreground.
+    fn flags(&self, foreground: &Foreground) -> Result<[bool; 256]> {
+        let mut flags = [false; 256];
+        match foreground {
+            Foreground::All => flags[1..].fill(true),
+            Foreground::Classes(classes) => {
+                for &class in classes {
+                    flags[self.known(class)?] = true;
+                }
+            }
+        }
+        Ok(flags)
     }
 
     fn alpha_of(&self, picture: &Picture, foreground: &Foreground) -> Result<Confidence> {

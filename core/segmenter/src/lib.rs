@@ -35,6 +35,8 @@ mod classifier;
 mod effects;
 mod error;
 pub mod eval;
+#[cfg(feature = "fixture")]
+mod fixture;
 mod latest;
 mod live;
 mod model;

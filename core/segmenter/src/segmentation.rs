@@ -180,12 +180,17 @@ impl Segmentation {
     /// # Errors
     /// [`Error::Unsupported`] for a class that the model does not have.
     pub fn polygons(&self, class: usize, tolerance: f64, least_area: usize) -> Result<Vec<Polygon>> {
-        let known = u8::try_from(class).ok().filter(|_| class < self.labels().len());
-        let class = known.ok_or_else(|| {
-            let count = self.labels().len();
-            Error::unsupported(format_args!("class {class} of a model of {count} classes"), "classes count from 0")
-        })?;
+        let class = self.known(class)? as u8;
         Ok(outlines(&self.mask, class, tolerance, least_area))
+    }
+
+    /// The class, if the model has it; then it fits a mask's byte.
+    pub(crate) fn known(&self, class: usize) -> Result<usize> {
+        let count = self.labels().len();
+        if class < count {
+            return Ok(class);
+        }
+        Err(Error::unsupported(format_args!("class {class} of a model of {count} classes"), "classes count from 0"))
     }
 
     /// Checks that `frame` can be the one that this was made of.

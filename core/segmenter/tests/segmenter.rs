@@ -4,7 +4,7 @@ mod common;
 
 use common::{model, picture, preset};
 use silhouette::{
-    Backend, Classifier, Error, Foreground, Frame, LiveSegmenter, Model, Options, OutputSize, Region, Rotation,
+    Backend, Classifier, Effect, Error, Foreground, Frame, LiveSegmenter, Model, Options, OutputSize, Region, Rotation,
     Segmentation, Segmenter, Smoothing, VideoSegmenter,
 };
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -115,6 +115,21 @@ fn effects_keep_the_frames_size_and_the_foregrounds_pixels() {
         let same = overlay.rgba[4 * i..][..4] == rgba[4 * i..][..4];
         assert!(same || class > 0, "the background keeps its colour");
     }
+    let (class, _) = segmentation.shares()[0];
+    let some = Foreground::Classes(vec![class]);
+    let overlay = segmentation.render(&frame, Effect::Overlay { opacity: 1.0 }, &some).unwrap();
+    let color = model().palette().color(class as u8);
+    for (i, &found) in segmentation.mask().classes.iter().enumerate() {
+        let wanted = if usize::from(found) == class { &color[..] } else { &rgba[4 * i..][..3] };
+        assert_eq!(&overlay.rgba[4 * i..][..3], wanted, "pixel {i}");
+    }
+    let unknown = Foreground::Classes(vec![21]);
+    assert!(matches!(segmentation.render(&frame, Effect::Cutout, &unknown), Err(Error::Unsupported(_))));
+    assert!(matches!(
+        segmentation.render(&frame, Effect::Overlay { opacity: f32::NAN }, &unknown),
+        Err(Error::Unsupported(_))
+    ));
+    assert_eq!(segmentation.render(&frame, Effect::Picture, &unknown).unwrap().rgba, rgba);
     // A frame of another size is not the one that was segmented.
     assert!(matches!(segmentation.overlay(&behind), Err(Error::InvalidFrame(_))));
 }

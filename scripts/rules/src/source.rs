@@ -9,6 +9,7 @@ pub const UNSAFE_PLACES: &[(&str, &str)] = &[
     ("core/model/src/weights/map.rs", "memory mapping"),
     ("core/model/src/import/tflite/schema_generated.rs", "generated flatbuffers reader, used behind its verifier"),
     ("bindings/src/", "the FFI edge"),
+    ("bindings/tests/", "calls over the FFI edge"),
 ];
 
 /// Rust source with comments, strings and character literals blanked, line breaks kept.

@@ -1,0 +1,45 @@
+// Models that an Android app carries as assets.
+package dev.silhouette
+
+import android.content.Context
+import android.content.res.AssetFileDescriptor
+import java.io.FileNotFoundException
+import java.io.IOException
+
+/** Where the weights that come with the library lie among an app's assets. */
+private const val BUILT_IN = "silhouette/silhouette-voc21.safetensors"
+
+/** The model that comes with the library: the 21 classes of PASCAL VOC (people, pets, vehicles, furniture). */
+public fun Model.Companion.builtIn(context: Context): Model = fromAsset(context, BUILT_IN)
+
+/**
+ * A model among an app's assets. It is mapped into memory where it is stored uncompressed (`noCompress += "safetensors"` in
+ * Gradle's `androidResources`), else read once. [SilhouetteException.InvalidModel] where there is none of this name.
+ */
+public fun Model.Companion.fromAsset(
+    context: Context,
+    name: String,
+): Model =
+    try {
+        openMapped(context, name) ?: from(context.assets.open(name).use { it.readBytes() })
+    } catch (error: IOException) {
+        throw SilhouetteException.InvalidModel("no asset '$name': ${error.message}", "put the model under src/main/assets")
+    }
+
+/** Null where the asset is compressed, or where what it lies in cannot be mapped. */
+private fun Model.Companion.openMapped(
+    context: Context,
+    name: String,
+): Model? {
+    val descriptor =
+        try {
+            context.assets.openFd(name)
+        } catch (_: FileNotFoundException) {
+            // Compressed; or not there at all, which reading it will say.
+            return null
+        }
+    return descriptor.use { asset ->
+        if (asset.length == AssetFileDescriptor.UNKNOWN_LENGTH) return null
+        open("/proc/self/fd/${asset.parcelFileDescriptor.fd}", asset.startOffset, asset.length)
+    }
+}

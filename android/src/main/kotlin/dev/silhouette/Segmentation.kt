@@ -1,0 +1,349 @@
+// A segmented frame: its mask, how sure the network is, polygons, where it lies in the buffer.
+package dev.silhouette
+
+import java.nio.ByteBuffer
+import kotlin.time.Duration
+import kotlin.time.Duration.Companion.nanoseconds
+
+/**
+ * What a frame showed. Upright (after the frame's rotation and mirroring) and over its region.
+ *
+ * It keeps the network's small output, so that the mask can be made again in another size and the confidence of any class be
+ * had. Close it when it is done with (`use { }`): its memory then serves the next frame. One that is forgotten is freed some
+ * time after the garbage collector has found it. For any thread.
+ */
+public class Segmentation internal constructor(
+    private val segmenter: Segmenter,
+    slot: Slot,
+    size: Long,
+    /** The timestamp of the frame, in nanoseconds. */
+    public val timestampNanos: Long,
+) : AutoCloseable {
+    private var slot: Slot? = slot
+    private var size: Long = size
+
+    /** Columns of the mask. */
+    public val width: Int get() = (synchronized(this) { size } ushr 32).toInt()
+
+    /** Rows of the mask. */
+    public val height: Int get() = synchronized(this) { size }.toInt()
+
+    /** Columns of the frame's region, upright: the width of the pictures that effects make. */
+    public val frameWidth: Int get() = open { slot -> native { slot.ffi.frameSize() }.width.toInt() }
+
+    /** Rows of the frame's region. */
+    public val frameHeight: Int get() = open { slot -> native { slot.ffi.frameSize() }.height.toInt() }
+
+    /** One label per class; class 0 is the background. */
+    public val labels: List<String> get() = segmenter.model.labels
+
+    /** The model that made it. */
+    public val model: Model get() = segmenter.model
+
+    /** How long each stage took. */
+    public val timings: Timings
+        get() =
+            open { slot ->
+                native { slot.ffi.timings() }.let {
+                    Timings(it.input.toLong().nanoseconds, it.network.toLong().nanoseconds, it.mask.toLong().nanoseconds)
+                }
+            }
+
+    /** The way from the mask's coordinates to those of the frame's buffer, as it was before rotation, mirroring and region. */
+    public val transform: Transform
+        get() =
+            open { slot ->
+                native { checkNotNull(slot.ffi.transform()) }.let { Transform(it.xx, it.xy, it.x0, it.yx, it.yy, it.y0) }
+            }
+
+    /** The most likely class of each pixel, a byte each, rows from top to bottom, in a new direct buffer. */
+    public fun mask(): ByteBuffer = open { ByteBuffer.allocateDirect(width * height).also { mask(it) } }
+
+    /**
+     * The same into a direct buffer, from its position on, [rowStride] bytes from row to row. Position and limit stay.
+     */
+    public fun mask(
+        into: ByteBuffer,
+        rowStride: Int = width,
+    ): Unit =
+        open { slot ->
+            into.writable()
+            Native.mask(slot, slot.raw, into, into.position(), into.remaining(), rowStride)
+        }
+
+    /**
+     * How sure each pixel is of one of [classes] (softmax), 0 to 255, in the mask's size, in a new direct buffer.
+     * [SilhouetteException.Unsupported] for a class that the model does not have.
+     */
+    public fun confidence(vararg classes: Int): ByteBuffer =
+        open { ByteBuffer.allocateDirect(width * height).also { confidence(it, classes) } }
+
+    /** The same into a direct buffer, as for [mask]. */
+    public fun confidence(
+        into: ByteBuffer,
+        classes: IntArray,
+        rowStride: Int = width,
+    ): Unit =
+        open { slot ->
+            into.writable()
+            Native.confidence(slot, slot.raw, classes, into, into.position(), into.remaining(), rowStride)
+        }
+
+    /** Makes the mask again in another size, from the same output of the network. */
+    public fun resize(output: OutputSize): Unit =
+        open { slot ->
+            native { slot.ffi.resize(output.lower()) }
+            val now = native { slot.ffi.size() }
+            size = (now.width.toLong() shl 32) or now.height.toLong()
+        }
+
+    /**
+     * The outlines of a class, along the pixels' edges in the mask's coordinates. With a [tolerance] over 0 (in pixels) they
+     * are simplified as far as they still overlap the mask by 99 %; pieces below [leastArea] pixels are left out.
+     */
+    public fun polygons(
+        classIndex: Int,
+        tolerance: Double = 1.0,
+        leastArea: Int = 0,
+    ): List<Polygon> =
+        open { slot ->
+            native { slot.ffi.polygons(classIndex.unsigned("a class"), tolerance, leastArea.unsigned("an area")) }.map {
+                Polygon(it.outer.corners(), it.holes.map { hole -> hole.corners() })
+            }
+        }
+
+    /** The share of the mask's pixels that each class has, the largest first; classes without pixels are left out. */
+    public fun shares(): List<ClassShare> =
+        open { slot -> native { slot.ffi.shares() }.map { ClassShare(it.classIndex.toInt(), it.share) } }
+
+    /** The frame as it is, upright. [frame] is the one that was segmented; results of live streams keep theirs (null). */
+    public fun picture(
+        frame: Frame? = null,
+        into: Picture? = null,
+    ): Picture = render(Effect.PICTURE, frame, into)
+
+    /** The frame with each class of the foreground laid over it in its colour; [opacity] 0 to 1. */
+    public fun overlay(
+        frame: Frame? = null,
+        foreground: Foreground = Foreground.All,
+        opacity: Float = OVERLAY_OPACITY,
+        into: Picture? = null,
+    ): Picture = render(Effect.OVERLAY, frame, into, foreground, opacity)
+
+    /** The foreground alone, with a soft edge; the rest transparent. */
+    public fun cutout(
+        frame: Frame? = null,
+        foreground: Foreground = Foreground.All,
+        into: Picture? = null,
+    ): Picture = render(Effect.CUTOUT, frame, into, foreground)
+
+    /** The frame with its background blurred; [strength] is the blur's deviation as a share of the longer side. */
+    public fun blur(
+        frame: Frame? = null,
+        foreground: Foreground = Foreground.All,
+        strength: Float = BLUR_STRENGTH,
+        into: Picture? = null,
+    ): Picture = render(Effect.BLUR, frame, into, foreground, strength)
+
+    /** The foreground before another picture, which is scaled and cut to cover the frame. */
+    public fun replace(
+        background: Frame,
+        frame: Frame? = null,
+        foreground: Foreground = Foreground.All,
+        into: Picture? = null,
+    ): Picture = render(Effect.REPLACE, frame, into, foreground, background = background)
+
+    /** Gives the memory back; later use throws [SilhouetteException.Closed]. May be called again, from any thread. */
+    override fun close() {
+        val given = synchronized(this) { slot.also { slot = null } } ?: return
+        segmenter.slots.give(given)
+    }
+
+    private fun render(
+        effect: Effect,
+        frame: Frame?,
+        into: Picture?,
+        foreground: Foreground = Foreground.All,
+        strength: Float = -1f,
+        background: Frame? = null,
+    ): Picture =
+        open {
+            val picture = into ?: Picture(frameWidth, frameHeight)
+            if (picture.width != frameWidth || picture.height != frameHeight) {
+                throw SilhouetteException.InvalidFrame(
+                    "a picture of ${picture.width}x${picture.height} for a frame of ${frameWidth}x$frameHeight",
+                    "pass one of the frame's upright size",
+                )
+            }
+            render(effect, frame, foreground, strength, background, picture.pixels, 4 * picture.width, isBgra = false, isPremultiplied = false)
+            picture
+        }
+
+    /** Writes the frame with an effect to [out], from its position on. */
+    internal fun render(
+        effect: Effect,
+        frame: Frame?,
+        foreground: Foreground,
+        strength: Float,
+        background: Frame?,
+        out: ByteBuffer,
+        rowStride: Int,
+        isBgra: Boolean,
+        isPremultiplied: Boolean,
+    ): Unit =
+        open { slot ->
+            out.writable()
+            Native.effect(
+                slot,
+                slot.raw,
+                frame?.first,
+                frame?.second,
+                frame?.third,
+                frame?.numbers,
+                effect.ordinal,
+                foreground is Foreground.All,
+                (foreground as? Foreground.Classes)?.indices,
+                background?.first,
+                background?.second,
+                background?.third,
+                background?.numbers,
+                strength,
+                isBgra,
+                isPremultiplied,
+                out,
+                out.position(),
+                out.remaining(),
+                rowStride,
+            )
+        }
+
+    /** Runs [work] while nobody closes this. */
+    internal inline fun <T> open(work: (Slot) -> T): T =
+        synchronized(this) {
+            work(slot ?: throw SilhouetteException.Closed("the segmentation was closed", "use it before it is closed"))
+        }
+
+    private fun List<UInt>.corners(): IntArray = IntArray(size) { this[it].toInt() }
+
+    public companion object {
+        /** Opacity of the colours of [overlay]. */
+        public const val OVERLAY_OPACITY: Float = 0.55f
+
+        /** Deviation of [blur] as a share of the picture's longer side. */
+        public const val BLUR_STRENGTH: Float = 0.015f
+    }
+}
+
+/** Effects, in the order of `SilhouetteEffect.kind`. */
+internal enum class Effect { PICTURE, OVERLAY, CUTOUT, BLUR, REPLACE }
+
+/** The library writes past what Java knows: a read-only buffer must be refused here. */
+private fun ByteBuffer.writable() {
+    if (isReadOnly) throw SilhouetteException.InvalidFrame("the buffer is read-only", "pass one that may be written to")
+}
+
+/**
+ * How long each stage of a frame took, on the wall.
+ *
+ * @property input the frame to the network's input
+ * @property network the network
+ * @property mask the network's output to the mask, smoothing included
+ */
+public data class Timings(
+    public val input: Duration,
+    public val network: Duration,
+    public val mask: Duration,
+) {
+    /** All stages. */
+    public val total: Duration get() = input + network + mask
+}
+
+/** An affine map from mask to buffer coordinates; pixels have their edges at whole numbers. */
+public data class Transform(
+    /** Buffer x per mask x. */
+    public val xx: Double,
+    /** Buffer x per mask y. */
+    public val xy: Double,
+    /** Buffer x of the mask's corner. */
+    public val x0: Double,
+    /** Buffer y per mask x. */
+    public val yx: Double,
+    /** Buffer y per mask y. */
+    public val yy: Double,
+    /** Buffer y of the mask's corner. */
+    public val y0: Double,
+) {
+    /** The x in the buffer of a point of the mask. */
+    public fun x(
+        x: Double,
+        y: Double,
+    ): Double = xx * x + xy * y + x0
+
+    /** The y in the buffer of a point of the mask. */
+    public fun y(
+        x: Double,
+        y: Double,
+    ): Double = yx * x + yy * y + y0
+}
+
+/** One connected piece of a class. Rings are corners x0, y0, x1, y1, …, the last joined to the first. */
+public class Polygon internal constructor(
+    /** The outline, clockwise as seen on a screen. */
+    public val outer: IntArray,
+    /** What is cut out of it, counter-clockwise. */
+    public val holes: List<IntArray>,
+)
+
+/**
+ * The share of a mask that a class has.
+ *
+ * @property classIndex the class
+ * @property share 0 to 1
+ */
+public data class ClassShare(
+    public val classIndex: Int,
+    public val share: Double,
+)
+
+/** Which classes are the foreground of an effect. */
+public sealed class Foreground {
+    /** Every class but the background (class 0). */
+    public data object All : Foreground()
+
+    /** These. */
+    public class Classes(
+        vararg classes: Int,
+    ) : Foreground() {
+        internal val indices: IntArray = classes.copyOf()
+    }
+}
+
+/**
+ * An upright picture: red, green, blue, alpha, 8 bits each, alpha not multiplied in, rows from top to bottom without gaps.
+ *
+ * @property width columns
+ * @property height rows
+ */
+public class Picture(
+    public val width: Int,
+    public val height: Int,
+) {
+    /** `4 * width * height` bytes, direct. */
+    public val pixels: ByteBuffer = ByteBuffer.allocateDirect(bytes(width, height))
+
+    /** The picture as a frame, without a copy. */
+    public fun toFrame(): Frame = Frame.rgba(width, height, pixels)
+
+    private companion object {
+        fun bytes(
+            width: Int,
+            height: Int,
+        ): Int {
+            val bytes = 4L * width * height
+            if (width < 1 || height < 1 || bytes > Int.MAX_VALUE) {
+                throw SilhouetteException.Unsupported("a picture of ${width}x$height pixels", "1 pixel to 2 GiB are possible")
+            }
+            return bytes.toInt()
+        }
+    }
+}

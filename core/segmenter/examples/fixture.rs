@@ -1,0 +1,15 @@
+//! Writes the model that tests share, [`Model::fixture`], for those in Kotlin and Swift. `tests/golden` holds what it makes
+//! of a few frames.
+//!
+//! `cargo run -p silhouette --features fixture --example fixture -- OUT.safetensors`
+#![forbid(unsafe_code)]
+
+use silhouette::Model;
+use silhouette_model::weights::Dtype;
+use std::error::Error;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let path = std::env::args_os().nth(1).ok_or("usage: fixture OUT.safetensors")?;
+    Model::fixture()?.file().save(path, Dtype::F32)?;
+    Ok(())
+}

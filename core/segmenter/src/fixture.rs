@@ -1,0 +1,21 @@
+//! The model that tests share, in Rust, Kotlin and Swift.
+
+use crate::error::Result;
+use crate::model::Model;
+use silhouette_model::ModelFile;
+use silhouette_model::network::Network;
+use silhouette_model::spec::Spec;
+use silhouette_model::weights::seeded;
+
+impl Model {
+    /// A whole small network (width 0.35, 65x65, 21 classes) with random weights, always the same: for tests. Its masks mean
+    /// nothing; `tests/golden` holds some.
+    ///
+    /// # Errors
+    /// None is expected.
+    pub fn fixture() -> Result<Self> {
+        let spec = Spec::preset("fixture")?;
+        let weights = seeded(&Network::native(&spec)?, 7);
+        Self::from_file(ModelFile::new(spec, weights)?)
+    }
+}
