@@ -82,7 +82,8 @@ fn failure_of(work: impl FnOnce(*mut Failure) -> i32) -> (i32, String) {
     let returned = work(&raw mut failure);
     assert_eq!(failure.kind, returned);
     // SAFETY: the texts end in 0, which `c.rs` tests.
-    let [reason, advice] = [failure.reason.as_ptr(), failure.advice.as_ptr()].map(|text| unsafe { CStr::from_ptr(text) });
+    let [reason, advice] =
+        [failure.reason.as_ptr(), failure.advice.as_ptr()].map(|text| unsafe { CStr::from_ptr(text) });
     let (reason, advice) = (reason.to_str().unwrap(), advice.to_str().unwrap());
     if returned != 0 {
         assert!(!reason.is_empty() && !advice.is_empty(), "{returned}: '{reason}' '{advice}'");
@@ -187,7 +188,7 @@ fn wrong_frames_are_refused_and_say_why() {
     let stride = |row_stride| RawPlane { row_stride, ..good.planes[0] };
     let with = |first| RawFrame { planes: [first, RawPlane::ABSENT, RawPlane::ABSENT], ..good };
     let yuv = |format, planes: [RawPlane; 3]| RawFrame { format, planes, ..good };
-    let [luma, chroma] = [plane(&bytes[..48], 8, 1), plane(&bytes[..11], 4, 1)];
+    let [luma, chroma] = [plane(&bytes[..48], 8, 1), plane(&bytes[..12], 4, 1)];
     let pairs = |length| plane(&bytes[..length], 8, 2);
     for (frame, reason) in [
         (with(RawPlane::ABSENT), "missing"),
@@ -207,7 +208,7 @@ fn wrong_frames_are_refused_and_say_why() {
         (RawFrame { region_x: u32::MAX, region_width: u32::MAX, region_height: 1, ..good }, "region"),
         (RawFrame { region_width: 3, ..good }, "region"),
         (yuv(4, [luma, chroma, RawPlane::ABSENT]), "missing"),
-        (yuv(4, [luma, chroma, RawPlane { length: 10, ..chroma }]), "plane V has 10 bytes"),
+        (yuv(4, [luma, chroma, RawPlane { length: 11, ..chroma }]), "plane V has 11 bytes"),
         (yuv(4, [luma, RawPlane { pixel_stride: 0, ..chroma }, chroma]), "pixel stride of plane U"),
         (yuv(4, [luma, RawPlane { pixel_stride: usize::MAX, ..chroma }, chroma]), "overflow"),
         (yuv(5, [luma, pairs(23), RawPlane::ABSENT]), "plane UV has 23 bytes"),
@@ -239,7 +240,9 @@ fn what_is_closed_says_so_and_what_is_open_goes_on() {
     // SAFETY: the objects live and the frame says the truth; 0 is told apart.
     let segment = |own: u64, out: u64| failure_of(|f| unsafe { silhouette_segment(own, &raw const frame, out, f) }).0;
     // SAFETY: likewise.
-    let film = |time: u64| failure_of(|f| unsafe { silhouette_segment_video(video.raw(), &raw const frame, time, out.raw(), f) }).0;
+    let film = |time: u64| {
+        failure_of(|f| unsafe { silhouette_segment_video(video.raw(), &raw const frame, time, out.raw(), f) }).0
+    };
     assert_eq!((segment(own.raw(), out.raw()), film(0), film(33_000_000)), (0, 0, 0));
     assert_eq!((segment(0, out.raw()), segment(own.raw(), 0)), (CLOSED, CLOSED));
     let mask = mask_of(&out);
@@ -293,9 +296,8 @@ fn a_live_result_is_its_holders_and_keeps_its_frame() {
     let submit = |time: u64| {
         let mut replaced = true;
         // SAFETY: the object lives and the frame says the truth.
-        let kind = failure_of(|f| unsafe {
-            silhouette_submit(live.raw(), &raw const frame, time, &raw mut replaced, f)
-        });
+        let kind =
+            failure_of(|f| unsafe { silhouette_submit(live.raw(), &raw const frame, time, &raw mut replaced, f) });
         (kind.0, replaced)
     };
     let next = || results.recv_timeout(Duration::from_secs(20)).unwrap();

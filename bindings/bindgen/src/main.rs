@@ -76,7 +76,8 @@ fn internal(source: &str) -> String {
         let declares = DECLARATIONS.iter().any(|start| declared.starts_with(start));
         if declares { format!("internal {declared}\n") } else { format!("{line}\n") }
     };
-    source.lines().map(line).collect()
+    // A documented function of the top level stands behind its comment, and nothing else does.
+    source.lines().map(line).collect::<String>().replace("         */ fun `", "         */ internal fun `")
 }
 
 /// Without blanks at the ends of lines, and with one line break at the end.
@@ -91,8 +92,8 @@ mod tests {
 
     #[test]
     fn what_stands_at_the_top_level_becomes_internal() {
-        let source = "public interface A {\n    fun f()\n}\nopen class B: A\nprivate fun c() {}\ninternal val d = 1\n";
-        let wanted = "internal interface A {\n    fun f()\n}\ninternal open class B: A\nprivate fun c() {}\ninternal val d = 1\n";
+        let source = "public interface A {\n    fun f()\n}\nopen class B: A\nprivate fun c() {}\ninternal val d = 1\n         */ fun `e`()\n";
+        let wanted = "internal interface A {\n    fun f()\n}\ninternal open class B: A\nprivate fun c() {}\ninternal val d = 1\n         */ internal fun `e`()\n";
         assert_eq!(internal(source), wanted);
     }
 

@@ -67,24 +67,43 @@ fn masks_agree_with_their_confidences_and_shares() {
 }
 
 #[test]
-fn a_turned_buffer_gives_the_upright_mask_and_the_way_back() {
+fn a_buffer_in_any_of_eight_orientations_gives_the_upright_mask_and_the_way_back() {
     let (width, height) = (60, 40);
     let upright = picture(width, height, 2);
     let segmenter = segmenter(&Options::new());
     let wanted = segmenter.segment(&Frame::rgb8(&upright, width, height).unwrap()).unwrap();
-    // The buffer that becomes the upright picture when turned clockwise by 90 degrees.
-    let mut turned = vec![0; upright.len()];
-    for y in 0..height {
-        for x in 0..width {
-            let (bx, by) = (y, width - 1 - x);
-            turned[(by * height + bx) * 3..][..3].copy_from_slice(&upright[(y * width + x) * 3..][..3]);
+    let (w, h) = (width - 1, height - 1);
+    /// Where a pixel of the upright picture lies in the buffer.
+    type Place = fn((usize, usize), (usize, usize)) -> (usize, usize);
+    // What the buffer must be to become the upright picture when it is turned clockwise, then mirrored: for each of the
+    // eight, by hand.
+    let orientations: [(Rotation, bool, Place); 8] = [
+        (Rotation::None, false, |(x, y), _| (x, y)),
+        (Rotation::None, true, |(x, y), (w, _)| (w - x, y)),
+        (Rotation::Clockwise90, false, |(x, y), (w, _)| (y, w - x)),
+        (Rotation::Clockwise90, true, |(x, y), _| (y, x)),
+        (Rotation::Half, false, |(x, y), (w, h)| (w - x, h - y)),
+        (Rotation::Half, true, |(x, y), (_, h)| (x, h - y)),
+        (Rotation::Clockwise270, false, |(x, y), (_, h)| (h - y, x)),
+        (Rotation::Clockwise270, true, |(x, y), (w, h)| (h - y, w - x)),
+    ];
+    for (rotation, mirror, place) in orientations {
+        let (columns, rows) = if rotation.transposes() { (height, width) } else { (width, height) };
+        let mut turned = vec![0; upright.len()];
+        for y in 0..height {
+            for x in 0..width {
+                let (bx, by) = place((x, y), (w, h));
+                turned[(by * columns + bx) * 3..][..3].copy_from_slice(&upright[(y * width + x) * 3..][..3]);
+            }
+        }
+        let frame = Frame::rgb8(&turned, columns, rows).unwrap().rotated(rotation).mirrored(mirror);
+        let segmentation = segmenter.segment(&frame).unwrap();
+        assert_eq!(segmentation.mask(), wanted.mask(), "{rotation:?}, mirrored {mirror}");
+        for (x, y) in [(0, 0), (w, 0), (0, h), (w, h), (13, 7)] {
+            let (bx, by) = segmentation.transform().unwrap().apply(x as f64 + 0.5, y as f64 + 0.5);
+            assert_eq!((bx as usize, by as usize), place((x, y), (w, h)), "{rotation:?}, mirrored {mirror}: {x}, {y}");
         }
     }
-    let frame = Frame::rgb8(&turned, height, width).unwrap().rotated(Rotation::Clockwise90);
-    let segmentation = segmenter.segment(&frame).unwrap();
-    assert_eq!(segmentation.mask(), wanted.mask());
-    let (x, y) = segmentation.transform().unwrap().apply(0.5, 0.5);
-    assert_eq!((x, y), (0.5, width as f64 - 0.5));
     // A region: the mask covers it, and the way back begins at its corner.
     let region = Region { x: 10, y: 5, width: 30, height: 20 };
     let part = Frame::rgb8(&upright, width, height).unwrap().cropped(region).unwrap();

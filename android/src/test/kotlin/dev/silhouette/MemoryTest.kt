@@ -1,0 +1,117 @@
+// Ten thousand frames: the process does not grow, and hardly anything is left to the garbage collector.
+package dev.silhouette
+
+import kotlinx.coroutines.runBlocking
+import org.junit.Assert.assertTrue
+import org.junit.Assume.assumeTrue
+import org.junit.Test
+import java.io.File
+import java.lang.management.ManagementFactory
+import java.nio.ByteBuffer
+import java.util.concurrent.LinkedBlockingQueue
+import java.util.concurrent.TimeUnit.SECONDS
+
+internal class MemoryTest {
+    /** Resident memory of this process, in KiB. */
+    private fun resident(): Long {
+        System.gc()
+        return File("/proc/self/status").readLines().first { it.startsWith("VmRSS") }.filter { it.isDigit() }.toLong()
+    }
+
+    private val threads = ManagementFactory.getThreadMXBean() as com.sun.management.ThreadMXBean
+
+    private fun garbage(
+        frames: Int,
+        work: () -> Unit,
+    ): Double {
+        repeat(200) { work() }
+        val before = threads.currentThreadAllocatedBytes
+        repeat(frames) { work() }
+        return (threads.currentThreadAllocatedBytes - before) / frames.toDouble()
+    }
+
+    /** A frame as a camera makes it: new planes and a new frame each time, over buffers that are there. */
+    private class Camera {
+        private val y = ByteBuffer.allocateDirect(64 * 48)
+        private val chroma = ByteBuffer.allocateDirect(64 * 24)
+
+        fun frame(timestampNanos: Long = 0): Frame {
+            val u = chroma.slice()
+            val v = chroma.duplicate()
+            v.position(1)
+            return Frame.yuv420(64, 48, Plane(y, 64), Plane(u, 64, 2), Plane(v, 64, 2)).upright(90, false, timestampNanos)
+        }
+    }
+
+    @Test
+    fun tenThousandFramesLeaveTheProcessAsItWas() {
+        assumeTrue("needs /proc", File("/proc/self/status").exists())
+        val camera = Camera()
+        Fixture.segmenter().use { segmenter ->
+            val place = ByteBuffer.allocateDirect(64 * 48)
+            val picture = Picture(48, 64)
+            var time = 0L
+            val results = LinkedBlockingQueue<LiveResult>()
+            val live = segmenter.live { results.add(it) }
+            val once = {
+                time += 33_000_000
+                val frame = camera.frame(time)
+                segmenter.segmentNow(frame).use { it.mask(place) }
+                segmenter.segmentVideoNow(frame).use { it.confidence(place, intArrayOf(15)) }
+                live.submit(frame)
+                checkNotNull(results.poll(20, SECONDS)).get().use { it.cutout(into = picture) }
+            }
+            repeat(1_000) { once() }
+            val before = resident()
+            repeat(10_000) { once() }
+            val after = resident()
+            live.close()
+            println("resident memory: $before KiB before, $after KiB after 10 000 frames, each segmented three times")
+            assertTrue("grew from $before to $after KiB", after - before < 16 * 1024)
+        }
+    }
+
+    @Test
+    fun segmentationsThatNobodyClosesAreFreed() {
+        assumeTrue("needs /proc", File("/proc/self/status").exists())
+        Fixture.segmenter(Options(threads = 1, output = OutputSize.Given(1000, 1000))).use { segmenter ->
+            val frame = Fixture.frame()
+            repeat(50) { segmenter.segmentNow(frame) }
+            val before = resident()
+            repeat(300) { i ->
+                segmenter.segmentNow(frame)
+                if (i % 50 == 49) System.gc()
+            }
+            repeat(20) {
+                System.gc()
+                Thread.sleep(20)
+            }
+            val after = resident()
+            // 300 of them hold 300 MB.
+            assertTrue("grew from $before to $after KiB", after - before < 150 * 1024)
+        }
+    }
+
+    @Test
+    fun aFrameLeavesAtMostAKibibyteOfGarbage() {
+        assumeTrue("needs per-thread counts", threads.isThreadAllocatedMemorySupported)
+        val camera = Camera()
+        Fixture.segmenter().use { segmenter ->
+            val place = ByteBuffer.allocateDirect(64 * 48)
+            val blocking = garbage(2_000) { segmenter.segmentNow(camera.frame()).use { it.mask(place) } }
+            val video = garbage(2_000) { segmenter.segmentVideoNow(camera.frame()).use { it.mask(place) } }
+            println("garbage a frame: $blocking bytes (picture), $video bytes (video), the frame's own objects included")
+            assertTrue("$blocking bytes", blocking <= 1024)
+            assertTrue("$video bytes", video <= 1024)
+            // Of coroutines only the caller's thread is counted here; what dispatching leaves is theirs.
+            runBlocking {
+                repeat(200) { segmenter.segment(camera.frame()).close() }
+                val before = threads.currentThreadAllocatedBytes
+                repeat(2_000) { segmenter.segment(camera.frame()).close() }
+                val suspended = (threads.currentThreadAllocatedBytes - before) / 2_000.0
+                println("garbage a frame: $suspended bytes on the caller's thread (suspending)")
+                assertTrue("$suspended bytes", suspended <= 1024)
+            }
+        }
+    }
+}
