@@ -13,6 +13,7 @@ use silhouette_model::network::Size;
 use silhouette_model::plan::PlanOptions;
 use silhouette_model::spec;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The most threads of one call.
@@ -21,16 +22,21 @@ const MAX_THREADS: usize = 64;
 /// The engine of one network at one size, with a pool of arenas.
 #[derive(Debug)]
 pub(crate) struct Runner {
-    engine: Engine,
+    /// What further arenas are made of; none once closed. Each arena has it too, so that it goes with the last running
+    /// call.
+    engine: Mutex<Option<Arc<Engine>>>,
+    description: String,
     input: InputSpec,
     grid: (usize, usize, usize),
     threads: usize,
+    owner: &'static str,
     pool: Pool<Arena>,
 }
 
 /// What one call needs for itself.
 #[derive(Debug)]
 struct Arena {
+    engine: Arc<Engine>,
     state: State,
     resampler: Resampler,
     logits: Vec<f32>,
@@ -71,22 +77,23 @@ impl Runner {
             spec::Fit::Letterbox { fill } => Fit::Letterbox { fill },
         };
         let input = InputSpec { width: size, height: size, mean: spec.input.mean, std: spec.input.std, fit };
-        let first = arena(&engine, input)?;
-        log::info!("'{}' at {size}x{size}: {}", model.name(), engine.describe());
-        let grid = engine.logits();
-        Ok(Self { engine, input, grid, threads, pool: Pool::new(first, concurrency, owner) })
+        let (grid, description) = (engine.logits(), engine.describe());
+        log::info!("'{}' at {size}x{size}: {description}", model.name());
+        let engine = Arc::new(engine);
+        let pool = Pool::new(arena(&engine, input)?, concurrency, owner);
+        Ok(Self { engine: Mutex::new(Some(engine)), description, input, grid, threads, owner, pool })
     }
 
     /// Runs the network on a frame, once an arena is free; `take` gets the logits `[h][w][classes]` while the arena is
     /// still held.
     pub(crate) fn run<R>(&self, frame: &Frame<'_>, take: impl FnOnce(&[f32], Grid) -> R) -> Result<(R, Timings)> {
-        let mut lent = self.pool.lend(|| arena(&self.engine, self.input))?;
+        let mut lent = self.pool.lend(|| self.arena())?;
         let start = Instant::now();
-        let Arena { state, resampler, logits } = &mut *lent;
+        let Arena { engine, state, resampler, logits } = &mut *lent;
         let rows = resampler.rows(frame);
         let prepared = start.elapsed();
         let rows = Timed { rows: &rows, nanoseconds: AtomicU64::new(0) };
-        self.engine.run(state, &rows, logits)?;
+        engine.run(state, &rows, logits)?;
         let total = start.elapsed();
         let pulled = Duration::from_nanos(rows.nanoseconds.into_inner() / self.threads as u64);
         let input = (prepared + pulled).min(total);
@@ -98,15 +105,15 @@ impl Runner {
 
     /// Runs the network on a frame and tells the time of each of its steps.
     pub(crate) fn profile(&self, frame: &Frame<'_>) -> Result<Vec<Step>> {
-        let mut lent = self.pool.lend(|| arena(&self.engine, self.input))?;
-        let Arena { state, resampler, logits } = &mut *lent;
-        self.engine.run(state, &resampler.rows(frame), logits)?;
-        Ok(self.engine.steps(state))
+        let mut lent = self.pool.lend(|| self.arena())?;
+        let Arena { engine, state, resampler, logits } = &mut *lent;
+        engine.run(state, &resampler.rows(frame), logits)?;
+        Ok(engine.steps(state))
     }
 
     /// Backend, kernels, threads and memory in a few words.
     pub(crate) fn describe(&self) -> String {
-        self.engine.describe()
+        self.description.clone()
     }
 
     /// Side of the network's input.
@@ -114,16 +121,22 @@ impl Runner {
         self.input.width
     }
 
-    /// Refuses calls from now on.
+    /// Refuses calls from now on; frees arenas and weights, with the last running call.
     pub(crate) fn close(&self) {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.pool.close();
+    }
+
+    fn arena(&self) -> Result<Arena> {
+        let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        arena(&engine.ok_or_else(|| Error::closed(self.owner))?, self.input)
     }
 }
 
-fn arena(engine: &Engine, input: InputSpec) -> Result<Arena> {
+fn arena(engine: &Arc<Engine>, input: InputSpec) -> Result<Arena> {
     let (height, width, classes) = engine.logits();
     let logits = vec![0.0; height * width * classes];
-    Ok(Arena { state: engine.new_state()?, resampler: Resampler::new(input), logits })
+    Ok(Arena { engine: Arc::clone(engine), state: engine.new_state()?, resampler: Resampler::new(input), logits })
 }
 
 /// As many as the machine runs at once, at most 4: more rarely pays, and an app has other work.
@@ -167,4 +180,34 @@ fn engine(model: &Model, backend: Backend, size: usize, threads: usize) -> Resul
     };
     let options = PlanOptions { threads, ..PlanOptions::default() };
     Ok(Engine::on(backend, model.file(), Size::square(size), &options)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use silhouette_model::ModelFile;
+    use silhouette_model::network::Network;
+    use silhouette_model::spec::Spec;
+    use silhouette_model::weights::seeded;
+
+    #[test]
+    fn closing_frees_the_engine_with_the_last_running_call() {
+        let spec = Spec::preset("fixture").unwrap();
+        let weights = seeded(&Network::native(&spec).unwrap(), 7);
+        let model = Model::from_file(ModelFile::new(spec, weights).unwrap()).unwrap();
+        let runner = Runner::new(&model, &Options::new().threads(1), "segmenter").unwrap();
+        let engine = Arc::downgrade(runner.engine.lock().unwrap().as_ref().unwrap());
+        let bytes = [0; 12];
+        let frame = Frame::rgb8(&bytes, 2, 2).unwrap();
+        let (while_running, _) = runner
+            .run(&frame, |_, _| {
+                runner.close();
+                engine.upgrade().is_some()
+            })
+            .unwrap();
+        assert!(while_running, "a running call keeps it");
+        assert!(engine.upgrade().is_none(), "nobody else does");
+        assert!(matches!(runner.run(&frame, |_, _| ()), Err(Error::Closed(_))));
+        assert!(!runner.describe().is_empty());
+    }
 }

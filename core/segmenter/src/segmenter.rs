@@ -115,7 +115,7 @@ impl Segmenter {
     }
 
     /// Refuses further calls and those that wait, with [`Error::Closed`]; running ones end normally. Clones are closed
-    /// too. Arenas are freed.
+    /// too. Arenas and the engine's weights are freed, with the last running call.
     pub fn close(&self) {
         self.runner.close();
     }

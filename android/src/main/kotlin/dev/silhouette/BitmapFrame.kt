@@ -3,7 +3,6 @@ package dev.silhouette
 
 import android.graphics.Bitmap
 import android.graphics.Color
-import android.os.Build
 import java.nio.Buffer
 import java.nio.ByteBuffer
 
@@ -16,7 +15,8 @@ public fun Bitmap.toFrame(
     mirrored: Boolean = false,
 ): Frame {
     if (isRecycled) throw SilhouetteException.InvalidFrame("the bitmap was recycled", "pass one that is in use")
-    if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.O && config == Bitmap.Config.HARDWARE) {
+    // By its name: Android 7 does not know it.
+    if (config?.name == "HARDWARE") {
         throw SilhouetteException.Unsupported("a hardware bitmap", "pass copy(Bitmap.Config.ARGB_8888, false)")
     }
     if (config != Bitmap.Config.ARGB_8888) {
