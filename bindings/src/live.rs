@@ -34,6 +34,9 @@ pub struct LiveSegmenter {
 #[uniffi::export]
 impl LiveSegmenter {
     /// A stream that hands its results to `listener`.
+    ///
+    /// # Errors
+    /// `Internal` where the system gives no thread.
     #[uniffi::constructor]
     pub fn new(
         segmenter: &Segmenter,

@@ -17,24 +17,36 @@ impl From<silhouette::Model> for Model {
 #[uniffi::export]
 impl Model {
     /// Opens a model file; it is mapped into memory, not read.
+    ///
+    /// # Errors
+    /// `InvalidModel` where it cannot be read, is cut off or damaged, or holds no network that is known.
     #[uniffi::constructor]
     pub fn open(path: String) -> Result<Arc<Self>> {
         guard(|| Ok(Arc::new(Self(silhouette::Model::open(path)?))))
     }
 
     /// Opens a model that is a part of another file (an uncompressed asset of an app's package).
+    ///
+    /// # Errors
+    /// As `open`; `InvalidModel` also for a part that reaches past the file's end.
     #[uniffi::constructor]
     pub fn open_part(path: String, offset: u64, length: u64) -> Result<Arc<Self>> {
         guard(|| Ok(Arc::new(Self(silhouette::Model::open_part(path, offset, length)?))))
     }
 
     /// A model file's content; it is copied once.
+    ///
+    /// # Errors
+    /// As `open`.
     #[uniffi::constructor]
     pub fn from_bytes(bytes: &[u8]) -> Result<Arc<Self>> {
         guard(|| Ok(Arc::new(Self(silhouette::Model::from_bytes(bytes.to_vec())?))))
     }
 
     /// The same weights in a network of another output stride (8, 16 or 32).
+    ///
+    /// # Errors
+    /// `InvalidModel` for another number.
     pub fn with_output_stride(&self, output_stride: u32) -> Result<Arc<Self>> {
         guard(|| Ok(Arc::new(Self(self.0.with_output_stride(output_stride as usize)?))))
     }
@@ -55,6 +67,9 @@ impl Model {
     }
 
     /// The class of a label; upper and lower case are the same.
+    ///
+    /// # Errors
+    /// `Unsupported` for a label that the model does not have; it lists those that there are.
     pub fn class_of(&self, label: String) -> Result<u32> {
         guard(|| Ok(self.0.class(&label)? as u32))
     }

@@ -50,12 +50,18 @@ impl Segmentation {
     }
 
     /// Makes the mask again in another size, from the same logits.
+    ///
+    /// # Errors
+    /// `Unsupported` for a size of 0 or of more than 2^28 pixels; `InvalidFrame` before the first frame; `Closed`.
     pub fn resize(&self, output: OutputSize) -> Result<()> {
         self.change(|content| Ok(content.segmentation.resize(output.into())?))
     }
 
     /// The outlines of a class. With a `tolerance` over 0 (in pixels) they are simplified as far as they still overlap the
     /// mask by 99 %; pieces below `least_area` pixels are left out.
+    ///
+    /// # Errors
+    /// `Unsupported` for a class that the model does not have; `Closed`.
     pub fn polygons(&self, class_index: u32, tolerance: f64, least_area: u32) -> Result<Vec<Polygon>> {
         self.change(|content| {
             let polygons = content.segmentation.polygons(class_index as usize, tolerance, least_area as usize)?;

@@ -16,6 +16,10 @@ pub struct Segmenter(pub(crate) silhouette::Segmenter);
 #[uniffi::export]
 impl Segmenter {
     /// Makes a segmenter of a model.
+    ///
+    /// # Errors
+    /// `InvalidModel` for a classifier's model or one that cannot be compiled; `Unsupported` for options that are not
+    /// possible here.
     #[uniffi::constructor]
     pub fn new(model: &Model, options: Options) -> Result<Arc<Self>> {
         guard(|| Ok(Arc::new(Self(silhouette::Segmenter::new(&model.0, &options.into())?))))

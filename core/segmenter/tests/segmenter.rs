@@ -66,6 +66,9 @@ fn masks_agree_with_their_confidences_and_shares() {
     assert!(matches!(Segmentation::default().confidence(&[0]), Err(Error::InvalidFrame(_))));
 }
 
+/// Where a pixel of the upright picture lies in the buffer; the second pair is the picture's last column and row.
+type Place = fn((usize, usize), (usize, usize)) -> (usize, usize);
+
 #[test]
 fn a_buffer_in_any_of_eight_orientations_gives_the_upright_mask_and_the_way_back() {
     let (width, height) = (60, 40);
@@ -73,8 +76,6 @@ fn a_buffer_in_any_of_eight_orientations_gives_the_upright_mask_and_the_way_back
     let segmenter = segmenter(&Options::new());
     let wanted = segmenter.segment(&Frame::rgb8(&upright, width, height).unwrap()).unwrap();
     let (w, h) = (width - 1, height - 1);
-    /// Where a pixel of the upright picture lies in the buffer.
-    type Place = fn((usize, usize), (usize, usize)) -> (usize, usize);
     // What the buffer must be to become the upright picture when it is turned clockwise, then mirrored: for each of the
     // eight, by hand.
     let orientations: [(Rotation, bool, Place); 8] = [

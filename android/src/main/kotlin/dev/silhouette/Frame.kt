@@ -74,16 +74,15 @@ public class Frame private constructor(
     /** Sets when the frame was taken. */
     public fun at(timestampNanos: Long): Frame = Frame(first, second, third, numbers, timestampNanos)
 
-    /** All at once, with one copy of the numbers. */
+    /** All at once, without a copy of the numbers: for a frame that was just made and that nobody else has. */
     internal fun upright(
         degrees: Int,
         mirrored: Boolean,
         timestampNanos: Long,
     ): Frame {
-        val turned = numbers.copyOf()
-        turned[ROTATION] = degrees.toLong()
-        turned[MIRROR] = if (mirrored) 1 else 0
-        return Frame(first, second, third, turned, timestampNanos)
+        numbers[ROTATION] = degrees.toLong()
+        numbers[MIRROR] = if (mirrored) 1 else 0
+        return Frame(first, second, third, numbers, timestampNanos)
     }
 
     private inline fun changed(change: (LongArray) -> Unit): Frame =

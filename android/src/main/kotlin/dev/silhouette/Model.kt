@@ -3,6 +3,7 @@ package dev.silhouette
 
 import dev.silhouette.ffi.Model as NativeModel
 import dev.silhouette.ffi.Task as NativeTask
+import java.nio.Buffer
 import java.nio.ByteBuffer
 
 /**
@@ -57,8 +58,9 @@ public class Model internal constructor(
         /** A model file's content, from the buffer's position to its limit, which stay; it is copied. */
         public fun from(buffer: ByteBuffer): Model {
             val view = buffer.duplicate()
-            val direct = if (view.isDirect) view.slice() else ByteBuffer.allocateDirect(view.remaining()).also { it.put(view) }
-            direct.position(0)
+            val direct = if (view.isDirect) view.slice() else ByteBuffer.allocateDirect(view.remaining()).put(view)
+            // As a `Buffer`: Java 9 gave ByteBuffer a method of its own, which old versions of Android do not know.
+            (direct as Buffer).rewind()
             return Model(native { NativeModel.fromBytes(direct) })
         }
     }

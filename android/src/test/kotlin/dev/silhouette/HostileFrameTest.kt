@@ -21,7 +21,7 @@ internal class HostileFrameTest {
         listOf(
             Triple("no columns", "empty", Frame.rgba(0, 6, bytes(400))),
             Triple("no rows", "empty", Frame.rgba(8, 0, bytes(400))),
-            Triple("negative columns", "width", Frame.rgba(-8, 6, bytes(400))),
+            Triple("negative columns", "width", Frame.rgba(-8, 6, bytes(400), 32)),
             Triple("negative rows", "height", Frame.rgba(8, -6, bytes(400), 32)),
             Triple("huge", "too large", Frame.rgba(Int.MAX_VALUE, 6, bytes(400))),
             Triple("huge rows", "too large", Frame.gray(1, Int.MAX_VALUE, bytes(400))),
