@@ -14,11 +14,26 @@ internal class Slots {
     private val idle = ArrayDeque<Slot>(MOST)
     private var isClosed = false
 
-    fun take(): Slot = synchronized(idle) { idle.removeLastOrNull() } ?: Slot()
+    /** Taken and not given back: in use, or forgotten. */
+    private var lent = 0
+
+    fun take(): Slot {
+        val isForgetful: Boolean
+        val slot: Slot?
+        synchronized(idle) {
+            lent++
+            isForgetful = lent % FORGOTTEN == 0
+            slot = idle.removeLastOrNull()
+        }
+        // The collector does not see the native memory behind a forgotten segmentation, and would let it grow.
+        if (isForgetful) System.gc()
+        return slot ?: Slot()
+    }
 
     fun give(slot: Slot) {
         val isKept =
             synchronized(idle) {
+                lent--
                 (!isClosed && idle.size < MOST).also { if (it) idle.addLast(slot) }
             }
         if (!isKept) free(slot)
@@ -41,5 +56,8 @@ internal class Slots {
     private companion object {
         /** One on show, one in work, and those of a few threads. */
         const val MOST = 8
+
+        /** Nobody has use for so many open segmentations at once. */
+        const val FORGOTTEN = 50
     }
 }
