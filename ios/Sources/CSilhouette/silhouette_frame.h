@@ -73,7 +73,7 @@ typedef struct SilhouetteFrame {
 /* Effects. */
 enum {
   SILHOUETTE_PICTURE = 0, /* the frame as it is, upright */
-  SILHOUETTE_OVERLAY = 1,
+  SILHOUETTE_OVERLAY = 1, /* the foreground's classes in their colours */
   SILHOUETTE_CUTOUT = 2,
   SILHOUETTE_BLUR = 3,
   SILHOUETTE_REPLACE = 4

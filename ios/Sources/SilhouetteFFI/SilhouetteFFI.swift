@@ -946,6 +946,9 @@ open class LiveSegmenter: LiveSegmenterProtocol, @unchecked Sendable {
     }
     /**
      * A stream that hands its results to `listener`.
+     *
+     * # Errors
+     * `Internal` where the system gives no thread.
      */
 public convenience init(segmenter: Segmenter, smoothing: Smoothing?, listener: LiveListener)throws  {
     let handle =
@@ -1089,6 +1092,9 @@ public protocol ModelProtocol: AnyObject, Sendable {
 
     /**
      * The class of a label; upper and lower case are the same.
+     *
+     * # Errors
+     * `Unsupported` for a label that the model does not have; it lists those that there are.
      */
     func classOf(label: String) throws  -> UInt32
 
@@ -1099,6 +1105,9 @@ public protocol ModelProtocol: AnyObject, Sendable {
 
     /**
      * The same weights in a network of another output stride (8, 16 or 32).
+     *
+     * # Errors
+     * `InvalidModel` for another number.
      */
     func withOutputStride(outputStride: UInt32) throws  -> Model
 
@@ -1159,6 +1168,9 @@ open class Model: ModelProtocol, @unchecked Sendable {
 
     /**
      * A model file's content; it is copied once.
+     *
+     * # Errors
+     * As `open`.
      */
 public static func fromBytes(bytes: Data)throws  -> Model  {
     return try  FfiConverterTypeModel_lift(try rustCallWithError(FfiConverterTypeSilhouetteError_lift) {
@@ -1173,6 +1185,9 @@ public static func fromBytes(bytes: Data)throws  -> Model  {
 
     /**
      * Opens a model file; it is mapped into memory, not read.
+     *
+     * # Errors
+     * `InvalidModel` where it cannot be read, is cut off or damaged, or holds no network that is known.
      */
 public static func `open`(path: String)throws  -> Model  {
     return try  FfiConverterTypeModel_lift(try rustCallWithError(FfiConverterTypeSilhouetteError_lift) {
@@ -1185,6 +1200,9 @@ public static func `open`(path: String)throws  -> Model  {
 
     /**
      * Opens a model that is a part of another file (an uncompressed asset of an app's package).
+     *
+     * # Errors
+     * As `open`; `InvalidModel` also for a part that reaches past the file's end.
      */
 public static func openPart(path: String, offset: UInt64, length: UInt64)throws  -> Model  {
     return try  FfiConverterTypeModel_lift(try rustCallWithError(FfiConverterTypeSilhouetteError_lift) {
@@ -1201,6 +1219,9 @@ public static func openPart(path: String, offset: UInt64, length: UInt64)throws 
 
     /**
      * The class of a label; upper and lower case are the same.
+     *
+     * # Errors
+     * `Unsupported` for a label that the model does not have; it lists those that there are.
      */
 open func classOf(label: String)throws  -> UInt32  {
     return try  FfiConverterUInt32.lift(try rustCallWithError(FfiConverterTypeSilhouetteError_lift) {
@@ -1226,6 +1247,9 @@ open func info() -> ModelInfo  {
 
     /**
      * The same weights in a network of another output stride (8, 16 or 32).
+     *
+     * # Errors
+     * `InvalidModel` for another number.
      */
 open func withOutputStride(outputStride: UInt32)throws  -> Model  {
     return try  FfiConverterTypeModel_lift(try rustCallWithError(FfiConverterTypeSilhouetteError_lift) {
@@ -1305,6 +1329,9 @@ public protocol SegmentationProtocol: AnyObject, Sendable {
     /**
      * The outlines of a class. With a `tolerance` over 0 (in pixels) they are simplified as far as they still overlap the
      * mask by 99 %; pieces below `least_area` pixels are left out.
+     *
+     * # Errors
+     * `Unsupported` for a class that the model does not have; `Closed`.
      */
     func polygons(classIndex: UInt32, tolerance: Double, leastArea: UInt32) throws  -> [Polygon]
 
@@ -1315,6 +1342,9 @@ public protocol SegmentationProtocol: AnyObject, Sendable {
 
     /**
      * Makes the mask again in another size, from the same logits.
+     *
+     * # Errors
+     * `Unsupported` for a size of 0 or of more than 2^28 pixels; `InvalidFrame` before the first frame; `Closed`.
      */
     func resize(output: OutputSize) throws
 
@@ -1432,6 +1462,9 @@ open func frameSize() -> Size  {
     /**
      * The outlines of a class. With a `tolerance` over 0 (in pixels) they are simplified as far as they still overlap the
      * mask by 99 %; pieces below `least_area` pixels are left out.
+     *
+     * # Errors
+     * `Unsupported` for a class that the model does not have; `Closed`.
      */
 open func polygons(classIndex: UInt32, tolerance: Double, leastArea: UInt32)throws  -> [Polygon]  {
     return try  FfiConverterSequenceTypePolygon.lift(try rustCallWithError(FfiConverterTypeSilhouetteError_lift) {
@@ -1459,6 +1492,9 @@ open func raw() -> UInt64  {
 
     /**
      * Makes the mask again in another size, from the same logits.
+     *
+     * # Errors
+     * `Unsupported` for a size of 0 or of more than 2^28 pixels; `InvalidFrame` before the first frame; `Closed`.
      */
 open func resize(output: OutputSize)throws   {try rustCallWithError(FfiConverterTypeSilhouetteError_lift) {
         uniffiCallStatus in
@@ -1637,6 +1673,10 @@ open class Segmenter: SegmenterProtocol, @unchecked Sendable {
     }
     /**
      * Makes a segmenter of a model.
+     *
+     * # Errors
+     * `InvalidModel` for a classifier's model or one that cannot be compiled; `Unsupported` for options that are not
+     * possible here.
      */
 public convenience init(model: Model, options: Options)throws  {
     let handle =
@@ -3353,13 +3393,13 @@ private let initializationResult: InitializationResult = {
     if (uniffi_silhouette_ffi_checksum_method_livesegmenter_shutdown() != 25535) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_model_class_of() != 55082) {
+    if (uniffi_silhouette_ffi_checksum_method_model_class_of() != 37921) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_silhouette_ffi_checksum_method_model_info() != 45523) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_model_with_output_stride() != 11888) {
+    if (uniffi_silhouette_ffi_checksum_method_model_with_output_stride() != 61546) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_silhouette_ffi_checksum_method_segmentation_discard() != 11467) {
@@ -3368,13 +3408,13 @@ private let initializationResult: InitializationResult = {
     if (uniffi_silhouette_ffi_checksum_method_segmentation_frame_size() != 27290) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_segmentation_polygons() != 27187) {
+    if (uniffi_silhouette_ffi_checksum_method_segmentation_polygons() != 1971) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_silhouette_ffi_checksum_method_segmentation_raw() != 5307) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_segmentation_resize() != 61123) {
+    if (uniffi_silhouette_ffi_checksum_method_segmentation_resize() != 43901) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_silhouette_ffi_checksum_method_segmentation_shares() != 18914) {
@@ -3410,22 +3450,22 @@ private let initializationResult: InitializationResult = {
     if (uniffi_silhouette_ffi_checksum_constructor_livesegmenter_idle() != 36229) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_constructor_livesegmenter_new() != 9574) {
+    if (uniffi_silhouette_ffi_checksum_constructor_livesegmenter_new() != 44516) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_constructor_model_from_bytes() != 23265) {
+    if (uniffi_silhouette_ffi_checksum_constructor_model_from_bytes() != 64320) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_constructor_model_open() != 53957) {
+    if (uniffi_silhouette_ffi_checksum_constructor_model_open() != 62269) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_constructor_model_open_part() != 18814) {
+    if (uniffi_silhouette_ffi_checksum_constructor_model_open_part() != 596) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_silhouette_ffi_checksum_constructor_segmentation_new() != 48746) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_constructor_segmenter_new() != 11188) {
+    if (uniffi_silhouette_ffi_checksum_constructor_segmenter_new() != 8753) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_silhouette_ffi_checksum_constructor_videosegmenter_new() != 19270) {

@@ -1023,13 +1023,13 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_silhouette_ffi_checksum_method_livesegmenter_shutdown() and 0xFFFF) != 25535) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_model_class_of() and 0xFFFF) != 55082) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_model_class_of() and 0xFFFF) != 37921) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_silhouette_ffi_checksum_method_model_info() and 0xFFFF) != 45523) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_model_with_output_stride() and 0xFFFF) != 11888) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_model_with_output_stride() and 0xFFFF) != 61546) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_discard() and 0xFFFF) != 11467) {
@@ -1038,13 +1038,13 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_frame_size() and 0xFFFF) != 27290) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_polygons() and 0xFFFF) != 27187) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_polygons() and 0xFFFF) != 1971) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_raw() and 0xFFFF) != 5307) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_resize() and 0xFFFF) != 61123) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_resize() and 0xFFFF) != 43901) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_shares() and 0xFFFF) != 18914) {
@@ -1080,22 +1080,22 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_silhouette_ffi_checksum_constructor_livesegmenter_idle() and 0xFFFF) != 36229) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_constructor_livesegmenter_new() and 0xFFFF) != 9574) {
+    if ((lib.uniffi_silhouette_ffi_checksum_constructor_livesegmenter_new() and 0xFFFF) != 44516) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_from_bytes() and 0xFFFF) != 23265) {
+    if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_from_bytes() and 0xFFFF) != 64320) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_open() and 0xFFFF) != 53957) {
+    if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_open() and 0xFFFF) != 62269) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_open_part() and 0xFFFF) != 18814) {
+    if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_open_part() and 0xFFFF) != 596) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_silhouette_ffi_checksum_constructor_segmentation_new() and 0xFFFF) != 48746) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_constructor_segmenter_new() and 0xFFFF) != 11188) {
+    if ((lib.uniffi_silhouette_ffi_checksum_constructor_segmenter_new() and 0xFFFF) != 8753) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_silhouette_ffi_checksum_constructor_videosegmenter_new() and 0xFFFF) != 19270) {
@@ -1953,6 +1953,9 @@ internal open class LiveSegmenter: Disposable, AutoCloseable, LiveSegmenterInter
     }
     /**
      * A stream that hands its results to `listener`.
+     *
+     * # Errors
+     * `Internal` where the system gives no thread.
      */
     constructor(`segmenter`: Segmenter, `smoothing`: Smoothing?, `listener`: LiveListener) :
         this(UniffiWithHandle,
@@ -2260,6 +2263,9 @@ internal interface ModelInterface {
 
     /**
      * The class of a label; upper and lower case are the same.
+     *
+     * # Errors
+     * `Unsupported` for a label that the model does not have; it lists those that there are.
      */
     fun `classOf`(`label`: kotlin.String): kotlin.UInt
 
@@ -2270,6 +2276,9 @@ internal interface ModelInterface {
 
     /**
      * The same weights in a network of another output stride (8, 16 or 32).
+     *
+     * # Errors
+     * `InvalidModel` for another number.
      */
     fun `withOutputStride`(`outputStride`: kotlin.UInt): Model
 
@@ -2383,6 +2392,9 @@ internal open class Model: Disposable, AutoCloseable, ModelInterface
 
     /**
      * The class of a label; upper and lower case are the same.
+     *
+     * # Errors
+     * `Unsupported` for a label that the model does not have; it lists those that there are.
      */
     @Throws(SilhouetteException::class)override fun `classOf`(`label`: kotlin.String): kotlin.UInt {
             return FfiConverterUInt.lift(
@@ -2417,6 +2429,9 @@ internal open class Model: Disposable, AutoCloseable, ModelInterface
 
     /**
      * The same weights in a network of another output stride (8, 16 or 32).
+     *
+     * # Errors
+     * `InvalidModel` for another number.
      */
     @Throws(SilhouetteException::class)override fun `withOutputStride`(`outputStride`: kotlin.UInt): Model {
             return FfiConverterTypeModel.lift(
@@ -2442,6 +2457,9 @@ internal open class Model: Disposable, AutoCloseable, ModelInterface
 
     /**
      * A model file's content; it is copied once.
+     *
+     * # Errors
+     * As `open`.
      */
     @Throws(SilhouetteException::class) fun `fromBytes`(`bytes`: java.nio.ByteBuffer): Model {
             return FfiConverterTypeModel.lift(
@@ -2458,6 +2476,9 @@ internal open class Model: Disposable, AutoCloseable, ModelInterface
 
     /**
      * Opens a model file; it is mapped into memory, not read.
+     *
+     * # Errors
+     * `InvalidModel` where it cannot be read, is cut off or damaged, or holds no network that is known.
      */
     @Throws(SilhouetteException::class) fun `open`(`path`: kotlin.String): Model {
             return FfiConverterTypeModel.lift(
@@ -2474,6 +2495,9 @@ internal open class Model: Disposable, AutoCloseable, ModelInterface
 
     /**
      * Opens a model that is a part of another file (an uncompressed asset of an app's package).
+     *
+     * # Errors
+     * As `open`; `InvalidModel` also for a part that reaches past the file's end.
      */
     @Throws(SilhouetteException::class) fun `openPart`(`path`: kotlin.String, `offset`: kotlin.ULong, `length`: kotlin.ULong): Model {
             return FfiConverterTypeModel.lift(
@@ -2632,6 +2656,9 @@ internal interface SegmentationInterface {
     /**
      * The outlines of a class. With a `tolerance` over 0 (in pixels) they are simplified as far as they still overlap the
      * mask by 99 %; pieces below `least_area` pixels are left out.
+     *
+     * # Errors
+     * `Unsupported` for a class that the model does not have; `Closed`.
      */
     fun `polygons`(`classIndex`: kotlin.UInt, `tolerance`: kotlin.Double, `leastArea`: kotlin.UInt): List<Polygon>
 
@@ -2642,6 +2669,9 @@ internal interface SegmentationInterface {
 
     /**
      * Makes the mask again in another size, from the same logits.
+     *
+     * # Errors
+     * `Unsupported` for a size of 0 or of more than 2^28 pixels; `InvalidFrame` before the first frame; `Closed`.
      */
     fun `resize`(`output`: OutputSize)
 
@@ -2818,6 +2848,9 @@ internal open class Segmentation: Disposable, AutoCloseable, SegmentationInterfa
     /**
      * The outlines of a class. With a `tolerance` over 0 (in pixels) they are simplified as far as they still overlap the
      * mask by 99 %; pieces below `least_area` pixels are left out.
+     *
+     * # Errors
+     * `Unsupported` for a class that the model does not have; `Closed`.
      */
     @Throws(SilhouetteException::class)override fun `polygons`(`classIndex`: kotlin.UInt, `tolerance`: kotlin.Double, `leastArea`: kotlin.UInt): List<Polygon> {
             return FfiConverterSequenceTypePolygon.lift(
@@ -2854,6 +2887,9 @@ internal open class Segmentation: Disposable, AutoCloseable, SegmentationInterfa
 
     /**
      * Makes the mask again in another size, from the same logits.
+     *
+     * # Errors
+     * `Unsupported` for a size of 0 or of more than 2^28 pixels; `InvalidFrame` before the first frame; `Closed`.
      */
     @Throws(SilhouetteException::class)override fun `resize`(`output`: OutputSize)
         =
@@ -3123,6 +3159,10 @@ internal open class Segmenter: Disposable, AutoCloseable, SegmenterInterface
     }
     /**
      * Makes a segmenter of a model.
+     *
+     * # Errors
+     * `InvalidModel` for a classifier's model or one that cannot be compiled; `Unsupported` for options that are not
+     * possible here.
      */
     constructor(`model`: Model, `options`: Options) :
         this(UniffiWithHandle,
@@ -4809,7 +4849,7 @@ internal object FfiConverterSequenceSequenceUInt: FfiConverterRustBuffer<List<Li
 }
         /**
          * This library's version.
-         */ internal fun `version`(): kotlin.String {
+         */ fun `version`(): kotlin.String {
             return FfiConverterString.lift(
     uniffiRustCall() { _status ->
     UniffiLib.uniffi_silhouette_ffi_fn_func_version(
