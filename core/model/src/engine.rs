@@ -7,6 +7,7 @@ use candle_core::Device;
 use silhouette_kernels::rows::RowSource;
 
 use crate::error::ModelError;
+#[cfg(feature = "graph")]
 use crate::graph::Graph;
 use crate::network::{Network, Size};
 use crate::plan::{Plan, PlanOptions, PlanState};
@@ -32,14 +33,8 @@ impl Backend {
     pub fn device(self) -> Result<Device, ModelError> {
         match self {
             Self::Auto | Self::Cpu => Ok(Device::Cpu),
-            Self::Metal => {
-                let absent = |why: String| ModelError::Unsupported { what: "the backend metal".into(), why };
-                if cfg!(feature = "metal") {
-                    Device::new_metal(0).map_err(|e| absent(e.to_string()))
-                } else {
-                    Err(absent("this build is without the feature `metal`".into()))
-                }
-            }
+            Self::Metal if cfg!(feature = "metal") => Device::new_metal(0).map_err(|e| no_metal(e.to_string())),
+            Self::Metal => Err(no_metal("this build is without the feature `metal`".into())),
         }
     }
 }
@@ -70,7 +65,8 @@ impl FromStr for Backend {
 pub enum Engine {
     /// The compiled CPU plan.
     Plan(Plan),
-    /// The candle graph, on the CPU or on Metal.
+    /// The candle graph, on the CPU or on Metal; builds with the feature `graph` have it.
+    #[cfg(feature = "graph")]
     Graph(Graph),
 }
 
@@ -79,7 +75,8 @@ pub enum Engine {
 pub enum State {
     /// For [`Engine::Plan`].
     Plan(PlanState),
-    /// For [`Engine::Graph`], which allocates as it goes.
+    /// For the graph, which allocates as it goes.
+    #[cfg(feature = "graph")]
     Graph,
 }
 
@@ -108,11 +105,14 @@ impl Engine {
     /// What `backend` runs `model` with, for an input of `size`: the plan on the CPU, the candle graph on Metal.
     ///
     /// # Errors
-    /// As [`Engine::plan`] and [`Engine::graph`].
+    /// As [`Engine::plan`] and `Engine::graph`.
     pub fn on(backend: Backend, model: &ModelFile, size: Size, options: &PlanOptions) -> Result<Self, ModelError> {
         match backend {
             Backend::Auto | Backend::Cpu => Self::plan(model, size, options),
+            #[cfg(feature = "graph")]
             Backend::Metal => Self::graph(model, size, backend),
+            #[cfg(not(feature = "graph"))]
+            Backend::Metal => Err(no_metal("this build is without the feature `metal`".into())),
         }
     }
 
@@ -129,6 +129,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Backend::device`], [`Network::new`] and [`Graph::new`].
+    #[cfg(feature = "graph")]
     pub fn graph(model: &ModelFile, size: Size, backend: Backend) -> Result<Self, ModelError> {
         let device = backend.device()?;
         let network = Network::new(model.spec(), size)?;
@@ -139,6 +140,7 @@ impl Engine {
     pub fn input(&self) -> Size {
         match self {
             Self::Plan(plan) => plan.input(),
+            #[cfg(feature = "graph")]
             Self::Graph(graph) => graph.input(),
         }
     }
@@ -147,6 +149,7 @@ impl Engine {
     pub fn logits(&self) -> (usize, usize, usize) {
         let (size, classes) = match self {
             Self::Plan(plan) => plan.logits(),
+            #[cfg(feature = "graph")]
             Self::Graph(graph) => graph.logits(),
         };
         (size.height, size.width, classes)
@@ -159,6 +162,7 @@ impl Engine {
     pub fn new_state(&self) -> Result<State, ModelError> {
         match self {
             Self::Plan(plan) => Ok(State::Plan(plan.new_state()?)),
+            #[cfg(feature = "graph")]
             Self::Graph(_) => Ok(State::Graph),
         }
     }
@@ -171,14 +175,18 @@ impl Engine {
     pub fn run(&self, state: &mut State, rows: &dyn RowSource, logits: &mut [f32]) -> Result<(), ModelError> {
         match (self, state) {
             (Self::Plan(plan), State::Plan(state)) => plan.run(state, rows, logits),
+            #[cfg(feature = "graph")]
             (Self::Graph(graph), State::Graph) => graph.run(rows, logits),
+            #[cfg(feature = "graph")]
             (Self::Plan(_), State::Graph) => Err(other_state("plan", "graph")),
+            #[cfg(feature = "graph")]
             (Self::Graph(_), State::Plan(_)) => Err(other_state("graph", "plan")),
         }
     }
 
     /// The steps of the network with the times of `state`'s last run; empty for the graph, which is not timed by steps.
     pub fn steps(&self, state: &State) -> Vec<Step> {
+        #[cfg_attr(not(feature = "graph"), allow(irrefutable_let_patterns, reason = "then there is the plan alone"))]
         let (Self::Plan(plan), State::Plan(state)) = (self, state) else { return Vec::new() };
         let timed = |(s, ns): (silhouette_kernels::program::StepInfo<'_>, u64)| Step {
             name: s.name.to_owned(),
@@ -199,16 +207,22 @@ impl Engine {
                 plan.arena_bytes() >> 10,
                 plan.weight_bytes() >> 10
             ),
+            #[cfg(feature = "graph")]
             Self::Graph(graph) => format!("candle graph on {:?}", graph.device().location()),
         }
     }
 }
 
+fn no_metal(why: String) -> ModelError {
+    ModelError::Unsupported { what: "the backend metal".into(), why }
+}
+
+#[cfg(feature = "graph")]
 fn other_state(wanted: &str, found: &str) -> ModelError {
     ModelError::Mismatch { what: "state", wanted: format!("one of the {wanted}"), found: format!("one of the {found}") }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "graph"))]
 mod tests {
     use super::*;
     use crate::spec::Spec;

@@ -73,3 +73,8 @@ pub use silhouette_model::engine::Step;
 
 /// This library's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The guide's samples, held by the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/rust.md")]
+struct Guide;
