@@ -4849,7 +4849,7 @@ internal object FfiConverterSequenceSequenceUInt: FfiConverterRustBuffer<List<Li
 }
         /**
          * This library's version.
-         */ fun `version`(): kotlin.String {
+         */ internal fun `version`(): kotlin.String {
             return FfiConverterString.lift(
     uniffiRustCall() { _status ->
     UniffiLib.uniffi_silhouette_ffi_fn_func_version(
