@@ -91,7 +91,8 @@ impl Model {
     /// # Errors
     /// [`Error::Unsupported`] for another number.
     pub fn with_output_stride(&self, output_stride: usize) -> Result<Self> {
-        let file = self.file.with_output_stride(output_stride)?;
+        let file = self.file.with_output_stride(output_stride);
+        let file = file.map_err(|error| Error::unsupported(error, "8, 16 and 32 are possible"))?;
         Ok(Self { file: Arc::new(file), classes: Arc::clone(&self.classes) })
     }
 

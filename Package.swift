@@ -1,0 +1,41 @@
+// swift-tools-version: 6.0
+// The Swift package. It stands at the repository's root, because SwiftPM looks for packages nowhere else; its sources are in
+// ios/. Under it lies the Rust library: on Apple's systems as an XCFramework, on Linux (for tests and servers) as a shared
+// library that `scripts/build-host` makes and pkg-config finds.
+
+import PackageDescription
+
+/// The XCFramework of a release: its address and SHA-256. A release's tag carries them; a checkout has none, and uses what
+/// `scripts/build-ios` built.
+let release: (url: String, checksum: String)? = nil
+
+#if os(Linux)
+    let library = Target.systemLibrary(name: "CSilhouette", path: "ios/Sources/CSilhouette", pkgConfig: "silhouette-ffi")
+#else
+    let library: Target =
+        if let release {
+            .binaryTarget(name: "CSilhouette", url: release.url, checksum: release.checksum)
+        } else {
+            .binaryTarget(name: "CSilhouette", path: "build/ios/Silhouette.xcframework")
+        }
+#endif
+
+let package = Package(
+    name: "silhouette",
+    platforms: [.iOS(.v15), .macOS(.v12)],
+    products: [.library(name: "Silhouette", targets: ["Silhouette"])],
+    targets: [
+        library,
+        .target(name: "SilhouetteFFI", dependencies: ["CSilhouette"], path: "ios/Sources/SilhouetteFFI"),
+        .target(
+            name: "SilhouetteModels", path: "core/segmenter/models", exclude: ["README.md"],
+            resources: [.copy("silhouette-voc21.safetensors")]),
+        .target(
+            name: "Silhouette", dependencies: ["CSilhouette", "SilhouetteFFI", "SilhouetteModels"],
+            path: "ios/Sources/Silhouette"),
+        // For scripts/bench/bindings.
+        .executableTarget(name: "CameraSpeed", dependencies: ["Silhouette"], path: "ios/Tests/CameraSpeed"),
+        .testTarget(name: "SilhouetteTests", dependencies: ["Silhouette"], path: "ios/Tests/SilhouetteTests"),
+    ],
+    swiftLanguageModes: [.v6]
+)

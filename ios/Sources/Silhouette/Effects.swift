@@ -1,0 +1,150 @@
+// Pictures made of a frame and its segmentation: overlay, cut-out, blurred and replaced background.
+
+import Foundation
+internal import CSilhouette
+internal import SilhouetteFFI
+
+/// Which classes are the foreground of an effect.
+public enum Foreground: Sendable, Hashable {
+    /// Every class but the background (class 0).
+    case all
+    /// These.
+    case classes([Int])
+}
+
+/// What ``Segmentation/render(_:of:)`` makes of a frame.
+public enum Effect: Sendable {
+    /// The frame itself, upright.
+    case none
+    /// The foreground's classes laid over the frame, each in its colour; `opacity` is 0 (nothing) to 1 (only the colour).
+    case overlay(Foreground = .all, opacity: Float = 0.55)
+    /// The foreground alone, the rest transparent, with a soft edge.
+    case cutout(Foreground = .all)
+    /// The background blurred. `radius` is the blur's standard deviation as a share of the picture's longer side.
+    case blur(Foreground = .all, radius: Float = 0.015)
+    /// The foreground before another picture, which is scaled and cut to cover the frame.
+    case replace(Foreground = .all, background: Frame)
+}
+
+/// An upright RGBA picture, 8 bits a channel, rows from top to bottom, no padding, alpha not multiplied in.
+public struct Picture: Sendable, Hashable {
+    /// Columns.
+    public let width: Int
+    /// Rows.
+    public let height: Int
+    /// Red, green, blue, alpha of each pixel: `width * height * 4` bytes.
+    public let rgba: Data
+
+    /// The picture as a frame, as a background for instance.
+    public var frame: Frame { Frame(rgba, format: .rgba, width: width, height: height) }
+}
+
+/// How the pixels of a buffer that a picture is drawn into are laid out.
+public struct PictureLayout: Sendable, Hashable {
+    /// Bytes from one row to the next.
+    public var rowStride: Int
+    /// Blue, green, red, alpha instead of red, green, blue, alpha.
+    public var isBGRA: Bool
+    /// Whether the colours are to be multiplied by alpha, as CoreGraphics and Metal want them.
+    public var isPremultiplied: Bool
+
+    /// A layout of 4 bytes a pixel.
+    public init(rowStride: Int, isBGRA: Bool = false, isPremultiplied: Bool = false) {
+        self.rowStride = rowStride
+        self.isBGRA = isBGRA
+        self.isPremultiplied = isPremultiplied
+    }
+}
+
+extension Segmentation {
+    /// Makes a picture, ``pictureWidth`` by ``pictureHeight`` pixels.
+    ///
+    /// - Parameters:
+    ///   - effect: What to make.
+    ///   - frame: The frame that was segmented; `nil` for a live stream's result, which keeps it.
+    /// - Throws: ``SilhouetteError/invalidFrame(_:)`` where the frame cannot be the one that was segmented;
+    ///   ``SilhouetteError/unsupported(_:)`` for a class that the model does not have.
+    public func render(_ effect: Effect, of frame: Frame? = nil) throws -> Picture {
+        var rgba = Data(count: pictureWidth * pictureHeight * 4)
+        try rgba.withUnsafeMutableBytes {
+            try render(effect, of: frame, into: $0, layout: PictureLayout(rowStride: pictureWidth * 4))
+        }
+        return Picture(width: pictureWidth, height: pictureHeight, rgba: rgba)
+    }
+
+    /// Makes a picture in memory of the caller's.
+    ///
+    /// - Parameters:
+    ///   - effect: What to make.
+    ///   - frame: As for ``render(_:of:)``.
+    ///   - buffer: At least `(pictureHeight - 1) * rowStride + pictureWidth * 4` bytes.
+    ///   - layout: How its pixels are laid out.
+    /// - Throws: As ``render(_:of:)``, and ``SilhouetteError/invalidFrame(_:)`` where the buffer is too short.
+    public func render(
+        _ effect: Effect, of frame: Frame? = nil, into buffer: UnsafeMutableRawBufferPointer, layout: PictureLayout
+    ) throws {
+        let stride: Int = try unsigned(layout.rowStride, "the row stride", SilhouetteError.invalidFrame)
+        let out = buffer.bindMemory(to: UInt8.self).baseAddress
+        try effect.lend { effect in
+            effect.bgra = layout.isBGRA ? 1 : 0
+            effect.premultiplied = layout.isPremultiplied ? 1 : 0
+            if let frame {
+                try frame.lend { frame in
+                    try calling { silhouette_effect(handle.raw(), frame, &effect, out, buffer.count, stride, $0) }
+                }
+            } else {
+                try calling { silhouette_effect(handle.raw(), nil, &effect, out, buffer.count, stride, $0) }
+            }
+        }
+    }
+}
+
+extension Effect {
+    /// Lends the effect, as the C interface's structure, to `body`.
+    fileprivate func lend(_ body: (inout SilhouetteEffect) throws -> Void) throws {
+        var effect = SilhouetteEffect()
+        effect.strength = -1
+        var foreground = Foreground.all
+        var background: Frame?
+        switch self {
+        case .none:
+            effect.kind = UInt32(SILHOUETTE_PICTURE)
+        case .overlay(let classes, let opacity):
+            effect.kind = UInt32(SILHOUETTE_OVERLAY)
+            effect.strength = try strength(opacity, "opacity")
+            foreground = classes
+        case .cutout(let classes):
+            effect.kind = UInt32(SILHOUETTE_CUTOUT)
+            foreground = classes
+        case .blur(let classes, let radius):
+            effect.kind = UInt32(SILHOUETTE_BLUR)
+            effect.strength = try strength(radius, "radius")
+            foreground = classes
+        case .replace(let classes, let behind):
+            effect.kind = UInt32(SILHOUETTE_REPLACE)
+            (foreground, background) = (classes, behind)
+        }
+        var numbers: [UInt32] = []
+        switch foreground {
+        case .all: effect.all_classes = 1
+        case .classes(let classes): numbers = try classNumbers(classes)
+        }
+        try numbers.withUnsafeBufferPointer { numbers in
+            effect.classes = numbers.baseAddress
+            effect.class_count = numbers.count
+            guard let background else { return try body(&effect) }
+            try background.lend { background in
+                effect.background = background
+                try body(&effect)
+            }
+        }
+    }
+
+    /// What the library takes a negative number for is its own matter.
+    private func strength(_ value: Float, _ what: String) throws -> Float {
+        guard (0...1).contains(value) else {
+            throw SilhouetteError.unsupported(.init("\(what) is \(value)", "pass 0 to 1"))
+        }
+        return value
+    }
+}

@@ -1,0 +1,191 @@
+// Live stream: frames as the camera gives them, results as they are ready; what comes faster than it can be segmented is
+// dropped, the latest frame wins.
+
+import Foundation
+internal import CSilhouette
+internal import SilhouetteFFI
+
+/// A frame and when it was taken.
+public struct TimedFrame: Sendable {
+    /// The frame.
+    public let frame: Frame
+    /// When it was taken, in seconds from any moment.
+    public let timestamp: TimeInterval
+
+    /// A frame and when it was taken, in seconds from any moment.
+    public init(_ frame: Frame, at timestamp: TimeInterval) {
+        self.frame = frame
+        self.timestamp = timestamp
+    }
+}
+
+/// A result of a live stream.
+public struct LiveResult: Sendable {
+    /// The timestamp that the frame was submitted with, in seconds.
+    public let timestamp: TimeInterval
+    /// The segmentation, which keeps its frame (``Segmentation/render(_:of:)`` needs none), or why there is none; later frames
+    /// are segmented all the same.
+    public let segmentation: Result<Segmentation, SilhouetteError>
+    /// How many frames gave their place to a newer one since the start, and how many results nobody took in time.
+    public let dropped: Int
+}
+
+/// Segments a camera's stream on a thread of its own. One frame is in work and one waits; a newer frame takes the place of
+/// the one that waits.
+///
+/// ```swift
+/// let live = try LiveSegmenter(segmenter)
+/// Task { for await result in live.results { show(result) } }
+/// // For each of the camera's frames, on its queue:
+/// try live.submit(Frame(pixelBuffer: buffer), at: time)
+/// ```
+///
+/// It ends with ``close()``, when the last reference to it goes, and when the task that reads ``results`` is cancelled.
+public final class LiveSegmenter: Sendable {
+    /// The results in the order of the frames, for one reader. A reader that is slower than the stream gets the latest one.
+    public let results: AsyncStream<LiveResult>
+    private let sink: AsyncStream<LiveResult>.Continuation
+    private let stream: Stream
+
+    /// Starts the stream. `smoothing` calms what flickers from frame to frame; `nil` segments each frame by itself.
+    ///
+    /// - Throws: ``SilhouetteError/internal(_:)`` where the system gives no thread.
+    public init(_ segmenter: Segmenter, smoothing: Smoothing? = Smoothing()) throws {
+        let (results, sink) = AsyncStream.makeStream(of: LiveResult.self, bufferingPolicy: .bufferingNewest(1))
+        let stream = try Stream(segmenter, smoothing) { result in
+            if case .dropped = sink.yield(result) { return false }
+            return true
+        }
+        // Not by way of this object, which would then never go.
+        sink.onTermination = { _ in stream.shutdown() }
+        (self.results, self.sink, self.stream) = (results, sink, stream)
+    }
+
+    deinit {
+        close()
+    }
+
+    /// Takes a frame: copies its planes (the camera's buffer is free again on return) and never waits for a result.
+    ///
+    /// - Returns: Whether it took the place of a frame that still waited, which is then dropped.
+    /// - Throws: ``SilhouetteError/invalidFrame(_:)``; ``SilhouetteError/closed(_:)`` after the end.
+    @discardableResult
+    public func submit(_ frame: Frame, at timestamp: TimeInterval) throws -> Bool {
+        try stream.submit(frame, at: timestamp)
+    }
+
+    /// Forgets the frame that waits; the result of the one in work is not handed out.
+    public func cancel() {
+        stream.cancel()
+    }
+
+    /// How many frames gave their place to a newer one, and how many results nobody took in time.
+    public var dropped: Int { stream.dropped }
+
+    /// Ends the stream and ``results``. May be called again.
+    public func close() {
+        stream.shutdown()
+        sink.finish()
+    }
+}
+
+extension Segmenter {
+    /// Segments a sequence of frames, the latest winning: a stream of results that ends when the frames have ended and the
+    /// last of them is segmented. Cancelling the task that reads it ends the reading of `frames`.
+    ///
+    /// - Throws: As ``LiveSegmenter/init(_:smoothing:)``.
+    public func segments<Frames: AsyncSequence & Sendable>(
+        of frames: Frames, smoothing: Smoothing? = Smoothing()
+    ) throws -> AsyncThrowingStream<LiveResult, any Error> where Frames.Element == TimedFrame {
+        let (results, sink) = AsyncThrowingStream.makeStream(
+            of: LiveResult.self, bufferingPolicy: .bufferingNewest(1))
+        // Frames that were taken and are neither replaced nor answered yet, and whether more may come.
+        let open = Locked((count: 0, more: true))
+        let finishIfDone = { @Sendable (change: (inout (count: Int, more: Bool)) -> Void) in
+            let done = open.with { open in
+                change(&open)
+                return open.count == 0 && !open.more
+            }
+            if done { sink.finish() }
+        }
+        let stream = try Stream(self, smoothing) { result in
+            let outcome = sink.yield(result)
+            finishIfDone { $0.count -= 1 }
+            if case .dropped = outcome { return false }
+            return true
+        }
+        // (The generated bindings have a Task of their own.)
+        let reading = _Concurrency.Task {
+            do {
+                for try await timed in frames {
+                    open.with { $0.count += 1 }
+                    if try stream.submit(timed.frame, at: timed.timestamp) { open.with { $0.count -= 1 } }
+                }
+                finishIfDone { $0.more = false }
+            } catch {
+                sink.finish(throwing: error)
+            }
+        }
+        sink.onTermination = { _ in
+            reading.cancel()
+            stream.shutdown()
+        }
+        return results
+    }
+}
+
+/// A live stream of the library that hands its results to a closure.
+private final class Stream: Sendable {
+    private let handle: SilhouetteFFI.LiveSegmenter
+    private let listener: Listener
+
+    /// `deliver` says whether the result was taken without another one being lost for it.
+    init(_ segmenter: Segmenter, _ smoothing: Smoothing?, deliver: @escaping @Sendable (LiveResult) -> Bool) throws {
+        let smoothing = try smoothing?.bridged()
+        let listener = Listener(segmenter.model, deliver)
+        handle = try translatingErrors {
+            try SilhouetteFFI.LiveSegmenter(segmenter: segmenter.handle, smoothing: smoothing, listener: listener)
+        }
+        self.listener = listener
+    }
+
+    func submit(_ frame: Frame, at timestamp: TimeInterval) throws -> Bool {
+        let timestamp = try nanoseconds(timestamp)
+        var replaced = false
+        try frame.lend { frame in
+            try calling { silhouette_submit(handle.raw(), frame, timestamp, &replaced, $0) }
+        }
+        return replaced
+    }
+
+    func cancel() { handle.cancel() }
+    func shutdown() { handle.shutdown() }
+    var dropped: Int { Int(clamping: handle.dropped()) + listener.missed.with { $0 } }
+}
+
+/// What the library calls on the stream's thread.
+private final class Listener: SilhouetteFFI.LiveListener, Sendable {
+    let missed = Locked(0)
+    private let model: Model
+    private let deliver: @Sendable (LiveResult) -> Bool
+
+    init(_ model: Model, _ deliver: @escaping @Sendable (LiveResult) -> Bool) {
+        self.model = model
+        self.deliver = deliver
+    }
+
+    func onResult(timestamp: UInt64, dropped: UInt64, segmentation: SilhouetteFFI.Segmentation) {
+        hand(timestamp, dropped, .success(Segmentation(segmentation, of: model, pool: nil)))
+    }
+
+    func onError(timestamp: UInt64, dropped: UInt64, error: SilhouetteFFI.SilhouetteError) {
+        hand(timestamp, dropped, .failure(SilhouetteError(error)))
+    }
+
+    private func hand(_ timestamp: UInt64, _ dropped: UInt64, _ segmentation: Result<Segmentation, SilhouetteError>) {
+        let result = LiveResult(
+            timestamp: seconds(timestamp), segmentation: segmentation,
+            dropped: Int(clamping: dropped) + missed.with { $0 })
+        if !deliver(result) { missed.with { $0 += 1 } }
+    }
+}

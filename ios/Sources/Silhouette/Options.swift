@@ -1,0 +1,60 @@
+// How a model is to be run.
+
+/// Options of a ``Segmenter``; what is not set is chosen.
+public struct Options: Sendable, Hashable {
+    /// Threads of one call, 1 to 64. `nil`: as many as pay, at most 4.
+    public var threads: Int?
+    /// Side of the network's square input in pixels. `nil`: what the model was made for. Smaller is faster, larger is finer.
+    public var size: Int?
+    /// Where to compute.
+    public var backend: Backend
+    /// How exactly to compute.
+    public var precision: Precision
+    /// How many calls run at once, each in memory of its own; further ones wait for their turn. `nil`: 2.
+    public var concurrency: Int?
+    /// The size of the masks.
+    public var output: OutputSize
+    /// Whether the soft borders of cut-out, blurred and replaced pictures follow the picture's edges. The mask and the
+    /// confidences stay the network's.
+    public var refinesEdges: Bool
+
+    /// Options; all that is left out is chosen.
+    public init(
+        threads: Int? = nil, size: Int? = nil, backend: Backend = .auto, precision: Precision = .f32,
+        concurrency: Int? = nil, output: OutputSize = .frame, refinesEdges: Bool = false
+    ) {
+        self.threads = threads
+        self.size = size
+        self.backend = backend
+        self.precision = precision
+        self.concurrency = concurrency
+        self.output = output
+        self.refinesEdges = refinesEdges
+    }
+}
+
+/// Where to compute.
+public enum Backend: Sendable, Hashable, CaseIterable {
+    /// The best that is there.
+    case auto
+    /// The CPU.
+    case cpu
+    /// Apple's GPU; ``SilhouetteError/unsupported(_:)`` where there is none, or where the library was built without it.
+    case metal
+}
+
+/// How exactly to compute.
+public enum Precision: Sendable, Hashable, CaseIterable {
+    /// 32-bit floating point.
+    case f32
+}
+
+/// The size of a mask.
+public enum OutputSize: Sendable, Hashable {
+    /// One class per pixel of the frame's region, upright.
+    case frame
+    /// The network's own resolution.
+    case model
+    /// Any other.
+    case given(width: Int, height: Int)
+}

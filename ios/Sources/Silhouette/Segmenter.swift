@@ -1,0 +1,137 @@
+// Frames to segmentations.
+
+import Foundation
+internal import CSilhouette
+internal import SilhouetteFFI
+
+/// Segments pictures: which pixels are a person, a dog, a car.
+///
+/// ```swift
+/// let segmenter = try Segmenter()
+/// let segmentation = try await segmenter.segment(Frame(pixelBuffer: buffer).rotated(.clockwise90))
+/// let person = try segmenter.model.classIndex(of: "person")
+/// let alpha = try segmentation.confidence(of: [person])
+/// ```
+///
+/// Calls may come from any number of threads and tasks; ``Options/concurrency`` of them run at once, each in memory of its
+/// own, the others wait for their turn. After the first frame the engine allocates nothing. For a camera's stream see
+/// ``LiveSegmenter``, for a video's frames ``VideoSegmenter``.
+public final class Segmenter: Sendable {
+    /// The model.
+    public let model: Model
+    /// The options that it was made with.
+    public let options: Options
+    /// The side of the network's input that it runs at, in pixels.
+    public let inputSize: Int
+    /// Backend, kernels, threads and memory in a few words.
+    public let summary: String
+    let handle: SilhouetteFFI.Segmenter
+    let pool = SegmentationPool()
+    private let calls: CallQueue
+
+    /// Makes a segmenter of a model. This packs the weights for the kernels that will read them, which takes some
+    /// milliseconds: once per app, not per frame.
+    ///
+    /// - Throws: ``SilhouetteError/invalidModel(_:)`` for a model that does not segment or cannot be compiled;
+    ///   ``SilhouetteError/unsupported(_:)`` for options that are not possible here.
+    public init(model: Model, options: Options = Options()) throws {
+        self.model = model
+        self.options = options
+        let settings = try options.bridged()
+        handle = try translatingErrors { try SilhouetteFFI.Segmenter(model: model.handle, options: settings) }
+        inputSize = Int(handle.size())
+        summary = handle.description()
+        calls = CallQueue(limit: options.concurrency ?? Self.defaultConcurrency)
+    }
+
+    /// Makes a segmenter of the model that this package carries.
+    ///
+    /// - Throws: As ``init(model:options:)`` and ``Model/bundled()``.
+    public convenience init(options: Options = Options()) throws {
+        try self.init(model: Model.bundled(), options: options)
+    }
+
+    /// How many calls run at once unless told otherwise.
+    static let defaultConcurrency = 2
+
+    /// Segments a frame, on a thread of its own.
+    ///
+    /// - Throws: ``SilhouetteError/invalidFrame(_:)`` for a frame whose sizes and strides do not fit its planes;
+    ///   ``SilhouetteError/closed(_:)`` after ``close()``; ``SilhouetteError/unsupported(_:)`` for a mask that would be too
+    ///   large; `CancellationError` where the task was cancelled.
+    public func segment(_ frame: Frame) async throws -> Segmentation {
+        try await calls.run { [self] in try segmentNow(frame) }
+    }
+
+    /// Segments a frame on the calling thread, which waits: for a camera's own queue. Asynchronous code uses
+    /// ``segment(_:)``.
+    ///
+    /// - Throws: As ``segment(_:)``, but for cancellation.
+    public func segmentNow(_ frame: Frame) throws -> Segmentation {
+        try pool.fill(of: model) { target in
+            try frame.lend { frame in
+                try calling { silhouette_segment(handle.raw(), frame, target, $0) }
+            }
+        }
+    }
+
+    /// Refuses further calls and those that wait, with ``SilhouetteError/closed(_:)``; running ones end normally. Its memory
+    /// is freed. Segmentations that were made stay valid. Without a call it happens when the last reference goes.
+    public func close() {
+        handle.shutdown()
+        pool.close()
+    }
+}
+
+extension Options {
+    /// As the generated bindings' record.
+    func bridged() throws -> SilhouetteFFI.Options {
+        let count = { (number: Int?, what: String) in
+            try number.map { try unsigned($0, what, SilhouetteError.unsupported) as UInt32 }
+        }
+        return SilhouetteFFI.Options(
+            threads: try count(threads, "the number of threads"),
+            backend: backend.bridged, precision: precision.bridged,
+            size: try count(size, "the input's size"),
+            concurrency: try count(concurrency, "the concurrency"),
+            output: try output.bridged(), refine: refinesEdges)
+    }
+}
+
+extension Backend {
+    fileprivate var bridged: SilhouetteFFI.Backend {
+        switch self {
+        case .auto: .auto
+        case .cpu: .cpu
+        case .metal: .metal
+        }
+    }
+}
+
+extension Precision {
+    fileprivate var bridged: SilhouetteFFI.Precision {
+        switch self {
+        case .f32: .f32
+        }
+    }
+}
+
+extension OutputSize {
+    /// As the generated bindings' enumeration.
+    func bridged() throws -> SilhouetteFFI.OutputSize {
+        switch self {
+        case .frame: .frame
+        case .model: .model
+        case .given(let width, let height):
+            .given(
+                width: try unsigned(width, "the mask's width", SilhouetteError.unsupported),
+                height: try unsigned(height, "the mask's height", SilhouetteError.unsupported))
+        }
+    }
+}
+
+/// This library.
+public enum SilhouetteLibrary {
+    /// Its version.
+    public static var version: String { SilhouetteFFI.version() }
+}
