@@ -1,0 +1,24 @@
+// The app: one screen, and coming and going.
+
+import CameraModel
+import SwiftUI
+
+@main
+struct SilhouetteCameraApp: App {
+    @StateObject private var store = CameraStore()
+    @Environment(\.scenePhase) private var phase
+
+    var body: some Scene {
+        WindowGroup {
+            CameraScreen(store: store, shown: store.shown)
+                .onChange(of: phase) { phase in
+                    switch phase {
+                    case .active: store.controller.start()
+                    case .background: store.controller.stop()
+                    // A call or the app switcher: the camera goes on until the system takes it.
+                    default: break
+                    }
+                }
+        }
+    }
+}

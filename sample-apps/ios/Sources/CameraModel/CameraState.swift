@@ -1,0 +1,112 @@
+// All that the camera screen shows, but for the pictures themselves.
+
+import Foundation
+import Silhouette
+
+/// What the camera screen shows.
+public struct CameraState: Sendable, Equatable {
+    public var screen = Screen.nothing
+    public var look = Look()
+    public var facing = Facing.back
+    /// Whether there is a camera on the other side.
+    public var canSwitch = false
+    public var showsStats = false
+    public var picksClasses = false
+    public var settings = Settings()
+    /// The engine that runs; `nil` while it is made.
+    public var engine: EngineInfo?
+    /// Something to tell once, over whatever is shown.
+    public var notice: Notice?
+}
+
+/// Which screen is shown.
+public enum Screen: Sendable, Equatable {
+    /// Before the first start.
+    case nothing
+    /// The camera was not asked for yet.
+    case askPermission
+    /// The user refused the camera. iOS asks once only, so this is for good: the system's settings help, and nothing else.
+    case refused
+    /// The camera is forbidden by a profile or parental controls: the user cannot allow it.
+    case restricted
+    /// Until the first picture.
+    case opening
+    /// Pictures come.
+    case live
+    /// The camera went away; it comes back by itself or when asked.
+    case lost(Loss)
+    /// A still photo instead of the camera; `ready` when it is segmented.
+    case photo(ready: Bool)
+    /// The engine cannot run, with its own words about why and what to do.
+    case broken(reason: String, advice: String)
+
+    var isPhoto: Bool {
+        if case .photo = self { true } else { false }
+    }
+}
+
+/// Why there is no camera.
+public enum Loss: Sendable, Equatable, CaseIterable {
+    /// Another app has it.
+    case inUse
+    /// The device shows several apps side by side, which ends the camera on some.
+    case sideBySide
+    /// The device is too warm.
+    case tooWarm
+    /// It was disconnected while it ran.
+    case disconnected
+    /// It failed.
+    case fault
+    /// The device has none.
+    case none
+
+    /// Whether it ends by itself, so that opening again when the system says so is right.
+    var passes: Bool { self == .inUse || self == .sideBySide || self == .tooWarm || self == .disconnected }
+}
+
+/// Something to tell once.
+public enum Notice: Sendable, Equatable {
+    case photoUnreadable
+    /// New settings that do not work here; the old ones stay.
+    case settingsRefused(reason: String)
+    case nothingToShare
+}
+
+/// What runs.
+public struct EngineInfo: Sendable, Equatable {
+    public let labels: [String]
+    public let colors: [ClassColor]
+    public let modelName: String
+    public let modelLicence: String
+    public let library: String
+    /// Backend, kernels, threads and memory in a few words.
+    public let summary: String
+    public let size: Int
+
+    init(_ segmenter: Segmenter) {
+        labels = segmenter.model.labels
+        colors = segmenter.model.colors
+        modelName = segmenter.model.name
+        modelLicence = segmenter.model.licence
+        library = SilhouetteLibrary.version
+        summary = segmenter.summary
+        size = segmenter.inputSize
+    }
+}
+
+/// How the last picture was made; times in milliseconds.
+public struct Stats: Sendable, Equatable {
+    public let input: Double
+    public let network: Double
+    public let mask: Double
+    public let effect: Double
+    /// Pictures a second; 0 for a photo.
+    public let rate: Double
+    public let frames: Int
+    public let dropped: Int
+    /// Classes of the picture but the background, the largest first, each with its share of the pixels.
+    public let found: [ClassShare]
+
+    /// All stages.
+    public var total: Double { input + network + mask + effect }
+}

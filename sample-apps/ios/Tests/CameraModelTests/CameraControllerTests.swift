@@ -1,0 +1,362 @@
+// The state machine, with the real library under it: permission, coming and going, losses, photos, choices.
+
+import Foundation
+import Silhouette
+import XCTest
+
+@testable import CameraModel
+
+// Unchecked: a test case has no state of its own.
+@MainActor final class CameraControllerTests: XCTestCase, @unchecked Sendable {
+    // MARK: Permission
+
+    func testAskedAndAllowed() async throws {
+        let stage = try Stage { $0.source.permission = .notAsked }
+        stage.controller.start()
+        XCTAssertEqual(stage.state.screen, .askPermission)
+        XCTAssertEqual(stage.source.opened, [])
+        // The system's question takes the focus, which looks like leaving and coming back.
+        async let answered: Void = stage.controller.askPermission()
+        async let again: Void = stage.controller.askPermission()
+        _ = await (answered, again)
+        XCTAssertEqual(stage.source.asked, 1)
+        XCTAssertEqual(stage.state.screen, .opening)
+        await stage.until("an engine") { stage.state.engine != nil }
+        await stage.playUntil(.live)
+        XCTAssertEqual(stage.screens, [.askPermission, .opening, .live])
+        stage.controller.close()
+    }
+
+    func testRefusedForGoodAndAllowedInTheSystemsSettings() async throws {
+        let stage = try Stage {
+            $0.source.permission = .notAsked
+            $0.source.answer = .refused
+        }
+        stage.controller.start()
+        await stage.controller.askPermission()
+        XCTAssertEqual(stage.state.screen, .refused)
+        XCTAssertEqual(stage.source.opened, [])
+        // Gone to the system's settings and back without a change, then with one.
+        stage.controller.stop()
+        stage.controller.start()
+        XCTAssertEqual(stage.state.screen, .refused)
+        stage.controller.stop()
+        stage.source.permission = .allowed
+        await stage.live()
+        // And taken away again.
+        stage.controller.stop()
+        stage.source.permission = .refused
+        stage.controller.start()
+        XCTAssertEqual(stage.state.screen, .refused)
+        XCTAssertFalse(stage.source.isOpen)
+        XCTAssertNil(stage.controller.picture)
+        stage.controller.close()
+    }
+
+    func testRestrictedByAProfile() async throws {
+        let stage = try Stage { $0.source.permission = .restricted }
+        stage.controller.start()
+        XCTAssertEqual(stage.state.screen, .restricted)
+        stage.controller.close()
+    }
+
+    // MARK: Coming and going
+
+    func testBackgroundAndReturnAHundredTimes() async throws {
+        let stage = try Stage()
+        await stage.live()
+        var before: (threads: Int, bytes: Int)?
+        for round in 0..<100 {
+            stage.controller.stop()
+            XCTAssertFalse(stage.source.isOpen)
+            XCTAssertEqual(stage.state.screen, .opening)
+            let pictures = stage.pictures
+            await stage.source.play(1, every: 0)
+            XCTAssertEqual(stage.pictures, pictures, "a picture after the screen was left")
+            stage.controller.start()
+            XCTAssertTrue(stage.source.isOpen)
+            await stage.source.play(2, every: 0.002)
+            if round == 20 { before = resources() }
+        }
+        await stage.playUntil(.live)
+        // One engine served them all, and no stream of them is left: each had a thread.
+        XCTAssertEqual(stage.workshop.made.with { $0.count }, 1)
+        if let before, let after = resources() {
+            XCTAssertLessThan(after.threads - before.threads, 8)
+            XCTAssertLessThan(after.bytes - before.bytes, 32 << 20)
+        }
+        stage.controller.close()
+    }
+
+    func testNothingComesAfterTheEnd() async throws {
+        let stage = try Stage()
+        await stage.live()
+        let listener = stage.source.listener
+        stage.controller.close()
+        let pictures = stage.pictures
+        for number in 0..<20 { listener?.frame(nv12(64, 48), at: Double(number)) }
+        await stage.settle()
+        XCTAssertEqual(stage.pictures, pictures)
+        XCTAssertNil(stage.controller.picture)
+    }
+
+    func testEverythingGoesWithTheController() async throws {
+        weak var gone: CameraController?
+        weak var source: PlayedSource?
+        do {
+            let stage = try Stage()
+            await stage.live()
+            (gone, source) = (stage.controller, stage.source)
+            stage.controller.close()
+        }
+        for _ in 0..<100 where gone != nil { try? await Task.sleep(nanoseconds: 10_000_000) }
+        XCTAssertNil(gone)
+        XCTAssertNil(source)
+    }
+
+    // MARK: The camera
+
+    func testLostAndComingBack() async throws {
+        let stage = try Stage()
+        await stage.live()
+        stage.source.listener?.lost(.inUse)
+        XCTAssertEqual(stage.state.screen, .lost(.inUse))
+        XCTAssertNil(stage.controller.picture)
+        stage.source.listener?.available()
+        XCTAssertEqual(stage.state.screen, .opening)
+        await stage.playUntil(.live)
+        // A fault does not pass by itself.
+        stage.source.listener?.lost(.fault)
+        stage.source.listener?.available()
+        XCTAssertEqual(stage.state.screen, .lost(.fault))
+        stage.controller.tryAgain()
+        await stage.playUntil(.live)
+        stage.controller.close()
+    }
+
+    func testWhatAnEarlierOpeningSaysDoesNotCount() async throws {
+        let stage = try Stage()
+        await stage.live()
+        let earlier = stage.source.listener
+        stage.controller.switchFacing()
+        earlier?.lost(.fault)
+        XCTAssertEqual(stage.state.screen, .opening)
+        earlier?.available()
+        XCTAssertEqual(stage.source.opened, [.back, .front])
+        stage.controller.stop()
+        stage.source.listener?.lost(.inUse)
+        XCTAssertEqual(stage.state.screen, .opening)
+        stage.controller.close()
+    }
+
+    func testSwitchingSidesIsRememberedAndNeedsTwo() async throws {
+        let stage = try Stage()
+        await stage.live()
+        XCTAssertTrue(stage.state.canSwitch)
+        stage.controller.switchFacing()
+        XCTAssertEqual(stage.memory.remembered.facing, .front)
+        await stage.playUntil(.live)
+        XCTAssertEqual(stage.source.opened, [.back, .front])
+
+        stage.source.facings = [.front]
+        stage.controller.stop()
+        stage.controller.start()
+        XCTAssertFalse(stage.state.canSwitch)
+        stage.controller.switchFacing()
+        XCTAssertEqual(stage.state.facing, .front)
+        stage.source.facings = []
+        stage.controller.stop()
+        stage.controller.start()
+        XCTAssertEqual(stage.state.screen, .lost(.none))
+        stage.controller.close()
+    }
+
+    func testFramesThatCannotBeUsedEndInWordsAboutThem() async throws {
+        let stage = try Stage()
+        await stage.live()
+        stage.source.listener?.frame(Frame(Data(), format: .bgra, width: 4, height: 4), at: 100)
+        await stage.until("broken") {
+            if case .broken(let reason, let advice) = stage.state.screen {
+                reason.contains("plane") && !advice.isEmpty
+            } else {
+                false
+            }
+        }
+        XCTAssertFalse(stage.source.isOpen)
+        stage.controller.tryAgain()
+        await stage.playUntil(.live)
+        stage.controller.close()
+    }
+
+    // MARK: Photos
+
+    func testPhotoAndBack() async throws {
+        let stage = try Stage()
+        await stage.live()
+        stage.controller.openPhoto { nv12(90, 60) }
+        XCTAssertEqual(stage.state.screen, .photo(ready: false))
+        XCTAssertFalse(stage.source.isOpen)
+        XCTAssertNil(stage.controller.picture)
+        await stage.until("a photo") { stage.state.screen == .photo(ready: true) }
+        XCTAssertEqual([stage.controller.picture?.width, stage.controller.picture?.height], [90, 60])
+        XCTAssertEqual(stage.controller.stats?.rate, 0)
+        // Another look draws it again, without the camera.
+        let (first, pictures) = (stage.controller.picture, stage.pictures)
+        stage.controller.choose(.cutout)
+        await stage.until("another look") { stage.pictures > pictures && stage.controller.picture != first }
+        // It stays when the app goes and comes.
+        stage.controller.stop()
+        stage.controller.start()
+        XCTAssertEqual(stage.state.screen, .photo(ready: true))
+        XCTAssertNotNil(stage.controller.pictureToShare())
+        stage.controller.closePhoto()
+        XCTAssertEqual(stage.state.screen, .opening)
+        await stage.playUntil(.live)
+        stage.controller.close()
+    }
+
+    func testPhotoWithoutCameraAndUnreadablePhoto() async throws {
+        let stage = try Stage { $0.source.permission = .refused }
+        stage.controller.start()
+        stage.controller.openPhoto { nv12(30, 20) }
+        await stage.until("a photo") { stage.state.screen == .photo(ready: true) }
+        for reader in [
+            { throw CocoaError(.fileReadCorruptFile) }, { Frame(Data(count: 3), format: .rgb, width: 9, height: 9) },
+        ] as [Engine.PhotoReader] {
+            stage.controller.openPhoto(reader)
+            await stage.until("words") { stage.state.notice == .photoUnreadable }
+            XCTAssertEqual(stage.state.screen, .refused)
+            stage.controller.dismissNotice()
+            XCTAssertNil(stage.state.notice)
+        }
+        XCTAssertNil(stage.controller.pictureToShare())
+        XCTAssertEqual(stage.state.notice, .nothingToShare)
+        stage.controller.close()
+    }
+
+    func testThePhotoThatWasOpenedLastIsShown() async throws {
+        let stage = try Stage()
+        stage.controller.start()
+        stage.controller.openPhoto {
+            try? await Task.sleep(nanoseconds: 100_000_000)
+            return nv12(30, 20)
+        }
+        stage.controller.openPhoto { nv12(44, 22) }
+        await stage.until("a photo") { stage.state.screen == .photo(ready: true) }
+        try await Task.sleep(nanoseconds: 200_000_000)
+        XCTAssertEqual(stage.controller.picture?.width, 44)
+        stage.controller.close()
+    }
+
+    // MARK: Choices
+
+    func testChoicesAreRememberedAndChangeThePicture() async throws {
+        let stage = try Stage()
+        await stage.live()
+        stage.controller.openPhoto { nv12(60, 40) }
+        await stage.until("a photo") { stage.state.screen == .photo(ready: true) }
+        var seen: Set<Picture> = []
+        let look = { @MainActor (what: String, change: @MainActor () -> Void) async throws in
+            let pictures = stage.pictures
+            change()
+            await stage.until(what) { stage.pictures > pictures }
+            await stage.settle()
+            let picture = try XCTUnwrap(stage.controller.picture)
+            XCTAssertTrue(seen.insert(picture).inserted, "\(what) changes nothing")
+        }
+        let found = try XCTUnwrap(stage.controller.stats?.found.first).classIndex
+        try await look("overlay of a class") { stage.controller.toggle(class: found) }
+        try await look("blur") { stage.controller.choose(.blur) }
+        try await look("cut out") { stage.controller.choose(.cutout) }
+        try await look("cut out of everything") { stage.controller.toggle(class: found) }
+        stage.controller.toggle(class: found)
+        for background in [Background.dusk, .forest, .studio, .grid] {
+            try await look("\(background)") {
+                stage.controller.choose(background)
+                stage.controller.choose(.replace)
+            }
+        }
+        await stage.controller.setOwnBackground { nv12(20, 20, phase: 9) }
+        XCTAssertEqual(stage.state.look.background, .photo)
+        stage.controller.toggle(class: found)
+        stage.controller.toggle(class: 3)
+        stage.controller.toggleStats()
+        XCTAssertEqual(stage.memory.remembered.look, Look(effect: .replace, classes: [3], background: .photo))
+        XCTAssertTrue(stage.memory.remembered.showsStats)
+        stage.controller.chooseEverything()
+        XCTAssertEqual(stage.state.look.classes, [])
+        await stage.controller.setOwnBackground { throw CocoaError(.fileReadCorruptFile) }
+        XCTAssertEqual(stage.state.notice, .photoUnreadable)
+        stage.controller.close()
+    }
+
+    func testClassesOfAnotherModelAreForgotten() async throws {
+        let stage = try Stage { $0.memory.remembered.look.classes = [2, 99] }
+        await stage.live()
+        XCTAssertEqual(stage.state.look.classes, [2])
+        XCTAssertEqual(stage.memory.remembered.look.classes, [2])
+        stage.controller.close()
+    }
+
+    func testSettingsMakeTheEngineAnewWhereTheyMust() async throws {
+        let stage = try Stage()
+        await stage.live()
+        var settings = stage.state.settings
+        settings.smooths = false
+        stage.controller.change(settings: settings)
+        await stage.playUntil(.live)
+        XCTAssertEqual(stage.workshop.made.with { $0.count }, 1)
+        settings.threads = 1
+        settings.size = 129
+        stage.controller.change(settings: settings)
+        await stage.until("another engine") { stage.state.engine?.size == 129 }
+        XCTAssertEqual(stage.workshop.made.with { $0.last }, Options(threads: 1, size: 129))
+        let pictures = stage.pictures
+        await stage.source.play(20)
+        await stage.until("pictures of the new engine") { stage.pictures > pictures }
+        XCTAssertEqual(stage.memory.remembered.settings, settings)
+        stage.controller.close()
+    }
+
+    func testSettingsThatDoNotWorkAreTakenBack() async throws {
+        let stage = try Stage()
+        await stage.live()
+        let before = stage.state.settings
+        var settings = before
+        settings.threads = 1000
+        stage.controller.change(settings: settings)
+        await stage.until("words") {
+            if case .settingsRefused(let reason) = stage.state.notice { reason.contains("1000") } else { false }
+        }
+        XCTAssertEqual(stage.state.settings, before)
+        XCTAssertEqual(stage.memory.remembered.settings, before)
+        let pictures = stage.pictures
+        await stage.source.play(20)
+        await stage.until("pictures of the old engine") { stage.pictures > pictures }
+        stage.controller.close()
+    }
+
+    func testWithoutAnEngineThereAreWordsAndAnotherTry() async throws {
+        let stage = try Stage {
+            let problem = SilhouetteError.Problem(reason: "no weights", advice: "add them")
+            $0.workshop.error.with { $0 = .invalidModel(problem) }
+        }
+        stage.controller.start()
+        await stage.until("broken") { stage.state.screen == .broken(reason: "invalid model: no weights", advice: "add them") }
+        XCTAssertFalse(stage.source.isOpen)
+        stage.workshop.error.with { $0 = nil }
+        stage.controller.tryAgain()
+        await stage.until("an engine") { stage.state.engine != nil }
+        await stage.playUntil(.live)
+        stage.controller.close()
+    }
+
+    /// Threads and resident memory of this process; `nil` where they are not known.
+    private func resources() -> (threads: Int, bytes: Int)? {
+        guard let threads = try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/task"),
+            let sizes = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8).split(separator: " "),
+            sizes.count > 1, let pages = Int(sizes[1])
+        else { return nil }
+        return (threads.count, pages * 4096)
+    }
+}

@@ -1,0 +1,151 @@
+// What the tests play: a camera that gives made frames, a memory, the fixture model; and a screen that notes what it saw.
+
+import Foundation
+import Silhouette
+import XCTest
+
+@testable import CameraModel
+
+/// A camera in the tests' hands.
+@MainActor final class PlayedSource: FrameSource {
+    var permission = Permission.allowed
+    /// What the user answers when the system asks.
+    var answer = Permission.allowed
+    var facings: Set<Facing> = [.back, .front]
+    private(set) var asked = 0
+    private(set) var opened: [Facing] = []
+    private(set) var isOpen = false
+    private(set) var listener: (any FrameListener)?
+
+    func askPermission() async -> Permission {
+        asked += 1
+        await Task.yield()
+        permission = answer
+        return answer
+    }
+
+    func open(_ facing: Facing, listener: any FrameListener) {
+        opened.append(facing)
+        isOpen = true
+        self.listener = listener
+    }
+
+    func close() { isOpen = false }
+
+    /// Plays frames on a thread of its own, as a camera does, to whoever listens now.
+    func play(_ count: Int, size: (Int, Int) = (64, 48), every seconds: TimeInterval = 0.004) async {
+        guard let listener else { return }
+        let orientation = ScreenOrientation.portrait.orientation(of: opened.last ?? .back)
+        await withCheckedContinuation { (done: CheckedContinuation<Void, Never>) in
+            Thread.detachNewThread {
+                for number in 0..<count {
+                    let frame = nv12(size.0, size.1, phase: number).oriented(orientation)
+                    listener.frame(frame, at: Double(number) / 30)
+                    Thread.sleep(forTimeInterval: seconds)
+                }
+                done.resume()
+            }
+        }
+    }
+}
+
+/// A made NV12 frame with padded rows, as iOS's cameras give them.
+func nv12(_ width: Int, _ height: Int, phase: Int = 0) -> Frame {
+    let stride = (width + 63) / 64 * 64
+    var luma = Data(repeating: 0xEE, count: stride * height)
+    var chroma = Data(repeating: 0xEE, count: stride * ((height + 1) / 2))
+    for y in 0..<height {
+        for x in 0..<width { luma[y * stride + x] = UInt8(truncatingIfNeeded: (x + 5 * phase) * 3 ^ y * 7) }
+    }
+    for y in 0..<(height + 1) / 2 {
+        for x in 0..<width { chroma[y * stride + x] = UInt8(truncatingIfNeeded: 128 + (x + phase) % 17 * (y % 5)) }
+    }
+    return Frame(
+        y: Plane(luma, rowStride: stride), uv: Plane(chroma, rowStride: stride), width: width, height: height, color: YUVColor())
+}
+
+@MainActor final class PlayedMemory: Memory {
+    var remembered = Remembered()
+}
+
+/// The segmenters that were made, and how making goes.
+final class Workshop: Sendable {
+    let made = Guarded<[Options]>([])
+    let error = Guarded<SilhouetteError?>(nil)
+
+    func make(_ options: Options) throws -> Segmenter {
+        if let error = error.with({ $0 }) { throw error }
+        guard let path = ProcessInfo.processInfo.environment["SILHOUETTE_FIXTURE"] else {
+            throw XCTSkip("SILHOUETTE_FIXTURE names no model; scripts/test swift makes one")
+        }
+        made.with { $0.append(options) }
+        var options = options
+        // The fixture is made for 65.
+        if options.size == Settings.defaultSize { options.size = 65 }
+        return try Segmenter(model: Model(contentsOf: URL(fileURLWithPath: path)), options: options)
+    }
+}
+
+/// A controller with all that belongs to it.
+@MainActor final class Stage {
+    let source = PlayedSource()
+    let memory = PlayedMemory()
+    let workshop = Workshop()
+    private(set) var controller: CameraController
+    /// The screens in the order in which they were shown.
+    private(set) var screens: [Screen] = []
+    private(set) var pictures = 0
+
+    init(_ prepare: (Stage.Parts) -> Void = { _ in }) throws {
+        if ProcessInfo.processInfo.environment["SILHOUETTE_FIXTURE"] == nil {
+            throw XCTSkip("SILHOUETTE_FIXTURE names no model; scripts/test swift makes one")
+        }
+        prepare(Parts(source: source, memory: memory, workshop: workshop))
+        let workshop = workshop
+        controller = CameraController(source: source, engine: Engine { try workshop.make($0) }, memory: memory)
+        controller.onChange = { [weak self] in
+            guard let self else { return }
+            let screen = controller.state.screen
+            if screens.last != screen { screens.append(screen) }
+        }
+        controller.onPicture = { [weak self] in
+            if self?.controller.picture != nil { self?.pictures += 1 }
+        }
+    }
+
+    struct Parts {
+        let source: PlayedSource
+        let memory: PlayedMemory
+        let workshop: Workshop
+    }
+
+    var state: CameraState { controller.state }
+
+    /// Waits until something holds; fails after ten seconds.
+    func until(
+        _ what: String, file: StaticString = #filePath, line: UInt = #line, _ holds: () -> Bool
+    ) async {
+        for _ in 0..<2000 {
+            if holds() { return }
+            try? await Task.sleep(nanoseconds: 5_000_000)
+        }
+        XCTFail("never: \(what); the screen is \(state.screen)", file: file, line: line)
+    }
+
+    /// Starts and plays until pictures come.
+    func live() async {
+        controller.start()
+        await until("an engine") { state.engine != nil }
+        await playUntil(.live)
+    }
+
+    func playUntil(_ screen: Screen) async {
+        for _ in 0..<50 where state.screen != screen {
+            await source.play(4)
+        }
+        XCTAssertEqual(state.screen, screen)
+    }
+
+    /// Lets everything that is under way arrive.
+    func settle() async { try? await Task.sleep(nanoseconds: 60_000_000) }
+}
