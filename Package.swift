@@ -32,7 +32,7 @@ let package = Package(
             resources: [.copy("silhouette-voc21.safetensors")]),
         .target(
             name: "Silhouette", dependencies: ["CSilhouette", "SilhouetteFFI", "SilhouetteModels"],
-            path: "ios/Sources/Silhouette"),
+            path: "ios/Sources/Silhouette", resources: [.copy("Resources/PrivacyInfo.xcprivacy")]),
         // For scripts/bench/bindings.
         .executableTarget(name: "CameraSpeed", dependencies: ["Silhouette"], path: "ios/Tests/CameraSpeed"),
         .testTarget(name: "SilhouetteTests", dependencies: ["Silhouette"], path: "ios/Tests/SilhouetteTests"),
