@@ -112,3 +112,28 @@ workspace_features() {
       inside && /^[a-z0-9_-]+ *=/ { if ($1 != "default" && $1 != "metal") printf "%s/%s,", crate, $1 }' "$manifest"
   done | sed 's/,$//')
 }
+
+# remap_paths: compiler flags that keep this machine's folders out of what is built (they would stand in panic messages).
+remap_paths() {
+  local cargo_home=${CARGO_HOME:-$HOME/.cargo}
+  printf '%s' "--remap-path-prefix=$root=silhouette --remap-path-prefix=$cargo_home/registry/src=crates"
+}
+
+# need_python: Python 3.9 or newer, for the packaging scripts.
+need_python() {
+  have python3 || apt_install python3 || return 1
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))'
+}
+
+# rust_objcopy ARG...: the objcopy that comes with Rust (it finds its own library only when told where), else LLVM's.
+rust_objcopy() {
+  local sysroot tool
+  sysroot=$(rustc --print sysroot)
+  for tool in "$sysroot"/lib/rustlib/*/bin/rust-objcopy llvm-objcopy llvm-objcopy-14 llvm-objcopy-19; do
+    if LD_LIBRARY_PATH=$sysroot/lib "$tool" --version >/dev/null 2>&1; then
+      LD_LIBRARY_PATH=$sysroot/lib "$tool" "$@"
+      return
+    fi
+  done
+  die "no objcopy that knows other machines' files: install llvm"
+}

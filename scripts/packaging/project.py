@@ -1,0 +1,64 @@
+"""What packaging and its checks know about the project: its version, where things lie, what is promised about sizes and names."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import struct
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+GROUP, NAME = "dev.silhouette", "silhouette"
+LIBRARY = "libsilhouette_ffi.so"
+ARCHIVE = "libsilhouette_ffi.a"
+WEIGHTS = ROOT / "core/segmenter/models/silhouette-voc21.safetensors"
+WEIGHTS_ASSET = "assets/silhouette/silhouette-voc21.safetensors"
+MIN_SDK = 24
+LINKCHECK = "-linkcheck"
+
+ABIS = {"arm64-v8a": ("aarch64", "aarch64-linux-android"), "armeabi-v7a": ("arm", "armv7-linux-androideabi"), "x86_64": ("x86_64", "x86_64-linux-android")}
+
+# Slices of the XCFramework: platform, variant, architecture -> Rust's target, oldest system.
+SLICES = {
+    "ios-arm64": ("ios", None, {"arm64": "aarch64-apple-ios"}, "15.0"),
+    "ios-arm64_x86_64-simulator": ("ios", "simulator", {"arm64": "aarch64-apple-ios-sim", "x86_64": "x86_64-apple-ios"}, "15.0"),
+    "macos-arm64_x86_64": ("macos", None, {"arm64": "aarch64-apple-darwin", "x86_64": "x86_64-apple-darwin"}, "12.0"),
+}
+
+# Most bytes that a part may take. A change that breaks one has to say why here.
+LIMITS = {"jni/arm64-v8a": 1_500_000, "jni/armeabi-v7a": 1_300_000, "jni/x86_64": 2_000_000, "classes": 400_000}
+
+EXPORTS = re.compile(r"(?:uniffi|ffi)_silhouette_ffi_\w+|JNI_OnLoad|Java_dev_silhouette_\w+|silhouette_\w+")
+
+
+def version() -> str:
+    """The workspace's version: the one place where it stands."""
+    text = (ROOT / "Cargo.toml").read_text(encoding="utf-8")
+    found = re.search(r'^\[workspace\.package\][^\[]*?^version = "([^"]+)"', text, re.MULTILINE | re.DOTALL)
+    if not found:
+        raise SystemExit("Cargo.toml: no version in [workspace.package]")
+    return found.group(1)
+
+
+def system_libraries() -> dict[str, tuple[str, int]]:
+    """Android's names that the library may ask for: name -> (library, API level that brought it)."""
+    names = {}
+    for line in (ROOT / "scripts/packaging/system-libraries.txt").read_text(encoding="utf-8").splitlines():
+        words = line.split("#")[0].split()
+        for name in words[2:]:
+            names[name] = (words[0], int(words[1]))
+    return names
+
+
+def sha256(data: bytes) -> str:
+    """The digest as hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def weights_spec(data: bytes) -> dict:
+    """The spec inside a model file: name, licence and all that decides a pixel."""
+    (size,) = struct.unpack_from("<Q", data)
+    if size > len(data) - 8:
+        raise ValueError("the model file is cut off")
+    return json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["silhouette.spec"])
