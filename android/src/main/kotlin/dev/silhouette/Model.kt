@@ -1,10 +1,10 @@
 // Models: weights and what they mean.
 package dev.silhouette
 
-import dev.silhouette.ffi.Model as NativeModel
-import dev.silhouette.ffi.Task as NativeTask
 import java.nio.Buffer
 import java.nio.ByteBuffer
+import dev.silhouette.ffi.Model as NativeModel
+import dev.silhouette.ffi.Task as NativeTask
 
 /**
  * A model file, opened and checked. Immutable, for any thread. Nothing is to be closed: its memory goes with its last user.

@@ -175,7 +175,17 @@ public class Segmentation internal constructor(
                     "pass one of the frame's upright size",
                 )
             }
-            render(effect, frame, foreground, strength, background, picture.pixels, 4 * picture.width, isBgra = false, isPremultiplied = false)
+            render(
+                effect,
+                frame,
+                foreground,
+                strength,
+                background,
+                picture.pixels,
+                4 * picture.width,
+                isBgra = false,
+                isPremultiplied = false,
+            )
             picture
         }
 

@@ -97,7 +97,18 @@ internal class AndroidBitmapTest {
                 val alpha = result.confidenceBitmap(seen)
                 assertEquals(Bitmap.Config.ALPHA_8, alpha.config)
                 val values = Fixture.bytes(result.confidence(seen))
-                for (i in values.indices) assertEquals("pixel $i", values[i].toInt() and 0xFF, Color.alpha(alpha.getPixel(i % width, i / width)))
+                for (i in values.indices) {
+                    assertEquals(
+                        "pixel $i",
+                        values[i].toInt() and 0xFF,
+                        Color.alpha(
+                            alpha.getPixel(
+                                i % width,
+                                i / width,
+                            ),
+                        ),
+                    )
+                }
             }
         }
     }

@@ -37,7 +37,11 @@ internal class AndroidModelTest {
             zip.write(bytes)
         }
         file.deleteOnExit()
-        val assets = AssetManager::class.java.getDeclaredConstructor().apply { isAccessible = true }.newInstance()
+        val assets =
+            AssetManager::class.java
+                .getDeclaredConstructor()
+                .apply { isAccessible = true }
+                .newInstance()
         AssetManager::class.java.getMethod("addAssetPath", String::class.java).invoke(assets, file.path)
         return object : ContextWrapper(RuntimeEnvironment.getApplication()) {
             override fun getAssets() = assets

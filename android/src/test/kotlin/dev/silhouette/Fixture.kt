@@ -98,6 +98,11 @@ internal class Golden(
 
     companion object {
         private val folder = Fixture.root.resolve("core/segmenter/tests/golden")
-        val all: List<Golden> = folder.resolve("cases.tsv").readLines().drop(1).map(::Golden)
+        val all: List<Golden> =
+            folder
+                .resolve("cases.tsv")
+                .readLines()
+                .drop(1)
+                .map(::Golden)
     }
 }

@@ -95,7 +95,12 @@ internal class HostileFrameTest {
                     "a short last row" to Frame.yuv420(8, 6, plane(48, 8), plane(23, 8, 2), plane(23, 8, 2)),
                     "odd sizes" to Frame.yuv420(7, 5, plane(35, 7), plane(12, 4), plane(12, 4)),
                     "one pixel" to Frame.nv21(1, 1, plane(1, 1), plane(2, 2)),
-                    "a region of one pixel" to Frame.rgba(8, 6, bytes(192)).rotated(270).mirrored().cropped(Region(5, 7, 1, 1)),
+                    "a region of one pixel" to
+                        Frame
+                            .rgba(8, 6, bytes(192))
+                            .rotated(270)
+                            .mirrored()
+                            .cropped(Region(5, 7, 1, 1)),
                 )
             for ((what, frame) in right) {
                 segmenter.segmentNow(frame).use {
@@ -153,7 +158,13 @@ internal class HostileFrameTest {
 
     @Test
     fun aFrameSaysWhatItWasGiven() {
-        val frame = Frame.rgba(8, 6, bytes(192)).rotated(90).mirrored().cropped(Region(1, 2, 3, 4)).at(77)
+        val frame =
+            Frame
+                .rgba(8, 6, bytes(192))
+                .rotated(90)
+                .mirrored()
+                .cropped(Region(1, 2, 3, 4))
+                .at(77)
         assertEquals(listOf(8, 6, 90, 6, 8), listOf(frame.width, frame.height, frame.rotation, frame.uprightWidth, frame.uprightHeight))
         assertTrue(frame.isMirrored)
         assertEquals(Region(1, 2, 3, 4), frame.region)

@@ -19,7 +19,10 @@ internal class LiveTest {
     fun resultsComeInOrderAndEachFrameIsDeliveredOrCounted() {
         Fixture.segmenter().use { segmenter ->
             val results = LinkedBlockingQueue<Pair<Long, List<Byte>>>()
-            val live = segmenter.live(null) { result -> result.get().use { results.add(result.timestampNanos to Fixture.maskOf(it).toList()) } }
+            val live =
+                segmenter.live(
+                    null,
+                ) { result -> result.get().use { results.add(result.timestampNanos to Fixture.maskOf(it).toList()) } }
             val frames = List(40) { Fixture.frame(phase = 3 * it) }
             var replaced = 0L
             for ((i, frame) in frames.withIndex()) if (live.submit(frame, i.toLong())) replaced++
@@ -92,10 +95,11 @@ internal class LiveTest {
         Fixture.segmenter().use { segmenter ->
             repeat(20) {
                 val calls = AtomicInteger()
-                val live = segmenter.live { result ->
-                    result.get().close()
-                    calls.incrementAndGet()
-                }
+                val live =
+                    segmenter.live { result ->
+                        result.get().close()
+                        calls.incrementAndGet()
+                    }
                 repeat(5) { live.submit(Fixture.frame(), it.toLong()) }
                 live.close()
                 val then = calls.get()

@@ -15,7 +15,11 @@ internal class MemoryTest {
     /** Resident memory of this process, in KiB. */
     private fun resident(): Long {
         System.gc()
-        return File("/proc/self/status").readLines().first { it.startsWith("VmRSS") }.filter { it.isDigit() }.toLong()
+        return File("/proc/self/status")
+            .readLines()
+            .first { it.startsWith("VmRSS") }
+            .filter { it.isDigit() }
+            .toLong()
     }
 
     private val threads = ManagementFactory.getThreadMXBean() as com.sun.management.ThreadMXBean

@@ -34,7 +34,11 @@ internal class OldAndroidTest {
     @Test
     fun noMethodOfBuffersIsNewerThanAndroid7() {
         val newer = setOf("position", "limit", "mark", "reset", "clear", "flip", "rewind")
-        val folder = File(Segmenter::class.java.protectionDomain.codeSource.location.toURI())
+        val folder =
+            File(
+                Segmenter::class.java.protectionDomain.codeSource.location
+                    .toURI(),
+            )
         val files = folder.walk().filter { it.extension == "class" }.toList()
         assertTrue("${files.size} classes in $folder", files.size > 50)
         val found =

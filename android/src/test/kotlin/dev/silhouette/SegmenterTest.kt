@@ -2,6 +2,7 @@
 package dev.silhouette
 
 import kotlinx.coroutines.CancellationException
+import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.async
 import kotlinx.coroutines.awaitAll
 import kotlinx.coroutines.flow.asFlow
@@ -10,7 +11,6 @@ import kotlinx.coroutines.flow.take
 import kotlinx.coroutines.flow.toList
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
-import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.yield
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
@@ -124,7 +124,10 @@ internal class SegmenterTest {
 
     @Test
     fun optionsAreObeyed() {
-        val segmenter = Fixture.segmenter(Options(threads = 2, size = 33, concurrency = 1, backend = Backend.CPU, output = OutputSize.Model))
+        val segmenter =
+            Fixture.segmenter(
+                Options(threads = 2, size = 33, concurrency = 1, backend = Backend.CPU, output = OutputSize.Model),
+            )
         segmenter.use {
             assertEquals(33, it.inputSize)
             assertTrue(it.description, "2 threads" in it.description)
@@ -329,7 +332,16 @@ internal class SegmenterTest {
             threads.forEach { it.join() }
             assertEquals(emptyList<String>(), failures.toList())
             runBlocking {
-                List(16) { i -> async { segmenter.segment(frames[i % 4]).use { assertArrayEquals(wanted[i % 4], Fixture.maskOf(it)) } } }.awaitAll()
+                List(
+                    16,
+                ) { i ->
+                    async {
+                        segmenter
+                            .segment(
+                                frames[i % 4],
+                            ).use { assertArrayEquals(wanted[i % 4], Fixture.maskOf(it)) }
+                    }
+                }.awaitAll()
             }
         }
     }
