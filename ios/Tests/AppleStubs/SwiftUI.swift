@@ -54,6 +54,7 @@ public struct Spacer: Leaf {
     public init() {}
 }
 public struct ProgressView: Leaf {
+    public init() {}
     public init(_ title: some StringProtocol) {}
 }
 public struct ZStack<Content: View>: Leaf {
@@ -179,6 +180,7 @@ extension PickerStyle where Self == MenuPickerStyle {
         _ title: some StringProtocol, isPresented: Binding<Bool>, presenting data: T?,
         @ViewBuilder actions: (T) -> some View, @ViewBuilder message: (T) -> some View
     ) -> some View { self }
+    public func onAppear(perform action: (() -> Void)? = nil) -> some View { self }
     public func onChange<V: Equatable>(of value: V, perform action: @escaping (V) -> Void) -> some View { self }
 }
 

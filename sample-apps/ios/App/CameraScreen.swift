@@ -54,7 +54,8 @@ struct CameraScreen: View {
     @ViewBuilder private var content: some View {
         switch state.screen {
         case .nothing: EmptyView()
-        case .opening, .photo(ready: false): ProgressView(Words.opening)
+        case .opening: ProgressView(Words.opening)
+        case .photo(ready: false): ProgressView()
         case .live, .photo(ready: true):
             PictureView(picture: shown.picture)
                 .ignoresSafeArea()

@@ -11,6 +11,8 @@ struct SilhouetteCameraApp: App {
     var body: some Scene {
         WindowGroup {
             CameraScreen(store: store, shown: store.shown)
+                // The first phase may be there before anything can change.
+                .onAppear { if phase == .active { store.controller.start() } }
                 .onChange(of: phase) { phase in
                     switch phase {
                     case .active: store.controller.start()
