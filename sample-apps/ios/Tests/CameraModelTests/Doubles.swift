@@ -12,6 +12,8 @@ import XCTest
     /// What the user answers when the system asks.
     var answer = Permission.allowed
     var facings: Set<Facing> = [.back, .front]
+    /// How the phone is held.
+    var held = ScreenOrientation.portrait
     private(set) var asked = 0
     private(set) var opened: [Facing] = []
     private(set) var isOpen = false
@@ -35,7 +37,7 @@ import XCTest
     /// Plays frames on a thread of its own, as a camera does, to whoever listens now.
     func play(_ count: Int, size: (Int, Int) = (64, 48), every seconds: TimeInterval = 0.004) async {
         guard let listener else { return }
-        let orientation = ScreenOrientation.portrait.orientation(of: opened.last ?? .back)
+        let orientation = held.orientation(of: opened.last ?? .back)
         await withCheckedContinuation { (done: CheckedContinuation<Void, Never>) in
             Thread.detachNewThread {
                 for number in 0..<count {

@@ -33,6 +33,20 @@ import XCTest
         stage.controller.close()
     }
 
+    func testTurningThePhoneTurnsThePicture() async throws {
+        let stage = try Stage()
+        await stage.live()
+        for (held, size) in [
+            (.landscapeRight, [64, 48]), (.portrait, [48, 64]), (.landscapeLeft, [64, 48]), (.portraitUpsideDown, [48, 64]),
+        ] as [(ScreenOrientation, [Int?])] {
+            stage.source.held = held
+            await stage.source.play(6)
+            await stage.until("\(held)") { [stage.controller.picture?.width, stage.controller.picture?.height] == size }
+            XCTAssertEqual(stage.state.screen, .live)
+        }
+        stage.controller.close()
+    }
+
     func testOrientationsOfBothCameras() async {
         // A back camera's buffer is upright with the charging port on the right; turning the phone a quarter turns it back.
         XCTAssertEqual(ScreenOrientation.landscapeRight.orientation(of: .back), .up)
