@@ -12,7 +12,9 @@ val home = "https://github.com/silhouette-sdk/silhouette"
 group = "dev.silhouette"
 // The workspace's version, where it stands once.
 version =
-    providers.fileContents(layout.projectDirectory.file("../Cargo.toml")).asText
+    providers
+        .fileContents(layout.projectDirectory.file("../Cargo.toml"))
+        .asText
         .map { Regex("""(?s)\[workspace\.package\][^\[]*?\nversion = "([^"]+)"""").find(it)!!.groupValues[1] }
         .get()
 
@@ -61,7 +63,14 @@ abstract class WeightsAsset : DefaultTask() {
     @TaskAction
     fun copy() {
         val file = weights.get().asFile
-        file.copyTo(assets.get().dir("silhouette").file(file.name).asFile, overwrite = true)
+        file.copyTo(
+            assets
+                .get()
+                .dir("silhouette")
+                .file(file.name)
+                .asFile,
+            overwrite = true,
+        )
     }
 }
 
