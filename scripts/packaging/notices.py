@@ -5,6 +5,7 @@ notices.py PACKAGE TARGET [FEATURE...] prints it.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import subprocess
@@ -29,8 +30,8 @@ def packages(targets: list[str], features: list[str], package: str = "silhouette
         tree = ["tree", "--locked", "-p", package, "--target", target, "-e", "normal,no-proc-macro", "--prefix", "none", "-f", "{p}"]
         if features:
             tree += ["--features", ",".join(features)]
-        names |= {tuple(line.split()[:2]) for line in _cargo(tree).splitlines() if line}
-    every = json.loads(_cargo(["metadata", "--locked", "--format-version=1"]))["packages"]
+        names |= {tuple(line.split()[:2]) for line in _cargo(*tree).splitlines() if line}
+    every = json.loads(_cargo("metadata", "--locked", "--format-version=1"))["packages"]
     found = [p for p in every if p["source"] and (p["name"], "v" + p["version"]) in names]
     return sorted(found, key=lambda p: (p["name"], p["version"]))
 
@@ -42,7 +43,8 @@ def _texts(entry: dict) -> list[Path]:
     return mit if any("MIT" in file.name.upper() for file in mit) and re.search(r"\bMIT\b", entry["license"] or "") else files
 
 
-def _cargo(words: list[str]) -> str:
+@functools.cache
+def _cargo(*words: str) -> str:
     answer = subprocess.run(["cargo", *words], cwd=project.ROOT, capture_output=True, text=True, check=False)
     if answer.returncode:
         raise SystemExit(f"cargo {words[0]}: {answer.stderr.strip()}")

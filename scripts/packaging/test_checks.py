@@ -121,7 +121,7 @@ class AndroidPackage(unittest.TestCase):
         self.refused("needs libq.so")
 
     def test_not_stripped(self) -> None:
-        self.files[self.library] = replaced(self.files[self.library], b"\0.comment\0", b"\0.symtab\0\0")
+        self.files[self.library] = replaced(self.files[self.library], b"\0.gnu.hash\0", b"\0.symtab\0\0\0")
         self.refused("not stripped")
 
     def test_no_build_id(self) -> None:
