@@ -7,6 +7,7 @@ many shapes the logits of the Rust side agree with PyTorch's.
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+import ablation
 import export
 import network
 import prepare
@@ -60,7 +62,7 @@ SPECS = {
     "blocks left out, channels of any number": small(extractor__dropped_blocks=[2, 9], extractor__divisor=1),
     "last layer, no image pooling": small(extractor__feature="last_layer", head__image_pooling=False),
     "MobileNetV1": v1(),
-}
+} | {f"ablation: {name}": ablation.spec_of(name) for name in ablation.VARIANTS}
 
 
 def scenes(folder, n, seed):
@@ -185,6 +187,36 @@ class Training(unittest.TestCase):
                     expected = export.read(model)[1](x).numpy()
                 self.assertGreater(expected.std(), 1e-2, "logits that say nothing test nothing")
                 np.testing.assert_allclose(rust_logits(model, x), expected, atol=1e-3 * max(1, np.abs(expected).max()), rtol=0)
+
+    def test_the_ablation_goes_on_and_counts_as_the_rust_side(self):
+        out = f"{self.at}/ablation"
+        call = [sys.executable, "-B", f"{HERE}/ablation.py", "--out", out, "--seeds", "1", "--steps", "2", "--pictures", "8", "--tests", "4", "--jobs", "1"]
+
+        def run(only):
+            return subprocess.run([*call, "--only", only], check=True, capture_output=True, text=True).stdout
+
+        self.assertIn("seed 0", run("base"))
+        with open(f"{out}/results.jsonl", "a", encoding="utf-8") as file:
+            file.write('{"variant": "aspp-separable", "se')  # killed while it wrote
+        again = run("base,aspp-separable")
+        self.assertNotIn("base                 seed", again)
+        with open(f"{out}/table.md", encoding="utf-8") as file:
+            rows = [line for line in file if line.startswith("| ")]
+        self.assertEqual(len(rows), 2 + 2, rows)
+        spec = ablation.spec_of("aspp-separable")
+        parameters, madds = ablation.cost(spec)
+        told = subprocess.run([os.environ["SILHOUETTE"], "info", "--spec", f"{out}/specs/aspp-separable.json", "--json"], check=True, capture_output=True, text=True)
+        total = json.loads(told.stdout)["cost"]["total"]
+        self.assertEqual((parameters, madds), (total["parameters"], total["madds"]))
+        # Three taps in a row of seven, three apart: 4, 7 and 4 of them lie inside.
+        self.assertEqual(ablation.taps_inside(7, 3), (15 / 21) ** 2)
+
+    def test_drawn_scenes_are_the_same_for_the_same_seed(self):
+        (x, y), (again, _), (other, _) = ablation.scenes(3, 33, 5), ablation.scenes(2, 33, 5), ablation.scenes(3, 33, 6)
+        np.testing.assert_array_equal(x[:2], again)
+        self.assertTrue((x != other).any())
+        self.assertLess(y.max(), len(ablation.LABELS))
+        self.assertGreater((ablation.scenes(40, 33, 1)[1] > 0).mean(), 0.1)
 
     def test_folding_changes_nothing(self):
         net = network.Network(small()).eval()
