@@ -42,6 +42,19 @@ def read(data: bytes) -> list[Slice]:
         raise MachOError(f"cut off or damaged: {problem}") from problem
 
 
+def join(archives: list[bytes]) -> bytes:
+    """One universal library of libraries of one architecture each, as `lipo -create` makes it (LLVM's refuses objects of a newer LLVM)."""
+    offset, table, body = 8 + 20 * len(archives), b"", b""
+    for data in archives:
+        start = data.index(b"\xcf\xfa\xed\xfe")
+        cpu, kind = struct.unpack_from("<II", data, start + 4)
+        padding = -(offset + len(body)) % 8
+        body += b"\0" * padding
+        table += struct.pack(">IIIII", cpu, kind, offset + len(body), len(data), 3)
+        body += data
+    return struct.pack(">4sI", b"\xca\xfe\xba\xbe", len(archives)) + table + body
+
+
 def _parts(data: bytes) -> list[bytes]:
     magic = data[:4]
     if magic == b"\xca\xfe\xba\xbe":

@@ -367,7 +367,21 @@ class Versions(unittest.TestCase):
 
 
 class Readers(unittest.TestCase):
-    """Damaged files are errors of their own kind."""
+    """Damaged files are errors of their own kind; joined libraries are read as what they were."""
+
+    def test_joined(self) -> None:
+        def archive(cpu: int, kind: int, name: bytes) -> bytes:
+            symbols = struct.pack("<IBBHQ", 1, 0x0F, 1, 0, 0)
+            head = struct.pack("<IIIIIIII", 0xFEEDFACF, cpu, kind, 1, 2, 48, 0, 0)
+            commands = struct.pack("<IIIIII", macho.LC_BUILD_VERSION, 24, 1, 12 << 16, 0, 0)
+            commands += struct.pack("<IIIIII", macho.LC_SYMTAB, 24, 80, 1, 96, 2 + len(name))
+            body = head + commands + symbols + b"\0_"[:1] + name + b"\0"
+            return b"!<arch>\n" + b"silhouette_ffi.o".ljust(48) + str(len(body)).encode().ljust(10) + b"`\n" + body + b"\n" * (len(body) & 1)
+
+        one, other = archive(0x0100000C, 0, b"_silhouette_a"), archive(0x01000007, 3, b"_silhouette_ab")
+        joined = macho.read(macho.join([one, other]))
+        self.assertEqual([(part.architecture, part.platforms, part.oldest, part.defined, part.data) for part in joined], [
+            ("arm64", {"macos"}, {"12.0"}, {"silhouette_a"}, one), ("x86_64", {"macos"}, {"12.0"}, {"silhouette_ab"}, other)])  # fmt: skip
 
     def test_no_library(self) -> None:
         for data in (b"", b"\x7fELF", b"\x7fELF\2\1" + b"\0" * 200, b"MZ" + b"\0" * 64):

@@ -1,6 +1,7 @@
 """Lays out the XCFramework: what `scripts/build-ios` runs once the static libraries are built.
 
-xcframework.py --libraries FOLDER --slices LIST --out Silhouette.xcframework: each slice with its library, headers, module map and privacy manifest.
+xcframework.py --libraries FOLDER --slices LIST --out Silhouette.xcframework: each slice with its library (FOLDER/TARGET/libsilhouette_ffi.a, joined where
+a slice has several), headers, module map and privacy manifest.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import plistlib
 import shutil
 from pathlib import Path
 
+import macho
 import notices
 import project
 
@@ -72,7 +74,8 @@ def write(libraries: Path, slices: list[str], out: Path) -> None:
         for header in headers:
             shutil.copyfile(header, place / header.name)
         (place / "module.modulemap").write_text(module_map([header.name for header in headers]), encoding="utf-8")
-        shutil.copyfile(libraries / name / project.ARCHIVE, out / name / project.ARCHIVE)
+        parts = [(libraries / triple / project.ARCHIVE).read_bytes() for triple in project.SLICES[name][2].values()]
+        (out / name / project.ARCHIVE).write_bytes(parts[0] if len(parts) == 1 else macho.join(parts))
         shutil.copyfile(PRIVACY, out / name / "PrivacyInfo.xcprivacy")
 
 
