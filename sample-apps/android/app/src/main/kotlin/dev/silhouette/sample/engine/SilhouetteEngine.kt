@@ -1,0 +1,374 @@
+package dev.silhouette.sample.engine
+
+import android.content.Context
+import android.graphics.Bitmap
+import android.media.Image
+import android.os.Handler
+import android.os.Looper
+import dev.silhouette.Foreground
+import dev.silhouette.Frame
+import dev.silhouette.LiveResult
+import dev.silhouette.LiveSegmenter
+import dev.silhouette.Model
+import dev.silhouette.Options
+import dev.silhouette.Picture
+import dev.silhouette.Segmentation
+import dev.silhouette.Segmenter
+import dev.silhouette.Silhouette
+import dev.silhouette.SilhouetteException
+import dev.silhouette.Smoothing
+import dev.silhouette.builtIn
+import dev.silhouette.copyTo
+import dev.silhouette.sample.model.Background
+import dev.silhouette.sample.model.Effect
+import dev.silhouette.sample.model.EngineInfo
+import dev.silhouette.sample.model.Look
+import dev.silhouette.sample.model.Settings
+import dev.silhouette.sample.model.Stats
+import dev.silhouette.toFrame
+import java.util.concurrent.Executors
+import java.util.concurrent.TimeUnit
+import kotlin.time.Duration
+import kotlin.time.DurationUnit
+
+/**
+ * The engine on Silhouette. Making a segmenter and working on a photo happen on a worker thread; frames go from the camera's thread
+ * to the live segmenter, whose own thread makes the pictures of them. Nothing is allocated per frame but the result's few small objects.
+ */
+class SilhouetteEngine(
+    private val context: Context,
+) : Engine {
+    override val pictures = PictureBuffers()
+    override var listener: Engine.Listener? = null
+
+    private val main = Handler(Looper.getMainLooper())
+    private val worker = Executors.newSingleThreadExecutor { Thread(it, "engine") }
+
+    // Of the main thread.
+    private var settings: Settings? = null
+    private var closed = false
+
+    /** Counts up with each start and stop: what was begun under an earlier number must not show any more. */
+    @Volatile
+    private var turn = 0
+
+    @Volatile
+    private var look = Look()
+
+    /** Where frames go; null while they are not wanted. */
+    @Volatile
+    private var live: LiveSegmenter? = null
+
+    @Volatile
+    private var background: Pair<Background, Frame>? = null
+
+    @Volatile
+    private var ownBackground: Frame? = null
+
+    // Of the worker thread.
+    private var model: Model? = null
+    private var segmenter: Segmenter? = null
+    private var liveTurn: Int? = null
+    private var photo: Photo? = null
+
+    /** A photo with what was found in it. */
+    private class Photo(
+        val turn: Int,
+        val frame: Frame,
+        val segmentation: Segmentation,
+    )
+
+    override fun configure(settings: Settings) {
+        if (settings == this.settings) return
+        this.settings = settings
+        work {
+            live?.close()
+            live = null
+            segmenter?.close()
+            segmenter = null
+            val model = model ?: Model.builtIn(context).also { model = it }
+            val options =
+                Options(
+                    threads = settings.threads,
+                    size = settings.size,
+                    refine = settings.refine,
+                    smoothing = if (settings.smoothing) Smoothing() else Smoothing.NONE,
+                )
+            val made = Segmenter(model, options)
+            segmenter = made
+            val info = model.info
+            val ready =
+                EngineInfo(
+                    labels = info.labels,
+                    colors = info.labels.indices.map(model::color),
+                    modelName = info.name,
+                    modelLicence = info.licence,
+                    library = Silhouette.version,
+                    description = made.description,
+                    size = made.inputSize,
+                )
+            tell { onReady(ready) }
+            liveTurn?.let { begin(it) }
+            photo?.let { segment(it.frame, it.turn) }
+        }
+    }
+
+    override fun show(look: Look) {
+        this.look = look
+        work { photo?.let(::draw) }
+    }
+
+    override fun startLive() {
+        val now = ++turn
+        pictures.setOpen(true)
+        work {
+            leavePhoto()
+            liveTurn = now
+            begin(now)
+        }
+    }
+
+    override fun submit(
+        image: Image,
+        rotation: Int,
+        mirrored: Boolean,
+    ) {
+        try {
+            live?.submit(image.toFrame(rotation, mirrored), image.timestamp)
+        } catch (_: SilhouetteException.Closed) {
+            // The frame came while the engine was stopped.
+        } catch (fault: SilhouetteException) {
+            tellBroken(fault.reason, fault.advice)
+        }
+    }
+
+    override fun openPhoto(photo: Engine.PhotoReader) {
+        val now = ++turn
+        pictures.setOpen(true)
+        work {
+            leaveLive()
+            val bitmap = photo.read()
+            if (bitmap == null) {
+                tell { onPhotoUnreadable() }
+            } else {
+                segment(bitmap.toFrame(), now)
+            }
+        }
+    }
+
+    override fun setOwnBackground(photo: Engine.PhotoReader) =
+        work {
+            ownBackground = photo.read()?.toFrame()
+            background = null
+            if (ownBackground == null) tell { onPhotoUnreadable() }
+            this.photo?.let(::draw)
+        }
+
+    override fun stop() {
+        turn++
+        pictures.setOpen(false)
+        work { leaveLive() }
+    }
+
+    override fun close() {
+        if (closed) return
+        stop()
+        closed = true
+        listener = null
+        worker.execute {
+            leavePhoto()
+            segmenter?.close()
+            segmenter = null
+            model = null
+            pictures.clear()
+        }
+        worker.shutdown()
+    }
+
+    /** Waits for what close() left to do; for tests. */
+    fun awaitClosed(): Boolean = worker.awaitTermination(10, TimeUnit.SECONDS)
+
+    /** Begins to take frames; on the worker. */
+    private fun begin(turn: Int) {
+        live?.close()
+        live = null
+        if (turn == this.turn) live = segmenter?.live(listener = LiveMaker(turn)::onResult)
+    }
+
+    private fun leaveLive() {
+        liveTurn = null
+        live?.close()
+        live = null
+    }
+
+    private fun leavePhoto() {
+        leaveLive()
+        photo?.segmentation?.close()
+        photo = null
+    }
+
+    private fun segment(
+        frame: Frame,
+        turn: Int,
+    ) {
+        leavePhoto()
+        val segmenter = segmenter ?: return
+        photo = Photo(turn, frame, segmenter.segmentNow(frame)).also(::draw)
+    }
+
+    private fun draw(photo: Photo) {
+        if (photo.turn != turn) return
+        val began = System.nanoTime()
+        publish(picture(photo.segmentation, photo.frame, null), photo.turn)
+        val effect = (System.nanoTime() - began) / 1e6
+        val times = photo.segmentation.timings
+        val stats = Stats(millis(times.input), millis(times.network), millis(times.mask), effect, 0.0, 1, 0, found(photo.segmentation))
+        tell(photo.turn) {
+            onFirstPicture()
+            onStats(stats)
+        }
+    }
+
+    /** The effect that is wanted, on a segmentation's frame; [frame] is null for live results, which keep theirs. */
+    private fun picture(
+        segmentation: Segmentation,
+        frame: Frame?,
+        into: Picture?,
+    ): Picture {
+        val look = look
+        val foreground = if (look.classes.isEmpty()) Foreground.All else Foreground.Classes(*look.classes.toIntArray())
+        return when (look.effect) {
+            Effect.OVERLAY -> segmentation.overlay(frame, foreground, into = into)
+            Effect.BLUR -> segmentation.blur(frame, foreground, into = into)
+            Effect.REPLACE -> segmentation.replace(backgroundFrame(look.background), frame, foreground, into)
+            Effect.CUTOUT -> segmentation.cutout(frame, foreground, into)
+        }
+    }
+
+    private fun backgroundFrame(wanted: Background): Frame {
+        background?.let { (drawn, frame) -> if (drawn == wanted) return frame }
+        val own = if (wanted == Background.PHOTO) ownBackground else null
+        val frame = own ?: Backgrounds.draw(wanted, BACKGROUND_WIDTH, BACKGROUND_HEIGHT).toFrame()
+        background = wanted to frame
+        return frame
+    }
+
+    private fun publish(
+        picture: Picture,
+        turn: Int,
+    ): Boolean {
+        if (turn != this.turn) return false
+        val bitmap: Bitmap = pictures.obtain(picture.width, picture.height)
+        picture.copyTo(bitmap)
+        return turn == this.turn && pictures.publish(bitmap)
+    }
+
+    private fun found(segmentation: Segmentation): List<Pair<Int, Double>> =
+        segmentation.shares().filter { it.classIndex != 0 }.map {
+            it.classIndex to
+                it.share
+        }
+
+    private fun millis(time: Duration): Double = time.toDouble(DurationUnit.MILLISECONDS)
+
+    private fun tell(what: Engine.Listener.() -> Unit) {
+        main.post { listener?.what() }
+    }
+
+    /** Tells of a picture, if its turn is not over by then. */
+    private fun tell(
+        turn: Int,
+        what: Engine.Listener.() -> Unit,
+    ) {
+        main.post { if (turn == this.turn) listener?.what() }
+    }
+
+    private fun tellBroken(
+        reason: String,
+        advice: String,
+    ) {
+        main.post {
+            // The next configure makes the engine again.
+            settings = null
+            listener?.onBroken(reason, advice)
+        }
+    }
+
+    /** Does this on the worker; what the library refuses is told with its own words. */
+    private fun work(what: () -> Unit) {
+        if (closed) return
+        worker.execute {
+            try {
+                what()
+            } catch (fault: SilhouetteException) {
+                tellBroken(fault.reason, fault.advice)
+            } catch (fault: LinkageError) {
+                tellBroken("The native library cannot be loaded: ${fault.message}", "Install the build for this device's processor.")
+            } catch (_: OutOfMemoryError) {
+                tellBroken("There is not enough memory.", "Choose a smaller model size or a smaller photo.")
+            }
+        }
+    }
+
+    /** Makes the pictures of one live stream; on that stream's thread. */
+    private inner class LiveMaker(
+        private val turn: Int,
+    ) {
+        private var picture: Picture? = null
+        private var frames = 0L
+        private var lastTold = 0L
+        private var framesTold = 0L
+
+        fun onResult(result: LiveResult) {
+            if (turn != this@SilhouetteEngine.turn) {
+                result.segmentation?.close()
+                return
+            }
+            try {
+                result.get().use { show(it, result.dropped) }
+            } catch (fault: SilhouetteException) {
+                tellBroken(fault.reason, fault.advice)
+            }
+        }
+
+        private fun show(
+            segmentation: Segmentation,
+            dropped: Long,
+        ) {
+            val began = System.nanoTime()
+            val into = picture?.takeIf { it.width == segmentation.frameWidth && it.height == segmentation.frameHeight }
+            val made = picture(segmentation, null, into)
+            picture = made
+            if (!publish(made, turn)) return
+            val now = System.nanoTime()
+            frames++
+            if (frames == 1L) tell(turn) { onFirstPicture() }
+            if (now - lastTold < STATS_NANOS && frames > 1) return
+            val rate = if (lastTold == 0L) 0.0 else (frames - framesTold) * 1e9 / (now - lastTold)
+            lastTold = now
+            framesTold = frames
+            val times = segmentation.timings
+            val effect = (now - began) / 1e6
+            val stats =
+                Stats(
+                    millis(times.input),
+                    millis(times.network),
+                    millis(times.mask),
+                    effect,
+                    rate,
+                    frames + dropped,
+                    dropped,
+                    found(segmentation),
+                )
+            tell(turn) { onStats(stats) }
+        }
+    }
+
+    private companion object {
+        const val BACKGROUND_WIDTH = 720
+        const val BACKGROUND_HEIGHT = 1280
+
+        /** Numbers that change more often cannot be read. */
+        const val STATS_NANOS = 250_000_000L
+    }
+}

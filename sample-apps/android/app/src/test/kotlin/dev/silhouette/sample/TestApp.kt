@@ -1,0 +1,53 @@
+package dev.silhouette.sample
+
+import android.Manifest
+import dev.silhouette.sample.camera.FrameSource
+import dev.silhouette.sample.engine.Engine
+import dev.silhouette.sample.engine.SilhouetteEngine
+import dev.silhouette.sample.model.CameraController
+import dev.silhouette.sample.model.Effect
+import dev.silhouette.sample.model.Screen
+import org.robolectric.RuntimeEnvironment
+import org.robolectric.Shadows.shadowOf
+
+/** The app with a played camera in the phone's place; engine and library are the real ones. */
+class TestApp : SampleApp() {
+    /** What the camera sees: upright, 9:16, as 720 lines of a phone's 1280x720. */
+    val scene by lazy { Phone.astronaut.covering(360, 640, 0.42f, 0.5f) }
+    val camera by lazy { PlayedCamera(scene) }
+    val engines = mutableListOf<SilhouetteEngine>()
+
+    override fun makeSource(): FrameSource = camera
+
+    override fun makeEngine(): Engine = SilhouetteEngine(this).also { engines += it }
+
+    companion object {
+        val now: TestApp get() = RuntimeEnvironment.getApplication() as TestApp
+
+        fun allowCamera() = shadowOf(RuntimeEnvironment.getApplication()).grantPermissions(Manifest.permission.CAMERA)
+    }
+}
+
+/** Waits for the engine; fails at once where it says that it cannot run. */
+fun CameraController.awaitEngine() =
+    Phone.waitUntil("the engine") {
+        (state.value.screen as? Screen.Broken)?.let { error("${it.reason} ${it.advice}") }
+        state.value.engine != null
+    }
+
+/** Waits for the first picture. */
+fun CameraController.awaitLive() {
+    awaitEngine()
+    Phone.waitUntil("the first picture") { state.value.screen == Screen.Live }
+}
+
+/** Waits for pictures that were begun after now: the one in work may still have the earlier look. */
+fun CameraController.awaitPictures(number: Int = 3) {
+    val count = pictures.count
+    Phone.waitUntil("$number pictures more") { pictures.count >= count + number }
+}
+
+fun CameraController.look(effect: Effect) {
+    choose(effect)
+    awaitPictures()
+}
