@@ -1,0 +1,6 @@
+// As CameraX.kt, for androidx.lifecycle.
+@file:Suppress("ktlint:standard:package-name")
+
+package androidx.lifecycle
+
+interface LifecycleOwner
