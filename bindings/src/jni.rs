@@ -428,7 +428,7 @@ fn deliver(vm: &JavaVM, listener: &Global<JObject<'static>>, result: &mut LiveRe
         };
         let (reason, advice) = (text(env, reason)?, text(env, advice)?);
         let none = JObject::null();
-        let (reason, advice) = (reason.as_ref().map(|text| text.as_ref()), advice.as_ref().map(|text| text.as_ref()));
+        let (reason, advice) = (reason.as_ref().map(AsRef::as_ref), advice.as_ref().map(AsRef::as_ref));
         let name = std::ptr::from_mut(result).expose_provenance() as jlong;
         let arguments = [
             JValue::Long(name),

@@ -46,7 +46,7 @@ impl Model {
     /// The same weights in a network of another output stride (8, 16 or 32).
     ///
     /// # Errors
-    /// `InvalidModel` for another number.
+    /// `Unsupported` for another number.
     pub fn with_output_stride(&self, output_stride: u32) -> Result<Arc<Self>> {
         guard(|| Ok(Arc::new(Self(self.0.with_output_stride(output_stride as usize)?))))
     }

@@ -1107,7 +1107,7 @@ public protocol ModelProtocol: AnyObject, Sendable {
      * The same weights in a network of another output stride (8, 16 or 32).
      *
      * # Errors
-     * `InvalidModel` for another number.
+     * `Unsupported` for another number.
      */
     func withOutputStride(outputStride: UInt32) throws  -> Model
 
@@ -1249,7 +1249,7 @@ open func info() -> ModelInfo  {
      * The same weights in a network of another output stride (8, 16 or 32).
      *
      * # Errors
-     * `InvalidModel` for another number.
+     * `Unsupported` for another number.
      */
 open func withOutputStride(outputStride: UInt32)throws  -> Model  {
     return try  FfiConverterTypeModel_lift(try rustCallWithError(FfiConverterTypeSilhouetteError_lift) {

@@ -15,10 +15,7 @@ public fun Bitmap.toFrame(
     mirrored: Boolean = false,
 ): Frame {
     if (isRecycled) throw SilhouetteException.InvalidFrame("the bitmap was recycled", "pass one that is in use")
-    // By its name: Android 7 does not know it.
-    if (config?.name == "HARDWARE") {
-        throw SilhouetteException.Unsupported("a hardware bitmap", "pass copy(Bitmap.Config.ARGB_8888, false)")
-    }
+    config.mustBeReadable()
     if (config != Bitmap.Config.ARGB_8888) {
         val converted =
             copy(Bitmap.Config.ARGB_8888, false)
@@ -129,6 +126,13 @@ private fun Segmentation.render(
             into.copyPixelsFromBuffer(pixels.rewound())
         }
     }
+
+/** Refuses hardware bitmaps, by their name: Android 7 does not know them. */
+internal fun Bitmap.Config?.mustBeReadable() {
+    if (this?.name == "HARDWARE") {
+        throw SilhouetteException.Unsupported("a hardware bitmap", "pass copy(Bitmap.Config.ARGB_8888, false)")
+    }
+}
 
 private fun Bitmap.mustBe(
     width: Int,

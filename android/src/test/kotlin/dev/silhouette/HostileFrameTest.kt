@@ -23,7 +23,7 @@ internal class HostileFrameTest {
             Triple("no rows", "empty", Frame.rgba(8, 0, bytes(400))),
             Triple("negative columns", "width", Frame.rgba(-8, 6, bytes(400), 32)),
             Triple("negative rows", "height", Frame.rgba(8, -6, bytes(400), 32)),
-            Triple("huge", "too large", Frame.rgba(Int.MAX_VALUE, 6, bytes(400))),
+            Triple("huge", "too large", Frame.rgba(Int.MAX_VALUE, 6, bytes(400), Int.MAX_VALUE)),
             Triple("huge rows", "too large", Frame.gray(1, Int.MAX_VALUE, bytes(400))),
             Triple("one byte short", "191 bytes", Frame.rgba(8, 6, bytes(191))),
             Triple("empty buffer", "", Frame.rgba(8, 6, bytes(0))),

@@ -92,7 +92,7 @@ internal class SegmenterTest {
             val error = assertThrows("case $i", SilhouetteException.InvalidModel::class.java) { case() }
             assertTrue("case $i: $error", error.reason.isNotEmpty() && error.advice.isNotEmpty())
         }
-        assertThrows(SilhouetteException.InvalidModel::class.java) { Fixture.model.withOutputStride(7) }
+        assertThrows(SilhouetteException.Unsupported::class.java) { Fixture.model.withOutputStride(7) }
         assertThrows(SilhouetteException.Unsupported::class.java) { Fixture.model.withOutputStride(-8) }
     }
 

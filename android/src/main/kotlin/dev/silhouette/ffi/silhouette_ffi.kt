@@ -2278,7 +2278,7 @@ internal interface ModelInterface {
      * The same weights in a network of another output stride (8, 16 or 32).
      *
      * # Errors
-     * `InvalidModel` for another number.
+     * `Unsupported` for another number.
      */
     fun `withOutputStride`(`outputStride`: kotlin.UInt): Model
 
@@ -2431,7 +2431,7 @@ internal open class Model: Disposable, AutoCloseable, ModelInterface
      * The same weights in a network of another output stride (8, 16 or 32).
      *
      * # Errors
-     * `InvalidModel` for another number.
+     * `Unsupported` for another number.
      */
     @Throws(SilhouetteException::class)override fun `withOutputStride`(`outputStride`: kotlin.UInt): Model {
             return FfiConverterTypeModel.lift(
