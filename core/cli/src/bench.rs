@@ -78,7 +78,8 @@ fn measure(args: &Bench) -> Result<(), Failure> {
     }
     let (total, spread) = (median(&mut totals), (totals[0], totals[totals.len() - 1]));
     let (input, network, mask) = (median(&mut inputs), median(&mut networks), median(&mut masks));
-    let steps = segmenter.profile(&frame).map_err(about_model)?;
+    let profiles = (0..args.runs).map(|_| segmenter.profile(&frame)).collect::<Result<Vec<_>, _>>();
+    let steps = medians(&profiles.map_err(about_model)?);
     let peak = peak_gflops();
     let madds: u64 = steps.iter().map(|s| s.madds).sum();
     let floor = madds as f64 * 2.0 / (peak * threads as f64) / 1e6;
@@ -133,6 +134,13 @@ fn measure(args: &Bench) -> Result<(), Failure> {
     }
     output::say(&Value::Object(told).to_string());
     Ok(())
+}
+
+/// The steps of several runs, each with its median time.
+fn medians(runs: &[Vec<Step>]) -> Vec<Step> {
+    let Some(first) = runs.first() else { return Vec::new() };
+    let time = |i: usize| median(&mut runs.iter().map(|steps| steps[i].time).collect::<Vec<_>>());
+    first.iter().enumerate().map(|(i, step)| Step { time: time(i), ..step.clone() }).collect()
 }
 
 /// Each step of the network: time, and how near it comes to what the cores can do.

@@ -2,6 +2,7 @@
 //! the arena then and nothing is allocated later.
 
 use crate::pack::Buffer;
+use crate::pointer::Pointer;
 
 /// Places are multiples of a cache line.
 const LINE: usize = 16;
@@ -69,12 +70,14 @@ impl Span {
         Self { data: unsafe { self.data.add(at) }, len }
     }
 
-    /// A pointer to element `at`, from which `need` elements will be used.
+    /// Element `at`, from which `need` elements will be used.
+    ///
+    /// # Panics
+    /// In debug builds, if they do not lie inside.
     #[inline]
-    pub(crate) fn at(self, at: usize, need: usize) -> *mut f32 {
+    pub(crate) fn at(self, at: usize, need: usize) -> Pointer {
         debug_assert!(at + need <= self.len, "{need} f32 from {at} on, in a buffer of {}", self.len);
-        // SAFETY: whoever makes a step sizes its buffers for what it does; debug builds check it above.
-        unsafe { self.data.add(at) }
+        Pointer::new(self.data.wrapping_add(at), need)
     }
 }
 

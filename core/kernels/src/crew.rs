@@ -151,7 +151,7 @@ mod tests {
         for threads in 1..5 {
             let mut crew = Crew::new(threads).unwrap();
             let counts: Vec<AtomicUsize> = (0..threads).map(|_| AtomicUsize::new(0)).collect();
-            for round in 1..200 {
+            for round in 1..if cfg!(miri) { 5 } else { 200 } {
                 crew.run(&|i| {
                     counts[i].fetch_add(1, Ordering::Relaxed);
                 });

@@ -1,9 +1,10 @@
-//! The 3x3 depthwise convolution on channels-last rows, any atrous rate, stride 1 or more:
+//! The 3x3 depthwise convolution on blocked rows, any atrous rate, stride 1 or more:
 //! `d[x][c] = act(sum over rows r, columns j of e[r][x * stride + j * rate][c] * w[r][j][c] + bias[c])`.
 //!
-//! The vector runs over channels, so that stride and rate cost nothing. A group of channels keeps its nine weights in
-//! registers while it walks along the row, four outputs at a time: neighbours share the columns that they read. Rows
-//! come padded (zeros left and right, a row of zeros above and below), so that there are no edges here.
+//! The vector runs over channels, so that stride and rate cost nothing, and pixels of one group of channels lie side by
+//! side. A group keeps its nine weights in registers while it walks along the row, several outputs at a time: each column
+//! is read once and given to every output that it belongs to. Rows come padded (zeros left and right, a row of zeros
+//! above and below), so that there are no edges here.
 #![allow(
     clippy::inline_always,
     clippy::needless_range_loop,
@@ -12,20 +13,21 @@
 
 use crate::isa::isa_entry;
 use crate::pack::PackedDepthwise;
+use crate::pointer::Pointer;
 use crate::simd::Simd;
 
 /// One output row. Distances are in f32.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row<'a> {
-    /// The three rows that the kernel reads, from the first padded column on.
-    pub(crate) rows: [*const f32; 3],
-    pub(crate) e_pixel: usize,
+    /// The three rows that the kernel reads, from the first padded column of the first group on.
+    pub(crate) rows: [Pointer; 3],
+    pub(crate) e_group: usize,
     pub(crate) weights: &'a PackedDepthwise,
     /// First channel of the weights, a multiple of a vector (the rows hold a slice of channels only).
     pub(crate) first: usize,
     pub(crate) channels: usize,
-    pub(crate) d: *mut f32,
-    pub(crate) d_pixel: usize,
+    pub(crate) d: Pointer,
+    pub(crate) d_group: usize,
     pub(crate) width: usize,
     pub(crate) stride: usize,
     pub(crate) rate: usize,
@@ -33,9 +35,6 @@ pub(crate) struct Row<'a> {
     /// Adds the input pixel under the kernel's middle after the activation (the shortcut between expansions).
     pub(crate) add_input: bool,
 }
-
-/// Outputs computed together.
-const TILE: usize = 4;
 
 isa_entry! {
     /// Computes the row.
@@ -46,112 +45,109 @@ isa_entry! {
 }
 
 /// # Safety
-/// `s` as [`Simd`] says. The three rows hold `(width - 1) * stride + 2 * rate + 1` pixels, `d` holds `width`; they do not
-/// overlap.
+/// `s` as [`Simd`] says. The three rows hold `(width - 1) * stride + 2 * rate + 1` pixels of each group of channels, `d`
+/// holds `width`; they do not overlap.
 #[inline(always)]
 unsafe fn body<S: Simd>(s: S, row: &Row<'_>) {
-    let mut c = 0;
-    while c < row.channels {
-        let n = (row.channels - c).min(S::LANES);
-        // SAFETY: the caller's promise, for channels c..c + n.
-        unsafe {
-            if n == S::LANES {
-                if row.stride == 1 {
-                    // Outputs `rate` apart share columns: each of the `rate` interleaved rows is a row of rate 1.
-                    for q in 0..row.rate.min(row.width) {
-                        columns::<S, 1, false>(s, row, c, n, q, row.rate, (row.width - q).div_ceil(row.rate));
-                    }
-                } else if row.stride == 2 && row.rate == 1 {
-                    columns::<S, 2, false>(s, row, c, n, 0, 1, row.width);
-                } else {
-                    columns::<S, 0, false>(s, row, c, n, 0, 1, row.width);
-                }
-            } else {
-                columns::<S, 0, true>(s, row, c, n, 0, 1, row.width);
-            }
+    // SAFETY: the caller's promise. So many outputs that sums, weights and a column fit the registers.
+    unsafe {
+        match (row.stride, row.rate) {
+            (1, 1) if S::REGISTERS >= 32 => lines::<S, 8, 1, 1, 10>(s, row),
+            (1, 2) if S::REGISTERS >= 32 => lines::<S, 8, 1, 2, 12>(s, row),
+            (1, 4) if S::REGISTERS >= 32 => lines::<S, 8, 1, 4, 16>(s, row),
+            (1, 1) => lines::<S, 4, 1, 1, 6>(s, row),
+            (1, 2) => lines::<S, 4, 1, 2, 8>(s, row),
+            (2, 1) => lines::<S, 4, 2, 1, 9>(s, row),
+            _ => lines::<S, 1, 0, 0, 0>(s, row),
         }
-        c += n;
     }
 }
 
-/// Channels `c..c + n` of the outputs `q, q + step, …` (`count` of them). `STRIDE` 1: columns and outputs both lie `step`
-/// apart; 2: two columns an output; 0: anything, one output at a time.
+/// All groups of the row, `X` outputs at a time, which read `COLUMNS` = `(X - 1) * STRIDE + 2 * RATE + 1` columns. `STRIDE`,
+/// `RATE` and `COLUMNS` 0: whatever the row says.
 ///
 /// # Safety
 /// As [`body`].
 #[inline(always)]
-unsafe fn columns<S: Simd, const STRIDE: usize, const PART: bool>(
+unsafe fn lines<S: Simd, const X: usize, const STRIDE: usize, const RATE: usize, const COLUMNS: usize>(
     s: S,
     row: &Row<'_>,
-    c: usize,
-    n: usize,
-    q: usize,
-    step: usize,
-    count: usize,
+) {
+    let vectors = PackedDepthwise::GROUP * S::LANES;
+    let mut weights = Pointer::read(&row.weights.weights).add(row.first / S::LANES * vectors);
+    let (mut rows, mut d) = (row.rows, row.d);
+    for _ in 0..row.channels.div_ceil(S::LANES) {
+        // SAFETY: the caller's promise, for this group.
+        unsafe { line::<S, X, STRIDE, RATE, COLUMNS>(s, row, weights.to(vectors), rows, d) }
+        weights = weights.add(vectors);
+        rows = rows.map(|r| r.add(row.e_group));
+        d = d.add(row.d_group);
+    }
+}
+
+/// A group's row.
+///
+/// # Safety
+/// As [`body`]; `weights` holds the group's weights and bias.
+#[inline(always)]
+unsafe fn line<S: Simd, const X: usize, const STRIDE: usize, const RATE: usize, const COLUMNS: usize>(
+    s: S,
+    row: &Row<'_>,
+    weights: *const f32,
+    rows: [Pointer; 3],
+    d: Pointer,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        let mut w = [s.splat(0.0); 9];
-        let weights = row.weights.weights.as_ptr().add(row.first + c);
-        for (t, w) in w.iter_mut().enumerate() {
-            *w = s.load(weights.add(t * row.weights.stride));
+        let w = s.load_many::<9>(weights);
+        let bias = s.load(weights.add(9 * S::LANES));
+        let mut x = 0;
+        while x + X <= row.width {
+            tile::<S, X, STRIDE, RATE, COLUMNS>(s, row, &w, bias, rows, d, x);
+            x += X;
         }
-        let bias = s.load(row.weights.bias.as_ptr().add(row.first + c));
-        // From one tap's column to the next, and from one output's first column to the next one's.
-        let tap = row.rate * row.e_pixel;
-        let next = if STRIDE == 0 { row.stride * row.e_pixel } else { STRIDE * tap };
-        let mut i = 0;
-        if STRIDE != 0 {
-            while i + TILE <= count {
-                tile::<S, TILE, STRIDE, PART>(s, row, &w, bias, c, n, i, next, tap, q, step);
-                i += TILE;
+        // What is left over: a tile that computes a few outputs again, or one by one.
+        if row.width - x > 2 && row.width >= X {
+            tile::<S, X, STRIDE, RATE, COLUMNS>(s, row, &w, bias, rows, d, row.width - X);
+        } else {
+            while x < row.width {
+                tile::<S, 1, STRIDE, RATE, COLUMNS>(s, row, &w, bias, rows, d, x);
+                x += 1;
             }
-        }
-        while i < count {
-            tile::<S, 1, STRIDE, PART>(s, row, &w, bias, c, n, i, next, tap, q, step);
-            i += 1;
         }
     }
 }
 
-/// `X` outputs from output `i` on.
+/// Outputs `x..x + X`.
 ///
 /// # Safety
 /// As [`body`].
 #[inline(always)]
-unsafe fn tile<S: Simd, const X: usize, const STRIDE: usize, const PART: bool>(
+unsafe fn tile<S: Simd, const X: usize, const STRIDE: usize, const RATE: usize, const COLUMNS: usize>(
     s: S,
     row: &Row<'_>,
     w: &[S::F; 9],
     bias: S::F,
-    c: usize,
-    n: usize,
-    i: usize,
-    next: usize,
-    tap: usize,
-    q: usize,
-    step: usize,
+    rows: [Pointer; 3],
+    d: Pointer,
+    x: usize,
 ) {
+    let lanes = S::LANES;
+    let (stride, rate) = if STRIDE == 0 { (row.stride, row.rate) } else { (STRIDE, RATE) };
     // SAFETY: the caller's promise.
     unsafe {
-        let from = q * row.e_pixel + i * next + c;
         let mut acc = [bias; X];
         for r in 0..3 {
-            let p = row.rows[r].add(from);
-            if STRIDE == 0 {
+            let p = rows[r].add(x * stride * lanes).to(((X - 1) * stride + 2 * rate + 1) * lanes);
+            if X == 1 {
                 for j in 0..3 {
-                    let e = if PART { s.load_part(p.add(j * tap), n) } else { s.load(p.add(j * tap)) };
-                    acc[0] = s.mul_add(e, w[3 * r + j], acc[0]);
+                    acc[0] = s.mul_add(s.load(p.add(j * rate * lanes)), w[3 * r + j], acc[0]);
                 }
             } else {
-                // Each column is read once and given to every output that it belongs to.
-                for column in 0..(X - 1) * STRIDE + 3 {
-                    let e = s.load(p.add(column * tap));
-                    for j in 0..3 {
-                        if column >= j && (column - j) % STRIDE.max(1) == 0 && (column - j) / STRIDE.max(1) < X {
-                            let x = (column - j) / STRIDE.max(1);
-                            acc[x] = s.mul_add(e, w[3 * r + j], acc[x]);
-                        }
+                let read = s.load_many::<COLUMNS>(p);
+                for j in 0..3 {
+                    for x in 0..X {
+                        acc[x] = s.mul_add(read[x * STRIDE + j * RATE], w[3 * r + j], acc[x]);
                     }
                 }
             }
@@ -163,20 +159,14 @@ unsafe fn tile<S: Simd, const X: usize, const STRIDE: usize, const PART: bool>(
             }
         }
         if row.add_input {
-            let p = row.rows[1].add(from + tap);
+            let p = rows[1].add((x * stride + rate) * lanes);
             for (x, a) in acc.iter_mut().enumerate() {
-                let p = p.add(x * next);
-                *a = s.add(*a, if PART { s.load_part(p, n) } else { s.load(p) });
+                *a = s.add(*a, s.load(p.add(x * stride * lanes).to(lanes)));
             }
         }
-        let d = row.d.add((q + i * step) * row.d_pixel + c);
+        let d = d.add(x * lanes).to(X * lanes);
         for (x, a) in acc.iter().enumerate() {
-            let p = d.add(x * step * row.d_pixel);
-            if PART {
-                s.store_part(p, n, *a);
-            } else {
-                s.store(p, *a);
-            }
+            s.store(d.add(x * lanes), *a);
         }
     }
 }

@@ -30,7 +30,7 @@ impl Buffer {
         }
         let layout = Self::layout(len);
         // SAFETY: the layout's size is not zero.
-        let p = unsafe { alloc_zeroed(layout) };
+        let p = unsafe { if layout.size() < LARGE { alloc_zeroed(layout) } else { large::allocate(layout) } };
         #[allow(clippy::cast_ptr_alignment, reason = "the layout asks for ALIGN")]
         let Some(data) = NonNull::new(p.cast::<f32>()) else { handle_alloc_error(layout) };
         Self { data, len }
@@ -42,11 +42,44 @@ impl Buffer {
     }
 }
 
+/// Buffers of so many bytes get pages of their own.
+const LARGE: usize = 1 << 16;
+
+/// Pages from the system, all at once: they are zero already (an allocator would zero aligned memory again), and one call
+/// costs a fraction of the page faults that it saves. Both count when a model is opened.
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
+mod large {
+    use std::alloc::Layout;
+
+    /// # Safety
+    /// The layout's size is not zero, its alignment at most a page.
+    pub(super) unsafe fn allocate(layout: Layout) -> *mut u8 {
+        let (access, kind) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE);
+        // SAFETY: fresh pages of no file, at a place of the system's choice.
+        let p = unsafe { libc::mmap(std::ptr::null_mut(), layout.size(), access, kind, -1, 0) };
+        if p == libc::MAP_FAILED { std::ptr::null_mut() } else { p.cast() }
+    }
+
+    /// # Safety
+    /// `p` is from [`allocate`] with this layout, and not used again.
+    pub(super) unsafe fn free(p: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise. It cannot fail for a whole mapping, and there is nothing to do if it did.
+        unsafe { libc::munmap(p.cast(), layout.size()) };
+    }
+}
+
+#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(miri))))]
+mod large {
+    pub(super) use std::alloc::{alloc_zeroed as allocate, dealloc as free};
+}
+
 impl Drop for Buffer {
     fn drop(&mut self) {
         if self.len > 0 {
-            // SAFETY: made by `alloc_zeroed` with the same layout.
-            unsafe { dealloc(self.data.as_ptr().cast(), Self::layout(self.len)) }
+            let (p, layout) = (self.data.as_ptr().cast(), Self::layout(self.len));
+            // SAFETY: made by the same of the two with the same layout.
+            unsafe { if layout.size() < LARGE { dealloc(p, layout) } else { large::free(p, layout) } }
         }
     }
 }
@@ -96,6 +129,19 @@ pub fn panels(channels: usize, k: usize, lanes: usize, max_vectors: usize) -> Ve
     out
 }
 
+/// Where the weights of a product lie before they are packed: input `i` of output `o` at `o * output + first + i * input`.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a> {
+    /// The values.
+    pub weights: &'a [f32],
+    /// From one output's weights to the next one's.
+    pub output: usize,
+    /// Where input 0 of output 0 lies.
+    pub first: usize,
+    /// From one input's weight to the next one's.
+    pub input: usize,
+}
+
 /// Weights of a pointwise product (`k` inputs, `c_out` outputs), packed panel by panel, and their bias.
 #[derive(Debug)]
 pub struct Packed {
@@ -103,46 +149,40 @@ pub struct Packed {
     pub(crate) bias: Buffer,
     pub(crate) panels: Vec<Panel>,
     pub(crate) k: usize,
-    pub(crate) c_out: usize,
 }
 
 impl Packed {
-    /// Packs `c_out` filters of `k` inputs: `filter(o, row)` writes the weights of output `o` into `row`.
-    pub fn new(
-        c_out: usize,
-        k: usize,
-        lanes: usize,
-        max_vectors: usize,
-        mut filter: impl FnMut(usize, &mut [f32]),
-        bias: &[f32],
-    ) -> Self {
-        let panels = panels(c_out, k, lanes, max_vectors);
+    /// Packs `bias.len()` outputs of `k` inputs.
+    ///
+    /// # Panics
+    /// If the matrix does not hold so many.
+    pub fn new(k: usize, lanes: usize, max_vectors: usize, matrix: &Matrix<'_>, bias: &[f32]) -> Self {
+        // Inputs that are transposed together: their rows of a panel stay in L1, and are written by whole cache lines.
+        const INPUTS: usize = 16;
+        let panels = panels(bias.len(), k, lanes, max_vectors);
         let total = panels.iter().map(|p| k * p.vectors * lanes).sum();
         let mut weights = Buffer::zeroed(total);
-        let mut row = vec![0.0; k];
         for p in &panels {
             let wide = p.vectors * lanes;
             let panel = &mut weights[p.offset..p.offset + k * wide];
-            for o in 0..p.channels {
-                filter(p.first + o, &mut row);
-                for (to, from) in panel[o..].iter_mut().step_by(wide).zip(&row) {
-                    *to = *from;
+            for (block, rows) in panel.chunks_mut(INPUTS * wide).enumerate() {
+                for o in 0..p.channels {
+                    let from = (p.first + o) * matrix.output + matrix.first + block * INPUTS * matrix.input;
+                    let from = matrix.weights[from..].iter().step_by(matrix.input);
+                    for (row, value) in rows.chunks_exact_mut(wide).zip(from) {
+                        row[o] = *value;
+                    }
                 }
             }
         }
-        let mut b = Buffer::zeroed(c_out.next_multiple_of(lanes));
-        b[..c_out].copy_from_slice(&bias[..c_out]);
-        Self { weights, bias: b, panels, k, c_out }
+        let mut b = Buffer::zeroed(bias.len().next_multiple_of(lanes));
+        b[..bias.len()].copy_from_slice(bias);
+        Self { weights, bias: b, panels, k }
     }
 
     /// Inputs of the product.
     pub fn k(&self) -> usize {
         self.k
-    }
-
-    /// Outputs of the product.
-    pub fn c_out(&self) -> usize {
-        self.c_out
     }
 
     /// Bytes held.
@@ -151,16 +191,18 @@ impl Packed {
     }
 }
 
-/// Weights of a 3x3 depthwise convolution: `[9][channels rounded up to a vector]`, and their bias.
+/// Weights of a 3x3 depthwise convolution and their bias, vector by vector: nine weights of a vector of channels, then its
+/// bias.
 #[derive(Debug)]
 pub struct PackedDepthwise {
     pub(crate) weights: Buffer,
-    pub(crate) bias: Buffer,
     pub(crate) channels: usize,
-    pub(crate) stride: usize,
 }
 
 impl PackedDepthwise {
+    /// Vectors of a group of channels.
+    pub(crate) const GROUP: usize = 10;
+
     /// Packs `weight(c, tap)` (tap = 3 * row + column) and `bias(c)`.
     pub fn new(
         channels: usize,
@@ -168,16 +210,15 @@ impl PackedDepthwise {
         weight: impl Fn(usize, usize) -> f32,
         bias: impl Fn(usize) -> f32,
     ) -> Self {
-        let stride = channels.next_multiple_of(lanes);
-        let mut weights = Buffer::zeroed(9 * stride);
-        let mut b = Buffer::zeroed(stride);
+        let mut weights = Buffer::zeroed(Self::GROUP * channels.next_multiple_of(lanes));
         for c in 0..channels {
+            let at = c / lanes * Self::GROUP * lanes + c % lanes;
             for t in 0..9 {
-                weights[t * stride + c] = weight(c, t);
+                weights[at + t * lanes] = weight(c, t);
             }
-            b[c] = bias(c);
+            weights[at + 9 * lanes] = bias(c);
         }
-        Self { weights, bias: b, channels, stride }
+        Self { weights, channels }
     }
 
     /// Channels.
@@ -187,6 +228,45 @@ impl PackedDepthwise {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        (self.weights.len() + self.bias.len()) * size_of::<f32>()
+        self.weights.len() * size_of::<f32>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_of_every_size_are_zero_aligned_and_writable() {
+        for bytes in [0, 4, 64, LARGE - 4, LARGE, LARGE + 4, 3 * LARGE + 12] {
+            let mut buffer = Buffer::zeroed(bytes / 4);
+            assert_eq!(buffer.len(), bytes / 4);
+            assert!(buffer.iter().all(|v| v.to_bits() == 0));
+            assert!(bytes == 0 || buffer.as_ptr().addr().is_multiple_of(ALIGN));
+            buffer.fill(1.0);
+            assert!(buffer.iter().all(|&v| v.to_bits() == 1f32.to_bits()));
+        }
+    }
+
+    #[test]
+    fn packed_weights_stand_where_the_tile_reads_them() {
+        // Five outputs of three inputs, every second value of a longer row, two lanes, panels of at most two vectors.
+        let values: Vec<f32> = (0..5 * 7).map(|i| i as f32).collect();
+        let matrix = Matrix { weights: &values, output: 7, first: 1, input: 2 };
+        let packed = Packed::new(3, 2, 2, &matrix, &[0.5; 5]);
+        assert_eq!(
+            packed.panels.iter().map(|p| (p.first, p.channels, p.vectors)).collect::<Vec<_>>(),
+            [(0, 4, 2), (4, 1, 1)]
+        );
+        let row = |i: usize| 1.0 + 2.0 * i as f32;
+        let mut wanted = Vec::new();
+        for i in 0..3 {
+            wanted.extend((0..4).map(|o| 7.0 * o as f32 + row(i)));
+        }
+        for i in 0..3 {
+            wanted.extend([28.0 + row(i), 0.0]);
+        }
+        assert_eq!(&packed.weights[..], wanted);
+        assert_eq!(&packed.bias[..], [0.5, 0.5, 0.5, 0.5, 0.5, 0.0]);
     }
 }

@@ -1,12 +1,13 @@
-//! The pointwise (1x1) convolution: `c[p][o] = act(sum_i a[p][i] * w[o][i] + bias[o]) (+ residual[p][o])`, pixels `p` of
-//! channels-last rows. Nearly all of MobileNetV2's multiply-adds are here.
+//! The pointwise (1x1) convolution: `c[p][o] = act(sum_i a[p][i] * w[o][i] + bias[o]) (+ residual[p][o])` for the pixels `p`
+//! of blocked rows. Nearly all of MobileNetV2's multiply-adds are here.
 //!
 //! One tile is `PIXELS` pixels by up to `VECTORS` vectors of output channels, all of its sums in registers; the loop over
 //! input channels reads one packed vector per output vector and one number per pixel. Panels of output channels are the
-//! outer loop, so that a panel's weights stay in L1 while the pixels stream.
+//! outer loop, so that a panel's weights stay in L1 while the pixels stream. A row is cut into tiles as evenly as it goes:
+//! a single pixel left over would wait for its own sums.
 //!
-//! A row's inputs may come in several runs ([`Job::segments`]): the 3x3 stem is a product over three runs of nine
-//! numbers (three pixels of three channels each), two pixels apart.
+//! The first layer is a product too: its inputs come in three runs of nine numbers (three pixels of three channels each)
+//! from the picture's rows ([`Source::Runs`]).
 #![allow(
     clippy::inline_always,
     clippy::needless_range_loop,
@@ -15,6 +16,7 @@
 
 use crate::isa::isa_entry;
 use crate::pack::{Packed, Panel};
+use crate::pointer::Pointer;
 use crate::simd::Simd;
 
 /// What the sums start from.
@@ -26,24 +28,31 @@ pub(crate) enum Init {
     Accumulate,
 }
 
+/// Where the inputs of a pixel lie.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source<'a> {
+    /// A blocked row: pixel `p`, channel `i` at `first + i / LANES * group + p * LANES + i % LANES`.
+    Groups { first: Pointer, group: usize },
+    /// Several runs of `len` numbers each; those of pixel `p` begin at `run + p * pixel`.
+    Runs { runs: &'a [Pointer], len: usize, pixel: usize },
+}
+
 /// One product over `rows` x `width` pixels. Distances are in f32.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Job<'a> {
-    /// For the first row: where each run of inputs of pixel 0 begins. All runs are `run` long; `run * segments.len() = k`.
-    pub(crate) segments: &'a [*const f32],
-    pub(crate) run: usize,
-    pub(crate) a_pixel: usize,
+    /// Of the first row.
+    pub(crate) source: Source<'a>,
+    /// From one row of inputs to the next.
     pub(crate) a_row: usize,
     pub(crate) weights: &'a Packed,
-    /// `c_out` rounded up to a vector.
-    pub(crate) bias: *const f32,
-    pub(crate) c: *mut f32,
-    pub(crate) c_pixel: usize,
+    /// Output channels, rounded up to a vector.
+    pub(crate) bias: Pointer,
+    /// The first pixel of the first group of output channels.
+    pub(crate) c: Pointer,
+    pub(crate) c_group: usize,
     pub(crate) c_row: usize,
-    /// Added after the clamp, unless null.
-    pub(crate) residual: *const f32,
-    pub(crate) r_pixel: usize,
-    pub(crate) r_row: usize,
+    /// Added after the clamp: its first pixel, the distance of its groups, of its rows.
+    pub(crate) residual: Option<(Pointer, usize, usize)>,
     pub(crate) width: usize,
     pub(crate) rows: usize,
     pub(crate) init: Init,
@@ -60,22 +69,32 @@ isa_entry! {
 }
 
 /// # Safety
-/// `s` as [`Simd`] says. All pointers of `job` are valid for the pixels, rows and channels that it names; `c` overlaps
-/// neither the inputs nor the weights, and the residual only where each element is its own.
+/// `s` as [`Simd`] says. All pointers of `job` are valid for the pixels, rows and channels that it names (channels of maps
+/// rounded up to vectors); `c` overlaps neither the inputs nor the weights, and the residual only where each element is
+/// its own.
 #[inline(always)]
 unsafe fn body<S: Simd>(s: S, job: &Job<'_>) {
     for panel in &job.weights.panels {
+        let tiles = job.width.div_ceil(S::PIXELS[panel.vectors]);
         for row in 0..job.rows {
             let mut x = 0;
-            while x < job.width {
-                let n = (job.width - x).min(S::PIXELS);
+            for tile in 0..tiles {
+                let n = (job.width - x).div_ceil(tiles - tile);
                 // SAFETY: the caller's promise, for pixels x..x + n of this row.
                 unsafe {
-                    match panel.vectors {
-                        1 => pixels::<S, 1>(s, job, panel, row, x, n),
-                        2 => pixels::<S, 2>(s, job, panel, row, x, n),
-                        3 => pixels::<S, 3>(s, job, panel, row, x, n),
-                        _ => pixels::<S, 4>(s, job, panel, row, x, n),
+                    match job.source {
+                        Source::Groups { first, group } => match panel.vectors {
+                            1 => pixels::<S, 1>(s, job, panel, row, x, n, first, group),
+                            2 => pixels::<S, 2>(s, job, panel, row, x, n, first, group),
+                            3 => pixels::<S, 3>(s, job, panel, row, x, n, first, group),
+                            _ => pixels::<S, 4>(s, job, panel, row, x, n, first, group),
+                        },
+                        Source::Runs { runs, len, pixel } => match panel.vectors {
+                            1 => pixels_of_runs::<S, 1>(s, job, panel, row, x, n, runs, len, pixel),
+                            2 => pixels_of_runs::<S, 2>(s, job, panel, row, x, n, runs, len, pixel),
+                            3 => pixels_of_runs::<S, 3>(s, job, panel, row, x, n, runs, len, pixel),
+                            _ => pixels_of_runs::<S, 4>(s, job, panel, row, x, n, runs, len, pixel),
+                        },
                     }
                 }
                 x += n;
@@ -84,94 +103,278 @@ unsafe fn body<S: Simd>(s: S, job: &Job<'_>) {
     }
 }
 
-/// Picks the tile for `n` pixels.
+/// Picks the tile for `n` pixels of blocked rows.
 ///
 /// # Safety
 /// As [`body`].
 #[inline(always)]
-unsafe fn pixels<S: Simd, const V: usize>(s: S, job: &Job<'_>, panel: &Panel, row: usize, x: usize, n: usize) {
+unsafe fn pixels<S: Simd, const V: usize>(
+    s: S,
+    job: &Job<'_>,
+    panel: &Panel,
+    row: usize,
+    x: usize,
+    n: usize,
+    first: Pointer,
+    group: usize,
+) {
     if V > S::VECTORS {
         return; // no panel is that wide
     }
+    let a = first.add(row * job.a_row + x * S::LANES);
     // SAFETY: the caller's promise. Arms above S::PIXELS are never taken and not compiled.
     unsafe {
         match n {
-            1 => tile::<S, 1, V>(s, job, panel, row, x),
-            2 if S::PIXELS >= 2 => tile::<S, 2, V>(s, job, panel, row, x),
-            3 if S::PIXELS >= 3 => tile::<S, 3, V>(s, job, panel, row, x),
-            4 if S::PIXELS >= 4 => tile::<S, 4, V>(s, job, panel, row, x),
-            5 if S::PIXELS >= 5 => tile::<S, 5, V>(s, job, panel, row, x),
-            6 if S::PIXELS >= 6 => tile::<S, 6, V>(s, job, panel, row, x),
-            7 if S::PIXELS >= 7 => tile::<S, 7, V>(s, job, panel, row, x),
-            _ if S::PIXELS >= 8 => tile::<S, 8, V>(s, job, panel, row, x),
+            1 => tile::<S, 1, V>(s, job, panel, row, x, a, group),
+            2 if S::PIXELS[V] >= 2 => tile::<S, 2, V>(s, job, panel, row, x, a, group),
+            3 if S::PIXELS[V] >= 3 => tile::<S, 3, V>(s, job, panel, row, x, a, group),
+            4 if S::PIXELS[V] >= 4 => tile::<S, 4, V>(s, job, panel, row, x, a, group),
+            5 if S::PIXELS[V] >= 5 => tile::<S, 5, V>(s, job, panel, row, x, a, group),
+            6 if S::PIXELS[V] >= 6 => tile::<S, 6, V>(s, job, panel, row, x, a, group),
+            7 if S::PIXELS[V] >= 7 => tile::<S, 7, V>(s, job, panel, row, x, a, group),
+            _ if S::PIXELS[V] >= 8 => tile::<S, 8, V>(s, job, panel, row, x, a, group),
             _ => {}
         }
     }
 }
 
-/// `M` pixels by `V` vectors.
+/// `n` pixels of the first layer: a full tile, or one pixel after the other.
 ///
 /// # Safety
 /// As [`body`].
 #[inline(always)]
-unsafe fn tile<S: Simd, const M: usize, const V: usize>(s: S, job: &Job<'_>, panel: &Panel, row: usize, x: usize) {
-    let lanes = S::LANES;
-    // Channels in the last vector, where it is not full.
-    let part = panel.channels % lanes;
+unsafe fn pixels_of_runs<S: Simd, const V: usize>(
+    s: S,
+    job: &Job<'_>,
+    panel: &Panel,
+    row: usize,
+    x: usize,
+    n: usize,
+    runs: &[Pointer],
+    len: usize,
+    pixel: usize,
+) {
+    if V > S::VECTORS {
+        return; // no panel is that wide
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        if n == 8 && S::PIXELS[V] >= 8 {
+            tile_of_runs::<S, 8, V>(s, job, panel, row, x, runs, len, pixel);
+        } else if n == 5 && S::PIXELS[V] == 5 {
+            tile_of_runs::<S, 5, V>(s, job, panel, row, x, runs, len, pixel);
+        } else {
+            let mut at = x;
+            while at + 3 <= x + n {
+                tile_of_runs::<S, 3, V>(s, job, panel, row, at, runs, len, pixel);
+                at += 3;
+            }
+            while at < x + n {
+                tile_of_runs::<S, 1, V>(s, job, panel, row, at, runs, len, pixel);
+                at += 1;
+            }
+        }
+    }
+}
+
+/// `M` pixels by `V` vectors, from blocked rows; `a`: the first of these pixels.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn tile<S: Simd, const M: usize, const V: usize>(
+    s: S,
+    job: &Job<'_>,
+    panel: &Panel,
+    row: usize,
+    x: usize,
+    a: Pointer,
+    group: usize,
+) {
     // SAFETY: the caller's promise; the packed weights hold k * V vectors from the panel's offset on.
     unsafe {
-        let c = job.c.add(row * job.c_row + x * job.c_pixel + panel.first);
+        let mut acc = begin::<S, M, V>(s, job, panel, row, x);
+        let mut w = Pointer::read(&job.weights.weights).add(panel.offset);
+        let (mut a, mut left) = (a, job.weights.k);
+        let groups = left / S::LANES;
+        for g in 0..if cfg!(debug_assertions) { groups } else { 0 } {
+            a.add(g * group).to(M * S::LANES);
+        }
+        let weights = w.to(groups * S::LANES * V * S::LANES);
+        let done = s.add_groups::<M, V>(a.to(0), group, groups, weights, &mut acc);
+        a = a.add(done * group);
+        w = w.add(done * S::LANES * V * S::LANES);
+        left -= done * S::LANES;
+        while left >= S::LANES {
+            w = sums::<S, M, V>(s, a, S::LANES, S::LANES, w, &mut acc);
+            a = a.add(group);
+            left -= S::LANES;
+        }
+        if left > 0 {
+            sums::<S, M, V>(s, a, S::LANES, left, w, &mut acc);
+        }
+        end::<S, M, V>(s, job, panel, row, x, acc);
+    }
+}
+
+/// `M` pixels by `V` vectors, from the picture's rows.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn tile_of_runs<S: Simd, const M: usize, const V: usize>(
+    s: S,
+    job: &Job<'_>,
+    panel: &Panel,
+    row: usize,
+    x: usize,
+    runs: &[Pointer],
+    len: usize,
+    pixel: usize,
+) {
+    // SAFETY: as in `tile`.
+    unsafe {
+        let mut acc = begin::<S, M, V>(s, job, panel, row, x);
+        let mut w = Pointer::read(&job.weights.weights).add(panel.offset);
+        for run in runs {
+            w = sums::<S, M, V>(s, run.add(row * job.a_row + x * pixel), pixel, len, w, &mut acc);
+        }
+        end::<S, M, V>(s, job, panel, row, x, acc);
+    }
+}
+
+/// The sums before the first input.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn begin<S: Simd, const M: usize, const V: usize>(
+    s: S,
+    job: &Job<'_>,
+    panel: &Panel,
+    row: usize,
+    x: usize,
+) -> [[S::F; V]; M] {
+    // SAFETY: the caller's promise.
+    unsafe {
         let mut acc = [[s.splat(0.0); V]; M];
         match job.init {
             Init::Accumulate => {
-                for m in 0..M {
-                    for v in 0..V {
-                        let p = c.add(m * job.c_pixel + v * lanes);
-                        acc[m][v] = if part != 0 && v == V - 1 { s.load_part(p, part) } else { s.load(p) };
+                let c = job.c.add(row * job.c_row + panel.first / S::LANES * job.c_group + x * S::LANES);
+                for v in 0..V {
+                    let c = c.add(v * job.c_group).to(M * S::LANES);
+                    for m in 0..M {
+                        acc[m][v] = s.load(c.add(m * S::LANES));
                     }
                 }
             }
             Init::Bias => {
+                let bias = job.bias.add(panel.first).to(V * S::LANES);
                 for v in 0..V {
-                    let b = s.load(job.bias.add(panel.first + v * lanes));
+                    let b = s.load(bias.add(v * S::LANES));
                     for a in &mut acc {
                         a[v] = b;
                     }
                 }
             }
         }
-        let mut w = job.weights.weights.as_ptr().add(panel.offset);
-        for segment in job.segments {
-            let a = segment.add(row * job.a_row + x * job.a_pixel);
-            let mut k = 0;
-            if S::BY_LANE {
-                while k + 4 <= job.run {
+        acc
+    }
+}
+
+/// Adds `n` inputs of each pixel times their rows of the panel; returns the next row of weights.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn sums<S: Simd, const M: usize, const V: usize>(
+    s: S,
+    a: Pointer,
+    pixel: usize,
+    n: usize,
+    mut w: Pointer,
+    acc: &mut [[S::F; V]; M],
+) -> Pointer {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut k = 0;
+        if S::BY_LANE {
+            while k + 4 <= n {
+                let quad = if pixel == S::LANES {
+                    s.load_many::<M>(a.add(k).to(4 * M))
+                } else {
                     let mut quad = [s.splat(0.0); M];
                     for m in 0..M {
-                        quad[m] = s.load(a.add(m * job.a_pixel + k));
+                        quad[m] = s.load(a.add(m * pixel + k).to(4));
                     }
-                    w = lane_step::<S, M, V, 0>(s, w, &quad, &mut acc);
-                    w = lane_step::<S, M, V, 1>(s, w, &quad, &mut acc);
-                    w = lane_step::<S, M, V, 2>(s, w, &quad, &mut acc);
-                    w = lane_step::<S, M, V, 3>(s, w, &quad, &mut acc);
-                    k += 4;
-                }
-            }
-            while k < job.run {
-                let mut b = [s.splat(0.0); V];
-                for v in 0..V {
-                    b[v] = s.load(w.add(v * lanes));
-                }
-                for m in 0..M {
-                    let f = s.splat(*a.add(m * job.a_pixel + k));
-                    for v in 0..V {
-                        acc[m][v] = s.mul_add(b[v], f, acc[m][v]);
-                    }
-                }
-                w = w.add(V * lanes);
-                k += 1;
+                    quad
+                };
+                let rows = w.to(4 * V * S::LANES);
+                lane_step::<S, M, V, 0>(s, rows, &quad, acc);
+                lane_step::<S, M, V, 1>(s, rows, &quad, acc);
+                lane_step::<S, M, V, 2>(s, rows, &quad, acc);
+                lane_step::<S, M, V, 3>(s, rows, &quad, acc);
+                w = w.add(4 * V * S::LANES);
+                k += 4;
             }
         }
+        while k < n {
+            let mut b = [s.splat(0.0); V];
+            let rows = w.to(V * S::LANES);
+            for v in 0..V {
+                b[v] = s.load(rows.add(v * S::LANES));
+            }
+            for m in 0..M {
+                let f = s.splat(*a.add(m * pixel + k).to(1));
+                for v in 0..V {
+                    acc[m][v] = s.mul_add(b[v], f, acc[m][v]);
+                }
+            }
+            w = w.add(V * S::LANES);
+            k += 1;
+        }
+        w
+    }
+}
+
+/// Input channel `LANE` of each pixel's four times its row of the panel.
+///
+/// # Safety
+/// As [`body`]; `rows` holds `4 * V` vectors.
+#[inline(always)]
+unsafe fn lane_step<S: Simd, const M: usize, const V: usize, const LANE: i32>(
+    s: S,
+    rows: *const f32,
+    quad: &[S::F; M],
+    acc: &mut [[S::F; V]; M],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let b = s.load_many::<V>(rows.add(LANE as usize * V * S::LANES));
+        for v in 0..V {
+            for m in 0..M {
+                acc[m][v] = s.mul_add_lane::<LANE>(b[v], quad[m], acc[m][v]);
+            }
+        }
+    }
+}
+
+/// Activation, residual, store.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn end<S: Simd, const M: usize, const V: usize>(
+    s: S,
+    job: &Job<'_>,
+    panel: &Panel,
+    row: usize,
+    x: usize,
+    mut acc: [[S::F; V]; M],
+) {
+    let (lanes, group) = (S::LANES, panel.first / S::LANES);
+    // SAFETY: the caller's promise.
+    unsafe {
         if let Some((lo, hi)) = job.clamp {
             let (lo, hi) = (s.splat(lo), s.splat(hi));
             for a in &mut acc {
@@ -180,48 +383,19 @@ unsafe fn tile<S: Simd, const M: usize, const V: usize>(s: S, job: &Job<'_>, pan
                 }
             }
         }
-        if !job.residual.is_null() {
-            let r = job.residual.add(row * job.r_row + x * job.r_pixel + panel.first);
-            for m in 0..M {
-                for v in 0..V {
-                    let p = r.add(m * job.r_pixel + v * lanes);
-                    let from = if part != 0 && v == V - 1 { s.load_part(p, part) } else { s.load(p) };
-                    acc[m][v] = s.add(acc[m][v], from);
-                }
-            }
-        }
-        for m in 0..M {
+        if let Some((residual, r_group, r_row)) = job.residual {
             for v in 0..V {
-                let p = c.add(m * job.c_pixel + v * lanes);
-                if part != 0 && v == V - 1 {
-                    s.store_part(p, part, acc[m][v]);
-                } else {
-                    s.store(p, acc[m][v]);
+                let r = residual.add(row * r_row + (group + v) * r_group + x * lanes).to(M * lanes);
+                for m in 0..M {
+                    acc[m][v] = s.add(acc[m][v], s.load(r.add(m * lanes)));
                 }
             }
         }
-    }
-}
-
-/// One input channel (lane `LANE` of each pixel's quad) times one row of the panel; returns the next row of weights.
-///
-/// # Safety
-/// As [`body`]; `w` holds `V` vectors.
-#[inline(always)]
-unsafe fn lane_step<S: Simd, const M: usize, const V: usize, const LANE: i32>(
-    s: S,
-    w: *const f32,
-    quad: &[S::F; M],
-    acc: &mut [[S::F; V]; M],
-) -> *const f32 {
-    // SAFETY: the caller's promise.
-    unsafe {
         for v in 0..V {
-            let b = s.load(w.add(v * S::LANES));
+            let c = job.c.add(row * job.c_row + (group + v) * job.c_group + x * lanes).to(M * lanes);
             for m in 0..M {
-                acc[m][v] = s.mul_add_lane::<LANE>(b, quad[m], acc[m][v]);
+                s.store(c.add(m * lanes), acc[m][v]);
             }
         }
-        w.add(V * S::LANES)
     }
 }

@@ -7,6 +7,9 @@
 //! | [convolution](Builder::convolution) | bias, activation, concatenation of its inputs | heads |
 //! | [average](Builder::average) | | image pooling, classifiers |
 //!
+//! The last step writes the output, channels-last; maps between steps are blocked (`[row][channels / lanes][pixel][lane]`),
+//! so that kernels walk along memory whatever the number of channels.
+//!
 //! In none of them does the expanded tensor exist whole. Several threads share a step by output rows; a row is computed
 //! the same way whoever computes it, so that results are bit for bit the same for any number of threads.
 
@@ -30,7 +33,7 @@ pub use describe::{Block, Clamp, Filter, Stem, Window};
 
 use chain::Chain;
 use context::Context;
-use head::{Average, Convolution};
+use head::{Average, Convolution, Unblock};
 use sliced::Sliced;
 
 /// Why a network could not be compiled.
@@ -92,6 +95,7 @@ enum StepWork {
     Sliced(Box<Sliced>),
     Convolution(Convolution),
     Average(Average),
+    Unblock(Unblock),
 }
 
 struct Step {
@@ -118,7 +122,6 @@ pub struct Program {
     threads: usize,
     input: (usize, usize),
     output: (usize, usize, usize),
-    output_buffer: usize,
     steps: Vec<Step>,
     places: Vec<usize>,
     lens: Vec<usize>,
@@ -253,6 +256,7 @@ impl Program {
                     StepWork::Sliced(s) => s.run(&cx),
                     StepWork::Convolution(s) => s.run(&cx),
                     StepWork::Average(s) => s.run(&cx),
+                    StepWork::Unblock(s) => s.run(&cx),
                 }
                 team.meet();
                 if let Some(begun) = begun {

@@ -182,8 +182,8 @@ unsafe fn combine_rows_body<S: Simd>(simd: S, src: &[u8], row_stride: usize, wei
             let mut acc = [simd.splat(0.0); 4];
             for (t, &w) in weights.iter().enumerate() {
                 let (row, w) = (p.add(t * row_stride + i), simd.splat(w));
-                for (v, a) in acc.iter_mut().enumerate() {
-                    *a = simd.mul_add(simd.load_u8(row.add(v * S::LANES)), w, *a);
+                for (a, values) in acc.iter_mut().zip(simd.load_u8_four(row)) {
+                    *a = simd.mul_add(values, w, *a);
                 }
             }
             for (v, a) in acc.iter().enumerate() {

@@ -17,8 +17,11 @@ pub unsafe trait Simd: Copy + Send + Sync + 'static {
     type F: Copy;
     /// f32 per vector.
     const LANES: usize;
-    /// Pixels in a full tile of the pointwise kernel: with [`VECTORS`](Self::VECTORS) it fills the registers.
-    const PIXELS: usize;
+    /// Vector registers.
+    const REGISTERS: usize;
+    /// Pixels in a full tile of the pointwise kernel, by the vectors of output channels in it: together they fill the
+    /// registers.
+    const PIXELS: [usize; 5];
     /// Vectors of output channels in a full tile of the pointwise kernel.
     const VECTORS: usize;
     /// Whether a multiply-add can take one lane of a vector as its factor ([`mul_add_lane`](Self::mul_add_lane) is then
@@ -31,14 +34,22 @@ pub unsafe trait Simd: Copy + Send + Sync + 'static {
     unsafe fn assume() -> Self;
     /// Reads `LANES` values.
     unsafe fn load(self, p: *const f32) -> Self::F;
+    /// Reads `N` vectors that follow one another.
+    #[inline(always)]
+    unsafe fn load_many<const N: usize>(self, p: *const f32) -> [Self::F; N] {
+        // SAFETY: the trait's promise, for each vector.
+        std::array::from_fn(|i| unsafe { self.load(p.add(i * Self::LANES)) })
+    }
     /// Writes `LANES` values.
     unsafe fn store(self, p: *mut f32, v: Self::F);
-    /// Reads the first `n < LANES` values, the rest is zero; touches no memory past them.
-    unsafe fn load_part(self, p: *const f32, n: usize) -> Self::F;
-    /// Writes the first `n < LANES` values; touches no memory past them.
-    unsafe fn store_part(self, p: *mut f32, n: usize, v: Self::F);
     /// Reads `LANES` bytes as f32 (0 to 255).
     unsafe fn load_u8(self, p: *const u8) -> Self::F;
+    /// Reads `4 * LANES` bytes as f32.
+    #[inline(always)]
+    unsafe fn load_u8_four(self, p: *const u8) -> [Self::F; 4] {
+        // SAFETY: the trait's promise, for each vector.
+        std::array::from_fn(|i| unsafe { self.load_u8(p.add(i * Self::LANES)) })
+    }
     /// All lanes `x`.
     unsafe fn splat(self, x: f32) -> Self::F;
     /// `a + b`.
@@ -54,6 +65,20 @@ pub unsafe trait Simd: Copy + Send + Sync + 'static {
     unsafe fn mul_add_lane<const LANE: i32>(self, a: Self::F, _b: Self::F, _c: Self::F) -> Self::F {
         debug_assert!(false, "BY_LANE says that there is none");
         a
+    }
+    /// Adds pairs of groups of `LANES` input channels, `groups` or one less in all, of `M` pixels (at `a`, the groups `group`
+    /// f32 apart) times `V` vectors of output channels a channel (at `w`) to `acc`: loops in assembly, for tiles where it
+    /// takes fewer instructions than what compilers make. Returns how many groups it added: 0 where there is no such loop.
+    #[inline(always)]
+    unsafe fn add_groups<const M: usize, const V: usize>(
+        self,
+        _a: *const f32,
+        _group: usize,
+        _groups: usize,
+        _w: *const f32,
+        _acc: &mut [[Self::F; V]; M],
+    ) -> usize {
+        0
     }
     /// Smaller of each lane.
     unsafe fn min(self, a: Self::F, b: Self::F) -> Self::F;
@@ -78,7 +103,8 @@ impl Scalar {
 unsafe impl Simd for Scalar {
     type F = f32;
     const LANES: usize = 1;
-    const PIXELS: usize = 2;
+    const REGISTERS: usize = 16;
+    const PIXELS: [usize; 5] = [0, 2, 2, 2, 2];
     const VECTORS: usize = 4;
     #[inline(always)]
     unsafe fn assume() -> Self {
@@ -92,12 +118,6 @@ unsafe impl Simd for Scalar {
     unsafe fn store(self, p: *mut f32, v: f32) {
         unsafe { *p = v }
     }
-    #[inline(always)]
-    unsafe fn load_part(self, _: *const f32, _: usize) -> f32 {
-        0.0
-    }
-    #[inline(always)]
-    unsafe fn store_part(self, _: *mut f32, _: usize, _: f32) {}
     #[inline(always)]
     unsafe fn load_u8(self, p: *const u8) -> f32 {
         f32::from(unsafe { *p })
@@ -150,18 +170,14 @@ mod x86 {
         pub fn new() -> Option<Self> {
             (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
         }
-
-        #[inline(always)]
-        unsafe fn mask(n: usize) -> __m256i {
-            unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
-        }
     }
 
-    // SAFETY: a token exists only where the CPU has AVX2 and FMA; masked operations touch no memory outside the mask.
+    // SAFETY: a token exists only where the CPU has AVX2 and FMA.
     unsafe impl Simd for Avx2 {
         type F = __m256;
         const LANES: usize = 8;
-        const PIXELS: usize = 6;
+        const REGISTERS: usize = 16;
+        const PIXELS: [usize; 5] = [0, 6, 6, 0, 0];
         const VECTORS: usize = 2;
         #[inline(always)]
         unsafe fn assume() -> Self {
@@ -174,14 +190,6 @@ mod x86 {
         #[inline(always)]
         unsafe fn store(self, p: *mut f32, v: __m256) {
             unsafe { _mm256_storeu_ps(p, v) }
-        }
-        #[inline(always)]
-        unsafe fn load_part(self, p: *const f32, n: usize) -> __m256 {
-            unsafe { _mm256_maskload_ps(p, Self::mask(n)) }
-        }
-        #[inline(always)]
-        unsafe fn store_part(self, p: *mut f32, n: usize, v: __m256) {
-            unsafe { _mm256_maskstore_ps(p, Self::mask(n), v) }
         }
         #[inline(always)]
         unsafe fn load_u8(self, p: *const u8) -> __m256 {
@@ -233,11 +241,12 @@ mod x86 {
         }
     }
 
-    // SAFETY: a token exists only where the CPU has AVX-512; masked operations touch no memory outside the mask.
+    // SAFETY: a token exists only where the CPU has AVX-512.
     unsafe impl Simd for Avx512 {
         type F = __m512;
         const LANES: usize = 16;
-        const PIXELS: usize = 8;
+        const REGISTERS: usize = 32;
+        const PIXELS: [usize; 5] = [0, 8, 8, 8, 0];
         const VECTORS: usize = 3;
         #[inline(always)]
         unsafe fn assume() -> Self {
@@ -250,14 +259,6 @@ mod x86 {
         #[inline(always)]
         unsafe fn store(self, p: *mut f32, v: __m512) {
             unsafe { _mm512_storeu_ps(p, v) }
-        }
-        #[inline(always)]
-        unsafe fn load_part(self, p: *const f32, n: usize) -> __m512 {
-            unsafe { _mm512_maskz_loadu_ps((1u16 << n) - 1, p) }
-        }
-        #[inline(always)]
-        unsafe fn store_part(self, p: *mut f32, n: usize, v: __m512) {
-            unsafe { _mm512_mask_storeu_ps(p, (1u16 << n) - 1, v) }
         }
         #[inline(always)]
         unsafe fn load_u8(self, p: *const u8) -> __m512 {
@@ -302,6 +303,101 @@ pub use arm::Neon;
 mod arm {
     use super::Simd;
     use core::arch::aarch64::*;
+    use core::arch::asm;
+
+    /// One input channel (lane `$l` of the pixels' vectors v0 to v4) times four vectors of weights, read into v28 to v31.
+    macro_rules! lane {
+        ($l:literal, $($weight:literal: $($sum:literal, $pixel:literal);+),+) => {
+            concat!(
+                "ld1 {{v28.4s, v29.4s, v30.4s, v31.4s}}, [{w}], #64\n",
+                $($("fmla {", $sum, ":v}.4s, ", $weight, ".4s, ", $pixel, ".s[", $l, "]\n",)+)+
+            )
+        };
+    }
+    /// One input channel of five pixels.
+    macro_rules! lane_of_five {
+        ($l:literal) => {
+            lane!($l,
+                "v28": "a0", "v0"; "b0", "v1"; "c0", "v2"; "d0", "v3"; "e0", "v4",
+                "v29": "a1", "v0"; "b1", "v1"; "c1", "v2"; "d1", "v3"; "e1", "v4",
+                "v30": "a2", "v0"; "b2", "v1"; "c2", "v2"; "d2", "v3"; "e2", "v4",
+                "v31": "a3", "v0"; "b3", "v1"; "c3", "v2"; "d3", "v3"; "e3", "v4")
+        };
+    }
+    /// One input channel of four pixels.
+    macro_rules! lane_of_four {
+        ($l:literal) => {
+            lane!($l,
+                "v28": "a0", "v0"; "b0", "v1"; "c0", "v2"; "d0", "v3",
+                "v29": "a1", "v0"; "b1", "v1"; "c1", "v2"; "d1", "v3",
+                "v30": "a2", "v0"; "b2", "v1"; "c2", "v2"; "d2", "v3",
+                "v31": "a3", "v0"; "b3", "v1"; "c3", "v2"; "d3", "v3")
+        };
+    }
+
+    /// Five pixels by four vectors, `2 * pairs` groups of four channels. Twenty sums, five vectors of pixels, four of weights:
+    /// one load instruction reads four vectors of weights, for twenty multiply-adds.
+    ///
+    /// # Safety
+    /// `pairs > 0`; `a` and `w` as [`Simd::add_groups`] says.
+    #[inline(always)]
+    unsafe fn five_by_four(a: *const f32, group: usize, pairs: usize, w: *const f32, acc: &mut [[float32x4_t; 4]; 5]) {
+        let [a_, b_, c_, d_, e_] = acc;
+        // SAFETY: reads what the caller promises; registers are named.
+        unsafe {
+            asm!(
+                "2:",
+                "ldr q4, [{a}, #64]",
+                "ld1 {{v0.4s, v1.4s, v2.4s, v3.4s}}, [{a}], {step}",
+                lane_of_five!("0"), lane_of_five!("1"), lane_of_five!("2"), lane_of_five!("3"),
+                "ldr q4, [{a}, #64]",
+                "ld1 {{v0.4s, v1.4s, v2.4s, v3.4s}}, [{a}], {step}",
+                lane_of_five!("0"), lane_of_five!("1"), lane_of_five!("2"), lane_of_five!("3"),
+                "subs {n}, {n}, #1",
+                "b.ne 2b",
+                a = inout(reg) a => _, w = inout(reg) w => _, n = inout(reg) pairs => _,
+                step = in(reg) group * size_of::<f32>(),
+                a0 = inout(vreg) a_[0], a1 = inout(vreg) a_[1], a2 = inout(vreg) a_[2], a3 = inout(vreg) a_[3],
+                b0 = inout(vreg) b_[0], b1 = inout(vreg) b_[1], b2 = inout(vreg) b_[2], b3 = inout(vreg) b_[3],
+                c0 = inout(vreg) c_[0], c1 = inout(vreg) c_[1], c2 = inout(vreg) c_[2], c3 = inout(vreg) c_[3],
+                d0 = inout(vreg) d_[0], d1 = inout(vreg) d_[1], d2 = inout(vreg) d_[2], d3 = inout(vreg) d_[3],
+                e0 = inout(vreg) e_[0], e1 = inout(vreg) e_[1], e2 = inout(vreg) e_[2], e3 = inout(vreg) e_[3],
+                out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _,
+                out("v28") _, out("v29") _, out("v30") _, out("v31") _,
+                options(readonly, nostack),
+            );
+        }
+    }
+
+    /// Four pixels by four vectors; as [`five_by_four`].
+    ///
+    /// # Safety
+    /// As [`five_by_four`].
+    #[inline(always)]
+    unsafe fn four_by_four(a: *const f32, group: usize, pairs: usize, w: *const f32, acc: &mut [[float32x4_t; 4]; 4]) {
+        let [a_, b_, c_, d_] = acc;
+        // SAFETY: reads what the caller promises; registers are named.
+        unsafe {
+            asm!(
+                "2:",
+                "ld1 {{v0.4s, v1.4s, v2.4s, v3.4s}}, [{a}], {step}",
+                lane_of_four!("0"), lane_of_four!("1"), lane_of_four!("2"), lane_of_four!("3"),
+                "ld1 {{v0.4s, v1.4s, v2.4s, v3.4s}}, [{a}], {step}",
+                lane_of_four!("0"), lane_of_four!("1"), lane_of_four!("2"), lane_of_four!("3"),
+                "subs {n}, {n}, #1",
+                "b.ne 2b",
+                a = inout(reg) a => _, w = inout(reg) w => _, n = inout(reg) pairs => _,
+                step = in(reg) group * size_of::<f32>(),
+                a0 = inout(vreg) a_[0], a1 = inout(vreg) a_[1], a2 = inout(vreg) a_[2], a3 = inout(vreg) a_[3],
+                b0 = inout(vreg) b_[0], b1 = inout(vreg) b_[1], b2 = inout(vreg) b_[2], b3 = inout(vreg) b_[3],
+                c0 = inout(vreg) c_[0], c1 = inout(vreg) c_[1], c2 = inout(vreg) c_[2], c3 = inout(vreg) c_[3],
+                d0 = inout(vreg) d_[0], d1 = inout(vreg) d_[1], d2 = inout(vreg) d_[2], d3 = inout(vreg) d_[3],
+                out("v0") _, out("v1") _, out("v2") _, out("v3") _,
+                out("v28") _, out("v29") _, out("v30") _, out("v31") _,
+                options(readonly, nostack),
+            );
+        }
+    }
 
     /// NEON: four f32, in every 64-bit ARM CPU.
     #[derive(Clone, Copy, Debug)]
@@ -314,11 +410,12 @@ mod arm {
         }
     }
 
-    // SAFETY: a token exists only where the CPU has NEON. Parts are copied through a local array.
+    // SAFETY: a token exists only where the CPU has NEON.
     unsafe impl Simd for Neon {
         type F = float32x4_t;
         const LANES: usize = 4;
-        const PIXELS: usize = 6;
+        const REGISTERS: usize = 32;
+        const PIXELS: [usize; 5] = [0, 8, 8, 7, 5];
         const VECTORS: usize = 4;
         const BY_LANE: bool = true;
         #[inline(always)]
@@ -334,31 +431,31 @@ mod arm {
             unsafe { vst1q_f32(p, v) }
         }
         #[inline(always)]
-        unsafe fn load_part(self, p: *const f32, n: usize) -> float32x4_t {
-            let mut a = [0.0f32; 4];
-            unsafe {
-                for (i, x) in a.iter_mut().enumerate().take(n) {
-                    *x = *p.add(i);
-                }
-                vld1q_f32(a.as_ptr())
-            }
-        }
-        #[inline(always)]
-        unsafe fn store_part(self, p: *mut f32, n: usize, v: float32x4_t) {
-            let mut a = [0.0f32; 4];
-            unsafe {
-                vst1q_f32(a.as_mut_ptr(), v);
-                for (i, x) in a.iter().enumerate().take(n) {
-                    *p.add(i) = *x;
-                }
-            }
-        }
-        #[inline(always)]
         unsafe fn load_u8(self, p: *const u8) -> float32x4_t {
             unsafe {
                 let word = p.cast::<u32>().read_unaligned();
                 let wide = vmovl_u8(vcreate_u8(u64::from(word)));
                 vcvtq_f32_u32(vmovl_u16(vget_low_u16(wide)))
+            }
+        }
+        #[inline(always)]
+        unsafe fn load_u8_four(self, p: *const u8) -> [float32x4_t; 4] {
+            // One table look-up widens four bytes: what the index does not name becomes zero.
+            const WIDEN: [[u8; 16]; 4] = {
+                let mut index = [[255; 16]; 4];
+                let mut i = 0;
+                while i < 16 {
+                    index[i / 4][i % 4 * 4] = i as u8;
+                    i += 1;
+                }
+                index
+            };
+            // SAFETY: sixteen bytes, as the caller promises; the indices are sixteen bytes each.
+            unsafe {
+                let bytes = vld1q_u8(p);
+                WIDEN
+                    .each_ref()
+                    .map(|index| vcvtq_f32_u32(vreinterpretq_u32_u8(vqtbl1q_u8(bytes, vld1q_u8(index.as_ptr())))))
             }
         }
         #[inline(always)]
@@ -384,6 +481,28 @@ mod arm {
         #[inline(always)]
         unsafe fn mul_add_lane<const LANE: i32>(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
             unsafe { vfmaq_laneq_f32::<LANE>(c, a, b) }
+        }
+        #[inline(always)]
+        unsafe fn add_groups<const M: usize, const V: usize>(
+            self,
+            a: *const f32,
+            group: usize,
+            groups: usize,
+            w: *const f32,
+            acc: &mut [[float32x4_t; V]; M],
+        ) -> usize {
+            if groups < 2 {
+                return 0;
+            }
+            // SAFETY: the caller's promise on the pointers; `acc` is the array that the condition says.
+            unsafe {
+                match (M, V) {
+                    (5, 4) => five_by_four(a, group, groups / 2, w, &mut *std::ptr::from_mut(acc).cast()),
+                    (4, 4) => four_by_four(a, group, groups / 2, w, &mut *std::ptr::from_mut(acc).cast()),
+                    _ => return 0,
+                }
+            }
+            groups / 2 * 2
         }
         #[inline(always)]
         unsafe fn min(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {

@@ -358,3 +358,37 @@ fn head_with_pooling_concatenation_and_atrous_convolutions() {
         });
     }
 }
+
+/// Small enough for Miri, and yet: a picture's rows, a chain with and without expansion, slices, pooling, an atrous
+/// convolution, more than one thread.
+#[test]
+fn a_small_network_of_every_step() {
+    let mut noise = Noise(10);
+    let size = (9, 7);
+    let input = picture(&mut noise, size.0, size.1);
+    let stem = weights(&mut noise, 5, 27, RELU6);
+    let wd = window(size, 2, 1, true);
+    let half = wd.output;
+    let first = TestBlock::new(&mut noise, window(half, 1, 1, true), 5, 1, 3);
+    let second = TestBlock::new(&mut noise, window(half, 2, 1, true), 3, 2, 4);
+    let quarter = second.window.output;
+    let third = TestBlock::new(&mut noise, window(quarter, 1, 2, true), 4, 3, 4);
+    let atrous = weights(&mut noise, 3, 9 * 4, RELU6);
+    let bias = weights(&mut noise, 3, 4, None);
+
+    let feature = third.naive(&second.naive(&first.naive(&convolve(&input, &stem, 3, &wd, false))));
+    let mean = (0..4).map(|i| feature.v.iter().skip(i).step_by(4).sum::<f64>() / (quarter.0 * quarter.1) as f64);
+    let pooled = pointwise(&Map { h: 1, w: 1, c: 4, v: mean.collect() }, &bias);
+    let with_bias = Weights { b: pooled.v.iter().map(|&b| b as f32).collect(), ..atrous.clone() };
+    let wanted = convolve(&feature, &with_bias, 3, &window(quarter, 1, 1, false), false);
+    check(&input, &wanted, "small", &|k, n, caches| {
+        let mut b = Builder::new(k, n, caches);
+        let stem = Stem { name: "stem", window: wd, filter: stem.filter() };
+        let m = b.chain(None, Some(&stem), &[first.describe(), second.describe()]).unwrap();
+        let m = b.sliced(m, &third.describe()).unwrap();
+        let mean = b.average("mean", m).unwrap();
+        let pooled = b.convolution("bias", &[mean], 1, 1, &bias.filter(), None).unwrap();
+        let m = b.convolution("atrous", &[m], 3, 1, &atrous.filter(), Some(pooled)).unwrap();
+        b.finish(m, LIMIT).unwrap()
+    });
+}

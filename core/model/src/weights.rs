@@ -33,6 +33,9 @@ pub const SPEC_KEY: &str = "silhouette.spec";
 /// parse one takes up to fourteen times its size in memory.
 pub const MAX_HEADER: u64 = 1 << 20;
 
+/// Tensors of fewer bytes are not let go one by one: see [`Weights::release`].
+const RELEASED: usize = 1 << 14;
+
 /// A tensor in memory: its shape and its values, last dimension fastest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
@@ -77,7 +80,11 @@ impl<'a> TensorView<'a> {
         let (pairs, quads) = (self.bytes.as_chunks::<2>().0, self.bytes.as_chunks::<4>().0);
         Some(Cow::Owned(match self.dtype {
             Dtype::F32 => quads.iter().map(|&b| f32::from_le_bytes(b)).collect(),
-            Dtype::F16 => pairs.iter().map(|&b| half::f16::from_le_bytes(b).to_f32()).collect(),
+            // All at once where they lie well: that way the CPU's own conversion is taken.
+            Dtype::F16 => match self.as_f16() {
+                Some(values) => half::slice::HalfFloatSliceExt::to_f32_vec(values),
+                None => pairs.iter().map(|&b| half::f16::from_le_bytes(b).to_f32()).collect(),
+            },
             Dtype::BF16 => pairs.iter().map(|&b| half::bf16::from_le_bytes(b).to_f32()).collect(),
             _ => return None,
         }))
@@ -329,7 +336,8 @@ impl Weights {
     pub fn release(&self, conv: &Conv) {
         if let Storage::Mapped(map) = &self.storage {
             for tensor in self.of(conv) {
-                if let Some(entry) = self.entries.get(&tensor.name) {
+                // A call, and the page faults of its neighbours, cost more than a few pages are worth.
+                if let Some(entry) = self.entries.get(&tensor.name).filter(|e| e.range.len() >= RELEASED) {
                     map.release(entry.range.clone());
                 }
             }

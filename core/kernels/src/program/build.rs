@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::chain::{BlockStage, Chain, MAX_STAGES, Stage, StemStage};
 use super::context::Rows;
 use super::describe::{Block, Filter, Stem, Window, check_filter, check_window, padded_columns};
-use super::head::{Average, Convolution, Input};
+use super::head::{Average, Convolution, Input, Unblock};
 use super::sliced::{Slice, Sliced};
 use super::{BuildError, Program, Step, StepWork};
 use crate::arena::{Live, place};
 use crate::caches::Caches;
 use crate::isa::Isa;
-use crate::pack::{Packed, PackedDepthwise};
+use crate::pack::{Matrix, Packed, PackedDepthwise};
 
 /// The next program's number: an arena knows by it whose it is.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -65,7 +65,8 @@ impl Builder {
     }
 
     fn map(&mut self, step: &str, (height, width): (usize, usize), channels: usize) -> Result<Map, BuildError> {
-        let Some(len) = height.checked_mul(width).and_then(|n| n.checked_mul(channels)) else {
+        let blocked = channels.checked_next_multiple_of(self.isa.lanes());
+        let Some(len) = height.checked_mul(width).and_then(|n| n.checked_mul(blocked?)) else {
             return refuse(step, format!("a map of {height} x {width} x {channels} is too large"));
         };
         if len == 0 {
@@ -89,7 +90,8 @@ impl Builder {
             buffer: i.buffer,
             per_thread: 0,
             cap: i.height,
-            channels: i.channels,
+            groups: i.channels.div_ceil(self.isa.lanes()),
+            lanes: self.isa.lanes(),
             padded: i.width,
             left: 0,
             width: i.width,
@@ -98,20 +100,30 @@ impl Builder {
 
     /// A ring of `cap` padded rows for each thread.
     fn ring(&mut self, cap: usize, channels: usize, window: &Window, padded: bool) -> Rows {
-        let (width, left) = (window.input.1, if padded { window.pad.1 } else { 0 });
-        let columns = if padded { padded_columns(window) } else { width };
-        let len = cap * columns * channels;
-        let per_thread = len.next_multiple_of(16);
-        let buffer = self.buffer(per_thread * self.threads);
-        if padded {
-            self.zero_len = self.zero_len.max(columns * channels);
-        }
-        Rows { buffer, per_thread, cap, channels, padded: columns, left, width }
+        let lanes = self.isa.lanes();
+        self.ring_of(cap, (channels.div_ceil(lanes), lanes), window, padded)
     }
 
-    /// Packs filters; `filter(o, row)` writes the weights of output `o`.
-    fn pack(&mut self, k: usize, filter: impl FnMut(usize, &mut [f32]), bias: &[f32]) -> Packed {
-        let p = Packed::new(bias.len(), k, self.isa.lanes(), self.isa.vectors(), filter, bias);
+    /// The same for rows of `groups` groups of `lanes` values.
+    fn ring_of(&mut self, cap: usize, (groups, lanes): (usize, usize), window: &Window, padded: bool) -> Rows {
+        let (width, left) = (window.input.1, if padded { window.pad.1 } else { 0 });
+        let columns = if padded { padded_columns(window) } else { width };
+        let mut rows = Rows { buffer: 0, per_thread: 0, cap, groups, lanes, padded: columns, left, width };
+        rows.per_thread = (cap * rows.row_len()).next_multiple_of(16);
+        rows.buffer = self.buffer(rows.per_thread * self.threads);
+        if padded {
+            self.zero_len = self.zero_len.max(rows.row_len());
+        }
+        rows
+    }
+
+    /// Channels rounded up to whole vectors.
+    fn blocked(&self, channels: usize) -> usize {
+        channels.next_multiple_of(self.isa.lanes())
+    }
+
+    fn pack(&mut self, k: usize, matrix: &Matrix<'_>, bias: &[f32]) -> Packed {
+        let p = Packed::new(k, self.isa.lanes(), self.isa.vectors(), matrix, bias);
         self.weight_bytes += p.bytes();
         p
     }
@@ -207,7 +219,8 @@ impl Builder {
         }
         let output = self.map(&name, size, channels)?;
         // One row at a time is convolved: all stages share it.
-        let longest = blocks.iter().map(|b| b.window.output.1 * b.depthwise.bias.len()).max().unwrap_or(0);
+        let longest =
+            blocks.iter().map(|b| b.window.output.1 * self.blocked(b.depthwise.bias.len())).max().unwrap_or(0);
         let wide_row_len = longest.next_multiple_of(16);
         let wide_row = self.buffer(wide_row_len * self.threads);
         let (mut stages, mut madds) = (Vec::with_capacity(blocks.len() + 1), 0u64);
@@ -221,16 +234,13 @@ impl Builder {
         };
         if let Some(s) = stem {
             self.input = s.window.input;
-            let input = self.ring(3, 3, &s.window, true);
+            let input = self.ring_of(3, (1, 3), &s.window, true);
             let to = ring_for(self, blocks.first());
             let c_out = s.filter.bias.len();
             // Inputs in the order of the three runs: row, column, channel.
-            let filter = |o: usize, row: &mut [f32]| {
-                for (i, v) in row.iter_mut().enumerate() {
-                    *v = s.filter.weight[27 * o + 9 * (i % 3) + i / 3];
-                }
-            };
-            let weights = self.pack(27, filter, s.filter.bias);
+            let order = |i: usize| s.filter.weight[i / 27 * 27 + 9 * (i % 3) + i % 27 / 3];
+            let ordered: Vec<f32> = (0..27 * c_out).map(order).collect();
+            let weights = self.pack(27, &rows_of_matrix(&ordered, 27, 0), s.filter.bias);
             madds += (27 * c_out * s.window.output.0 * s.window.output.1) as u64;
             stages.push(Stage::Stem(Box::new(StemStage {
                 window: s.window,
@@ -251,12 +261,12 @@ impl Builder {
             let expand = b.expand.as_ref().map(|e| {
                 let ring = self.ring(2 * b.window.rate + 1, wide, &b.window, true);
                 ring_bytes += ring.per_thread * size_of::<f32>();
-                let packed = self.pack(b.c_in, filters(e.weight, b.c_in, 0), e.bias);
+                let packed = self.pack(b.c_in, &rows_of_matrix(e.weight, b.c_in, 0), e.bias);
                 (packed, e.clamp, ring)
             });
             let depthwise = self.pack_depthwise(&b.depthwise);
             let c_out = b.project.bias.len();
-            let project = self.pack(wide, filters(b.project.weight, wide, 0), b.project.bias);
+            let project = self.pack(wide, &rows_of_matrix(b.project.weight, wide, 0), b.project.bias);
             let to = ring_for(self, blocks.get(i + 1));
             let (pixels_in, pixels_out) = (b.window.input.0 * b.window.input.1, b.window.output.0 * b.window.output.1);
             madds +=
@@ -308,22 +318,23 @@ impl Builder {
         let mut first = 0;
         while first < wide {
             let n = channels.min(wide - first);
-            let expand = b
-                .expand
-                .as_ref()
-                .map(|e| self.pack(b.c_in, filters(&e.weight[first * b.c_in..], b.c_in, 0), &e.bias[first..first + n]));
-            let project = self.pack(n, filters(b.project.weight, wide, first), b.project.bias);
+            let expand = b.expand.as_ref().map(|e| {
+                self.pack(b.c_in, &rows_of_matrix(e.weight, b.c_in, first * b.c_in), &e.bias[first..first + n])
+            });
+            let project = self.pack(n, &rows_of_matrix(b.project.weight, wide, first), b.project.bias);
             slices.push(Slice { first, channels: n, expand, project });
             first += n;
         }
-        let plane_len = w.input.0 * padded * channels;
-        self.zero_len = self.zero_len.max(padded * channels);
-        let mut wide_rows = || {
-            let buffer = self.buffer(plane_len);
-            Rows { buffer, per_thread: 0, cap: w.input.0, channels, padded, left: w.pad.1, width: w.input.1 }
+        let blocked = self.blocked(channels);
+        let plane_len = w.input.0 * padded * blocked;
+        self.zero_len = self.zero_len.max(padded * blocked);
+        let wide_rows = |this: &mut Self| {
+            let (buffer, groups) = (this.buffer(plane_len), blocked / lanes);
+            Rows { buffer, per_thread: 0, cap: w.input.0, groups, lanes, padded, left: w.pad.1, width: w.input.1 }
         };
-        let wide_buffers = [wide_rows(), wide_rows()];
-        let row_len = w.output.1 * channels;
+        let first_wide = wide_rows(self);
+        let wide_buffers = [first_wide, if self.threads == 1 { first_wide } else { wide_rows(self) }];
+        let row_len = w.output.1 * blocked;
         let strip_rows = (self.caches.l1 / size_of::<f32>() / row_len.max(1)).clamp(1, 16).min(w.output.0);
         let strip_len = (strip_rows * row_len).next_multiple_of(16);
         let strip = self.buffer(strip_len * self.threads);
@@ -395,15 +406,13 @@ impl Builder {
         let (mut before, mut parts) = (0, Vec::with_capacity(inputs.len()));
         for &m in inputs {
             let (rows, k) = (self.read(m), self.maps[m.0].channels);
-            let tap = |t: usize| {
-                move |o: usize, row: &mut [f32]| {
-                    let from = &filter.weight[(o * total + before) * taps + t..];
-                    for (to, from) in row.iter_mut().zip(from.iter().step_by(taps)) {
-                        *to = *from;
-                    }
-                }
+            let tap = |t: usize| Matrix {
+                weights: filter.weight,
+                output: total * taps,
+                first: before * taps + t,
+                input: taps,
             };
-            let taps = (0..taps).map(|t| self.pack(k, tap(t), filter.bias)).collect();
+            let taps = (0..taps).map(|t| self.pack(k, &tap(t), filter.bias)).collect();
             parts.push(Input { rows, taps });
             before += k;
         }
@@ -429,7 +438,7 @@ impl Builder {
         let info = self.maps[input.0];
         let output = self.map(name, (1, 1), info.channels)?;
         let rows = self.read(input);
-        let sums = self.buffer(info.height * info.channels);
+        let sums = self.buffer(info.height * self.blocked(info.channels));
         let work = Average { height: info.height, input: rows, sums, output: self.rows_of(output) };
         self.steps.push(Step {
             name: name.to_owned(),
@@ -446,8 +455,14 @@ impl Builder {
     /// If the arena would need more than `limit` bytes.
     pub fn finish(mut self, output: Map, limit: usize) -> Result<Program, BuildError> {
         let info = self.maps[output.0];
-        // The output is the caller's slice: it takes no place in the arena.
-        let out_len = std::mem::take(&mut self.buffers[info.buffer].len);
+        let input = self.read(output);
+        let work = Unblock { height: info.height, channels: info.channels, input };
+        self.steps.push(Step {
+            name: "output".to_owned(),
+            explain: "channels last".to_owned(),
+            madds: 0,
+            work: StepWork::Unblock(work),
+        });
         self.buffers[0].len = self.zero_len;
         let placed =
             place(&self.buffers).filter(|(_, len)| len.checked_mul(size_of::<f32>()).is_some_and(|b| b <= limit));
@@ -458,14 +473,12 @@ impl Builder {
                 format!("needs more than the limit of {limit} bytes (its buffers hold {bytes} in all)"),
             );
         };
-        let mut lens: Vec<usize> = self.buffers.iter().map(|b| b.len.next_multiple_of(16)).collect();
-        lens[info.buffer] = out_len;
+        let lens: Vec<usize> = self.buffers.iter().map(|b| b.len.next_multiple_of(16)).collect();
         Ok(Program {
             isa: self.isa,
             threads: self.threads,
             input: self.input,
             output: (info.height, info.width, info.channels),
-            output_buffer: info.buffer,
             steps: self.steps,
             places,
             lens,
@@ -481,7 +494,7 @@ pub(super) fn refuse<T>(step: &str, reason: impl Into<String>) -> Result<T, Buil
     Err(BuildError { step: step.to_owned(), reason: reason.into() })
 }
 
-/// The filters of a matrix with `k` inputs in a row, from input `first` on.
-fn filters(weight: &[f32], k: usize, first: usize) -> impl Fn(usize, &mut [f32]) {
-    move |o, row| row.copy_from_slice(&weight[o * k + first..][..row.len()])
+/// A matrix with `k` inputs in a row, from input `first` on.
+fn rows_of_matrix(weights: &[f32], k: usize, first: usize) -> Matrix<'_> {
+    Matrix { weights, output: k, first, input: 1 }
 }

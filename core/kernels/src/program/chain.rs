@@ -8,7 +8,8 @@ use super::context::{Context, Rows};
 use super::describe::{Clamp, Window, first_row, last_row, window_row};
 use crate::depthwise::{self, Row};
 use crate::pack::{Packed, PackedDepthwise};
-use crate::pointwise::{self, Init, Job};
+use crate::pointer::Pointer;
+use crate::pointwise::{self, Init, Job, Source};
 use crate::rows::RowSource;
 
 pub(super) struct StemStage {
@@ -105,8 +106,9 @@ impl Chain {
                 Stage::Stem(s) => {
                     while progress[i].read <= last {
                         let r = progress[i].read;
+                        let row = cx.pixel(&s.input, r).to(s.input.width * 3);
                         // SAFETY: the ring is this thread's own; the row is `width * 3` values inside it.
-                        let row = unsafe { std::slice::from_raw_parts_mut(cx.pixel(&s.input, r), s.input.width * 3) };
+                        let row = unsafe { std::slice::from_raw_parts_mut(row, s.input.width * 3) };
                         source.row(r, scratch, row);
                         progress[i].read += 1;
                     }
@@ -132,26 +134,22 @@ impl Chain {
 impl StemStage {
     fn row(&self, cx: &Context<'_>, o: usize) {
         let w = &self.window;
-        let segments = [0, 1, 2].map(|r| cx.padded(&self.input, window_row(w, o, r), w.input.0));
+        let runs = [0, 1, 2].map(|r| cx.padded(&self.input, window_row(w, o, r), w.input.0));
         let job = Job {
-            segments: &segments,
-            run: 9,
-            a_pixel: 3 * w.stride,
+            source: Source::Runs { runs: &runs, len: 9, pixel: 3 * w.stride },
             a_row: 0,
             weights: &self.weights,
-            bias: self.weights.bias.as_ptr(),
+            bias: Pointer::read(&self.weights.bias),
             c: cx.pixel(&self.output, o),
-            c_pixel: self.output.channels,
+            c_group: self.output.group_len(),
             c_row: 0,
-            residual: std::ptr::null(),
-            r_pixel: 0,
-            r_row: 0,
+            residual: None,
             width: w.output.1,
             rows: 1,
             init: Init::Bias,
             clamp: self.clamp,
         };
-        // SAFETY: each segment is a padded row, long enough for the last window; the output row is this thread's.
+        // SAFETY: each run is a padded row, long enough for the last window; the output row is this thread's.
         unsafe { pointwise::run(cx.program.isa, &job) }
     }
 }
@@ -159,20 +157,15 @@ impl StemStage {
 impl BlockStage {
     fn expand_row(&self, cx: &Context<'_>, y: usize) {
         let Some((weights, clamp, ring)) = &self.expand else { return };
-        let segments = [cx.pixel(&self.input, y).cast_const()];
         let job = Job {
-            segments: &segments,
-            run: weights.k,
-            a_pixel: self.input.channels,
+            source: Source::Groups { first: cx.pixel(&self.input, y), group: self.input.group_len() },
             a_row: 0,
             weights,
-            bias: weights.bias.as_ptr(),
+            bias: Pointer::read(&weights.bias),
             c: cx.pixel(ring, y),
-            c_pixel: ring.channels,
+            c_group: ring.group_len(),
             c_row: 0,
-            residual: std::ptr::null(),
-            r_pixel: 0,
-            r_row: 0,
+            residual: None,
             width: self.input.width,
             rows: 1,
             init: Init::Bias,
@@ -185,36 +178,31 @@ impl BlockStage {
     fn row(&self, cx: &Context<'_>, o: usize) {
         let w = &self.window;
         let ring = self.expand.as_ref().map_or(&self.input, |(_, _, ring)| ring);
-        let wide = cx.buffer(self.wide_row, self.wide_row_len).at(0, w.output.1 * ring.channels);
+        let group = w.output.1 * ring.lanes;
+        let wide = cx.buffer(self.wide_row, self.wide_row_len).at(0, ring.groups * group);
         let row = Row {
             rows: [0, 1, 2].map(|r| cx.padded(ring, window_row(w, o, r), w.input.0)),
-            e_pixel: ring.channels,
+            e_group: ring.group_len(),
             weights: &self.depthwise,
             first: 0,
-            channels: ring.channels,
+            channels: self.depthwise.channels,
             d: wide,
-            d_pixel: ring.channels,
+            d_group: group,
             width: w.output.1,
             stride: w.stride,
             rate: w.rate,
             clamp: self.depthwise_clamp,
             add_input: self.expansion_shortcut,
         };
-        let segments = [wide.cast_const()];
-        let c = self.output.channels;
         let job = Job {
-            segments: &segments,
-            run: self.project.k,
-            a_pixel: ring.channels,
+            source: Source::Groups { first: wide, group },
             a_row: 0,
             weights: &self.project,
-            bias: self.project.bias.as_ptr(),
+            bias: Pointer::read(&self.project.bias),
             c: cx.pixel(&self.output, o),
-            c_pixel: c,
+            c_group: self.output.group_len(),
             c_row: 0,
-            residual: if self.residual { cx.pixel(&self.input, o) } else { std::ptr::null() },
-            r_pixel: c,
-            r_row: 0,
+            residual: self.residual.then(|| (cx.pixel(&self.input, o), self.input.group_len(), 0)),
             width: w.output.1,
             rows: 1,
             init: Init::Bias,

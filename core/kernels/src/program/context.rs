@@ -4,9 +4,12 @@ use std::ops::Range;
 
 use super::Program;
 use crate::arena::Span;
+use crate::pointer::Pointer;
 use crate::team::{Team, share};
 
-/// Where rows of a map or of a ring of rows lie.
+/// Where rows of a map or of a ring of rows lie. A row is blocked: pixels of a group of `lanes` channels side by side, one
+/// group after the other, `[group][pixel][lane]`, so that kernels walk along memory whatever the number of channels. (A
+/// picture's row is one group of three.) Lanes past the last channel hold nothing of use.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rows {
     pub(super) buffer: usize,
@@ -14,7 +17,9 @@ pub(super) struct Rows {
     pub(super) per_thread: usize,
     /// Rows held; row `y` lies at `y % cap`.
     pub(super) cap: usize,
-    pub(super) channels: usize,
+    /// Groups of channels, and channels in a group.
+    pub(super) groups: usize,
+    pub(super) lanes: usize,
     /// Columns with padding, columns of padding on the left, real columns.
     pub(super) padded: usize,
     pub(super) left: usize,
@@ -22,8 +27,14 @@ pub(super) struct Rows {
 }
 
 impl Rows {
+    /// f32 from one group of a row to the next.
+    pub(super) fn group_len(&self) -> usize {
+        self.padded * self.lanes
+    }
+
+    /// f32 from one row to the next.
     pub(super) fn row_len(&self) -> usize {
-        self.padded * self.channels
+        self.groups * self.group_len()
     }
 }
 
@@ -39,20 +50,24 @@ pub(super) struct Context<'a> {
 impl Context<'_> {
     /// A buffer, or this thread's part of it.
     pub(super) fn buffer(&self, buffer: usize, per_thread: usize) -> Span {
-        let p = self.program;
-        let whole =
-            if buffer == p.output_buffer { self.output } else { self.arena.part(p.places[buffer], p.lens[buffer]) };
+        let whole = self.arena.part(self.program.places[buffer], self.program.lens[buffer]);
         if per_thread == 0 { whole } else { whole.part(self.index * per_thread, per_thread) }
     }
 
+    /// The first real pixel of row `y`, from which `count` rows are used.
+    pub(super) fn pixels(&self, rows: &Rows, y: usize, count: usize) -> Pointer {
+        let before = rows.left * rows.lanes;
+        let at = (y % rows.cap) * rows.row_len() + before;
+        self.buffer(rows.buffer, rows.per_thread).at(at, count * rows.row_len() - before)
+    }
+
     /// The first real pixel of row `y`.
-    pub(super) fn pixel(&self, rows: &Rows, y: usize) -> *mut f32 {
-        let at = (y % rows.cap) * rows.row_len() + rows.left * rows.channels;
-        self.buffer(rows.buffer, rows.per_thread).at(at, rows.width * rows.channels)
+    pub(super) fn pixel(&self, rows: &Rows, y: usize) -> Pointer {
+        self.pixels(rows, y, 1)
     }
 
     /// The first padded column of row `y`, or of the row of zeros where `y` is outside `0..height`.
-    pub(super) fn padded(&self, rows: &Rows, y: Option<usize>, height: usize) -> *const f32 {
+    pub(super) fn padded(&self, rows: &Rows, y: Option<usize>, height: usize) -> Pointer {
         match y {
             Some(y) if y < height => {
                 self.buffer(rows.buffer, rows.per_thread).at((y % rows.cap) * rows.row_len(), rows.row_len())
@@ -63,14 +78,19 @@ impl Context<'_> {
 
     /// Zeros the padding of the held rows `which`.
     pub(super) fn clear_padding(&self, rows: &Rows, which: Range<usize>) {
-        let (c, right) = (rows.channels, rows.left + rows.width);
+        let (left, right) = (rows.left * rows.lanes, (rows.padded - rows.left - rows.width) * rows.lanes);
+        if left + right == 0 {
+            return;
+        }
         let span = self.buffer(rows.buffer, rows.per_thread);
         for y in which {
-            let begin = span.at(y * rows.row_len(), rows.row_len());
-            // SAFETY: inside the row, as checked; this thread alone writes its rows.
-            unsafe {
-                begin.write_bytes(0, rows.left * c);
-                begin.add(right * c).write_bytes(0, (rows.padded - right) * c);
+            for group in 0..rows.groups {
+                let begin = span.at(y * rows.row_len() + group * rows.group_len(), rows.group_len());
+                // SAFETY: inside the group, as checked; this thread alone writes its rows.
+                unsafe {
+                    begin.to(left).write_bytes(0, left);
+                    begin.add(rows.group_len() - right).to(right).write_bytes(0, right);
+                }
             }
         }
     }

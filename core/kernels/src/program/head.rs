@@ -1,11 +1,14 @@
-//! What heads are made of: convolutions over whole (small) maps and their concatenations, and the average of a map.
+//! What heads are made of: convolutions over whole (small) maps and their concatenations, the average of a map, and the
+//! program's last step, which writes the output.
 
 use std::ops::Range;
 
 use super::context::{Context, Rows};
 use super::describe::Clamp;
+use crate::average;
 use crate::pack::Packed;
-use crate::pointwise::{self, Init, Job};
+use crate::pointer::Pointer;
+use crate::pointwise::{self, Init, Job, Source};
 
 pub(super) struct Input {
     pub(super) rows: Rows,
@@ -31,6 +34,13 @@ pub(super) struct Average {
     pub(super) output: Rows,
 }
 
+/// Blocked rows to the program's output, which is channels-last.
+pub(super) struct Unblock {
+    pub(super) height: usize,
+    pub(super) channels: usize,
+    pub(super) input: Rows,
+}
+
 impl Convolution {
     pub(super) fn run(&self, cx: &Context<'_>) {
         let rows = cx.share(self.height);
@@ -54,7 +64,7 @@ impl Convolution {
             && let Some((lo, hi)) = self.clamp
         {
             for y in rows {
-                let row = cx.pixel(&self.output, y);
+                let row = cx.pixel(&self.output, y).to(self.output.row_len());
                 // SAFETY: this thread's row of the output.
                 let row = unsafe { std::slice::from_raw_parts_mut(row, self.output.row_len()) };
                 for v in row {
@@ -85,33 +95,20 @@ impl Convolution {
         if first_x >= end_x || first_y >= end_y {
             return;
         }
-        let (c_in, c) = (input.rows.channels, self.output.channels);
-        let read_x = first_x + column - back;
-        let from = cx.buffer(input.rows.buffer, 0).at(
-            (first_y + row - back) * input.rows.row_len() + read_x * c_in,
-            (end_y - first_y - 1) * input.rows.row_len() + (end_x - first_x) * c_in,
-        );
-        let segments = [from.cast_const()];
-        let to = cx.buffer(self.output.buffer, 0).at(
-            first_y * self.output.row_len() + first_x * c,
-            (end_y - first_y - 1) * self.output.row_len() + (end_x - first_x) * c,
-        );
-        let bias = self.bias.as_ref().map_or(weights.bias.as_ptr(), |b| cx.pixel(b, 0).cast_const());
+        let lanes = input.rows.lanes;
+        let (count, read_x) = (end_y - first_y, first_x + column - back);
+        let first = cx.pixels(&input.rows, first_y + row - back, count).add(read_x * lanes);
         let job = Job {
-            segments: &segments,
-            run: weights.k,
-            a_pixel: c_in,
+            source: Source::Groups { first, group: input.rows.group_len() },
             a_row: input.rows.row_len(),
             weights,
-            bias,
-            c: to,
-            c_pixel: c,
+            bias: self.bias.as_ref().map_or(Pointer::read(&weights.bias), |b| cx.pixel(b, 0)),
+            c: cx.pixels(&self.output, first_y, count).add(first_x * lanes),
+            c_group: self.output.group_len(),
             c_row: self.output.row_len(),
-            residual: std::ptr::null(),
-            r_pixel: 0,
-            r_row: 0,
+            residual: None,
             width: end_x - first_x,
-            rows: end_y - first_y,
+            rows: count,
             init,
             clamp,
         };
@@ -122,21 +119,13 @@ impl Convolution {
 
 impl Average {
     pub(super) fn run(&self, cx: &Context<'_>) {
-        let (c, width) = (self.input.channels, self.input.width);
+        let rows = &self.input;
+        let c = rows.groups * rows.lanes;
         let sums = cx.buffer(self.sums, 0);
         for y in cx.share(self.height) {
             // SAFETY: a row of the input, which nobody writes now, and this thread's row of the sums.
-            let (row, sum) = unsafe {
-                (
-                    std::slice::from_raw_parts(cx.pixel(&self.input, y), width * c),
-                    std::slice::from_raw_parts_mut(sums.at(y * c, c), c),
-                )
-            };
-            sum.fill(0.0);
-            for pixel in row.chunks_exact(c) {
-                for (s, p) in sum.iter_mut().zip(pixel) {
-                    *s += p;
-                }
+            unsafe {
+                average::sum_pixels(cx.program.isa, cx.pixel(rows, y), rows.groups, rows.width, sums.at(y * c, c));
             }
         }
         cx.team.meet();
@@ -144,8 +133,8 @@ impl Average {
             // SAFETY: all sums are there, nobody writes them now; the output is written by this thread alone.
             let (sums, out) = unsafe {
                 (
-                    std::slice::from_raw_parts(sums.at(0, self.height * c), self.height * c),
-                    std::slice::from_raw_parts_mut(cx.pixel(&self.output, 0), c),
+                    std::slice::from_raw_parts(sums.at(0, self.height * c).to(self.height * c), self.height * c),
+                    std::slice::from_raw_parts_mut(cx.pixel(&self.output, 0).to(c), c),
                 )
             };
             out.fill(0.0);
@@ -154,9 +143,25 @@ impl Average {
                     *o += s;
                 }
             }
-            let scale = 1.0 / (self.height * width) as f32;
+            let scale = 1.0 / (self.height * rows.width) as f32;
             for o in out {
                 *o *= scale;
+            }
+        }
+    }
+}
+
+impl Unblock {
+    pub(super) fn run(&self, cx: &Context<'_>) {
+        let (rows, len) = (&self.input, self.input.width * self.channels);
+        for y in cx.share(self.height) {
+            let (from, to) = (cx.pixel(rows, y), cx.output.at(y * len, len));
+            for c in 0..self.channels {
+                for x in 0..rows.width {
+                    let from = from.add(c / rows.lanes * rows.group_len() + x * rows.lanes + c % rows.lanes).to(1);
+                    // SAFETY: a value of the input, which nobody writes now, and of this thread's row of the output.
+                    unsafe { *to.add(x * self.channels + c).to(1) = *from }
+                }
             }
         }
     }

@@ -9,7 +9,8 @@ use super::context::{Context, Rows};
 use super::describe::{Clamp, Window, window_row};
 use crate::depthwise::{self, Row};
 use crate::pack::{Packed, PackedDepthwise};
-use crate::pointwise::{self, Init, Job};
+use crate::pointer::Pointer;
+use crate::pointwise::{self, Init, Job, Source};
 
 pub(super) struct Slice {
     pub(super) first: usize,
@@ -26,7 +27,8 @@ pub(super) struct Sliced {
     pub(super) depthwise: PackedDepthwise,
     pub(super) depthwise_clamp: Clamp,
     pub(super) expansion_shortcut: bool,
-    /// Two buffers, used in turn, so that one meeting a slice is enough. `Rows::channels` is the widest slice's.
+    /// Two buffers, used in turn, so that one meeting a slice is enough (the same one twice where nobody is to be met).
+    /// `Rows::groups` is the widest slice's.
     pub(super) wide: [Rows; 2],
     pub(super) strip: usize,
     pub(super) strip_len: usize,
@@ -52,16 +54,17 @@ impl Sliced {
             let mut o = rows_out.start;
             while o < rows_out.end {
                 let n = self.strip_rows.min(rows_out.end - o);
-                let row_len = w.output.1 * slice.channels;
+                let group = w.output.1 * wide.lanes;
+                let row_len = slice.channels.div_ceil(wide.lanes) * group;
                 for r in 0..n {
                     let row = Row {
                         rows: [0, 1, 2].map(|t| cx.padded(wide, window_row(w, o + r, t), w.input.0)),
-                        e_pixel: wide.channels,
+                        e_group: wide.group_len(),
                         weights: &self.depthwise,
                         first: slice.first,
                         channels: slice.channels,
                         d: strip.at(r * row_len, row_len),
-                        d_pixel: slice.channels,
+                        d_group: group,
                         width: w.output.1,
                         stride: w.stride,
                         rate: w.rate,
@@ -71,21 +74,17 @@ impl Sliced {
                     // SAFETY: padded rows reach as far as the last window; the strip is this thread's.
                     unsafe { depthwise::run(isa, &row) }
                 }
-                let segments = [strip.at(0, n * row_len).cast_const()];
-                let c = self.output.channels;
+                let residual = last && self.residual;
                 let job = Job {
-                    segments: &segments,
-                    run: slice.channels,
-                    a_pixel: slice.channels,
+                    source: Source::Groups { first: strip.at(0, n * row_len), group },
                     a_row: row_len,
                     weights: &slice.project,
-                    bias: slice.project.bias.as_ptr(),
-                    c: cx.pixel(&self.output, o),
-                    c_pixel: c,
+                    bias: Pointer::read(&slice.project.bias),
+                    c: cx.pixels(&self.output, o, n),
+                    c_group: self.output.group_len(),
                     c_row: self.output.row_len(),
-                    residual: if last && self.residual { cx.pixel(&self.input, o) } else { std::ptr::null() },
-                    r_pixel: c,
-                    r_row: self.input.row_len(),
+                    residual: residual
+                        .then(|| (cx.pixels(&self.input, o, n), self.input.group_len(), self.input.row_len())),
                     width: w.output.1,
                     rows: n,
                     init: if s == 0 { Init::Bias } else { Init::Accumulate },
@@ -106,30 +105,26 @@ impl Sliced {
         let Some(weights) = &slice.expand else {
             for y in rows {
                 let (from, to) = (cx.pixel(&self.input, y), cx.pixel(wide, y));
-                for x in 0..self.input.width {
-                    // SAFETY: one pixel of each row, in different buffers.
-                    unsafe {
-                        let from = from.add(x * self.input.channels + slice.first);
-                        std::ptr::copy_nonoverlapping(from, to.add(x * wide.channels), slice.channels);
-                    }
+                let first = slice.first / wide.lanes;
+                let len = wide.width * wide.lanes;
+                for group in 0..slice.channels.div_ceil(wide.lanes) {
+                    let from = from.add((first + group) * self.input.group_len()).to(len);
+                    // SAFETY: the pixels of a group, in different buffers.
+                    unsafe { std::ptr::copy_nonoverlapping(from, to.add(group * wide.group_len()).to(len), len) }
                 }
             }
             return;
         };
-        let segments = [cx.pixel(&self.input, rows.start).cast_const()];
+        let from = cx.pixels(&self.input, rows.start, rows.len());
         let job = Job {
-            segments: &segments,
-            run: weights.k,
-            a_pixel: self.input.channels,
+            source: Source::Groups { first: from, group: self.input.group_len() },
             a_row: self.input.row_len(),
             weights,
-            bias: weights.bias.as_ptr(),
-            c: cx.pixel(wide, rows.start),
-            c_pixel: wide.channels,
+            bias: Pointer::read(&weights.bias),
+            c: cx.pixels(wide, rows.start, rows.len()),
+            c_group: wide.group_len(),
             c_row: wide.row_len(),
-            residual: std::ptr::null(),
-            r_pixel: 0,
-            r_row: 0,
+            residual: None,
             width: self.input.width,
             rows: rows.len(),
             init: Init::Bias,

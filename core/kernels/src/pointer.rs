@@ -1,0 +1,72 @@
+//! Pointers that kernels walk along. Release builds carry the pointer alone; debug builds carry the bounds of the slice
+//! that it came from, and check every access against them.
+
+/// A place inside a run of f32.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pointer {
+    at: *mut f32,
+    /// The run, as addresses.
+    #[cfg(debug_assertions)]
+    run: (usize, usize),
+}
+
+impl Pointer {
+    /// The beginning of the `len` f32 at `data`.
+    #[inline(always)]
+    pub(crate) fn new(data: *mut f32, len: usize) -> Self {
+        #[cfg(not(debug_assertions))]
+        let _ = len;
+        Self {
+            at: data,
+            #[cfg(debug_assertions)]
+            run: (data as usize, data as usize + len * size_of::<f32>()),
+        }
+    }
+
+    /// The beginning of a slice that is only read.
+    #[inline(always)]
+    pub(crate) fn read(data: &[f32]) -> Self {
+        Self::new(data.as_ptr().cast_mut(), data.len())
+    }
+
+    /// `n` f32 further on; may lie outside as long as nothing is accessed there.
+    #[inline(always)]
+    pub(crate) fn add(self, n: usize) -> Self {
+        Self { at: self.at.wrapping_add(n), ..self }
+    }
+
+    /// For access to the `n` f32 from here on.
+    ///
+    /// # Panics
+    /// In debug builds, if they do not all lie in the run.
+    #[inline(always)]
+    pub(crate) fn to(self, n: usize) -> *mut f32 {
+        #[cfg(debug_assertions)]
+        {
+            let (begin, end) = (self.at as usize, self.at as usize + n * size_of::<f32>());
+            assert!(
+                self.run.0 <= begin && end <= self.run.1,
+                "a kernel accesses {n} f32 at {begin:#x}, outside {:#x?}",
+                self.run
+            );
+        }
+        #[cfg(not(debug_assertions))]
+        let _ = n;
+        self.at
+    }
+}
+
+#[cfg(all(test, debug_assertions))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accesses_outside_the_slice_panic() {
+        let data = [1.0f32; 8];
+        let p = Pointer::read(&data);
+        assert_eq!(p.add(4).to(4), data[4..].as_ptr().cast_mut());
+        for (from, n) in [(5, 4), (8, 1), (usize::MAX, 1)] {
+            assert!(std::panic::catch_unwind(|| p.add(from).to(n)).is_err(), "{n} from {from} on");
+        }
+    }
+}
