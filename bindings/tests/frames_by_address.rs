@@ -239,8 +239,8 @@ fn what_is_closed_says_so_and_what_is_open_goes_on() {
     let video = VideoSegmenter::new(&own, Smoothing { half_life: 1_000_000, longest_pause: 1_000_000_000 });
     // SAFETY: the objects live and the frame says the truth; 0 is told apart.
     let segment = |own: u64, out: u64| failure_of(|f| unsafe { silhouette_segment(own, &raw const frame, out, f) }).0;
-    // SAFETY: likewise.
     let film = |time: u64| {
+        // SAFETY: likewise.
         failure_of(|f| unsafe { silhouette_segment_video(video.raw(), &raw const frame, time, out.raw(), f) }).0
     };
     assert_eq!((segment(own.raw(), out.raw()), film(0), film(33_000_000)), (0, 0, 0));
