@@ -6,7 +6,11 @@
 //! the map that TensorFlow makes for it, padded to a multiple of the rate. 'MF' sums over six scales, each with its mirror
 //! image.
 
+mod published;
+
 use serde::Serialize;
+
+pub use self::published::{MEMORY, MemoryRow, PAPER, PaperRow, RESNET, Resnet, ResnetRow};
 
 use crate::error::ModelError;
 use crate::network::{Conv, HeadLayers, Network, Size};
@@ -190,50 +194,6 @@ pub fn six_scales_and_flips(spec: &Spec) -> Result<Madds, ModelError> {
     }
     Ok(sum)
 }
-
-/// A row of the paper's tables 4 and 7.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct PaperRow {
-    /// The preset of this network.
-    pub preset: &'static str,
-    /// As the paper calls it.
-    pub name: &'static str,
-    /// Counted over six scales with mirror images.
-    pub six_scales_and_flips: bool,
-    /// Parameters, in millions.
-    pub parameters_m: f64,
-    /// Multiply-adds, in millions.
-    pub madds_m: f64,
-    /// What our count says where it differs from the paper's by more than 1 %.
-    pub exception: Option<&'static str>,
-}
-
-const fn row(preset: &'static str, name: &'static str, mf: bool, parameters_m: f64, madds_m: f64) -> PaperRow {
-    PaperRow { preset, name, six_scales_and_flips: mf, parameters_m, madds_m, exception: None }
-}
-
-/// The figures that the paper prints for the networks of our presets.
-pub const PAPER: &[PaperRow] = &[
-    PaperRow {
-        exception: Some("parameters: Table 2 gives 3.50 M with batch norm, 3.47 M without, and not the 3.4 M printed"),
-        ..row("mobilenet_v2", "MobileNetV2 1.0, 224", false, 3.4, 300.0)
-    },
-    PaperRow {
-        exception: Some("parameters: Table 2 gives 6.11 M with batch norm, 6.06 M without, and not the 6.9 M printed"),
-        ..row("mobilenet_v2_1.4", "MobileNetV2 1.4, 224", false, 6.9, 585.0)
-    },
-    row("deeplabv3_mnv1_aspp", "MNet V1, OS 16, ASPP", false, 11.15, 14_250.0),
-    PaperRow {
-        exception: Some(
-            "multiply-adds: 990.7 B counted as in the other rows, 800.7 B executed, and not the 941.9 B printed",
-        ),
-        ..row("deeplabv3_mnv1_aspp_os8", "MNet V1, OS 8, ASPP, MF", true, 11.15, 941_900.0)
-    },
-    row("deeplabv3_mnv2_aspp", "MNet V2*, OS 16, ASPP", false, 4.52, 5_800.0),
-    row("deeplabv3_mnv2_aspp_os8", "MNet V2*, OS 8, ASPP, MF", true, 4.52, 387_000.0),
-    row("deeplabv3_mnv2", "MNet V2*, OS 16", false, 2.11, 2_750.0),
-    row("deeplabv3_mnv2_os8", "MNet V2*, OS 8, MF", true, 2.11, 152_600.0),
-];
 
 /// Multiply-adds of three ways to build a block, by the formulas of the paper's section 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

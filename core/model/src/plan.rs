@@ -70,10 +70,34 @@ impl Plan {
     /// [`ModelError::Unsupported`] with the step and the reason where the plan cannot express the network or its arena
     /// would pass the memory limit; whatever reading the weights gives.
     pub fn compile(network: &Network, weights: &Weights, options: &PlanOptions) -> Result<Self, ModelError> {
+        Self::compile_as(network, weights, options, None)
+    }
+
+    /// The same network as the paper's section 5 describes it, for measuring: each inverted residual block after the first
+    /// by itself, its expanded channels in `ways` slices over the whole map (1: all at once), the maps between blocks
+    /// whole. The stem and the first block run as one, row by row ('the trick' for the first layer).
+    ///
+    /// # Errors
+    /// As [`compile`](Self::compile).
+    pub fn compile_split(
+        network: &Network,
+        weights: &Weights,
+        options: &PlanOptions,
+        ways: usize,
+    ) -> Result<Self, ModelError> {
+        Self::compile_as(network, weights, options, Some(ways))
+    }
+
+    fn compile_as(
+        network: &Network,
+        weights: &Weights,
+        options: &PlanOptions,
+        ways: Option<usize>,
+    ) -> Result<Self, ModelError> {
         let isa = pick(options.isa.as_deref())?;
         let threads = options.threads.clamp(1, MAX_THREADS);
         let caches = Caches::detect();
-        let mut compiler = Compiler { builder: Builder::new(isa, threads, caches), weights, caches };
+        let mut compiler = Compiler { builder: Builder::new(isa, threads, caches), weights, caches, ways };
         let feature = compiler.extractor(network)?;
         let output = match &network.head {
             HeadLayers::Classifier { linear } => {
@@ -216,6 +240,8 @@ struct Compiler<'w> {
     builder: Builder,
     weights: &'w Weights,
     caches: Caches,
+    /// Slices of every block after the first, where they are not for the caches to decide.
+    ways: Option<usize>,
 }
 
 impl<'w> Compiler<'w> {
@@ -245,8 +271,9 @@ impl<'w> Compiler<'w> {
             let conv = &b.depthwise;
             conv.input.height * conv.input.width * b.c_in() * size_of::<f32>() > self.caches.l2
         };
+        let most = if self.ways.is_some() { 1 } else { 8 };
         let mut first = 0;
-        while first < network.blocks.len().min(8) && (first == 0 || large(&network.blocks[first])) {
+        while first < network.blocks.len().min(most) && (first == 0 || large(&network.blocks[first])) {
             first += 1;
         }
         let stem = self.fold(&network.stem)?;
@@ -266,10 +293,10 @@ impl<'w> Compiler<'w> {
         for (block, name) in network.blocks.iter().zip(&names).skip(first) {
             let folded = self.fold_block(block)?;
             let described = folded.describe(block, name);
-            map = if self.builder.chains_well(&described) {
-                self.builder.chain(Some(map), None, &[described])
-            } else {
-                self.builder.sliced(map, &described)
+            map = match self.ways {
+                Some(ways) => self.builder.split(map, &described, ways),
+                None if self.builder.chains_well(&described) => self.builder.chain(Some(map), None, &[described]),
+                None => self.builder.sliced(map, &described),
             }
             .map_err(unsupported)?;
             self.release(block.convs());

@@ -100,7 +100,7 @@ pub struct Folded<'a> {
     pub bias: Vec<f32>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     dtype: Dtype,
     shape: Vec<usize>,
@@ -127,7 +127,7 @@ impl Storage {
 /// Tensors by name, in a mapped file, in a file's bytes in memory, or made here.
 #[derive(Debug)]
 pub struct Weights {
-    storage: Storage,
+    storage: Arc<Storage>,
     entries: BTreeMap<String, Entry>,
     epsilon: f64,
 }
@@ -151,7 +151,7 @@ impl Weights {
             let range = start..floats.len() * 4;
             entries.insert(name, Entry { dtype: Dtype::F32, shape: tensor.shape, range });
         }
-        Ok(Self { storage: Storage::Floats(floats), entries, epsilon })
+        Ok(Self { storage: Arc::new(Storage::Floats(floats)), entries, epsilon })
     }
 
     /// Maps any `.safetensors` file, ours or another's (a PyTorch state dict): its tensors and its metadata, of which
@@ -199,7 +199,18 @@ impl Weights {
             })
             .collect();
         let about = metadata.metadata().clone().unwrap_or_default();
-        Ok((Self { storage, entries, epsilon }, about))
+        Ok((Self { storage: Arc::new(storage), entries, epsilon }, about))
+    }
+
+    /// The tensors of `network` alone, shared with these.
+    fn only(&self, network: &Network) -> Self {
+        let known: HashSet<String> = network.convs().flat_map(|conv| self.of(conv)).map(|tensor| tensor.name).collect();
+        let entries = self.entries.iter().filter(|(name, _)| known.contains(*name));
+        Self {
+            storage: Arc::clone(&self.storage),
+            entries: entries.map(|(name, entry)| (name.clone(), entry.clone())).collect(),
+            epsilon: self.epsilon,
+        }
     }
 
     /// Every tensor's name, in alphabetical order.
@@ -334,7 +345,7 @@ impl Weights {
     /// Lets the memory pages of `conv`'s tensors go, where they come from a mapped file: they have been packed
     /// elsewhere. Touched again, they are read again.
     pub fn release(&self, conv: &Conv) {
-        if let Storage::Mapped(map) = &self.storage {
+        if let Storage::Mapped(map) = &*self.storage {
             for tensor in self.of(conv) {
                 // A call, and the page faults of its neighbours, cost more than a few pages are worth.
                 if let Some(entry) = self.entries.get(&tensor.name).filter(|e| e.range.len() >= RELEASED) {
@@ -346,7 +357,7 @@ impl Weights {
 
     /// Lets the memory pages of the whole file go, its header included.
     pub fn release_all(&self) {
-        if let Storage::Mapped(map) = &self.storage {
+        if let Storage::Mapped(map) = &*self.storage {
             map.release(0..map.bytes().len());
         }
     }
@@ -424,6 +435,24 @@ impl ModelFile {
         let spec = self.spec.with_output_stride(output_stride);
         self.weights.check(&Network::native(&spec)?)?;
         Ok(Self { spec, weights: Arc::clone(&self.weights) })
+    }
+
+    /// The same weights, shared, in a network without these residual blocks (paper, section 3.4: with its shortcut a block
+    /// is the identity and something added to it). [`Spec::droppable_blocks`] are possible.
+    ///
+    /// # Errors
+    /// As [`Spec::without_blocks`].
+    pub fn without_blocks(&self, blocks: &[usize]) -> Result<Self, ModelError> {
+        let spec = self.spec.without_blocks(blocks)?;
+        let network = Network::native(&spec)?;
+        let weights = self.weights.only(&network);
+        weights.check(&network)?;
+        Ok(Self { spec, weights: Arc::new(weights) })
+    }
+
+    /// The type that its convolution weights are stored in.
+    pub fn dtype(&self) -> Dtype {
+        self.weights.tensor("stem.weight").map_or(Dtype::F32, |view| view.dtype)
     }
 
     /// The network as data.
@@ -576,6 +605,22 @@ mod tests {
         assert_eq!(back.weights().folded(&network.stem).unwrap(), before);
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
         std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn blocks_left_out_take_their_tensors_along() {
+        let (spec, network) = fixture();
+        let model = ModelFile::new(spec, seeded(&network, 1)).unwrap();
+        let less = model.without_blocks(&[2, 8]).unwrap();
+        let left: Vec<_> = model.weights().names().filter(|name| !less.weights().names().any(|n| n == *name)).collect();
+        assert_eq!(left.len(), 2 * 3 * 5);
+        assert!(left.iter().all(|name| name.starts_with("blocks.2.") || name.starts_with("blocks.8.")));
+        // What is left is saved, and comes back as the same network.
+        let bytes = to_bytes(less.spec(), less.weights(), Dtype::F16).unwrap();
+        let back = ModelFile::from_bytes(bytes).unwrap();
+        assert_eq!((back.spec(), back.dtype()), (less.spec(), Dtype::F16));
+        assert_eq!(back.spec().droppable_blocks().len(), model.spec().droppable_blocks().len() - 2);
+        assert!(matches!(model.without_blocks(&[1]), Err(ModelError::Spec { .. })));
     }
 
     #[test]

@@ -131,6 +131,32 @@ fn a_batch_is_its_pictures_one_by_one() {
     assert!(wrong.contains("33"), "{wrong}");
 }
 
+/// The paper's t-way split (section 5): the same result, in the memory that its formula says.
+#[test]
+fn a_split_changes_the_memory_and_not_the_result() {
+    let spec = Spec::preset("fixture").unwrap();
+    let size = Size::square(129);
+    let network = Network::new(&spec, size).unwrap();
+    let weights = Weights::from_tensors(seeded(&network, 5), spec.batch_norm_epsilon).unwrap();
+    let x = picture(size);
+    let options = PlanOptions::default();
+    let wanted = flat(&PlanOp::new(Plan::compile(&network, &weights, &options).unwrap()).unwrap().forward(&x).unwrap());
+    let scale = wanted.iter().fold(1.0f32, |m, v| m.max(v.abs() / 20.0));
+    let mut before = usize::MAX;
+    for ways in [1, 2, 3] {
+        let plan = Plan::compile_split(&network, &weights, &options, ways).unwrap();
+        // Block 1 expands 8 channels of 65x65 to 48 and leaves 8 of 33x33; nothing later is as large.
+        let formula = 4 * (65 * 65 * 8 + 65 * 65 * 48 / ways + 33 * 33 * 8);
+        let bytes = plan.arena_bytes();
+        assert!(bytes < before && bytes >= formula, "{ways} ways: {bytes} bytes, formula {formula}");
+        before = bytes;
+        let found = flat(&PlanOp::new(plan).unwrap().forward(&x).unwrap());
+        for (f, w) in found.iter().zip(&wanted) {
+            assert!((f - w).abs() <= 1e-3 * scale, "{ways} ways: {f}, {w}");
+        }
+    }
+}
+
 /// The number to reach; the expanded tensors alone would be 8 MiB and more.
 #[test]
 fn the_arena_of_the_papers_network_is_small() {

@@ -96,6 +96,18 @@ impl Model {
         Ok(Self { file: Arc::new(file), classes: Arc::clone(&self.classes) })
     }
 
+    /// The same weights in a network without these residual blocks (paper, section 3.4).
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a block that has no shortcut between its bottlenecks, or is not there.
+    pub fn without_blocks(&self, blocks: &[usize]) -> Result<Self> {
+        let file = self.file.without_blocks(blocks).map_err(|error| {
+            let possible = self.spec().droppable_blocks();
+            Error::unsupported(error, &format!("blocks of this model that can be left out: {possible:?}"))
+        })?;
+        Ok(Self { file: Arc::new(file), classes: Arc::clone(&self.classes) })
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.spec().name

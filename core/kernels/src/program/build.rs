@@ -292,11 +292,24 @@ impl Builder {
         Ok(output)
     }
 
-    /// One block, a slice of its expanded channels at a time.
+    /// One block, a slice of its expanded channels at a time; as many slices as the caches ask for.
     ///
     /// # Errors
     /// If the shapes do not fit together.
     pub fn sliced(&mut self, input: Map, b: &Block<'_>) -> Result<Map, BuildError> {
+        self.in_slices(input, b, None)
+    }
+
+    /// The same in `ways` slices, whatever the caches: the paper's t-way split (section 5), to be measured. A slice is a
+    /// whole number of vectors, so that there may be fewer.
+    ///
+    /// # Errors
+    /// As [`sliced`](Self::sliced).
+    pub fn split(&mut self, input: Map, b: &Block<'_>, ways: usize) -> Result<Map, BuildError> {
+        self.in_slices(input, b, Some(ways.max(1)))
+    }
+
+    fn in_slices(&mut self, input: Map, b: &Block<'_>, ways: Option<usize>) -> Result<Map, BuildError> {
         Self::check_block(b)?;
         let info = self.maps[input.0];
         if (info.height, info.width) != b.window.input || info.channels != b.c_in {
@@ -312,7 +325,7 @@ impl Builder {
         let plane = w.input.0 * padded * size_of::<f32>();
         let fit = (self.caches.l2 / 2 / plane.max(1)) / panel * panel;
         let channels = fit.clamp(panel, panel * 8).min(wide);
-        let count = wide.div_ceil(channels);
+        let count = ways.unwrap_or_else(|| wide.div_ceil(channels)).min(wide);
         let channels = wide.div_ceil(count).next_multiple_of(lanes).min(wide);
         let mut slices = Vec::with_capacity(count);
         let mut first = 0;

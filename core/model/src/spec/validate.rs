@@ -220,6 +220,32 @@ impl Spec {
         spec
     }
 
+    /// The blocks that can be left out: those with a shortcut between their bottlenecks that are there still, by their
+    /// place in the whole chain.
+    pub fn droppable_blocks(&self) -> Vec<usize> {
+        let Extractor::MobilenetV2(v2) = &self.extractor else { return Vec::new() };
+        let chain = v2.chain().into_iter().enumerate();
+        let shortcuts = chain.filter(|(_, link)| link.shortcut == Shortcut::Bottleneck).map(|(index, _)| index);
+        shortcuts.filter(|index| !v2.dropped_blocks.contains(index)).collect()
+    }
+
+    /// The same network with these blocks left out as well; [`droppable_blocks`](Self::droppable_blocks) are possible.
+    ///
+    /// # Errors
+    /// [`ModelError::Spec`] for a block that has no shortcut between its bottlenecks, is not there, or is left out already.
+    pub fn without_blocks(&self, blocks: &[usize]) -> Result<Self, ModelError> {
+        let mut spec = self.clone();
+        match &mut spec.extractor {
+            Extractor::MobilenetV2(v2) => v2.dropped_blocks.extend(blocks),
+            Extractor::MobilenetV1(_) if blocks.is_empty() => {}
+            Extractor::MobilenetV1(_) => {
+                return Err(ModelError::spec("extractor", "MobileNetV1 has no residual blocks to leave out"));
+            }
+        }
+        spec.validate()?;
+        Ok(spec)
+    }
+
     /// Number of classes.
     pub fn classes(&self) -> usize {
         match &self.head {
@@ -468,6 +494,15 @@ mod tests {
         v2.dropped_blocks = vec![2, 15];
         v2.feature = Feature::LastLayer;
         spec.validate().unwrap();
+        assert_eq!(spec.droppable_blocks(), [4, 5, 7, 8, 9, 11, 12, 14]);
+        let less = spec.without_blocks(&[14, 4]).unwrap();
+        assert_eq!(less.droppable_blocks(), [5, 7, 8, 9, 11, 12]);
+        for wrong in [[15], [3], [99]] {
+            assert!(matches!(spec.without_blocks(&wrong), Err(ModelError::Spec { .. })), "{wrong:?}");
+        }
+        let v1 = Spec::preset("deeplabv3_mnv1_aspp").unwrap();
+        assert!(v1.droppable_blocks().is_empty() && v1.without_blocks(&[]).is_ok());
+        assert!(matches!(v1.without_blocks(&[4]), Err(ModelError::Spec { .. })));
     }
 
     #[test]
