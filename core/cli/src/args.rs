@@ -32,6 +32,9 @@ pub(crate) enum Command {
     Bench(Bench),
     /// Run a model on a raw tensor (.npy in, .npy out), for comparing with anything.
     Run(Run),
+    /// Repeat an experiment of the `MobileNetV2` paper: numbers, and a figure.
+    #[command(subcommand)]
+    Experiment(Experiment),
 }
 
 #[derive(Args, Debug)]
@@ -73,12 +76,22 @@ pub(crate) struct Info {
     /// A spec as JSON or a preset's name instead of a model.
     #[arg(long, value_name = "SPEC.json|PRESET")]
     pub(crate) spec: Option<String>,
+    /// Instead of one network, a table of several: the MobileNetV2 paper's, our figures beside the published ones.
+    #[arg(long, value_enum, conflicts_with_all = ["model", "spec", "size"])]
+    pub(crate) table: Option<Table>,
     /// Count at this input size instead of the spec's.
     #[arg(long, value_name = "N")]
     pub(crate) size: Option<usize>,
     /// Print JSON instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A table of several networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Table {
+    /// Segmentation (table 7), memory (table 3) and block cost (section 3.1) of the paper.
+    Paper,
 }
 
 #[derive(Args, Debug)]
@@ -266,6 +279,87 @@ pub(crate) enum Runner {
     Plan,
 }
 
+/// An experiment of the paper.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Experiment {
+    /// What ReLU leaves of a spiral that a random matrix has put into n dimensions (figure 1).
+    Manifold(Manifold),
+    /// What residual blocks add: leave them out of a trained model, without training it again (section 3.4).
+    DropBlocks(DropBlocks),
+    /// Memory and time when the expanded tensor is made in t slices (section 5.1), beside the fused engine.
+    Split(Split),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Manifold {
+    /// Numbers of dimensions, 2 to 1000.
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "2,3,5,15,30", value_parser = dimensions)]
+    pub(crate) dimensions: Vec<usize>,
+    /// Where the random matrices come from.
+    #[arg(long, value_name = "N", default_value_t = 15)]
+    pub(crate) seed: u64,
+    /// Matrices that the means are taken over, 1 to 100000.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = matrices)]
+    pub(crate) matrices: usize,
+    #[command(flatten)]
+    pub(crate) report: Report,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DropBlocks {
+    /// Photos on which the whole model's own masks are the measure, where there are no true masks.
+    #[arg(value_name = "PHOTO", conflicts_with = "voc", required_unless_present_any = ["voc", "drop"])]
+    pub(crate) photos: Vec<PathBuf>,
+    /// A folder in PASCAL VOC's layout, whose true masks are the measure.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) voc: Option<PathBuf>,
+    /// Which of its pictures: a file of names, one a line.
+    #[arg(long, value_name = "FILE", default_value = "val.txt")]
+    pub(crate) list: PathBuf,
+    /// How many blocks at the most are left out together.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub(crate) most: usize,
+    /// Write the model without these blocks instead of the experiment: their numbers with commas.
+    #[arg(long, value_name = "N,N", value_delimiter = ',', requires = "save", conflicts_with_all = ["photos", "voc"])]
+    pub(crate) drop: Vec<usize>,
+    /// The model file that --drop writes.
+    #[arg(long, value_name = "MODEL.safetensors", requires = "drop")]
+    pub(crate) save: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) engine: Engine,
+    #[command(flatten)]
+    pub(crate) report: Report,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Split {
+    /// The model file. Default: the one that is built in.
+    #[arg(long, value_name = "MODEL.safetensors")]
+    pub(crate) model: Option<PathBuf>,
+    /// Run the network at this input size.
+    #[arg(long, value_name = "N", default_value_t = 513)]
+    pub(crate) size: usize,
+    /// Numbers of slices, 1 to 4096.
+    #[arg(long, value_name = "T,T", value_delimiter = ',', default_value = "1,2,3,4,6,9,16,32", value_parser = ways)]
+    pub(crate) ways: Vec<usize>,
+    /// Timed runs of each, after a first one.
+    #[arg(long, value_name = "N", default_value_t = 11, value_parser = runs)]
+    pub(crate) runs: usize,
+    #[command(flatten)]
+    pub(crate) report: Report,
+}
+
+/// What an experiment leaves behind.
+#[derive(Args, Debug)]
+pub(crate) struct Report {
+    /// Draw the figure into this file.
+    #[arg(short, long, value_name = "FIGURE.svg|png")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// One picture to write per photo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
@@ -307,7 +401,23 @@ fn effect(text: &str) -> Result<Effect, String> {
 }
 
 fn runs(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|n| (1..=1_000_000).contains(n)).ok_or_else(|| "1 to 1000000".to_owned())
+    between(text, 1, 1_000_000)
+}
+
+fn dimensions(text: &str) -> Result<usize, String> {
+    between(text, 2, 1000)
+}
+
+fn matrices(text: &str) -> Result<usize, String> {
+    between(text, 1, 100_000)
+}
+
+fn ways(text: &str) -> Result<usize, String> {
+    between(text, 1, 4096)
+}
+
+fn between(text: &str, least: usize, most: usize) -> Result<usize, String> {
+    text.trim().parse().ok().filter(|n| (least..=most).contains(n)).ok_or_else(|| format!("{least} to {most}"))
 }
 
 fn three(text: &str) -> Result<[f32; 3], String> {

@@ -9,7 +9,7 @@ use crate::args;
 use crate::failure::Failure;
 use crate::load;
 use crate::output;
-use dataset::Item;
+pub(crate) use dataset::{Item, voc};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use silhouette::eval::{Back, Confusion, Evaluator, Protocol};
@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 /// What everything else of a run hangs on.
-struct Run {
+pub(crate) struct Run {
     model: Model,
     evaluator: Evaluator,
     items: Vec<Item>,
@@ -31,6 +31,31 @@ struct Run {
     labels: Vec<String>,
     /// For each class of the model, the scored one.
     scored_as: Vec<u8>,
+}
+
+impl Run {
+    /// Scores all of the model's classes as they are.
+    pub(crate) fn new(model: Model, evaluator: Evaluator, items: Vec<Item>) -> Self {
+        let labels = model.labels().to_vec();
+        let scored_as = (0..=u8::MAX).take(labels.len()).collect();
+        Self { model, evaluator, items, labels, scored_as }
+    }
+}
+
+/// Threads that score, each a picture of its own.
+pub(crate) fn workers(engine: &args::Engine) -> usize {
+    engine.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
+}
+
+/// Scores every picture of a run; the counts, and the median time of a picture in milliseconds.
+///
+/// # Errors
+/// If no picture can be scored.
+pub(crate) fn confusion(run: &Run, workers: usize) -> Result<(Confusion, f64), Failure> {
+    let (results, _) = score(run, workers, Vec::new(), None)?;
+    let time = median(results.iter().map(|scored| scored.ms).collect());
+    let time = time.ok_or_else(|| Failure::general("none of the pictures could be scored"))?;
+    Ok((total(run, &results)?, time))
 }
 
 /// Runs the command.
@@ -52,8 +77,7 @@ fn evaluate(args: &args::Eval) -> Result<(), Failure> {
         flip: args.flip,
         output_stride: args.output_stride,
     };
-    let workers =
-        args.engine.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let workers = workers(&args.engine);
     let run = prepare(args, &protocol, workers)?;
     let described = describe(&run, args, workers);
     let (mut state, done) = match &args.json {
@@ -298,6 +322,7 @@ fn report(run: &Run, results: &[Scored], skipped: usize, protocol: Value, args: 
         "skipped": skipped,
         "madds": madds(run, args)?,
         "median_ms": median(results.iter().map(|scored| scored.ms).collect()),
+        "min_ms": results.iter().map(|scored| scored.ms).reduce(f64::min),
         "protocol": protocol,
     });
     Ok(report)
@@ -316,7 +341,8 @@ fn madds(run: &Run, args: &args::Eval) -> Result<u64, Failure> {
     Ok(sum * if args.flip { 2 } else { 1 })
 }
 
-fn median(mut times: Vec<f64>) -> Option<f64> {
+/// The middle of some times.
+pub(crate) fn median(mut times: Vec<f64>) -> Option<f64> {
     times.sort_by(f64::total_cmp);
     let middle = times.len() / 2;
     match times.len() {

@@ -1,6 +1,8 @@
 //! `silhouette info`: what a network is made of and costs, layer by layer; alone, the presets.
 
-use crate::args::Info;
+mod paper;
+
+use crate::args::{Info, Table};
 use crate::failure::Failure;
 use crate::{load, output};
 use serde_json::{Value, json};
@@ -18,6 +20,11 @@ pub(crate) fn info(args: &Info) -> Result<(), Vec<Failure>> {
 }
 
 fn show(args: &Info) -> Result<(), Failure> {
+    if let Some(Table::Paper) = args.table {
+        let text = if args.json { paper::json()?.to_string() } else { paper::text()? };
+        output::say(text.trim_end());
+        return Ok(());
+    }
     let spec = match (&args.model, &args.spec) {
         (Some(path), _) => load::model(path)?.spec().clone(),
         (None, Some(name)) => load::spec(name)?,

@@ -6,6 +6,7 @@ mod args;
 mod bench;
 mod classify;
 mod eval;
+mod experiment;
 mod failure;
 mod import;
 mod info;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => eval::eval(args),
         Command::Bench(args) => bench::bench(args),
         Command::Run(args) => run::run(args),
+        Command::Experiment(args) => experiment::experiment(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

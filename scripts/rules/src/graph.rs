@@ -26,7 +26,11 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("silhouette-model", &["silhouette-kernels"]),
     ("silhouette-imaging", &["silhouette-kernels"]),
     ("silhouette", &["silhouette-kernels", "silhouette-model", "silhouette-imaging"]),
-    ("silhouette-cli", &["silhouette-kernels", "silhouette-model", "silhouette-imaging", "silhouette"]),
+    ("silhouette-experiments", &["silhouette-kernels", "silhouette-model", "silhouette"]),
+    (
+        "silhouette-cli",
+        &["silhouette-kernels", "silhouette-model", "silhouette-imaging", "silhouette", "silhouette-experiments"],
+    ),
     ("silhouette-ffi", &["silhouette"]),
     ("silhouette-bindgen", &["silhouette-ffi"]),
     ("silhouette-rules", &[]),
@@ -45,6 +49,7 @@ const NEVER_REACHED: &[(&str, &[&str])] = &[
     ("silhouette-imaging", &["candle", "uniffi", "jni", "silhouette-model"]),
     ("silhouette-model", &["uniffi", "jni", "silhouette-imaging"]),
     ("silhouette", &["uniffi", "jni"]),
+    ("silhouette-experiments", &["uniffi", "jni"]),
     ("silhouette-cli", &["uniffi", "jni"]),
 ];
 
