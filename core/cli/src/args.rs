@@ -164,6 +164,10 @@ pub(crate) struct Eval {
     /// Run at this output stride, 8, 16 or 32, instead of the model's.
     #[arg(long, value_name = "N")]
     pub(crate) output_stride: Option<usize>,
+    /// Also score the border of the foreground (every class but the background) in the alpha of the effects, plain and refined:
+    /// boundary IoU.
+    #[arg(long, conflicts_with = "flip")]
+    pub(crate) boundary: bool,
     /// Write the scores as JSON. Beside it, FILE.partial keeps what is done, so that a run that was stopped goes on.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::{load, output};
 use serde_json::{Map, Value, json};
 use silhouette::files::Photo;
-use silhouette::{Frame, Options, OutputSize, Segmentation, Segmenter, Step};
+use silhouette::{Foreground, Frame, Model, Options, OutputSize, Segmentation, Segmenter, Step};
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::peak;
 use std::time::{Duration, Instant};
@@ -78,6 +78,8 @@ fn measure(args: &Bench) -> Result<(), Failure> {
     }
     let (total, spread) = (median(&mut totals), (totals[0], totals[totals.len() - 1]));
     let (input, network, mask) = (median(&mut inputs), median(&mut networks), median(&mut masks));
+    let alpha = alpha_time(&model, &frame, &options).map_err(about_model)?;
+    let refined = alpha_time(&model, &frame, &options.clone().refine(true)).map_err(about_model)?;
     let profiles = (0..args.runs).map(|_| segmenter.profile(&frame)).collect::<Result<Vec<_>, _>>();
     let steps = medians(&profiles.map_err(about_model)?);
     let peak = peak_gflops();
@@ -101,6 +103,11 @@ fn measure(args: &Bench) -> Result<(), Failure> {
             madds as f64 / 1e6
         ));
         let grown = growth.map_or_else(|| "not told by this system".to_owned(), |g| format!("{:.2} MiB", mib(g)));
+        output::say(&format!(
+            "and for effects, at the photo's size: alpha {:.2} ms, with --refine on {:.2} ms",
+            ms(alpha),
+            ms(refined)
+        ));
         output::say(&format!("memory growth {grown}; open {:.2} ms, first mask {:.2} ms", ms(open), ms(first)));
     }
     let per_step: Vec<Value> = steps.iter().map(|s| step_json(s, peak * threads as f64)).collect();
@@ -119,7 +126,7 @@ fn measure(args: &Bench) -> Result<(), Failure> {
         ("network_ms", json!(ms(network))),
         (
             "stages",
-            json!({ "input_ms": ms(input), "network_ms": ms(network), "mask_ms": ms(mask), "network": per_step }),
+            json!({ "input_ms": ms(input), "network_ms": ms(network), "mask_ms": ms(mask), "alpha_ms": ms(alpha), "refined_alpha_ms": ms(refined), "network": per_step }),
         ),
         ("kernels", json!(Isa::best().name())),
         ("peak_gflops", json!(peak)),
@@ -141,6 +148,20 @@ fn medians(runs: &[Vec<Step>]) -> Vec<Step> {
     let Some(first) = runs.first() else { return Vec::new() };
     let time = |i: usize| median(&mut runs.iter().map(|steps| steps[i].time).collect::<Vec<_>>());
     first.iter().enumerate().map(|(i, step)| Step { time: time(i), ..step.clone() }).collect()
+}
+
+/// How long the alpha of the effects takes at the photo's own size: the median of a few. Their number does not follow `--runs`, so that instruction
+/// counts of more and of fewer runs differ by the runs alone.
+fn alpha_time(model: &Model, frame: &Frame<'_>, options: &Options) -> silhouette::Result<Duration> {
+    let segmenter = Segmenter::new(model, &options.clone().output(OutputSize::Frame))?;
+    let segmentation = segmenter.segment(frame)?;
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let begun = Instant::now();
+        segmentation.alpha(frame, &Foreground::All)?;
+        times.push(begun.elapsed());
+    }
+    Ok(median(&mut times))
 }
 
 /// Each step of the network: time, and how near it comes to what the cores can do.

@@ -12,10 +12,10 @@ use crate::output;
 pub(crate) use dataset::{Item, voc};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use silhouette::eval::{Back, Confusion, Evaluator, Protocol};
+use silhouette::eval::{Back, Boundary, Confusion, Evaluator, Protocol};
 use silhouette::files::Photo;
 use silhouette::{Mask, Model, Picture, Segmentation};
-use state::{Scored, State};
+use state::{Border, Scored, State};
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -31,6 +31,8 @@ pub(crate) struct Run {
     labels: Vec<String>,
     /// For each class of the model, the scored one.
     scored_as: Vec<u8>,
+    /// Whether the foreground's border is scored too.
+    boundary: bool,
 }
 
 impl Run {
@@ -129,7 +131,10 @@ fn prepare(args: &args::Eval, protocol: &Protocol, workers: usize) -> Result<Run
         Some(path) => Failure::new(path, text),
         None => Failure::general(text),
     })?;
-    Ok(Run { model, evaluator, items, labels, scored_as })
+    if args.boundary && evaluator.runs() > 1 {
+        return Err(Failure::general("--boundary scores one run of the network; leave --scales out"));
+    }
+    Ok(Run { model, evaluator, items, labels, scored_as, boundary: args.boundary })
 }
 
 /// For each of the model's labels the class that is scored: the one of the same name; those that are not in the list are
@@ -205,7 +210,7 @@ fn score(
 
 /// One picture.
 fn one(run: &Run, item: &Item, work: &mut Segmentation) -> Result<Scored, Failure> {
-    let (_, truth, mask, ms) = segmented(run, item, work)?;
+    let (photo, truth, mask, ms) = segmented(run, item, work)?;
     let mut confusion = Confusion::new(run.labels.len());
     confusion.add(&truth.classes, &mask.classes).map_err(|error| Failure::new(&item.mask, error))?;
     let classes = run.labels.len();
@@ -216,7 +221,26 @@ fn one(run: &Run, item: &Item, work: &mut Segmentation) -> Result<Scored, Failur
         .filter(|&(_, &pixels)| pixels > 0)
         .map(|(cell, &pixels)| ((cell / classes) as u8, (cell % classes) as u8, pixels))
         .collect();
-    Ok(Scored { name: item.name.clone(), ms, pairs })
+    let borders = if run.boundary { Some(borders(run, item, &photo, &truth, work)?) } else { None };
+    Ok(Scored { name: item.name.clone(), ms, pairs, borders })
+}
+
+/// The border of a picture's foreground, plain and refined.
+fn borders(
+    run: &Run,
+    item: &Item,
+    photo: &Photo,
+    truth: &Mask,
+    work: &mut Segmentation,
+) -> Result<[Border; 2], Failure> {
+    let frame = photo.frame().map_err(|error| Failure::new(&item.image, error))?;
+    let found = run.evaluator.borders(&frame, truth, work).map_err(|error| Failure::new(&item.image, error))?;
+    let written = |boundary: Boundary, number: usize| Border {
+        hit: boundary.hit,
+        union: boundary.union,
+        ms: found.spent[number].as_secs_f64() * 1e3,
+    };
+    Ok([written(found.plain, 0), written(found.refined, 1)])
 }
 
 /// A picture with its true labels and its mask, all of the same size, and the time that the mask took.
@@ -255,6 +279,7 @@ fn describe(run: &Run, args: &args::Eval, workers: usize) -> Value {
         "scales": args.scales,
         "flip": args.flip,
         "output_stride": args.output_stride,
+        "boundary": args.boundary,
         "threads": workers,
     })
 }
@@ -313,7 +338,7 @@ fn report(run: &Run, results: &[Scored], skipped: usize, protocol: Value, args: 
     let iou: serde_json::Map<_, _> =
         run.labels.iter().cloned().zip(confusion.iou().into_iter().map(|iou| json!(percent(iou)))).collect();
     let rows: Vec<_> = confusion.counts().chunks(run.labels.len()).map(<[u64]>::to_vec).collect();
-    let report = json!({
+    let mut report = json!({
         "miou": percent(confusion.miou()),
         "pixel_accuracy": percent(confusion.pixel_accuracy()),
         "iou": iou,
@@ -325,6 +350,26 @@ fn report(run: &Run, results: &[Scored], skipped: usize, protocol: Value, args: 
         "min_ms": results.iter().map(|scored| scored.ms).reduce(f64::min),
         "protocol": protocol,
     });
+    if run.boundary {
+        let [plain, refined] = [0, 1].map(|number| {
+            let all: Vec<Border> = results.iter().filter_map(|scored| Some(scored.borders?[number])).collect();
+            let mut sum = Boundary::default();
+            for border in &all {
+                sum.add(Boundary { hit: border.hit, union: border.union });
+            }
+            (sum.iou(), median(all.iter().map(|border| border.ms).collect()))
+        });
+        let time = |ms: Option<f64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1} ms"));
+        output::say(&format!(
+            "boundary IoU of the foreground {}, refined {}  (alpha {}, refined {})",
+            written(plain.0),
+            written(refined.0),
+            time(plain.1),
+            time(refined.1),
+        ));
+        report["boundary_iou"] = json!({ "plain": percent(plain.0), "refined": percent(refined.0) });
+        report["alpha_ms"] = json!({ "plain": plain.1, "refined": refined.1 });
+    }
     Ok(report)
 }
 

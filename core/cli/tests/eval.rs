@@ -187,6 +187,33 @@ fn scales_and_mirrors_run_more_and_the_worst_are_drawn() {
     assert_eq!(picture.width() % 3, 0);
 }
 
+#[test]
+fn borders_are_scored_plain_and_refined_and_survive_a_stop() {
+    let place = Place::new();
+    let (root, model) = voc(&place, 3);
+    let out = place.path("scores.json");
+    let call = |more: &[&str]| {
+        let mut all = args!["eval", "--voc", root, "--model", model, "--boundary", "--json", out].to_vec();
+        all.extend(more.iter().map(std::ffi::OsString::from));
+        silhouette(all)
+    };
+    let ran = call(&[]).ok();
+    assert!(ran.out.contains("boundary IoU of the foreground"), "{}", ran.out);
+    let report = json(&out);
+    // The labels are the model's own classes, so that the foreground's border is nearly where they say; refined by noise it is not.
+    let [plain, refined] = ["plain", "refined"].map(|way| report["boundary_iou"][way].as_f64().unwrap());
+    assert!((0.0..=100.0).contains(&refined) && plain > 20.0 && (plain - refined).abs() > 1e-6, "{report}");
+    assert!(report["alpha_ms"]["refined"].as_f64().unwrap() > 0.0);
+    // From a state in which all is done the same comes out.
+    std::fs::remove_file(&out).unwrap();
+    std::fs::create_dir(&out).unwrap();
+    assert_eq!(call(&[]).code, 1);
+    std::fs::remove_dir(&out).unwrap();
+    call(&[]).ok();
+    assert_eq!(json(&out)["boundary_iou"], report["boundary_iou"]);
+    call(&["--scales", "0.5,1"]).fails(&["--boundary"]);
+}
+
 /// The public reference model through our engine: the score that its float twin has in ONNX Runtime.
 #[test]
 fn the_public_model_scores_what_its_float_twin_scores() {

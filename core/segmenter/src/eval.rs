@@ -1,9 +1,11 @@
 //! Scoring: masks made by a stated protocol, and the confusion matrix against true labels with what is read from it.
 
 mod average;
+mod boundary;
 mod confusion;
 mod evaluator;
 
 pub use average::{LogitMap, MapGrid, average_argmax};
+pub use boundary::Boundary;
 pub use confusion::{Confusion, Mismatch, VOID};
-pub use evaluator::{Back, Evaluator, Protocol};
+pub use evaluator::{Back, Borders, Evaluator, Protocol};

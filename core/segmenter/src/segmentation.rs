@@ -173,6 +173,13 @@ impl Segmentation {
         Ok((confidence, view.refine))
     }
 
+    /// Whether the alpha of effects follows the picture's edges from now on.
+    pub(crate) fn refine(&mut self, refine: bool) {
+        if let Some(view) = &mut self.view {
+            view.refine = refine;
+        }
+    }
+
     /// The outlines of a class in the mask, as polygons with holes along the pixels' edges, in the mask's coordinates
     /// ([`transform`](Self::transform) leads to the buffer's). With a `tolerance` over 0 (in pixels) they are simplified,
     /// as far as they still overlap the mask by 99 %; pieces below `least_area` pixels are left out.

@@ -18,6 +18,17 @@ pub(crate) struct Scored {
     pub(crate) ms: f64,
     /// The cells of its confusion matrix that are not 0: true class, class in the mask, pixels.
     pub(crate) pairs: Vec<(u8, u8, u64)>,
+    /// Of its foreground's border, where that is scored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) borders: Option<[Border; 2]>,
+}
+
+/// The border of an alpha, plain or refined: pixels near both contours and near either, and the time of the alpha.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Border {
+    pub(crate) hit: u64,
+    pub(crate) union: u64,
+    pub(crate) ms: f64,
 }
 
 /// The file.
@@ -90,7 +101,7 @@ mod tests {
     use serde_json::json;
 
     fn scored(name: &str) -> Scored {
-        Scored { name: name.into(), ms: 1.5, pairs: vec![(0, 0, 10), (3, 1, 2)] }
+        Scored { name: name.into(), ms: 1.5, pairs: vec![(0, 0, 10), (3, 1, 2)], borders: None }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! One picture to the mask that is scored, by a stated protocol.
 
+use super::Boundary;
 use super::average::{LogitMap, MapGrid, average_argmax};
+use crate::effects::Foreground;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::options::{Options, OutputSize};
@@ -39,6 +41,17 @@ impl Default for Protocol {
     fn default() -> Self {
         Self { size: None, back: Back::Mask, scales: vec![1.0], flip: false, output_stride: None }
     }
+}
+
+/// How the border of a picture's foreground (every class but the background) lies, in the alpha of the effects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Borders {
+    /// As the network gives it.
+    pub plain: Boundary,
+    /// With [`Options::refine`].
+    pub refined: Boundary,
+    /// How long the alpha took without and with refinement.
+    pub spent: [Duration; 2],
 }
 
 /// The largest number of scales of a protocol.
@@ -150,6 +163,39 @@ impl Evaluator {
             .collect();
         let classes = average_argmax(&maps, classes, height, width);
         Ok((Mask { width, height, classes }, spent + start.elapsed()))
+    }
+
+    /// How the foreground's border lies in the picture that [`mask`](Self::mask) just made `work` of; `truth` holds a label
+    /// for each of its pixels.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where several runs are averaged; [`Error::InvalidFrame`] for another picture.
+    pub fn borders(&self, frame: &Frame<'_>, truth: &Mask, work: &mut Segmentation) -> Result<Borders> {
+        if self.runs() > 1 {
+            return Err(Error::unsupported("borders of averaged masks", "leave scales and mirroring out"));
+        }
+        let region = frame.region();
+        if (truth.width, truth.height) != (region.width, region.height) {
+            return Err(Error::frame(
+                format_args!(
+                    "labels of {}x{} for {}x{} pixels",
+                    truth.width, truth.height, region.width, region.height
+                ),
+                "give labels of the picture's size",
+            ));
+        }
+        work.resize(OutputSize::Frame)?;
+        let classes = work.labels().len();
+        let mut borders = Borders::default();
+        for (refine, spent) in [false, true].into_iter().zip(&mut borders.spent) {
+            work.refine(refine);
+            let start = std::time::Instant::now();
+            let alpha = work.alpha(frame, &Foreground::All)?;
+            *spent = start.elapsed();
+            let found = Boundary::of(&truth.classes, &alpha.values, alpha.width, alpha.height, classes);
+            *(if refine { &mut borders.refined } else { &mut borders.plain }) = found;
+        }
+        Ok(borders)
     }
 }
 
