@@ -66,7 +66,7 @@ object Phone {
         write(File(screens, "$name.png"), shot)
         val docs = System.getProperty("silhouette.docs").orEmpty()
         if (docs.isEmpty() || name !in DOCUMENTED) return
-        val width = if (shot.width < shot.height) 270 else 540
+        val width = if (shot.width < shot.height) 240 else 480
         val file = File(docs, "android-$name.png")
         write(file, Bitmap.createScaledBitmap(shot, width, width * shot.height / shot.width, true))
         check(file.length() < 200_000) { "$file has ${file.length()} bytes" }
