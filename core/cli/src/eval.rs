@@ -40,7 +40,7 @@ impl Run {
     pub(crate) fn new(model: Model, evaluator: Evaluator, items: Vec<Item>) -> Self {
         let labels = model.labels().to_vec();
         let scored_as = (0..=u8::MAX).take(labels.len()).collect();
-        Self { model, evaluator, items, labels, scored_as }
+        Self { model, evaluator, items, labels, scored_as, boundary: false }
     }
 }
 
