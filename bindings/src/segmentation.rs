@@ -16,7 +16,7 @@ struct Content {
     /// The frame, where the segmentation came from a live stream.
     frame: FrameBuffer,
     has_frame: bool,
-    /// Scratch of [`Segmentation::confidence`].
+    /// Scratch of [`Segmentation::copy_confidence`].
     confidence: Confidence,
     discarded: bool,
 }
