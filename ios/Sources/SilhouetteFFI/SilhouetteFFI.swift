@@ -3399,7 +3399,7 @@ private let initializationResult: InitializationResult = {
     if (uniffi_silhouette_ffi_checksum_method_model_info() != 45523) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_model_with_output_stride() != 61546) {
+    if (uniffi_silhouette_ffi_checksum_method_model_with_output_stride() != 3351) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_silhouette_ffi_checksum_method_segmentation_discard() != 11467) {

@@ -1029,7 +1029,7 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_silhouette_ffi_checksum_method_model_info() and 0xFFFF) != 45523) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_model_with_output_stride() and 0xFFFF) != 61546) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_model_with_output_stride() and 0xFFFF) != 3351) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_discard() and 0xFFFF) != 11467) {
