@@ -1,8 +1,12 @@
 //! Memory for the kernels: 64-byte aligned f32 buffers, and weights packed in the order in which a kernel reads them.
+#![allow(clippy::inline_always, reason = "bodies must be inlined into their #[target_feature] entries")]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
+
+use crate::isa::{Isa, isa_entry};
+use crate::quad::Quads;
 
 /// Alignment of every buffer in bytes: a cache line, and the widest vector.
 pub const ALIGN: usize = 64;
@@ -142,6 +146,89 @@ pub struct Matrix<'a> {
     pub input: usize,
 }
 
+/// Writes `outputs` rows of `k` inputs (row `o` at `o * stride` of `from`) as the first columns of `panel`, whose `k` rows are
+/// `wide` long.
+fn transpose(panel: &mut [f32], wide: usize, from: &[f32], stride: usize, k: usize, outputs: usize) {
+    assert!(outputs <= wide && panel.len() == k * wide, "the panel holds them");
+    let Some(last) = outputs.checked_sub(1) else { return };
+    assert!(
+        last.checked_mul(stride).and_then(|n| n.checked_add(k)).is_some_and(|n| n <= from.len()),
+        "too few weights"
+    );
+    // SAFETY: rows and columns inside both slices, as just checked.
+    unsafe { transpose_entry(Isa::best(), panel, wide, from, stride, k, outputs) }
+}
+
+isa_entry! {
+    fn transpose_entry(panel: &mut [f32], wide: usize, from: &[f32], stride: usize, k: usize, outputs: usize) = transpose_body;
+}
+
+/// # Safety
+/// `panel` holds `k * wide` values, `outputs <= wide`; `from` holds `(outputs - 1) * stride + k`.
+#[inline(always)]
+unsafe fn transpose_body<S: Quads>(
+    s: S,
+    panel: &mut [f32],
+    wide: usize,
+    from: &[f32],
+    stride: usize,
+    k: usize,
+    outputs: usize,
+) {
+    let mut o = 0;
+    // SAFETY: the caller's promise, for outputs from o on.
+    unsafe {
+        // Sixteen outputs are a cache line of the panel: it is written whole, and inputs are read one after the other.
+        while o + 16 <= outputs {
+            columns::<S, 4>(s, panel.as_mut_ptr().add(o), wide, from.as_ptr().add(o * stride), stride, k);
+            o += 16;
+        }
+        while o + 4 <= outputs {
+            columns::<S, 1>(s, panel.as_mut_ptr().add(o), wide, from.as_ptr().add(o * stride), stride, k);
+            o += 4;
+        }
+    }
+    for o in o..outputs {
+        for (row, value) in panel.chunks_exact_mut(wide).zip(&from[o * stride..][..k]) {
+            row[o] = *value;
+        }
+    }
+}
+
+/// `4 * N` columns of the panel.
+///
+/// # Safety
+/// `to` holds as many values in each of `k` rows, `wide` apart; `from` `k` values in each of as many rows, `stride` apart.
+#[inline(always)]
+unsafe fn columns<S: Quads, const N: usize>(
+    s: S,
+    to: *mut f32,
+    wide: usize,
+    from: *const f32,
+    stride: usize,
+    k: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut i = 0;
+        while i + 4 <= k {
+            for q in 0..N {
+                let rows = [0, 1, 2, 3].map(|r| s.load4(from.add((4 * q + r) * stride + i)));
+                for (j, column) in s.transpose4(rows).into_iter().enumerate() {
+                    s.store4(to.add((i + j) * wide + 4 * q), column);
+                }
+            }
+            i += 4;
+        }
+        while i < k {
+            for o in 0..4 * N {
+                *to.add(i * wide + o) = *from.add(o * stride + i);
+            }
+            i += 1;
+        }
+    }
+}
+
 /// Weights of a pointwise product (`k` inputs, `c_out` outputs), packed panel by panel, and their bias.
 #[derive(Debug)]
 pub struct Packed {
@@ -157,21 +244,21 @@ impl Packed {
     /// # Panics
     /// If the matrix does not hold so many.
     pub fn new(k: usize, lanes: usize, max_vectors: usize, matrix: &Matrix<'_>, bias: &[f32]) -> Self {
-        // Inputs that are transposed together: their rows of a panel stay in L1, and are written by whole cache lines.
-        const INPUTS: usize = 16;
         let panels = panels(bias.len(), k, lanes, max_vectors);
         let total = panels.iter().map(|p| k * p.vectors * lanes).sum();
         let mut weights = Buffer::zeroed(total);
         for p in &panels {
             let wide = p.vectors * lanes;
             let panel = &mut weights[p.offset..p.offset + k * wide];
-            for (block, rows) in panel.chunks_mut(INPUTS * wide).enumerate() {
-                for o in 0..p.channels {
-                    let from = (p.first + o) * matrix.output + matrix.first + block * INPUTS * matrix.input;
-                    let from = matrix.weights[from..].iter().step_by(matrix.input);
-                    for (row, value) in rows.chunks_exact_mut(wide).zip(from) {
-                        row[o] = *value;
-                    }
+            let from = &matrix.weights[p.first * matrix.output + matrix.first..];
+            if matrix.input == 1 {
+                transpose(panel, wide, from, matrix.output, k, p.channels);
+                continue;
+            }
+            for o in 0..p.channels {
+                let from = from[o * matrix.output..].iter().step_by(matrix.input);
+                for (row, value) in panel.chunks_exact_mut(wide).zip(from) {
+                    row[o] = *value;
                 }
             }
         }
@@ -268,5 +355,31 @@ mod tests {
         }
         assert_eq!(&packed.weights[..], wanted);
         assert_eq!(&packed.bias[..], [0.5, 0.5, 0.5, 0.5, 0.5, 0.0]);
+    }
+
+    /// Inputs side by side are transposed in blocks: numbers of outputs and inputs around and between the blocks' own.
+    #[test]
+    fn every_number_of_inputs_and_outputs_is_packed_in_order() {
+        let shapes = [(8, 2), (1, 4), (4, 4), (16, 3)];
+        for &(lanes, max_vectors) in if cfg!(miri) { &shapes[..1] } else { &shapes } {
+            for c_out in [1, 3, 4, 5, 16, 17, 20, 71] {
+                for k in [1, 3, 4, 7, 8] {
+                    let (first, output) = (2, k + 5);
+                    let values: Vec<f32> = (0..c_out * output).map(|i| i as f32 + 1.0).collect();
+                    let matrix = Matrix { weights: &values, output, first, input: 1 };
+                    let packed = Packed::new(k, lanes, max_vectors, &matrix, &vec![0.0; c_out]);
+                    let mut wanted = Vec::new();
+                    for p in &packed.panels {
+                        for i in 0..k {
+                            let weight = |o: usize| {
+                                if o < p.channels { values[(p.first + o) * output + first + i] } else { 0.0 }
+                            };
+                            wanted.extend((0..p.vectors * lanes).map(weight));
+                        }
+                    }
+                    assert_eq!(&packed.weights[..], wanted, "{lanes} lanes, {k} inputs, {c_out} outputs");
+                }
+            }
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Vectors of exactly four f32, one pixel: what the picture kernels compute with where a pixel's channels stand side by
-//! side. Compilers do not find these vectors by themselves.
+//! Vectors of exactly four f32: a pixel, for the picture kernels where its channels stand side by side; a row of the blocks in which weights
+//! are transposed. Compilers do not find these vectors by themselves.
 
 #![allow(clippy::inline_always, clippy::missing_safety_doc, reason = "the promise is the trait's, said once there")]
 
@@ -29,6 +29,8 @@ pub(crate) unsafe trait Quads: Simd {
     unsafe fn clamp4(self, q: Self::Q) -> Self::Q;
     /// First and third exchanged: blue first becomes red first.
     unsafe fn swap4(self, q: Self::Q) -> Self::Q;
+    /// Rows become columns.
+    unsafe fn transpose4(self, rows: [Self::Q; 4]) -> [Self::Q; 4];
 }
 
 // SAFETY: plain Rust; nothing is asked of the CPU.
@@ -66,6 +68,10 @@ unsafe impl Quads for Scalar {
     #[inline(always)]
     unsafe fn swap4(self, [a, b, c, d]: [f32; 4]) -> [f32; 4] {
         [c, b, a, d]
+    }
+    #[inline(always)]
+    unsafe fn transpose4(self, rows: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
+        std::array::from_fn(|i| rows.map(|row| row[i]))
     }
 }
 
@@ -114,6 +120,19 @@ mod x86 {
                 #[inline(always)]
                 unsafe fn swap4(self, q: __m128) -> __m128 {
                     unsafe { _mm_shuffle_ps::<0b11_00_01_10>(q, q) }
+                }
+                #[inline(always)]
+                unsafe fn transpose4(self, [a, b, c, d]: [__m128; 4]) -> [__m128; 4] {
+                    unsafe {
+                        let (ab, cd) = (_mm_unpacklo_ps(a, b), _mm_unpacklo_ps(c, d));
+                        let (ab_high, cd_high) = (_mm_unpackhi_ps(a, b), _mm_unpackhi_ps(c, d));
+                        [
+                            _mm_movelh_ps(ab, cd),
+                            _mm_movehl_ps(cd, ab),
+                            _mm_movelh_ps(ab_high, cd_high),
+                            _mm_movehl_ps(cd_high, ab_high),
+                        ]
+                    }
                 }
             }
         };
@@ -164,6 +183,19 @@ mod arm {
         #[inline(always)]
         unsafe fn swap4(self, q: float32x4_t) -> float32x4_t {
             unsafe { vcopyq_laneq_f32::<2, 0>(vcopyq_laneq_f32::<0, 2>(q, q), q) }
+        }
+        #[inline(always)]
+        unsafe fn transpose4(self, [a, b, c, d]: [float32x4_t; 4]) -> [float32x4_t; 4] {
+            unsafe {
+                let pairs = |x, y| (vreinterpretq_f64_f32(vtrn1q_f32(x, y)), vreinterpretq_f64_f32(vtrn2q_f32(x, y)));
+                let ((ab_even, ab_odd), (cd_even, cd_odd)) = (pairs(a, b), pairs(c, d));
+                [
+                    vreinterpretq_f32_f64(vtrn1q_f64(ab_even, cd_even)),
+                    vreinterpretq_f32_f64(vtrn1q_f64(ab_odd, cd_odd)),
+                    vreinterpretq_f32_f64(vtrn2q_f64(ab_even, cd_even)),
+                    vreinterpretq_f32_f64(vtrn2q_f64(ab_odd, cd_odd)),
+                ]
+            }
         }
     }
 }

@@ -370,9 +370,13 @@ impl<'w> Compiler<'w> {
         let folded = self.fold(conv)?;
         let (k, p) = (conv.c_in, pool.c_out);
         let at = if layers.pooling_last { k - p } else { 0 };
-        let rows = folded.weight.chunks_exact(k);
-        let constant: Vec<f32> = rows.clone().flat_map(|row| &row[at..at + p]).copied().collect();
-        let rest: Vec<f32> = rows.flat_map(|row| row[..at].iter().chain(&row[at + p..])).copied().collect();
+        let outputs = conv.c_out;
+        let (mut constant, mut rest) = (Vec::with_capacity(outputs * p), Vec::with_capacity(outputs * (k - p)));
+        for row in folded.weight.chunks_exact(k) {
+            constant.extend_from_slice(&row[at..at + p]);
+            rest.extend_from_slice(&row[..at]);
+            rest.extend_from_slice(&row[at + p..]);
+        }
         let constant = Filter { weight: &constant, bias: &folded.bias, clamp: None };
         let bias = self.builder.convolution("head.project.bias", &[pooled], 1, 1, &constant, None);
         let bias = bias.map_err(unsupported)?;
