@@ -178,17 +178,12 @@ unsafe fn combine_rows_body<S: Simd>(simd: S, src: &[u8], row_stride: usize, wei
     unsafe {
         let (p, o, n) = (src.as_ptr(), out.as_mut_ptr(), out.len());
         let mut i = 0;
+        while i + 8 * S::LANES <= n {
+            combine_quads::<S, 2>(simd, p.add(i), row_stride, weights, o.add(i));
+            i += 8 * S::LANES;
+        }
         while i + 4 * S::LANES <= n {
-            let mut acc = [simd.splat(0.0); 4];
-            for (t, &w) in weights.iter().enumerate() {
-                let (row, w) = (p.add(t * row_stride + i), simd.splat(w));
-                for (a, values) in acc.iter_mut().zip(simd.load_u8_four(row)) {
-                    *a = simd.mul_add(values, w, *a);
-                }
-            }
-            for (v, a) in acc.iter().enumerate() {
-                simd.store(o.add(i + v * S::LANES), *a);
-            }
+            combine_quads::<S, 1>(simd, p.add(i), row_stride, weights, o.add(i));
             i += 4 * S::LANES;
         }
         while i + S::LANES <= n {
@@ -205,6 +200,35 @@ unsafe fn combine_rows_body<S: Simd>(simd: S, src: &[u8], row_stride: usize, wei
                 acc = mul_add::<S>(f32::from(*p.add(t * row_stride + i)), w, acc);
             }
             *o.add(i) = acc;
+        }
+    }
+}
+
+/// `4 * N` vectors of [`combine_rows`]: the more of them, the less each pays for its rows' addresses and weights.
+///
+/// # Safety
+/// `p` holds so many bytes in each of `weights.len()` rows, `o` so many f32.
+#[inline(always)]
+unsafe fn combine_quads<S: Simd, const N: usize>(
+    simd: S,
+    p: *const u8,
+    row_stride: usize,
+    weights: &[f32],
+    o: *mut f32,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut acc = [[simd.splat(0.0); 4]; N];
+        for (t, &w) in weights.iter().enumerate() {
+            let (row, w) = (p.add(t * row_stride), simd.splat(w));
+            for (q, acc) in acc.iter_mut().enumerate() {
+                for (a, values) in acc.iter_mut().zip(simd.load_u8_four(row.add(q * 4 * S::LANES))) {
+                    *a = simd.mul_add(values, w, *a);
+                }
+            }
+        }
+        for (v, a) in acc.as_flattened().iter().enumerate() {
+            simd.store(o.add(v * S::LANES), *a);
         }
     }
 }
@@ -408,8 +432,17 @@ unsafe fn filter<S: Quads, const C: usize, const K: usize>(
             let p = line.as_ptr().add((*taps.starts.get_unchecked(x) as usize - origin) * C);
             let w = taps.weights.as_ptr().add(x * k);
             let mut sum = simd.splat4(0.0);
-            for t in 0..k {
+            let mut t = 0;
+            // By four, so that addresses and the loop's end are shared; the order of the sum stays.
+            while t + 4 <= k {
+                for t in t..t + 4 {
+                    sum = simd.mul_add4(simd.load4(p.add(t * C)), simd.splat4(*w.add(t)), sum);
+                }
+                t += 4;
+            }
+            while t < k {
                 sum = simd.mul_add4(simd.load4(p.add(t * C)), simd.splat4(*w.add(t)), sum);
+                t += 1;
             }
             if affine.bgr {
                 sum = simd.swap4(sum);
