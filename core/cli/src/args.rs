@@ -191,6 +191,7 @@ pub(crate) enum Back {
 }
 
 #[derive(Args, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Bench {
     /// The model file.
     #[arg(value_name = "MODEL")]
@@ -213,6 +214,9 @@ pub(crate) struct Bench {
     /// Show how each step is computed, and why.
     #[arg(long)]
     pub(crate) explain: bool,
+    /// Also time the alpha of the effects at the photo's size, plain and refined.
+    #[arg(long)]
+    pub(crate) effects: bool,
     /// Print only the JSON line.
     #[arg(long)]
     pub(crate) json: bool,

@@ -21,6 +21,10 @@ pub(crate) fn bench(args: &Bench) -> Result<(), Vec<Failure>> {
     measure(args).map_err(|failure| vec![failure])
 }
 
+/// Runs whose steps are timed one by one, unless `--stages` asks for all: their number does not follow `--runs`, so that instruction counts
+/// of more and of fewer runs differ by the runs alone.
+const PROFILES: usize = 3;
+
 /// A made picture, or a photo.
 enum Picture {
     Made(Vec<u8>),
@@ -78,9 +82,14 @@ fn measure(args: &Bench) -> Result<(), Failure> {
     }
     let (total, spread) = (median(&mut totals), (totals[0], totals[totals.len() - 1]));
     let (input, network, mask) = (median(&mut inputs), median(&mut networks), median(&mut masks));
-    let alpha = alpha_time(&model, &frame, &options).map_err(about_model)?;
-    let refined = alpha_time(&model, &frame, &options.clone().refine(true)).map_err(about_model)?;
-    let profiles = (0..args.runs).map(|_| segmenter.profile(&frame)).collect::<Result<Vec<_>, _>>();
+    let effects = if args.effects {
+        let plain = alpha_time(&model, &frame, &options).map_err(about_model)?;
+        Some((plain, alpha_time(&model, &frame, &options.clone().refine(true)).map_err(about_model)?))
+    } else {
+        None
+    };
+    let profiles = if args.stages { args.runs } else { PROFILES };
+    let profiles = (0..profiles).map(|_| segmenter.profile(&frame)).collect::<Result<Vec<_>, _>>();
     let steps = medians(&profiles.map_err(about_model)?);
     let peak = peak_gflops();
     let madds: u64 = steps.iter().map(|s| s.madds).sum();
@@ -103,11 +112,13 @@ fn measure(args: &Bench) -> Result<(), Failure> {
             madds as f64 / 1e6
         ));
         let grown = growth.map_or_else(|| "not told by this system".to_owned(), |g| format!("{:.2} MiB", mib(g)));
-        output::say(&format!(
-            "and for effects, at the photo's size: alpha {:.2} ms, with --refine on {:.2} ms",
-            ms(alpha),
-            ms(refined)
-        ));
+        if let Some((plain, refined)) = effects {
+            output::say(&format!(
+                "and for effects, at the photo's size: alpha {:.2} ms, with --refine on {:.2} ms",
+                ms(plain),
+                ms(refined)
+            ));
+        }
         output::say(&format!("memory growth {grown}; open {:.2} ms, first mask {:.2} ms", ms(open), ms(first)));
     }
     let per_step: Vec<Value> = steps.iter().map(|s| step_json(s, peak * threads as f64)).collect();
@@ -126,7 +137,7 @@ fn measure(args: &Bench) -> Result<(), Failure> {
         ("network_ms", json!(ms(network))),
         (
             "stages",
-            json!({ "input_ms": ms(input), "network_ms": ms(network), "mask_ms": ms(mask), "alpha_ms": ms(alpha), "refined_alpha_ms": ms(refined), "network": per_step }),
+            json!({ "input_ms": ms(input), "network_ms": ms(network), "mask_ms": ms(mask), "alpha_ms": effects.map(|e| ms(e.0)), "refined_alpha_ms": effects.map(|e| ms(e.1)), "network": per_step }),
         ),
         ("kernels", json!(Isa::best().name())),
         ("peak_gflops", json!(peak)),
@@ -150,8 +161,7 @@ fn medians(runs: &[Vec<Step>]) -> Vec<Step> {
     first.iter().enumerate().map(|(i, step)| Step { time: time(i), ..step.clone() }).collect()
 }
 
-/// How long the alpha of the effects takes at the photo's own size: the median of a few. Their number does not follow `--runs`, so that instruction
-/// counts of more and of fewer runs differ by the runs alone.
+/// How long the alpha of the effects takes at the photo's own size: the median of a few.
 fn alpha_time(model: &Model, frame: &Frame<'_>, options: &Options) -> silhouette::Result<Duration> {
     let segmenter = Segmenter::new(model, &options.clone().output(OutputSize::Frame))?;
     let segmentation = segmenter.segment(frame)?;
