@@ -1,5 +1,4 @@
 //! Memory for the kernels: 64-byte aligned f32 buffers, and weights packed in the order in which a kernel reads them.
-#![allow(clippy::inline_always, reason = "bodies must be inlined into their #[target_feature] entries")]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
