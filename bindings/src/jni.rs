@@ -11,16 +11,18 @@ use crate::live::{LiveSegmenter, nanoseconds};
 use crate::raw::Raw;
 use crate::segmentation::Segmentation;
 use crate::segmenter::{Segmenter, VideoSegmenter};
-use jni::errors::{Error as JavaError, ErrorPolicy};
+use jni::errors::{Error as JavaError, ErrorPolicy, jni_error_code_to_result};
 use jni::objects::{JByteBuffer, JClass, JIntArray, JLongArray, JObject, JThrowable};
 use jni::refs::{Global, Reference};
 use jni::strings::JNIStr;
-use jni::sys::{JNI_VERSION_1_6, JavaVM as RawVm, jboolean, jfloat, jint, jlong};
+use jni::sys::{JNI_VERSION_1_6, JavaVM as RawVm, JavaVMAttachArgs, jboolean, jfloat, jint, jlong};
 use jni::vm::JavaVM;
 use jni::{Env, EnvUnowned, JValue, jni_sig, jni_str};
 use silhouette::{Frame, LiveResult};
 use std::any::Any;
+use std::cell::OnceCell;
 use std::os::raw::c_void;
+use std::ptr;
 
 /// How many longs describe a frame: format, width, height, matrix, range, rotation, mirror, the region's x, y, width,
 /// height; then for each of three planes offset, length, row stride and pixel stride, in bytes.
@@ -413,11 +415,53 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_start<'local>(
     .resolve::<Throw>();
 }
 
+/// A stream's thread, known to the virtual machine as a daemon until it ends: a machine waits for other threads before it
+/// exits, so that a stream that nobody closed would hold it up. (The crate `jni` attaches only such threads, but takes
+/// this one as it finds it.)
+struct Daemon(JavaVM);
+
+thread_local! {
+    static DAEMON: OnceCell<Daemon> = const { OnceCell::new() };
+}
+
+impl Daemon {
+    /// Attaches this thread at the first call.
+    fn attach_current_thread(vm: &JavaVM) -> jni::errors::Result<()> {
+        DAEMON.with(|daemon| {
+            if daemon.get().is_some() {
+                return Ok(());
+            }
+            let raw = vm.get_raw();
+            // (The machine only reads the name.)
+            let name = jni_str!("silhouette-live").as_ptr().cast_mut();
+            let mut arguments = JavaVMAttachArgs { version: JNI_VERSION_1_6, name, group: ptr::null_mut() };
+            let mut env = ptr::null_mut();
+            // SAFETY: `raw` is the machine that this library was loaded into, which outlives the library and is newer than
+            // 1.4; both pointers are to this stack, the name is static and ends with a zero.
+            let code = unsafe {
+                ((**raw).v1_4.AttachCurrentThreadAsDaemon)(raw, &raw mut env, (&raw mut arguments).cast::<c_void>())
+            };
+            jni_error_code_to_result(code)?;
+            let _ = daemon.set(Self(vm.clone()));
+            Ok(())
+        })
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let raw = self.0.get_raw();
+        // SAFETY: as above. The thread ends: nothing of Java's is on its stack any more. An error would have no taker.
+        unsafe { ((**raw).v1_1.DetachCurrentThread)(raw) };
+    }
+}
+
 /// Calls `deliver(result, timestamp, dropped, kind, reason, advice)`; `result` names the result for [`take`] during the
 /// call.
 ///
 /// [`take`]: Java_dev_silhouette_Native_take
 fn deliver(vm: &JavaVM, listener: &Global<JObject<'static>>, result: &mut LiveResult<'_>) -> jni::errors::Result<()> {
+    Daemon::attach_current_thread(vm)?;
     vm.attach_current_thread(|env| {
         let (timestamp, dropped) = (nanoseconds(result.timestamp) as jlong, result.dropped as jlong);
         let error = result.segmentation.as_ref().err().map(|error| SilhouetteError::from(error.clone()));

@@ -201,9 +201,10 @@ impl Engine {
     pub fn describe(&self) -> String {
         match self {
             Self::Plan(plan) => format!(
-                "CPU, {} kernels, {} threads, arena {} KiB, weights {} KiB",
+                "CPU, {} kernels, {} thread{}, arena {} KiB, weights {} KiB",
                 plan.isa().name(),
                 plan.threads(),
+                if plan.threads() == 1 { "" } else { "s" },
                 plan.arena_bytes() >> 10,
                 plan.weight_bytes() >> 10
             ),
