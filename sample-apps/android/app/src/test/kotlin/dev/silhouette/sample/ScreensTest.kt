@@ -277,7 +277,7 @@ class ScreensTest {
         Phone.waitUntil("the chooser") { shadowOf(activity).nextStartedActivity?.also { chooser = it } != null }
         assertEquals(Intent.ACTION_CHOOSER, chooser!!.action)
         @Suppress("DEPRECATION")
-        val send = chooser!!.getParcelableExtra<Intent>(Intent.EXTRA_INTENT)!!
+        val send = chooser.getParcelableExtra<Intent>(Intent.EXTRA_INTENT)!!
         assertEquals("image/png", send.type)
         @Suppress("DEPRECATION")
         val uri = send.getParcelableExtra<Uri>(Intent.EXTRA_STREAM)!!

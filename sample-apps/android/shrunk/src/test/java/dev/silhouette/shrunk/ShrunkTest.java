@@ -47,7 +47,9 @@ public class ShrunkTest {
       int percent = Integer.parseInt(said.get(way));
       assertTrue(way + ": the person covers " + percent + " %\n" + report, percent > 25 && percent < 65);
     }
-    assertEquals(report, "0 255", said.get("cutout"));
+    // The opacity of a corner and of the suit: a cut-out is as opaque as the network is certain.
+    String[] opacities = said.get("cutout").split(" ");
+    assertTrue(report, Integer.parseInt(opacities[0]) < 16 && Integer.parseInt(opacities[1]) > 200);
     assertEquals(report, "true", said.get("polygons"));
     assertEquals(report, "true", said.get("shares"));
     assertEquals(report, "refused", said.get("short plane"));
