@@ -10,7 +10,7 @@
 //! The last step writes the output, channels-last; maps between steps are blocked (`[row][channels / lanes][pixel][lane]`),
 //! so that kernels walk along memory whatever the number of channels.
 //!
-//! In none of them does the expanded tensor exist whole. Several threads share a step by output rows or pixels; each is computed
+//! In none of them does the expanded tensor exist whole. Several threads share a step by output rows; a row is computed
 //! the same way whoever computes it, so that results are bit for bit the same for any number of threads.
 
 mod build;
