@@ -253,35 +253,43 @@ import XCTest
     func testChoicesAreRememberedAndChangeThePicture() async throws {
         let stage = try Stage()
         await stage.live()
-        stage.controller.openPhoto { nv12(60, 40) }
+        // Large enough for a blur of 1.5 % to be seen.
+        let frame = nv12(240, 160)
+        stage.controller.openPhoto { frame }
         await stage.until("a photo") { stage.state.screen == .photo(ready: true) }
-        var seen: Set<Picture> = []
-        let look = { @MainActor (what: String, change: @MainActor () -> Void) async throws in
-            let pictures = stage.pictures
+        // The SDK's own picture of the same photo is what each look has to give, and not what was seen before.
+        let segmentation = try stage.workshop.make(stage.state.settings.options).segmentNow(frame)
+        var before: Picture?
+        let look = { @MainActor (what: String, effect: Effect, change: @MainActor () -> Void) async throws in
+            let expected = try segmentation.render(effect, of: frame)
+            XCTAssertNotEqual(expected, before, "\(what) changes nothing")
             change()
-            await stage.until(what) { stage.pictures > pictures }
-            await stage.settle()
-            let picture = try XCTUnwrap(stage.controller.picture)
-            XCTAssertTrue(seen.insert(picture).inserted, "\(what) changes nothing")
+            await stage.until(what) { stage.controller.picture == expected }
+            before = expected
         }
-        let found = try XCTUnwrap(stage.controller.stats?.found.first).classIndex
-        try await look("overlay of a class") { stage.controller.toggle(class: found) }
-        try await look("blur") { stage.controller.choose(.blur) }
-        try await look("cut out") { stage.controller.choose(.cutout) }
-        try await look("cut out of everything") { stage.controller.toggle(class: found) }
-        stage.controller.toggle(class: found)
+        // The fixture sees no background anywhere: what tells classes apart is one that it sees and one that it does not.
+        let found = Set(try XCTUnwrap(stage.controller.stats?.found).map(\.classIndex))
+        let seen = try XCTUnwrap(found.min())
+        let unseen = try XCTUnwrap(stage.state.engine?.labels.indices.first { $0 > 0 && !found.contains($0) })
+        try await look("overlay of everything", .overlay(.all)) {}
+        try await look("overlay of what is not there", .overlay(.classes([unseen]))) { stage.controller.toggle(class: unseen) }
+        try await look("blur", .blur(.classes([unseen]))) { stage.controller.choose(.blur) }
+        try await look("cut-out", .cutout(.classes([unseen]))) { stage.controller.choose(.cutout) }
+        try await look("cut-out of a class", .cutout(.classes([seen, unseen].sorted()))) { stage.controller.toggle(class: seen) }
+        stage.controller.toggle(class: seen)
         for background in [Background.dusk, .forest, .studio, .grid] {
-            try await look("\(background)") {
+            let behind = Backgrounds().frame(background, width: 240, height: 160)
+            try await look("\(background)", .replace(.classes([unseen]), background: behind)) {
                 stage.controller.choose(background)
                 stage.controller.choose(.replace)
             }
         }
         await stage.controller.setOwnBackground { nv12(20, 20, phase: 9) }
         XCTAssertEqual(stage.state.look.background, .photo)
-        stage.controller.toggle(class: found)
-        stage.controller.toggle(class: 3)
+        stage.controller.toggle(class: seen)
+        stage.controller.toggle(class: unseen)
         stage.controller.toggleStats()
-        XCTAssertEqual(stage.memory.remembered.look, Look(effect: .replace, classes: [3], background: .photo))
+        XCTAssertEqual(stage.memory.remembered.look, Look(effect: .replace, classes: [seen], background: .photo))
         XCTAssertTrue(stage.memory.remembered.showsStats)
         stage.controller.chooseEverything()
         XCTAssertEqual(stage.state.look.classes, [])

@@ -17,6 +17,8 @@ import XCTest
     private(set) var asked = 0
     private(set) var opened: [Facing] = []
     private(set) var isOpen = false
+    /// Frames that were handed out.
+    private(set) var played = 0
     private(set) var listener: (any FrameListener)?
 
     func askPermission() async -> Permission {
@@ -34,16 +36,18 @@ import XCTest
 
     func close() { isOpen = false }
 
-    /// Plays frames on a thread of its own, as a camera does, to whoever listens now.
+    /// Plays frames on a thread of its own, as a camera does, to whoever listens now. They are made ahead: making one takes longer than
+    /// segmenting it.
     func play(_ count: Int, size: (Int, Int) = (64, 48), every seconds: TimeInterval = 0.004) async {
         guard let listener else { return }
+        played += count
         let orientation = held.orientation(of: opened.last ?? .back)
         await withCheckedContinuation { (done: CheckedContinuation<Void, Never>) in
             Thread.detachNewThread {
+                let frames = (0..<min(count, 8)).map { nv12(size.0, size.1, phase: $0).oriented(orientation) }
                 for number in 0..<count {
-                    let frame = nv12(size.0, size.1, phase: number).oriented(orientation)
-                    listener.frame(frame, at: Double(number) / 30)
-                    Thread.sleep(forTimeInterval: seconds)
+                    listener.frame(frames[number % frames.count], at: Double(number) / 30)
+                    if seconds > 0 { Thread.sleep(forTimeInterval: seconds) }
                 }
                 done.resume()
             }
