@@ -237,7 +237,8 @@ def _licences(files: dict[str, bytes], abis: list[str], report: Report) -> None:
     for name in ("LICENSE-MIT", "LICENSE-APACHE"):
         if name in files:
             report.hold(files[name] == (project.ROOT / name).read_bytes(), f"{name} is not the project's")
-    if "THIRD-PARTY.txt" not in files:
+    # (Without any library there is nothing to compare with, and its absence is said already.)
+    if "THIRD-PARTY.txt" not in files or not abis:
         return
     told = {row[:2]: row[2] for row in notices.listed(files["THIRD-PARTY.txt"].decode(errors="replace"))}
     linked = {(p["name"], p["version"]): p["license"] for p in notices.packages([project.ABIS[abi][1] for abi in abis], [])}
