@@ -24,8 +24,9 @@ VOID = 255
 class Pool:
     """One or more prepared folders as one list of pictures."""
 
-    def __init__(self, folders):
-        self.teacher = os.path.exists(f"{folders[0]}/taps.npz")
+    def __init__(self, folders, teacher=True):
+        """`teacher` false: without the teacher's answers, even where there are some."""
+        self.teacher = teacher and os.path.exists(f"{folders[0]}/taps.npz")
         names = "XYTFPV" if self.teacher else "XYPV"
         self.parts = [{n: np.load(f"{f}/{n}.npy", mmap_mode="r") for n in names} for f in folders]
         self.ends = np.cumsum([len(p["X"]) for p in self.parts])

@@ -34,12 +34,16 @@ class Conv(nn.Module):
             self.bias = nn.Parameter(torch.zeros(c_out))
         self.batch_norm, self.kernel, self.stride, self.rate, self.act = batch_norm, kernel, stride, rate, act
         self.same = spec["padding"] == "same"
+        self.centre = None  # mean of the input per channel; where it is set, batch norm's mean follows the weight
+        self.fixed = False  # batch norm keeps its statistics and is folded at every call: as good, and a pass over the map less
 
     def forward(self, x):
-        bias = None if self.batch_norm else self.bias
+        weight, bias = self.weight, None if self.batch_norm else self.bias
+        if self.fixed and self.batch_norm:
+            weight, bias = folded(self)
         top, bottom, left, right = (*self.around(x.shape[2]), *self.around(x.shape[3]))
         if x.device.type == "cpu" and self.groups > 1 and self.rate > 1:
-            x = atrous(x, self.weight, bias, self.rate, (top, bottom, left, right))
+            x = atrous(x, weight, bias, self.rate, (top, bottom, left, right))
         else:
             if top != bottom or left != right or top != left:
                 x, top = F.pad(x, (left, right, top, bottom)), 0
@@ -47,8 +51,8 @@ class Conv(nn.Module):
             if slow:  # oneDNN's bfloat16 backward pass of strided depthwise convolutions is several times slower than its float32 one
                 x = x.float()
             with torch.autocast("cpu", enabled=torch.is_autocast_enabled("cpu") and not slow):
-                x = F.conv2d(x, self.weight, bias, self.stride, top, self.rate, self.groups)
-        x = self.bn(x) if self.batch_norm else x
+                x = F.conv2d(x, weight, bias, self.stride, top, self.rate, self.groups)
+        x = self.bn(x) if self.batch_norm and not self.fixed else x
         return F.relu6(x) if self.act == "relu6" else F.relu(x) if self.act == "relu" else x
 
     def around(self, n):
@@ -74,16 +78,28 @@ def atrous(x, weight, bias, rate, around):
     return y.permute(0, 3, 1, 2)[:, :, : height + top + bottom - taken, : width + left + right - taken]
 
 
+def folded(layer):
+    """Weight and bias of a convolution with its batch norm's statistics in them."""
+    bn = layer.bn
+    gain = bn.weight / (bn.running_var + bn.eps).sqrt()
+    mean = bn.running_mean if layer.centre is None else centred(layer)
+    return layer.weight * gain[:, None, None, None], bn.bias - mean * gain
+
+
+def centred(layer):
+    """What the weight makes of the mean of its input."""
+    weight = layer.weight.sum((2, 3))
+    return weight[:, 0] * layer.centre if layer.groups > 1 else weight @ layer.centre
+
+
 @torch.no_grad()
 def fold(net):
     """A copy of a module with batch norm folded into weights and biases; for running, not for training."""
     net = copy.deepcopy(net).eval()
     for layer in net.modules():
         if isinstance(layer, Conv) and layer.batch_norm:
-            bn = layer.bn
-            gain = bn.weight / (bn.running_var + bn.eps).sqrt()
-            layer.weight.mul_(gain[:, None, None, None])
-            layer.bias = nn.Parameter(bn.bias - bn.running_mean * gain)
+            weight, bias = folded(layer)
+            layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
             layer.batch_norm = False
             del layer.bn
     return net.requires_grad_(False)
@@ -221,3 +237,17 @@ def chain(extractor):
 def cells(spec, size: int) -> int:
     """Side of the feature map for an input of `size`."""
     return -(-size // spec["extractor"]["output_stride"])
+
+
+def units(net):
+    """What learns by itself: the stem with the first block (no narrow map lies between them), every other block, and the head."""
+    blocks = list(net.blocks.values())
+    return [nn.Sequential(net.stem, blocks[0]), *blocks[1:], net.head]
+
+
+def answers(parts, x):
+    """What goes into each unit and comes out of the last: pictures, every narrow map, the logits."""
+    maps = [x]
+    for part in parts:
+        maps.append(part(maps[-1]))
+    return maps

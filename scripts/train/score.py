@@ -5,17 +5,24 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from network import fold
+
+
+def voc(net, spec, folder, size):
+    """IoU per class over `val.txt` of a folder in VOC's layout."""
+    names = open(f"{folder}/val.txt").read().split()
+    return pairs(net, spec, [(f"{folder}/JPEGImages/{n}.jpg", f"{folder}/SegmentationClass/{n}.png") for n in names], size)
+
 
 @torch.no_grad()
-def voc(net, spec, folder, size):
-    """IoU per class over `val.txt`; nan where a class neither occurs nor is predicted."""
-    net.eval()
+def pairs(net, spec, files, size):
+    """IoU per class over pairs of picture and mask; nan where a class neither occurs nor is predicted."""
+    net = fold(net).to(memory_format=torch.channels_last)
     classes = spec["head"]["classes"]
     confusion = np.zeros((classes, classes), np.int64)
     mean, std = np.float32(spec["input"]["mean"]), np.float32(spec["input"]["std"])
-    for name in open(f"{folder}/val.txt").read().split():
-        image = Image.open(f"{folder}/JPEGImages/{name}.jpg").convert("RGB")
-        truth = np.asarray(Image.open(f"{folder}/SegmentationClass/{name}.png"))
+    for picture, mask in files:
+        image, truth = Image.open(picture).convert("RGB"), np.asarray(Image.open(mask))
         k = size / max(image.size)
         w, h = round(image.width * k), round(image.height * k)
         canvas = np.full((size, size, 3), spec["input"]["fit"]["fill"], np.uint8)

@@ -4,8 +4,11 @@ Each part of the way is checked by what it must do: the loss falls, a stopped ru
 many shapes the logits of the Rust side agree with PyTorch's.
 """
 
+import contextlib
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,6 +19,7 @@ import torch
 from PIL import Image, ImageDraw
 
 import ablation
+import blocks
 import export
 import network
 import prepare
@@ -152,6 +156,32 @@ class Training(unittest.TestCase):
         rows = self.log("second")
         self.assertLess(float(rows[-1]["teacher"]), 0.8 * float(rows[0]["teacher"]), rows)
         self.assertLess(float(rows[-1]["features"]), float(rows[0]["features"]), rows)
+
+    def test_learns_block_by_block(self):
+        spec = small()
+        torch.manual_seed(5)
+        teacher, start = network.Network(spec), network.Network(spec)
+        stir(teacher, 6)
+        export.write(teacher, spec, f"{self.at}/teacher.safetensors", half=False)
+        torch.save(start.state_dict(), f"{self.at}/random.pt")
+        fixed = ["--spec", self.spec, "--start", f"{self.at}/random.pt", "--teacher", f"{self.at}/teacher.safetensors", "--out", f"{self.at}/blocks"]
+        short = ["--pictures", "128", "--steps", "40", "--chain", "64", "--workers", "1", "--float32"]
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            blocks.main([f"{self.at}/labels", *fixed, *short])
+        alone = re.findall(r"unit \d+: ([\d.]+) of the variance left, now ([\d.]+)", said.getvalue())
+        self.assertEqual(len(alone), 18, said.getvalue())
+        before, after = (sum(float(pair[i]) for pair in alone) for i in range(2))
+        self.assertLess(after, 0.9 * before, said.getvalue())
+        # What comes out is nearer to the teacher than what least squares began with.
+        x = torch.rand(4, 3, 65, 65, generator=torch.Generator().manual_seed(3)) * 2 - 1
+        far = []
+        for state in ("basis", "weights"):
+            start.load_state_dict(torch.load(f"{self.at}/blocks/{state}.pt"))
+            with torch.no_grad():
+                ours, theirs = network.fold(start)(x), network.fold(teacher)(x)
+            far.append(float(((ours - theirs) ** 2).mean()))
+        self.assertLess(far[1], far[0])
 
     def test_a_stopped_run_goes_on_as_if_it_had_not_been(self):
         whole = torch.load(self.train("labels", "whole", 12))

@@ -146,6 +146,27 @@ def share_gradients(optimizer, workers):
         g.copy_(mean.view_as(g))
 
 
+class Average:
+    """The exponential moving average of a network: what is saved and scored."""
+
+    def __init__(self, net, keep):
+        self.net, self.keep = copy.deepcopy(net).eval(), keep
+        for block in self.net.blocks.values():
+            block._forward_hooks.clear()
+
+    @torch.no_grad()
+    def take(self, net, step):
+        keep = min(self.keep, (1 + step) / (10 + step))
+        for mean, value in zip(self.net.state_dict().values(), net.state_dict().values()):
+            mean.lerp_(value, 1 - keep) if mean.dtype.is_floating_point else mean.copy_(value)
+
+
+def save_as(value, path):
+    """Writes a file that is never seen half written."""
+    torch.save(value, path + ".new")
+    os.replace(path + ".new", path)
+
+
 def main(argv=None):
     a = arguments(argv)
     os.makedirs(a.out, exist_ok=True)
@@ -193,9 +214,7 @@ def run(rank, a, meeting):
     if meeting:
         for value in student.state_dict().values():
             dist.broadcast(value, 0)
-    average = copy.deepcopy(net).eval()
-    for block in average.blocks.values():
-        block._forward_hooks.clear()
+    average = Average(net, a.ema)
     student = student.to(memory_format=torch.channels_last)
     student.freeze(a.freeze)
     body = [p for n, p in net.named_parameters() if p.requires_grad and not n.startswith("head")]
@@ -207,18 +226,16 @@ def run(rank, a, meeting):
         optimizer = torch.optim.SGD(groups, momentum=0.9, nesterov=True, weight_decay=4e-5)
     peaks, step = [g["lr"] for g in optimizer.param_groups], 0
     if resumed is not None:
-        student.load_state_dict(resumed["student"]), average.load_state_dict(resumed["average"])
+        student.load_state_dict(resumed["student"]), average.net.load_state_dict(resumed["average"])
         optimizer.load_state_dict(resumed["optimizer"])
         student.freeze(a.freeze)
         step = resumed["step"]
         print(f"goes on at step {step}", flush=True)
 
     def save():
-        parts = {"student": student, "average": average, "optimizer": optimizer}
-        torch.save({"step": step} | {k: v.state_dict() for k, v in parts.items()}, state + ".new")
-        os.replace(state + ".new", state)
-        torch.save(average.state_dict(), f"{a.out}/weights.pt.new")
-        os.replace(f"{a.out}/weights.pt.new", f"{a.out}/weights.pt")
+        parts = {"student": student, "average": average.net, "optimizer": optimizer}
+        save_as({"step": step} | {k: v.state_dict() for k, v in parts.items()}, state)
+        save_as(average.net.state_dict(), f"{a.out}/weights.pt")
         pictures.curves(f"{a.out}/log.csv", f"{a.out}/curves.png")
 
     log = open(f"{a.out}/log.csv" if rank == 0 else os.devnull, "a", buffering=1)
@@ -243,10 +260,7 @@ def run(rank, a, meeting):
         step += 1
         if rank:
             continue
-        keep = min(a.ema, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for mean, value in zip(average.state_dict().values(), net.state_dict().values()):
-                mean.lerp_(value, 1 - keep) if mean.dtype.is_floating_point else mean.copy_(value)
+        average.take(net, step)
         sums += [hard.item(), kl.item(), apart.item()]
         last = step == a.steps
         if step % 50 == 0 or last:
@@ -254,7 +268,7 @@ def run(rank, a, meeting):
             print(f"step {step}/{a.steps}  {n * a.batch / (time.time() - since):.1f} images/s  labels {sums[0] / n:.4f}  teacher {sums[1] / n:.4f}  features {sums[2] / n:.4f}", flush=True)
             miou = ""
             if a.voc and ((a.score_every and step % a.score_every == 0) or last):
-                iou = score.voc(average, spec, a.voc, size)
+                iou = score.voc(average.net, spec, a.voc, size)
                 miou = f"{100 * np.nanmean(iou):.2f}"
                 print(f"step {step}  mIOU {miou}", dict(zip(spec["labels"], np.round(100 * iou, 1).tolist())), flush=True)
             log.write(f"{step},{sums[0] / n:.5f},{sums[1] / n:.5f},{sums[2] / n:.5f},{miou}\n")
@@ -264,7 +278,7 @@ def run(rank, a, meeting):
     log.close()
     if rank == 0:
         x, y, *_ = draw(0)
-        pictures.samples(average, spec, x[:8], y[:8], f"{a.out}/samples.png")
+        pictures.samples(average.net, spec, x[:8], y[:8], f"{a.out}/samples.png")
     if meeting:
         dist.destroy_process_group()
 
