@@ -3,7 +3,7 @@
 A block sees no other, so each has a gradient of its own that no other block's mistakes disturb. The teacher, which has the student's shape and runs at
 its size, answers once for some pictures; what went into its blocks and came out is kept, of the large maps a cut, and each block learns from that by
 itself, one process beside the other. What the student gets from the teacher is its answers, never its weights: its own come from `--start`.
-train.py goes on from here with all blocks together.
+joint.py goes on from here with all blocks together.
 
 blocks.py PREPARED --start START.pt --teacher TEACHER.tflite --out FOLDER
 """

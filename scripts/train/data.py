@@ -94,7 +94,7 @@ def photometric(x, generator):
     return x.clamp(-1, 1)
 
 
-def batch(pool, ids, size, cells, zooms, generator):
+def batch(pool, ids, size, cells, zooms, generator, colour=1.0):
     """Pictures [n, 3, S, S], labels [n, S, S], the teacher's logits and features [n, C, cells, cells] (or None), 1 where a cell lies in the picture."""
     n = len(ids)
     x = pool.stack("X", ids).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -109,7 +109,7 @@ def batch(pool, ids, size, cells, zooms, generator):
         return ((grid >= -1 - margin) & (grid <= edge + margin)).all(-1)
 
     x = F.grid_sample(x, fine, align_corners=True)
-    x = torch.where(inside(fine, 0.0)[:, None], photometric(x, generator), 0.0)  # the grey around stays as it is at use
+    x = torch.where(inside(fine, 0.0)[:, None], x + colour * (photometric(x, generator) - x), 0.0)  # the grey around stays as it is at use
     y = (F.grid_sample(y - VOID, fine, mode="nearest", align_corners=True) + VOID).long().squeeze(1)
     if not pool.teacher:
         return x, y, None, None, inside(coarse, 0.02).float()

@@ -34,12 +34,11 @@ class Conv(nn.Module):
             self.bias = nn.Parameter(torch.zeros(c_out))
         self.batch_norm, self.kernel, self.stride, self.rate, self.act = batch_norm, kernel, stride, rate, act
         self.same = spec["padding"] == "same"
-        self.centre = None  # mean of the input per channel; where it is set, batch norm's mean follows the weight
-        self.fixed = False  # batch norm keeps its statistics and is folded at every call: as good, and a pass over the map less
+        self.centre = None  # mean of the input per channel, once `centre` has set it: batch norm is then part of the weight, a pass over the map less
 
     def forward(self, x):
         weight, bias = self.weight, None if self.batch_norm else self.bias
-        if self.fixed and self.batch_norm:
+        if self.centre is not None:
             weight, bias = folded(self)
         top, bottom, left, right = (*self.around(x.shape[2]), *self.around(x.shape[3]))
         if x.device.type == "cpu" and self.groups > 1 and self.rate > 1:
@@ -52,7 +51,7 @@ class Conv(nn.Module):
                 x = x.float()
             with torch.autocast("cpu", enabled=torch.is_autocast_enabled("cpu") and not slow):
                 x = F.conv2d(x, weight, bias, self.stride, top, self.rate, self.groups)
-        x = self.bn(x) if self.batch_norm and not self.fixed else x
+        x = self.bn(x) if self.batch_norm and self.centre is None else x
         return F.relu6(x) if self.act == "relu6" else F.relu(x) if self.act == "relu" else x
 
     def around(self, n):
@@ -87,9 +86,37 @@ def folded(layer):
 
 
 def centred(layer):
-    """What the weight makes of the mean of its input."""
+    """What the weight makes of the mean of its input: batch norm's mean, as long as `centre` is set."""
     weight = layer.weight.sum((2, 3))
     return weight[:, 0] * layer.centre if layer.groups > 1 else weight @ layer.centre
+
+
+@torch.no_grad()
+def centre(net, batches):
+    """For training with fixed statistics: from now on batch norm's mean follows each weight, so that a weight changes what deviates from the mean of its
+    input, and not the mean of its output. The function stays what it is. The means are those of the batches."""
+    net.eval()
+    means = {layer: [] for layer in net.modules() if isinstance(layer, Conv) and layer.batch_norm}
+    for layer in means:
+        layer.centre = None  # the state, which must be settled, says all
+    hooks = [m.register_forward_hook(lambda m, x, y: means[m].append(x[0].float().mean((0, 2, 3)))) for m in means]
+    for x in batches:
+        net(x)
+    for hook in hooks:
+        hook.remove()
+    for layer, seen in means.items():
+        layer.centre = torch.stack(seen).mean(0)
+        gain = layer.bn.weight / (layer.bn.running_var + layer.bn.eps).sqrt()
+        layer.bn.bias += gain * (centred(layer) - layer.bn.running_mean)
+        layer.bn.running_mean.copy_(centred(layer))
+
+
+@torch.no_grad()
+def settle(net):
+    """Writes the means of `centre` into batch norm, so that the state is whole without them."""
+    for layer in net.modules():
+        if isinstance(layer, Conv) and layer.centre is not None:
+            layer.bn.running_mean.copy_(centred(layer))
 
 
 @torch.no_grad()
@@ -100,7 +127,7 @@ def fold(net):
         if isinstance(layer, Conv) and layer.batch_norm:
             weight, bias = folded(layer)
             layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
-            layer.batch_norm = False
+            layer.batch_norm, layer.centre = False, None
             del layer.bn
     return net.requires_grad_(False)
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from PIL import Image, ImageDraw
 import ablation
 import blocks
 import export
+import joint
 import network
 import prepare
 import train
@@ -182,6 +184,49 @@ class Training(unittest.TestCase):
                 ours, theirs = network.fold(start)(x), network.fold(teacher)(x)
             far.append(float(((ours - theirs) ** 2).mean()))
         self.assertLess(far[1], far[0])
+        # All units together get nearer still; a run that was stopped ends where one that was not does.
+        fixed[3], fixed[-1] = f"{self.at}/blocks/weights.pt", f"{self.at}/joint"
+        short = ["--steps", "60", "--batch", "8", "--teacher-size", "97", "--save-every", "20", "--freeze", "1", "--labels", "0", "--ema", "0.8", "--float32"]
+        losses = joint.Run.losses
+
+        def until_thirty(run, step):
+            if step == 30:
+                raise KeyboardInterrupt
+            return losses(run, step)
+
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            joint.main([f"{self.at}/labels", *fixed, *short])
+            whole = torch.load(f"{self.at}/joint/weights.pt")
+            fixed[-1] = f"{self.at}/joint-halves"
+            with unittest.mock.patch.object(joint.Run, "losses", until_thirty), self.assertRaises(KeyboardInterrupt):
+                joint.main([f"{self.at}/labels", *fixed, *short])
+            joint.main([f"{self.at}/labels", *fixed, *short])
+        self.assertIn("goes on at step 20", said.getvalue())
+        rows = [float(v) for v in re.findall(r"teacher ([\d.]+)", said.getvalue())]
+        self.assertLess(rows[2], 0.9 * rows[0], said.getvalue())
+        halves = torch.load(f"{self.at}/joint-halves/weights.pt")
+        for name, value in whole.items():
+            torch.testing.assert_close(halves[name], value, rtol=1e-3, atol=1e-4, msg=name)
+
+    def test_a_centred_network_is_the_same_function(self):
+        net = network.Network(small())
+        stir(net, 7)
+        x = torch.rand(2, 3, 65, 65, generator=torch.Generator().manual_seed(3)) * 2 - 1
+        with torch.no_grad():
+            expected = net.eval()(x)
+            network.centre(net, [x])
+            torch.testing.assert_close(net(x), expected, rtol=1e-3, atol=1e-3)
+            before = net.blocks["3"].project.bn.running_mean.clone()
+            for layer in net.modules():
+                if isinstance(layer, network.Conv):
+                    layer.weight *= 1 + 0.1 * torch.rand(layer.weight.shape, generator=torch.Generator().manual_seed(4))
+            moved = net(x)
+            network.settle(net)
+            again = network.Network(small()).eval()
+            again.load_state_dict(net.state_dict())
+            torch.testing.assert_close(again(x), moved, rtol=1e-3, atol=1e-3)
+        self.assertGreater(float((again.blocks["3"].project.bn.running_mean - before).abs().max()), 1e-3)
 
     def test_a_stopped_run_goes_on_as_if_it_had_not_been(self):
         whole = torch.load(self.train("labels", "whole", 12))

@@ -118,16 +118,20 @@ def fit_adapters(student, draw, batches):
         print(f"adapter explains {1 - ((s @ w - t) ** 2).mean() / t.var():.3f} of the teacher's variance", flush=True)
 
 
-def losses(a, logits, features, y, soft_target, feature_target, inside, deviation):
-    """Cross-entropy at half size (as good as full, a fraction of its cost), and the two distances to the teacher."""
-    classes = logits.shape[1]
-    half = (y.shape[1] + 1) // 2
-    hard = F.cross_entropy(
+def labelled(logits, y):
+    """Cross-entropy on the labels at half size (as good as full, a fraction of its cost)."""
+    classes, half = logits.shape[1], (y.shape[1] + 1) // 2
+    return F.cross_entropy(
         F.interpolate(logits, (half, half), mode="bilinear", align_corners=True),
         torch.where(y >= classes, data.VOID, y)[:, ::2, ::2],
         ignore_index=data.VOID,
         reduction="sum",
     ) / max(1, int((y[:, ::2, ::2] < classes).sum()))
+
+
+def losses(a, logits, features, y, soft_target, feature_target, inside, deviation):
+    """Cross-entropy on the labels, and the two distances to the teacher."""
+    hard = labelled(logits, y)
     if soft_target is None:
         return hard, torch.zeros(()), torch.zeros(())
     share = inside / inside.sum().clamp_min(1)

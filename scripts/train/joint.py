@@ -1,0 +1,168 @@
+"""Trains all units of the network together, each towards the teacher's own map at that place; goes on from what blocks.py made.
+
+The student has the teacher's shape, so once its narrow maps are in the teacher's basis (blocks.py starts them there) they are compared as they are,
+without adapters. Loss: the share of each channel's variance that is left at the end of every unit, Kullback-Leibler to the teacher's logits, cross-entropy
+on the labels. The teacher runs beside the student on the same windows: its maps at the student's size, its logits at a larger one, where it is much better.
+
+Batch norm keeps its statistics, and each layer's bias is kept at the mean of its input instead of at zero (`network.centred`): without that, every step of
+a weight shifts the mean of all that comes after it. AdamW, linear to zero; the average of the weights is saved and scored.
+
+joint.py PREPARED --start WEIGHTS.pt --teacher TEACHER.tflite --out FOLDER
+"""
+
+import argparse
+import json
+import os
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+import data
+import score
+from network import Conv, Network, answers, cells, centre, fold, load_spec, settle, units
+from prepare import load_teacher
+from train import Average, labelled, save_as
+
+
+def arguments(argv=None):
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("prepared", nargs="+", help="folders that prepare.py wrote; the teacher's answers in them are not read")
+    p.add_argument("--spec", default=os.path.join(os.path.dirname(__file__), "specs", "voc21.json"))
+    p.add_argument("--out", required=True, help="folder of this run: checkpoint.pt, weights.pt")
+    p.add_argument("--start", required=True, help="state dict to start from, in the teacher's basis")
+    p.add_argument("--teacher", required=True, help="a quantised DeepLabV3 .tflite of the spec's shape, or a model file that export.py wrote")
+    p.add_argument("--steps", type=int, default=1550)
+    p.add_argument("--batch", type=int, default=16)
+    p.add_argument("--size", type=int, help="side of the training window; default: the spec's input size")
+    p.add_argument("--teacher-size", type=int, default=385, help="side of the window from which the teacher's logits come")
+    p.add_argument("--lr", type=float, default=1.5e-3, help="of the late units; weights have rows of mean square 1")
+    p.add_argument("--late", type=int, default=13, help="first of the late units; the others learn at --early times the rate")
+    p.add_argument("--early", type=float, default=0.3)
+    p.add_argument("--freeze", type=int, default=3, help="first units kept as they are (their backward pass costs most)")
+    p.add_argument("--ema", type=float, default=0.995)
+    p.add_argument("--maps", type=float, default=2.0, help="weight of the teacher's maps")
+    p.add_argument("--logits", type=float, default=1.0, help="weight of the teacher's logits")
+    p.add_argument("--labels", type=float, default=0.5, help="weight of the labels")
+    p.add_argument("--zoom", type=float, nargs=2, default=(0.6, 1.3), help="side of the window over side of the square")
+    p.add_argument("--colour", type=float, default=0.5, help="how much of the change of colours, blur and noise: with all of it the teacher itself is wrong more often")
+    p.add_argument("--held", help="held.json of prepare.py: mIOU on these at every save")
+    p.add_argument("--save-every", type=int, default=150)
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--float32", action="store_true", help="no bfloat16")
+    return p.parse_args(argv)
+
+
+def left(ours, theirs, variances):
+    """The share of the variance of the teacher's maps that ours leave, mean over channels; one number per unit."""
+    return torch.stack([(((o.float() - t.float()) ** 2).mean((0, 2, 3)) / v).mean() for o, t, v in zip(ours, theirs, variances)])
+
+
+def divergence(logits, taught, inside):
+    """Kullback-Leibler from the teacher's logits to ours, mean over the cells that lie in the picture."""
+    each = F.kl_div(F.log_softmax(logits, 1), F.softmax(taught, 1), reduction="none").sum(1)
+    return (each * inside).sum() / inside.sum().clamp_min(1)
+
+
+class Run:
+    """The networks of a training, and what it draws and measures."""
+
+    def __init__(self, a):
+        self.a, self.spec = a, load_spec(a.spec)
+        self.size = a.size or self.spec["input"]["size"]
+        self.pool = data.Pool(a.prepared, teacher=False)
+        self.odds = np.cumsum(self.pool.odds())
+        self.last = {"memory_format": torch.channels_last}
+        self.teacher = units(fold(load_teacher(self.spec, a.teacher)).to(**self.last))
+        self.net = Network(self.spec)
+        self.net.load_state_dict(torch.load(a.start))
+        self.net = self.net.to(**self.last).eval()
+        self.ours = units(self.net)
+        with torch.no_grad():
+            maps = [self.taught(self.draw(-1 - i)[0])[0] for i in range(4)]
+        self.variances = [torch.cat(m).float().var((0, 2, 3)).clamp_min(1e-4) for m in zip(*maps)]
+
+    def draw(self, step):
+        """The batch of a step, a function of seed and step alone: pictures, labels, 1 where a cell lies in the picture. Negative steps are drawn for measuring."""
+        g = torch.Generator().manual_seed((self.a.seed * 1_000_003 + step) % 2**63)
+        ids = np.searchsorted(self.odds, torch.rand(self.a.batch, generator=g).numpy() * self.odds[-1]).clip(max=len(self.pool) - 1)
+        x, y, _, _, inside = data.batch(self.pool, ids, self.size, cells(self.spec, self.size), self.a.zoom, g, self.a.colour)
+        return x.contiguous(**self.last), y, inside
+
+    def half(self):
+        return torch.autocast("cpu", torch.bfloat16, enabled=not self.a.float32)
+
+    @torch.no_grad()
+    def taught(self, x):
+        """The teacher's maps, and its logits from a larger window brought to the student's map."""
+        with self.half():
+            maps = answers(self.teacher, x)[1:]
+            large = F.interpolate(x, (self.a.teacher_size,) * 2, mode="bilinear", align_corners=True)
+            logits = answers(self.teacher, large.contiguous(**self.last))[-1].float()
+        return maps[:-1], F.interpolate(logits, maps[-1].shape[2:], mode="bilinear", align_corners=True)
+
+    def losses(self, step):
+        """Share of variance left at every unit but the head, divergence from the teacher's logits, cross-entropy on the labels."""
+        x, y, inside = self.draw(step)
+        maps, logits = self.taught(x)
+        own = [x]
+        for index, unit in enumerate(self.ours):
+            with self.half(), torch.set_grad_enabled(index >= self.a.freeze):
+                own.append(unit(own[-1]))
+        answer = own[-1].float()
+        return left(own[1:-1], maps, self.variances), divergence(answer, logits, inside), labelled(answer, y)
+
+
+def main(argv=None):
+    a = arguments(argv)
+    os.makedirs(a.out, exist_ok=True)
+    torch.set_num_threads(1)
+    run = Run(a)
+    net = run.net
+    for unit in run.ours[: a.freeze]:
+        unit.requires_grad_(False)
+    body, late = ([p for u in part for p in u.parameters()] for part in (run.ours[a.freeze : a.late], run.ours[max(a.freeze, a.late) :]))
+    optimizer = torch.optim.AdamW([{"params": body, "share": a.early}, {"params": late, "share": 1.0}], a.lr, betas=(0.9, 0.99), weight_decay=0)
+    step, state, resumed = 0, f"{a.out}/checkpoint.pt", None
+    if os.path.exists(state):
+        resumed = torch.load(state)
+        net.load_state_dict(resumed["net"]), optimizer.load_state_dict(resumed["optimizer"])
+        step = resumed["step"]
+        print(f"goes on at step {step}", flush=True)
+    layers = [m for m in net.modules() if isinstance(m, Conv)]
+    if resumed:
+        for layer, mean in zip(layers, resumed["centres"]):
+            layer.centre = mean
+    else:
+        with run.half():
+            centre(net, [run.draw(-1 - i)[0] for i in range(4)])
+    average = Average(net, a.ema)
+    if resumed:
+        average.net.load_state_dict(resumed["average"])
+    held = json.load(open(a.held, encoding="utf-8")) if a.held else []
+    sums, since, count = np.zeros(3), time.time(), 0
+    while step < a.steps:
+        for group in optimizer.param_groups:
+            group["lr"] = a.lr * group["share"] * min(1, (step + 1) / 20) * (1 - step / a.steps)
+        maps, kl, hard = run.losses(step)
+        optimizer.zero_grad()
+        (a.maps * maps.mean() + a.logits * kl + a.labels * hard).backward()
+        optimizer.step()
+        step += 1
+        average.take(net, step)
+        sums, count = sums + [maps.mean().item(), kl.item(), hard.item()], count + 1
+        if count == 25 or step == a.steps:
+            print(f"step {step}/{a.steps}  {count * a.batch / (time.time() - since):.1f} images/s  maps {{:.4f}}  teacher {{:.4f}}  labels {{:.4f}}".format(*sums / count), flush=True)
+            sums, since, count = np.zeros(3), time.time(), 0
+        if step % a.save_every == 0 or step == a.steps:
+            settle(net), settle(average.net)
+            whole = {"net": net, "average": average.net, "optimizer": optimizer}
+            save_as({"step": step, "centres": [m.centre for m in layers]} | {k: v.state_dict() for k, v in whole.items()}, state)
+            save_as(average.net.state_dict(), f"{a.out}/weights.pt")
+            if held:
+                print(f"step {step}  mIOU of the pictures held out {100 * np.nanmean(score.pairs(average.net, run.spec, held, run.size)):.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
