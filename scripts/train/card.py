@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 
 DOCS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs")
 SIZES = (257, 273, 321)
-HEAD, FOOT = "| | at 257 |", "\nBeside the public models"
+HEAD, FOOT = "| | at 257 |", "\n![Six pictures"
 
 
 def table(reports):

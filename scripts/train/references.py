@@ -106,6 +106,7 @@ def main():
         ("public 1.0 at 257, float twin, ONNX Runtime", twin(257)),
         ("public 0.5 at 257, float, LiteRT", lambda: (score(voc, 257, litert(half)), None, None)),
         ("ours at 257", ours(257, a.model)),
+        ("ours at 273", ours(273, a.model)),
         ("ours at 321", ours(321, a.model)),
     ]
     print(f"{'':<46} {'mIOU':>6} {'M madds':>8} {'ms':>7}")
