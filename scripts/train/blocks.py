@@ -18,7 +18,7 @@ import torch.nn.functional as F
 import data
 import score
 from muon import Muon
-from network import Network, answers, cells, fold, load_spec, units
+from network import Network, answers, cells, centre, fold, load_spec, settle, units
 from prepare import load_teacher, side_by_side
 from train import save_as
 
@@ -62,7 +62,9 @@ def cut(inside, outside, unit, side, generator):
     keep = torch.ones(side, side)
     window = []
     for axis in range(2):
-        at = int(torch.randint(size - side + 1, (), generator=generator))
+        # Drawn past both ends and brought back: a border is cut as often as what lies inside.
+        at = int(torch.randint(size, (), generator=generator)) - side // 2
+        at = min(max(at, 0), size - side)
         window.append((at, at + side))
         line = keep if axis == 0 else keep.T
         if at > 0:
@@ -236,15 +238,15 @@ def fit(unit, groups, a, lr, steps):
     """Trains one unit; returns how much of the variance of what it adds it leaves unexplained on pictures that it did not learn from, before and after."""
     kept = max(1, len(groups) // 16)
     groups, unseen = groups[kept:], groups[:kept]
+    # Of all groups: a cut that shows nothing but the grey around the pictures has none of its own.
+    variance = torch.cat([o.float() - i.float() if i.shape == o.shape else o.float() for i, o, _ in groups]).var((0, 2, 3)).clamp_min(1e-4)
 
     def left(some):
         inside, outside, keep = (torch.cat(t) for t in zip(*((i, o, k[None].expand(len(i), -1, -1)) for i, o, k in some)))
         with torch.autocast("cpu", torch.bfloat16, enabled=not a.float32):
             y = unit(inside.contiguous(memory_format=torch.channels_last)).float()
-        outside = outside.float()
-        branch = outside - inside.float() if inside.shape == outside.shape else outside
-        apart = ((y - outside) ** 2 * keep[:, None]).sum((0, 2, 3)) / keep.sum()
-        return (apart / branch.var((0, 2, 3)).clamp_min(1e-4)).mean()
+        apart = ((y - outside.float()) ** 2 * keep[:, None]).sum((0, 2, 3)) / keep.sum()
+        return (apart / variance).mean()
 
     def test():
         with torch.no_grad():
@@ -252,6 +254,8 @@ def fit(unit, groups, a, lr, steps):
 
     torch.manual_seed(a.seed)
     before = test()
+    with torch.autocast("cpu", torch.bfloat16, enabled=not a.float32):
+        centre(unit, [g[0].contiguous(memory_format=torch.channels_last) for g in groups[:4]])
     optimizer = Muon(list(unit.parameters()), lr)
     mean = [p.detach().clone() for p in unit.parameters()]
     for step in range(steps):
@@ -265,6 +269,9 @@ def fit(unit, groups, a, lr, steps):
     with torch.no_grad():
         for m, p in zip(mean, unit.parameters()):
             p.copy_(m)
+        settle(unit)
+        for layer in convolutions(unit):
+            layer.centre = None
     return before, test()
 
 

@@ -17,6 +17,7 @@ import time
 
 import numpy as np
 import torch
+import torch.multiprocessing as mp
 import torch.nn.functional as F
 
 import data
@@ -49,6 +50,7 @@ def arguments(argv=None):
     p.add_argument("--colour", type=float, default=0.5, help="how much of the change of colours, blur and noise: with all of it the teacher itself is wrong more often")
     p.add_argument("--held", help="held.json of prepare.py: mIOU on these at every save")
     p.add_argument("--save-every", type=int, default=150)
+    p.add_argument("--ahead", type=int, default=0, help="how many batches a second process makes in advance, with the teacher's answers, on the cores that this one is not bound to")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--float32", action="store_true", help="no bfloat16")
     return p.parse_args(argv)
@@ -102,16 +104,65 @@ class Run:
             logits = answers(self.teacher, large.contiguous(**self.last))[-1].float()
         return maps[:-1], F.interpolate(logits, maps[-1].shape[2:], mode="bilinear", align_corners=True)
 
-    def losses(self, step):
-        """Share of variance left at every unit but the head, divergence from the teacher's logits, cross-entropy on the labels."""
+    def batch(self, step):
+        """The batch of a step with the teacher's answers."""
         x, y, inside = self.draw(step)
-        maps, logits = self.taught(x)
+        return x, y, inside, *self.taught(x)
+
+    def losses(self, batch):
+        """Share of variance left at every unit but the head, divergence from the teacher's logits, cross-entropy on the labels."""
+        x, y, inside, maps, logits = batch
         own = [x]
         for index, unit in enumerate(self.ours):
             with self.half(), torch.set_grad_enabled(index >= self.a.freeze):
                 own.append(unit(own[-1]))
         answer = own[-1].float()
         return left(own[1:-1], maps, self.variances), divergence(answer, logits, inside), labelled(answer, y)
+
+
+class Ahead:
+    """A second process that makes batches in advance, the teacher's answers with them; they are the same whoever makes them, so the run is the same with it and without."""
+
+    def __init__(self, run, first, depth):
+        self.run, self.depth, self.got = run, depth, {}
+        context = mp.get_context("fork")
+        self.ready, self.now, self.next = context.Queue(), context.Value("q", first), context.Value("q", first)
+        if depth:
+            context.Process(target=self.make, daemon=True).start()
+
+    def claim(self):
+        """A step whose batch nobody has begun."""
+        with self.next.get_lock():
+            self.next.value = step = max(self.next.value, self.now.value)
+            self.next.value += 1
+        return step
+
+    def make(self):
+        others = set(range(os.cpu_count() or 1)) - os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else ()
+        if others:
+            os.sched_setaffinity(0, others)
+        while True:
+            while self.next.value > self.now.value + self.depth:
+                time.sleep(0.01)
+            step = self.claim()
+            self.ready.put((step, self.run.batch(step)))
+
+    def take(self, step):
+        """The batch of a step. While the other has not finished it, one that nobody has begun is made here; then it is made here itself."""
+        self.now.value = step
+        self.receive()
+        if step not in self.got:
+            number = self.claim()
+            self.got[number] = self.run.batch(number)
+            self.receive()
+        batch = self.got.get(step) or self.run.batch(step)
+        self.got = {n: b for n, b in self.got.items() if n > step}
+        return batch
+
+    def receive(self):
+        while not self.ready.empty():
+            number, batch = self.ready.get()
+            self.got[number] = batch
 
 
 def main(argv=None):
@@ -142,10 +193,11 @@ def main(argv=None):
         average.net.load_state_dict(resumed["average"])
     held = json.load(open(a.held, encoding="utf-8")) if a.held else []
     sums, since, count = np.zeros(3), time.time(), 0
+    ahead = Ahead(run, step, a.ahead)
     while step < a.steps:
         for group in optimizer.param_groups:
             group["lr"] = a.lr * group["share"] * min(1, (step + 1) / 20) * (1 - step / a.steps)
-        maps, kl, hard = run.losses(step)
+        maps, kl, hard = run.losses(ahead.take(step))
         optimizer.zero_grad()
         (a.maps * maps.mean() + a.logits * kl + a.labels * hard).backward()
         optimizer.step()

@@ -187,21 +187,21 @@ class Training(unittest.TestCase):
         # All units together get nearer still; a run that was stopped ends where one that was not does.
         fixed[3], fixed[-1] = f"{self.at}/blocks/weights.pt", f"{self.at}/joint"
         short = ["--steps", "60", "--batch", "8", "--teacher-size", "97", "--save-every", "20", "--freeze", "1", "--labels", "0", "--ema", "0.8", "--float32"]
-        losses = joint.Run.losses
+        batch = joint.Run.batch
 
         def until_thirty(run, step):
             if step == 30:
                 raise KeyboardInterrupt
-            return losses(run, step)
+            return batch(run, step)
 
         said = io.StringIO()
         with contextlib.redirect_stdout(said):
             joint.main([f"{self.at}/labels", *fixed, *short])
             whole = torch.load(f"{self.at}/joint/weights.pt")
             fixed[-1] = f"{self.at}/joint-halves"
-            with unittest.mock.patch.object(joint.Run, "losses", until_thirty), self.assertRaises(KeyboardInterrupt):
+            with unittest.mock.patch.object(joint.Run, "batch", until_thirty), self.assertRaises(KeyboardInterrupt):
                 joint.main([f"{self.at}/labels", *fixed, *short])
-            joint.main([f"{self.at}/labels", *fixed, *short])
+            joint.main([f"{self.at}/labels", *fixed, *short, "--ahead", "2"])  # a second process changes nothing
         self.assertIn("goes on at step 20", said.getvalue())
         rows = [float(v) for v in re.findall(r"teacher ([\d.]+)", said.getvalue())]
         self.assertLess(rows[2], 0.9 * rows[0], said.getvalue())

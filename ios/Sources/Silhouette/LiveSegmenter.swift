@@ -57,7 +57,7 @@ public final class LiveSegmenter: Sendable {
             return true
         }
         // Not by way of this object, which would then never go.
-        sink.onTermination = { _ in stream.shutdown() }
+        sink.onTermination = { _ in stream.end() }
         (self.results, self.sink, self.stream) = (results, sink, stream)
     }
 
@@ -82,10 +82,10 @@ public final class LiveSegmenter: Sendable {
     /// How many frames gave their place to a newer one, and how many results nobody took in time.
     public var dropped: Int { stream.dropped }
 
-    /// Ends the stream and ``results``. May be called again.
+    /// Ends the stream and ``results``, without waiting for the frame in work, whose result is thrown away. May be called again.
     public func close() {
-        stream.shutdown()
         sink.finish()
+        stream.end()
     }
 }
 
@@ -128,7 +128,7 @@ extension Segmenter {
         }
         sink.onTermination = { _ in
             reading.cancel()
-            stream.shutdown()
+            stream.end()
         }
         return results
     }
@@ -138,6 +138,7 @@ extension Segmenter {
 private final class Stream: Sendable {
     private let handle: SilhouetteFFI.LiveSegmenter
     private let listener: Listener
+    private let ended = Locked(false)
 
     /// `deliver` says whether the result was taken without another one being lost for it.
     init(_ segmenter: Segmenter, _ smoothing: Smoothing?, deliver: @escaping @Sendable (LiveResult) -> Bool) throws {
@@ -150,6 +151,7 @@ private final class Stream: Sendable {
     }
 
     func submit(_ frame: Frame, at timestamp: TimeInterval) throws -> Bool {
+        if ended.with({ $0 }) { throw SilhouetteError.closed(.init("the live segmenter was closed", "make another one")) }
         let timestamp = try nanoseconds(timestamp)
         var replaced = false
         try frame.lend { frame in
@@ -159,7 +161,17 @@ private final class Stream: Sendable {
     }
 
     func cancel() { handle.cancel() }
-    func shutdown() { handle.shutdown() }
+
+    /// Takes no frames any more. The library's stream is ended elsewhere, for that waits until its thread has handed over a
+    /// result, and whoever cancels a task holds a lock of that task's which handing it a result wants.
+    func end() {
+        let first = ended.with { ended in
+            defer { ended = true }
+            return !ended
+        }
+        if first { DispatchQueue.global(qos: .userInitiated).async { [handle] in handle.shutdown() } }
+    }
+
     var dropped: Int { Int(clamping: handle.dropped()) + listener.missed.with { $0 } }
 }
 

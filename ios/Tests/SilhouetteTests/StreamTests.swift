@@ -88,6 +88,29 @@ final class StreamTests: XCTestCase {
         assertFails("reader cancelled", try other.submit(waves(20, 20), at: 1)) { $0.isClosed }
     }
 
+    /// A task's cancellation calls back to the stream with the task's own lock held, while the stream hands that task a result.
+    func testReadersAreCancelledWhileResultsCome() async throws {
+        let segmenter = try segmenter()
+        let frames = (0..<3).map { waves(20, 20, phase: $0) }
+        let done = expectation(description: "no reader's cancellation waits for a result that waits for it")
+        Thread.detachNewThread {
+            for round in 0..<300 {
+                guard let live = try? LiveSegmenter(segmenter, smoothing: nil) else { return }
+                let reader = Task.detached(priority: .userInitiated) { for await _ in live.results {} }
+                // Frames with no pause, so that a result is under way at almost any moment.
+                let until = Date(timeIntervalSinceNow: 0.0005 * Double(round % 8 + 1))
+                var number = 0
+                while Date() < until {
+                    _ = try? live.submit(frames[number % 3], at: Double(number))
+                    number += 1
+                }
+                reader.cancel()
+            }
+            done.fulfill()
+        }
+        await fulfillment(of: [done], timeout: 60)
+    }
+
     func testClosingFromManyThreadsWhileFramesCome() async throws {
         for _ in 0..<20 {
             let live = try LiveSegmenter(segmenter())
