@@ -67,6 +67,9 @@ pub struct Options {
     /// Whether the soft borders of effects follow the picture's edges.
     #[uniffi(default = false)]
     pub refine: bool,
+    /// A folder in which packed weights are kept.
+    #[uniffi(default = None)]
+    pub weight_cache: Option<String>,
 }
 
 /// How a video's frames are smoothed over time.
@@ -176,6 +179,9 @@ impl From<Options> for silhouette::Options {
         }
         if let Some(calls) = options.concurrency {
             wanted = wanted.concurrency(calls as usize);
+        }
+        if let Some(folder) = options.weight_cache {
+            wanted = wanted.weight_cache(folder);
         }
         wanted
     }

@@ -6,12 +6,14 @@
 
 growth: the process's peak at the end of loading and one 513x513 inference, less its size before the model is opened (the library is loaded, the picture made).
 cold start, at 257x257: opening the model and the first result, less the steady median; the library is loaded. Medians over fresh processes.
-Ours from `silhouette bench --json`: growth_mib, open_ms, first_ms, median_ms; and, besides, process_ms: from the process's begin to its first mask.
+Ours from `silhouette bench --json`: growth_mib, open_ms, first_ms, median_ms; and, besides, process_ms: from the process's begin to its first mask. Twice: without
+anything kept from an earlier opening, and with packed weights that an earlier one kept (--weight-cache).
 Linux only (/proc).
 """
 import argparse
 import json
 import statistics
+import tempfile
 from pathlib import Path
 
 import models
@@ -28,8 +30,8 @@ def peer(engine, size, threads, model=None):
     return opened["growth_mib"], opened["open_ms"] + opened["first_ms"] - steady
 
 
-def ours(binary, model, size, threads):
-    told = bench_ours(binary, model, size, threads, 1 if size == 513 else 6)
+def ours(binary, model, size, threads, *more):
+    told = bench_ours(binary, model, size, threads, 1 if size == 513 else 6, *more)
     return told["growth_mib"], told["open_ms"] + told["first_ms"] - told["median_ms"], told.get("process_ms")
 
 
@@ -50,12 +52,16 @@ def main():
     measured["litert int8"] = {"growth_mib": quantised, "cold_ms": []}
     if arguments.ours:
         model = models.ours(arguments.ours)
-        grown = [ours(arguments.ours, model, 513, arguments.threads)[0] for _ in range(arguments.repeats)]
-        small = [ours(arguments.ours, model, 257, arguments.threads) for _ in range(arguments.repeats)]
-        measured["silhouette"] = {"growth_mib": grown, "cold_ms": [cold for _, cold, _ in small]}
-        process = [whole for _, _, whole in small if whole is not None]
-        if process:
-            measured["silhouette"]["process_ms"] = process
+        with tempfile.TemporaryDirectory() as cache:
+            for name, more in (("silhouette", ()), ("silhouette, weights kept", ("--weight-cache", cache))):
+                for size in (513, 257) if more else ():
+                    ours(arguments.ours, model, size, arguments.threads, *more)  # keeps them
+                grown = [ours(arguments.ours, model, 513, arguments.threads, *more)[0] for _ in range(arguments.repeats)]
+                small = [ours(arguments.ours, model, 257, arguments.threads, *more) for _ in range(arguments.repeats)]
+                measured[name] = {"growth_mib": grown, "cold_ms": [cold for _, cold, _ in small]}
+                process = [whole for _, _, whole in small if whole is not None]
+                if process:
+                    measured[name]["process_ms"] = process
 
     print(f"{cpu()}, {arguments.threads} thread(s), width 1.0, medians of {arguments.repeats} fresh processes\n")
     print("| engine | growth at 513, MiB | cold start at 257, ms |")
@@ -63,8 +69,9 @@ def main():
     for name, values in sorted(measured.items(), key=lambda item: statistics.median(item[1]["growth_mib"])):
         cold = f"{statistics.median(values['cold_ms']):.1f}" if values["cold_ms"] else ""
         print(f"| {name} | {statistics.median(values['growth_mib']):.1f} | {cold} |")
-    if "process_ms" in measured.get("silhouette", {}):
-        print(f"\nsilhouette, from the process's begin to its first mask at 257: {statistics.median(measured['silhouette']['process_ms']):.1f} ms")
+    for name, values in measured.items():
+        if "process_ms" in values:
+            print(f"\n{name}: from the process's begin to its first mask at 257 {statistics.median(values['process_ms']):.1f} ms")
     if arguments.json:
         arguments.json.write_text(json.dumps({"cpu": cpu(), "threads": arguments.threads, "measured": measured}, indent=1))
 

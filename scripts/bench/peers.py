@@ -29,10 +29,10 @@ def cpu():
     return platform.processor()
 
 
-def bench_ours(binary, model, size, threads, runs):
+def bench_ours(binary, model, size, threads, runs, *more):
     """The last line of `silhouette bench`, as a dictionary."""
     time.sleep(0.2)  # as for the peers
-    command = [binary, "bench", model, "--size", size, "--threads", threads, "--runs", runs, "--json"]
+    command = [binary, "bench", model, "--size", size, "--threads", threads, "--runs", runs, "--json", *more]
     result = subprocess.run([str(part) for part in command], capture_output=True, text=True)
     if result.returncode:
         raise SystemExit(f"silhouette bench failed: {result.stderr.strip()}")

@@ -205,6 +205,9 @@ pub(crate) struct Bench {
     /// Threads [default: 1].
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
+    /// Keep packed weights in this folder, so that the next opening maps them.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) weight_cache: Option<PathBuf>,
     /// Timed runs, after a first one.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = runs)]
     pub(crate) runs: usize,
@@ -234,6 +237,9 @@ pub(crate) struct Engine {
     /// Threads. Default: as many as pay, at most 4.
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
+    /// Keep packed weights in this folder, so that the next opening maps them.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) weight_cache: Option<PathBuf>,
     /// Where to compute.
     #[arg(long, value_enum, default_value_t = Backend::Auto)]
     pub(crate) backend: Backend,

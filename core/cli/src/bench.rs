@@ -55,11 +55,14 @@ fn measure(args: &Bench) -> Result<(), Failure> {
     let model = load::model(&args.model)?;
     let side = args.size.unwrap_or(model.size());
     let threads = args.threads.unwrap_or(1);
-    let options = Options::new()
+    let mut options = Options::new()
         .threads(threads)
         .size(side)
         .concurrency(1)
         .output(OutputSize::Given { width: side, height: side });
+    if let Some(folder) = &args.weight_cache {
+        options = options.weight_cache(folder);
+    }
     let segmenter = Segmenter::new(&model, &options).map_err(about_model)?;
     let open = begun.elapsed();
     let mut segmentation = Segmentation::default();

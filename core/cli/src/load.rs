@@ -48,6 +48,9 @@ pub(crate) fn options(engine: &Engine) -> Options {
     if let Some(threads) = engine.threads {
         options = options.threads(threads);
     }
+    if let Some(folder) = &engine.weight_cache {
+        options = options.weight_cache(folder);
+    }
     options
 }
 

@@ -3,6 +3,7 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use crate::isa::{Isa, isa_entry};
 use crate::quad::Quads;
@@ -99,6 +100,74 @@ impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
         // SAFETY: as above, and `&mut self` is the only way to it.
         unsafe { std::slice::from_raw_parts_mut(self.data.as_ptr(), self.len) }
+    }
+}
+
+/// Somebody who keeps packed weights: a file mapped into memory.
+///
+/// # Safety
+/// As long as the value lives, [`floats`](Self::floats) returns the same memory, and nobody writes to it.
+pub unsafe trait Keeper: Send + Sync + std::fmt::Debug {
+    /// All that is kept.
+    fn floats(&self) -> &[f32];
+}
+
+/// Packed values: in a buffer of their own, or where somebody keeps them.
+#[derive(Debug)]
+pub enum Values {
+    /// Packed here.
+    Own(Buffer),
+    /// Packed earlier.
+    Kept(Kept),
+}
+
+/// A part of what a [`Keeper`] keeps.
+#[derive(Debug)]
+pub struct Kept {
+    data: NonNull<[f32]>,
+    _keeper: Arc<dyn Keeper>,
+}
+
+// SAFETY: it is only read, and its keeper can be sent and shared.
+unsafe impl Send for Kept {}
+// SAFETY: as above.
+unsafe impl Sync for Kept {}
+
+impl Deref for Values {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        match self {
+            Self::Own(buffer) => buffer,
+            // SAFETY: the keeper, which this value holds, promises that it stays where it is and as it is.
+            Self::Kept(kept) => unsafe { kept.data.as_ref() },
+        }
+    }
+}
+
+/// Takes packed weights from where somebody keeps them, one after the other in the order in which they were packed, each at
+/// the next place that is aligned to [`ALIGN`].
+#[derive(Debug)]
+pub struct Shelf {
+    keeper: Arc<dyn Keeper>,
+    at: usize,
+}
+
+impl Shelf {
+    /// The first one next; `None` where the memory is not aligned to [`ALIGN`].
+    pub fn new(keeper: Arc<dyn Keeper>) -> Option<Self> {
+        keeper.floats().as_ptr().addr().is_multiple_of(ALIGN).then_some(Self { keeper, at: 0 })
+    }
+
+    /// The next `len` values, where there are as many.
+    fn take(&mut self, len: usize) -> Option<Values> {
+        let part = self.keeper.floats().get(self.at..self.at.checked_add(len)?)?;
+        self.at = (self.at + len).next_multiple_of(ALIGN / size_of::<f32>());
+        Some(Values::Kept(Kept { data: NonNull::from(part), _keeper: Arc::clone(&self.keeper) }))
+    }
+
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.at >= self.keeper.floats().len()
     }
 }
 
@@ -231,8 +300,8 @@ unsafe fn columns<S: Quads, const N: usize>(
 /// Weights of a pointwise product (`k` inputs, `c_out` outputs), packed panel by panel, and their bias.
 #[derive(Debug)]
 pub struct Packed {
-    pub(crate) weights: Buffer,
-    pub(crate) bias: Buffer,
+    pub(crate) weights: Values,
+    pub(crate) bias: Values,
     pub(crate) panels: Vec<Panel>,
     pub(crate) k: usize,
 }
@@ -263,7 +332,20 @@ impl Packed {
         }
         let mut b = Buffer::zeroed(bias.len().next_multiple_of(lanes));
         b[..bias.len()].copy_from_slice(bias);
-        Self { weights, bias: b, panels, k }
+        Self { weights: Values::Own(weights), bias: Values::Own(b), panels, k }
+    }
+
+    /// The same, packed earlier: `outputs` outputs of `k` inputs. `None` where the shelf does not hold as many values.
+    pub fn from_shelf(shelf: &mut Shelf, k: usize, lanes: usize, max_vectors: usize, outputs: usize) -> Option<Self> {
+        let panels = panels(outputs, k, lanes, max_vectors);
+        let weights = shelf.take(panels.iter().map(|p| k * p.vectors * lanes).sum())?;
+        let bias = shelf.take(outputs.next_multiple_of(lanes))?;
+        Some(Self { weights, bias, panels, k })
+    }
+
+    /// What is kept for [`from_shelf`](Self::from_shelf).
+    pub fn values(&self) -> [&[f32]; 2] {
+        [&self.weights, &self.bias]
     }
 
     /// Inputs of the product.
@@ -281,7 +363,7 @@ impl Packed {
 /// bias.
 #[derive(Debug)]
 pub struct PackedDepthwise {
-    pub(crate) weights: Buffer,
+    pub(crate) weights: Values,
     pub(crate) channels: usize,
 }
 
@@ -304,7 +386,18 @@ impl PackedDepthwise {
             }
             weights[at + 9 * lanes] = bias(c);
         }
-        Self { weights, channels }
+        Self { weights: Values::Own(weights), channels }
+    }
+
+    /// The same, packed earlier. `None` where the shelf does not hold as many values.
+    pub fn from_shelf(shelf: &mut Shelf, channels: usize, lanes: usize) -> Option<Self> {
+        let weights = shelf.take(Self::GROUP * channels.next_multiple_of(lanes))?;
+        Some(Self { weights, channels })
+    }
+
+    /// What is kept for [`from_shelf`](Self::from_shelf).
+    pub fn values(&self) -> &[f32] {
+        &self.weights
     }
 
     /// Channels.

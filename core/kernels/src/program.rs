@@ -24,14 +24,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::arena::{Arena, Span};
 use crate::isa::Isa;
-use crate::pack::Buffer;
+use crate::pack::{Buffer, Packed};
 use crate::rows::RowSource;
 use crate::team::Team;
 
 pub use build::{Builder, Map};
 pub use describe::{Block, Clamp, Filter, Stem, Window};
 
-use chain::Chain;
+use chain::{Chain, Stage};
 use context::Context;
 use head::{Average, Convolution, Unblock};
 use sliced::Sliced;
@@ -176,6 +176,39 @@ impl Program {
     /// Bytes of packed weights.
     pub fn weight_bytes(&self) -> usize {
         self.weight_bytes
+    }
+
+    /// All packed weights in the order in which they were packed: what [`Builder::with_packed`] takes back, each at a place
+    /// aligned to [`ALIGN`](crate::pack::ALIGN) after the one before.
+    pub fn packed(&self) -> Vec<&[f32]> {
+        let mut all = Vec::new();
+        for step in &self.steps {
+            match &step.work {
+                StepWork::Chain(chain) => {
+                    for stage in &chain.stages {
+                        match stage {
+                            Stage::Stem(stem) => all.extend(stem.weights.values()),
+                            Stage::Block(block) => {
+                                all.extend(block.expand.iter().flat_map(|(packed, ..)| packed.values()));
+                                all.push(block.depthwise.values());
+                                all.extend(block.project.values());
+                            }
+                        }
+                    }
+                }
+                StepWork::Sliced(block) => {
+                    for slice in &block.slices {
+                        all.extend(slice.expand.iter().chain([&slice.project]).flat_map(Packed::values));
+                    }
+                    all.push(block.depthwise.values());
+                }
+                StepWork::Convolution(convolution) => {
+                    all.extend(convolution.inputs.iter().flat_map(|input| &input.taps).flat_map(Packed::values));
+                }
+                StepWork::Average(_) | StepWork::Unblock(_) => {}
+            }
+        }
+        all
     }
 
     /// Bytes of the arena of one inference.

@@ -3,8 +3,10 @@
 
 use silhouette_kernels::caches::Caches;
 use silhouette_kernels::isa::Isa;
+use silhouette_kernels::pack::{Buffer, Keeper, Shelf};
 use silhouette_kernels::program::{Block, Builder, Clamp, Filter, Program, Stem, Window};
 use silhouette_kernels::rows::RowSource;
+use std::sync::Arc;
 
 /// Numbers that look random and are the same everywhere.
 struct Noise(u64);
@@ -190,14 +192,37 @@ fn run(p: &Program, source: &dyn RowSource) -> Vec<f32> {
     first
 }
 
-/// Builds for every kernel set and 1 to 3 threads, and compares.
-fn check(input: &Map, wanted: &Map, what: &str, build: &dyn Fn(Isa, usize, Caches) -> Program) {
+/// Memory of the tests' own that packed weights are kept in.
+#[derive(Debug)]
+struct Memory(Buffer);
+
+// SAFETY: nobody has a way to write to it, and it stays where it is.
+unsafe impl Keeper for Memory {
+    fn floats(&self) -> &[f32] {
+        &self.0
+    }
+}
+
+/// A program's packed weights as they are kept.
+fn kept(p: &Program) -> Memory {
+    let parts = p.packed();
+    let mut all = Buffer::zeroed(parts.iter().map(|part| part.len().next_multiple_of(16)).sum());
+    let mut at = 0;
+    for part in parts {
+        all[at..at + part.len()].copy_from_slice(part);
+        at += part.len().next_multiple_of(16);
+    }
+    Memory(all)
+}
+
+/// Builds for every kernel set and 1 to 3 threads, and compares; then once more from the weights as they were packed.
+fn check(input: &Map, wanted: &Map, what: &str, build: &dyn Fn(Builder) -> Program) {
     let small = Caches { l1: 4 << 10, l2: 16 << 10 };
     for isa in Isa::all() {
         for caches in [small, Caches { l1: 32 << 10, l2: 1 << 20 }] {
             let mut one = Vec::new();
             for threads in 1..=3 {
-                let p = build(isa, threads, caches);
+                let p = build(Builder::new(isa, threads, caches));
                 assert_eq!(p.output(), (wanted.h, wanted.w, wanted.c), "{what}");
                 let found = run(&p, input);
                 for (i, (f, w)) in found.iter().zip(&wanted.v).enumerate() {
@@ -206,6 +231,12 @@ fn check(input: &Map, wanted: &Map, what: &str, build: &dyn Fn(Isa, usize, Cache
                 }
                 assert!(one.is_empty() || one == found, "{what}, {isa:?}: {threads} threads give other bits");
                 one = found;
+                if threads == 1 {
+                    let shelf = Shelf::new(Arc::new(kept(&p))).expect("a buffer is aligned");
+                    let again = build(Builder::new(isa, threads, caches).with_packed(shelf));
+                    assert_eq!(again.weight_bytes(), p.weight_bytes());
+                    assert!(run(&again, input) == one, "{what}, {isa:?}: weights that were kept give other bits");
+                }
             }
         }
     }
@@ -227,8 +258,7 @@ fn stem_alone_at_tile_edges() {
                 let f = weights(&mut noise, c_out, 27, RELU6);
                 let wd = window((h, w), 2, 1, same);
                 let wanted = convolve(&input, &f, 3, &wd, false);
-                check(&input, &wanted, &format!("stem {h}x{w} to {c_out}, same {same}"), &|k, n, caches| {
-                    let mut b = Builder::new(k, n, caches);
+                check(&input, &wanted, &format!("stem {h}x{w} to {c_out}, same {same}"), &|mut b| {
                     let stem = Stem { name: "stem", window: wd, filter: f.filter() };
                     let m = b.chain(None, Some(&stem), &[]).unwrap();
                     b.finish(m, LIMIT).unwrap()
@@ -263,8 +293,7 @@ fn blocks_case(seed: u64, size: (usize, usize), stem_c: usize, plan: &[(usize, u
         map = b.naive(&map);
     }
     for chained in (0..=blocks.len()).rev() {
-        check(&input, &map, &format!("{plan:?} at {size:?}, {chained} chained, same {same}"), &|k, n, caches| {
-            let mut b = Builder::new(k, n, caches);
+        check(&input, &map, &format!("{plan:?} at {size:?}, {chained} chained, same {same}"), &|mut b| {
             let stem = Stem { name: "stem", window: wd, filter: f.filter() };
             let all: Vec<Block<'_>> = blocks.iter().map(TestBlock::describe).collect();
             let mut m = b.chain(None, Some(&stem), &all[..chained]).unwrap();
@@ -301,8 +330,7 @@ fn wide_blocks_are_sliced_at_panel_edges() {
         let wd = window((19, 23), 2, 1, true);
         let block = TestBlock::new(&mut noise, window(wd.output, 1, 2, true), c, t, c);
         let wanted = block.naive(&convolve(&input, &f, 3, &wd, false));
-        check(&input, &wanted, &format!("{c} x {t}"), &|k, n, caches| {
-            let mut b = Builder::new(k, n, caches);
+        check(&input, &wanted, &format!("{c} x {t}"), &|mut b| {
             let m = b.chain(None, Some(&Stem { name: "stem", window: wd, filter: f.filter() }), &[]).unwrap();
             let m = b.sliced(m, &block.describe()).unwrap();
             b.finish(m, LIMIT).unwrap()
@@ -342,8 +370,7 @@ fn head_with_pooling_concatenation_and_atrous_convolutions() {
         let concatenated = Map { h: size.0, w: size.1, c: 64, v };
         let with_bias = Weights { b: bias.v.iter().map(|&b| b as f32).collect(), ..project.clone() };
         let wanted = pointwise(&pointwise(&concatenated, &with_bias), &classifier);
-        check(&input, &wanted, "head", &|k, n, caches| {
-            let mut b = Builder::new(k, n, caches);
+        check(&input, &wanted, "head", &|mut b| {
             let m = b.chain(None, Some(&Stem { name: "stem", window: wd, filter: stem.filter() }), &[]).unwrap();
             let mean = b.average("mean", m).unwrap();
             let pooled = b.convolution("pool", &[mean], 1, 1, &pool.filter(), None).unwrap();
@@ -381,8 +408,7 @@ fn a_small_network_of_every_step() {
     let pooled = pointwise(&Map { h: 1, w: 1, c: 4, v: mean.collect() }, &bias);
     let with_bias = Weights { b: pooled.v.iter().map(|&b| b as f32).collect(), ..atrous.clone() };
     let wanted = convolve(&feature, &with_bias, 3, &window(quarter, 1, 1, false), false);
-    check(&input, &wanted, "small", &|k, n, caches| {
-        let mut b = Builder::new(k, n, caches);
+    check(&input, &wanted, "small", &|mut b| {
         let stem = Stem { name: "stem", window: wd, filter: stem.filter() };
         let m = b.chain(None, Some(&stem), &[first.describe(), second.describe()]).unwrap();
         let m = b.sliced(m, &third.describe()).unwrap();
@@ -391,4 +417,35 @@ fn a_small_network_of_every_step() {
         let m = b.convolution("atrous", &[m], 3, 1, &atrous.filter(), Some(pooled)).unwrap();
         b.finish(m, LIMIT).unwrap()
     });
+}
+
+/// Weights that were kept are taken and not the filters', all of them, and no more than there are.
+#[test]
+fn kept_weights_of_another_network_are_refused() {
+    let mut noise = Noise(11);
+    let f = weights(&mut noise, 5, 27, None);
+    let wd = window((5, 5), 2, 1, true);
+    let empty = Filter { weight: &[], bias: &[0.0; 5], clamp: None };
+    let build = |mut b: Builder, filter: Filter<'_>| {
+        let map = b.chain(None, Some(&Stem { name: "stem", window: wd, filter }), &[])?;
+        b.finish(map, LIMIT)
+    };
+    let caches = Caches { l1: 32 << 10, l2: 1 << 20 };
+    for isa in Isa::all() {
+        let fresh = || Builder::new(isa, 1, caches);
+        let p = build(fresh(), f.filter()).unwrap();
+        assert!(build(fresh(), empty).is_err(), "weights are missing");
+        let input = picture(&mut noise, 5, 5);
+        let all = kept(&p).0.len();
+        for (len, fits) in [(16, false), (all - 16, false), (all, true), (all + 16, false)] {
+            let mut memory = Buffer::zeroed(len);
+            let n = len.min(all);
+            memory[..n].copy_from_slice(&kept(&p).0[..n]);
+            let shelf = Shelf::new(Arc::new(Memory(memory))).expect("a buffer is aligned");
+            match build(fresh().with_packed(shelf), empty) {
+                Ok(again) => assert!(fits && run(&again, &input) == run(&p, &input), "{len} of {all}"),
+                Err(error) => assert!(!fits && error.reason.contains("packed earlier"), "{len} of {all}: {error}"),
+            }
+        }
+    }
 }

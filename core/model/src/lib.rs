@@ -14,6 +14,7 @@ pub mod npy;
 pub mod plan;
 pub mod plan_op;
 pub mod spec;
+mod weight_cache;
 pub mod weights;
 
 pub use engine::Engine;

@@ -4,6 +4,9 @@
 //!
 //! Which blocks run depth-first and which in slices is decided here, once, from the shapes and the CPU's caches.
 
+use std::borrow::Cow;
+use std::path::PathBuf;
+
 use silhouette_kernels::arena::Arena;
 use silhouette_kernels::caches::Caches;
 use silhouette_kernels::crew::Crew;
@@ -14,6 +17,7 @@ use silhouette_kernels::rows::RowSource;
 use crate::error::ModelError;
 use crate::network::{Block, Conv, DeeplabLayers, HeadLayers, Network, Size};
 use crate::spec::{Activation, Shortcut};
+use crate::weight_cache::Place;
 use crate::weights::{Folded, Weights};
 
 /// How a plan is compiled.
@@ -25,6 +29,12 @@ pub struct PlanOptions {
     pub isa: Option<String>,
     /// Bytes that the arena of one inference may take; more is refused before anything is allocated.
     pub memory_limit: usize,
+    /// A folder of this program's own in which packed weights are kept: a plan for the same model file, size, threads and CPU
+    /// then maps them instead of packing again. `None`: nothing is kept. Models in memory are not kept.
+    ///
+    /// The files are of the size of the packed weights (f32, 4 bytes a parameter), at most four; the oldest go. What
+    /// hinders keeping them is logged and hinders nothing else.
+    pub weight_cache: Option<PathBuf>,
 }
 
 /// The most threads that a plan takes.
@@ -32,7 +42,7 @@ pub const MAX_THREADS: usize = 64;
 
 impl Default for PlanOptions {
     fn default() -> Self {
-        Self { threads: 1, isa: None, memory_limit: 1 << 30 }
+        Self { threads: 1, isa: None, memory_limit: 1 << 30, weight_cache: None }
     }
 }
 
@@ -70,7 +80,24 @@ impl Plan {
     /// [`ModelError::Unsupported`] with the step and the reason where the plan cannot express the network or its arena
     /// would pass the memory limit; whatever reading the weights gives.
     pub fn compile(network: &Network, weights: &Weights, options: &PlanOptions) -> Result<Self, ModelError> {
-        Self::compile_as(network, weights, options, None)
+        Self::compile_as(network, weights, options, None, Caches::detect())
+    }
+
+    /// The same for a CPU with these caches.
+    #[cfg(test)]
+    pub(crate) fn compile_for(
+        network: &Network,
+        weights: &Weights,
+        options: &PlanOptions,
+        caches: Caches,
+    ) -> Result<Self, ModelError> {
+        Self::compile_as(network, weights, options, None, caches)
+    }
+
+    /// All packed weights.
+    #[cfg(test)]
+    pub(crate) fn packed(&self) -> Vec<&[f32]> {
+        self.program.packed()
     }
 
     /// The same network as the paper's section 5 describes it, for measuring: each inverted residual block after the first
@@ -85,7 +112,7 @@ impl Plan {
         options: &PlanOptions,
         ways: usize,
     ) -> Result<Self, ModelError> {
-        Self::compile_as(network, weights, options, Some(ways))
+        Self::compile_as(network, weights, options, Some(ways), Caches::detect())
     }
 
     fn compile_as(
@@ -93,21 +120,35 @@ impl Plan {
         weights: &Weights,
         options: &PlanOptions,
         ways: Option<usize>,
+        caches: Caches,
     ) -> Result<Self, ModelError> {
         let isa = pick(options.isa.as_deref())?;
         let threads = options.threads.clamp(1, MAX_THREADS);
-        let caches = Caches::detect();
-        let mut compiler = Compiler { builder: Builder::new(isa, threads, caches), weights, caches, ways };
-        let feature = compiler.extractor(network)?;
-        let output = match &network.head {
-            HeadLayers::Classifier { linear } => {
-                let mean = compiler.builder.average("average", feature).map_err(unsupported)?;
-                compiler.conv(linear, &[mean])?
-            }
-            HeadLayers::Deeplab(layers) => compiler.deeplab(layers, feature)?,
+        let place = match &options.weight_cache {
+            Some(folder) if ways.is_none() => Place::new(folder, network, weights, isa, threads, caches),
+            _ => None,
         };
-        let program = compiler.builder.finish(output, options.memory_limit).map_err(unsupported)?;
-        Ok(Self { program, input: network.input, logits: network.logits() })
+        let builder = || Builder::new(isa, threads, caches);
+        let compile = |builder, packed| {
+            let mut compiler = Compiler { builder, weights, caches, ways, packed };
+            let output = compiler.network(network)?;
+            compiler.builder.finish(output, options.memory_limit).map_err(unsupported)
+        };
+        let (input, logits) = (network.input, network.logits());
+        if let Some(shelf) = place.as_ref().and_then(Place::shelf) {
+            match compile(builder().with_packed(shelf), true) {
+                Ok(program) => return Ok(Self { program, input, logits }),
+                // Where the file is to blame, packing helps; where it is not, the next error is the one to tell.
+                Err(e) => log::warn!("packed weights that were kept are packed again: {e}"),
+            }
+        }
+        let program = compile(builder(), false)?;
+        // Small tensors were not let go one by one, and reading them fetched their large neighbours again.
+        weights.release_all();
+        if let Some(Err(e)) = place.map(|place| place.keep(&program)) {
+            log::warn!("packed weights are not kept: {e}");
+        }
+        Ok(Self { program, input, logits })
     }
 
     /// Height and width of the input.
@@ -242,16 +283,33 @@ struct Compiler<'w> {
     caches: Caches,
     /// Slices of every block after the first, where they are not for the caches to decide.
     ways: Option<usize>,
+    /// The builder has packed weights: those of the file are not looked at.
+    packed: bool,
 }
 
 impl<'w> Compiler<'w> {
+    /// All layers; the map of the logits.
+    fn network(&mut self, network: &Network) -> Result<Map, ModelError> {
+        let feature = self.extractor(network)?;
+        match &network.head {
+            HeadLayers::Classifier { linear } => {
+                let mean = self.builder.average("average", feature).map_err(unsupported)?;
+                self.conv(linear, &[mean])
+            }
+            HeadLayers::Deeplab(layers) => self.deeplab(layers, feature),
+        }
+    }
+
     fn fold(&self, conv: &Conv) -> Result<Folded<'w>, ModelError> {
+        if self.packed {
+            return Ok(Folded { weight: Cow::Borrowed(&[]), bias: vec![0.0; conv.c_out] });
+        }
         self.weights.folded(conv)
     }
 
     /// Lets the file's pages go, once the packed copy is there: that is what runs.
     fn release<'c>(&self, convs: impl IntoIterator<Item = &'c Conv>) {
-        for conv in convs {
+        for conv in convs.into_iter().filter(|_| !self.packed) {
             self.weights.release(conv);
         }
     }

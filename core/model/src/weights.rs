@@ -4,7 +4,7 @@
 //! A file is checked whole when it is opened: every tensor that the network needs is there in its shape, none is left
 //! over, and everything wrong is listed at once. Nothing later has to ask again.
 
-mod map;
+pub(crate) mod map;
 mod seeded;
 
 use std::borrow::Cow;
@@ -228,6 +228,11 @@ impl Weights {
     /// What batch norm adds to the variance.
     pub fn epsilon(&self) -> f64 {
         self.epsilon
+    }
+
+    /// Which file these come from and in which state it is; `None` for weights in memory.
+    pub(crate) fn source(&self) -> Option<&str> {
+        if let Storage::Mapped(map) = &*self.storage { Some(map.source()) } else { None }
     }
 
     /// Whether this convolution's batch norm is still separate.
@@ -546,13 +551,21 @@ impl safetensors::View for Stored<'_> {
 
 /// Writes beside `path`, then renames: who reads `path` meanwhile, or has it mapped, sees the old file or the new one.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+    write_with(path, |file| file.write_all(bytes))
+}
+
+/// The same with what `content` writes.
+pub(crate) fn write_with(
+    path: &Path,
+    content: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>,
+) -> Result<(), ModelError> {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(format!(".{}.tmp", std::process::id()));
     let temporary: PathBuf = path.with_file_name(name);
     let write = || {
         let mut file = std::fs::File::create(&temporary)?;
-        file.write_all(bytes)?;
+        content(&mut file)?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)
     };

@@ -1,5 +1,7 @@
 //! How a model is to be run.
 
+use std::path::PathBuf;
+
 /// Options of a [`Segmenter`](crate::Segmenter) or [`Classifier`](crate::Classifier); what is not set is chosen.
 ///
 /// ```
@@ -15,6 +17,7 @@ pub struct Options {
     pub(crate) concurrency: Option<usize>,
     pub(crate) output: OutputSize,
     pub(crate) refine: bool,
+    pub(crate) weight_cache: Option<PathBuf>,
 }
 
 impl Options {
@@ -72,6 +75,18 @@ impl Options {
     #[must_use]
     pub fn refine(mut self, refine: bool) -> Self {
         self.refine = refine;
+        self
+    }
+
+    /// A folder of the app's own (its cache folder) in which the weights are kept as the kernels read them: 4 bytes a
+    /// parameter, at most four files. Opening the same model file again on the same device is then several times faster, and the weights are
+    /// pages of that file, which the system may take back and fetch again, instead of memory of the app's own. Models in memory are not kept.
+    /// Default: nothing is kept.
+    ///
+    /// What hinders keeping them is logged and hinders nothing else. Nobody else may write to the folder.
+    #[must_use]
+    pub fn weight_cache(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.weight_cache = Some(folder.into());
         self
     }
 }

@@ -70,7 +70,7 @@ impl Runner {
         if concurrency == 0 {
             return Err(Error::unsupported("a concurrency of 0 calls", "at least 1 is needed"));
         }
-        let engine = engine(model, options.backend, size, threads)?;
+        let engine = engine(model, options, size, threads)?;
         let spec = model.spec();
         let fit = match spec.input.fit {
             spec::Fit::Stretch => Fit::Stretch,
@@ -172,13 +172,14 @@ impl RowSource for Timed<'_, '_> {
 }
 
 /// Compiles the model for the backend.
-fn engine(model: &Model, backend: Backend, size: usize, threads: usize) -> Result<Engine> {
-    let backend = match backend {
+fn engine(model: &Model, options: &Options, size: usize, threads: usize) -> Result<Engine> {
+    let backend = match options.backend {
         Backend::Auto => engine::Backend::Auto,
         Backend::Cpu => engine::Backend::Cpu,
         Backend::Metal => engine::Backend::Metal,
     };
-    let options = PlanOptions { threads, ..PlanOptions::default() };
+    let weight_cache = options.weight_cache.clone();
+    let options = PlanOptions { threads, weight_cache, ..PlanOptions::default() };
     Ok(Engine::on(backend, model.file(), Size::square(size), &options)?)
 }
 

@@ -1,5 +1,7 @@
 // How a model is to be run.
 
+import Foundation
+
 /// Options of a ``Segmenter``; what is not set is chosen.
 public struct Options: Sendable, Hashable {
     /// Threads of one call, 1 to 64. `nil`: as many as pay, at most 4.
@@ -17,11 +19,16 @@ public struct Options: Sendable, Hashable {
     /// Whether the soft borders of cut-out, blurred and replaced pictures follow the picture's edges. The mask and the
     /// confidences stay the network's.
     public var refinesEdges: Bool
+    /// A folder of the app's own, in its caches folder, in which the weights are kept as the kernels read them (4 bytes a
+    /// parameter, at most four files): opening the same model file again is then several times faster, and its weights are
+    /// pages of that file instead of the app's own memory. Models in memory are not kept. `nil`: nothing is kept.
+    public var weightCache: URL?
 
     /// Options; all that is left out is chosen.
     public init(
         threads: Int? = nil, size: Int? = nil, backend: Backend = .auto, precision: Precision = .f32,
-        concurrency: Int? = nil, output: OutputSize = .frame, refinesEdges: Bool = false
+        concurrency: Int? = nil, output: OutputSize = .frame, refinesEdges: Bool = false,
+        weightCache: URL? = nil
     ) {
         self.threads = threads
         self.size = size
@@ -30,6 +37,7 @@ public struct Options: Sendable, Hashable {
         self.concurrency = concurrency
         self.output = output
         self.refinesEdges = refinesEdges
+        self.weightCache = weightCache
     }
 }
 

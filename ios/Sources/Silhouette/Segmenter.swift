@@ -94,7 +94,8 @@ extension Options {
             backend: backend.bridged, precision: precision.bridged,
             size: try count(size, "the input's size"),
             concurrency: try count(concurrency, "the concurrency"),
-            output: try output.bridged(), refine: refinesEdges)
+            output: try output.bridged(), refine: refinesEdges,
+            weightCache: weightCache?.path)
     }
 }
 

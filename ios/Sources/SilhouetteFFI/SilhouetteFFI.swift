@@ -2175,6 +2175,10 @@ public struct Options: Equatable, Hashable {
      * Whether the soft borders of effects follow the picture's edges.
      */
     public var refine: Bool
+    /**
+     * A folder in which packed weights are kept.
+     */
+    public var weightCache: String?
 
     // Default memberwise initializers are never public by default, so we
     // declare one manually.
@@ -2199,7 +2203,10 @@ public struct Options: Equatable, Hashable {
          */output: OutputSize,
         /**
          * Whether the soft borders of effects follow the picture's edges.
-         */refine: Bool = false) {
+         */refine: Bool = false,
+        /**
+         * A folder in which packed weights are kept.
+         */weightCache: String? = nil) {
         self.threads = threads
         self.backend = backend
         self.precision = precision
@@ -2207,6 +2214,7 @@ public struct Options: Equatable, Hashable {
         self.concurrency = concurrency
         self.output = output
         self.refine = refine
+        self.weightCache = weightCache
     }
 
 
@@ -2231,7 +2239,8 @@ public struct FfiConverterTypeOptions: FfiConverterRustBuffer {
                 size: FfiConverterOptionUInt32.read(from: &buf),
                 concurrency: FfiConverterOptionUInt32.read(from: &buf),
                 output: FfiConverterTypeOutputSize.read(from: &buf),
-                refine: FfiConverterBool.read(from: &buf)
+                refine: FfiConverterBool.read(from: &buf),
+                weightCache: FfiConverterOptionString.read(from: &buf)
         )
     }
 
@@ -2243,6 +2252,7 @@ public struct FfiConverterTypeOptions: FfiConverterRustBuffer {
         FfiConverterOptionUInt32.write(value.concurrency, into: &buf)
         FfiConverterTypeOutputSize.write(value.output, into: &buf)
         FfiConverterBool.write(value.refine, into: &buf)
+        FfiConverterOptionString.write(value.weightCache, into: &buf)
     }
 }
 
@@ -3169,6 +3179,30 @@ fileprivate struct FfiConverterOptionUInt32: FfiConverterRustBuffer {
         switch try readInt(&buf) as Int8 {
         case 0: return nil
         case 1: return try FfiConverterUInt32.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterOptionString: FfiConverterRustBuffer {
+    typealias SwiftType = String?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterString.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterString.read(from: &buf)
         default: throw UniffiInternalError.unexpectedOptionalTag
         }
     }

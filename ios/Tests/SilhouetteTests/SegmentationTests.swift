@@ -32,6 +32,17 @@ final class SegmentationTests: XCTestCase {
         XCTAssertGreaterThan(segmentation.timings.total, segmentation.timings.network)
     }
 
+    func testWeightsThatWereKeptGiveTheSameMask() throws {
+        let cache = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+        defer { try? FileManager.default.removeItem(at: cache) }
+        let wanted = try segmenter().segmentNow(waves(50, 40)).mask()
+        for _ in 0..<2 {
+            let again = try segmenter(Options(threads: 1, weightCache: cache))
+            XCTAssertEqual(try again.segmentNow(waves(50, 40)).mask(), wanted)
+            XCTAssertEqual(try FileManager.default.contentsOfDirectory(atPath: cache.path).count, 1)
+        }
+    }
+
     func testMaskGoesIntoPaddedMemory() throws {
         let segmentation = try segmenter().segmentNow(waves(9, 5))
         let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 4 * 16 + 9, alignment: 1)

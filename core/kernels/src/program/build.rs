@@ -11,7 +11,7 @@ use super::{BuildError, Program, Step, StepWork};
 use crate::arena::{Live, place};
 use crate::caches::Caches;
 use crate::isa::Isa;
-use crate::pack::{Matrix, Packed, PackedDepthwise};
+use crate::pack::{Matrix, Packed, PackedDepthwise, Shelf};
 
 /// The next program's number: an arena knows by it whose it is.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -39,6 +39,8 @@ pub struct Builder {
     input: (usize, usize),
     zero_len: usize,
     weight_bytes: usize,
+    /// Where the weights are that were packed earlier.
+    shelf: Option<Shelf>,
 }
 
 impl Builder {
@@ -55,7 +57,16 @@ impl Builder {
             input: (0, 0),
             zero_len: 0,
             weight_bytes: 0,
+            shelf: None,
         }
+    }
+
+    /// With weights that were packed earlier, for the same network, instruction set, threads and caches: what
+    /// [`Program::packed`] gave. Of the filters that follow only the number of biases counts; their weights may be empty.
+    #[must_use]
+    pub fn with_packed(mut self, shelf: Shelf) -> Self {
+        self.shelf = Some(shelf);
+        self
     }
 
     fn buffer(&mut self, len: usize) -> usize {
@@ -122,31 +133,45 @@ impl Builder {
         channels.next_multiple_of(self.isa.lanes())
     }
 
-    fn pack(&mut self, k: usize, matrix: &Matrix<'_>, bias: &[f32]) -> Packed {
-        let p = Packed::new(k, self.isa.lanes(), self.isa.vectors(), matrix, bias);
+    fn pack(&mut self, step: &str, k: usize, matrix: &Matrix<'_>, bias: &[f32]) -> Result<Packed, BuildError> {
+        let (lanes, vectors) = (self.isa.lanes(), self.isa.vectors());
+        let p = match &mut self.shelf {
+            Some(shelf) => Packed::from_shelf(shelf, k, lanes, vectors, bias.len()),
+            None => Some(Packed::new(k, lanes, vectors, matrix, bias)),
+        };
+        let Some(p) = p else { return refuse(step, TOO_FEW) };
         self.weight_bytes += p.bytes();
-        p
+        Ok(p)
     }
 
-    fn pack_depthwise(&mut self, f: &Filter<'_>) -> PackedDepthwise {
-        let p = PackedDepthwise::new(f.bias.len(), self.isa.lanes(), |c, t| f.weight[9 * c + t], |c| f.bias[c]);
+    fn pack_depthwise(&mut self, step: &str, f: &Filter<'_>) -> Result<PackedDepthwise, BuildError> {
+        let (channels, lanes) = (f.bias.len(), self.isa.lanes());
+        let p = match &mut self.shelf {
+            Some(shelf) => PackedDepthwise::from_shelf(shelf, channels, lanes),
+            None => Some(PackedDepthwise::new(channels, lanes, |c, t| f.weight[9 * c + t], |c| f.bias[c])),
+        };
+        let Some(p) = p else { return refuse(step, TOO_FEW) };
         self.weight_bytes += p.bytes();
-        p
+        Ok(p)
     }
 
-    fn check_block(b: &Block<'_>) -> Result<(), BuildError> {
+    fn check_filter(&self, step: &str, what: &str, f: &Filter<'_>, k: usize, taps: usize) -> Result<(), BuildError> {
+        check_filter(step, what, f, k, taps, self.shelf.is_some())
+    }
+
+    fn check_block(&self, b: &Block<'_>) -> Result<(), BuildError> {
         let wide = b.depthwise.bias.len();
         check_window(b.name, &b.window)?;
         if let Some(e) = &b.expand {
-            check_filter(b.name, "expand", e, b.c_in, 1)?;
+            self.check_filter(b.name, "expand", e, b.c_in, 1)?;
             if e.bias.len() != wide {
                 return refuse(b.name, format!("expands to {} channels, depthwise has {wide}", e.bias.len()));
             }
         } else if wide != b.c_in {
             return refuse(b.name, format!("reads {} channels, depthwise has {wide}", b.c_in));
         }
-        check_filter(b.name, "depthwise", &b.depthwise, 1, 9)?;
-        check_filter(b.name, "project", &b.project, wide, 1)?;
+        self.check_filter(b.name, "depthwise", &b.depthwise, 1, 9)?;
+        self.check_filter(b.name, "project", &b.project, wide, 1)?;
         if b.residual && (b.window.input != b.window.output || b.c_in != b.project.bias.len()) {
             return refuse(b.name, "a shortcut needs input and output of one shape");
         }
@@ -192,7 +217,7 @@ impl Builder {
         let (mut size, mut channels) = match (stem, input) {
             (Some(s), _) => {
                 check_window(s.name, &s.window)?;
-                check_filter(s.name, "weight", &s.filter, 3, 9)?;
+                self.check_filter(s.name, "weight", &s.filter, 3, 9)?;
                 if s.window.rate != 1 {
                     return refuse(s.name, "the stem's atrous rate is 1");
                 }
@@ -208,7 +233,7 @@ impl Builder {
             (None, None) => return refuse(&name, "nothing to read"),
         };
         for b in blocks {
-            Self::check_block(b)?;
+            self.check_block(b)?;
             if b.window.input != size || b.c_in != channels {
                 return refuse(
                     b.name,
@@ -239,8 +264,8 @@ impl Builder {
             let c_out = s.filter.bias.len();
             // Inputs in the order of the three runs: row, column, channel.
             let order = |i: usize| s.filter.weight[i / 27 * 27 + 9 * (i % 3) + i % 27 / 3];
-            let ordered: Vec<f32> = (0..27 * c_out).map(order).collect();
-            let weights = self.pack(27, &rows_of_matrix(&ordered, 27, 0), s.filter.bias);
+            let ordered: Vec<f32> = (0..s.filter.weight.len()).map(order).collect();
+            let weights = self.pack(s.name, 27, &rows_of_matrix(&ordered, 27, 0), s.filter.bias)?;
             madds += (27 * c_out * s.window.output.0 * s.window.output.1) as u64;
             stages.push(Stage::Stem(Box::new(StemStage {
                 window: s.window,
@@ -258,15 +283,16 @@ impl Builder {
                 (None, None) => return refuse(&name, "nothing to read"),
             };
             let wide = b.depthwise.bias.len();
-            let expand = b.expand.as_ref().map(|e| {
+            let mut expand = None;
+            if let Some(e) = &b.expand {
                 let ring = self.ring(2 * b.window.rate + 1, wide, &b.window, true);
                 ring_bytes += ring.per_thread * size_of::<f32>();
-                let packed = self.pack(b.c_in, &rows_of_matrix(e.weight, b.c_in, 0), e.bias);
-                (packed, e.clamp, ring)
-            });
-            let depthwise = self.pack_depthwise(&b.depthwise);
+                let packed = self.pack(b.name, b.c_in, &rows_of_matrix(e.weight, b.c_in, 0), e.bias)?;
+                expand = Some((packed, e.clamp, ring));
+            }
+            let depthwise = self.pack_depthwise(b.name, &b.depthwise)?;
             let c_out = b.project.bias.len();
-            let project = self.pack(wide, &rows_of_matrix(b.project.weight, wide, 0), b.project.bias);
+            let project = self.pack(b.name, wide, &rows_of_matrix(b.project.weight, wide, 0), b.project.bias)?;
             let to = ring_for(self, blocks.get(i + 1));
             let (pixels_in, pixels_out) = (b.window.input.0 * b.window.input.1, b.window.output.0 * b.window.output.1);
             madds +=
@@ -310,7 +336,7 @@ impl Builder {
     }
 
     fn in_slices(&mut self, input: Map, b: &Block<'_>, ways: Option<usize>) -> Result<Map, BuildError> {
-        Self::check_block(b)?;
+        self.check_block(b)?;
         let info = self.maps[input.0];
         if (info.height, info.width) != b.window.input || info.channels != b.c_in {
             return refuse(b.name, "does not fit the map that it reads");
@@ -331,10 +357,12 @@ impl Builder {
         let mut first = 0;
         while first < wide {
             let n = channels.min(wide - first);
-            let expand = b.expand.as_ref().map(|e| {
-                self.pack(b.c_in, &rows_of_matrix(e.weight, b.c_in, first * b.c_in), &e.bias[first..first + n])
-            });
-            let project = self.pack(n, &rows_of_matrix(b.project.weight, wide, first), b.project.bias);
+            let mut expand = None;
+            if let Some(e) = &b.expand {
+                let matrix = rows_of_matrix(e.weight, b.c_in, first * b.c_in);
+                expand = Some(self.pack(b.name, b.c_in, &matrix, &e.bias[first..first + n])?);
+            }
+            let project = self.pack(b.name, n, &rows_of_matrix(b.project.weight, wide, first), b.project.bias)?;
             slices.push(Slice { first, channels: n, expand, project });
             first += n;
         }
@@ -358,7 +386,7 @@ impl Builder {
         );
         let madds = if b.expand.is_some() { w.input.0 * w.input.1 * b.c_in * wide } else { 0 }
             + w.output.0 * w.output.1 * wide * (9 + c_out);
-        let depthwise = self.pack_depthwise(&b.depthwise);
+        let depthwise = self.pack_depthwise(b.name, &b.depthwise)?;
         let work = Sliced {
             window: w,
             input: rows,
@@ -407,7 +435,7 @@ impl Builder {
         }
         let total: usize = inputs.iter().map(|m| self.maps[m.0].channels).sum();
         let taps = kernel * kernel;
-        check_filter(name, "weight", filter, total, taps)?;
+        self.check_filter(name, "weight", filter, total, taps)?;
         let c_out = filter.bias.len();
         if let Some(b) = bias.map(|m| self.maps[m.0])
             && (b.height, b.width, b.channels) != (1, 1, c_out)
@@ -425,7 +453,7 @@ impl Builder {
                 first: before * taps + t,
                 input: taps,
             };
-            let taps = (0..taps).map(|t| self.pack(k, &tap(t), filter.bias)).collect();
+            let taps = (0..taps).map(|t| self.pack(name, k, &tap(t), filter.bias)).collect::<Result<_, _>>()?;
             parts.push(Input { rows, taps });
             before += k;
         }
@@ -465,8 +493,11 @@ impl Builder {
     /// The compiled program; `output` is what it writes.
     ///
     /// # Errors
-    /// If the arena would need more than `limit` bytes.
+    /// If the arena would need more than `limit` bytes, or weights that were packed earlier are left over.
     pub fn finish(mut self, output: Map, limit: usize) -> Result<Program, BuildError> {
+        if self.shelf.as_ref().is_some_and(|shelf| !shelf.is_empty()) {
+            return refuse("weights", "more were packed earlier than there are");
+        }
         let info = self.maps[output.0];
         let input = self.read(output);
         let work = Unblock { height: info.height, channels: info.channels, input };
@@ -502,6 +533,8 @@ impl Builder {
         })
     }
 }
+
+const TOO_FEW: &str = "fewer weights were packed earlier than there are";
 
 pub(super) fn refuse<T>(step: &str, reason: impl Into<String>) -> Result<T, BuildError> {
     Err(BuildError { step: step.to_owned(), reason: reason.into() })

@@ -38,6 +38,42 @@ impl Rows {
     }
 }
 
+/// Some columns of some rows of a map; may be none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) rows: Range<usize>,
+    pub(super) columns: Range<usize>,
+}
+
+impl Piece {
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty() || self.columns.is_empty()
+    }
+}
+
+/// A thread's share of a map, to the pixel: whole rows, and of the rows at its two ends what is its own. Of 17 rows two
+/// threads would else take nine and eight, and one wait for the other a seventeenth of the time.
+fn pieces(height: usize, width: usize, index: usize, threads: usize) -> [Piece; 3] {
+    let pixels = if height.is_multiple_of(threads) {
+        let rows = share(height, index, threads);
+        rows.start * width..rows.end * width
+    } else {
+        share(height * width, index, threads)
+    };
+    let (first, last) = (pixels.start.div_ceil(width), pixels.end / width);
+    if first > last {
+        // Within a row.
+        let columns = pixels.start - last * width..pixels.end - last * width;
+        let none = Piece { rows: 0..0, columns: 0..0 };
+        return [Piece { rows: last..last + 1, columns }, none.clone(), none];
+    }
+    [
+        Piece { rows: first.saturating_sub(1)..first, columns: width - (first * width - pixels.start)..width },
+        Piece { rows: first..last, columns: 0..width },
+        Piece { rows: last..last + 1, columns: 0..pixels.end - last * width },
+    ]
+}
+
 /// What a thread knows while it runs.
 pub(super) struct Context<'a> {
     pub(super) program: &'a Program,
@@ -97,5 +133,41 @@ impl Context<'_> {
 
     pub(super) fn share(&self, n: usize) -> Range<usize> {
         share(n, self.index, self.program.threads)
+    }
+
+    /// This thread's share of a map.
+    pub(super) fn pieces(&self, height: usize, width: usize) -> [Piece; 3] {
+        pieces(height, width, self.index, self.program.threads)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pixel_is_one_threads_and_no_thread_has_two_more_than_another() {
+        for (height, width) in [(1, 1), (1, 7), (2, 1), (3, 3), (4, 5), (5, 4), (17, 17), (17, 16), (33, 33), (2, 40)] {
+            for threads in 1..=9 {
+                let mut owners = vec![None; height * width];
+                let mut counts = vec![0; threads];
+                for (index, count) in counts.iter_mut().enumerate() {
+                    for piece in pieces(height, width, index, threads).into_iter().filter(|p| !p.is_empty()) {
+                        for y in piece.rows {
+                            for x in piece.columns.clone() {
+                                assert_eq!(
+                                    owners[y * width + x].replace(index),
+                                    None,
+                                    "{height}x{width}, {threads}: {y} {x}"
+                                );
+                                *count += 1;
+                            }
+                        }
+                    }
+                }
+                assert!(owners.iter().all(Option::is_some), "{height}x{width}, {threads} threads");
+                assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1, "{counts:?}");
+            }
+        }
     }
 }

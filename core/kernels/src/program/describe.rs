@@ -104,9 +104,17 @@ pub(super) fn check_window(step: &str, w: &Window) -> Result<(), BuildError> {
     Ok(())
 }
 
-pub(super) fn check_filter(step: &str, what: &str, f: &Filter<'_>, k: usize, taps: usize) -> Result<(), BuildError> {
+/// `packed`: the weights were packed earlier, and only their number counts.
+pub(super) fn check_filter(
+    step: &str,
+    what: &str,
+    f: &Filter<'_>,
+    k: usize,
+    taps: usize,
+    packed: bool,
+) -> Result<(), BuildError> {
     let wanted = f.bias.len().checked_mul(k).and_then(|n| n.checked_mul(taps));
-    if f.bias.is_empty() || wanted != Some(f.weight.len()) {
+    if f.bias.is_empty() || wanted.is_none() || !packed && wanted != Some(f.weight.len()) {
         return refuse(
             step,
             format!("{what}: {} weights for {} outputs of {k} x {taps}", f.weight.len(), f.bias.len()),

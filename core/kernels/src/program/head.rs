@@ -1,9 +1,7 @@
 //! What heads are made of: convolutions over whole (small) maps and their concatenations, the average of a map, and the
 //! program's last step, which writes the output.
 
-use std::ops::Range;
-
-use super::context::{Context, Rows};
+use super::context::{Context, Piece, Rows};
 use super::describe::Clamp;
 use crate::average;
 use crate::pack::Packed;
@@ -43,11 +41,18 @@ pub(super) struct Unblock {
 
 impl Convolution {
     pub(super) fn run(&self, cx: &Context<'_>) {
+        let products = self.inputs.iter().map(|i| i.taps.len()).sum::<usize>();
+        if products == 1 {
+            for piece in cx.pieces(self.height, self.output.width).iter().filter(|p| !p.is_empty()) {
+                self.product(cx, &self.inputs[0], 0, piece, Init::Bias, self.clamp);
+            }
+            return;
+        }
         let rows = cx.share(self.height);
         if rows.is_empty() {
             return;
         }
-        let products = self.inputs.iter().map(|i| i.taps.len()).sum::<usize>();
+        let piece = Piece { rows: rows.clone(), columns: 0..self.output.width };
         let mut done = 0;
         // 3x3: the middle tap first, since it reaches every pixel and so starts every sum.
         for input in &self.inputs {
@@ -57,12 +62,10 @@ impl Convolution {
                 done += 1;
                 let init = if done == 1 { Init::Bias } else { Init::Accumulate };
                 // Every pixel must be clamped at the end, also where the last tap reads only padding.
-                self.product(cx, input, t, rows.clone(), init, if products == 1 { self.clamp } else { None });
+                self.product(cx, input, t, &piece, init, None);
             }
         }
-        if products > 1
-            && let Some((lo, hi)) = self.clamp
-        {
+        if let Some((lo, hi)) = self.clamp {
             for y in rows {
                 let row = cx.pixel(&self.output, y).to(self.output.row_len());
                 // SAFETY: this thread's row of the output.
@@ -74,24 +77,16 @@ impl Convolution {
         }
     }
 
-    /// Tap `t` over the pixels for which it reads inside the map.
-    pub(super) fn product(
-        &self,
-        cx: &Context<'_>,
-        input: &Input,
-        t: usize,
-        rows: Range<usize>,
-        init: Init,
-        clamp: Clamp,
-    ) {
+    /// Tap `t` over the pixels of a piece for which it reads inside the map.
+    fn product(&self, cx: &Context<'_>, input: &Input, t: usize, piece: &Piece, init: Init, clamp: Clamp) {
         let (height, width, rate) = (self.height, input.rows.width, self.rate);
         let weights = &input.taps[t];
         // Output x reads column x + column - back.
         let (row, column, back) = if input.taps.len() == 9 { (t / 3 * rate, t % 3 * rate, rate) } else { (0, 0, 0) };
-        let first_x = back.saturating_sub(column);
-        let end_x = (width + back).saturating_sub(column).min(width);
-        let first_y = back.saturating_sub(row).max(rows.start);
-        let end_y = (height + back).saturating_sub(row).min(rows.end);
+        let first_x = back.saturating_sub(column).max(piece.columns.start);
+        let end_x = (width + back).saturating_sub(column).min(piece.columns.end);
+        let first_y = back.saturating_sub(row).max(piece.rows.start);
+        let end_y = (height + back).saturating_sub(row).min(piece.rows.end);
         if first_x >= end_x || first_y >= end_y {
             return;
         }
@@ -112,7 +107,7 @@ impl Convolution {
             init,
             clamp,
         };
-        // SAFETY: pixels inside both maps, as computed above; the output's rows are this thread's share.
+        // SAFETY: pixels inside both maps, as computed above; the output's are this thread's share.
         unsafe { pointwise::run(cx.program.isa, &job) }
     }
 }

@@ -1,11 +1,9 @@
 //! The sliced block: a slice of expanded channels at a time over the whole map, the projection accumulating over slices
 //! (the paper's t-way split, section 5). Each weight is read once an inference, and the slice stays in the L2.
 //!
-//! Threads share the rows: all fill their rows of the slice, meet, then convolve and project their rows of the output.
+//! Threads share the pixels: all fill theirs of the slice, meet, then convolve and project theirs of the output.
 
-use std::ops::Range;
-
-use super::context::{Context, Rows};
+use super::context::{Context, Piece, Rows};
 use super::describe::{Clamp, Window, window_row};
 use crate::depthwise::{self, Row};
 use crate::pack::{Packed, PackedDepthwise};
@@ -41,72 +39,77 @@ pub(super) struct Sliced {
 impl Sliced {
     pub(super) fn run(&self, cx: &Context<'_>) {
         let (w, isa) = (&self.window, cx.program.isa);
-        let (rows_in, rows_out) = (cx.share(w.input.0), cx.share(w.output.0));
+        let pieces_in = cx.pieces(w.input.0, w.input.1);
+        let pieces_out = cx.pieces(w.output.0, w.output.1);
         for wide in &self.wide {
-            cx.clear_padding(wide, rows_in.clone());
+            cx.clear_padding(wide, cx.share(w.input.0));
         }
         let strip = cx.buffer(self.strip, self.strip_len);
         for (s, slice) in self.slices.iter().enumerate() {
             let (wide, last) = (&self.wide[s % 2], s + 1 == self.slices.len());
-            self.fill(cx, slice, wide, rows_in.clone());
+            for piece in pieces_in.iter().filter(|p| !p.is_empty()) {
+                self.fill(cx, slice, wide, piece);
+            }
             // All rows of the slice are there; and nobody reads the other buffer any more, which is filled next.
             cx.team.meet();
-            let mut o = rows_out.start;
-            while o < rows_out.end {
-                let n = self.strip_rows.min(rows_out.end - o);
-                let group = w.output.1 * wide.lanes;
+            for piece in pieces_out.iter().filter(|p| !p.is_empty()) {
+                let (x, width) = (piece.columns.start, piece.columns.len());
+                let group = width * wide.lanes;
                 let row_len = slice.channels.div_ceil(wide.lanes) * group;
-                for r in 0..n {
-                    let row = Row {
-                        rows: [0, 1, 2].map(|t| cx.padded(wide, window_row(w, o + r, t), w.input.0)),
-                        e_group: wide.group_len(),
-                        weights: &self.depthwise,
-                        first: slice.first,
-                        channels: slice.channels,
-                        d: strip.at(r * row_len, row_len),
-                        d_group: group,
-                        width: w.output.1,
-                        stride: w.stride,
-                        rate: w.rate,
-                        clamp: self.depthwise_clamp,
-                        add_input: self.expansion_shortcut,
+                let mut o = piece.rows.start;
+                while o < piece.rows.end {
+                    let n = self.strip_rows.min(piece.rows.end - o);
+                    for r in 0..n {
+                        let padded = |t| cx.padded(wide, window_row(w, o + r, t), w.input.0);
+                        let row = Row {
+                            rows: [0, 1, 2].map(|t| padded(t).add(x * w.stride * wide.lanes)),
+                            e_group: wide.group_len(),
+                            weights: &self.depthwise,
+                            first: slice.first,
+                            channels: slice.channels,
+                            d: strip.at(r * row_len, row_len),
+                            d_group: group,
+                            width,
+                            stride: w.stride,
+                            rate: w.rate,
+                            clamp: self.depthwise_clamp,
+                            add_input: self.expansion_shortcut,
+                        };
+                        // SAFETY: padded rows reach as far as the last window; the strip is this thread's.
+                        unsafe { depthwise::run(isa, &row) }
+                    }
+                    let at = |rows: &Rows| cx.pixels(rows, o, n).add(x * rows.lanes);
+                    let residual = last && self.residual;
+                    let job = Job {
+                        source: Source::Groups { first: strip.at(0, n * row_len), group },
+                        a_row: row_len,
+                        weights: &slice.project,
+                        bias: Pointer::read(&slice.project.bias),
+                        c: at(&self.output),
+                        c_group: self.output.group_len(),
+                        c_row: self.output.row_len(),
+                        residual: residual.then(|| (at(&self.input), self.input.group_len(), self.input.row_len())),
+                        width,
+                        rows: n,
+                        init: if s == 0 { Init::Bias } else { Init::Accumulate },
+                        clamp: if last { self.clamp } else { None },
                     };
-                    // SAFETY: padded rows reach as far as the last window; the strip is this thread's.
-                    unsafe { depthwise::run(isa, &row) }
+                    // SAFETY: `n` rows of this thread's strip, and of its share of the output.
+                    unsafe { pointwise::run(isa, &job) }
+                    o += n;
                 }
-                let residual = last && self.residual;
-                let job = Job {
-                    source: Source::Groups { first: strip.at(0, n * row_len), group },
-                    a_row: row_len,
-                    weights: &slice.project,
-                    bias: Pointer::read(&slice.project.bias),
-                    c: cx.pixels(&self.output, o, n),
-                    c_group: self.output.group_len(),
-                    c_row: self.output.row_len(),
-                    residual: residual
-                        .then(|| (cx.pixels(&self.input, o, n), self.input.group_len(), self.input.row_len())),
-                    width: w.output.1,
-                    rows: n,
-                    init: if s == 0 { Init::Bias } else { Init::Accumulate },
-                    clamp: if last { self.clamp } else { None },
-                };
-                // SAFETY: `n` rows of this thread's strip, and of its share of the output.
-                unsafe { pointwise::run(isa, &job) }
-                o += n;
             }
         }
     }
 
-    /// Fills rows `rows` of the slice: expanded, or copied where the block does not expand.
-    pub(super) fn fill(&self, cx: &Context<'_>, slice: &Slice, wide: &Rows, rows: Range<usize>) {
-        if rows.is_empty() {
-            return;
-        }
+    /// Fills a piece of the slice: expanded, or copied where the block does not expand.
+    fn fill(&self, cx: &Context<'_>, slice: &Slice, wide: &Rows, piece: &Piece) {
+        let (rows, at) = (piece.rows.clone(), piece.columns.start * wide.lanes);
         let Some(weights) = &slice.expand else {
             for y in rows {
-                let (from, to) = (cx.pixel(&self.input, y), cx.pixel(wide, y));
+                let (from, to) = (cx.pixel(&self.input, y).add(at), cx.pixel(wide, y).add(at));
                 let first = slice.first / wide.lanes;
-                let len = wide.width * wide.lanes;
+                let len = piece.columns.len() * wide.lanes;
                 for group in 0..slice.channels.div_ceil(wide.lanes) {
                     let from = from.add((first + group) * self.input.group_len()).to(len);
                     // SAFETY: the pixels of a group, in different buffers.
@@ -115,22 +118,22 @@ impl Sliced {
             }
             return;
         };
-        let from = cx.pixels(&self.input, rows.start, rows.len());
+        let from = cx.pixels(&self.input, rows.start, rows.len()).add(at);
         let job = Job {
             source: Source::Groups { first: from, group: self.input.group_len() },
             a_row: self.input.row_len(),
             weights,
             bias: Pointer::read(&weights.bias),
-            c: cx.pixels(wide, rows.start, rows.len()),
+            c: cx.pixels(wide, rows.start, rows.len()).add(at),
             c_group: wide.group_len(),
             c_row: wide.row_len(),
             residual: None,
-            width: self.input.width,
+            width: piece.columns.len(),
             rows: rows.len(),
             init: Init::Bias,
             clamp: self.expand_clamp,
         };
-        // SAFETY: this thread's share of the rows of two different buffers.
+        // SAFETY: this thread's share of two different buffers.
         unsafe { pointwise::run(cx.program.isa, &job) }
     }
 }

@@ -1,21 +1,34 @@
 //! A file mapped into memory: the only `unsafe` of this crate.
 #![allow(unsafe_code)]
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::ops::Range;
 use std::path::Path;
 
 use memmap2::{Mmap, MmapOptions};
+use silhouette_kernels::pack::Keeper;
 
 use crate::error::ModelError;
 
 /// A file or a part of one, read-only, its pages read as they are touched.
 #[derive(Debug)]
-pub(super) struct Map(Mmap);
+pub(crate) struct Map {
+    mapped: Mmap,
+    source: String,
+}
 
 impl Map {
     /// Maps the whole file, or `part` of it, counted in bytes.
     pub(super) fn open(path: &Path, part: Option<Range<u64>>) -> Result<Self, ModelError> {
+        Self::with(path, part, &mut MmapOptions::new())
+    }
+
+    /// Maps the whole file and has the system fetch all of it at once, where it knows how to: everything will be read.
+    pub(crate) fn open_ahead(path: &Path) -> Result<Self, ModelError> {
+        Self::with(path, None, MmapOptions::new().populate())
+    }
+
+    fn with(path: &Path, part: Option<Range<u64>>, options: &mut MmapOptions) -> Result<Self, ModelError> {
         let about = std::fs::metadata(path).map_err(ModelError::io(path))?;
         let name = path.display().to_string();
         // Asked before opening: opening a pipe would wait for its writer.
@@ -36,13 +49,18 @@ impl Map {
         // SAFETY: the mapping is read-only and private to this value. Another process that writes to the file or cuts it
         // while it is mapped would break this; `save` never does (it writes a new file and renames it), and the
         // documentation of `ModelFile::open` asks it of everybody else.
-        let map =
-            unsafe { MmapOptions::new().offset(part.start).len(length).map(&file) }.map_err(ModelError::io(path))?;
-        Ok(Self(map))
+        let mapped = unsafe { options.offset(part.start).len(length).map(&file) }.map_err(ModelError::io(path))?;
+        let about = file.metadata().map_err(ModelError::io(path))?;
+        Ok(Self { mapped, source: format!("{} of {} bytes, {part:?}", state(path, &about), about.len()) })
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.0
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.mapped
+    }
+
+    /// Which file this is, in which state: another one, or one that was written since, has another text.
+    pub(super) fn source(&self) -> &str {
+        &self.source
     }
 
     /// Lets the pages of `range` go; touched again, they are read from the file again.
@@ -51,8 +69,9 @@ impl Map {
         {
             // SAFETY: the mapping is of a file and never written, so that a dropped page comes back with the same bytes;
             // memmap2 checks the range and extends it down to a page border, whose page comes back likewise.
-            let result =
-                unsafe { self.0.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };
+            let result = unsafe {
+                self.mapped.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len())
+            };
             // Advice that the system does not take costs memory, nothing else.
             if let Err(e) = result {
                 log::debug!("pages of the model file stay in memory: {e}");
@@ -60,5 +79,39 @@ impl Map {
         }
         #[cfg(not(unix))]
         let _ = range;
+    }
+}
+
+/// Which file it is and when it was written last.
+#[cfg(unix)]
+fn state(_: &Path, about: &Metadata) -> String {
+    use std::os::unix::fs::MetadataExt;
+    format!("file {}:{} written {}.{:09}", about.dev(), about.ino(), about.mtime(), about.mtime_nsec())
+}
+
+#[cfg(not(unix))]
+fn state(path: &Path, about: &Metadata) -> String {
+    format!("{:?} written {:?}", path.canonicalize(), about.modified())
+}
+
+/// The f32 that a mapped file holds from a place on.
+#[derive(Debug)]
+pub(crate) struct Floats {
+    map: Map,
+    start: usize,
+}
+
+impl Floats {
+    /// `None` where what lies there is no whole number of aligned f32.
+    pub(crate) fn new(map: Map, start: usize) -> Option<Self> {
+        let fits = map.bytes().get(start..).is_some_and(|part| bytemuck::try_cast_slice::<u8, f32>(part).is_ok());
+        fits.then_some(Self { map, start })
+    }
+}
+
+// SAFETY: the mapping stays where it is as long as this value lives, and is read-only; of other processes, see `Map::with`.
+unsafe impl Keeper for Floats {
+    fn floats(&self) -> &[f32] {
+        bytemuck::cast_slice(&self.map.bytes()[self.start..])
     }
 }

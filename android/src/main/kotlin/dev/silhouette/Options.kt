@@ -1,6 +1,7 @@
 // How a model is to be run.
 package dev.silhouette
 
+import java.io.File
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
@@ -21,6 +22,9 @@ import dev.silhouette.ffi.Smoothing as NativeSmoothing
  * @property output the size of the masks
  * @property refine whether the soft borders of cut-out, blurred and replaced pictures follow the picture's edges
  * @property smoothing how videos and live streams are calmed over time
+ * @property weightCache a folder of the app's own, in its cache folder, in which the weights are kept as the kernels read them (4 bytes a parameter, at
+ *   most four files): opening the same model file again is then several times faster, and its weights are pages of that file instead of the app's
+ *   own memory; models in memory are not kept; null: nothing is kept
  */
 public data class Options(
     public val threads: Int? = null,
@@ -31,6 +35,7 @@ public data class Options(
     public val output: OutputSize = OutputSize.Frame,
     public val refine: Boolean = false,
     public val smoothing: Smoothing = Smoothing(),
+    public val weightCache: File? = null,
 ) {
     internal fun lower(): NativeOptions =
         NativeOptions(
@@ -49,6 +54,7 @@ public data class Options(
             concurrency = concurrency?.unsigned("a concurrency"),
             output = output.lower(),
             refine = refine,
+            weightCache = weightCache?.path,
         )
 }
 

@@ -76,6 +76,22 @@ internal class SegmenterTest {
     }
 
     @Test
+    fun weightsThatWereKeptGiveTheSameMask() {
+        val wanted = Fixture.segmenter().use { segmenter -> segmenter.segmentNow(Fixture.frame()).use { Fixture.maskOf(it) } }
+        val cache = File.createTempFile("silhouette", "cache").also { assertTrue(it.delete()) }
+        try {
+            repeat(2) { round ->
+                Fixture.segmenter(Options(threads = 1, weightCache = cache)).use { segmenter ->
+                    segmenter.segmentNow(Fixture.frame()).use { assertArrayEquals("round $round", wanted, Fixture.maskOf(it)) }
+                }
+                assertEquals(1, cache.list()?.size)
+            }
+        } finally {
+            assertTrue(cache.deleteRecursively())
+        }
+    }
+
+    @Test
     fun badModelsAreRefused() {
         val cases =
             listOf(

@@ -3826,6 +3826,11 @@ internal data class Options (
      * Whether the soft borders of effects follow the picture's edges.
      */
     var `refine`: kotlin.Boolean = false
+    ,
+    /**
+     * A folder in which packed weights are kept.
+     */
+    var `weightCache`: kotlin.String? = null
 
 ){
 
@@ -3849,6 +3854,7 @@ internal object FfiConverterTypeOptions: FfiConverterRustBuffer<Options> {
             FfiConverterOptionalUInt.read(buf),
             FfiConverterTypeOutputSize.read(buf),
             FfiConverterBoolean.read(buf),
+            FfiConverterOptionalString.read(buf),
         )
     }
 
@@ -3859,7 +3865,8 @@ internal object FfiConverterTypeOptions: FfiConverterRustBuffer<Options> {
             FfiConverterOptionalUInt.allocationSize(value.`size`) +
             FfiConverterOptionalUInt.allocationSize(value.`concurrency`) +
             FfiConverterTypeOutputSize.allocationSize(value.`output`) +
-            FfiConverterBoolean.allocationSize(value.`refine`)
+            FfiConverterBoolean.allocationSize(value.`refine`) +
+            FfiConverterOptionalString.allocationSize(value.`weightCache`)
     )
 
     override fun write(value: Options, buf: ByteBuffer) {
@@ -3870,6 +3877,7 @@ internal object FfiConverterTypeOptions: FfiConverterRustBuffer<Options> {
             FfiConverterOptionalUInt.write(value.`concurrency`, buf)
             FfiConverterTypeOutputSize.write(value.`output`, buf)
             FfiConverterBoolean.write(value.`refine`, buf)
+            FfiConverterOptionalString.write(value.`weightCache`, buf)
     }
 }
 
@@ -4640,6 +4648,38 @@ internal object FfiConverterOptionalUInt: FfiConverterRustBuffer<kotlin.UInt?> {
         } else {
             buf.put(1)
             FfiConverterUInt.write(value, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
+internal object FfiConverterOptionalString: FfiConverterRustBuffer<kotlin.String?> {
+    override fun read(buf: ByteBuffer): kotlin.String? {
+        if (buf.get().toInt() == 0) {
+            return null
+        }
+        return FfiConverterString.read(buf)
+    }
+
+    override fun allocationSize(value: kotlin.String?): ULong {
+        if (value == null) {
+            return 1UL
+        } else {
+            return 1UL + FfiConverterString.allocationSize(value)
+        }
+    }
+
+    override fun write(value: kotlin.String?, buf: ByteBuffer) {
+        if (value == null) {
+            buf.put(0)
+        } else {
+            buf.put(1)
+            FfiConverterString.write(value, buf)
         }
     }
 }
