@@ -33,6 +33,7 @@ fn segmenter() -> Arc<Segmenter> {
         concurrency: None,
         output: OutputSize::Frame,
         refine: false,
+        weight_cache: None,
     };
     Segmenter::new(&Model::from(silhouette::Model::fixture().unwrap()), options).unwrap()
 }
