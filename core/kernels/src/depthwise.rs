@@ -11,10 +11,12 @@
     reason = "bodies must be inlined into their #[target_feature] entries; tiles are indexed by pixel and vector"
 )]
 
+use std::mem::MaybeUninit;
+
 use crate::isa::isa_entry;
 use crate::pack::PackedDepthwise;
 use crate::pointer::Pointer;
-use crate::simd::Simd;
+use crate::simd::{Simd, WholeLine};
 
 /// One output row. Distances are in f32.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +100,10 @@ unsafe fn line<S: Simd, const X: usize, const STRIDE: usize, const RATE: usize, 
     d: Pointer,
 ) {
     // SAFETY: the caller's promise.
+    if unsafe { whole::<S, STRIDE, RATE>(s, row, weights, rows, d) } {
+        return;
+    }
+    // SAFETY: the caller's promise.
     unsafe {
         let w = s.load_many::<9>(weights);
         let bias = s.load(weights.add(9 * S::LANES));
@@ -116,6 +122,54 @@ unsafe fn line<S: Simd, const X: usize, const STRIDE: usize, const RATE: usize, 
             }
         }
     }
+}
+
+/// A group's row in assembly, where the instruction set has that; returns whether it has.
+///
+/// # Safety
+/// As [`line`].
+#[inline(always)]
+unsafe fn whole<S: Simd, const STRIDE: usize, const RATE: usize>(
+    s: S,
+    row: &Row<'_>,
+    weights: *const f32,
+    rows: [Pointer; 3],
+    d: Pointer,
+) -> bool {
+    if S::LINE_TILE == 0 || row.add_input || row.width < S::LINE_TILE {
+        return false;
+    }
+    let lanes = S::LANES;
+    // A tile's bias is read, four vectors at a time, not copied.
+    let mut bias = [MaybeUninit::<[f32; 4]>::uninit(); 4];
+    // SAFETY: the caller's promise; a vector is four f32 here, since nothing else has such lines.
+    unsafe {
+        let value = s.load(weights.add(9 * lanes));
+        for copy in &mut bias {
+            s.store(copy.as_mut_ptr().cast(), value);
+        }
+    }
+    let clamp = row.clamp.map(|(lo, hi)| [lo, hi]);
+    let tiles = |x: usize, tiles: usize| {
+        let outputs = tiles * S::LINE_TILE;
+        let columns = (outputs - 1) * STRIDE + 2 * RATE + 1;
+        let line = WholeLine {
+            rows: rows.map(|r| r.add(x * STRIDE * lanes).to(columns * lanes).cast_const()),
+            weights,
+            bias: bias.as_ptr().cast(),
+            clamp: clamp.as_ref().map_or(std::ptr::null(), std::ptr::from_ref),
+            d: d.add(x * lanes).to(outputs * lanes),
+            tiles,
+        };
+        // SAFETY: the caller's promise, for outputs x..x + outputs.
+        unsafe { s.whole_line::<STRIDE, RATE>(&line) }
+    };
+    let whole = tiles(0, row.width / S::LINE_TILE);
+    // What is left over: a tile that computes a few outputs again.
+    if whole && !row.width.is_multiple_of(S::LINE_TILE) {
+        tiles(row.width - S::LINE_TILE, 1);
+    }
+    whole
 }
 
 /// Outputs `x..x + X`.

@@ -14,6 +14,10 @@ pub mod crew;
 mod depthwise;
 pub mod depthwise_ref;
 pub mod isa;
+#[cfg(target_arch = "aarch64")]
+mod neon_depthwise;
+#[cfg(target_arch = "aarch64")]
+mod neon_pointwise;
 pub mod pack;
 pub mod peak;
 mod pointer;

@@ -184,10 +184,11 @@ pub struct Panel {
     pub offset: usize,
 }
 
-/// Splits `channels` into panels of at most `max_vectors` vectors, as evenly as it goes.
+/// Splits `channels` into panels of at most `max_vectors` vectors, as evenly as it goes. Where four are allowed, threes are
+/// preferred: a tile of seven pixels by three vectors reads less for each multiply-add than one of five by four.
 pub fn panels(channels: usize, k: usize, lanes: usize, max_vectors: usize) -> Vec<Panel> {
     let vectors = channels.div_ceil(lanes);
-    let count = vectors.div_ceil(max_vectors);
+    let count = vectors.div_ceil(max_vectors).max(vectors / 3);
     let mut out = Vec::with_capacity(count);
     let (mut first, mut offset, mut left) = (0, 0, vectors);
     for i in 0..count {

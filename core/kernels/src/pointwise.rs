@@ -14,10 +14,12 @@
     reason = "bodies must be inlined into their #[target_feature] entries; tiles are indexed by pixel and vector"
 )]
 
+use std::mem::MaybeUninit;
+
 use crate::isa::isa_entry;
 use crate::pack::{Packed, Panel};
 use crate::pointer::Pointer;
-use crate::simd::Simd;
+use crate::simd::{Simd, WholeTiles};
 
 /// What the sums start from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,36 +76,118 @@ isa_entry! {
 /// its own.
 #[inline(always)]
 unsafe fn body<S: Simd>(s: S, job: &Job<'_>) {
+    // A copy, so that compilers know that what a tile writes does not change it.
+    let job = &{ *job };
     for panel in &job.weights.panels {
-        let tiles = job.width.div_ceil(S::PIXELS[panel.vectors]);
-        for row in 0..job.rows {
-            let mut x = 0;
-            for tile in 0..tiles {
-                let n = (job.width - x).div_ceil(tiles - tile);
-                // SAFETY: the caller's promise, for pixels x..x + n of this row.
-                unsafe {
-                    match job.source {
-                        Source::Groups { first, group } => match panel.vectors {
-                            1 => pixels::<S, 1>(s, job, panel, row, x, n, first, group),
-                            2 => pixels::<S, 2>(s, job, panel, row, x, n, first, group),
-                            3 => pixels::<S, 3>(s, job, panel, row, x, n, first, group),
-                            _ => pixels::<S, 4>(s, job, panel, row, x, n, first, group),
-                        },
-                        Source::Runs { runs, len, pixel } => match panel.vectors {
-                            1 => pixels_of_runs::<S, 1>(s, job, panel, row, x, n, runs, len, pixel),
-                            2 => pixels_of_runs::<S, 2>(s, job, panel, row, x, n, runs, len, pixel),
-                            3 => pixels_of_runs::<S, 3>(s, job, panel, row, x, n, runs, len, pixel),
-                            _ => pixels_of_runs::<S, 4>(s, job, panel, row, x, n, runs, len, pixel),
-                        },
-                    }
-                }
-                x += n;
+        // SAFETY: the caller's promise.
+        unsafe {
+            match panel.vectors {
+                1 => columns::<S, 1>(s, job, panel),
+                2 => columns::<S, 2>(s, job, panel),
+                3 => columns::<S, 3>(s, job, panel),
+                _ => columns::<S, 4>(s, job, panel),
             }
         }
     }
 }
 
-/// Picks the tile for `n` pixels of blocked rows.
+/// The output channels of a panel of `V` vectors, for all pixels.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn columns<S: Simd, const V: usize>(s: S, job: &Job<'_>, panel: &Panel) {
+    if V > S::VECTORS {
+        return; // no panel is that wide
+    }
+    let (mut bias, clamp) = (Copies::UNINIT, job.clamp.map(|(lo, hi)| [lo, hi]));
+    // SAFETY: the caller's promise.
+    let start = unsafe { start::<S, V>(s, job, panel, &mut bias, clamp.as_ref()) };
+    let tiles = job.width.div_ceil(S::PIXELS[V]);
+    let (least, more) = (job.width / tiles, job.width % tiles);
+    for row in 0..job.rows {
+        let mut x = 0;
+        for (n, count) in [(least + 1, more), (least, tiles - more)] {
+            // SAFETY: the caller's promise, for pixels x..x + n * count of this row.
+            unsafe {
+                match job.source {
+                    Source::Groups { .. } if count == 0 => {}
+                    Source::Groups { first, group } => {
+                        pixels::<S, V>(s, job, panel, start.as_ref(), row, x, n, count, first, group);
+                    }
+                    Source::Runs { runs, len, pixel } => {
+                        for tile in 0..count {
+                            pixels_of_runs::<S, V>(s, job, panel, row, x + tile * n, n, runs, len, pixel);
+                        }
+                    }
+                }
+            }
+            x += n * count;
+        }
+    }
+}
+
+/// The bias of a panel of up to four vectors, four times each: it is read, four vectors at a time, not copied in registers.
+struct Copies([[MaybeUninit<[f32; 4]>; 4]; 4]);
+
+impl Copies {
+    const UNINIT: Self = Self([[MaybeUninit::uninit(); 4]; 4]);
+}
+
+/// What all tiles of a panel have in common, at the first pixel of the first row; `None` where they are not computed in assembly.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn start<S: Simd, const V: usize>(
+    s: S,
+    job: &Job<'_>,
+    panel: &Panel,
+    copies: &mut Copies,
+    clamp: Option<&[f32; 2]>,
+) -> Option<WholeTiles> {
+    let (k, lanes, first) = (job.weights.k, S::LANES, panel.first / S::LANES);
+    let Source::Groups { first: a, group } = job.source else { return None };
+    if !S::BY_LANE || !k.is_multiple_of(lanes) {
+        return None;
+    }
+    let c = job.c.add(first * job.c_group);
+    let (init, init_group, init_more) = match job.init {
+        Init::Bias => {
+            let bias = job.bias.add(panel.first).to(V * lanes);
+            for v in 0..V {
+                // SAFETY: the caller's promise; `BY_LANE` says that a vector is four f32.
+                unsafe {
+                    let value = s.load(bias.add(v * lanes));
+                    for copy in &mut copies.0[v] {
+                        s.store(copy.as_mut_ptr().cast(), value);
+                    }
+                }
+            }
+            (copies.0.as_ptr().cast::<f32>(), 4 * lanes, 0)
+        }
+        Init::Accumulate => (c.to(0).cast_const(), job.c_group, 4 * lanes),
+    };
+    Some(WholeTiles {
+        a: a.to(0),
+        a_group: group,
+        turns: k / lanes / 4,
+        rest: k / lanes % 4,
+        w: Pointer::read(&job.weights.weights).add(panel.offset).to(k * V * lanes),
+        init,
+        init_group,
+        init_more,
+        init_tile: 0,
+        clamp: clamp.map_or(std::ptr::null(), std::ptr::from_ref),
+        residual: job.residual.map_or(std::ptr::null(), |(r, r_group, _)| r.add(first * r_group).to(0).cast_const()),
+        residual_group: job.residual.map_or(0, |(_, r_group, _)| r_group),
+        c: c.to(0),
+        c_group: job.c_group,
+        tiles: 0,
+    })
+}
+
+/// Picks the tile for `count` times `n` pixels of blocked rows.
 ///
 /// # Safety
 /// As [`body`].
@@ -112,27 +196,26 @@ unsafe fn pixels<S: Simd, const V: usize>(
     s: S,
     job: &Job<'_>,
     panel: &Panel,
+    start: Option<&WholeTiles>,
     row: usize,
     x: usize,
     n: usize,
+    count: usize,
     first: Pointer,
     group: usize,
 ) {
-    if V > S::VECTORS {
-        return; // no panel is that wide
-    }
     let a = first.add(row * job.a_row + x * S::LANES);
     // SAFETY: the caller's promise. Arms above S::PIXELS are never taken and not compiled.
     unsafe {
         match n {
-            1 => tile::<S, 1, V>(s, job, panel, row, x, a, group),
-            2 if S::PIXELS[V] >= 2 => tile::<S, 2, V>(s, job, panel, row, x, a, group),
-            3 if S::PIXELS[V] >= 3 => tile::<S, 3, V>(s, job, panel, row, x, a, group),
-            4 if S::PIXELS[V] >= 4 => tile::<S, 4, V>(s, job, panel, row, x, a, group),
-            5 if S::PIXELS[V] >= 5 => tile::<S, 5, V>(s, job, panel, row, x, a, group),
-            6 if S::PIXELS[V] >= 6 => tile::<S, 6, V>(s, job, panel, row, x, a, group),
-            7 if S::PIXELS[V] >= 7 => tile::<S, 7, V>(s, job, panel, row, x, a, group),
-            _ if S::PIXELS[V] >= 8 => tile::<S, 8, V>(s, job, panel, row, x, a, group),
+            1 => tiles::<S, 1, V>(s, job, panel, start, row, x, count, a, group),
+            2 if S::PIXELS[V] >= 2 => tiles::<S, 2, V>(s, job, panel, start, row, x, count, a, group),
+            3 if S::PIXELS[V] >= 3 => tiles::<S, 3, V>(s, job, panel, start, row, x, count, a, group),
+            4 if S::PIXELS[V] >= 4 => tiles::<S, 4, V>(s, job, panel, start, row, x, count, a, group),
+            5 if S::PIXELS[V] >= 5 => tiles::<S, 5, V>(s, job, panel, start, row, x, count, a, group),
+            6 if S::PIXELS[V] >= 6 => tiles::<S, 6, V>(s, job, panel, start, row, x, count, a, group),
+            7 if S::PIXELS[V] >= 7 => tiles::<S, 7, V>(s, job, panel, start, row, x, count, a, group),
+            _ if S::PIXELS[V] >= 8 => tiles::<S, 8, V>(s, job, panel, start, row, x, count, a, group),
             _ => {}
         }
     }
@@ -154,9 +237,6 @@ unsafe fn pixels_of_runs<S: Simd, const V: usize>(
     len: usize,
     pixel: usize,
 ) {
-    if V > S::VECTORS {
-        return; // no panel is that wide
-    }
     // SAFETY: the caller's promise.
     unsafe {
         if n == 8 && S::PIXELS[V] >= 8 {
@@ -172,6 +252,32 @@ unsafe fn pixels_of_runs<S: Simd, const V: usize>(
             while at < x + n {
                 tile_of_runs::<S, 1, V>(s, job, panel, row, at, runs, len, pixel);
                 at += 1;
+            }
+        }
+    }
+}
+
+/// `count` times `M` pixels by `V` vectors, from blocked rows; `a`: the first of these pixels.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn tiles<S: Simd, const M: usize, const V: usize>(
+    s: S,
+    job: &Job<'_>,
+    panel: &Panel,
+    start: Option<&WholeTiles>,
+    row: usize,
+    x: usize,
+    count: usize,
+    a: Pointer,
+    group: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if !whole::<S, M, V>(s, job, panel, start, row, x, count, a, group) {
+            for i in 0..count {
+                tile::<S, M, V>(s, job, panel, row, x + i * M, a.add(i * M * S::LANES), group);
             }
         }
     }
@@ -196,15 +302,6 @@ unsafe fn tile<S: Simd, const M: usize, const V: usize>(
         let mut acc = begin::<S, M, V>(s, job, panel, row, x);
         let mut w = Pointer::read(&job.weights.weights).add(panel.offset);
         let (mut a, mut left) = (a, job.weights.k);
-        let groups = left / S::LANES;
-        for g in 0..if cfg!(debug_assertions) { groups } else { 0 } {
-            a.add(g * group).to(M * S::LANES);
-        }
-        let weights = w.to(groups * S::LANES * V * S::LANES);
-        let done = s.add_groups::<M, V>(a.to(0), group, groups, weights, &mut acc);
-        a = a.add(done * group);
-        w = w.add(done * S::LANES * V * S::LANES);
-        left -= done * S::LANES;
         while left >= S::LANES {
             w = sums::<S, M, V>(s, a, S::LANES, S::LANES, w, &mut acc);
             a = a.add(group);
@@ -215,6 +312,47 @@ unsafe fn tile<S: Simd, const M: usize, const V: usize>(
         }
         end::<S, M, V>(s, job, panel, row, x, acc);
     }
+}
+
+/// `count` such tiles in assembly, where the instruction set has that; returns whether it has.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn whole<S: Simd, const M: usize, const V: usize>(
+    s: S,
+    job: &Job<'_>,
+    panel: &Panel,
+    start: Option<&WholeTiles>,
+    row: usize,
+    x: usize,
+    count: usize,
+    a: Pointer,
+    group: usize,
+) -> bool {
+    let Some(start) = start else { return false };
+    let (lanes, first) = (S::LANES, panel.first / S::LANES);
+    let (at_c, at_r) = (row * job.c_row + x * lanes, job.residual.map_or(0, |(_, _, r_row)| row * r_row) + x * lanes);
+    if cfg!(debug_assertions) {
+        for g in 0..job.weights.k / lanes {
+            a.add(g * group).to(count * M * lanes);
+        }
+        for v in first..first + V {
+            job.c.add(v * job.c_group + at_c).to(count * M * lanes);
+            if let Some((r, r_group, _)) = job.residual {
+                r.add(v * r_group + at_r).to(count * M * lanes);
+            }
+        }
+    }
+    let mut whole = WholeTiles { a: a.to(0), c: start.c.wrapping_add(at_c), tiles: count, ..*start };
+    if !start.residual.is_null() {
+        whole.residual = start.residual.wrapping_add(at_r);
+    }
+    if job.init == Init::Accumulate {
+        (whole.init, whole.init_tile) = (whole.c.cast_const(), M * lanes);
+    }
+    // SAFETY: the caller's promise; the bias was copied.
+    unsafe { s.whole_tiles::<M, V>(&whole) }
 }
 
 /// `M` pixels by `V` vectors, from the picture's rows.
@@ -237,7 +375,13 @@ unsafe fn tile_of_runs<S: Simd, const M: usize, const V: usize>(
         let mut acc = begin::<S, M, V>(s, job, panel, row, x);
         let mut w = Pointer::read(&job.weights.weights).add(panel.offset);
         for run in runs {
-            w = sums::<S, M, V>(s, run.add(row * job.a_row + x * pixel), pixel, len, w, &mut acc);
+            let a = run.add(row * job.a_row + x * pixel);
+            // Three pixels of three channels are what there is: known, so that no loop is left.
+            w = if S::BY_LANE && len == 9 {
+                sums::<S, M, V>(s, a, pixel, 9, w, &mut acc)
+            } else {
+                sums::<S, M, V>(s, a, pixel, len, w, &mut acc)
+            };
         }
         end::<S, M, V>(s, job, panel, row, x, acc);
     }

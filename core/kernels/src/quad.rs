@@ -25,6 +25,26 @@ pub(crate) unsafe trait Quads: Simd {
     unsafe fn add4(self, a: Self::Q, b: Self::Q) -> Self::Q;
     /// `a * b + c`.
     unsafe fn mul_add4(self, a: Self::Q, b: Self::Q, c: Self::Q) -> Self::Q;
+    /// The sum of `t` pixels' products: pixel `i` at `p + i * step`, its weight at `w + i`, added to `sum` one after the other.
+    #[inline(always)]
+    unsafe fn sum4(self, p: *const f32, step: usize, w: *const f32, t: usize, sum: Self::Q) -> Self::Q {
+        let (mut sum, mut i) = (sum, 0);
+        // SAFETY: the trait's promise, for each pixel.
+        unsafe {
+            // By four, so that addresses and the loop's end are shared; the order of the sum stays.
+            while i + 4 <= t {
+                for i in i..i + 4 {
+                    sum = self.mul_add4(self.load4(p.add(i * step)), self.splat4(*w.add(i)), sum);
+                }
+                i += 4;
+            }
+            while i < t {
+                sum = self.mul_add4(self.load4(p.add(i * step)), self.splat4(*w.add(i)), sum);
+                i += 1;
+            }
+        }
+        sum
+    }
     /// At least 0, at most 255.
     unsafe fn clamp4(self, q: Self::Q) -> Self::Q;
     /// First and third exchanged: blue first becomes red first.
@@ -175,6 +195,37 @@ mod arm {
         #[inline(always)]
         unsafe fn mul_add4(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
             unsafe { vfmaq_f32(c, a, b) }
+        }
+        #[inline(always)]
+        unsafe fn sum4(
+            self,
+            mut p: *const f32,
+            step: usize,
+            mut w: *const f32,
+            t: usize,
+            mut sum: float32x4_t,
+        ) -> float32x4_t {
+            // One instruction reads four weights, each of which a multiply-add takes by its lane.
+            unsafe {
+                for _ in 0..t / 4 {
+                    let weights = vld1q_f32(w);
+                    sum = vfmaq_laneq_f32::<0>(sum, vld1q_f32(p), weights);
+                    sum = vfmaq_laneq_f32::<1>(sum, vld1q_f32(p.add(step)), weights);
+                    sum = vfmaq_laneq_f32::<2>(sum, vld1q_f32(p.add(2 * step)), weights);
+                    sum = vfmaq_laneq_f32::<3>(sum, vld1q_f32(p.add(3 * step)), weights);
+                    (p, w) = (p.add(4 * step), w.add(4));
+                }
+                if t % 4 >= 2 {
+                    let weights = vld1_f32(w);
+                    sum = vfmaq_lane_f32::<0>(sum, vld1q_f32(p), weights);
+                    sum = vfmaq_lane_f32::<1>(sum, vld1q_f32(p.add(step)), weights);
+                    (p, w) = (p.add(2 * step), w.add(2));
+                }
+                if t % 2 == 1 {
+                    sum = vfmaq_n_f32(sum, vld1q_f32(p), *w);
+                }
+            }
+            sum
         }
         #[inline(always)]
         unsafe fn clamp4(self, q: float32x4_t) -> float32x4_t {

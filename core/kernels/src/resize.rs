@@ -177,7 +177,7 @@ unsafe fn combine_rows_body<S: Simd>(simd: S, src: &[u8], row_stride: usize, wei
     // SAFETY: indices as promised; vectors are only read and written where all their lanes fit.
     unsafe {
         let (p, o, n) = (src.as_ptr(), out.as_mut_ptr(), out.len());
-        let mut i = 0;
+        let mut i = simd.sum_bytes(p, row_stride, weights, o, n);
         while i + 8 * S::LANES <= n {
             combine_quads::<S, 2>(simd, p.add(i), row_stride, weights, o.add(i));
             i += 8 * S::LANES;
@@ -421,6 +421,27 @@ unsafe fn filter<S: Quads, const C: usize, const K: usize>(
     affine: &Affine,
     out: &mut [f32],
 ) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if affine.bgr {
+            filter_pixels::<S, C, K, true>(simd, line, origin, taps, affine, out);
+        } else {
+            filter_pixels::<S, C, K, false>(simd, line, origin, taps, affine, out);
+        }
+    }
+}
+
+/// # Safety
+/// As [`filter`]; BGR is `affine.bgr`.
+#[inline(always)]
+unsafe fn filter_pixels<S: Quads, const C: usize, const K: usize, const BGR: bool>(
+    simd: S,
+    line: &[f32],
+    origin: usize,
+    taps: &Taps,
+    affine: &Affine,
+    out: &mut [f32],
+) {
     let ([sr, sg, sb], [or, og, ob]) = (affine.scale, affine.offset);
     let n = taps.len();
     let k = if K == 0 { taps.longest } else { K };
@@ -431,20 +452,8 @@ unsafe fn filter<S: Quads, const C: usize, const K: usize>(
         for x in 0..n {
             let p = line.as_ptr().add((*taps.starts.get_unchecked(x) as usize - origin) * C);
             let w = taps.weights.as_ptr().add(x * k);
-            let mut sum = simd.splat4(0.0);
-            let mut t = 0;
-            // By four, so that addresses and the loop's end are shared; the order of the sum stays.
-            while t + 4 <= k {
-                for t in t..t + 4 {
-                    sum = simd.mul_add4(simd.load4(p.add(t * C)), simd.splat4(*w.add(t)), sum);
-                }
-                t += 4;
-            }
-            while t < k {
-                sum = simd.mul_add4(simd.load4(p.add(t * C)), simd.splat4(*w.add(t)), sum);
-                t += 1;
-            }
-            if affine.bgr {
+            let mut sum = simd.sum4(p, C, w, k, simd.splat4(0.0));
+            if BGR {
                 sum = simd.swap4(sum);
             }
             let pixel = simd.mul_add4(sum, scale, offset);
@@ -521,7 +530,8 @@ mod tests {
                     combine_rows(isa, &src, stride, &weights, &mut out);
                     for i in 0..n {
                         let want: f64 = (0..taps).map(|t| f64::from(weights[t]) * f64::from(src[t * stride + i])).sum();
-                        assert!((f64::from(out[i]) - want).abs() < 1e-3, "{} {n} {taps}", isa.name());
+                        // Where bytes are summed in integers, weights are whole parts of 2^15.
+                        assert!((f64::from(out[i]) - want).abs() < 2e-2, "{} {n} {taps}", isa.name());
                     }
                 }
             }

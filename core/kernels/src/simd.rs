@@ -27,6 +27,8 @@ pub unsafe trait Simd: Copy + Send + Sync + 'static {
     /// Whether a multiply-add can take one lane of a vector as its factor ([`mul_add_lane`](Self::mul_add_lane) is then
     /// one instruction, and four input channels of a pixel are read at once).
     const BY_LANE: bool = false;
+    /// Outputs of a tile of [`whole_line`](Self::whole_line); 0: there is no such loop.
+    const LINE_TILE: usize = 0;
     /// The token, without asking.
     ///
     /// # Safety
@@ -50,6 +52,12 @@ pub unsafe trait Simd: Copy + Send + Sync + 'static {
         // SAFETY: the trait's promise, for each vector.
         std::array::from_fn(|i| unsafe { self.load_u8(p.add(i * Self::LANES)) })
     }
+    /// Sums rows of bytes in integers, where that takes fewer instructions: `o[i] = sum over t of weights[t] * p[t * row_stride + i]`
+    /// for the first of `n` values; returns for how many.
+    #[inline(always)]
+    unsafe fn sum_bytes(self, _p: *const u8, _row_stride: usize, _weights: &[f32], _o: *mut f32, _n: usize) -> usize {
+        0
+    }
     /// All lanes `x`.
     unsafe fn splat(self, x: f32) -> Self::F;
     /// `a + b`.
@@ -66,24 +74,83 @@ pub unsafe trait Simd: Copy + Send + Sync + 'static {
         debug_assert!(false, "BY_LANE says that there is none");
         a
     }
-    /// Adds pairs of groups of `LANES` input channels, `groups` or one less in all, of `M` pixels (at `a`, the groups `group`
-    /// f32 apart) times `V` vectors of output channels a channel (at `w`) to `acc`: loops in assembly, for tiles where it
-    /// takes fewer instructions than what compilers make. Returns how many groups it added: 0 where there is no such loop.
+    /// The whole of pointwise tiles of `M` pixels by `V` vectors in assembly, where there is some that takes fewer instructions
+    /// than what compilers make; returns whether there is.
+    ///
+    /// # Safety
+    /// `tiles`' pointers are valid as its fields say.
     #[inline(always)]
-    unsafe fn add_groups<const M: usize, const V: usize>(
-        self,
-        _a: *const f32,
-        _group: usize,
-        _groups: usize,
-        _w: *const f32,
-        _acc: &mut [[Self::F; V]; M],
-    ) -> usize {
-        0
+    unsafe fn whole_tiles<const M: usize, const V: usize>(self, _tiles: &WholeTiles) -> bool {
+        false
+    }
+    /// `LINE_TILE` outputs of a depthwise row at a time, in assembly, where there is such a loop for this stride and atrous
+    /// rate; returns whether there is.
+    ///
+    /// # Safety
+    /// `line`'s pointers are valid as its fields say.
+    #[inline(always)]
+    unsafe fn whole_line<const STRIDE: usize, const RATE: usize>(self, _line: &WholeLine) -> bool {
+        false
     }
     /// Smaller of each lane.
     unsafe fn min(self, a: Self::F, b: Self::F) -> Self::F;
     /// Larger of each lane.
     unsafe fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// In each lane `x` where `a > b`, else `y`.
+    unsafe fn where_greater(self, a: Self::F, b: Self::F, x: Self::F, y: Self::F) -> Self::F;
+}
+
+/// Tiles of the pointwise kernel whose input channels are whole vectors, side by side in a row: each `M` pixels by `V` vectors of
+/// output channels. Pixels of a group of channels lie side by side; distances are in f32.
+#[derive(Clone, Copy, Debug)]
+pub struct WholeTiles {
+    /// Input channels: the first of `M` pixels of the first of `4 * turns + rest` groups.
+    pub a: *const f32,
+    /// From one group of input channels to the next.
+    pub a_group: usize,
+    /// Groups of input channels, four at a time.
+    pub turns: usize,
+    /// Groups left over.
+    pub rest: usize,
+    /// Weights: `V` vectors for each input channel.
+    pub w: *const f32,
+    /// What the sums start from: `M` vectors in each of `V` groups.
+    pub init: *const f32,
+    /// From one of these groups to the next.
+    pub init_group: usize,
+    /// From a group's first vector to its fifth: 4 vectors, or 0.
+    pub init_more: usize,
+    /// From one tile's to the next one's: `M` vectors, or 0.
+    pub init_tile: usize,
+    /// Least and greatest output; null: any.
+    pub clamp: *const [f32; 2],
+    /// Added after the clamp: `M` vectors in each of `V` groups; null: nothing.
+    pub residual: *const f32,
+    /// From one of these groups to the next.
+    pub residual_group: usize,
+    /// Output channels: `M` vectors in each of `V` groups.
+    pub c: *mut f32,
+    /// From one group of output channels to the next.
+    pub c_group: usize,
+    /// Tiles, at least one.
+    pub tiles: usize,
+}
+
+/// Outputs of a group of channels of a 3x3 depthwise row, `tiles` times [`LINE_TILE`](Simd::LINE_TILE) of them.
+#[derive(Clone, Copy, Debug)]
+pub struct WholeLine {
+    /// The three rows, from the first column on.
+    pub rows: [*const f32; 3],
+    /// Nine vectors.
+    pub weights: *const f32,
+    /// The bias's vector, four times.
+    pub bias: *const f32,
+    /// Least and greatest output; null: any.
+    pub clamp: *const [f32; 2],
+    /// Outputs.
+    pub d: *mut f32,
+    /// At least one.
+    pub tiles: usize,
 }
 
 /// One f32 at a time: the reference, on every CPU.
@@ -149,6 +216,10 @@ unsafe impl Simd for Scalar {
     #[inline(always)]
     unsafe fn max(self, a: f32, b: f32) -> f32 {
         if a > b { a } else { b }
+    }
+    #[inline(always)]
+    unsafe fn where_greater(self, a: f32, b: f32, x: f32, y: f32) -> f32 {
+        if a > b { x } else { y }
     }
 }
 
@@ -223,6 +294,10 @@ mod x86 {
         unsafe fn max(self, a: __m256, b: __m256) -> __m256 {
             unsafe { _mm256_max_ps(a, b) }
         }
+        #[inline(always)]
+        unsafe fn where_greater(self, a: __m256, b: __m256, x: __m256, y: __m256) -> __m256 {
+            unsafe { _mm256_blendv_ps(y, x, _mm256_cmp_ps::<_CMP_GT_OQ>(a, b)) }
+        }
     }
 
     /// AVX-512 (F, BW, DQ, VL): sixteen f32, thirty-two registers.
@@ -292,6 +367,10 @@ mod x86 {
         unsafe fn max(self, a: __m512, b: __m512) -> __m512 {
             unsafe { _mm512_max_ps(a, b) }
         }
+        #[inline(always)]
+        unsafe fn where_greater(self, a: __m512, b: __m512, x: __m512, y: __m512) -> __m512 {
+            unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), y, x) }
+        }
     }
 }
 
@@ -301,100 +380,25 @@ pub use arm::Neon;
 #[cfg(target_arch = "aarch64")]
 #[allow(clippy::undocumented_unsafe_blocks, reason = "each block passes on the trait's promise")]
 mod arm {
-    use super::Simd;
+    use super::{Simd, WholeLine, WholeTiles};
+    use crate::{neon_depthwise, neon_pointwise};
     use core::arch::aarch64::*;
     use core::arch::asm;
 
-    /// One input channel (lane `$l` of the pixels' vectors v0 to v4) times four vectors of weights, read into v28 to v31.
-    macro_rules! lane {
-        ($l:literal, $($weight:literal: $($sum:literal, $pixel:literal);+),+) => {
-            concat!(
-                "ld1 {{v28.4s, v29.4s, v30.4s, v31.4s}}, [{w}], #64\n",
-                $($("fmla {", $sum, ":v}.4s, ", $weight, ".4s, ", $pixel, ".s[", $l, "]\n",)+)+
-            )
-        };
-    }
-    /// One input channel of five pixels.
-    macro_rules! lane_of_five {
-        ($l:literal) => {
-            lane!($l,
-                "v28": "a0", "v0"; "b0", "v1"; "c0", "v2"; "d0", "v3"; "e0", "v4",
-                "v29": "a1", "v0"; "b1", "v1"; "c1", "v2"; "d1", "v3"; "e1", "v4",
-                "v30": "a2", "v0"; "b2", "v1"; "c2", "v2"; "d2", "v3"; "e2", "v4",
-                "v31": "a3", "v0"; "b3", "v1"; "c3", "v2"; "d3", "v3"; "e3", "v4")
-        };
-    }
-    /// One input channel of four pixels.
-    macro_rules! lane_of_four {
-        ($l:literal) => {
-            lane!($l,
-                "v28": "a0", "v0"; "b0", "v1"; "c0", "v2"; "d0", "v3",
-                "v29": "a1", "v0"; "b1", "v1"; "c1", "v2"; "d1", "v3",
-                "v30": "a2", "v0"; "b2", "v1"; "c2", "v2"; "d2", "v3",
-                "v31": "a3", "v0"; "b3", "v1"; "c3", "v2"; "d3", "v3")
-        };
-    }
-
-    /// Five pixels by four vectors, `2 * pairs` groups of four channels. Twenty sums, five vectors of pixels, four of weights:
-    /// one load instruction reads four vectors of weights, for twenty multiply-adds.
-    ///
-    /// # Safety
-    /// `pairs > 0`; `a` and `w` as [`Simd::add_groups`] says.
+    /// Adds eight products of 16 bits to their sums. Compilers move the upper half down first, which the instruction does not
+    /// need.
     #[inline(always)]
-    unsafe fn five_by_four(a: *const f32, group: usize, pairs: usize, w: *const f32, acc: &mut [[float32x4_t; 4]; 5]) {
-        let [a_, b_, c_, d_, e_] = acc;
-        // SAFETY: reads what the caller promises; registers are named.
+    fn add_products(low: &mut uint32x4_t, high: &mut uint32x4_t, a: uint16x8_t, b: uint16x8_t) {
+        // SAFETY: NEON is part of every 64-bit ARM target; registers alone are touched.
         unsafe {
             asm!(
-                "2:",
-                "ldr q4, [{a}, #64]",
-                "ld1 {{v0.4s, v1.4s, v2.4s, v3.4s}}, [{a}], {step}",
-                lane_of_five!("0"), lane_of_five!("1"), lane_of_five!("2"), lane_of_five!("3"),
-                "ldr q4, [{a}, #64]",
-                "ld1 {{v0.4s, v1.4s, v2.4s, v3.4s}}, [{a}], {step}",
-                lane_of_five!("0"), lane_of_five!("1"), lane_of_five!("2"), lane_of_five!("3"),
-                "subs {n}, {n}, #1",
-                "b.ne 2b",
-                a = inout(reg) a => _, w = inout(reg) w => _, n = inout(reg) pairs => _,
-                step = in(reg) group * size_of::<f32>(),
-                a0 = inout(vreg) a_[0], a1 = inout(vreg) a_[1], a2 = inout(vreg) a_[2], a3 = inout(vreg) a_[3],
-                b0 = inout(vreg) b_[0], b1 = inout(vreg) b_[1], b2 = inout(vreg) b_[2], b3 = inout(vreg) b_[3],
-                c0 = inout(vreg) c_[0], c1 = inout(vreg) c_[1], c2 = inout(vreg) c_[2], c3 = inout(vreg) c_[3],
-                d0 = inout(vreg) d_[0], d1 = inout(vreg) d_[1], d2 = inout(vreg) d_[2], d3 = inout(vreg) d_[3],
-                e0 = inout(vreg) e_[0], e1 = inout(vreg) e_[1], e2 = inout(vreg) e_[2], e3 = inout(vreg) e_[3],
-                out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _,
-                out("v28") _, out("v29") _, out("v30") _, out("v31") _,
-                options(readonly, nostack),
-            );
-        }
-    }
-
-    /// Four pixels by four vectors; as [`five_by_four`].
-    ///
-    /// # Safety
-    /// As [`five_by_four`].
-    #[inline(always)]
-    unsafe fn four_by_four(a: *const f32, group: usize, pairs: usize, w: *const f32, acc: &mut [[float32x4_t; 4]; 4]) {
-        let [a_, b_, c_, d_] = acc;
-        // SAFETY: reads what the caller promises; registers are named.
-        unsafe {
-            asm!(
-                "2:",
-                "ld1 {{v0.4s, v1.4s, v2.4s, v3.4s}}, [{a}], {step}",
-                lane_of_four!("0"), lane_of_four!("1"), lane_of_four!("2"), lane_of_four!("3"),
-                "ld1 {{v0.4s, v1.4s, v2.4s, v3.4s}}, [{a}], {step}",
-                lane_of_four!("0"), lane_of_four!("1"), lane_of_four!("2"), lane_of_four!("3"),
-                "subs {n}, {n}, #1",
-                "b.ne 2b",
-                a = inout(reg) a => _, w = inout(reg) w => _, n = inout(reg) pairs => _,
-                step = in(reg) group * size_of::<f32>(),
-                a0 = inout(vreg) a_[0], a1 = inout(vreg) a_[1], a2 = inout(vreg) a_[2], a3 = inout(vreg) a_[3],
-                b0 = inout(vreg) b_[0], b1 = inout(vreg) b_[1], b2 = inout(vreg) b_[2], b3 = inout(vreg) b_[3],
-                c0 = inout(vreg) c_[0], c1 = inout(vreg) c_[1], c2 = inout(vreg) c_[2], c3 = inout(vreg) c_[3],
-                d0 = inout(vreg) d_[0], d1 = inout(vreg) d_[1], d2 = inout(vreg) d_[2], d3 = inout(vreg) d_[3],
-                out("v0") _, out("v1") _, out("v2") _, out("v3") _,
-                out("v28") _, out("v29") _, out("v30") _, out("v31") _,
-                options(readonly, nostack),
+                "umlal {low:v}.4s, {a:v}.4h, {b:v}.4h",
+                "umlal2 {high:v}.4s, {a:v}.8h, {b:v}.8h",
+                low = inout(vreg) *low,
+                high = inout(vreg) *high,
+                a = in(vreg) a,
+                b = in(vreg) b,
+                options(pure, nomem, nostack, preserves_flags),
             );
         }
     }
@@ -418,6 +422,7 @@ mod arm {
         const PIXELS: [usize; 5] = [0, 8, 8, 7, 5];
         const VECTORS: usize = 4;
         const BY_LANE: bool = true;
+        const LINE_TILE: usize = neon_depthwise::OUTPUTS;
         #[inline(always)]
         unsafe fn assume() -> Self {
             Self(())
@@ -459,6 +464,50 @@ mod arm {
             }
         }
         #[inline(always)]
+        unsafe fn sum_bytes(self, p: *const u8, row_stride: usize, weights: &[f32], o: *mut f32, n: usize) -> usize {
+            const STEP: usize = 64;
+            const MOST: usize = 64;
+            // A product of 16 bits costs half of what widening a byte to f32 does. Weights are whole parts of 2^15, so that their
+            // sum fits with every byte; how far rounding takes that sum from 1 goes to the heaviest, so that even areas stay.
+            let mut parts = [0u16; MOST];
+            if n < STEP || weights.len() > MOST || weights.iter().any(|w| !(0.0..=1.0).contains(w)) {
+                return 0;
+            }
+            let (mut left, mut whole, mut heaviest) = (32768, 0.0, 0);
+            for (t, (part, &w)) in parts.iter_mut().zip(weights).enumerate() {
+                *part = (w * 32768.0 + 0.5) as u16;
+                (left, whole) = (left - i32::from(*part), whole + w);
+                if w > weights[heaviest] {
+                    heaviest = t;
+                }
+            }
+            if (whole - 1.0).abs() > 1e-5 {
+                return 0;
+            }
+            parts[heaviest] = (i32::from(parts[heaviest]) + left) as u16;
+            let mut i = 0;
+            // SAFETY: values i..i + STEP of each row and of `o`, which the caller promises.
+            unsafe {
+                while i + STEP <= n {
+                    let mut sums = [[vdupq_n_u32(0); 4]; 4];
+                    for (t, &part) in parts[..weights.len()].iter().enumerate() {
+                        let part = vdupq_n_u16(part);
+                        let uint8x16x4_t(a, b, c, d) = vld1q_u8_x4(p.add(t * row_stride + i));
+                        for ([s0, s1, s2, s3], bytes) in sums.iter_mut().zip([a, b, c, d]) {
+                            let (low, high) = (vmovl_u8(vget_low_u8(bytes)), vmovl_high_u8(bytes));
+                            add_products(s0, s1, low, part);
+                            add_products(s2, s3, high, part);
+                        }
+                    }
+                    for (v, &sum) in sums.as_flattened().iter().enumerate() {
+                        vst1q_f32(o.add(i + 4 * v), vcvtq_n_f32_u32::<15>(sum));
+                    }
+                    i += STEP;
+                }
+            }
+            i
+        }
+        #[inline(always)]
         unsafe fn splat(self, x: f32) -> float32x4_t {
             unsafe { vdupq_n_f32(x) }
         }
@@ -483,26 +532,33 @@ mod arm {
             unsafe { vfmaq_laneq_f32::<LANE>(c, a, b) }
         }
         #[inline(always)]
-        unsafe fn add_groups<const M: usize, const V: usize>(
-            self,
-            a: *const f32,
-            group: usize,
-            groups: usize,
-            w: *const f32,
-            acc: &mut [[float32x4_t; V]; M],
-        ) -> usize {
-            if groups < 2 {
-                return 0;
-            }
-            // SAFETY: the caller's promise on the pointers; `acc` is the array that the condition says.
+        unsafe fn whole_tiles<const M: usize, const V: usize>(self, tiles: &WholeTiles) -> bool {
             unsafe {
                 match (M, V) {
-                    (5, 4) => five_by_four(a, group, groups / 2, w, &mut *std::ptr::from_mut(acc).cast()),
-                    (4, 4) => four_by_four(a, group, groups / 2, w, &mut *std::ptr::from_mut(acc).cast()),
-                    _ => return 0,
+                    (8, 2) => neon_pointwise::eight_by_two(tiles),
+                    (7, 2) => neon_pointwise::seven_by_two(tiles),
+                    (7, 3) => neon_pointwise::seven_by_three(tiles),
+                    (6, 3) => neon_pointwise::six_by_three(tiles),
+                    (5, 3) => neon_pointwise::five_by_three(tiles),
+                    (5, 4) => neon_pointwise::five_by_four(tiles),
+                    (4, 4) => neon_pointwise::four_by_four(tiles),
+                    _ => return false,
                 }
             }
-            groups / 2 * 2
+            true
+        }
+        #[inline(always)]
+        unsafe fn whole_line<const STRIDE: usize, const RATE: usize>(self, line: &WholeLine) -> bool {
+            unsafe {
+                match (STRIDE, RATE) {
+                    (1, 1) => neon_depthwise::rate_1(line),
+                    (1, 2) => neon_depthwise::rate_2(line),
+                    (1, 4) => neon_depthwise::rate_4(line),
+                    (2, 1) => neon_depthwise::stride_2(line),
+                    _ => return false,
+                }
+            }
+            true
         }
         #[inline(always)]
         unsafe fn min(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
@@ -511,6 +567,10 @@ mod arm {
         #[inline(always)]
         unsafe fn max(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
             unsafe { vmaxq_f32(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn where_greater(self, a: float32x4_t, b: float32x4_t, x: float32x4_t, y: float32x4_t) -> float32x4_t {
+            unsafe { vbslq_f32(vcgtq_f32(a, b), x, y) }
         }
     }
 }

@@ -146,7 +146,7 @@ pub fn categories(
     out: &mut [u8],
 ) {
     up.check(logits, classes, &rows, out.len(), scratch.len() >= up.scratch(classes));
-    // SAFETY: the body is safe code; lengths are checked all the same.
+    // SAFETY: the body asks for the instruction set alone; it checks its lengths.
     unsafe { categories_entry(isa, logits, classes, up, rows, scratch, out) }
 }
 
@@ -158,7 +158,7 @@ isa_entry! {
 
 #[inline(always)]
 unsafe fn categories_body<S: Simd>(
-    _: S,
+    s: S,
     logits: &[f32],
     classes: usize,
     up: &Upsample,
@@ -170,7 +170,7 @@ unsafe fn categories_body<S: Simd>(
     let candidates = &mut rest[..classes];
     let width = up.columns.out();
     for (y, out) in rows.zip(out.chunks_exact_mut(width)) {
-        maps.mix(logits, up, y);
+        maps.mix(s, logits, up, y);
         for span in &up.columns.spans {
             let (j, start, end) = (span.low as usize, span.start as usize, span.end as usize);
             let (first, last) = (maps.best[j], maps.best[j + 1]);
@@ -248,7 +248,7 @@ impl<'s> Maps<'s> {
 
     /// Makes `mixed`, `peak` and `best` for output row `y`.
     #[inline(always)]
-    fn mix(&mut self, logits: &[f32], up: &Upsample, y: usize) {
+    fn mix<S: Simd>(&mut self, s: S, logits: &[f32], up: &Upsample, y: usize) {
         let low = up.rows.low[y] as usize;
         let high = (low + 1).min(up.rows.len - 1);
         if self.held[0] != low && self.held[1] == low {
@@ -276,26 +276,49 @@ impl<'s> Maps<'s> {
             fetch(high, self.bottom);
             self.held[1] = high;
         }
-        let (near, far) = (up.rows.near[y], up.rows.far[y]);
+        let weights = (up.rows.near[y], up.rows.far[y]);
         for x in (0..padded).step_by(BLOCK) {
-            let mut peak = [f32::NEG_INFINITY; BLOCK];
-            let mut best = [0.0f32; BLOCK];
-            for class in 0..classes {
-                let at = class * padded + x;
-                let top: &[f32; BLOCK] = self.top[at..].first_chunk().expect("whole blocks");
-                let bottom: &[f32; BLOCK] = self.bottom[at..].first_chunk().expect("whole blocks");
-                let mixed: &mut [f32; BLOCK] = self.mixed[at..].first_chunk_mut().expect("whole blocks");
-                let number = class as f32;
-                for i in 0..BLOCK {
-                    let v = near * top[i] + far * bottom[i];
-                    mixed[i] = v;
-                    let better = v > peak[i];
-                    peak[i] = if better { v } else { peak[i] };
-                    best[i] = if better { number } else { best[i] };
+            // SAFETY: the entry's promise; lines are whole blocks.
+            unsafe {
+                match S::LANES {
+                    16 => self.mix_block::<S, 1>(s, weights, x),
+                    8 => self.mix_block::<S, 2>(s, weights, x),
+                    4 => self.mix_block::<S, 4>(s, weights, x),
+                    _ => self.mix_block::<S, BLOCK>(s, weights, x),
                 }
             }
-            self.peak[x..x + BLOCK].copy_from_slice(&peak);
-            self.best[x..x + BLOCK].copy_from_slice(&best);
+        }
+    }
+
+    /// Columns `x..x + BLOCK`, `N` vectors of them. Compilers do not find these vectors by themselves.
+    ///
+    /// # Safety
+    /// `s` as [`Simd`] says; `N * LANES` is `BLOCK`, and all lines hold so many columns from `x` on.
+    #[inline(always)]
+    unsafe fn mix_block<S: Simd, const N: usize>(&mut self, s: S, (near, far): (f32, f32), x: usize) {
+        let at = |class: usize| class * self.padded + x;
+        assert!(N * S::LANES == BLOCK && x + BLOCK <= self.padded, "whole blocks");
+        // SAFETY: columns inside the lines, as just checked; the slices hold a line for each class, `peak` and `best` one.
+        unsafe {
+            let (near, far) = (s.splat(near), s.splat(far));
+            let (mut peak, mut best) = ([s.splat(f32::NEG_INFINITY); N], [s.splat(0.0); N]);
+            for class in 0..self.classes {
+                let top = s.load_many::<N>(self.top[at(class)..][..BLOCK].as_ptr());
+                let bottom = s.load_many::<N>(self.bottom[at(class)..][..BLOCK].as_ptr());
+                let mixed = self.mixed[at(class)..][..BLOCK].as_mut_ptr();
+                let number = s.splat(class as f32);
+                for i in 0..N {
+                    let v = s.add(s.mul(near, top[i]), s.mul(far, bottom[i]));
+                    s.store(mixed.add(i * S::LANES), v);
+                    best[i] = s.where_greater(v, peak[i], number, best[i]);
+                    peak[i] = s.where_greater(v, peak[i], v, peak[i]);
+                }
+            }
+            let (to_peak, to_best) = (self.peak[x..][..BLOCK].as_mut_ptr(), self.best[x..][..BLOCK].as_mut_ptr());
+            for i in 0..N {
+                s.store(to_peak.add(i * S::LANES), peak[i]);
+                s.store(to_best.add(i * S::LANES), best[i]);
+            }
         }
     }
 }
@@ -315,7 +338,7 @@ pub fn confidence(
     out: &mut [f32],
 ) {
     up.check(logits, chosen.len(), &rows, out.len(), scratch.len() >= up.scratch(chosen.len()));
-    // SAFETY: the body is safe code; lengths are checked all the same.
+    // SAFETY: the body asks for the instruction set alone; it checks its lengths.
     unsafe { confidence_entry(isa, logits, chosen, up, rows, scratch, out) }
 }
 
@@ -333,7 +356,7 @@ pub fn confidence_u8(
     out: &mut [u8],
 ) {
     up.check(logits, chosen.len(), &rows, out.len(), scratch.len() >= up.scratch(chosen.len()));
-    // SAFETY: the body is safe code; lengths are checked all the same.
+    // SAFETY: the body asks for the instruction set alone; it checks its lengths.
     unsafe { confidence_u8_entry(isa, logits, chosen, up, rows, scratch, out) }
 }
 
@@ -350,7 +373,7 @@ isa_entry! {
 
 #[inline(always)]
 unsafe fn confidence_body<S: Simd>(
-    _: S,
+    s: S,
     logits: &[f32],
     chosen: &[bool],
     up: &Upsample,
@@ -358,14 +381,14 @@ unsafe fn confidence_body<S: Simd>(
     scratch: &mut [f32],
     out: &mut [f32],
 ) {
-    probabilities::<S>(logits, chosen, up, rows, scratch, |at, values| {
+    probabilities(s, logits, chosen, up, rows, scratch, |at, values| {
         out[at..at + values.len()].copy_from_slice(values);
     });
 }
 
 #[inline(always)]
 unsafe fn confidence_u8_body<S: Simd>(
-    _: S,
+    s: S,
     logits: &[f32],
     chosen: &[bool],
     up: &Upsample,
@@ -373,7 +396,7 @@ unsafe fn confidence_u8_body<S: Simd>(
     scratch: &mut [f32],
     out: &mut [u8],
 ) {
-    probabilities::<S>(logits, chosen, up, rows, scratch, |at, values| {
+    probabilities(s, logits, chosen, up, rows, scratch, |at, values| {
         for (o, &p) in out[at..at + values.len()].iter_mut().zip(values) {
             *o = (p * 255.0 + 0.5) as u8;
         }
@@ -384,6 +407,7 @@ unsafe fn confidence_u8_body<S: Simd>(
 /// twice, for the maximum and for the sum; both stay in registers.
 #[inline(always)]
 fn probabilities<S: Simd>(
+    s: S,
     logits: &[f32],
     chosen: &[bool],
     up: &Upsample,
@@ -397,7 +421,7 @@ fn probabilities<S: Simd>(
         *flag = f32::from(u8::from(wanted));
     }
     for (i, y) in rows.enumerate() {
-        maps.mix(logits, up, y);
+        maps.mix(s, logits, up, y);
         for span in &up.columns.spans {
             let (mut x, end) = (span.start as usize, span.end as usize);
             let ends = || {

@@ -338,6 +338,35 @@ fn wide_blocks_are_sliced_at_panel_edges() {
     }
 }
 
+/// Rows as wide as each tile, a bit wider and narrower; channels that need panels of every width, and groups of input
+/// channels that an unrolled loop does not divide.
+#[test]
+fn every_width_of_row_and_panel() {
+    let mut noise = Noise(11);
+    for width in [4, 5, 6, 7, 8, 10, 11, 12, 16, 21, 22, 23, 33] {
+        for (c, t, stride, rate) in [(8, 1, 1, 1), (8, 2, 1, 2), (4, 3, 1, 4), (20, 2, 2, 1), (12, 7, 1, 1)] {
+            let size = (6, 2 * width);
+            let input = picture(&mut noise, size.0, size.1);
+            let f = weights(&mut noise, c, 27, RELU6);
+            let wd = window(size, 2, 1, true);
+            let block = TestBlock::new(&mut noise, window(wd.output, stride, rate, true), c, t, c);
+            let wanted = block.naive(&convolve(&input, &f, 3, &wd, false));
+            check(
+                &input,
+                &wanted,
+                &format!("width {width}, {c} x {t}, stride {stride}, rate {rate}"),
+                &|k, n, caches| {
+                    let mut b = Builder::new(k, n, caches);
+                    let stem = Stem { name: "stem", window: wd, filter: f.filter() };
+                    let m = b.chain(None, Some(&stem), &[]).unwrap();
+                    let m = b.sliced(m, &block.describe()).unwrap();
+                    b.finish(m, LIMIT).unwrap()
+                },
+            );
+        }
+    }
+}
+
 #[test]
 fn head_with_pooling_concatenation_and_atrous_convolutions() {
     let mut noise = Noise(9);
