@@ -525,13 +525,19 @@ mod tests {
                 for taps in [1, 2, 3, 9] {
                     let stride = n + 5;
                     let src = noise((taps - 1) * stride + n, 7);
-                    let weights: Vec<f32> = (0..taps).map(|t| 0.1 + t as f32 * 0.07).collect();
+                    let mut weights: Vec<f32> = (0..taps).map(|t| 0.1 + t as f32 * 0.07).collect();
+                    // Weights that sum to 1, as a resize's do, may be taken as whole parts of 2^15.
+                    let parts = n % 2 == 0;
+                    if parts {
+                        let sum: f32 = weights.iter().sum();
+                        weights.iter_mut().for_each(|w| *w /= sum);
+                    }
+                    let most = if parts { 2e-2 } else { 1e-3 };
                     let mut out = vec![0.0; n];
                     combine_rows(isa, &src, stride, &weights, &mut out);
                     for i in 0..n {
                         let want: f64 = (0..taps).map(|t| f64::from(weights[t]) * f64::from(src[t * stride + i])).sum();
-                        // Where bytes are summed in integers, weights are whole parts of 2^15.
-                        assert!((f64::from(out[i]) - want).abs() < 2e-2, "{} {n} {taps}", isa.name());
+                        assert!((f64::from(out[i]) - want).abs() < most, "{} {n} {taps}", isa.name());
                     }
                 }
             }
