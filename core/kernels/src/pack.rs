@@ -184,11 +184,12 @@ pub struct Panel {
     pub offset: usize,
 }
 
-/// Splits `channels` into panels of at most `max_vectors` vectors, as evenly as it goes. Where four are allowed, threes are
-/// preferred: a tile of seven pixels by three vectors reads less for each multiply-add than one of five by four.
+/// Splits `channels` into panels of at most `max_vectors` vectors, as evenly as it goes. NEON (four lanes) has panels of four
+/// vectors, and of three where that comes out even: a tile of seven pixels by three vectors reads less for each multiply-add
+/// than one of five by four.
 pub fn panels(channels: usize, k: usize, lanes: usize, max_vectors: usize) -> Vec<Panel> {
     let vectors = channels.div_ceil(lanes);
-    let count = vectors.div_ceil(max_vectors).max(vectors / 3);
+    let count = vectors.div_ceil(max_vectors).max(if (lanes, max_vectors) == (4, 4) { vectors / 3 } else { 0 });
     let mut out = Vec::with_capacity(count);
     let (mut first, mut offset, mut left) = (0, 0, vectors);
     for i in 0..count {

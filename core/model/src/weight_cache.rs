@@ -28,7 +28,7 @@ use crate::weights::map::{Floats, Map};
 use crate::weights::{Weights, write_with};
 
 /// To be raised with every change of how weights are packed: see the test of the same name.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 const MAGIC: &[u8] = b"silhouette packed weights\n";
 const PREFIX: &str = "silhouette-";
@@ -280,6 +280,6 @@ mod tests {
         let plan = Plan::compile_for(&network, model.weights(), &options, Caches::SMALL).unwrap();
         let bytes: Vec<u8> =
             plan.packed().iter().flat_map(|part| bytemuck::cast_slice::<f32, u8>(part)).copied().collect();
-        assert_eq!((LAYOUT, fnv(&bytes)), (1, 0x4a99_3187_eeaf_8a5c), "{:#x}", fnv(&bytes));
+        assert_eq!((LAYOUT, fnv(&bytes)), (2, 0x4a99_3187_eeaf_8a5c), "{:#x}", fnv(&bytes));
     }
 }
