@@ -351,18 +351,12 @@ fn every_width_of_row_and_panel() {
             let wd = window(size, 2, 1, true);
             let block = TestBlock::new(&mut noise, window(wd.output, stride, rate, true), c, t, c);
             let wanted = block.naive(&convolve(&input, &f, 3, &wd, false));
-            check(
-                &input,
-                &wanted,
-                &format!("width {width}, {c} x {t}, stride {stride}, rate {rate}"),
-                &|k, n, caches| {
-                    let mut b = Builder::new(k, n, caches);
-                    let stem = Stem { name: "stem", window: wd, filter: f.filter() };
-                    let m = b.chain(None, Some(&stem), &[]).unwrap();
-                    let m = b.sliced(m, &block.describe()).unwrap();
-                    b.finish(m, LIMIT).unwrap()
-                },
-            );
+            check(&input, &wanted, &format!("width {width}, {c} x {t}, stride {stride}, rate {rate}"), &|mut b| {
+                let stem = Stem { name: "stem", window: wd, filter: f.filter() };
+                let m = b.chain(None, Some(&stem), &[]).unwrap();
+                let m = b.sliced(m, &block.describe()).unwrap();
+                b.finish(m, LIMIT).unwrap()
+            });
         }
     }
 }
