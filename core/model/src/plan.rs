@@ -137,7 +137,10 @@ impl Plan {
         let (input, logits) = (network.input, network.logits());
         if let Some(shelf) = place.as_ref().and_then(Place::shelf) {
             match compile(builder().with_packed(shelf), true) {
-                Ok(program) => return Ok(Self { program, input, logits }),
+                Ok(program) => {
+                    weights.release_all();
+                    return Ok(Self { program, input, logits });
+                }
                 // Where the file is to blame, packing helps; where it is not, the next error is the one to tell.
                 Err(e) => log::warn!("packed weights that were kept are packed again: {e}"),
             }
