@@ -127,7 +127,7 @@ unsafe fn line<S: Simd, const X: usize, const STRIDE: usize, const RATE: usize, 
 /// A group's row in assembly, where the instruction set has that; returns whether it has.
 ///
 /// # Safety
-/// As [`line`].
+/// As [`line()`].
 #[inline(always)]
 unsafe fn whole<S: Simd, const STRIDE: usize, const RATE: usize>(
     s: S,

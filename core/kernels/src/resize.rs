@@ -530,7 +530,9 @@ mod tests {
                     let parts = n % 2 == 0;
                     if parts {
                         let sum: f32 = weights.iter().sum();
-                        weights.iter_mut().for_each(|w| *w /= sum);
+                        for w in &mut weights {
+                            *w /= sum;
+                        }
                     }
                     let most = if parts { 2e-2 } else { 1e-3 };
                     let mut out = vec![0.0; n];
