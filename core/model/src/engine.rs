@@ -226,25 +226,9 @@ fn other_state(wanted: &str, found: &str) -> ModelError {
 #[cfg(all(test, feature = "graph"))]
 mod tests {
     use super::*;
+    use crate::made_rows::Grey;
     use crate::spec::Spec;
     use crate::weights::seeded;
-
-    struct Grey(Size);
-
-    impl RowSource for Grey {
-        fn width(&self) -> usize {
-            self.0.width
-        }
-        fn height(&self) -> usize {
-            self.0.height
-        }
-        fn scratch_len(&self) -> usize {
-            0
-        }
-        fn row(&self, y: usize, _: &mut [f32], out: &mut [f32]) {
-            out.iter_mut().enumerate().for_each(|(x, v)| *v = ((x * 7 + y * 13) % 32) as f32 / 16.0 - 1.0);
-        }
-    }
 
     fn shared<T: Send + Sync>(_: &T) {}
 

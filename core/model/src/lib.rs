@@ -9,6 +9,8 @@ pub mod engine;
 pub mod error;
 pub mod graph;
 pub mod import;
+#[cfg(test)]
+mod made_rows;
 pub mod network;
 pub mod npy;
 pub mod plan;

@@ -142,10 +142,10 @@ fn fnv(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::made_rows::Grey;
     use crate::plan::{Plan, PlanOptions};
     use crate::spec::Spec;
     use crate::weights::{Dtype, ModelFile, seeded};
-    use silhouette_kernels::rows::RowSource;
 
     /// A folder that goes with the test.
     struct Folder(PathBuf);
@@ -176,23 +176,6 @@ mod tests {
     impl Drop for Folder {
         fn drop(&mut self) {
             let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
-
-    struct Grey(Size);
-
-    impl RowSource for Grey {
-        fn width(&self) -> usize {
-            self.0.width
-        }
-        fn height(&self) -> usize {
-            self.0.height
-        }
-        fn scratch_len(&self) -> usize {
-            0
-        }
-        fn row(&self, y: usize, _: &mut [f32], out: &mut [f32]) {
-            out.iter_mut().enumerate().for_each(|(x, v)| *v = ((x * 5 + y * 11) % 32) as f32 / 16.0 - 1.0);
         }
     }
 
