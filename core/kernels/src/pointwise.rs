@@ -55,6 +55,7 @@ pub(crate) struct Job<'a> {
     pub(crate) c_row: usize,
     /// Added after the clamp: its first pixel, the distance of its groups, of its rows.
     pub(crate) residual: Option<(Pointer, usize, usize)>,
+    /// At least 1.
     pub(crate) width: usize,
     pub(crate) rows: usize,
     pub(crate) init: Init,

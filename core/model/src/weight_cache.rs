@@ -117,11 +117,13 @@ impl Place {
         head
     }
 
-    /// Removes the oldest files of other plans. What cannot be removed stays.
+    /// Removes the oldest files of other plans, and what was left of writing one that never ended. What cannot be removed stays.
     fn tidy(&self, folder: &Path) {
         let ours = |path: &Path| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            name.starts_with(PREFIX) && name.ends_with(SUFFIX) && path != self.path
+            // A file that is being written has a point before its name: see `write_with`.
+            let whole = name.starts_with(PREFIX) && name.ends_with(SUFFIX);
+            (whole || name.strip_prefix('.').is_some_and(|name| name.starts_with(PREFIX))) && path != self.path
         };
         let mut others: Vec<_> = std::fs::read_dir(folder)
             .into_iter()
@@ -245,11 +247,14 @@ mod tests {
         let (model, cache) = (folder.model(1), folder.0.join("cache"));
         std::fs::create_dir_all(&cache).unwrap();
         std::fs::write(cache.join("theirs.packed"), "no file of ours").unwrap();
+        // Of a program that ended while it wrote.
+        let broken_off = cache.join(".silhouette-0123456789abcdef.packed.77.tmp");
+        std::fs::write(&broken_off, "silhouette packed").unwrap();
         for size in [65, 66, 67, 68, 69, 70] {
             logits(&model, size, 1, Some(&cache));
         }
         assert_eq!(folder.kept().len(), MOST + 1);
-        assert!(cache.join("theirs.packed").exists());
+        assert!(cache.join("theirs.packed").exists() && !broken_off.exists());
     }
 
     /// If this fails, weights are packed in another way: raise [`LAYOUT`], so that no file of before is taken, and put the new
