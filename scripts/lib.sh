@@ -130,8 +130,8 @@ rust_objcopy() {
   local sysroot tool
   sysroot=$(rustc --print sysroot)
   for tool in "$sysroot"/lib/rustlib/*/bin/rust-objcopy llvm-objcopy llvm-objcopy-14 llvm-objcopy-19; do
-    if LD_LIBRARY_PATH=$sysroot/lib "$tool" --version >/dev/null 2>&1; then
-      LD_LIBRARY_PATH=$sysroot/lib "$tool" "$@"
+    if LD_LIBRARY_PATH=$sysroot/lib DYLD_LIBRARY_PATH=$sysroot/lib "$tool" --version >/dev/null 2>&1; then
+      LD_LIBRARY_PATH=$sysroot/lib DYLD_LIBRARY_PATH=$sysroot/lib "$tool" "$@"
       return
     fi
   done
