@@ -50,8 +50,16 @@ import Silhouette
         case photo(PhotoReader)
     }
 
-    public init(make: @escaping Maker = { try Segmenter(options: $0) }) {
+    public init(make: @escaping Maker = builtIn) {
         self.make = make
+    }
+
+    /// Segmenters of the SDK's own model. Its weights are kept ready to use in the app's caches folder, for the next start.
+    public static let builtIn: Maker = { options in
+        var options = options
+        let caches = FileManager.default.urls(for: .cachesDirectory, in: .userDomainMask).first
+        options.weightCache = caches?.appendingPathComponent("weights", isDirectory: true)
+        return try Segmenter(options: options)
     }
 
     /// Makes the engine anew where the settings ask for it. Until it is there the one before goes on.

@@ -26,6 +26,7 @@ import dev.silhouette.sample.model.Look
 import dev.silhouette.sample.model.Settings
 import dev.silhouette.sample.model.Stats
 import dev.silhouette.toFrame
+import java.io.File
 import java.util.concurrent.Executors
 import java.util.concurrent.TimeUnit
 import kotlin.time.Duration
@@ -93,6 +94,7 @@ class SilhouetteEngine(
                     size = settings.size,
                     refine = settings.refine,
                     smoothing = if (settings.smoothing) Smoothing() else Smoothing.NONE,
+                    weightCache = File(context.cacheDir, "weights"),
                 )
             val made = Segmenter(model, options)
             segmenter = made
