@@ -21,6 +21,24 @@ pub enum Precision {
     F32,
 }
 
+/// The shape of the network's input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum InputShape {
+    /// A square; a picture of another shape leaves a part of it grey.
+    Square,
+    /// The frame's own shape.
+    Frame,
+}
+
+impl From<InputShape> for silhouette::InputShape {
+    fn from(shape: InputShape) -> Self {
+        match shape {
+            InputShape::Square => Self::Square,
+            InputShape::Frame => Self::Frame,
+        }
+    }
+}
+
 /// The size of a mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
 pub enum OutputSize {
@@ -56,9 +74,11 @@ pub struct Options {
     pub backend: Backend,
     /// How exactly to compute.
     pub precision: Precision,
-    /// Side of the network's square input in pixels.
+    /// Side of the network's input in pixels, the longer one where it is not square.
     #[uniffi(default = None)]
     pub size: Option<u32>,
+    /// Whether the network sees a square or the frame's own shape.
+    pub input_shape: InputShape,
     /// How many calls run at once, each in an arena of its own.
     #[uniffi(default = None)]
     pub concurrency: Option<u32>,
@@ -170,6 +190,7 @@ impl From<Options> for silhouette::Options {
             .backend(backend)
             .precision(CorePrecision::F32)
             .output(options.output.into())
+            .input_shape(options.input_shape.into())
             .refine(options.refine);
         if let Some(threads) = options.threads {
             wanted = wanted.threads(threads as usize);

@@ -11,7 +11,7 @@ use silhouette_ffi::live::{LiveListener, LiveSegmenter};
 use silhouette_ffi::model::Model;
 use silhouette_ffi::segmentation::Segmentation;
 use silhouette_ffi::segmenter::{Segmenter, VideoSegmenter};
-use silhouette_ffi::values::{Backend, Options, OutputSize, Precision, Size, Smoothing};
+use silhouette_ffi::values::{Backend, InputShape, Options, OutputSize, Precision, Size, Smoothing};
 use std::ffi::CStr;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, LazyLock};
@@ -30,6 +30,7 @@ fn segmenter() -> Arc<Segmenter> {
         backend: Backend::Auto,
         precision: Precision::F32,
         size: None,
+        input_shape: InputShape::Square,
         concurrency: None,
         output: OutputSize::Frame,
         refine: false,

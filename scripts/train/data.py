@@ -52,15 +52,15 @@ class Pool:
         return odds / odds.sum()
 
 
-def windows(valid, n, zooms, generator):
-    """A window for each of n pictures: affine maps [n, 2, 3] from the window's square (-1..1) to the picture's square."""
+def windows(valid, n, zooms, generator, shape=(1.0, 1.0)):
+    """A window for each of n pictures: affine maps [n, 2, 3] from the window (-1..1) to the picture's square. `shape`: width and height over the longer side."""
 
     def uniform(lo, hi, *shape):
         return torch.empty(*shape).uniform_(lo, hi, generator=generator)
 
     zoom = torch.exp(uniform(math.log(zooms[0]), math.log(zooms[1]), n))
     aspect = torch.exp(uniform(-0.15, 0.15, n))
-    side = torch.stack([zoom * aspect, zoom / aspect], 1)  # of the window, in units of the square
+    side = torch.stack([zoom * aspect, zoom / aspect], 1) * torch.tensor(shape)  # of the window, in units of the square
     slack = valid - side  # negative: the window is larger than the picture
     corner = torch.minimum(slack, torch.zeros(1)) + uniform(0, 1, n, 2) * slack.abs()
     flip = torch.where(uniform(0, 1, n) < 0.5, -1.0, 1.0)
@@ -95,14 +95,16 @@ def photometric(x, generator):
 
 
 def batch(pool, ids, size, cells, zooms, generator, colour=1.0):
-    """Pictures [n, 3, S, S], labels [n, S, S], the teacher's logits and features [n, C, cells, cells] (or None), 1 where a cell lies in the picture."""
+    """Pictures [n, 3, *size], labels [n, *size], the teacher's logits and features [n, C, *cells] (or None), 1 where a cell lies in the picture; size and cells: rows
+    and columns."""
     n = len(ids)
+    size, cells = ((s, s) if isinstance(s, int) else s for s in (size, cells))
     x = pool.stack("X", ids).permute(0, 3, 1, 2).float() / 127.5 - 1
     y = pool.stack("Y", ids).unsqueeze(1).float()
     valid = pool.stack("V", ids)
-    theta = windows(valid, n, zooms, generator)
-    fine = F.affine_grid(theta, (n, 3, size, size), align_corners=True)
-    coarse = F.affine_grid(theta, (n, 3, cells, cells), align_corners=True)
+    theta = windows(valid, n, zooms, generator, (size[1] / max(size), size[0] / max(size)))
+    fine = F.affine_grid(theta, (n, 3, *size), align_corners=True)
+    coarse = F.affine_grid(theta, (n, 3, *cells), align_corners=True)
     edge = 2 * valid[:, None, None] - 1
 
     def inside(grid, margin):

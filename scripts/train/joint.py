@@ -22,7 +22,7 @@ import torch.nn.functional as F
 
 import data
 import score
-from network import Conv, Network, answers, cells, centre, fold, load_spec, settle, units
+from network import Conv, Network, answers, cells, centre, fitted, fold, load_spec, settle, units
 from prepare import load_teacher
 from train import Average, labelled, save_as
 
@@ -37,6 +37,8 @@ def arguments(argv=None):
     p.add_argument("--steps", type=int, default=3000)
     p.add_argument("--batch", type=int, default=16)
     p.add_argument("--size", type=int, help="side of the training window; default: the spec's input size")
+    p.add_argument("--frames", type=float, default=0.0, help="share of the batches whose windows have a picture's shape, 4:3 or 3:4, instead of a square")
+    p.add_argument("--frame-size", type=int, default=321, help="longer side of these windows")
     p.add_argument("--teacher-size", type=int, default=385, help="side of the window from which the teacher's logits come")
     p.add_argument("--lr", type=float, default=1.5e-3, help="of the late units; weights have rows of mean square 1")
     p.add_argument("--late", type=int, default=13, help="first of the late units; the others learn at --early times the rate")
@@ -83,14 +85,28 @@ class Run:
         self.ours = units(self.net)
         with torch.no_grad():
             maps = [self.taught(self.draw(-1 - i)[0])[0] for i in range(4)]
-        self.variances = [torch.cat(m).float().var((0, 2, 3)).clamp_min(1e-4) for m in zip(*maps)]
+        # Pictures may differ in shape, but not within a batch.
+        self.variances = [torch.cat([b.float().transpose(0, 1).flatten(1) for b in m], 1).var(1).clamp_min(1e-4) for m in zip(*maps)]
 
     def draw(self, step):
         """The batch of a step, a function of seed and step alone: pictures, labels, 1 where a cell lies in the picture. Negative steps are drawn for measuring."""
         g = torch.Generator().manual_seed((self.a.seed * 1_000_003 + step) % 2**63)
         ids = np.searchsorted(self.odds, torch.rand(self.a.batch, generator=g).numpy() * self.odds[-1]).clip(max=len(self.pool) - 1)
-        x, y, _, _, inside = data.batch(self.pool, ids, self.size, cells(self.spec, self.size), self.a.zoom, g, self.a.colour)
+        size = (self.size, self.size)
+        if torch.rand(1, generator=g) < self.a.frames:
+            shape = (4, 3) if torch.rand(1, generator=g) < 0.7 else (3, 4)
+            size = fitted(self.a.frame_size, *shape)
+            ids = self.upright(ids, shape, g)
+        x, y, _, _, inside = data.batch(self.pool, ids, size, tuple(cells(self.spec, s) for s in size), self.a.zoom, g, self.a.colour)
         return x.contiguous(**self.last), y, inside
+
+    def upright(self, ids, shape, generator):
+        """As many pictures, as far as they can be had of this shape: further ones are drawn, and those that lie the other way go last."""
+        more = np.searchsorted(self.odds, torch.rand(2 * len(ids), generator=generator).numpy() * self.odds[-1]).clip(max=len(self.pool) - 1)
+        both = np.concatenate([ids, more])
+        width, height = self.pool.stack("V", both).numpy().T
+        other = (width < height) != (shape[0] < shape[1])
+        return both[np.argsort(other, kind="stable")[: len(ids)]]
 
     def half(self):
         return torch.autocast("cpu", torch.bfloat16, enabled=not self.a.float32)
@@ -100,7 +116,8 @@ class Run:
         """The teacher's maps, and its logits from a larger window brought to the student's map."""
         with self.half():
             maps = answers(self.teacher, x)[1:]
-            large = F.interpolate(x, (self.a.teacher_size,) * 2, mode="bilinear", align_corners=True)
+            larger = tuple(round((s - 1) * self.a.teacher_size / self.size / 16) * 16 + 1 for s in x.shape[2:])
+            large = F.interpolate(x, larger, mode="bilinear", align_corners=True)
             logits = answers(self.teacher, large.contiguous(**self.last))[-1].float()
         return maps[:-1], F.interpolate(logits, maps[-1].shape[2:], mode="bilinear", align_corners=True)
 
@@ -214,6 +231,9 @@ def main(argv=None):
             save_as(average.net.state_dict(), f"{a.out}/weights.pt")
             if held:
                 print(f"step {step}  mIOU of the pictures held out {100 * np.nanmean(score.pairs(average.net, run.spec, held, run.size)):.2f}", flush=True)
+                if a.frames:
+                    framed = score.pairs(average.net, run.spec, held, a.frame_size, frame=True)
+                    print(f"step {step}  in their own shape at {a.frame_size} {100 * np.nanmean(framed):.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -266,6 +266,12 @@ def cells(spec, size: int) -> int:
     return -(-size // spec["extractor"]["output_stride"])
 
 
+def fitted(size: int, width: int, height: int) -> tuple[int, int]:
+    """Rows and columns of an input of a picture's shape: `size` the longer side, the next 16 n + 1 the shorter one (`InputShape::Frame` of the Rust side)."""
+    short = min(size, max(33, -(-(int(size * min(width, height) / max(width, height) + 0.5) - 1) // 16) * 16 + 1))
+    return (size, short) if width < height else (short, size)
+
+
 def units(net):
     """What learns by itself: the stem with the first block (no narrow map lies between them), every other block, and the head."""
     blocks = list(net.blocks.values())

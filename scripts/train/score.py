@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from network import fold
+from network import fitted, fold
 
 
 def voc(net, spec, folder, size):
@@ -15,8 +15,8 @@ def voc(net, spec, folder, size):
 
 
 @torch.no_grad()
-def pairs(net, spec, files, size):
-    """IoU per class over pairs of picture and mask; nan where a class neither occurs nor is predicted."""
+def pairs(net, spec, files, size, frame=False):
+    """IoU per class over pairs of picture and mask; nan where a class neither occurs nor is predicted. `frame`: the input has the picture's shape."""
     net = fold(net).to(memory_format=torch.channels_last)
     classes = spec["head"]["classes"]
     confusion = np.zeros((classes, classes), np.int64)
@@ -25,11 +25,12 @@ def pairs(net, spec, files, size):
         image, truth = Image.open(picture).convert("RGB"), np.asarray(Image.open(mask))
         k = size / max(image.size)
         w, h = round(image.width * k), round(image.height * k)
-        canvas = np.full((size, size, 3), spec["input"]["fit"]["fill"], np.uint8)
+        rows, columns = fitted(size, *image.size) if frame else (size, size)
+        canvas = np.full((rows, columns, 3), spec["input"]["fit"]["fill"], np.uint8)
         canvas[:h, :w] = np.asarray(image.resize((w, h), Image.BILINEAR))
         x = torch.from_numpy(((canvas - mean) / std).transpose(2, 0, 1)[None].copy())
         aligned = spec["head"]["resize"] == "align_corners"
-        logits = F.interpolate(net(x), (size, size), mode="bilinear", align_corners=aligned)
+        logits = F.interpolate(net(x), (rows, columns), mode="bilinear", align_corners=aligned)
         mask = logits.argmax(1)[0].numpy().astype(np.uint8)[:h, :w]
         mask, valid = np.asarray(Image.fromarray(mask).resize(image.size, Image.NEAREST)), truth < classes
         pairs = truth[valid].astype(int) * classes + mask[valid]

@@ -186,7 +186,7 @@ class Training(unittest.TestCase):
         self.assertLess(far[1], far[0])
         # All units together get nearer still; a run that was stopped ends where one that was not does.
         fixed[3], fixed[-1] = f"{self.at}/blocks/weights.pt", f"{self.at}/joint"
-        short = ["--steps", "60", "--batch", "8", "--teacher-size", "97", "--save-every", "20", "--freeze", "1", "--labels", "0", "--ema", "0.8", "--float32"]
+        short = ["--steps", "60", "--batch", "8", "--teacher-size", "97", "--save-every", "20", "--freeze", "1", "--labels", "0", "--ema", "0.8", "--float32", "--frames", "0.4", "--frame-size", "81"]
         batch = joint.Run.batch
 
         def until_thirty(run, step):
@@ -208,6 +208,11 @@ class Training(unittest.TestCase):
         halves = torch.load(f"{self.at}/joint-halves/weights.pt")
         for name, value in whole.items():
             torch.testing.assert_close(halves[name], value, rtol=1e-3, atol=1e-4, msg=name)
+
+    def test_inputs_of_a_pictures_shape_are_the_engines(self):
+        """The same table as in the segmenter's tests."""
+        for width, height, columns, rows in [(160, 120, 129, 97), (120, 160, 97, 129), (160, 90, 129, 81), (100, 100, 129, 129), (129, 65, 129, 65), (300, 1, 129, 33), (1, 300, 33, 129)]:
+            self.assertEqual(network.fitted(129, width, height), (rows, columns), f"{width}x{height}")
 
     def test_a_centred_network_is_the_same_function(self):
         net = network.Network(small())

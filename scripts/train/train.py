@@ -120,9 +120,9 @@ def fit_adapters(student, draw, batches):
 
 def labelled(logits, y):
     """Cross-entropy on the labels at half size (as good as full, a fraction of its cost)."""
-    classes, half = logits.shape[1], (y.shape[1] + 1) // 2
+    classes, half = logits.shape[1], [(side + 1) // 2 for side in y.shape[1:]]
     return F.cross_entropy(
-        F.interpolate(logits, (half, half), mode="bilinear", align_corners=True),
+        F.interpolate(logits, half, mode="bilinear", align_corners=True),
         torch.where(y >= classes, data.VOID, y)[:, ::2, ::2],
         ignore_index=data.VOID,
         reduction="sum",

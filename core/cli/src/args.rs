@@ -202,6 +202,9 @@ pub(crate) struct Bench {
     /// Run the network at this input size instead of the model's own; the mask has this size too.
     #[arg(long, value_name = "N")]
     pub(crate) size: Option<usize>,
+    /// The shape of the network's input.
+    #[arg(long, value_enum, default_value_t = InputShape::Square)]
+    pub(crate) input_shape: InputShape,
     /// Threads [default: 1].
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
@@ -234,6 +237,10 @@ pub(crate) struct Engine {
     /// Run the network at this input size instead of the model's own.
     #[arg(long, value_name = "N")]
     pub(crate) size: Option<usize>,
+    /// The shape of the network's input: a square, or the picture's own shape with the size as its longer side, which computes nothing
+    /// for the grey beside the picture.
+    #[arg(long, value_enum, default_value_t = InputShape::Square)]
+    pub(crate) input_shape: InputShape,
     /// Threads. Default: as many as pay, at most 4.
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
@@ -243,6 +250,24 @@ pub(crate) struct Engine {
     /// Where to compute.
     #[arg(long, value_enum, default_value_t = Backend::Auto)]
     pub(crate) backend: Backend,
+}
+
+/// The shape of the network's input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InputShape {
+    /// A square; the rest beside the picture is grey.
+    Square,
+    /// The picture's own.
+    Frame,
+}
+
+impl From<InputShape> for silhouette::InputShape {
+    fn from(shape: InputShape) -> Self {
+        match shape {
+            InputShape::Square => Self::Square,
+            InputShape::Frame => Self::Frame,
+        }
+    }
 }
 
 /// Something to have or not.

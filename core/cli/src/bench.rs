@@ -58,6 +58,7 @@ fn measure(args: &Bench) -> Result<(), Failure> {
     let mut options = Options::new()
         .threads(threads)
         .size(side)
+        .input_shape(args.input_shape.into())
         .concurrency(1)
         .output(OutputSize::Given { width: side, height: side });
     if let Some(folder) = &args.weight_cache {
@@ -98,8 +99,9 @@ fn measure(args: &Bench) -> Result<(), Failure> {
     let madds: u64 = steps.iter().map(|s| s.madds).sum();
     let floor = madds as f64 * 2.0 / (peak * threads as f64) / 1e6;
 
+    let (columns, rows) = segmenter.input_size(&frame);
     if !args.json {
-        output::say(&format!("{} at {side}x{side}, {}", model.name(), segmenter.describe()));
+        output::say(&format!("{} at {columns}x{rows}, {}", model.name(), segmenter.describe()));
         output::say(&format!(
             "photo to mask {:.2} ms (min {:.2}, max {:.2}, {} runs): input {:.2}, network {:.2}, mask {:.2}",
             ms(total),
@@ -132,6 +134,7 @@ fn measure(args: &Bench) -> Result<(), Failure> {
     for (key, value) in [
         ("model", json!(model.name())),
         ("size", json!(side)),
+        ("input", json!([columns, rows])),
         ("threads", json!(threads)),
         ("runs", json!(args.runs)),
         ("median_ms", json!(ms(total))),

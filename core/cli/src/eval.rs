@@ -71,6 +71,7 @@ pub(crate) fn eval(args: &args::Eval) -> Result<(), Vec<Failure>> {
 fn evaluate(args: &args::Eval) -> Result<(), Failure> {
     let protocol = Protocol {
         size: args.engine.size,
+        input_shape: args.engine.input_shape.into(),
         back: match args.back {
             args::Back::Mask => Back::Mask,
             args::Back::Logits => Back::Logits,
@@ -91,7 +92,7 @@ fn evaluate(args: &args::Eval) -> Result<(), Failure> {
         None => (None, Vec::new()),
     };
     let (results, skipped) = score(&run, workers, done, state.as_mut())?;
-    let report = report(&run, &results, skipped, described, args)?;
+    let report = report(&run, &results, skipped, described)?;
     if let Some(folder) = &args.errors {
         draw_worst(&run, &results, folder, args.worst)?;
     }
@@ -222,7 +223,9 @@ fn one(run: &Run, item: &Item, work: &mut Segmentation) -> Result<Scored, Failur
         .map(|(cell, &pixels)| ((cell / classes) as u8, (cell % classes) as u8, pixels))
         .collect();
     let borders = if run.boundary { Some(borders(run, item, &photo, &truth, work)?) } else { None };
-    Ok(Scored { name: item.name.clone(), ms, pairs, borders })
+    let frame = photo.frame().map_err(|error| Failure::new(&item.image, error))?;
+    let madds = run.evaluator.madds(&frame).map_err(|error| Failure::new(&item.image, error))?;
+    Ok(Scored { name: item.name.clone(), ms, madds, pairs, borders })
 }
 
 /// The border of a picture's foreground, plain and refined.
@@ -274,6 +277,7 @@ fn describe(run: &Run, args: &args::Eval, workers: usize) -> Value {
         "model": run.model.name(),
         "size": args.engine.size.unwrap_or(run.model.size()),
         "sizes": run.evaluator.sizes().collect::<Vec<_>>(),
+        "input_shape": match args.engine.input_shape { args::InputShape::Square => "square", args::InputShape::Frame => "frame" },
         "fit": serde_json::to_value(run.model.spec().input.fit).unwrap_or_default(),
         "back": match args.back { args::Back::Mask => "mask, nearest neighbour", args::Back::Logits => "logits, bilinear" },
         "scales": args.scales,
@@ -322,7 +326,7 @@ fn total(run: &Run, results: &[Scored]) -> Result<Confusion, Failure> {
 }
 
 /// Says the scores and returns them as JSON.
-fn report(run: &Run, results: &[Scored], skipped: usize, protocol: Value, args: &args::Eval) -> Result<Value, Failure> {
+fn report(run: &Run, results: &[Scored], skipped: usize, protocol: Value) -> Result<Value, Failure> {
     let confusion = total(run, results)?;
     let percent = |value: Option<f64>| value.map(|value| 100.0 * value);
     let written = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{:.2}", 100.0 * value));
@@ -345,7 +349,7 @@ fn report(run: &Run, results: &[Scored], skipped: usize, protocol: Value, args: 
         "confusion": rows,
         "images": results.len(),
         "skipped": skipped,
-        "madds": madds(run, args)?,
+        "madds": mean(results.iter().map(|scored| scored.madds)),
         "median_ms": median(results.iter().map(|scored| scored.ms).collect()),
         "min_ms": results.iter().map(|scored| scored.ms).reduce(f64::min),
         "protocol": protocol,
@@ -373,17 +377,10 @@ fn report(run: &Run, results: &[Scored], skipped: usize, protocol: Value, args: 
     Ok(report)
 }
 
-/// Multiply-adds of a picture, all scales and mirrored runs together.
-fn madds(run: &Run, args: &args::Eval) -> Result<u64, Failure> {
-    let own = run.model.spec();
-    let spec = args.output_stride.map_or_else(|| own.clone(), |stride| own.with_output_stride(stride));
-    let mut sum = 0;
-    for size in run.evaluator.sizes() {
-        let network = silhouette_model::network::Network::new(&spec, silhouette_model::network::Size::square(size))
-            .map_err(Failure::general)?;
-        sum += network.convs().map(silhouette_model::network::Conv::madds).sum::<u64>();
-    }
-    Ok(sum * if args.flip { 2 } else { 1 })
+/// The mean of whole numbers, rounded; 0 of none.
+fn mean(values: impl ExactSizeIterator<Item = u64>) -> u64 {
+    let count = values.len().max(1) as u64;
+    (values.sum::<u64>() + count / 2) / count
 }
 
 /// The middle of some times.

@@ -41,7 +41,7 @@ pub(crate) fn options(engine: &Engine) -> Options {
         Backend::Cpu => silhouette::Backend::Cpu,
         Backend::Metal => silhouette::Backend::Metal,
     };
-    let mut options = Options::new().backend(backend).concurrency(1);
+    let mut options = Options::new().backend(backend).input_shape(engine.input_shape.into()).concurrency(1);
     if let Some(size) = engine.size {
         options = options.size(size);
     }

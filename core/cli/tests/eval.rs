@@ -163,6 +163,40 @@ fn plain_folders_with_a_class_list() {
 }
 
 #[test]
+fn inputs_of_the_pictures_shapes_make_other_masks_of_less_arithmetic() {
+    let place = Place::new();
+    let (root, model) = voc(&place, 3);
+    let out = place.path("scores.json");
+    let eval = |more: &[&str]| {
+        let mut args = args!["eval", "--voc", root, "--model", model, "--back", "logits", "--json", out].to_vec();
+        args.extend(more.iter().map(std::ffi::OsString::from));
+        silhouette(args).ok();
+        json(&out)
+    };
+    let square = eval(&[]);
+    let own = eval(&["--input-shape", "frame"]);
+    assert_eq!(
+        (&square["protocol"]["input_shape"], &own["protocol"]["input_shape"]),
+        (&"square".into(), &"frame".into())
+    );
+    assert!(own["miou"].as_f64() < square["miou"].as_f64(), "the true masks are the square's");
+    assert!(own["madds"].as_u64() < square["madds"].as_u64());
+    // Masks made in the pictures' shapes are what a run in these shapes finds, of one run and of averaged ones.
+    let masks = root.join("SegmentationClass");
+    for i in 0..3 {
+        let photo = place.path(&format!("p{i}.png"));
+        let shape = ["--input-shape", "frame", "--threads", "1"];
+        silhouette(args![
+            "segment", photo, "--model", model, "--effect", "mask", "-o", masks, shape[0], shape[1], shape[2], shape[3]
+        ])
+        .ok();
+        std::fs::rename(masks.join(format!("p{i}.mask.png")), masks.join(format!("p{i}.png"))).unwrap();
+    }
+    assert_eq!(eval(&["--input-shape", "frame"])["miou"], 100.0);
+    assert!(eval(&["--input-shape", "frame", "--scales", "1,1"])["miou"].as_f64().unwrap() > 99.0);
+}
+
+#[test]
 fn scales_and_mirrors_run_more_and_the_worst_are_drawn() {
     let place = Place::new();
     let (root, model) = voc(&place, 3);

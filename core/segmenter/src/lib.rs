@@ -53,7 +53,7 @@ pub use effects::{BLUR_RADIUS, Effect, Foreground, OVERLAY_OPACITY};
 pub use error::{Error, Problem, Result};
 pub use live::{LiveResult, LiveSegmenter};
 pub use model::{Model, Task};
-pub use options::{Backend, DEFAULT_CONCURRENCY, MAX_SIZE, Options, OutputSize, Precision};
+pub use options::{Backend, DEFAULT_CONCURRENCY, InputShape, MAX_SIZE, Options, OutputSize, Precision, SHAPES};
 pub use segmentation::{MAX_PIXELS, Segmentation, Timings};
 pub use segmenter::Segmenter;
 pub use smooth::Smoothing;

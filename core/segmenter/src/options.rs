@@ -14,6 +14,7 @@ pub struct Options {
     pub(crate) backend: Backend,
     pub(crate) precision: Precision,
     pub(crate) size: Option<usize>,
+    pub(crate) input_shape: InputShape,
     pub(crate) concurrency: Option<usize>,
     pub(crate) output: OutputSize,
     pub(crate) refine: bool,
@@ -47,16 +48,23 @@ impl Options {
         self
     }
 
-    /// Side of the network's square input in pixels, 1 to [`MAX_SIZE`]. Default: what the model was made for. Smaller
-    /// is faster, larger is finer.
+    /// Side of the network's input in pixels, the longer one where it is not square, 1 to [`MAX_SIZE`]. Default: what the
+    /// model was made for. Smaller is faster, larger is finer.
     #[must_use]
     pub fn size(mut self, size: usize) -> Self {
         self.size = Some(size);
         self
     }
 
+    /// Whether the network sees a square or the frame's own shape. Default: [`InputShape::Square`].
+    #[must_use]
+    pub fn input_shape(mut self, shape: InputShape) -> Self {
+        self.input_shape = shape;
+        self
+    }
+
     /// How many calls run at once, each in an arena of its own; further ones wait for their turn in the order in which
-    /// they came. Arenas are made when first needed. Default: [`DEFAULT_CONCURRENCY`].
+    /// they came. Arenas are made when first needed; each shape of [`InputShape::Frame`] counts by itself. Default: [`DEFAULT_CONCURRENCY`].
     #[must_use]
     pub fn concurrency(mut self, calls: usize) -> Self {
         self.concurrency = Some(calls);
@@ -119,6 +127,26 @@ pub enum Precision {
     #[default]
     F32,
 }
+
+/// The shape of the network's input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum InputShape {
+    /// A square, as models are trained: a picture of another shape leaves a part of it grey, and that part costs as much
+    /// as any other.
+    #[default]
+    Square,
+    /// The frame's own shape: [`Options::size`] for its longer side, the next 16 n + 1 for its shorter one. Of 16:9 that is 0.56 of
+    /// the square's multiply-adds, of 4:3 0.75. Masks differ a little from the square's (`silhouette eval --input-shape frame` says
+    /// how much); at equal cost the longer side may be larger.
+    ///
+    /// The network is made ready for upright pictures of 3:4; another shape costs as much as opening it, at its first frame. The last
+    /// [`SHAPES`] shapes are kept, each with arenas of its own.
+    Frame,
+}
+
+/// How many shapes of [`InputShape::Frame`] are kept ready: a camera's, upright and turned.
+pub const SHAPES: usize = 2;
 
 /// The size of a mask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

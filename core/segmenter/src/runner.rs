@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::options::{Backend, DEFAULT_CONCURRENCY, MAX_SIZE, Options, Precision};
+use crate::options::{Backend, DEFAULT_CONCURRENCY, InputShape, MAX_SIZE, Options, Precision, SHAPES};
 use crate::pool::Pool;
 use crate::segmentation::Timings;
 use silhouette_imaging::frame::Frame;
@@ -19,17 +19,27 @@ use std::time::{Duration, Instant};
 /// The most threads of one call.
 const MAX_THREADS: usize = 64;
 
-/// The engine of one network at one size, with a pool of arenas.
+/// The shorter side of an input that takes a frame's shape is never less: a frame may be as thin as a line.
+const LEAST_SIDE: usize = 33;
+
+/// One network at one size, ready for the shapes of frames that came last.
 #[derive(Debug)]
 pub(crate) struct Runner {
-    /// What further arenas are made of; none once closed. Each arena has it too, so that it goes with the last running
-    /// call.
-    engine: Mutex<Option<Arc<Engine>>>,
-    description: String,
-    input: InputSpec,
-    grid: (usize, usize, usize),
+    model: Model,
+    options: Options,
+    size: usize,
     threads: usize,
     owner: &'static str,
+    description: String,
+    /// The last used one last; none once closed.
+    shapes: Mutex<Option<Vec<Arc<Shape>>>>,
+}
+
+/// The engine for one shape of the network's input, with a pool of arenas.
+#[derive(Debug)]
+struct Shape {
+    engine: Arc<Engine>,
+    input: InputSpec,
     pool: Pool<Arena>,
 }
 
@@ -52,8 +62,8 @@ pub(crate) struct Grid {
 }
 
 impl Runner {
-    /// Compiles a model for the options; `owner` names it in errors. The first arena is made here, so that a frame finds
-    /// everything ready.
+    /// Compiles a model for the options; `owner` names it in errors. The first arena is made here, so that a frame (of
+    /// [`InputShape::Frame`]: an upright one of 3:4) finds everything ready.
     pub(crate) fn new(model: &Model, options: &Options, owner: &'static str) -> Result<Self> {
         let Precision::F32 = options.precision;
         let size = options.size.unwrap_or(model.size());
@@ -66,28 +76,27 @@ impl Runner {
             let advice = format!("1 to {MAX_THREADS} are possible");
             return Err(Error::unsupported(format_args!("{threads} threads"), &advice));
         }
-        let concurrency = options.concurrency.unwrap_or(DEFAULT_CONCURRENCY);
-        if concurrency == 0 {
+        if options.concurrency == Some(0) {
             return Err(Error::unsupported("a concurrency of 0 calls", "at least 1 is needed"));
         }
-        let engine = engine(model, options, size, threads)?;
-        let spec = model.spec();
-        let fit = match spec.input.fit {
-            spec::Fit::Stretch => Fit::Stretch,
-            spec::Fit::Letterbox { fill } => Fit::Letterbox { fill },
-        };
-        let input = InputSpec { width: size, height: size, mean: spec.input.mean, std: spec.input.std, fit };
-        let (grid, description) = (engine.logits(), engine.describe());
-        log::info!("'{}' at {size}x{size}: {description}", model.name());
-        let engine = Arc::new(engine);
-        let pool = Pool::new(arena(&engine, input)?, concurrency, owner);
-        Ok(Self { engine: Mutex::new(Some(engine)), description, input, grid, threads, owner, pool })
+        let (model, options) = (model.clone(), options.clone());
+        let (shapes, description) = (Mutex::default(), String::new());
+        let mut runner = Self { model, options, size, threads, owner, description, shapes };
+        let first = runner.compile(runner.fitted(3, 4))?;
+        runner.description = first.engine.describe();
+        let InputSpec { width, height, .. } = first.input;
+        log::info!("'{}' at {width}x{height}: {}", runner.model.name(), runner.description);
+        let mut kept = Vec::with_capacity(SHAPES);
+        kept.push(Arc::new(first));
+        runner.shapes = Mutex::new(Some(kept));
+        Ok(runner)
     }
 
     /// Runs the network on a frame, once an arena is free; `take` gets the logits `[h][w][classes]` while the arena is
     /// still held.
     pub(crate) fn run<R>(&self, frame: &Frame<'_>, take: impl FnOnce(&[f32], Grid) -> R) -> Result<(R, Timings)> {
-        let mut lent = self.pool.lend(|| self.arena())?;
+        let shape = self.shape(self.input_size(frame))?;
+        let mut lent = shape.pool.lend(|| arena(&shape.engine, shape.input))?;
         let start = Instant::now();
         let Arena { engine, state, resampler, logits } = &mut *lent;
         let rows = resampler.rows(frame);
@@ -97,7 +106,7 @@ impl Runner {
         let total = start.elapsed();
         let pulled = Duration::from_nanos(rows.nanoseconds.into_inner() / self.threads as u64);
         let input = (prepared + pulled).min(total);
-        let (height, width, classes) = self.grid;
+        let (height, width, classes) = engine.logits();
         let grid = Grid { height, width, classes, placement: rows.rows.placement() };
         let taken = take(logits, grid);
         Ok((taken, Timings { input, network: total.saturating_sub(input), mask: Duration::ZERO }))
@@ -105,7 +114,8 @@ impl Runner {
 
     /// Runs the network on a frame and tells the time of each of its steps.
     pub(crate) fn profile(&self, frame: &Frame<'_>) -> Result<Vec<Step>> {
-        let mut lent = self.pool.lend(|| self.arena())?;
+        let shape = self.shape(self.input_size(frame))?;
+        let mut lent = shape.pool.lend(|| arena(&shape.engine, shape.input))?;
         let Arena { engine, state, resampler, logits } = &mut *lent;
         engine.run(state, &resampler.rows(frame), logits)?;
         Ok(engine.steps(state))
@@ -116,20 +126,68 @@ impl Runner {
         self.description.clone()
     }
 
-    /// Side of the network's input.
+    /// The longer side of the network's input.
     pub(crate) fn size(&self) -> usize {
-        self.input.width
+        self.size
+    }
+
+    /// Columns and rows of the network's input for a frame.
+    pub(crate) fn input_size(&self, frame: &Frame<'_>) -> (usize, usize) {
+        let region = frame.region();
+        self.fitted(region.width, region.height)
     }
 
     /// Refuses calls from now on; frees arenas and weights, with the last running call.
     pub(crate) fn close(&self) {
-        self.engine.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.pool.close();
+        let shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner).take();
+        for shape in shapes.into_iter().flatten() {
+            shape.pool.close();
+        }
     }
 
-    fn arena(&self) -> Result<Arena> {
-        let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        arena(&engine.ok_or_else(|| Error::closed(self.owner))?, self.input)
+    /// Columns and rows of the network's input for an upright picture of `width` by `height`.
+    fn fitted(&self, width: usize, height: usize) -> (usize, usize) {
+        let long = self.size;
+        match self.options.input_shape {
+            InputShape::Square => (long, long),
+            // 16 n + 1: strides then leave a map whose corners are the input's corners.
+            InputShape::Frame => {
+                let (least, most) = (width.min(height), width.max(height).max(1));
+                let exact = (long as f64 * least as f64 / most as f64).round() as usize;
+                let short = (exact.saturating_sub(1).div_ceil(16) * 16 + 1).max(LEAST_SIDE).min(long);
+                if width < height { (short, long) } else { (long, short) }
+            }
+        }
+    }
+
+    /// What is there for an input of this many columns and rows, or is made now and kept instead of the one that was not
+    /// used for the longest. Calls that run or wait there end normally.
+    fn shape(&self, size: (usize, usize)) -> Result<Arc<Shape>> {
+        let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
+        let shapes = shapes.as_mut().ok_or_else(|| Error::closed(self.owner))?;
+        if let Some(at) = shapes.iter().position(|shape| (shape.input.width, shape.input.height) == size) {
+            shapes[at..].rotate_left(1);
+        } else {
+            let made = Arc::new(self.compile(size)?);
+            if shapes.len() == SHAPES {
+                shapes.remove(0);
+            }
+            shapes.push(made);
+        }
+        Ok(Arc::clone(&shapes[shapes.len() - 1]))
+    }
+
+    fn compile(&self, (width, height): (usize, usize)) -> Result<Shape> {
+        let engine = Arc::new(engine(&self.model, &self.options, Size { height, width }, self.threads)?);
+        let spec = self.model.spec();
+        let fit = match spec.input.fit {
+            spec::Fit::Stretch => Fit::Stretch,
+            spec::Fit::Letterbox { fill } => Fit::Letterbox { fill },
+        };
+        let input = InputSpec { width, height, mean: spec.input.mean, std: spec.input.std, fit };
+        let concurrency = self.options.concurrency.unwrap_or(DEFAULT_CONCURRENCY);
+        let pool = Pool::new(arena(&engine, input)?, concurrency, self.owner);
+        Ok(Shape { engine, input, pool })
     }
 }
 
@@ -172,7 +230,7 @@ impl RowSource for Timed<'_, '_> {
 }
 
 /// Compiles the model for the backend.
-fn engine(model: &Model, options: &Options, size: usize, threads: usize) -> Result<Engine> {
+fn engine(model: &Model, options: &Options, size: Size, threads: usize) -> Result<Engine> {
     let backend = match options.backend {
         Backend::Auto => engine::Backend::Auto,
         Backend::Cpu => engine::Backend::Cpu,
@@ -180,7 +238,7 @@ fn engine(model: &Model, options: &Options, size: usize, threads: usize) -> Resu
     };
     let weight_cache = options.weight_cache.clone();
     let options = PlanOptions { threads, weight_cache, ..PlanOptions::default() };
-    Ok(Engine::on(backend, model.file(), Size::square(size), &options)?)
+    Ok(Engine::on(backend, model.file(), size, &options)?)
 }
 
 #[cfg(test)]
@@ -197,7 +255,7 @@ mod tests {
         let weights = seeded(&Network::native(&spec).unwrap(), 7);
         let model = Model::from_file(ModelFile::new(spec, weights).unwrap()).unwrap();
         let runner = Runner::new(&model, &Options::new().threads(1), "segmenter").unwrap();
-        let engine = Arc::downgrade(runner.engine.lock().unwrap().as_ref().unwrap());
+        let engine = Arc::downgrade(&runner.shapes.lock().unwrap().as_ref().unwrap()[0].engine);
         let bytes = [0; 12];
         let frame = Frame::rgb8(&bytes, 2, 2).unwrap();
         let (while_running, _) = runner

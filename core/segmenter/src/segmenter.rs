@@ -96,9 +96,14 @@ impl Segmenter {
         &self.model
     }
 
-    /// The side of the network's input that it runs at.
+    /// The side of the network's input that it runs at, the longer one of [`InputShape::Frame`](crate::InputShape::Frame).
     pub fn size(&self) -> usize {
         self.runner.size()
+    }
+
+    /// Columns and rows of the network's input for a frame.
+    pub fn input_size(&self, frame: &Frame<'_>) -> (usize, usize) {
+        self.runner.input_size(frame)
     }
 
     /// Segments a frame and tells what each step of the network is, how it is computed and how long it took.

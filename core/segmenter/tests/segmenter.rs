@@ -4,13 +4,43 @@ mod common;
 
 use common::{model, picture, preset};
 use silhouette::{
-    Backend, Classifier, Effect, Error, Foreground, Frame, LiveSegmenter, Model, Options, OutputSize, Region, Rotation,
-    Segmentation, Segmenter, Smoothing, VideoSegmenter,
+    Backend, Classifier, Effect, Error, Foreground, Frame, InputShape, LiveSegmenter, Model, Options, OutputSize,
+    Region, Rotation, Segmentation, Segmenter, Smoothing, VideoSegmenter,
 };
+use silhouette_kernels::rows::RowSource;
+use silhouette_model::ModelFile;
+use silhouette_model::engine::{self, Engine};
+use silhouette_model::network::{Network, Size};
+use silhouette_model::plan::PlanOptions;
+use silhouette_model::weights::seeded;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+/// Pixels that are normalised already, (H, W, RGB).
+struct Normalised<'a> {
+    pixels: &'a [f32],
+    size: Size,
+}
+
+impl RowSource for Normalised<'_> {
+    fn width(&self) -> usize {
+        self.size.width
+    }
+
+    fn height(&self) -> usize {
+        self.size.height
+    }
+
+    fn scratch_len(&self) -> usize {
+        0
+    }
+
+    fn row(&self, y: usize, _: &mut [f32], out: &mut [f32]) {
+        out.copy_from_slice(&self.pixels[y * self.size.width * 3..][..self.size.width * 3]);
+    }
+}
 
 const SECONDS: Duration = Duration::from_secs(20);
 
@@ -42,6 +72,88 @@ fn a_mask_has_the_size_asked_for() {
         let resized = segmentation.resize(OutputSize::Given { width, height });
         assert!(matches!(resized, Err(Error::Unsupported(_))), "{width}x{height}");
     }
+}
+
+#[test]
+fn an_input_of_the_frames_shape_computes_what_the_network_makes_of_it_alone() {
+    let model = model();
+    let options = Options::new().threads(1).input_shape(InputShape::Frame);
+    let segmenter = segmenter(&options.clone().size(129));
+    for (width, height, columns, rows) in [
+        (160, 120, 129, 97),
+        (120, 160, 97, 129),
+        (160, 90, 129, 81),
+        (100, 100, 129, 129),
+        (129, 65, 129, 65),
+        (65, 129, 65, 129),
+        (300, 1, 129, 33),
+        (1, 300, 33, 129),
+    ] {
+        let bytes = picture(width, height, 2);
+        let frame = Frame::rgb8(&bytes, width, height).unwrap();
+        assert_eq!(segmenter.input_size(&frame), (columns, rows), "{width}x{height}");
+        let segmentation = segmenter.segment(&frame).unwrap();
+        assert_eq!((segmentation.width(), segmentation.height()), (width, height));
+        let (logits, (h, w, _)) = segmentation.logits();
+        assert_eq!((w, h), (columns.div_ceil(16), rows.div_ceil(16)), "the map of {width}x{height}");
+        assert!(logits.iter().all(|value| value.is_finite()));
+    }
+    // Where the picture fills the input pixel by pixel, the logits are those of the network on its normalised pixels.
+    let bytes = picture(129, 65, 2);
+    let spec = model.spec();
+    let pixels: Vec<f32> =
+        (0..129 * 65 * 3).map(|i| (f32::from(bytes[i]) - spec.input.mean[i % 3]) / spec.input.std[i % 3]).collect();
+    let weights = seeded(&Network::native(spec).unwrap(), 7);
+    let file = ModelFile::new(spec.clone(), weights).unwrap();
+    let size = Size { height: 65, width: 129 };
+    let engine = Engine::on(engine::Backend::Cpu, &file, size, &PlanOptions::default()).unwrap();
+    let (height, width, classes) = engine.logits();
+    let mut expected = vec![0.0; height * width * classes];
+    engine.run(&mut engine.new_state().unwrap(), &Normalised { pixels: &pixels, size }, &mut expected).unwrap();
+    let segmentation = segmenter.segment(&Frame::rgb8(&bytes, 129, 65).unwrap()).unwrap();
+    let most = expected.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+    for (found, expected) in segmentation.logits().0.iter().zip(&expected) {
+        assert!((found - expected).abs() <= 1e-3 * most, "{found} is not {expected}");
+    }
+    // A square frame gets what it gets in a square.
+    let bytes = picture(77, 77, 3);
+    let frame = Frame::rgb8(&bytes, 77, 77).unwrap();
+    let square = self::segmenter(&Options::new().threads(1)).segment(&frame).unwrap();
+    let own = self::segmenter(&options).segment(&frame).unwrap();
+    assert_eq!(own.mask(), square.mask());
+    assert_eq!(own.logits(), square.logits());
+}
+
+#[test]
+fn shapes_come_and_go_under_calls_from_many_threads() {
+    let options = Options::new().threads(1).concurrency(2).input_shape(InputShape::Frame);
+    let segmenter = segmenter(&options);
+    let shapes = [(64, 48), (48, 64), (64, 36), (50, 50), (36, 64)];
+    let pictures = shapes.map(|(width, height)| picture(width, height, 4));
+    let expected: Vec<_> = shapes
+        .iter()
+        .zip(&pictures)
+        .map(|(&(width, height), bytes)| {
+            let alone = self::segmenter(&options);
+            alone.segment(&Frame::rgb8(bytes, width, height).unwrap()).unwrap().mask().clone()
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for thread in 0..6 {
+            let (segmenter, pictures, expected) = (&segmenter, &pictures, &expected);
+            scope.spawn(move || {
+                for round in 0..12 {
+                    let at = (thread + round) % shapes.len();
+                    let (width, height) = shapes[at];
+                    let found = segmenter.segment(&Frame::rgb8(&pictures[at], width, height).unwrap()).unwrap();
+                    assert_eq!(*found.mask(), expected[at], "{width}x{height}");
+                }
+            });
+        }
+    });
+    segmenter.close();
+    let closed = segmenter.segment(&Frame::rgb8(&pictures[0], 64, 48).unwrap());
+    assert!(matches!(closed, Err(Error::Closed(_))));
 }
 
 #[test]

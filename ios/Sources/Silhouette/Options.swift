@@ -6,7 +6,7 @@ import Foundation
 public struct Options: Sendable, Hashable {
     /// Threads of one call, 1 to 64. `nil`: as many as pay, at most 4.
     public var threads: Int?
-    /// Side of the network's square input in pixels. `nil`: what the model was made for. Smaller is faster, larger is finer.
+    /// Side of the network's input in pixels, the longer one where it is not square. `nil`: what the model was made for. Smaller is faster, larger is finer.
     public var size: Int?
     /// Where to compute.
     public var backend: Backend
@@ -23,12 +23,14 @@ public struct Options: Sendable, Hashable {
     /// parameter, at most four files): opening the same model file again is then several times faster, and its weights are
     /// pages of that file instead of the app's own memory. Models in memory are not kept. `nil`: nothing is kept.
     public var weightCache: URL?
+    /// Whether the network sees a square or the frame's own shape.
+    public var inputShape: InputShape
 
     /// Options; all that is left out is chosen.
     public init(
         threads: Int? = nil, size: Int? = nil, backend: Backend = .auto, precision: Precision = .f32,
         concurrency: Int? = nil, output: OutputSize = .frame, refinesEdges: Bool = false,
-        weightCache: URL? = nil
+        weightCache: URL? = nil, inputShape: InputShape = .square
     ) {
         self.threads = threads
         self.size = size
@@ -38,6 +40,7 @@ public struct Options: Sendable, Hashable {
         self.output = output
         self.refinesEdges = refinesEdges
         self.weightCache = weightCache
+        self.inputShape = inputShape
     }
 }
 
@@ -55,6 +58,17 @@ public enum Backend: Sendable, Hashable, CaseIterable {
 public enum Precision: Sendable, Hashable, CaseIterable {
     /// 32-bit floating point.
     case f32
+}
+
+/// The shape of the network's input.
+public enum InputShape: Sendable, Hashable, CaseIterable {
+    /// A square, as models are trained; a picture of another shape leaves a part of it grey, and that part costs as
+    /// much as any other.
+    case square
+    /// The frame's own shape: ``Options/size`` for its longer side, the next 16 n + 1 for its shorter one. Of 16:9 that
+    /// is 0.56 of the square's arithmetic, of 4:3 0.75. Another shape than the two last ones costs as much as opening the
+    /// model, at its first frame.
+    case frame
 }
 
 /// The size of a mask.

@@ -92,10 +92,19 @@ extension Options {
         return SilhouetteFFI.Options(
             threads: try count(threads, "the number of threads"),
             backend: backend.bridged, precision: precision.bridged,
-            size: try count(size, "the input's size"),
+            size: try count(size, "the input's size"), inputShape: inputShape.bridged,
             concurrency: try count(concurrency, "the concurrency"),
             output: try output.bridged(), refine: refinesEdges,
             weightCache: weightCache?.path)
+    }
+}
+
+extension InputShape {
+    fileprivate var bridged: SilhouetteFFI.InputShape {
+        switch self {
+        case .square: .square
+        case .frame: .frame
+        }
     }
 }
 

@@ -2160,9 +2160,13 @@ public struct Options: Equatable, Hashable {
      */
     public var precision: Precision
     /**
-     * Side of the network's square input in pixels.
+     * Side of the network's input in pixels, the longer one where it is not square.
      */
     public var size: UInt32?
+    /**
+     * Whether the network sees a square or the frame's own shape.
+     */
+    public var inputShape: InputShape
     /**
      * How many calls run at once, each in an arena of its own.
      */
@@ -2193,8 +2197,11 @@ public struct Options: Equatable, Hashable {
          * How exactly to compute.
          */precision: Precision,
         /**
-         * Side of the network's square input in pixels.
+         * Side of the network's input in pixels, the longer one where it is not square.
          */size: UInt32? = nil,
+        /**
+         * Whether the network sees a square or the frame's own shape.
+         */inputShape: InputShape,
         /**
          * How many calls run at once, each in an arena of its own.
          */concurrency: UInt32? = nil,
@@ -2211,6 +2218,7 @@ public struct Options: Equatable, Hashable {
         self.backend = backend
         self.precision = precision
         self.size = size
+        self.inputShape = inputShape
         self.concurrency = concurrency
         self.output = output
         self.refine = refine
@@ -2237,6 +2245,7 @@ public struct FfiConverterTypeOptions: FfiConverterRustBuffer {
                 backend: FfiConverterTypeBackend.read(from: &buf),
                 precision: FfiConverterTypePrecision.read(from: &buf),
                 size: FfiConverterOptionUInt32.read(from: &buf),
+                inputShape: FfiConverterTypeInputShape.read(from: &buf),
                 concurrency: FfiConverterOptionUInt32.read(from: &buf),
                 output: FfiConverterTypeOutputSize.read(from: &buf),
                 refine: FfiConverterBool.read(from: &buf),
@@ -2249,6 +2258,7 @@ public struct FfiConverterTypeOptions: FfiConverterRustBuffer {
         FfiConverterTypeBackend.write(value.backend, into: &buf)
         FfiConverterTypePrecision.write(value.precision, into: &buf)
         FfiConverterOptionUInt32.write(value.size, into: &buf)
+        FfiConverterTypeInputShape.write(value.inputShape, into: &buf)
         FfiConverterOptionUInt32.write(value.concurrency, into: &buf)
         FfiConverterTypeOutputSize.write(value.output, into: &buf)
         FfiConverterBool.write(value.refine, into: &buf)
@@ -2749,6 +2759,81 @@ public func FfiConverterTypeBackend_lift(_ buf: RustBuffer) throws -> Backend {
 #endif
 public func FfiConverterTypeBackend_lower(_ value: Backend) -> RustBuffer {
     return FfiConverterTypeBackend.lower(value)
+}
+
+
+
+/**
+ * The shape of the network's input.
+ */
+
+public enum InputShape: Equatable, Hashable {
+
+    /**
+     * A square; a picture of another shape leaves a part of it grey.
+     */
+    case square
+    /**
+     * The frame's own shape.
+     */
+    case frame
+
+
+
+
+
+}
+
+#if compiler(>=6)
+extension InputShape: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeInputShape: FfiConverterRustBuffer {
+    typealias SwiftType = InputShape
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> InputShape {
+        let variant: Int32 = try readInt(&buf)
+        switch variant {
+
+        case 1: return .square
+
+        case 2: return .frame
+
+        default: throw UniffiInternalError.unexpectedEnumCase
+        }
+    }
+
+    public static func write(_ value: InputShape, into buf: inout [UInt8]) {
+        switch value {
+
+
+        case .square:
+            writeInt(&buf, Int32(1))
+
+
+        case .frame:
+            writeInt(&buf, Int32(2))
+
+        }
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeInputShape_lift(_ buf: RustBuffer) throws -> InputShape {
+    return try FfiConverterTypeInputShape.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeInputShape_lower(_ value: InputShape) -> RustBuffer {
+    return FfiConverterTypeInputShape.lower(value)
 }
 
 

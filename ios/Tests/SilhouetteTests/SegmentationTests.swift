@@ -43,6 +43,13 @@ final class SegmentationTests: XCTestCase {
         }
     }
 
+    func testAnInputOfTheFramesShapeMakesAnotherMaskOfTheSameSize() throws {
+        let square = try segmenter().segmentNow(waves(50, 40)).mask()
+        let own = try segmenter(Options(threads: 1, inputShape: .frame)).segmentNow(waves(50, 40)).mask()
+        XCTAssertEqual([own.width, own.height], [50, 40])
+        XCTAssertNotEqual(own, square, "what is grey in the square is not there")
+    }
+
     func testMaskGoesIntoPaddedMemory() throws {
         let segmentation = try segmenter().segmentNow(waves(9, 5))
         let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 4 * 16 + 9, alignment: 1)

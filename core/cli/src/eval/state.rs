@@ -16,6 +16,8 @@ pub(crate) struct Scored {
     pub(crate) name: String,
     /// Time from the decoded picture to the mask.
     pub(crate) ms: f64,
+    /// Multiply-adds of all runs of the network.
+    pub(crate) madds: u64,
     /// The cells of its confusion matrix that are not 0: true class, class in the mask, pixels.
     pub(crate) pairs: Vec<(u8, u8, u64)>,
     /// Of its foreground's border, where that is scored.
@@ -101,7 +103,7 @@ mod tests {
     use serde_json::json;
 
     fn scored(name: &str) -> Scored {
-        Scored { name: name.into(), ms: 1.5, pairs: vec![(0, 0, 10), (3, 1, 2)], borders: None }
+        Scored { name: name.into(), ms: 1.5, madds: 7, pairs: vec![(0, 0, 10), (3, 1, 2)], borders: None }
     }
 
     #[test]

@@ -5,11 +5,12 @@ use super::average::{LogitMap, MapGrid, average_argmax};
 use crate::effects::Foreground;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::options::{Options, OutputSize};
+use crate::options::{InputShape, Options, OutputSize};
 use crate::segmentation::Segmentation;
 use crate::segmenter::Segmenter;
 use silhouette_imaging::frame::Frame;
 use silhouette_imaging::mask::{Mask, Resize};
+use silhouette_model::network::{Conv, Network, Size};
 use std::time::Duration;
 
 /// How masks are made for scoring.
@@ -17,6 +18,8 @@ use std::time::Duration;
 pub struct Protocol {
     /// Side of the network's input; `None`: the model's own.
     pub size: Option<usize>,
+    /// Whether the network sees a square or the picture's own shape.
+    pub input_shape: InputShape,
     /// How a mask comes back to the picture's size.
     pub back: Back,
     /// The picture is seen at each of these factors of the size, and the softmax of all is averaged at the picture's size.
@@ -39,7 +42,14 @@ pub enum Back {
 
 impl Default for Protocol {
     fn default() -> Self {
-        Self { size: None, back: Back::Mask, scales: vec![1.0], flip: false, output_stride: None }
+        Self {
+            size: None,
+            input_shape: InputShape::Square,
+            back: Back::Mask,
+            scales: vec![1.0],
+            flip: false,
+            output_stride: None,
+        }
     }
 }
 
@@ -92,7 +102,8 @@ impl Evaluator {
                     (Back::Logits, false) => OutputSize::Frame,
                     _ => OutputSize::Model,
                 };
-                Segmenter::new(&model, &Options::new().size(size).threads(1).concurrency(calls).output(output))
+                let options = Options::new().size(size).input_shape(protocol.input_shape);
+                Segmenter::new(&model, &options.threads(1).concurrency(calls).output(output))
             })
             .collect::<Result<Vec<_>>>()?;
         let grid = match model.resize() {
@@ -103,9 +114,23 @@ impl Evaluator {
         Ok(Self { segmenters, back, flip: protocol.flip, grid })
     }
 
-    /// The sides of the network's input, one for each scale.
+    /// The sides of the network's input, one for each scale; the longer ones of [`InputShape::Frame`].
     pub fn sizes(&self) -> impl Iterator<Item = usize> {
         self.segmenters.iter().map(Segmenter::size)
+    }
+
+    /// Multiply-adds of a picture, all scales and mirrored runs together.
+    ///
+    /// # Errors
+    /// None for a picture that [`mask`](Self::mask) was made of.
+    pub fn madds(&self, frame: &Frame<'_>) -> Result<u64> {
+        let mut sum = 0;
+        for segmenter in &self.segmenters {
+            let (width, height) = segmenter.input_size(frame);
+            let network = Network::new(segmenter.model().spec(), Size { height, width })?;
+            sum += network.convs().map(Conv::madds).sum::<u64>();
+        }
+        Ok(sum * if self.flip { 2 } else { 1 })
     }
 
     /// How often the network runs for a picture.
@@ -139,10 +164,11 @@ impl Evaluator {
                 segmenter.segment_into(&seen, work)?;
                 spent += work.timings().total();
                 let (logits, (rows, columns, _)) = work.logits();
+                let input = segmenter.input_size(frame);
                 runs.push((
                     logits.to_vec(),
                     (rows, columns),
-                    segmenter.size(),
+                    (input.1, input.0),
                     (work.height(), work.width()),
                     mirrored,
                 ));
@@ -155,7 +181,7 @@ impl Evaluator {
             .map(|(data, size, input, covered, mirrored)| LogitMap {
                 data,
                 size: *size,
-                input: (*input, *input),
+                input: *input,
                 covered: *covered,
                 grid: self.grid,
                 mirrored: *mirrored,

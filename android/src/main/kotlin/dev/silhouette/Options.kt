@@ -6,6 +6,7 @@ import kotlin.time.Duration
 import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
 import dev.silhouette.ffi.Backend as NativeBackend
+import dev.silhouette.ffi.InputShape as NativeInputShape
 import dev.silhouette.ffi.Options as NativeOptions
 import dev.silhouette.ffi.OutputSize as NativeOutputSize
 import dev.silhouette.ffi.Precision as NativePrecision
@@ -17,7 +18,7 @@ import dev.silhouette.ffi.Smoothing as NativeSmoothing
  * @property threads threads of one call, 1 to 64; chosen: as many as pay, at most 4
  * @property backend where to compute
  * @property precision how exactly to compute
- * @property size side of the network's square input in pixels; smaller is faster, larger is finer; chosen: the model's
+ * @property size side of the network's input in pixels, the longer one where it is not square; smaller is faster, larger is finer; chosen: the model's
  * @property concurrency how many calls run at once, each in memory of its own; further ones wait; chosen: 2
  * @property output the size of the masks
  * @property refine whether the soft borders of cut-out, blurred and replaced pictures follow the picture's edges
@@ -25,6 +26,7 @@ import dev.silhouette.ffi.Smoothing as NativeSmoothing
  * @property weightCache a folder of the app's own, in its cache folder, in which the weights are kept as the kernels read them (4 bytes a parameter, at
  *   most four files): opening the same model file again is then several times faster, and its weights are pages of that file instead of the app's
  *   own memory; models in memory are not kept; null: nothing is kept
+ * @property inputShape whether the network sees a square or the frame's own shape
  */
 public data class Options(
     public val threads: Int? = null,
@@ -36,6 +38,7 @@ public data class Options(
     public val refine: Boolean = false,
     public val smoothing: Smoothing = Smoothing(),
     public val weightCache: File? = null,
+    public val inputShape: InputShape = InputShape.SQUARE,
 ) {
     internal fun lower(): NativeOptions =
         NativeOptions(
@@ -51,6 +54,11 @@ public data class Options(
                     Precision.F32 -> NativePrecision.F32
                 },
             size = size?.unsigned("an input size"),
+            inputShape =
+                when (inputShape) {
+                    InputShape.SQUARE -> NativeInputShape.SQUARE
+                    InputShape.FRAME -> NativeInputShape.FRAME
+                },
             concurrency = concurrency?.unsigned("a concurrency"),
             output = output.lower(),
             refine = refine,
@@ -74,6 +82,18 @@ public enum class Backend {
 public enum class Precision {
     /** 32-bit floating point. */
     F32,
+}
+
+/** The shape of the network's input. */
+public enum class InputShape {
+    /** A square, as models are trained; a picture of another shape leaves a part of it grey, and that part costs as much as any other. */
+    SQUARE,
+
+    /**
+     * The frame's own shape: [Options.size] for its longer side, the next 16 n + 1 for its shorter one. Of 16:9 that is 0.56 of the square's
+     * arithmetic, of 4:3 0.75. Another shape than the two last ones costs as much as opening the model, at its first frame.
+     */
+    FRAME,
 }
 
 /** The size of a mask. */

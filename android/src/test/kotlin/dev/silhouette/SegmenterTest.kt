@@ -92,6 +92,16 @@ internal class SegmenterTest {
     }
 
     @Test
+    fun anInputOfTheFramesShapeMakesAnotherMaskOfTheSameSize() {
+        val square = Fixture.segmenter().use { segmenter -> segmenter.segmentNow(Fixture.frame()).use { Fixture.maskOf(it) } }
+        Fixture.segmenter(Options(threads = 1, inputShape = InputShape.FRAME)).use { segmenter ->
+            val own = segmenter.segmentNow(Fixture.frame()).use { Fixture.maskOf(it) }
+            assertEquals(square.size, own.size)
+            assertFalse("what is grey in the square is not there", own.contentEquals(square))
+        }
+    }
+
+    @Test
     fun badModelsAreRefused() {
         val cases =
             listOf(

@@ -3808,9 +3808,14 @@ internal data class Options (
     var `precision`: Precision
     ,
     /**
-     * Side of the network's square input in pixels.
+     * Side of the network's input in pixels, the longer one where it is not square.
      */
     var `size`: kotlin.UInt? = null
+    ,
+    /**
+     * Whether the network sees a square or the frame's own shape.
+     */
+    var `inputShape`: InputShape
     ,
     /**
      * How many calls run at once, each in an arena of its own.
@@ -3851,6 +3856,7 @@ internal object FfiConverterTypeOptions: FfiConverterRustBuffer<Options> {
             FfiConverterTypeBackend.read(buf),
             FfiConverterTypePrecision.read(buf),
             FfiConverterOptionalUInt.read(buf),
+            FfiConverterTypeInputShape.read(buf),
             FfiConverterOptionalUInt.read(buf),
             FfiConverterTypeOutputSize.read(buf),
             FfiConverterBoolean.read(buf),
@@ -3863,6 +3869,7 @@ internal object FfiConverterTypeOptions: FfiConverterRustBuffer<Options> {
             FfiConverterTypeBackend.allocationSize(value.`backend`) +
             FfiConverterTypePrecision.allocationSize(value.`precision`) +
             FfiConverterOptionalUInt.allocationSize(value.`size`) +
+            FfiConverterTypeInputShape.allocationSize(value.`inputShape`) +
             FfiConverterOptionalUInt.allocationSize(value.`concurrency`) +
             FfiConverterTypeOutputSize.allocationSize(value.`output`) +
             FfiConverterBoolean.allocationSize(value.`refine`) +
@@ -3874,6 +3881,7 @@ internal object FfiConverterTypeOptions: FfiConverterRustBuffer<Options> {
             FfiConverterTypeBackend.write(value.`backend`, buf)
             FfiConverterTypePrecision.write(value.`precision`, buf)
             FfiConverterOptionalUInt.write(value.`size`, buf)
+            FfiConverterTypeInputShape.write(value.`inputShape`, buf)
             FfiConverterOptionalUInt.write(value.`concurrency`, buf)
             FfiConverterTypeOutputSize.write(value.`output`, buf)
             FfiConverterBoolean.write(value.`refine`, buf)
@@ -4200,6 +4208,51 @@ internal object FfiConverterTypeBackend: FfiConverterRustBuffer<Backend> {
     override fun allocationSize(value: Backend) = 4UL
 
     override fun write(value: Backend, buf: ByteBuffer) {
+        buf.putInt(value.ordinal + 1)
+    }
+}
+
+
+
+
+
+/**
+ * The shape of the network's input.
+ */
+
+internal enum class InputShape {
+
+    /**
+     * A square; a picture of another shape leaves a part of it grey.
+     */
+    SQUARE,
+    /**
+     * The frame's own shape.
+     */
+    FRAME;
+
+
+
+
+    companion object
+}
+
+
+/**
+ * @suppress
+ */
+internal object FfiConverterTypeInputShape: FfiConverterRustBuffer<InputShape> {
+    override fun read(buf: ByteBuffer) = try {
+
+        InputShape.entries[buf.getInt() - 1]
+
+    } catch (e: IndexOutOfBoundsException) {
+        throw RuntimeException("invalid enum value, something is very wrong!!", e)
+    }
+
+    override fun allocationSize(value: InputShape) = 4UL
+
+    override fun write(value: InputShape, buf: ByteBuffer) {
         buf.putInt(value.ordinal + 1)
     }
 }
