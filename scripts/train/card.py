@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 DOCS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs")
-SIZES = (257, 273, 321)
+# Longer side of the network's input, and its shape.
+INPUTS = ((257, "square"), (273, "square"), (321, "square"), (321, "frame"))
 HEAD, FOOT = "| | at 257 |", "\n![Six pictures"
 
 
@@ -25,7 +26,7 @@ def table(reports):
     def row(name, form, value):
         return f"| {name} | " + " | ".join(form.format(value(r)) for r in reports) + " |\n"
 
-    text = f"{HEAD} at 273 | at 321 |\n| --- | --- | --- | --- |\n"
+    text = f"{HEAD} at 273 | at 321 | at 321, the pictures' own shapes |\n| --- | --- | --- | --- | --- |\n"
     text += row("**mIOU**", "**{:.2f}**", lambda r: r["miou"]) + row("pixel accuracy", "{:.2f}", lambda r: r["pixel_accuracy"])
     text += row("multiply-adds (B)", "{:.3f}", lambda r: r["madds"] / 1e9)
     return text + "".join(row(name, "{:.1f}", lambda r, n=name: r["iou"][n]) for name in sorted(reports[0]["iou"]))
@@ -63,10 +64,10 @@ def main():
     model = ["--model", a.model] if a.model else []
     with tempfile.TemporaryDirectory() as work:
         reports = []
-        for size in SIZES:
-            call = [a.silhouette, "eval", "--voc", a.voc, "--list", "val.txt", "--size", str(size), "--json", f"{work}/{size}.json"]
+        for size, shape in INPUTS:
+            call = [a.silhouette, "eval", "--voc", a.voc, "--list", "val.txt", "--size", str(size), "--input-shape", shape, "--json", f"{work}/report.json"]
             subprocess.run(call + model, check=True, stdout=subprocess.DEVNULL)
-            with open(f"{work}/{size}.json", encoding="utf-8") as file:
+            with open(f"{work}/report.json", encoding="utf-8") as file:
                 reports.append(json.load(file))
         for name, picture in cases().items():
             picture.save(f"{work}/{name}.png")
@@ -79,7 +80,7 @@ def main():
         text = file.read()
     with open(path, "w", encoding="utf-8") as file:
         file.write(text[: text.index(HEAD)] + table(reports) + text[text.index(FOOT) :])
-    print("mIOU " + ", ".join(f"{r['miou']:.2f} at {s}" for s, r in zip(SIZES, reports)))
+    print("mIOU " + ", ".join(f"{r['miou']:.2f} at {size} ({shape})" for (size, shape), r in zip(INPUTS, reports)))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 references.py SHARED SILHOUETTE WORK [--model OURS.safetensors] [--only TEXT]
 
 SHARED holds models/, data/voc-val and tools/float_twin.py; SILHOUETTE is the command, built for release. The protocol: long side to N, grey 127 at the bottom
-and right, argmax at NxN, cut, back by nearest neighbour. The first three rows must agree: our engine on the imported model, its float twin in ONNX Runtime
+and right, argmax at NxN, cut, back by nearest neighbour; "own shapes": N for the long side of the input, the next 16 n + 1 for the short one. The first three rows must agree: our engine on the imported model, its float twin in ONNX Runtime
 (within 0.2 points), and LiteRT's integer run (which rounds; some 0.5 apart).
 Needs numpy pillow onnx onnxruntime ai-edge-litert beside Python.
 """
@@ -68,10 +68,10 @@ def litert(path):
     return lambda square: run(square).reshape(square.shape[:2])
 
 
-def silhouette(command, work, voc, size, model=None):
+def silhouette(command, work, voc, size, model=None, shape="square"):
     """mIOU, multiply-adds and milliseconds that `silhouette eval` says."""
-    out = f"{work}/eval-{size}-{'given' if model else 'built-in'}.json"
-    call = [command, "eval", "--voc", voc, "--list", "val.txt", "--size", str(size), "--json", out]
+    out = f"{work}/eval-{size}-{shape}-{'given' if model else 'built-in'}.json"
+    call = [command, "eval", "--voc", voc, "--list", "val.txt", "--size", str(size), "--input-shape", shape, "--json", out]
     subprocess.run(call + (["--model", model] if model else []), check=True, stdout=subprocess.DEVNULL)
     report = json.load(open(out))
     return report["miou"], report["madds"], report["median_ms"]
@@ -92,8 +92,8 @@ def main():
         subprocess.run([a.silhouette, "import", quantised, "-o", imported, "--labels", f"{models}/pascal_voc_labels.txt"], check=True)
     half = f"{models}/deeplabv3_257_mv_gpu.tflite"
 
-    def ours(size, model=None):
-        return lambda: silhouette(a.silhouette, a.work, voc, size, model)
+    def ours(size, model=None, shape="square"):
+        return lambda: silhouette(a.silhouette, a.work, voc, size, model, shape)
 
     def twin(size):
         return lambda: (score(voc, size, onnx_runtime(a.shared, a.work, size)), None, None)
@@ -104,10 +104,12 @@ def main():
         ("public 1.0 at 513, integer, LiteRT", lambda: (score(voc, 513, litert(quantised)), None, None)),
         ("public 1.0 at 257, imported, silhouette", ours(257, imported)),
         ("public 1.0 at 257, float twin, ONNX Runtime", twin(257)),
+        ("public 1.0 at 321, own shapes, silhouette", ours(321, imported, "frame")),
         ("public 0.5 at 257, float, LiteRT", lambda: (score(voc, 257, litert(half)), None, None)),
         ("ours at 257", ours(257, a.model)),
         ("ours at 273", ours(273, a.model)),
         ("ours at 321", ours(321, a.model)),
+        ("ours at 321, own shapes", ours(321, a.model, "frame")),
     ]
     print(f"{'':<46} {'mIOU':>6} {'M madds':>8} {'ms':>7}")
     for name, measure in rows:

@@ -67,8 +67,8 @@ public struct Settings: Sendable, Codable, Hashable {
     /// Numbers of threads to choose from on a device with so many cores; `nil` is the engine's own choice.
     public static func threadChoices(cores: Int) -> [Int?] { [nil] + [1, 2, 4].filter { $0 == 1 || $0 <= cores } }
 
-    /// The SDK's options.
-    var options: Options { Options(threads: threads, size: size, refinesEdges: refines) }
+    /// The SDK's options. Cameras give 4:3 and 16:9: of a square a quarter and more would be computed for nothing.
+    var options: Options { Options(threads: threads, size: size, refinesEdges: refines, inputShape: .frame) }
 
     /// Whether the engine must be made anew to get from `other` to this. (Smoothing belongs to a stream.)
     func needsEngine(unlike other: Settings?) -> Bool { options != other?.options }

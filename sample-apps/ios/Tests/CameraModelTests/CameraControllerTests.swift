@@ -318,7 +318,7 @@ import XCTest
         settings.size = 129
         stage.controller.change(settings: settings)
         await stage.until("another engine") { stage.state.engine?.size == 129 }
-        XCTAssertEqual(stage.workshop.made.with { $0.last }, Options(threads: 1, size: 129))
+        XCTAssertEqual(stage.workshop.made.with { $0.last }, Options(threads: 1, size: 129, inputShape: .frame))
         let pictures = stage.pictures
         await stage.source.play(20)
         await stage.until("pictures of the new engine") { stage.pictures > pictures }

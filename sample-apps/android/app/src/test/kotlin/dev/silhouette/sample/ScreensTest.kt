@@ -15,6 +15,7 @@ import android.widget.CompoundButton
 import android.widget.RadioButton
 import android.widget.RadioGroup
 import android.widget.TextView
+import dev.silhouette.InputShape
 import dev.silhouette.Model
 import dev.silhouette.Options
 import dev.silhouette.Segmenter
@@ -473,7 +474,7 @@ class ScreensTest {
         val person = model.labels.indexOf("person")
         val cat = model.labels.indexOf("cat")
         private val mask =
-            Segmenter(model, Options()).use { segmenter ->
+            Segmenter(model, Options(inputShape = InputShape.FRAME)).use { segmenter ->
                 segmenter.segmentNow(photo.toFrame()).use { found ->
                     check(found.width == photo.width && found.height == photo.height)
                     found.mask().let { mask -> ByteArray(photo.width * photo.height).also { mask.get(it) } }

@@ -7,6 +7,7 @@ import android.os.Handler
 import android.os.Looper
 import dev.silhouette.Foreground
 import dev.silhouette.Frame
+import dev.silhouette.InputShape
 import dev.silhouette.LiveResult
 import dev.silhouette.LiveSegmenter
 import dev.silhouette.Model
@@ -95,6 +96,7 @@ class SilhouetteEngine(
                     refine = settings.refine,
                     smoothing = if (settings.smoothing) Smoothing() else Smoothing.NONE,
                     weightCache = File(context.cacheDir, "weights"),
+                    inputShape = InputShape.FRAME,
                 )
             val made = Segmenter(model, options)
             segmenter = made
