@@ -12,7 +12,7 @@ use silhouette_model::engine::{self, Engine, State, Step};
 use silhouette_model::network::Size;
 use silhouette_model::plan::PlanOptions;
 use silhouette_model::spec;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,8 @@ struct Shape {
     engine: Arc<Engine>,
     input: InputSpec,
     pool: Pool<Arena>,
+    /// Whether a frame had it; that of `new` is a guess.
+    used: AtomicBool,
 }
 
 /// What one call needs for itself.
@@ -168,13 +170,16 @@ impl Runner {
         if let Some(at) = shapes.iter().position(|shape| (shape.input.width, shape.input.height) == size) {
             shapes[at..].rotate_left(1);
         } else {
-            let made = Arc::new(self.compile(size)?);
+            // Before the new one takes memory too.
+            shapes.retain(|shape| shape.used.load(Ordering::Relaxed));
             if shapes.len() == SHAPES {
                 shapes.remove(0);
             }
-            shapes.push(made);
+            shapes.push(Arc::new(self.compile(size)?));
         }
-        Ok(Arc::clone(&shapes[shapes.len() - 1]))
+        let last = &shapes[shapes.len() - 1];
+        last.used.store(true, Ordering::Relaxed);
+        Ok(Arc::clone(last))
     }
 
     fn compile(&self, (width, height): (usize, usize)) -> Result<Shape> {
@@ -187,7 +192,7 @@ impl Runner {
         let input = InputSpec { width, height, mean: spec.input.mean, std: spec.input.std, fit };
         let concurrency = self.options.concurrency.unwrap_or(DEFAULT_CONCURRENCY);
         let pool = Pool::new(arena(&engine, input)?, concurrency, self.owner);
-        Ok(Shape { engine, input, pool })
+        Ok(Shape { engine, input, pool, used: AtomicBool::new(false) })
     }
 }
 
@@ -248,6 +253,30 @@ mod tests {
     use silhouette_model::network::Network;
     use silhouette_model::spec::Spec;
     use silhouette_model::weights::seeded;
+
+    #[test]
+    fn the_last_shapes_are_kept_and_a_guess_that_no_frame_had_is_not() {
+        let spec = Spec::preset("fixture").unwrap();
+        let weights = seeded(&Network::native(&spec).unwrap(), 7);
+        let model = Model::from_file(ModelFile::new(spec, weights).unwrap()).unwrap();
+        let options = Options::new().threads(1).input_shape(InputShape::Frame);
+        let runner = Runner::new(&model, &options, "segmenter").unwrap();
+        let kept = || {
+            let shapes = runner.shapes.lock().unwrap();
+            shapes.iter().flatten().map(|shape| (shape.input.width, shape.input.height)).collect::<Vec<_>>()
+        };
+        let bytes = [0; 64 * 64 * 3];
+        let mut seen = |width, height| {
+            runner.run(&Frame::rgb8(&bytes, width, height).unwrap(), |_, _| ()).unwrap();
+            kept()
+        };
+        assert_eq!(kept(), [(49, 65)], "made ready for 3:4");
+        assert_eq!(seen(64, 48), [(65, 49)]);
+        assert_eq!(seen(64, 48), [(65, 49)]);
+        assert_eq!(seen(48, 64), [(65, 49), (49, 65)]);
+        assert_eq!(seen(64, 48), [(49, 65), (65, 49)]);
+        assert_eq!(seen(30, 30), [(65, 49), (65, 65)]);
+    }
 
     #[test]
     fn closing_frees_the_engine_with_the_last_running_call() {
