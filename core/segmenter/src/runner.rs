@@ -266,7 +266,7 @@ mod tests {
             shapes.iter().flatten().map(|shape| (shape.input.width, shape.input.height)).collect::<Vec<_>>()
         };
         let bytes = [0; 64 * 64 * 3];
-        let mut seen = |width, height| {
+        let seen = |width, height| {
             runner.run(&Frame::rgb8(&bytes, width, height).unwrap(), |_, _| ()).unwrap();
             kept()
         };
