@@ -3,7 +3,7 @@
 use crate::args::{Run, Runner};
 use crate::failure::Failure;
 use crate::output;
-use silhouette_kernels::rows::RowSource;
+use silhouette_kernels::rows::Planes;
 use silhouette_model::engine::Engine;
 use silhouette_model::graph::Graph;
 use silhouette_model::network::Size;
@@ -49,38 +49,9 @@ fn forward(args: &Run) -> Result<(), Failure> {
 fn through(engine: &Engine, size: Size, input: &Array) -> Result<Array, ModelError> {
     let (height, width, classes) = engine.logits();
     let mut logits = vec![0.0; height * width * classes];
-    engine.run(&mut engine.new_state()?, &Rows { values: &input.data, size }, &mut logits)?;
+    engine.run(&mut engine.new_state()?, &Planes::new(&input.data, size.width, size.height), &mut logits)?;
     // Channels-last to (N, C, H, W).
     let pixels = height * width;
     let data = (0..classes * pixels).map(|i| logits[i % pixels * classes + i / pixels]).collect();
     Ok(Array { shape: [1, classes, height, width], data })
-}
-
-/// A tensor (3, H, W) as the rows that the engine pulls.
-struct Rows<'a> {
-    values: &'a [f32],
-    size: Size,
-}
-
-impl RowSource for Rows<'_> {
-    fn width(&self) -> usize {
-        self.size.width
-    }
-
-    fn height(&self) -> usize {
-        self.size.height
-    }
-
-    fn scratch_len(&self) -> usize {
-        0
-    }
-
-    fn row(&self, y: usize, _: &mut [f32], out: &mut [f32]) {
-        let Size { height, width } = self.size;
-        for (x, pixel) in out.chunks_exact_mut(3).enumerate() {
-            for (channel, value) in pixel.iter_mut().enumerate() {
-                *value = self.values[(channel * height + y) * width + x];
-            }
-        }
-    }
 }

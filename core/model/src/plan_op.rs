@@ -3,9 +3,8 @@
 use std::sync::Mutex;
 
 use candle_core::{CpuStorage, CustomOp1, DType, Error, Layout, Result, Shape, Tensor, bail};
-use silhouette_kernels::rows::RowSource;
+use silhouette_kernels::rows::Planes;
 
-use crate::network::Size;
 use crate::plan::{Plan, PlanState};
 
 /// A plan with an arena of its own: (N, 3, H, W) to the logits (N, classes, h, w), f32, on the CPU.
@@ -59,38 +58,11 @@ impl CustomOp1 for PlanOp {
         // A panic elsewhere cannot leave an arena that the next run would not overwrite.
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for picture in input.chunks_exact(3 * height * width) {
-            self.plan.run(&mut state, &Planes { picture, size }, &mut logits).map_err(|e| Error::Msg(e.to_string()))?;
+            self.plan
+                .run(&mut state, &Planes::new(picture, width, height), &mut logits)
+                .map_err(|e| Error::Msg(e.to_string()))?;
             out.extend((0..classes).flat_map(|c| logits[c..].iter().step_by(classes)));
         }
         Ok((CpuStorage::F32(out), Shape::from((n, classes, map.height, map.width))))
-    }
-}
-
-/// A picture (3, H, W) as rows.
-struct Planes<'a> {
-    picture: &'a [f32],
-    size: Size,
-}
-
-impl RowSource for Planes<'_> {
-    fn width(&self) -> usize {
-        self.size.width
-    }
-
-    fn height(&self) -> usize {
-        self.size.height
-    }
-
-    fn scratch_len(&self) -> usize {
-        0
-    }
-
-    fn row(&self, y: usize, _: &mut [f32], out: &mut [f32]) {
-        let Size { height, width } = self.size;
-        for (c, plane) in self.picture.chunks_exact(height * width).enumerate() {
-            for (to, from) in out[c..].iter_mut().step_by(3).zip(&plane[y * width..][..width]) {
-                *to = *from;
-            }
-        }
     }
 }

@@ -7,7 +7,7 @@ use silhouette::{
     Backend, Classifier, Effect, Error, Foreground, Frame, InputShape, LiveSegmenter, Model, Options, OutputSize,
     Region, Rotation, Segmentation, Segmenter, Smoothing, VideoSegmenter,
 };
-use silhouette_kernels::rows::RowSource;
+use silhouette_kernels::rows::Planes;
 use silhouette_model::ModelFile;
 use silhouette_model::engine::{self, Engine};
 use silhouette_model::network::{Network, Size};
@@ -17,30 +17,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-
-/// Pixels that are normalised already, (H, W, RGB).
-struct Normalised<'a> {
-    pixels: &'a [f32],
-    size: Size,
-}
-
-impl RowSource for Normalised<'_> {
-    fn width(&self) -> usize {
-        self.size.width
-    }
-
-    fn height(&self) -> usize {
-        self.size.height
-    }
-
-    fn scratch_len(&self) -> usize {
-        0
-    }
-
-    fn row(&self, y: usize, _: &mut [f32], out: &mut [f32]) {
-        out.copy_from_slice(&self.pixels[y * self.size.width * 3..][..self.size.width * 3]);
-    }
-}
 
 const SECONDS: Duration = Duration::from_secs(20);
 
@@ -101,15 +77,18 @@ fn an_input_of_the_frames_shape_computes_what_the_network_makes_of_it_alone() {
     // Where the picture fills the input pixel by pixel, the logits are those of the network on its normalised pixels.
     let bytes = picture(129, 65, 2);
     let spec = model.spec();
-    let pixels: Vec<f32> =
-        (0..129 * 65 * 3).map(|i| (f32::from(bytes[i]) - spec.input.mean[i % 3]) / spec.input.std[i % 3]).collect();
+    let mean_std = (0..3).map(|c| (spec.input.mean[c], spec.input.std[c]));
+    let pixels: Vec<f32> = mean_std
+        .enumerate()
+        .flat_map(|(c, (mean, std))| bytes[c..].iter().step_by(3).map(move |&byte| (f32::from(byte) - mean) / std))
+        .collect();
     let weights = seeded(&Network::native(spec).unwrap(), 7);
     let file = ModelFile::new(spec.clone(), weights).unwrap();
     let size = Size { height: 65, width: 129 };
     let engine = Engine::on(engine::Backend::Cpu, &file, size, &PlanOptions::default()).unwrap();
     let (height, width, classes) = engine.logits();
     let mut expected = vec![0.0; height * width * classes];
-    engine.run(&mut engine.new_state().unwrap(), &Normalised { pixels: &pixels, size }, &mut expected).unwrap();
+    engine.run(&mut engine.new_state().unwrap(), &Planes::new(&pixels, 129, 65), &mut expected).unwrap();
     let segmentation = segmenter.segment(&Frame::rgb8(&bytes, 129, 65).unwrap()).unwrap();
     let most = expected.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
     for (found, expected) in segmentation.logits().0.iter().zip(&expected) {
