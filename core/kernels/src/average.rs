@@ -10,7 +10,7 @@ isa_entry! {
     ///
     /// # Safety
     /// As [`body`], but for the token.
-    pub(crate) fn sum_pixels(row: Pointer, groups: usize, width: usize, sum: Pointer) = body;
+    pub fn sum_pixels(row: Pointer, groups: usize, width: usize, sum: Pointer) = body;
 }
 
 /// # Safety

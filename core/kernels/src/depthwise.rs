@@ -20,22 +20,31 @@ use crate::simd::{Simd, WholeLine};
 
 /// One output row. Distances are in f32.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Row<'a> {
+pub struct Row<'a> {
     /// The three rows that the kernel reads, from the first padded column of the first group on.
-    pub(crate) rows: [Pointer; 3],
-    pub(crate) e_group: usize,
-    pub(crate) weights: &'a PackedDepthwise,
+    pub rows: [Pointer; 3],
+    /// From one group of channels of these rows to the next.
+    pub e_group: usize,
+    /// Nine weights a channel, and its bias.
+    pub weights: &'a PackedDepthwise,
     /// First channel of the weights, a multiple of a vector (the rows hold a slice of channels only).
-    pub(crate) first: usize,
-    pub(crate) channels: usize,
-    pub(crate) d: Pointer,
-    pub(crate) d_group: usize,
-    pub(crate) width: usize,
-    pub(crate) stride: usize,
-    pub(crate) rate: usize,
-    pub(crate) clamp: Option<(f32, f32)>,
+    pub first: usize,
+    /// Channels to compute.
+    pub channels: usize,
+    /// The outputs: the first pixel of the first group.
+    pub d: Pointer,
+    /// From one group of outputs to the next.
+    pub d_group: usize,
+    /// Outputs in the row.
+    pub width: usize,
+    /// Stride along the row.
+    pub stride: usize,
+    /// Atrous rate along the row.
+    pub rate: usize,
+    /// Least and greatest output; `None`: any.
+    pub clamp: Option<(f32, f32)>,
     /// Adds the input pixel under the kernel's middle after the activation (the shortcut between expansions).
-    pub(crate) add_input: bool,
+    pub add_input: bool,
 }
 
 isa_entry! {
@@ -43,7 +52,7 @@ isa_entry! {
     ///
     /// # Safety
     /// As [`body`], but for the token.
-    pub(crate) fn run(row: &Row<'_>) = body;
+    pub fn run(row: &Row<'_>) = body;
 }
 
 /// # Safety

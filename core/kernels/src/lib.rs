@@ -1,17 +1,14 @@
 //! CPU kernels: slices in, slices out. No candle, no I/O, no threads of their own. Nearly all `unsafe` of the project
 //! lives here.
 //!
-//! Frames and logits are channels-last (H, W, C); maps between layers are blocked rows (H, C / lanes, W, lanes; see
-//! [`program`]). Kernels compute a range of rows; who calls them decides on threads.
+//! Frames and logits are channels-last (H, W, C); maps between layers are blocked rows (H, C / lanes, W, lanes). Kernels
+//! compute a range of rows; their caller (`silhouette-engine`) decides on threads.
 #![allow(clippy::wildcard_imports, reason = "core::arch, whose names all say what they are")]
 #![allow(clippy::inline_always, reason = "bodies must be inlined into the functions that carry the target features")]
 #![allow(clippy::needless_range_loop, reason = "one index runs over several arrays of lanes")]
 
-pub mod arena;
-mod average;
-pub mod caches;
-pub mod crew;
-mod depthwise;
+pub mod average;
+pub mod depthwise;
 pub mod depthwise_ref;
 pub mod isa;
 #[cfg(target_arch = "aarch64")]
@@ -20,13 +17,11 @@ mod neon_depthwise;
 mod neon_pointwise;
 pub mod pack;
 pub mod peak;
-mod pointer;
-mod pointwise;
-pub mod program;
+pub mod pointer;
+pub mod pointwise;
 mod quad;
 pub mod resize;
 pub mod rows;
 pub mod simd;
-mod team;
 pub mod upsample;
 pub mod yuv;

@@ -350,6 +350,11 @@ impl Packed {
         [&self.weights, &self.bias]
     }
 
+    /// One bias per output, zeros up to a whole vector.
+    pub fn bias(&self) -> &[f32] {
+        &self.bias
+    }
+
     /// Inputs of the product.
     pub fn k(&self) -> usize {
         self.k

@@ -3,7 +3,7 @@
 
 /// A place inside a run of f32.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pointer {
+pub struct Pointer {
     at: *mut f32,
     /// The run, as addresses.
     #[cfg(debug_assertions)]
@@ -13,7 +13,7 @@ pub(crate) struct Pointer {
 impl Pointer {
     /// The beginning of the `len` f32 at `data`.
     #[inline(always)]
-    pub(crate) fn new(data: *mut f32, len: usize) -> Self {
+    pub fn new(data: *mut f32, len: usize) -> Self {
         #[cfg(not(debug_assertions))]
         let _ = len;
         Self {
@@ -25,13 +25,15 @@ impl Pointer {
 
     /// The beginning of a slice that is only read.
     #[inline(always)]
-    pub(crate) fn read(data: &[f32]) -> Self {
+    pub fn read(data: &[f32]) -> Self {
         Self::new(data.as_ptr().cast_mut(), data.len())
     }
 
     /// `n` f32 further on; may lie outside as long as nothing is accessed there.
     #[inline(always)]
-    pub(crate) fn add(self, n: usize) -> Self {
+    #[must_use]
+    #[allow(clippy::should_implement_trait, reason = "named as the raw pointer's own method")]
+    pub fn add(self, n: usize) -> Self {
         Self { at: self.at.wrapping_add(n), ..self }
     }
 
@@ -40,7 +42,7 @@ impl Pointer {
     /// # Panics
     /// In debug builds, if they do not all lie in the run.
     #[inline(always)]
-    pub(crate) fn to(self, n: usize) -> *mut f32 {
+    pub fn to(self, n: usize) -> *mut f32 {
         #[cfg(debug_assertions)]
         {
             let (begin, end) = (self.at as usize, self.at as usize + n * size_of::<f32>());

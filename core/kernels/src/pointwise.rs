@@ -23,7 +23,7 @@ use crate::simd::{Simd, WholeTiles};
 
 /// What the sums start from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Init {
+pub enum Init {
     /// The bias.
     Bias,
     /// What `c` holds: the product continues an earlier one.
@@ -32,35 +32,52 @@ pub(crate) enum Init {
 
 /// Where the inputs of a pixel lie.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Source<'a> {
+pub enum Source<'a> {
     /// A blocked row: pixel `p`, channel `i` at `first + i / LANES * group + p * LANES + i % LANES`.
-    Groups { first: Pointer, group: usize },
+    Groups {
+        /// The first pixel of the first group.
+        first: Pointer,
+        /// From one group to the next.
+        group: usize,
+    },
     /// Several runs of `len` numbers each; those of pixel `p` begin at `run + p * pixel`.
-    Runs { runs: &'a [Pointer], len: usize, pixel: usize },
+    Runs {
+        /// Where each run of the first pixel begins.
+        runs: &'a [Pointer],
+        /// Numbers in a run.
+        len: usize,
+        /// From one pixel's run to the next one's.
+        pixel: usize,
+    },
 }
 
 /// One product over `rows` x `width` pixels. Distances are in f32.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Job<'a> {
+pub struct Job<'a> {
     /// Of the first row.
-    pub(crate) source: Source<'a>,
+    pub source: Source<'a>,
     /// From one row of inputs to the next.
-    pub(crate) a_row: usize,
-    pub(crate) weights: &'a Packed,
+    pub a_row: usize,
+    /// The matrix, packed.
+    pub weights: &'a Packed,
     /// Output channels, rounded up to a vector.
-    pub(crate) bias: Pointer,
+    pub bias: Pointer,
     /// The first pixel of the first group of output channels.
-    pub(crate) c: Pointer,
-    pub(crate) c_group: usize,
-    pub(crate) c_row: usize,
+    pub c: Pointer,
+    /// From one group of output channels to the next.
+    pub c_group: usize,
+    /// From one row of outputs to the next.
+    pub c_row: usize,
     /// Added after the clamp: its first pixel, the distance of its groups, of its rows.
-    pub(crate) residual: Option<(Pointer, usize, usize)>,
-    /// At least 1.
-    pub(crate) width: usize,
-    pub(crate) rows: usize,
-    pub(crate) init: Init,
+    pub residual: Option<(Pointer, usize, usize)>,
+    /// Pixels in a row, at least 1.
+    pub width: usize,
+    /// Rows.
+    pub rows: usize,
+    /// What the sums start from.
+    pub init: Init,
     /// Sums are clamped to `[lo, hi]` before the store.
-    pub(crate) clamp: Option<(f32, f32)>,
+    pub clamp: Option<(f32, f32)>,
 }
 
 isa_entry! {
@@ -68,7 +85,7 @@ isa_entry! {
     ///
     /// # Safety
     /// As [`body`], but for the token.
-    pub(crate) fn run(job: &Job<'_>) = body;
+    pub fn run(job: &Job<'_>) = body;
 }
 
 /// # Safety

@@ -188,7 +188,7 @@ impl Engine {
     pub fn steps(&self, state: &State) -> Vec<Step> {
         #[cfg_attr(not(feature = "graph"), allow(irrefutable_let_patterns, reason = "then there is the plan alone"))]
         let (Self::Plan(plan), State::Plan(state)) = (self, state) else { return Vec::new() };
-        let timed = |(s, ns): (silhouette_kernels::program::StepInfo<'_>, u64)| Step {
+        let timed = |(s, ns): (silhouette_engine::program::StepInfo<'_>, u64)| Step {
             name: s.name.to_owned(),
             explain: s.explain.to_owned(),
             madds: s.madds,

@@ -7,11 +7,11 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 
-use silhouette_kernels::arena::Arena;
-use silhouette_kernels::caches::Caches;
-use silhouette_kernels::crew::Crew;
+use silhouette_engine::arena::Arena;
+use silhouette_engine::caches::Caches;
+use silhouette_engine::program::{self, BuildError, Builder, Clamp, Filter, Map, Program, RunError, StepInfo, Window};
+use silhouette_engine::thread_pool::ThreadPool;
 use silhouette_kernels::isa::Isa;
-use silhouette_kernels::program::{self, BuildError, Builder, Clamp, Filter, Map, Program, RunError, StepInfo, Window};
 use silhouette_kernels::rows::RowSource;
 
 use crate::error::ModelError;
@@ -58,7 +58,7 @@ pub struct Plan {
 #[derive(Debug)]
 pub struct PlanState {
     arena: Arena,
-    crew: Crew,
+    pool: ThreadPool,
 }
 
 impl PlanState {
@@ -194,11 +194,11 @@ impl Plan {
     /// # Errors
     /// [`ModelError::Unsupported`] if the system starts no more threads.
     pub fn new_state(&self) -> Result<PlanState, ModelError> {
-        let crew = Crew::new(self.program.threads()).map_err(|e| ModelError::Unsupported {
+        let pool = ThreadPool::new(self.program.threads()).map_err(|e| ModelError::Unsupported {
             what: format!("an inference on {} threads", self.program.threads()),
             why: format!("{e}; ask for fewer threads"),
         })?;
-        Ok(PlanState { arena: self.program.arena(), crew })
+        Ok(PlanState { arena: self.program.arena(), pool })
     }
 
     /// Runs the network on `rows` and writes the logits, channels-last: `[height][width][classes]`.
@@ -206,9 +206,9 @@ impl Plan {
     /// # Errors
     /// [`ModelError::Mismatch`] if `rows`, `logits` or `state` do not fit this plan.
     pub fn run(&self, state: &mut PlanState, rows: &dyn RowSource, logits: &mut [f32]) -> Result<(), ModelError> {
-        let PlanState { arena, crew } = state;
-        let crew = std::cell::RefCell::new(crew);
-        self.program.run(arena, rows, logits, &|work| crew.borrow_mut().run(work)).map_err(mismatch)
+        let PlanState { arena, pool } = state;
+        let pool = std::cell::RefCell::new(pool);
+        self.program.run(arena, rows, logits, &|work| pool.borrow_mut().run(work)).map_err(mismatch)
     }
 }
 

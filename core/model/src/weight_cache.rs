@@ -17,10 +17,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use silhouette_kernels::caches::Caches;
+use silhouette_engine::caches::Caches;
+use silhouette_engine::program::Program;
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::pack::{ALIGN, Shelf};
-use silhouette_kernels::program::Program;
 
 use crate::error::ModelError;
 use crate::network::{HeadLayers, Network, Size};

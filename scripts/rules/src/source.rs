@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// Files and folders in which `unsafe` may stand, each with its reason.
 pub const UNSAFE_PLACES: &[(&str, &str)] = &[
     ("core/kernels/", "SIMD"),
+    ("core/engine/", "one arena shared by threads"),
     ("core/model/src/weights/map.rs", "memory mapping"),
     ("core/model/src/import/tflite/schema_generated.rs", "generated flatbuffers reader, used behind its verifier"),
     ("bindings/src/", "the FFI edge"),

@@ -1,8 +1,8 @@
 //! One piece of memory for a whole inference: which buffers live when is known at load, so that each gets its place in
 //! the arena then and nothing is allocated later.
 
-use crate::pack::Buffer;
-use crate::pointer::Pointer;
+use silhouette_kernels::pack::Buffer;
+use silhouette_kernels::pointer::Pointer;
 
 /// Places are multiples of a cache line.
 const LINE: usize = 16;

@@ -5,10 +5,10 @@
 
 use super::context::{Context, Piece, Rows};
 use super::describe::{Clamp, Window, window_row};
-use crate::depthwise::{self, Row};
-use crate::pack::{Packed, PackedDepthwise};
-use crate::pointer::Pointer;
-use crate::pointwise::{self, Init, Job, Source};
+use silhouette_kernels::depthwise::{self, Row};
+use silhouette_kernels::pack::{Packed, PackedDepthwise};
+use silhouette_kernels::pointer::Pointer;
+use silhouette_kernels::pointwise::{self, Init, Job, Source};
 
 pub(super) struct Slice {
     pub(super) first: usize,
@@ -51,7 +51,7 @@ impl Sliced {
                 self.fill(cx, slice, wide, piece);
             }
             // All rows of the slice are there; and nobody reads the other buffer any more, which is filled next.
-            cx.team.meet();
+            cx.barrier.meet();
             for piece in pieces_out.iter().filter(|p| !p.is_empty()) {
                 let (x, width) = (piece.columns.start, piece.columns.len());
                 let group = width * wide.lanes;
@@ -84,7 +84,7 @@ impl Sliced {
                         source: Source::Groups { first: strip.at(0, n * row_len), group },
                         a_row: row_len,
                         weights: &slice.project,
-                        bias: Pointer::read(&slice.project.bias),
+                        bias: Pointer::read(slice.project.bias()),
                         c: at(&self.output),
                         c_group: self.output.group_len(),
                         c_row: self.output.row_len(),
@@ -123,7 +123,7 @@ impl Sliced {
             source: Source::Groups { first: from, group: self.input.group_len() },
             a_row: self.input.row_len(),
             weights,
-            bias: Pointer::read(&weights.bias),
+            bias: Pointer::read(weights.bias()),
             c: cx.pixels(wide, rows.start, rows.len()).add(at),
             c_group: wide.group_len(),
             c_row: wide.row_len(),

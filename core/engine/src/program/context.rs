@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::Program;
 use crate::arena::Span;
-use crate::pointer::Pointer;
-use crate::team::{Team, share};
+use crate::barrier::{Barrier, share};
+use silhouette_kernels::pointer::Pointer;
 
 /// Where rows of a map or of a ring of rows lie. A row is blocked: pixels of a group of `lanes` channels side by side, one
 /// group after the other, `[group][pixel][lane]`, so that kernels walk along memory whatever the number of channels. (A
@@ -79,7 +79,7 @@ pub(super) struct Context<'a> {
     pub(super) program: &'a Program,
     pub(super) arena: Span,
     pub(super) output: Span,
-    pub(super) team: &'a Team,
+    pub(super) barrier: &'a Barrier,
     pub(super) index: usize,
 }
 

@@ -23,10 +23,10 @@ mod sliced;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::arena::{Arena, Span};
-use crate::isa::Isa;
-use crate::pack::{Buffer, Packed};
-use crate::rows::RowSource;
-use crate::team::Team;
+use crate::barrier::Barrier;
+use silhouette_kernels::isa::Isa;
+use silhouette_kernels::pack::{Buffer, Packed};
+use silhouette_kernels::rows::RowSource;
 
 pub use build::{Builder, Map};
 pub use describe::{Block, Clamp, Filter, Stem, Window};
@@ -179,7 +179,7 @@ impl Program {
     }
 
     /// All packed weights in the order in which they were packed: what [`Builder::with_packed`] takes back, each at a place
-    /// aligned to [`ALIGN`](crate::pack::ALIGN) after the one before.
+    /// aligned to [`ALIGN`](silhouette_kernels::pack::ALIGN) after the one before.
     pub fn packed(&self) -> Vec<&[f32]> {
         let mut all = Vec::new();
         for step in &self.steps {
@@ -264,7 +264,7 @@ impl Program {
                 scratch.resize(source.scratch_len(), 0.0);
             }
         }
-        let team = Team::new(self.threads);
+        let barrier = Barrier::new(self.threads);
         let (claims, times) = (&arena.claims, &arena.times);
         for claim in claims {
             claim.store(false, Ordering::Relaxed);
@@ -278,8 +278,8 @@ impl Program {
         let shared = &shared;
         spread(&|index| {
             assert!(!claims[index].swap(true, Ordering::AcqRel), "thread {index} of an inference was started twice");
-            let _member = team.member();
-            let cx = Context { program: self, arena: shared.arena, output: shared.output, team: &team, index };
+            let _member = barrier.member();
+            let cx = Context { program: self, arena: shared.arena, output: shared.output, barrier: &barrier, index };
             // SAFETY: `index` is below the number of scratch buffers (as `claims`), and was claimed by this thread.
             let scratch = unsafe { &mut *shared.scratch.add(index) };
             for (step, time) in self.steps.iter().zip(times) {
@@ -291,7 +291,7 @@ impl Program {
                     StepWork::Average(s) => s.run(&cx),
                     StepWork::Unblock(s) => s.run(&cx),
                 }
-                team.meet();
+                barrier.meet();
                 if let Some(begun) = begun {
                     time.store(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
                 }

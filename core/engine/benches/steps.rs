@@ -2,16 +2,16 @@
 //! is f32 operations (a multiply-add is two), so Gelem/s is GFLOP/s; a line after each says the best round's GFLOP/s and its
 //! share of the core's measured peak.
 //!
-//! `cargo bench -p silhouette-kernels`
+//! `cargo bench -p silhouette-engine`
 #![allow(missing_docs, reason = "criterion's macro makes a public function")]
 
 use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use silhouette_kernels::caches::Caches;
+use silhouette_engine::caches::Caches;
+use silhouette_engine::program::{Block, Builder, Filter, Map, Stem, Window};
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::peak;
-use silhouette_kernels::program::{Block, Builder, Filter, Map, Stem, Window};
 use silhouette_kernels::rows::RowSource;
 
 /// A grey picture: the first chain of every program needs one.

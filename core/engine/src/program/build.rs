@@ -10,8 +10,8 @@ use super::sliced::{Slice, Sliced};
 use super::{BuildError, Program, Step, StepWork};
 use crate::arena::{Live, place};
 use crate::caches::Caches;
-use crate::isa::Isa;
-use crate::pack::{Matrix, Packed, PackedDepthwise, Shelf};
+use silhouette_kernels::isa::Isa;
+use silhouette_kernels::pack::{Matrix, Packed, PackedDepthwise, Shelf};
 
 /// The next program's number: an arena knows by it whose it is.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);

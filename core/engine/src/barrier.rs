@@ -7,14 +7,14 @@ const SPINS: u32 = 4096;
 
 /// A barrier for a fixed number of members.
 #[derive(Debug)]
-pub(crate) struct Team {
+pub(crate) struct Barrier {
     count: usize,
     arrived: AtomicUsize,
     round: AtomicUsize,
     broken: AtomicBool,
 }
 
-impl Team {
+impl Barrier {
     pub(crate) fn new(count: usize) -> Self {
         Self { count, arrived: AtomicUsize::new(0), round: AtomicUsize::new(0), broken: AtomicBool::new(false) }
     }
@@ -51,8 +51,8 @@ impl Team {
     }
 }
 
-/// See [`Team::member`].
-pub(crate) struct Member<'a>(&'a Team);
+/// See [`Barrier::member`].
+pub(crate) struct Member<'a>(&'a Barrier);
 
 impl Drop for Member<'_> {
     fn drop(&mut self) {

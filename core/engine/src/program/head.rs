@@ -3,10 +3,10 @@
 
 use super::context::{Context, Piece, Rows};
 use super::describe::Clamp;
-use crate::average;
-use crate::pack::Packed;
-use crate::pointer::Pointer;
-use crate::pointwise::{self, Init, Job, Source};
+use silhouette_kernels::average;
+use silhouette_kernels::pack::Packed;
+use silhouette_kernels::pointer::Pointer;
+use silhouette_kernels::pointwise::{self, Init, Job, Source};
 
 pub(super) struct Input {
     pub(super) rows: Rows,
@@ -97,7 +97,7 @@ impl Convolution {
             source: Source::Groups { first, group: input.rows.group_len() },
             a_row: input.rows.row_len(),
             weights,
-            bias: self.bias.as_ref().map_or(Pointer::read(&weights.bias), |b| cx.pixel(b, 0)),
+            bias: self.bias.as_ref().map_or(Pointer::read(weights.bias()), |b| cx.pixel(b, 0)),
             c: cx.pixels(&self.output, first_y, count).add(first_x * lanes),
             c_group: self.output.group_len(),
             c_row: self.output.row_len(),
@@ -123,7 +123,7 @@ impl Average {
                 average::sum_pixels(cx.program.isa, cx.pixel(rows, y), rows.groups, rows.width, sums.at(y * c, c));
             }
         }
-        cx.team.meet();
+        cx.barrier.meet();
         if cx.index == 0 {
             // SAFETY: all sums are there, nobody writes them now; the output is written by this thread alone.
             let (sums, out) = unsafe {

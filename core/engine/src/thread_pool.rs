@@ -32,18 +32,18 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A fixed number of threads, the caller's one of them.
-pub struct Crew {
+pub struct ThreadPool {
     desk: Arc<Desk>,
     helpers: Vec<JoinHandle<()>>,
 }
 
-impl std::fmt::Debug for Crew {
+impl std::fmt::Debug for ThreadPool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Crew of {}", self.threads())
+        write!(f, "ThreadPool of {}", self.threads())
     }
 }
 
-impl Crew {
+impl ThreadPool {
     /// `threads` threads; all but the caller's are started here.
     ///
     /// # Errors
@@ -55,13 +55,13 @@ impl Crew {
             busy: AtomicUsize::new(0),
             panic: Mutex::new(None),
         });
-        let mut crew = Self { desk, helpers: Vec::new() };
+        let mut pool = Self { desk, helpers: Vec::new() };
         for index in 1..threads.max(1) {
-            let desk = Arc::clone(&crew.desk);
+            let desk = Arc::clone(&pool.desk);
             let name = format!("silhouette-{index}");
-            crew.helpers.push(std::thread::Builder::new().name(name).spawn(move || help(&desk, index))?);
+            pool.helpers.push(std::thread::Builder::new().name(name).spawn(move || help(&desk, index))?);
         }
-        Ok(crew)
+        Ok(pool)
     }
 
     /// Threads, the caller's included.
@@ -131,7 +131,7 @@ fn help(desk: &Desk, index: usize) {
     }
 }
 
-impl Drop for Crew {
+impl Drop for ThreadPool {
     fn drop(&mut self) {
         lock(&self.desk.order).quit = true;
         self.desk.wake.notify_all();
@@ -149,10 +149,10 @@ mod tests {
     #[test]
     fn every_index_runs_once_each_time() {
         for threads in 1..5 {
-            let mut crew = Crew::new(threads).unwrap();
+            let mut pool = ThreadPool::new(threads).unwrap();
             let counts: Vec<AtomicUsize> = (0..threads).map(|_| AtomicUsize::new(0)).collect();
             for round in 1..if cfg!(miri) { 5 } else { 200 } {
-                crew.run(&|i| {
+                pool.run(&|i| {
                     counts[i].fetch_add(1, Ordering::Relaxed);
                 });
                 assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == round));
@@ -161,13 +161,13 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_reaches_the_caller_and_the_crew_goes_on() {
-        let mut crew = Crew::new(3).unwrap();
+    fn a_panic_reaches_the_caller_and_the_pool_goes_on() {
+        let mut pool = ThreadPool::new(3).unwrap();
         for bad in 0..3 {
-            let caught = catch_unwind(AssertUnwindSafe(|| crew.run(&|i| assert!(i != bad, "on purpose"))));
+            let caught = catch_unwind(AssertUnwindSafe(|| pool.run(&|i| assert!(i != bad, "on purpose"))));
             assert!(caught.is_err());
             let count = AtomicUsize::new(0);
-            crew.run(&|_| {
+            pool.run(&|_| {
                 count.fetch_add(1, Ordering::Relaxed);
             });
             assert_eq!(count.into_inner(), 3);

@@ -6,11 +6,11 @@
 
 use super::context::{Context, Rows};
 use super::describe::{Clamp, Window, first_row, last_row, window_row};
-use crate::depthwise::{self, Row};
-use crate::pack::{Packed, PackedDepthwise};
-use crate::pointer::Pointer;
-use crate::pointwise::{self, Init, Job, Source};
-use crate::rows::RowSource;
+use silhouette_kernels::depthwise::{self, Row};
+use silhouette_kernels::pack::{Packed, PackedDepthwise};
+use silhouette_kernels::pointer::Pointer;
+use silhouette_kernels::pointwise::{self, Init, Job, Source};
+use silhouette_kernels::rows::RowSource;
 
 pub(super) struct StemStage {
     pub(super) window: Window,
@@ -139,7 +139,7 @@ impl StemStage {
             source: Source::Runs { runs: &runs, len: 9, pixel: 3 * w.stride },
             a_row: 0,
             weights: &self.weights,
-            bias: Pointer::read(&self.weights.bias),
+            bias: Pointer::read(self.weights.bias()),
             c: cx.pixel(&self.output, o),
             c_group: self.output.group_len(),
             c_row: 0,
@@ -161,7 +161,7 @@ impl BlockStage {
             source: Source::Groups { first: cx.pixel(&self.input, y), group: self.input.group_len() },
             a_row: 0,
             weights,
-            bias: Pointer::read(&weights.bias),
+            bias: Pointer::read(weights.bias()),
             c: cx.pixel(ring, y),
             c_group: ring.group_len(),
             c_row: 0,
@@ -185,7 +185,7 @@ impl BlockStage {
             e_group: ring.group_len(),
             weights: &self.depthwise,
             first: 0,
-            channels: self.depthwise.channels,
+            channels: self.depthwise.channels(),
             d: wide,
             d_group: group,
             width: w.output.1,
@@ -198,7 +198,7 @@ impl BlockStage {
             source: Source::Groups { first: wide, group },
             a_row: 0,
             weights: &self.project,
-            bias: Pointer::read(&self.project.bias),
+            bias: Pointer::read(self.project.bias()),
             c: cx.pixel(&self.output, o),
             c_group: self.output.group_len(),
             c_row: 0,

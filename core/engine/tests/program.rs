@@ -1,10 +1,10 @@
 //! Compiled programs against a naive network in f64: every kernel set, every kind of step, odd sizes, tile edges, strides,
 //! rates, paddings, shortcuts, and the same bits for any number of threads.
 
-use silhouette_kernels::caches::Caches;
+use silhouette_engine::caches::Caches;
+use silhouette_engine::program::{Block, Builder, Clamp, Filter, Program, Stem, Window};
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::pack::{Buffer, Keeper, Shelf};
-use silhouette_kernels::program::{Block, Builder, Clamp, Filter, Program, Stem, Window};
 use silhouette_kernels::rows::RowSource;
 use std::sync::Arc;
 

@@ -1,0 +1,11 @@
+//! The CPU engine: a network compiled to steps over one arena ([`program`]), and the threads that run it ([`thread_pool`]).
+//! No candle, no I/O but reading the sizes of the caches.
+//!
+//! Maps between layers are blocked rows (H, C / lanes, W, lanes; see [`program`]); the output is channels-last. What a step
+//! computes is a kernel's business (`silhouette-kernels`); which rows it computes, and on which thread, is decided here.
+
+pub mod arena;
+mod barrier;
+pub mod caches;
+pub mod program;
+pub mod thread_pool;
