@@ -13,6 +13,12 @@ impl Caches {
     /// What small phone cores have: the assumption where the system does not tell.
     pub const SMALL: Self = Self { l1: 32 << 10, l2: 256 << 10 };
 
+    /// Bytes of the L2 that one thread's working set is planned for. Beyond 1 MiB more gains little speed, and slices and maps
+    /// that fill it would be what decides how much memory an inference takes.
+    pub fn working_set(&self) -> usize {
+        self.l2.min(1 << 20)
+    }
+
     /// Reads `/sys` (Linux, Android); elsewhere, or where it is hidden, [`Caches::SMALL`] with twice the L2 on a desktop.
     pub fn detect() -> Self {
         let read = |index: usize, what: &str| {

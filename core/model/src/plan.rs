@@ -35,6 +35,8 @@ pub struct PlanOptions {
     /// The files are of the size of the packed weights (f32, 4 bytes a parameter), at most four; the oldest go. What
     /// hinders keeping them is logged and hinders nothing else.
     pub weight_cache: Option<PathBuf>,
+    /// The caches to choose slices and chains for; `None`: those of this machine.
+    pub caches: Option<Caches>,
 }
 
 /// The most threads that a plan takes.
@@ -42,7 +44,7 @@ pub const MAX_THREADS: usize = 64;
 
 impl Default for PlanOptions {
     fn default() -> Self {
-        Self { threads: 1, isa: None, memory_limit: 1 << 30, weight_cache: None }
+        Self { threads: 1, isa: None, memory_limit: 1 << 30, weight_cache: None, caches: None }
     }
 }
 
@@ -80,18 +82,7 @@ impl Plan {
     /// [`ModelError::Unsupported`] with the step and the reason where the plan cannot express the network or its arena
     /// would pass the memory limit; whatever reading the weights gives.
     pub fn compile(network: &Network, weights: &Weights, options: &PlanOptions) -> Result<Self, ModelError> {
-        Self::compile_as(network, weights, options, None, Caches::detect())
-    }
-
-    /// The same for a CPU with these caches.
-    #[cfg(test)]
-    pub(crate) fn compile_for(
-        network: &Network,
-        weights: &Weights,
-        options: &PlanOptions,
-        caches: Caches,
-    ) -> Result<Self, ModelError> {
-        Self::compile_as(network, weights, options, None, caches)
+        Self::compile_as(network, weights, options, None)
     }
 
     /// All packed weights.
@@ -112,7 +103,7 @@ impl Plan {
         options: &PlanOptions,
         ways: usize,
     ) -> Result<Self, ModelError> {
-        Self::compile_as(network, weights, options, Some(ways), Caches::detect())
+        Self::compile_as(network, weights, options, Some(ways))
     }
 
     fn compile_as(
@@ -120,9 +111,9 @@ impl Plan {
         weights: &Weights,
         options: &PlanOptions,
         ways: Option<usize>,
-        caches: Caches,
     ) -> Result<Self, ModelError> {
         let isa = pick(options.isa.as_deref())?;
+        let caches = options.caches.unwrap_or_else(Caches::detect);
         let threads = options.threads.clamp(1, MAX_THREADS);
         let place = match &options.weight_cache {
             Some(folder) if ways.is_none() => Place::new(folder, network, weights, isa, threads, caches),
@@ -330,7 +321,7 @@ impl<'w> Compiler<'w> {
         // The first chain goes on while the maps between blocks would not stay in the L2.
         let large = |b: &Block| {
             let conv = &b.depthwise;
-            conv.input.height * conv.input.width * b.c_in() * size_of::<f32>() > self.caches.l2
+            conv.input.height * conv.input.width * b.c_in() * size_of::<f32>() > self.caches.working_set()
         };
         let most = if self.ways.is_some() { 1 } else { 8 };
         let mut first = 0;
@@ -347,7 +338,8 @@ impl<'w> Compiler<'w> {
             window: window(&network.stem),
             filter: filter(&network.stem, &stem),
         };
-        let mut map = self.builder.chain(None, Some(&stem), &chain).map_err(unsupported)?;
+        let first = self.builder.chain_length(&stem, &chain);
+        let mut map = self.builder.chain(None, Some(&stem), &chain[..first]).map_err(unsupported)?;
         drop(chain);
         drop(folded);
         self.release([&network.stem].into_iter().chain(network.blocks[..first].iter().flat_map(Block::convs)));

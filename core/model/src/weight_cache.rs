@@ -264,8 +264,8 @@ mod tests {
         let spec = Spec::preset("fixture").unwrap();
         let network = Network::native(&spec).unwrap();
         let model = ModelFile::new(spec, seeded(&network, 1)).unwrap();
-        let options = PlanOptions { isa: Some("scalar".into()), ..PlanOptions::default() };
-        let plan = Plan::compile_for(&network, model.weights(), &options, Caches::SMALL).unwrap();
+        let options = PlanOptions { isa: Some("scalar".into()), caches: Some(Caches::SMALL), ..PlanOptions::default() };
+        let plan = Plan::compile(&network, model.weights(), &options).unwrap();
         let bytes: Vec<u8> =
             plan.packed().iter().flat_map(|part| bytemuck::cast_slice::<f32, u8>(part)).copied().collect();
         assert_eq!((LAYOUT, fnv(&bytes)), (2, 0x4a99_3187_eeaf_8a5c), "{:#x}", fnv(&bytes));

@@ -157,19 +157,6 @@ fn a_split_changes_the_memory_and_not_the_result() {
     }
 }
 
-/// The number to reach; the expanded tensors alone would be 8 MiB and more.
-#[test]
-fn the_arena_of_the_papers_network_is_small() {
-    let spec = Spec::preset("deeplabv3_mnv2").unwrap();
-    let network = Network::new(&spec, Size::square(513)).unwrap();
-    let weights = Weights::from_tensors(seeded(&network, 1), spec.batch_norm_epsilon).unwrap();
-    for threads in [1, 2, 4] {
-        let plan = Plan::compile(&network, &weights, &PlanOptions { threads, ..PlanOptions::default() }).unwrap();
-        let mib = plan.arena_bytes() as f64 / f64::from(1 << 20);
-        assert!(mib <= 5.0, "{threads} threads: {mib:.2} MiB");
-    }
-}
-
 #[test]
 fn a_plan_beyond_its_memory_limit_or_for_another_cpu_is_refused() {
     let spec = Spec::preset("fixture").unwrap();

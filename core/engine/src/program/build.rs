@@ -116,11 +116,8 @@ impl Builder {
     }
 
     /// The same for rows of `groups` groups of `lanes` values.
-    fn ring_of(&mut self, cap: usize, (groups, lanes): (usize, usize), window: &Window, padded: bool) -> Rows {
-        let (width, left) = (window.input.1, if padded { window.pad.1 } else { 0 });
-        let columns = if padded { padded_columns(window) } else { width };
-        let mut rows = Rows { buffer: 0, per_thread: 0, cap, groups, lanes, padded: columns, left, width };
-        rows.per_thread = (cap * rows.row_len()).next_multiple_of(16);
+    fn ring_of(&mut self, cap: usize, groups: (usize, usize), window: &Window, padded: bool) -> Rows {
+        let mut rows = ring_rows(cap, groups, window, padded);
         rows.buffer = self.buffer(rows.per_thread * self.threads);
         if padded {
             self.zero_len = self.zero_len.max(rows.row_len());
@@ -181,13 +178,47 @@ impl Builder {
         Ok(())
     }
 
-    /// Whether a chain that holds this block keeps within the caches; else it is better [`sliced`](Self::sliced).
+    /// Whether a chain that holds this block keeps within the caches, or at least takes less of them than the smallest slice
+    /// would; else it is better [`sliced`](Self::sliced).
     pub fn chains_well(&self, b: &Block<'_>) -> bool {
         let wide = b.depthwise.bias.len();
         let rows = 2 * b.window.rate + 1;
-        let ring = rows * padded_columns(&b.window) * wide * size_of::<f32>();
+        let columns = padded_columns(&b.window);
+        let ring = rows * columns * wide * size_of::<f32>();
         let weights = (b.c_in + 9 + b.project.bias.len()) * wide * size_of::<f32>();
-        b.expand.is_some() && ring <= self.caches.l2 / 2 && weights <= self.caches.l2 / 8
+        let slice = b.window.input.0 * columns * self.isa.lanes() * self.isa.vectors() * size_of::<f32>();
+        let l2 = self.caches.working_set();
+        let fits = ring <= l2 / 2 && weights <= l2 / 8;
+        b.expand.is_some() && (fits || slice > l2 / 2 && ring + weights <= slice)
+    }
+
+    /// How many of `blocks` a chain that begins with `stem` should hold: all, or as many as keep the rings of all threads and
+    /// the map that the chain leaves within [`CHAIN_ROOM`]; where none does, the number that takes the least.
+    pub fn chain_length(&self, stem: &Stem<'_>, blocks: &[Block<'_>]) -> usize {
+        let lanes = self.isa.lanes();
+        let ring = |cap, channels: usize, window: &Window, padded| {
+            ring_rows(cap, (channels.div_ceil(lanes), lanes), window, padded).per_thread
+        };
+        let rings_of = |b: &Block<'_>| match (b.window.rate, b.depthwise.bias.len()) {
+            (rate, wide) if b.expand.is_some() => {
+                ring(2 * rate + 2, b.c_in, &b.window, false) + ring(2 * rate + 1, wide, &b.window, true)
+            }
+            (rate, _) => ring(2 * rate + 1, b.c_in, &b.window, true),
+        };
+        let mut rings = ring_rows(3, (1, 3), &stem.window, true).per_thread;
+        let mut longest = 0;
+        let bytes = blocks.iter().enumerate().map(|(i, b)| {
+            rings += rings_of(b);
+            longest = longest.max(b.window.output.1 * self.blocked(b.depthwise.bias.len()));
+            let map = b.window.output.0 * b.window.output.1 * self.blocked(b.project.bias.len());
+            // The step after holds that map, most often one of its size, and rings of its own.
+            let after = 2 * map + blocks.get(i + 1).map_or(0, rings_of) * self.threads;
+            ((rings + longest) * self.threads + map).max(after) * size_of::<f32>()
+        });
+        let bytes: Vec<usize> = bytes.collect();
+        let fits = bytes.iter().rposition(|&bytes| bytes <= CHAIN_ROOM);
+        let least = || (0..bytes.len()).min_by_key(|&i| bytes[i]);
+        fits.or_else(least).map_or(0, |last| last + 1)
     }
 
     /// Stem and blocks, or blocks after `input`, depth first.
@@ -349,7 +380,7 @@ impl Builder {
         // A slice is a whole number of panels; both wide buffers and the strip should stay in half the L2.
         let panel = lanes * self.isa.vectors();
         let plane = w.input.0 * padded * size_of::<f32>();
-        let fit = (self.caches.l2 / 2 / plane.max(1)) / panel * panel;
+        let fit = (self.caches.working_set() / 2 / plane.max(1)) / panel * panel;
         let channels = fit.clamp(panel, panel * 8).min(wide);
         let count = ways.unwrap_or_else(|| wide.div_ceil(channels)).min(wide);
         let channels = wide.div_ceil(count).next_multiple_of(lanes).min(wide);
@@ -534,10 +565,22 @@ impl Builder {
     }
 }
 
+/// Bytes that the rings of all threads and the map that they lead to may take: about what the heads of networks need anyhow.
+const CHAIN_ROOM: usize = 11 << 18;
+
 const TOO_FEW: &str = "fewer weights were packed earlier than there are";
 
 pub(super) fn refuse<T>(step: &str, reason: impl Into<String>) -> Result<T, BuildError> {
     Err(BuildError { step: step.to_owned(), reason: reason.into() })
+}
+
+/// Rows of a ring of `cap` rows of `groups` groups of `lanes` values, which has no buffer yet.
+fn ring_rows(cap: usize, (groups, lanes): (usize, usize), window: &Window, padded: bool) -> Rows {
+    let (width, left) = (window.input.1, if padded { window.pad.1 } else { 0 });
+    let columns = if padded { padded_columns(window) } else { width };
+    let mut rows = Rows { buffer: 0, per_thread: 0, cap, groups, lanes, padded: columns, left, width };
+    rows.per_thread = (cap * rows.row_len()).next_multiple_of(16);
+    rows
 }
 
 /// A matrix with `k` inputs in a row, from input `first` on.

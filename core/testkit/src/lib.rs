@@ -1,0 +1,11 @@
+//! What the workspace's tests share. A dev-dependency only: nothing of it is built into what users get.
+
+mod folder;
+mod needs;
+mod noise;
+mod pictures;
+
+pub use folder::Folder;
+pub use needs::{is_emulated, shared_folder};
+pub use noise::Noise;
+pub use pictures::{GreyRows, waves};

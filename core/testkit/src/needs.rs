@@ -1,0 +1,106 @@
+//! Tests that need what not every machine has: where it is absent they are reported as ignored, with the reason.
+//!
+//! Such a test is a function without `#[test]`; one line at the end of its file makes tests of them:
+//!
+//! ```
+//! fn models_are_there() {
+//!     assert!(silhouette_testkit::shared_folder().join("models").is_dir());
+//! }
+//!
+//! silhouette_testkit::tests_with_shared!(models_are_there);
+//! # fn main() {}
+//! ```
+//!
+//! | macro | needs |
+//! | --- | --- |
+//! | `tests_with_shared!` | the reference models and photos: `../shared` beside the checkout, or `$SILHOUETTE_SHARED` |
+//! | `long_tests_with_shared!` | the same, and minutes: `$SILHOUETTE_LONG` |
+//! | `tests_with_metal!` | `$SILHOUETTE_METAL`, which promises that there is a Metal device |
+
+use std::path::{Path, PathBuf};
+
+/// The folder with the reference models and photos.
+///
+/// # Panics
+/// If it is not there: only tests made by `tests_with_shared!` ask for it.
+pub fn shared_folder() -> PathBuf {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let folder = std::env::var_os("SILHOUETTE_SHARED").map_or_else(beside, PathBuf::from);
+    assert!(
+        folder.join("models").is_dir(),
+        "no reference models in {}: SILHOUETTE_SHARED says where",
+        folder.display()
+    );
+    folder
+}
+
+/// Whether an emulator runs the tests, so that a network takes seconds to minutes: `$SILHOUETTE_EMULATED`.
+pub fn is_emulated() -> bool {
+    std::env::var_os("SILHOUETTE_EMULATED").is_some()
+}
+
+/// A module of tests; with a reason they are ignored.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! tests_in {
+    ($module:ident, $($test:ident),+) => {
+        mod $module {
+            $(#[test] fn $test() { super::$test(); })+
+        }
+    };
+    ($module:ident, $reason:literal, $($test:ident),+) => {
+        mod $module {
+            $(#[test] #[ignore = $reason] fn $test() { super::$test(); })+
+        }
+    };
+}
+
+/// Makes tests of functions that read the reference models; ignored where these are absent.
+#[cfg(shared)]
+#[macro_export]
+macro_rules! tests_with_shared {
+    ($($test:ident),+ $(,)?) => { $crate::tests_in!(with_shared, $($test),+); };
+}
+
+/// Makes tests of functions that read the reference models; ignored where these are absent.
+#[cfg(not(shared))]
+#[macro_export]
+macro_rules! tests_with_shared {
+    ($($test:ident),+ $(,)?) => {
+        $crate::tests_in!(with_shared, "no reference models: set SILHOUETTE_SHARED", $($test),+);
+    };
+}
+
+/// Makes tests of functions that read the reference models and take minutes; ignored without either.
+#[cfg(all(shared, long))]
+#[macro_export]
+macro_rules! long_tests_with_shared {
+    ($($test:ident),+ $(,)?) => { $crate::tests_in!(long_with_shared, $($test),+); };
+}
+
+/// Makes tests of functions that read the reference models and take minutes; ignored without either.
+#[cfg(not(all(shared, long)))]
+#[macro_export]
+macro_rules! long_tests_with_shared {
+    ($($test:ident),+ $(,)?) => {
+        $crate::tests_in!(
+            long_with_shared, "minutes over the reference models: set SILHOUETTE_LONG and SILHOUETTE_SHARED", $($test),+
+        );
+    };
+}
+
+/// Makes tests of functions that run on a Metal device; ignored unless one is promised.
+#[cfg(metal)]
+#[macro_export]
+macro_rules! tests_with_metal {
+    ($($test:ident),+ $(,)?) => { $crate::tests_in!(with_metal, $($test),+); };
+}
+
+/// Makes tests of functions that run on a Metal device; ignored unless one is promised.
+#[cfg(not(metal))]
+#[macro_export]
+macro_rules! tests_with_metal {
+    ($($test:ident),+ $(,)?) => {
+        $crate::tests_in!(with_metal, "no Metal device is promised: set SILHOUETTE_METAL", $($test),+);
+    };
+}
