@@ -3,16 +3,17 @@
 
 mod common;
 
-use common::{Place, fixture, shared, silhouette, silhouette_within};
+use common::{fixture, photo, silhouette, silhouette_within};
+use silhouette_testkit::{Folder, shared_folder};
 
 /// Address space that is plenty for every run here, and far from what the hostile sizes would ask for.
 const MIB: u32 = 1500;
 
 #[test]
 fn cut_off_models_are_refused() {
-    let place = Place::new();
+    let place = Folder::new();
     let model = fixture(&place, "model.safetensors");
-    let photo = place.photo("photo.png", 40, 30);
+    let photo = photo(&place, "photo.png", 40, 30);
     let whole = std::fs::read(&model).unwrap();
     let header = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
     for length in [0, 1, 7, 8, 9, header / 2, header - 1, header, header + 1, whole.len() / 2, whole.len() - 1] {
@@ -25,9 +26,9 @@ fn cut_off_models_are_refused() {
 
 #[test]
 fn flipped_bits_in_a_model_never_crash() {
-    let place = Place::new();
+    let place = Folder::new();
     let model = fixture(&place, "model.safetensors");
-    let photo = place.photo("photo.png", 40, 30);
+    let photo = photo(&place, "photo.png", 40, 30);
     let whole = std::fs::read(&model).unwrap();
     let header = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
     // Each bit of the length, a spread over the header, and some weights (exponent bits: infinities, NaN).
@@ -51,7 +52,7 @@ fn flipped_bits_in_a_model_never_crash() {
 
 #[test]
 fn oversized_models_are_refused_without_reading_them() {
-    let place = Place::new();
+    let place = Folder::new();
     let model = fixture(&place, "model.safetensors");
     // A hole of 64 GiB after the model: what is there is not what the header explains.
     let file = std::fs::OpenOptions::new().write(true).open(&model).unwrap();
@@ -71,8 +72,8 @@ fn oversized_models_are_refused_without_reading_them() {
 
 #[test]
 fn models_of_other_kinds_say_what_they_are() {
-    let place = Place::new();
-    let photo = place.photo("photo.png", 40, 30);
+    let place = Folder::new();
+    let photo = photo(&place, "photo.png", 40, 30);
     let tensors = br#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
     let mut plain = (tensors.len() as u64).to_le_bytes().to_vec();
     plain.extend(tensors);
@@ -114,10 +115,10 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[test]
 fn bad_photos_fail_alone_and_the_others_are_done() {
-    let place = Place::new();
+    let place = Folder::new();
     let model = fixture(&place, "model.safetensors");
-    let good = place.photo("good.png", 64, 48);
-    let last = place.photo("last.jpg", 31, 57);
+    let good = photo(&place, "good.png", 64, 48);
+    let last = photo(&place, "last.jpg", 31, 57);
     let huge = place.write("huge.png", &png_header(60_000, 60_000));
     let text = place.write("text.jpg", b"this is no picture, whatever its name says\n");
     let empty = place.write("empty.png", b"");
@@ -140,10 +141,10 @@ fn bad_photos_fail_alone_and_the_others_are_done() {
 
 #[test]
 fn odd_photos_are_segmented_at_their_own_size() {
-    let place = Place::new();
+    let place = Folder::new();
     let model = fixture(&place, "model.safetensors");
     for (name, width, height) in [("dot", 1, 1), ("line", 20_000, 1), ("column", 1, 20_000), ("odd", 7, 5)] {
-        let photo = place.photo(&format!("{name}.png"), width, height);
+        let photo = photo(&place, &format!("{name}.png"), width, height);
         let all = "mask overlay cutout blur confidence=cat".split(' ').flat_map(|effect| ["--effect", effect]);
         let mut command = args!["segment", photo, "--model", model, "-o", place.path("out")].to_vec();
         command.extend(all.map(std::ffi::OsString::from));
@@ -158,9 +159,9 @@ fn odd_photos_are_segmented_at_their_own_size() {
 #[test]
 #[cfg(unix)]
 fn an_output_folder_that_cannot_be_written_is_an_error_per_photo() {
-    let place = Place::new();
+    let place = Folder::new();
     let model = fixture(&place, "model.safetensors");
-    let (one, two) = (place.photo("one.png", 20, 20), place.photo("two.png", 20, 20));
+    let (one, two) = (photo(&place, "one.png", 20, 20), photo(&place, "two.png", 20, 20));
     // A file where a folder is wanted: nobody, root included, can write into it.
     let file = place.write("taken", b"");
     for folder in [file.clone(), file.join("below"), "/proc/silhouette".into()] {
@@ -173,9 +174,9 @@ fn an_output_folder_that_cannot_be_written_is_an_error_per_photo() {
 
 #[test]
 fn requests_that_cannot_be_met_are_said_before_any_work() {
-    let place = Place::new();
+    let place = Folder::new();
     let model = fixture(&place, "model.safetensors");
-    let photo = place.photo("photo.png", 20, 20);
+    let photo = photo(&place, "photo.png", 20, 20);
     let segment = |more: &[&str]| {
         let mut command = args!["segment", photo, "--model", model, "-o", place.path("out")].to_vec();
         command.extend(more.iter().map(std::ffi::OsString::from));
@@ -196,10 +197,9 @@ fn requests_that_cannot_be_met_are_said_before_any_work() {
     assert_eq!(silhouette(args!["segment", "x.png", "--effect", "sparkle"]).code, 2);
 }
 
-#[test]
 fn damaged_reference_models_are_refused() {
-    let Some(shared) = shared() else { return };
-    let place = Place::new();
+    let shared = shared_folder();
+    let place = Folder::new();
     let whole = std::fs::read(shared.join("models/deeplabv3_257_mv_gpu.tflite")).unwrap();
     let (output, step) = (place.path("m.safetensors"), whole.len() / 9);
     for length in (0..whole.len()).step_by(step).chain([4, 8, 9, whole.len() - 1]) {
@@ -215,3 +215,5 @@ fn damaged_reference_models_are_refused() {
         assert!(ran.code == 0 || ran.err.lines().count() == 1, "{byte}: {ran:?}");
     }
 }
+
+silhouette_testkit::tests_with_shared!(damaged_reference_models_are_refused);

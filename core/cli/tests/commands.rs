@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{Place, fixture, seeded, shared, silhouette};
+use common::{fixture, photo, seeded, silhouette};
 use silhouette_model::npy::{self, Array};
+use silhouette_testkit::{Folder, shared_folder};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -21,8 +22,8 @@ fn palette_png(path: &Path) -> (u32, u32, Vec<u8>, Vec<u8>) {
 
 #[test]
 fn a_mask_is_a_palette_png_of_class_ids_at_the_photos_size() {
-    let place = Place::new();
-    let (model, photo) = (fixture(&place, "model.safetensors"), place.photo("photo.png", 101, 67));
+    let place = Folder::new();
+    let (model, photo) = (fixture(&place, "model.safetensors"), photo(&place, "photo.png", 101, 67));
     let ran =
         silhouette(args!["segment", photo, "--model", model, "--effect", "mask", "-o", place.path("out"), "--json"])
             .ok();
@@ -48,8 +49,8 @@ fn a_mask_is_a_palette_png_of_class_ids_at_the_photos_size() {
 
 #[test]
 fn overlay_is_what_is_written_unless_told() {
-    let place = Place::new();
-    let (model, photo) = (fixture(&place, "model.safetensors"), place.photo("a.b.png", 30, 20));
+    let place = Folder::new();
+    let (model, photo) = (fixture(&place, "model.safetensors"), photo(&place, "a.b.png", 30, 20));
     let ran = silhouette(args!["segment", photo, "--model", model, "-o", place.path("out")]).ok();
     assert!(place.path("out/a.b.overlay.png").is_file());
     assert!(ran.out.lines().count() == 1 && ran.out.contains("a.b.overlay.png") && ran.err.is_empty(), "{ran:?}");
@@ -57,14 +58,14 @@ fn overlay_is_what_is_written_unless_told() {
 
 #[test]
 fn photos_of_one_name_do_not_overwrite_each_other_nor_an_input() {
-    let place = Place::new();
+    let place = Folder::new();
     let model = fixture(&place, "model.safetensors");
     std::fs::create_dir(place.path("other")).unwrap();
-    let (one, two) = (place.photo("x.png", 30, 20), place.photo("other/x.png", 20, 30));
+    let (one, two) = (photo(&place, "x.png", 30, 20), photo(&place, "other/x.png", 20, 30));
     silhouette(args!["segment", one, two, "--model", model, "-o", place.path("out")]).ok();
     let size = |name: &str| image::image_dimensions(place.path(name)).unwrap();
     assert_eq!((size("out/x.overlay.png"), size("out/x-2.overlay.png")), ((30, 20), (20, 30)));
-    let input = place.photo("x.overlay.png", 10, 10);
+    let input = photo(&place, "x.overlay.png", 10, 10);
     let before = std::fs::read(&input).unwrap();
     let ran = silhouette(args!["segment", one, input, "--model", model, "-o", place.path(".")]);
     assert!(ran.code == 1 && ran.err.contains("would be overwritten"), "{ran:?}");
@@ -74,9 +75,9 @@ fn photos_of_one_name_do_not_overwrite_each_other_nor_an_input() {
 
 #[test]
 fn exif_orientation_is_obeyed() {
-    let place = Place::new();
+    let place = Folder::new();
     let model = fixture(&place, "model.safetensors");
-    let plain = std::fs::read(place.photo("plain.jpg", 40, 24)).unwrap();
+    let plain = std::fs::read(photo(&place, "plain.jpg", 40, 24)).unwrap();
     // An APP1 segment with one tag: orientation 6, turn clockwise by a quarter.
     let mut exif = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
     let mut turned = plain[..2].to_vec();
@@ -91,8 +92,8 @@ fn exif_orientation_is_obeyed() {
 
 #[test]
 fn the_foreground_is_what_classes_says() {
-    let place = Place::new();
-    let (model, photo) = (fixture(&place, "model.safetensors"), place.photo("photo.png", 50, 50));
+    let place = Folder::new();
+    let (model, photo) = (fixture(&place, "model.safetensors"), photo(&place, "photo.png", 50, 50));
     let labels: Vec<String> = silhouette::Model::open(&model).unwrap().labels().to_vec();
     let cut = |classes: &str, folder: &str| {
         let out = place.path(folder);
@@ -109,7 +110,7 @@ fn the_foreground_is_what_classes_says() {
 
 #[test]
 fn tensors_go_through_graph_and_plan_alike() {
-    let place = Place::new();
+    let place = Folder::new();
     let model = fixture(&place, "model.safetensors");
     let (x, graph, plan) = (place.path("x.npy"), place.path("graph.npy"), place.path("plan.npy"));
     let data = (0..3 * 33 * 49).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect();
@@ -135,8 +136,8 @@ fn tensors_go_through_graph_and_plan_alike() {
 
 #[test]
 fn a_classifier_classifies() {
-    let place = Place::new();
-    let (model, photo) = (seeded(&place, "model.safetensors", "mobilenet_v2_0.35"), place.photo("photo.png", 50, 40));
+    let place = Folder::new();
+    let (model, photo) = (seeded(&place, "model.safetensors", "mobilenet_v2_0.35"), photo(&place, "photo.png", 50, 40));
     let ran = silhouette(args!["classify", photo, "--model", model, "--top", "3", "--size", "64", "--json"]).ok();
     let classes = ran.json()["classes"].as_array().unwrap().clone();
     assert_eq!(classes.len(), 3);
@@ -146,7 +147,7 @@ fn a_classifier_classifies() {
 
 #[test]
 fn info_counts_and_lists() {
-    let place = Place::new();
+    let place = Folder::new();
     let model = fixture(&place, "model.safetensors");
     let json = silhouette(args!["info", model, "--json"]).ok().json();
     let layers = json["cost"]["layers"].as_array().unwrap();
@@ -172,7 +173,7 @@ fn info_counts_and_lists() {
 #[test]
 #[cfg(unix)]
 fn a_reader_that_goes_away_is_no_panic() {
-    let place = Place::new();
+    let place = Folder::new();
     let model = fixture(&place, "model.safetensors");
     for args in [args!["info", model].to_vec(), args!["--help"].to_vec(), args!["info"].to_vec()] {
         let mut child = Command::new(env!("CARGO_BIN_EXE_silhouette"))
@@ -188,10 +189,9 @@ fn a_reader_that_goes_away_is_no_panic() {
     }
 }
 
-#[test]
 fn reference_models_are_imported_and_see_what_is_there() {
-    let Some(shared) = shared() else { return };
-    let place = Place::new();
+    let shared = shared_folder();
+    let place = Folder::new();
     let models = shared.join("models");
     let labels = models.join("pascal_voc_labels.txt");
     silhouette(args!["import", models.join("deeplabv3_257_mv_gpu.tflite"), "-o", place.path("m.safetensors")])
@@ -239,3 +239,5 @@ fn reference_models_are_imported_and_see_what_is_there() {
     let ran = silhouette(args!["classify", photo, "--model", model, "--top", "5"]).ok();
     assert!(ran.out.contains("cat"), "{ran:?}");
 }
+
+silhouette_testkit::tests_with_shared!(reference_models_are_imported_and_see_what_is_there);

@@ -2,12 +2,13 @@
 
 mod common;
 
-use common::{Place, fixture, silhouette};
+use common::{fixture, photo, silhouette};
 use serde_json::Value;
+use silhouette_testkit::{Folder, shared_folder};
 use std::path::{Path, PathBuf};
 
 /// A folder in VOC's layout whose true labels are the model's own masks, and the model.
-fn voc(place: &Place, pictures: u32) -> (PathBuf, PathBuf) {
+fn voc(place: &Folder, pictures: u32) -> (PathBuf, PathBuf) {
     let model = fixture(place, "model.safetensors");
     let root = place.path("voc");
     for folder in ["JPEGImages", "SegmentationClass"] {
@@ -19,7 +20,7 @@ fn voc(place: &Place, pictures: u32) -> (PathBuf, PathBuf) {
         list += &name;
         list += "\n";
         // A PNG under the name of a JPEG: what counts is the content, and a PNG is decoded alike everywhere.
-        let photo = place.photo(&format!("{name}.png"), 60 + 11 * i, 80 - 7 * i);
+        let photo = photo(place, &format!("{name}.png"), 60 + 11 * i, 80 - 7 * i);
         std::fs::copy(&photo, root.join(format!("JPEGImages/{name}.jpg"))).unwrap();
         let masks = root.join("SegmentationClass");
         silhouette(args!["segment", photo, "--model", model, "--effect", "mask", "-o", masks, "--threads", "1"]).ok();
@@ -35,7 +36,7 @@ fn json(path: &Path) -> Value {
 
 #[test]
 fn its_own_masks_score_full_marks_and_others_do_not() {
-    let place = Place::new();
+    let place = Folder::new();
     let (root, model) = voc(&place, 4);
     let out = place.path("scores.json");
     silhouette(args!["eval", "--voc", root, "--model", model, "--back", "logits", "--json", out]).ok();
@@ -73,7 +74,7 @@ fn its_own_masks_score_full_marks_and_others_do_not() {
 
 #[test]
 fn the_same_whatever_the_threads_and_after_a_stop() {
-    let place = Place::new();
+    let place = Folder::new();
     let (root, model) = voc(&place, 5);
     let run = |threads: &str, out: &str| {
         let out = place.path(out);
@@ -109,7 +110,7 @@ fn the_same_whatever_the_threads_and_after_a_stop() {
 
 #[test]
 fn a_state_of_another_run_is_refused() {
-    let place = Place::new();
+    let place = Folder::new();
     let (root, model) = voc(&place, 1);
     let out = place.path("scores.json");
     place.write("scores.json.partial", b"{\"size\":1}\n");
@@ -119,7 +120,7 @@ fn a_state_of_another_run_is_refused() {
 
 #[test]
 fn missing_and_mismatched_masks_are_named_and_counted() {
-    let place = Place::new();
+    let place = Folder::new();
     let (root, model) = voc(&place, 4);
     std::fs::remove_file(root.join("SegmentationClass/p1.png")).unwrap();
     std::fs::copy(root.join("SegmentationClass/p0.png"), root.join("SegmentationClass/p2.png")).unwrap();
@@ -135,7 +136,7 @@ fn missing_and_mismatched_masks_are_named_and_counted() {
 
 #[test]
 fn plain_folders_with_a_class_list() {
-    let place = Place::new();
+    let place = Folder::new();
     let (root, model) = voc(&place, 2);
     let spec = silhouette_model::spec::Spec::preset("fixture").unwrap();
     let out = place.path("scores.json");
@@ -164,7 +165,7 @@ fn plain_folders_with_a_class_list() {
 
 #[test]
 fn inputs_of_the_pictures_shapes_make_other_masks_of_less_arithmetic() {
-    let place = Place::new();
+    let place = Folder::new();
     let (root, model) = voc(&place, 3);
     let out = place.path("scores.json");
     let eval = |more: &[&str]| {
@@ -198,7 +199,7 @@ fn inputs_of_the_pictures_shapes_make_other_masks_of_less_arithmetic() {
 
 #[test]
 fn scales_and_mirrors_run_more_and_the_worst_are_drawn() {
-    let place = Place::new();
+    let place = Folder::new();
     let (root, model) = voc(&place, 3);
     let (out, drawn) = (place.path("scores.json"), place.path("worst"));
     let once = {
@@ -223,7 +224,7 @@ fn scales_and_mirrors_run_more_and_the_worst_are_drawn() {
 
 #[test]
 fn borders_are_scored_plain_and_refined_and_survive_a_stop() {
-    let place = Place::new();
+    let place = Folder::new();
     let (root, model) = voc(&place, 3);
     let out = place.path("scores.json");
     let call = |more: &[&str]| {
@@ -256,15 +257,10 @@ fn borders_are_scored_plain_and_refined_and_survive_a_stop() {
 }
 
 /// The public reference model through our engine: the score that its float twin has in ONNX Runtime.
-#[test]
 fn the_public_model_scores_what_its_float_twin_scores() {
     const TWIN: f64 = 73.68;
-    let Some(shared) = common::shared() else { return };
-    if std::env::var_os("SILHOUETTE_LONG").is_none() {
-        println!("skipped: takes a minute; SILHOUETTE_LONG=1 runs it");
-        return;
-    }
-    let place = Place::new();
+    let shared = shared_folder();
+    let place = Folder::new();
     let (model, out) = (place.path("public.safetensors"), place.path("scores.json"));
     let models = shared.join("models");
     let (source, labels) = (models.join("deeplabv3_mnv2_pascal_quant.tflite"), models.join("pascal_voc_labels.txt"));
@@ -274,3 +270,5 @@ fn the_public_model_scores_what_its_float_twin_scores() {
     let miou = json(&out)["miou"].as_f64().unwrap();
     assert!((miou - TWIN).abs() <= 0.2, "{miou} against {TWIN}");
 }
+
+silhouette_testkit::long_tests_with_shared!(the_public_model_scores_what_its_float_twin_scores);

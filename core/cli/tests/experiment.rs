@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{Place, fixture, silhouette};
+use common::{fixture, photo, silhouette};
+use silhouette_testkit::Folder;
 
 #[test]
 fn the_papers_tables() {
@@ -21,7 +22,7 @@ fn the_papers_tables() {
 
 #[test]
 fn manifold_tells_and_draws_the_same_for_the_same_seed() {
-    let place = Place::new();
+    let place = Folder::new();
     let draw = |name: &str, seed: &str| {
         let path = place.path(name);
         let args = ["experiment", "manifold", "--matrices", "20", "--seed", seed, "--json", "-o"];
@@ -44,7 +45,7 @@ fn manifold_tells_and_draws_the_same_for_the_same_seed() {
 
 #[test]
 fn split_measures_every_way_and_the_engine() {
-    let place = Place::new();
+    let place = Folder::new();
     let (model, figure) = (fixture(&place, "model.safetensors"), place.path("split.svg"));
     let run = ["experiment", "split", "--size", "129", "--ways", "1,3", "--runs", "2"].map(std::ffi::OsString::from);
     let with = |more: &[&std::ffi::OsStr]| run.iter().cloned().chain(more.iter().map(Into::into)).collect::<Vec<_>>();
@@ -63,9 +64,9 @@ fn split_measures_every_way_and_the_engine() {
 
 #[test]
 fn blocks_are_left_out_scored_and_saved() {
-    let place = Place::new();
+    let place = Folder::new();
     let (model, figure) = (fixture(&place, "model.safetensors"), place.path("blocks.png"));
-    let photos = [place.photo("a.png", 70, 60), place.photo("b.png", 64, 64)];
+    let photos = [photo(&place, "a.png", 70, 60), photo(&place, "b.png", 64, 64)];
     let run = silhouette(args![
         "experiment",
         "drop-blocks",
@@ -103,13 +104,13 @@ fn blocks_are_left_out_scored_and_saved() {
 
 #[test]
 fn blocks_are_scored_against_true_masks() {
-    let place = Place::new();
+    let place = Folder::new();
     let model = fixture(&place, "model.safetensors");
     let root = place.path("voc");
     for folder in ["JPEGImages", "SegmentationClass"] {
         std::fs::create_dir_all(root.join(folder)).unwrap();
     }
-    let photo = place.photo("p.png", 65, 65);
+    let photo = photo(&place, "p.png", 65, 65);
     std::fs::copy(&photo, root.join("JPEGImages/p.jpg")).unwrap();
     silhouette(args!["segment", photo, "--model", model, "--effect", "mask", "-o", place.path("")]).ok();
     std::fs::copy(place.path("p.mask.png"), root.join("SegmentationClass/p.png")).unwrap();

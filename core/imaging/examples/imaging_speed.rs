@@ -32,13 +32,7 @@ fn measure(name: &str, rounds: usize, mut f: impl FnMut()) {
 }
 
 fn noise(n: usize) -> Vec<u8> {
-    let mut seed = 1u32;
-    (0..n)
-        .map(|_| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (seed >> 24) as u8
-        })
-        .collect()
+    silhouette_testkit::Noise::new(1).bytes(n)
 }
 
 /// Pulls every row of the input, as the network does.

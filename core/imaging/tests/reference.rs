@@ -8,6 +8,7 @@ use silhouette_imaging::frame::{
 use silhouette_imaging::input::{Fit, InputSpec, Placement, Resampler};
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::rows::RowSource;
+use silhouette_testkit::Noise;
 
 const FORMATS: [&str; 8] = ["rgb", "rgba", "bgra", "gray", "i420", "nv12", "nv21", "yuv_420_888"];
 const COLORS: [YuvColor; 4] = [
@@ -20,15 +21,6 @@ const COLORS: [YuvColor; 4] = [
 /// A picture as rows of RGB.
 type Rgb = Vec<Vec<[f64; 3]>>;
 
-fn noise(n: usize, mut seed: u32) -> Vec<u8> {
-    (0..n)
-        .map(|_| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (seed >> 24) as u8
-        })
-        .collect()
-}
-
 /// Planes that own their bytes, exactly as long as they must be.
 struct Owned {
     format: &'static str,
@@ -40,7 +32,7 @@ struct Owned {
 }
 
 impl Owned {
-    fn new(format: &'static str, width: usize, height: usize, padding: usize, color: YuvColor, seed: u32) -> Self {
+    fn new(format: &'static str, width: usize, height: usize, padding: usize, color: YuvColor, seed: u64) -> Self {
         let (cw, ch) = (width.div_ceil(2), height.div_ceil(2));
         // Bytes of a row's samples and rows, plane by plane.
         let sizes = match format {
@@ -56,7 +48,7 @@ impl Owned {
             .iter()
             .zip(&row_strides)
             .enumerate()
-            .map(|(i, (&(row, rows), stride))| noise((rows - 1) * stride + row, seed + i as u32))
+            .map(|(i, (&(row, rows), stride))| Noise::new(seed + i as u64).bytes((rows - 1) * stride + row))
             .collect();
         Self { format, planes, row_strides, width, height, color }
     }
@@ -374,7 +366,7 @@ proptest! {
         region in (hostile(), hostile(), hostile(), hostile()),
         turns in 0i32..4,
     ) {
-        let data = noise(len, 1);
+        let data = Noise::new(1).bytes(len);
         let plane = |row_stride, pixel_stride| Plane { data: &data, row_stride, pixel_stride };
         let frame = match kind {
             0 => Frame::packed(PixelFormat::Rgb8, &data, width, height, strides.0),

@@ -1,5 +1,5 @@
 //! The reference models, imported, against golden values that `scripts/compare/goldens.py` made with LiteRT and ONNX
-//! Runtime. Models and photos are not part of the repository: without them the tests say so and pass.
+//! Runtime. Models and photos are not part of the repository: without them the tests are ignored.
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use silhouette_model::import::{ImportOptions, Imported, import};
 use silhouette_model::network::Size;
 use silhouette_model::spec::{Extractor, Head, Padding, Resize};
 use silhouette_model::{ModelError, import::ImportError};
+use silhouette_testkit::{is_emulated, shared_folder};
 
 /// How far logits may be from the golden ones.
 const TOLERANCE: f32 = 1e-3;
@@ -55,17 +56,6 @@ struct Best {
 
 fn goldens() -> Goldens {
     serde_json::from_str(include_str!("golden/references.json")).unwrap()
-}
-
-/// The folder with models and photos, or a line that says why there is none.
-fn shared() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let folder = std::env::var_os("SILHOUETTE_SHARED").map_or(beside, PathBuf::from);
-    if folder.join("models").is_dir() {
-        return Some(folder);
-    }
-    eprintln!("skipped: no reference models in {} (SILHOUETTE_SHARED says where)", folder.display());
-    None
 }
 
 fn model(shared: &Path, name: &str) -> PathBuf {
@@ -151,16 +141,15 @@ fn logits(engine: &Engine, rows: &Rows) -> Vec<f32> {
 
 /// All of the golden outputs, or the first where an emulator runs the tests: there a network of this size takes seconds to minutes.
 fn photos<T>(outputs: &[T]) -> &[T] {
-    if std::env::var_os("SILHOUETTE_EMULATED").is_some() { &outputs[..1] } else { outputs }
+    if is_emulated() { &outputs[..1] } else { outputs }
 }
 
 fn best(logits: &[f32]) -> usize {
     (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]).then(b.cmp(&a))).unwrap()
 }
 
-#[test]
 fn segmenters_give_the_golden_logits() {
-    let Some(shared) = shared() else { return };
+    let shared = shared_folder();
     for golden in goldens().segmenters {
         let classes = if golden.model.contains("aiseg") { 2 } else { 21 };
         let imported = import(&model(&shared, &golden.model), &options(classes, golden.mean)).unwrap();
@@ -186,9 +175,8 @@ fn segmenters_give_the_golden_logits() {
     }
 }
 
-#[test]
 fn the_classifier_names_what_litert_names() {
-    let Some(shared) = shared() else { return };
+    let shared = shared_folder();
     let golden = goldens().classifier;
     assert!(golden.outputs.len() >= 3);
     let imported = import(&model(&shared, &golden.model), &options(1001, None)).unwrap();
@@ -202,9 +190,8 @@ fn the_classifier_names_what_litert_names() {
 }
 
 /// What the files are, as their graphs say it.
-#[test]
 fn the_graphs_are_recognised() {
-    let Some(shared) = shared() else { return };
+    let shared = shared_folder();
     let read = |name: &str, classes, mean| import(&model(&shared, name), &options(classes, mean)).unwrap();
     let structure = |imported: &Imported| match &imported.spec.extractor {
         Extractor::MobilenetV2(v2) => ((v2.width * 100.0) as usize, v2.divisor, v2.output_stride, v2.bottlenecks.len()),
@@ -230,9 +217,8 @@ fn the_graphs_are_recognised() {
     assert_eq!((structure(&classifier), classifier.spec.input.size), ((100, 8, 32, 7), 224));
 }
 
-#[test]
 fn what_the_files_do_not_say_names_the_flag() {
-    let Some(shared) = shared() else { return };
+    let shared = shared_folder();
     let flag = |name: &str, options: &ImportOptions| match import(&model(&shared, name), options) {
         Err(ModelError::Import { source: ImportError::NotSaid { flag, .. }, .. }) => flag,
         other => panic!("{name}: {other:?}"),
@@ -241,9 +227,8 @@ fn what_the_files_do_not_say_names_the_flag() {
     assert_eq!(flag("deeplabv3_257_mv_gpu", &options(21, None)), "--mean");
 }
 
-#[test]
 fn formats_to_come_are_refused_by_name() {
-    let Some(shared) = shared() else { return };
+    let shared = shared_folder();
     for (file, name) in [("deeplab_aiseg513_dm05.onnx", "ONNX"), ("deeplab_aiseg513_dm05_frozen.pb", "frozen graph")] {
         let error = import(&shared.join("models").join(file), &ImportOptions::default()).unwrap_err();
         let unsupported = matches!(&error, ModelError::Import { source: ImportError::Unsupported { .. }, .. });
@@ -252,9 +237,8 @@ fn formats_to_come_are_refused_by_name() {
 }
 
 /// The real files, cut off and flipped where their tables are.
-#[test]
 fn damaged_reference_files_never_panic() {
-    let Some(shared) = shared() else { return };
+    let shared = shared_folder();
     for name in ["deeplabv3_mnv2_dm05_pascal_quant", "deeplabv3_257_mv_gpu", "mobilenet_v2_1.0_224_quant"] {
         let file = std::fs::read(model(&shared, name)).unwrap();
         let options = options(21, Some(127.5));
@@ -278,3 +262,12 @@ fn damaged_reference_files_never_panic() {
         }
     }
 }
+
+silhouette_testkit::tests_with_shared!(
+    segmenters_give_the_golden_logits,
+    the_classifier_names_what_litert_names,
+    the_graphs_are_recognised,
+    what_the_files_do_not_say_names_the_flag,
+    formats_to_come_are_refused_by_name,
+    damaged_reference_files_never_panic,
+);

@@ -194,16 +194,15 @@ mod tests {
     const FRAME: Duration = Duration::from_millis(33);
 
     /// A deterministic stream of standard normal numbers.
-    struct Noise(u64);
+    struct Noise(silhouette_testkit::Noise);
 
     impl Noise {
-        fn uniform(&mut self) -> f32 {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (self.0 >> 40) as f32 / (1_u64 << 24) as f32
+        fn new(seed: u64) -> Self {
+            Self(silhouette_testkit::Noise::new(seed))
         }
 
         fn normal(&mut self) -> f32 {
-            (0..12).map(|_| self.uniform()).sum::<f32>() - 6.0
+            (0..12).map(|_| self.0.fraction()).sum::<f32>() - 6.0
         }
 
         /// Independent noise, or noise that neighbours share (a 3x3 mean, at the same strength), as a network's is.
@@ -268,7 +267,7 @@ mod tests {
         shared: bool,
         path: impl Fn(usize) -> (f32, f32),
     ) -> [Vec<Vec<u8>>; 3] {
-        let (mut noise, mut smoother) = (Noise(seed), Smoother::default());
+        let (mut noise, mut smoother) = (Noise::new(seed), Smoother::default());
         let (mut raw, mut smooth, mut truths) = (Vec::new(), Vec::new(), Vec::new());
         for i in 0..frames {
             let (cx, cy) = path(i);
@@ -326,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_cut_is_followed_at_once() {
-        let mut noise = Noise(1);
+        let mut noise = Noise::new(1);
         let mut smoother = Smoother::default();
         let shape = (SIDE, SIDE, CLASSES);
         for i in 0..10 {

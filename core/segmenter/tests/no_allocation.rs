@@ -2,11 +2,12 @@
 
 mod common;
 
-use common::{model, picture};
+use common::model;
 use silhouette::{
     Frame, FrameBuffer, InputShape, Options, OutputSize, PixelFormat, Rotation, Segmentation, Segmenter, Smoothing,
 };
 use silhouette::{VideoSegmenter, YuvColor};
+use silhouette_testkit::waves;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use std::time::Duration;
@@ -26,7 +27,7 @@ fn allocations(mut work: impl FnMut()) -> usize {
 fn a_frame_after_the_first_allocates_nothing() {
     assert!(allocations(|| drop(vec![1_u8; 100])) > 0, "allocations are counted");
     let model = model();
-    let bytes = picture(320, 240, 0);
+    let bytes = waves(320, 240, 0);
     let rgb = Frame::rgb8(&bytes, 320, 240).unwrap();
     let strides = [320, 160, 160];
     let planes = [&bytes[..], &bytes[1000..], &bytes[2000..]];

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{model, picture, preset};
+use common::{model, preset};
 use silhouette::{
     Backend, Classifier, Effect, Error, Foreground, Frame, InputShape, LiveSegmenter, Model, Options, OutputSize,
     Region, Rotation, Segmentation, Segmenter, Smoothing, VideoSegmenter,
@@ -13,6 +13,7 @@ use silhouette_model::engine::{self, Engine};
 use silhouette_model::network::{Network, Size};
 use silhouette_model::plan::PlanOptions;
 use silhouette_model::weights::seeded;
+use silhouette_testkit::waves;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock};
@@ -26,7 +27,7 @@ fn segmenter(options: &Options) -> Segmenter {
 
 #[test]
 fn a_mask_has_the_size_asked_for() {
-    let bytes = picture(120, 60, 0);
+    let bytes = waves(120, 60, 0);
     let frame = Frame::rgb8(&bytes, 120, 60).unwrap();
     let size = |output| {
         let segmentation = segmenter(&Options::new().output(output)).segment(&frame).unwrap();
@@ -65,7 +66,7 @@ fn an_input_of_the_frames_shape_computes_what_the_network_makes_of_it_alone() {
         (300, 1, 129, 33),
         (1, 300, 33, 129),
     ] {
-        let bytes = picture(width, height, 2);
+        let bytes = waves(width, height, 2);
         let frame = Frame::rgb8(&bytes, width, height).unwrap();
         assert_eq!(segmenter.input_size(&frame), (columns, rows), "{width}x{height}");
         let segmentation = segmenter.segment(&frame).unwrap();
@@ -75,7 +76,7 @@ fn an_input_of_the_frames_shape_computes_what_the_network_makes_of_it_alone() {
         assert!(logits.iter().all(|value| value.is_finite()));
     }
     // Where the picture fills the input pixel by pixel, the logits are those of the network on its normalised pixels.
-    let bytes = picture(129, 65, 2);
+    let bytes = waves(129, 65, 2);
     let spec = model.spec();
     let mean_std = (0..3).map(|c| (spec.input.mean[c], spec.input.std[c]));
     let pixels: Vec<f32> = mean_std
@@ -95,7 +96,7 @@ fn an_input_of_the_frames_shape_computes_what_the_network_makes_of_it_alone() {
         assert!((found - expected).abs() <= 1e-3 * most, "{found} is not {expected}");
     }
     // A square frame gets what it gets in a square.
-    let bytes = picture(77, 77, 3);
+    let bytes = waves(77, 77, 3);
     let frame = Frame::rgb8(&bytes, 77, 77).unwrap();
     let square = self::segmenter(&Options::new().threads(1)).segment(&frame).unwrap();
     let own = self::segmenter(&options).segment(&frame).unwrap();
@@ -108,7 +109,7 @@ fn shapes_come_and_go_under_calls_from_many_threads() {
     let options = Options::new().threads(1).concurrency(2).input_shape(InputShape::Frame);
     let segmenter = segmenter(&options);
     let shapes = [(64, 48), (48, 64), (64, 36), (50, 50), (36, 64)];
-    let pictures = shapes.map(|(width, height)| picture(width, height, 4));
+    let pictures = shapes.map(|(width, height)| waves(width, height, 4));
     let expected: Vec<_> = shapes
         .iter()
         .zip(&pictures)
@@ -137,7 +138,7 @@ fn shapes_come_and_go_under_calls_from_many_threads() {
 
 #[test]
 fn masks_agree_with_their_confidences_and_shares() {
-    let bytes = picture(90, 70, 1);
+    let bytes = waves(90, 70, 1);
     let segmentation = segmenter(&Options::new()).segment(&Frame::rgb8(&bytes, 90, 70).unwrap()).unwrap();
     let planes: Vec<_> = (0..21).map(|class| segmentation.confidence(&[class]).unwrap().values).collect();
     let mut seen = [false; 21];
@@ -163,7 +164,7 @@ type Place = fn((usize, usize), (usize, usize)) -> (usize, usize);
 #[test]
 fn a_buffer_in_any_of_eight_orientations_gives_the_upright_mask_and_the_way_back() {
     let (width, height) = (60, 40);
-    let upright = picture(width, height, 2);
+    let upright = waves(width, height, 2);
     let segmenter = segmenter(&Options::new());
     let wanted = segmenter.segment(&Frame::rgb8(&upright, width, height).unwrap()).unwrap();
     let (w, h) = (width - 1, height - 1);
@@ -207,7 +208,7 @@ fn a_buffer_in_any_of_eight_orientations_gives_the_upright_mask_and_the_way_back
 #[test]
 fn effects_keep_the_frames_size_and_the_foregrounds_pixels() {
     let (width, height) = (80, 50);
-    let (bytes, behind) = (picture(width, height, 3), picture(33, 44, 9));
+    let (bytes, behind) = (waves(width, height, 3), waves(33, 44, 9));
     let frame = Frame::rgb8(&bytes, width, height).unwrap();
     let behind = Frame::rgb8(&behind, 33, 44).unwrap();
     let segmentation = segmenter(&Options::new()).segment(&frame).unwrap();
@@ -247,7 +248,7 @@ fn effects_keep_the_frames_size_and_the_foregrounds_pixels() {
 
 #[test]
 fn refined_borders_leave_the_mask_alone_and_certain_pixels_as_they_are() {
-    let bytes = picture(80, 50, 3);
+    let bytes = waves(80, 50, 3);
     let frame = Frame::rgb8(&bytes, 80, 50).unwrap();
     let plain = segmenter(&Options::new().output(OutputSize::Model)).segment(&frame).unwrap();
     let refined = segmenter(&Options::new().output(OutputSize::Model).refine(true)).segment(&frame).unwrap();
@@ -261,7 +262,7 @@ fn refined_borders_leave_the_mask_alone_and_certain_pixels_as_they_are() {
 
 #[test]
 fn polygons_cover_as_many_pixels_as_their_class() {
-    let bytes = picture(80, 50, 3);
+    let bytes = waves(80, 50, 3);
     let segmentation = segmenter(&Options::new()).segment(&Frame::rgb8(&bytes, 80, 50).unwrap()).unwrap();
     let area = |ring: &[[u32; 2]]| {
         let next = ring.iter().cycle().skip(1);
@@ -282,7 +283,7 @@ fn polygons_cover_as_many_pixels_as_their_class() {
 #[test]
 fn threads_get_the_same_masks_from_a_pool_of_arenas() {
     let segmenter = segmenter(&Options::new().threads(1).concurrency(2));
-    let pictures: Vec<_> = (0..4).map(|phase| picture(64, 64, phase)).collect();
+    let pictures: Vec<_> = (0..4).map(|phase| waves(64, 64, phase)).collect();
     let frames: Vec<_> = pictures.iter().map(|bytes| Frame::rgb8(bytes, 64, 64).unwrap()).collect();
     let wanted: Vec<_> = frames.iter().map(|frame| segmenter.segment(frame).unwrap().mask().clone()).collect();
     assert!(wanted.windows(2).any(|two| two[0] != two[1]), "the pictures differ");
@@ -302,7 +303,7 @@ fn threads_get_the_same_masks_from_a_pool_of_arenas() {
 
 #[test]
 fn thread_counts_do_not_change_a_bit() {
-    let bytes = picture(100, 80, 5);
+    let bytes = waves(100, 80, 5);
     let frame = Frame::rgb8(&bytes, 100, 80).unwrap();
     let logits = |threads| segmenter(&Options::new().threads(threads)).segment(&frame).unwrap().logits().0.to_vec();
     let one = logits(1);
@@ -311,7 +312,7 @@ fn thread_counts_do_not_change_a_bit() {
 
 #[test]
 fn closing_ends_waiting_and_later_calls_and_keeps_results() {
-    let bytes = picture(64, 64, 0);
+    let bytes = waves(64, 64, 0);
     let frame = Frame::rgb8(&bytes, 64, 64).unwrap();
     let segmenter = segmenter(&Options::new().concurrency(1));
     let segmentation = segmenter.segment(&frame).unwrap();
@@ -371,7 +372,7 @@ fn impossible_options_are_unsupported_and_say_what_is_possible() {
 
 #[test]
 fn other_sizes_of_input_are_possible() {
-    let bytes = picture(64, 48, 0);
+    let bytes = waves(64, 48, 0);
     let frame = Frame::rgb8(&bytes, 64, 48).unwrap();
     for size in [1, 17, 33, 64, 97] {
         let segmenter = segmenter(&Options::new().size(size));
@@ -385,7 +386,7 @@ fn a_classifier_names_classes_in_order() {
     let model = preset("mobilenet_v2_0.35");
     assert!(matches!(Segmenter::new(&model, &Options::new()), Err(Error::InvalidModel(_))));
     let classifier = Classifier::new(&model, &Options::new().size(64)).unwrap();
-    let bytes = picture(64, 48, 0);
+    let bytes = waves(64, 48, 0);
     let frame = Frame::rgb8(&bytes, 64, 48).unwrap();
     let classes = classifier.classify(&frame, usize::MAX).unwrap();
     assert_eq!(classes.len(), 1000);
@@ -400,7 +401,7 @@ fn a_classifier_names_classes_in_order() {
 #[test]
 fn a_still_video_stays_as_it_is_and_another_region_starts_afresh() {
     let segmenter = segmenter(&Options::new());
-    let bytes = picture(64, 64, 0);
+    let bytes = waves(64, 64, 0);
     let frame = Frame::rgb8(&bytes, 64, 64).unwrap();
     let mut video = VideoSegmenter::new(&segmenter, Smoothing::default());
     let single = segmenter.segment(&frame).unwrap();
@@ -424,7 +425,7 @@ fn a_live_stream_hands_out_results_in_order_and_counts_what_it_drops() {
         let _ = send.send((result.timestamp, mask, result.dropped));
     })
     .unwrap();
-    let pictures: Vec<_> = (0..40).map(|phase| picture(64, 48, phase)).collect();
+    let pictures: Vec<_> = (0..40).map(|phase| waves(64, 48, phase)).collect();
     let mut replaced = 0;
     for (i, bytes) in pictures.iter().enumerate() {
         let frame = Frame::rgb8(bytes, 64, 48).unwrap();
@@ -458,7 +459,7 @@ fn a_live_stream_can_be_closed_by_its_listener_and_outlives_errors() {
     })
     .unwrap();
     assert!(place.set(live).is_ok());
-    let bytes = picture(32, 32, 0);
+    let bytes = waves(32, 32, 0);
     let frame = Frame::rgb8(&bytes, 32, 32).unwrap();
     place.get().unwrap().submit(&frame, Duration::ZERO).unwrap();
     assert_eq!(results.recv_timeout(SECONDS).unwrap(), Ok(()));

@@ -20,6 +20,9 @@ pub const TARGETS: &[&str] = &[
     "x86_64-apple-darwin",
 ];
 
+/// What tests share: every crate may name it, as a dev-dependency only.
+const TESTKIT: &str = "silhouette-testkit";
+
 /// Which workspace crates each workspace crate may name, dev-dependencies included.
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("silhouette-kernels", &[]),
@@ -35,6 +38,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("silhouette-ffi", &["silhouette"]),
     ("silhouette-bindgen", &["silhouette-ffi"]),
     ("silhouette-rules", &[]),
+    (TESTKIT, &["silhouette-kernels"]),
 ];
 
 /// Foreign crates (by the start of their name) that only the listed workspace crates may name.
@@ -175,6 +179,9 @@ impl Graph {
                 continue;
             };
             for named in package.names.iter().filter_map(|id| self.packages.get(id)) {
+                if named.name == TESTKIT {
+                    continue;
+                }
                 if named.member && !may_name.contains(&named.name.as_str()) {
                     found.push(format!("{name} must not depend on {}", named.name));
                 }
@@ -183,6 +190,9 @@ impl Graph {
                         found.push(format!("{name} must not depend on {}: only {only:?} may", named.name));
                     }
                 }
+            }
+            if package.brings.iter().filter_map(|id| self.packages.get(id)).any(|brought| brought.name == TESTKIT) {
+                found.push(format!("{name} may have {TESTKIT} as a dev-dependency only"));
             }
             for never in NEVER_REACHED.iter().filter(|(of, _)| *of == name).flat_map(|(_, never)| *never) {
                 for reached in self.reach(package).into_iter().filter(|reached| is_of(reached, never)) {
@@ -285,6 +295,17 @@ mod tests {
         let found = graph.edge_violations();
         assert!(found[0].starts_with("silhouette-cli must not depend on uniffi"), "{found:?}");
         assert!(found.last().is_some_and(|line| line.starts_with("silhouette-new is not in MAY_NAME")), "{found:?}");
+    }
+
+    #[test]
+    fn what_tests_share_stays_in_tests() {
+        let graph = graph(&[
+            ("silhouette", true, &["silhouette-testkit"], &[]),
+            ("silhouette-cli", true, &[], &["silhouette-testkit"]),
+            ("silhouette-testkit", true, &[], &["silhouette-kernels"]),
+            ("silhouette-kernels", true, &[], &[]),
+        ]);
+        assert_eq!(graph.edge_violations(), ["silhouette-cli may have silhouette-testkit as a dev-dependency only"]);
     }
 
     #[test]

@@ -1,59 +1,28 @@
-//! What the command-line tests share: the built program, a folder, made pictures and models.
+//! What the command-line tests share: the built program, made pictures and models.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use silhouette_model::network::Network;
 use silhouette_model::spec::Spec;
 use silhouette_model::weights::{self, ModelFile};
-use std::path::{Path, PathBuf};
+use silhouette_testkit::{Folder, waves};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
-/// A folder that goes away with the test.
-pub(crate) struct Place(tempfile::TempDir);
-
-impl Place {
-    pub(crate) fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.path(name);
-        std::fs::write(&path, bytes).unwrap();
-        path
-    }
-
-    /// A picture with soft shapes in it, so that a mask of it has more than one class.
-    pub(crate) fn photo(&self, name: &str, width: u32, height: u32) -> PathBuf {
-        let path = self.path(name);
-        let picture = image::RgbImage::from_fn(width, height, |x, y| {
-            let wave = |k: f32| (127.0 + 120.0 * ((x as f32 / k).sin() * (y as f32 / k).cos())) as u8;
-            image::Rgb([wave(17.0), wave(29.0), wave(41.0)])
-        });
-        picture.save(&path).unwrap();
-        path
-    }
-
-    /// The files of the folder, sorted.
-    pub(crate) fn files(&self) -> Vec<String> {
-        let mut names: Vec<_> = std::fs::read_dir(self.0.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
+/// A picture in `place` with soft shapes in it, so that a mask of it has more than one class.
+pub(crate) fn photo(place: &Folder, name: &str, width: u32, height: u32) -> PathBuf {
+    let path = place.path(name);
+    let pixels = waves(width as usize, height as usize, 0);
+    image::save_buffer(&path, &pixels, width, height, image::ColorType::Rgb8).unwrap();
+    path
 }
 
 /// The seeded fixture: a whole small network with random weights, always the same.
-pub(crate) fn fixture(place: &Place, name: &str) -> PathBuf {
+pub(crate) fn fixture(place: &Folder, name: &str) -> PathBuf {
     seeded(place, name, "fixture")
 }
 
 /// A preset with random weights, always the same.
-pub(crate) fn seeded(place: &Place, name: &str, preset: &str) -> PathBuf {
+pub(crate) fn seeded(place: &Folder, name: &str, preset: &str) -> PathBuf {
     let spec = Spec::preset(preset).unwrap();
     let weights = weights::seeded(&Network::native(&spec).unwrap(), 7);
     let path = place.path(name);
@@ -121,15 +90,4 @@ pub(crate) fn silhouette_within<S: AsRef<std::ffi::OsStr>>(mib: u32, args: impl 
 #[macro_export]
 macro_rules! args {
     ($($arg:expr),* $(,)?) => { [$(std::ffi::OsString::from(&$arg)),*] };
-}
-
-/// The reference models and photos, where they are; else says that the test is skipped.
-pub(crate) fn shared() -> Option<PathBuf> {
-    let path = std::env::var_os("SILHOUETTE_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
-    let there = path.join("models").is_dir();
-    if !there {
-        println!("skipped: no reference models at {}", path.display());
-    }
-    there.then_some(path)
 }
