@@ -126,14 +126,19 @@ mod tests {
     #[test]
     fn never_more_than_the_limit_at_once() {
         let pool = Pool::new(0_u32, 3, "pool");
-        let (now, peak) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (now, peak, calls) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        // The first three calls wait for each other: that many are at work at once on any machine.
+        let meeting = std::sync::Barrier::new(3);
         std::thread::scope(|scope| {
             for _ in 0..12 {
                 scope.spawn(|| {
                     for _ in 0..20 {
                         let _lent = pool.lend(|| Ok(0)).unwrap();
                         peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                        std::thread::sleep(Duration::from_micros(200));
+                        if calls.fetch_add(1, Ordering::SeqCst) < 3 {
+                            meeting.wait();
+                        }
+                        std::thread::yield_now();
                         now.fetch_sub(1, Ordering::SeqCst);
                     }
                 });

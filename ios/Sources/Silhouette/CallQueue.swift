@@ -6,31 +6,34 @@ import Foundation
 /// A task that waits can be cancelled; one that runs ends, and its result is thrown away.
 final class CallQueue: Sendable {
     private struct State {
-        var free: Int
+        /// A serial queue has a thread as soon as it has work. The global queues have one for each core: there blocking calls wait for each
+        /// other, whatever the limit.
+        var free: [DispatchQueue]
         var waiting: [Ticket] = []
     }
 
     /// One task's place. Unchecked: it is looked at only while the queue's state is locked.
     private final class Ticket: @unchecked Sendable {
-        var turn: CheckedContinuation<Void, any Error>?
+        var turn: CheckedContinuation<DispatchQueue, any Error>?
         var isCancelled = false
     }
 
     private let state: Locked<State>
 
     init(limit: Int) {
-        state = Locked(State(free: max(limit, 1)))
+        let queues = (0..<max(limit, 1)).map { DispatchQueue(label: "dev.silhouette.call.\($0)", qos: .userInitiated) }
+        state = Locked(State(free: queues))
     }
 
     /// Waits for a turn and runs `work`.
     ///
     /// - Throws: `CancellationError` where the task was cancelled; what `work` throws.
     func run<R: Sendable>(_ work: @escaping @Sendable () throws -> R) async throws -> R {
-        try await turn()
-        defer { leave() }
+        let queue = try await turn()
+        defer { leave(queue) }
         try Task.checkCancellation()
         let result = try await withCheckedThrowingContinuation { continuation in
-            DispatchQueue.global(qos: .userInitiated).async {
+            queue.async {
                 continuation.resume(with: Result { try work() })
             }
         }
@@ -38,16 +41,16 @@ final class CallQueue: Sendable {
         return result
     }
 
-    private func turn() async throws {
+    /// Calls that wait for their turn.
+    var waiting: Int { state.with { $0.waiting.count } }
+
+    private func turn() async throws -> DispatchQueue {
         let ticket = Ticket()
-        try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { (turn: CheckedContinuation<Void, any Error>) in
-                let outcome: Result<Void, any Error>? = state.with { state in
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { (turn: CheckedContinuation<DispatchQueue, any Error>) in
+                let outcome: Result<DispatchQueue, any Error>? = state.with { state in
                     if ticket.isCancelled { return .failure(CancellationError()) }
-                    if state.free > 0 {
-                        state.free -= 1
-                        return .success(())
-                    }
+                    if let queue = state.free.popLast() { return .success(queue) }
                     ticket.turn = turn
                     state.waiting.append(ticket)
                     return nil
@@ -55,7 +58,7 @@ final class CallQueue: Sendable {
                 if let outcome { turn.resume(with: outcome) }
             }
         } onCancel: {
-            let turn = state.with { state -> CheckedContinuation<Void, any Error>? in
+            let turn = state.with { state -> CheckedContinuation<DispatchQueue, any Error>? in
                 ticket.isCancelled = true
                 guard let place = state.waiting.firstIndex(where: { $0 === ticket }) else { return nil }
                 return state.waiting.remove(at: place).turn
@@ -64,15 +67,15 @@ final class CallQueue: Sendable {
         }
     }
 
-    private func leave() {
-        let next = state.with { state -> CheckedContinuation<Void, any Error>? in
+    private func leave(_ queue: DispatchQueue) {
+        let next = state.with { state -> CheckedContinuation<DispatchQueue, any Error>? in
             guard !state.waiting.isEmpty else {
-                state.free += 1
+                state.free.append(queue)
                 return nil
             }
             return state.waiting.removeFirst().turn
         }
-        next?.resume()
+        next?.resume(returning: queue)
     }
 }
 

@@ -143,22 +143,50 @@ final class ConcurrencyTests: XCTestCase {
         }
     }
 
-    func testTurnsAreInTheOrderOfTheCallsAndAtMostTheLimit() async throws {
+    func testAtMostTheLimitRunsAtOnce() async throws {
         let calls = CallQueue(limit: 2)
-        let count = Locked((now: 0, most: 0))
-        try await withThrowingTaskGroup(of: Void.self) { group in
+        let count = Locked((now: 0, most: 0, begun: 0))
+        let second = DispatchSemaphore(value: 0)
+        try await withThrowingTaskGroup(of: DispatchTimeoutResult.self) { group in
             for _ in 0..<40 {
                 group.addTask {
                     try await calls.run {
-                        count.with { $0 = ($0.now + 1, max($0.most, $0.now + 1)) }
-                        usleep(1000)
-                        count.with { $0.now -= 1 }
+                        let begun = count.with {
+                            $0 = ($0.now + 1, max($0.most, $0.now + 1), $0.begun + 1)
+                            return $0.begun
+                        }
+                        defer { count.with { $0.now -= 1 } }
+                        // The first call ends once the second has begun: two are at work at once on any machine.
+                        if begun == 2 { second.signal() }
+                        return begun == 1 ? second.wait(timeout: .now() + 60) : .success
                     }
                 }
             }
-            try await group.waitForAll()
+            for try await met in group { XCTAssertEqual(met, .success) }
         }
         XCTAssertEqual(count.with { $0.most }, 2)
+    }
+
+    func testTurnsAreInTheOrderOfTheCalls() async throws {
+        let calls = CallQueue(limit: 1)
+        let (started, release) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        let first = Task {
+            try await calls.run {
+                started.signal()
+                release.wait()
+            }
+        }
+        await onThread { started.wait() }
+        let order = Locked<[Int]>([])
+        var later: [Task<Void, any Error>] = []
+        for number in 0..<20 {
+            later.append(Task { try await calls.run { order.with { $0.append(number) } } })
+            while calls.waiting <= number { await Task.yield() }
+        }
+        release.signal()
+        try await first.value
+        for task in later { try await task.value }
+        XCTAssertEqual(order.with { $0 }, Array(0..<20))
     }
 
     func testMemoryStaysFlat() throws {

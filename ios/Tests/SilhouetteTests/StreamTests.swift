@@ -61,9 +61,10 @@ final class StreamTests: XCTestCase {
         let live = try LiveSegmenter(segmenter(), smoothing: nil)
         for number in 0..<5 {
             try live.submit(waves(20, 20), at: Double(number))
-            // Until it is segmented, so that none replaces another.
-            try await Task.sleep(nanoseconds: 200_000_000)
+            // Time to be segmented, so that it is results that go; where it does not do, a frame replaces the one before and counts the same.
+            try await Task.sleep(nanoseconds: 100_000_000)
         }
+        while live.dropped < 4 { try await Task.sleep(nanoseconds: 5_000_000) }
         var results = live.results.makeAsyncIterator()
         let next = await results.next()
         let result = try XCTUnwrap(next)
