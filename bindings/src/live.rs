@@ -143,3 +143,7 @@ impl Lent {
         Ok(one)
     }
 }
+
+impl Raw for LiveSegmenter {
+    const NAME: &'static str = "live segmenter";
+}

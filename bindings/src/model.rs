@@ -57,7 +57,7 @@ impl Model {
         let colors = model.palette().colors().iter().take(model.labels().len());
         ModelInfo {
             name: model.name().to_owned(),
-            task: model.task().into(),
+            task: model.task(),
             labels: model.labels().to_vec(),
             colors: colors.map(|&[r, g, b]| u32::from_be_bytes([0, r, g, b])).collect(),
             size: model.size() as u32,

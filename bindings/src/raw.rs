@@ -5,9 +5,6 @@
 //! `withExtendedLifetime`, Kotlin's pass the twin itself along, which roots it. Closing never frees: it only empties.
 
 use crate::error::{Result, SilhouetteError};
-use crate::live::LiveSegmenter;
-use crate::segmentation::Segmentation;
-use crate::segmenter::{Segmenter, VideoSegmenter};
 
 /// Objects that may be named by their address.
 pub trait Raw: Sized + Sync {
@@ -31,20 +28,4 @@ pub trait Raw: Sized + Sync {
         // SAFETY: null is told apart; else the caller promises a live object of this type, shared as `Sync` allows.
         unsafe { object.as_ref() }.ok_or_else(|| SilhouetteError::closed(Self::NAME))
     }
-}
-
-impl Raw for Segmenter {
-    const NAME: &'static str = "segmenter";
-}
-
-impl Raw for VideoSegmenter {
-    const NAME: &'static str = "video segmenter";
-}
-
-impl Raw for LiveSegmenter {
-    const NAME: &'static str = "live segmenter";
-}
-
-impl Raw for Segmentation {
-    const NAME: &'static str = "segmentation";
 }

@@ -157,3 +157,7 @@ impl Segmentation {
         })
     }
 }
+
+impl Raw for Segmentation {
+    const NAME: &'static str = "segmentation";
+}

@@ -95,3 +95,11 @@ impl VideoSegmenter {
         out.fill(|segmentation| Ok(video.segment_into(frame, Duration::from_nanos(timestamp), segmentation)?))
     }
 }
+
+impl Raw for Segmenter {
+    const NAME: &'static str = "segmenter";
+}
+
+impl Raw for VideoSegmenter {
+    const NAME: &'static str = "video segmenter";
+}

@@ -1,10 +1,14 @@
 //! Records and enums: options in, numbers out. All times are nanoseconds.
 
-use silhouette::{Backend as CoreBackend, OutputSize as CoreOutput, Precision as CorePrecision, Task as CoreTask};
+use silhouette::OutputSize as CoreOutput;
+pub use silhouette::{Backend, InputShape, Task};
 use std::time::Duration;
 
+// The same enums as Rust's: declared again for uniffi, which makes no type of its own of them.
+
 /// Where to compute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+#[uniffi::remote(Enum)]
+#[non_exhaustive]
 pub enum Backend {
     /// The best that is there.
     Auto,
@@ -14,15 +18,9 @@ pub enum Backend {
     Metal,
 }
 
-/// How exactly to compute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
-pub enum Precision {
-    /// 32-bit floating point.
-    F32,
-}
-
 /// The shape of the network's input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+#[uniffi::remote(Enum)]
+#[non_exhaustive]
 pub enum InputShape {
     /// A square; a picture of another shape leaves a part of it grey.
     Square,
@@ -30,13 +28,14 @@ pub enum InputShape {
     Frame,
 }
 
-impl From<InputShape> for silhouette::InputShape {
-    fn from(shape: InputShape) -> Self {
-        match shape {
-            InputShape::Square => Self::Square,
-            InputShape::Frame => Self::Frame,
-        }
-    }
+/// What a model is for.
+#[uniffi::remote(Enum)]
+#[non_exhaustive]
+pub enum Task {
+    /// A class for each pixel.
+    Segmentation,
+    /// Classes for the picture as a whole.
+    Classification,
 }
 
 /// The size of a mask.
@@ -55,15 +54,6 @@ pub enum OutputSize {
     },
 }
 
-/// What a model is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
-pub enum Task {
-    /// A class for each pixel.
-    Segmentation,
-    /// Classes for the picture as a whole.
-    Classification,
-}
-
 /// How a model is to be run; what is not set is chosen.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct Options {
@@ -72,8 +62,6 @@ pub struct Options {
     pub threads: Option<u32>,
     /// Where to compute.
     pub backend: Backend,
-    /// How exactly to compute.
-    pub precision: Precision,
     /// Side of the network's input in pixels, the longer one where it is not square.
     #[uniffi(default = None)]
     pub size: Option<u32>,
@@ -180,17 +168,10 @@ pub struct ClassShare {
 
 impl From<Options> for silhouette::Options {
     fn from(options: Options) -> Self {
-        let backend = match options.backend {
-            Backend::Auto => CoreBackend::Auto,
-            Backend::Cpu => CoreBackend::Cpu,
-            Backend::Metal => CoreBackend::Metal,
-        };
-        let Precision::F32 = options.precision;
         let mut wanted = Self::new()
-            .backend(backend)
-            .precision(CorePrecision::F32)
+            .backend(options.backend)
             .output(options.output.into())
-            .input_shape(options.input_shape.into())
+            .input_shape(options.input_shape)
             .refine(options.refine);
         if let Some(threads) = options.threads {
             wanted = wanted.threads(threads as usize);
@@ -215,12 +196,6 @@ impl From<OutputSize> for CoreOutput {
             OutputSize::Model => Self::Model,
             OutputSize::Given { width, height } => Self::Given { width: width as usize, height: height as usize },
         }
-    }
-}
-
-impl From<CoreTask> for Task {
-    fn from(task: CoreTask) -> Self {
-        if task == CoreTask::Classification { Self::Classification } else { Self::Segmentation }
     }
 }
 

@@ -15,7 +15,7 @@ import numpy as np
 
 import references as ref
 
-OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else ref.ROOT / "core/model/tests/golden"
+OUT = Path(sys.argv[1]) if len(sys.argv) > 1 else ref.ROOT / "core/import/tests/golden"
 POINTS = 8
 
 
@@ -71,7 +71,7 @@ def references():
 
 
 def numbers(seed, shape):
-    """From -1 to 1, as core/model/src/import/fixture.rs makes them."""
+    """From -1 to 1, as core/import/src/fixture.rs makes them."""
     count, state, values = int(np.prod(shape)), (seed * 0x9E3779B9 % 2**32) ^ 0x85EBCA6B, []
     for _ in range(count):
         state = (state * 1664525 + 1013904223) % 2**32

@@ -188,9 +188,9 @@ class AndroidPackage(unittest.TestCase):
 
     def test_licences(self) -> None:
         text = self.files["THIRD-PARTY.txt"].decode()
-        self.files["THIRD-PARTY.txt"] = re.sub(r"(?m)^candle-core \|.*\n", "", text).encode()
-        self.refused("candle-core")
-        self.files["THIRD-PARTY.txt"] = text.replace("candle-core |", "gpl-core | 1.0 | GPL-3.0 | x\ncandle-core |", 1).encode()
+        self.files["THIRD-PARTY.txt"] = re.sub(r"(?m)^safetensors \|.*\n", "", text).encode()
+        self.refused("safetensors")
+        self.files["THIRD-PARTY.txt"] = text.replace("safetensors |", "gpl-core | 1.0 | GPL-3.0 | x\nsafetensors |", 1).encode()
         self.refused("gpl-core 1.0 is not in the library")
 
     def test_extra_file(self) -> None:

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from network import Network, fold, load_spec
 
 SPEC_KEY = "silhouette.spec"
+QUANTISATION_KEY = "silhouette.quantisation"
 
 
 def write(net, spec, path, half=True):
@@ -32,8 +33,21 @@ def read(path):
     with safe_open(path, "pt") as f:
         spec = json.loads(f.metadata()[SPEC_KEY])
         net = fold(Network(spec))
-        net.load_state_dict({k: f.get_tensor(k).float() for k in f.keys()})
+        known = json.loads(f.metadata().get(QUANTISATION_KEY, "{}"))
+        net.load_state_dict({k: floats(f.get_tensor(k), known.get(k)) for k in f.keys()})
     return spec, net
+
+
+def floats(tensor, quantisation=None):
+    """The values of a tensor of a model file; of a quantised one `(q - zero_point) * scale`."""
+    if quantisation is None:
+        return tensor.float()
+    shape = [1] * tensor.dim()
+    if len(quantisation["scale"]) > 1:
+        shape[quantisation.get("axis", 0)] = -1
+    scale = torch.tensor(quantisation["scale"]).reshape(shape)
+    zero = torch.tensor(quantisation.get("zero_point") or [0] * scale.numel()).float().reshape(shape)
+    return (tensor.float() - zero) * scale
 
 
 def main(argv=None):

@@ -1,6 +1,7 @@
 //! The command line, as types.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use silhouette::{Backend, InputShape};
 use std::path::PathBuf;
 
 /// On-device segmentation: photos to masks, cut-outs, blurred or replaced backgrounds.
@@ -252,24 +253,6 @@ pub(crate) struct Engine {
     pub(crate) backend: Backend,
 }
 
-/// The shape of the network's input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum InputShape {
-    /// A square; the rest beside the picture is grey.
-    Square,
-    /// The picture's own.
-    Frame,
-}
-
-impl From<InputShape> for silhouette::InputShape {
-    fn from(shape: InputShape) -> Self {
-        match shape {
-            InputShape::Square => Self::Square,
-            InputShape::Frame => Self::Frame,
-        }
-    }
-}
-
 /// Something to have or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Switch {
@@ -277,17 +260,6 @@ pub(crate) enum Switch {
     On,
     /// Without.
     Off,
-}
-
-/// Where to compute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Backend {
-    /// The best that is there.
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// Apple's GPU.
-    Metal,
 }
 
 #[derive(Args, Debug)]

@@ -58,7 +58,7 @@ fn measure(args: &Bench) -> Result<(), Failure> {
     let mut options = Options::new()
         .threads(threads)
         .size(side)
-        .input_shape(args.input_shape.into())
+        .input_shape(args.input_shape)
         .concurrency(1)
         .output(OutputSize::Given { width: side, height: side });
     if let Some(folder) = &args.weight_cache {

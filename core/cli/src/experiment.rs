@@ -1,14 +1,12 @@
 //! `silhouette experiment`: the paper's experiments, as tables and figures.
 
 mod drop_blocks;
+mod figure;
 mod manifold;
 mod split;
 
-use crate::args::{Experiment, Report};
+use crate::args::Experiment;
 use crate::failure::Failure;
-use crate::output;
-use silhouette_experiments::chart::Figure;
-use std::path::Path;
 
 /// Runs the command.
 ///
@@ -21,39 +19,4 @@ pub(crate) fn experiment(args: &Experiment) -> Result<(), Vec<Failure>> {
         Experiment::Split(args) => split::split(args),
     };
     done.map_err(|failure| vec![failure])
-}
-
-/// How a figure is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Svg,
-    Png,
-}
-
-/// By the file's name.
-fn format(path: &Path) -> Result<Format, Failure> {
-    match path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).as_deref() {
-        Some("svg") => Ok(Format::Svg),
-        Some("png") => Ok(Format::Png),
-        _ => Err(Failure::new(path, "a figure is written as .svg or .png")),
-    }
-}
-
-/// Refuses a figure that cannot be written, before anything is computed for it.
-fn check(report: &Report) -> Result<(), Failure> {
-    report.output.as_deref().map_or(Ok(()), |path| format(path).map(|_| ()))
-}
-
-/// Writes the figure where one is asked for.
-fn draw(report: &Report, figure: impl FnOnce() -> Figure) -> Result<(), Failure> {
-    let Some(path) = report.output.as_deref() else { return Ok(()) };
-    let bytes = match format(path)? {
-        Format::Svg => figure().svg().into_bytes(),
-        Format::Png => figure().png(),
-    };
-    output::write_atomically(path, |to| std::fs::write(to, bytes).map_err(|error| Failure::new(path, error)))?;
-    if !report.json {
-        output::say(&output::one_line(&format!("-> {}", path.display())));
-    }
-    Ok(())
 }

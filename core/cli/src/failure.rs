@@ -35,7 +35,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let repeated = self.place.is_empty() || names(&self.text, &self.place);
         let line = if repeated { self.text.clone() } else { format!("{}: {}", self.place, self.text) };
-        f.write_str(&crate::output::one_line(&line))
+        f.write_str(&one_line(&line))
     }
 }
 
@@ -48,6 +48,19 @@ fn names(text: &str, place: &str) -> bool {
         let ended = after.is_empty() || !after.starts_with(part_of_word);
         ended && !before.is_some_and(part_of_word)
     })
+}
+
+/// Names and texts from files may hold line breaks and escape sequences: one line stays one line.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => line.push_str("; "),
+            c if c.is_control() => line.extend(c.escape_default()),
+            c => line.push(c),
+        }
+    }
+    line
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use crate::args::Import;
 use crate::failure::Failure;
 use crate::{load, output};
 use serde_json::json;
-use silhouette_model::import::{ImportOptions, import as import_file};
-use silhouette_model::weights::Dtype;
+use silhouette_import::{ImportOptions, import as import_file};
+use silhouette_weights::Dtype;
 use std::io::Read as _;
 use std::path::Path;
 

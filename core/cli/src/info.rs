@@ -6,9 +6,9 @@ use crate::args::{Info, Table};
 use crate::failure::Failure;
 use crate::{load, output};
 use serde_json::{Value, json};
-use silhouette_model::cost::{self, Cost, LayerCost, LayerKind, PAPER, PaperRow};
-use silhouette_model::network::{Network, Size};
-use silhouette_model::spec::Spec;
+use silhouette_network::cost::{self, Cost, JoinKind, LayerCost, LayerKind, PAPER, PaperRow};
+use silhouette_network::network::{Network, Size};
+use silhouette_network::spec::{Spec, Task};
 use std::fmt::Write as _;
 
 /// Runs the command.
@@ -34,7 +34,7 @@ fn show(args: &Info) -> Result<(), Failure> {
         }
     };
     let size = args.size.unwrap_or(spec.input.size);
-    let about = |error: silhouette_model::ModelError| match &args.model {
+    let about = |error: silhouette_network::ModelError| match &args.model {
         Some(path) => Failure::new(path, error),
         None => Failure::general(error),
     };
@@ -123,14 +123,19 @@ fn table(spec: &Spec, cost: &Cost, network: &Network, paper: &[Figures]) -> Stri
         let _ = writeln!(text, "{}", output::one_line(line).trim_end());
     };
     let Size { height, width } = cost.input;
-    line(&format!("'{}': {} classes, input {width}x{height}", spec.name, spec.labels.len()));
+    let gives = match spec.task() {
+        Task::Alpha => "an alpha".to_owned(),
+        Task::Categories | Task::Scores => format!("{} classes", spec.labels.len()),
+    };
+    line(&format!("'{}': {gives}, input {width}x{height}", spec.name));
     for (what, value) in [("licence", &spec.licence), ("from", &spec.provenance)] {
         if !value.is_empty() {
             line(&format!("{what}: {value}"));
         }
     }
     line("");
-    let name = cost.layers.iter().map(|layer| layer.name.len()).max().unwrap_or(0).max(5);
+    let names = cost.layers.iter().map(|layer| &layer.name).chain(cost.joins.iter().map(|join| &join.name));
+    let name = names.map(String::len).max().unwrap_or(0).max(5);
     line(&format!(
         "{:name$}  {:20} {:>15} {:>9} {:>9} {:>9} {:>9}",
         "layer", "kind", "output (H W C)", "params", "madds", "as paper", "values"
@@ -146,6 +151,17 @@ fn table(spec: &Spec, cost: &Cost, network: &Network, paper: &[Figures]) -> Stri
             short(layer.madds),
             short(layer.activation)
         ));
+    }
+    for join in &cost.joins {
+        let shape = format!("{} {} {}", join.output.height, join.output.width, join.output.channels);
+        let kind = match join.kind {
+            JoinKind::Average => "average".to_owned(),
+            JoinKind::Resize => "resize".to_owned(),
+            JoinKind::Concat => format!("concat of {}", join.inputs),
+            JoinKind::Sum => format!("sum of {}", join.inputs),
+        };
+        let values = short(join.output.values());
+        line(&format!("{:name$}  {kind:20} {shape:>15} {:>9} {:>9} {:>9} {values:>9}", join.name, "", "", ""));
     }
     line("");
     let total = &cost.total;

@@ -1,9 +1,9 @@
 //! Opening models, the same way for every command.
 
-use crate::args::{Backend, Engine};
+use crate::args::Engine;
 use crate::failure::Failure;
 use silhouette::{Model, Options};
-use silhouette_model::spec::Spec;
+use silhouette_network::spec::Spec;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -36,12 +36,7 @@ pub(crate) fn named_or_builtin(engine: &Engine) -> Result<Model, Failure> {
 
 /// The options that the command line gives.
 pub(crate) fn options(engine: &Engine) -> Options {
-    let backend = match engine.backend {
-        Backend::Auto => silhouette::Backend::Auto,
-        Backend::Cpu => silhouette::Backend::Cpu,
-        Backend::Metal => silhouette::Backend::Metal,
-    };
-    let mut options = Options::new().backend(backend).input_shape(engine.input_shape.into()).concurrency(1);
+    let mut options = Options::new().backend(engine.backend).input_shape(engine.input_shape).concurrency(1);
     if let Some(size) = engine.size {
         options = options.size(size);
     }

@@ -3,13 +3,14 @@
 use crate::args::{Run, Runner};
 use crate::failure::Failure;
 use crate::output;
+use silhouette_engine::engine::{Engine, EngineError, Output};
+use silhouette_graph::Graph;
 use silhouette_kernels::rows::Planes;
-use silhouette_model::engine::Engine;
-use silhouette_model::graph::Graph;
-use silhouette_model::network::Size;
-use silhouette_model::npy::{self, Array};
-use silhouette_model::plan::PlanOptions;
-use silhouette_model::{ModelError, ModelFile};
+use silhouette_network::network::Size;
+use silhouette_plan::{Plan, PlanOptions};
+use silhouette_weights::ModelFile;
+use silhouette_weights::npy::{self, Array};
+use std::sync::Arc;
 
 /// Runs the command.
 ///
@@ -19,7 +20,6 @@ pub(crate) fn run(args: &Run) -> Result<(), Vec<Failure>> {
     forward(args).map_err(|failure| vec![failure])
 }
 
-#[allow(clippy::result_large_err, reason = "once a run")]
 fn forward(args: &Run) -> Result<(), Failure> {
     let input = npy::read(&args.input).map_err(|error| Failure::new(&args.input, error))?;
     let [1, 3, height, width] = input.shape else {
@@ -28,16 +28,20 @@ fn forward(args: &Run) -> Result<(), Failure> {
     };
     let model = ModelFile::open(&args.model).map_err(|error| Failure::new(&args.model, error))?;
     let size = Size { height, width };
+    let about = |error: &dyn std::fmt::Display| Failure::new(&args.model, error);
     let result = match args.engine {
-        Runner::Graph => Graph::of(&model, size).and_then(|graph| graph.forward_array(&input, args.tensor.as_deref())),
+        Runner::Graph => {
+            let graph = Graph::of(&model, size).map_err(|error| about(&error))?;
+            graph.forward_array(&input, args.tensor.as_deref()).map_err(|error| about(&error))?
+        }
         Runner::Plan if args.tensor.is_some() => {
             return Err(Failure::general("--tensor: the plan holds no layer's output whole; give --engine graph"));
         }
         Runner::Plan => {
-            Engine::plan(&model, size, &PlanOptions::default()).and_then(|engine| through(&engine, size, &input))
+            let plan = Plan::of(&model, size, &PlanOptions::default()).map_err(|error| about(&error))?;
+            through(Arc::new(plan), &input).map_err(|error| about(&error))?
         }
     };
-    let result = result.map_err(|error| Failure::new(&args.model, error))?;
     output::write_atomically(&args.output, |to| {
         npy::write(to, &result).map_err(|error| Failure::new(&args.output, error))
     })?;
@@ -45,13 +49,14 @@ fn forward(args: &Run) -> Result<(), Failure> {
     Ok(())
 }
 
-#[allow(clippy::result_large_err, reason = "once a run")]
-fn through(engine: &Engine, size: Size, input: &Array) -> Result<Array, ModelError> {
-    let (height, width, classes) = engine.logits();
-    let mut logits = vec![0.0; height * width * classes];
-    engine.run(&mut engine.new_state()?, &Planes::new(&input.data, size.width, size.height), &mut logits)?;
+/// Runs an engine on a tensor of its input's size.
+fn through(engine: Arc<dyn Engine>, input: &Array) -> Result<Array, EngineError> {
+    let (size, outputs) = (engine.input(), engine.outputs());
+    let mut session = engine.new_session()?;
+    session.run(&Planes::new(&input.data, size.width, size.height))?;
+    let (logits, Output { height, width, channels, .. }) = (session.output(0), &outputs[0]);
     // Channels-last to (N, C, H, W).
     let pixels = height * width;
-    let data = (0..classes * pixels).map(|i| logits[i % pixels * classes + i / pixels]).collect();
-    Ok(Array { shape: [1, classes, height, width], data })
+    let data = (0..channels * pixels).map(|i| logits[i % pixels * channels + i / pixels]).collect();
+    Ok(Array { shape: [1, *channels, *height, *width], data })
 }

@@ -62,7 +62,7 @@ fn oversized_models_are_refused_without_reading_them() {
     }
     silhouette_within(MIB, args!["info", model]).fails(&["model.safetensors"]);
     // A header that claims all of it.
-    let claims = place.write("claims.safetensors", &(u64::MAX / 2).to_le_bytes());
+    let claims = place.write("claims.safetensors", (u64::MAX / 2).to_le_bytes());
     silhouette_within(MIB, args!["info", claims]).fails(&["claims.safetensors"]);
     let source = place.write("huge.tflite", b"\x1c\0\0\0TFL3");
     std::fs::OpenOptions::new().write(true).open(&source).unwrap().set_len(64 << 30).unwrap();
@@ -119,7 +119,7 @@ fn bad_photos_fail_alone_and_the_others_are_done() {
     let model = fixture(&place, "model.safetensors");
     let good = photo(&place, "good.png", 64, 48);
     let last = photo(&place, "last.jpg", 31, 57);
-    let huge = place.write("huge.png", &png_header(60_000, 60_000));
+    let huge = place.write("huge.png", png_header(60_000, 60_000));
     let text = place.write("text.jpg", b"this is no picture, whatever its name says\n");
     let empty = place.write("empty.png", b"");
     let whole = std::fs::read(&good).unwrap();

@@ -3,8 +3,8 @@
 mod common;
 
 use common::{fixture, photo, seeded, silhouette};
-use silhouette_model::npy::{self, Array};
 use silhouette_testkit::{Folder, shared_folder};
+use silhouette_weights::npy::{self, Array};
 use std::path::Path;
 use std::process::{Command, Stdio};
 

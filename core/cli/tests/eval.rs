@@ -138,7 +138,7 @@ fn missing_and_mismatched_masks_are_named_and_counted() {
 fn plain_folders_with_a_class_list() {
     let place = Folder::new();
     let (root, model) = voc(&place, 2);
-    let spec = silhouette_model::spec::Spec::preset("fixture").unwrap();
+    let spec = silhouette_network::spec::Spec::preset("fixture").unwrap();
     let out = place.path("scores.json");
     let (images, masks) = (root.join("JPEGImages"), root.join("SegmentationClass"));
     // All classes in another order: the masks' numbers now mean others.

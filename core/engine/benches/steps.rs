@@ -13,6 +13,7 @@ use silhouette_engine::program::{Block, Builder, Filter, Map, Stem, Window};
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::peak;
 use silhouette_kernels::rows::RowSource;
+use silhouette_kernels::size::Size;
 
 /// A grey picture: the first chain of every program needs one.
 struct Grey(usize);
@@ -34,7 +35,8 @@ impl RowSource for Grey {
 
 fn window(input: usize, stride: usize, rate: usize) -> Window {
     let output = input.div_ceil(stride);
-    Window { input: (input, input), output: (output, output), stride, rate, pad: (rate, rate) }
+    let [input, output, pad] = [input, output, rate].map(Size::square);
+    Window { input, output, stride, rate, pad }
 }
 
 const RELU6: Option<(f32, f32)> = Some((0.0, 6.0));
@@ -57,9 +59,8 @@ fn measure(c: &mut Criterion, name: &str, side: usize, channels: usize, step: &d
         };
         let map = builder.chain(None, Some(&stem), &[]).expect("a stem");
         let map = step(&mut builder, map);
-        let program = builder.finish(map, 1 << 30).expect("a program");
-        let (h, w, k) = program.output();
-        let (mut arena, mut out) = (program.arena(), vec![0.0; h * w * k]);
+        let program = builder.finish(&[map], 1 << 30).expect("a program");
+        let (mut arena, mut out) = (program.arena(), vec![0.0; program.outputs()[0].values()]);
         // After the step comes the one that writes the output.
         let measured = program.steps().count() - 2;
         let madds = program.steps().nth(measured).expect("a step").madds;
@@ -71,7 +72,7 @@ fn measure(c: &mut Criterion, name: &str, side: usize, channels: usize, step: &d
                 // Only the last step's own time: the stem runs to feed it.
                 let mut nanoseconds = 0;
                 for _ in 0..rounds {
-                    program.run(&mut arena, &Grey(2 * side - 1), &mut out, &|work| work(0)).expect("a run");
+                    program.run(&mut arena, &Grey(2 * side - 1), &mut [&mut out], &|work| work(0)).expect("a run");
                     let step = arena.step_nanoseconds().nth(measured).expect("a step");
                     best = best.min(step as f64);
                     nanoseconds += step;

@@ -1,23 +1,24 @@
 //! One piece of memory for a whole inference: which buffers live when is known at load, so that each gets its place in
 //! the arena then and nothing is allocated later.
 
-use silhouette_kernels::pack::Buffer;
+use silhouette_kernels::element::Element;
+use silhouette_kernels::pack::{ALIGN, Buffer};
 use silhouette_kernels::pointer::Pointer;
 
 /// Places are multiples of a cache line.
-const LINE: usize = 16;
+const LINE: usize = ALIGN;
 
 /// A buffer that lives from step `first` to step `last` (both included).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Live {
-    /// In f32.
+    /// In bytes.
     pub(crate) len: usize,
     pub(crate) first: usize,
     pub(crate) last: usize,
 }
 
 /// Gives every buffer a place such that buffers that live at the same time do not overlap: the largest first, each at the
-/// lowest free place. Returns the places and the arena's length in f32; `None` if that overflows.
+/// lowest free place. Returns the places and the arena's length, in bytes; `None` if that overflows.
 pub(crate) fn place(buffers: &[Live]) -> Option<(Vec<usize>, usize)> {
     let mut order: Vec<usize> = (0..buffers.len()).collect();
     order.sort_by_key(|&i| std::cmp::Reverse(buffers[i].len));
@@ -47,20 +48,20 @@ pub(crate) fn place(buffers: &[Live]) -> Option<(Vec<usize>, usize)> {
     Some((places, total))
 }
 
-/// A run of f32 inside the arena or the output, seen by several threads at once. In debug builds every pointer that is
-/// made of it is checked against its length.
+/// A run of bytes inside the arena or the output, seen by several threads at once, as elements of any type. In debug builds
+/// every pointer that is made of it is checked against its length.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
-    data: *mut f32,
+    data: *mut u8,
     len: usize,
 }
 
 impl Span {
-    pub(crate) fn new(data: &mut [f32]) -> Self {
-        Self { data: data.as_mut_ptr(), len: data.len() }
+    pub(crate) fn new<T: Element>(data: &mut [T]) -> Self {
+        Self { data: data.as_mut_ptr().cast(), len: size_of_val(data) }
     }
 
-    /// The part from `at` on, `len` long.
+    /// The part from byte `at` on, `len` bytes long.
     ///
     /// # Panics
     /// If it does not lie inside.
@@ -75,16 +76,18 @@ impl Span {
     /// # Panics
     /// In debug builds, if they do not lie inside.
     #[inline]
-    pub(crate) fn at(self, at: usize, need: usize) -> Pointer {
-        debug_assert!(at + need <= self.len, "{need} f32 from {at} on, in a buffer of {}", self.len);
-        Pointer::new(self.data.wrapping_add(at), need)
+    pub(crate) fn at<T: Element>(self, at: usize, need: usize) -> Pointer<T> {
+        let len = self.len / size_of::<T>();
+        debug_assert!(at + need <= len, "{need} {:?} from {at} on, in a buffer of {len}", T::TYPE);
+        debug_assert!(self.data.cast::<T>().is_aligned(), "a buffer of {:?} begins between two of them", T::TYPE);
+        Pointer::new(self.data.cast::<T>().wrapping_add(at), need)
     }
 }
 
 /// Memory of one inference; made by [`Program::arena`](crate::program::Program::arena), used again for every frame.
 #[derive(Debug)]
 pub struct Arena {
-    pub(crate) buffer: Buffer,
+    pub(crate) buffer: Buffer<u8>,
     /// What the row source asks for, one per thread.
     pub(crate) rows: Vec<Vec<f32>>,
     pub(crate) claims: Vec<std::sync::atomic::AtomicBool>,
@@ -101,7 +104,7 @@ impl Arena {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        (self.buffer.len() + self.rows.iter().map(Vec::len).sum::<usize>()) * size_of::<f32>()
+        self.buffer.len() + self.rows.iter().map(|row| size_of_val(&row[..])).sum::<usize>()
     }
 }
 
@@ -122,8 +125,8 @@ mod tests {
                 assert!(!together || apart, "{i} and {j}");
             }
         }
-        // 200 + 112 (100 rounded) + 64: the two of 100 share a place.
-        assert_eq!(total, 208 + 112 + 64);
+        // 256 (200 rounded) + 128 (100 rounded) + 64: the two of 100 share a place.
+        assert_eq!(total, 256 + 128 + 64);
     }
 
     #[test]
@@ -131,5 +134,18 @@ mod tests {
         assert!(place(&[Live { len: usize::MAX - 3, first: 0, last: 0 }]).is_none());
         let half = Live { len: usize::MAX / 2 - 20, first: 0, last: 0 };
         assert!(place(&[half, half, half]).is_none());
+    }
+
+    #[test]
+    fn bytes_are_seen_as_elements_of_any_type() {
+        let mut bytes = Buffer::<u8>::zeroed(3 * LINE);
+        let span = Span::new(&mut bytes[..]).part(LINE, LINE);
+        // SAFETY: inside the buffer, which nobody else uses.
+        unsafe {
+            span.at::<f32>(1, 1).to(1).write(1.0);
+            span.at::<i8>(0, LINE).to(LINE).write(-1);
+        }
+        assert_eq!(bytes[LINE..LINE + 8], [255, 0, 0, 0, 0, 0, 128, 63]);
+        assert!(!cfg!(debug_assertions) || std::panic::catch_unwind(|| span.at::<f32>(LINE / 4, 1)).is_err());
     }
 }

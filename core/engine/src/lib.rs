@@ -1,4 +1,5 @@
-//! The CPU engine: a network compiled to steps over one arena ([`program`]), and the threads that run it ([`thread_pool`]).
+//! What every engine is ([`engine`]), and the CPU's: a network compiled to steps over one arena ([`program`]), and the threads that
+//! run it ([`thread_pool`]).
 //! No candle, no I/O but reading the sizes of the caches.
 //!
 //! Maps between layers are blocked rows (H, C / lanes, W, lanes; see [`program`]); the output is channels-last. What a step
@@ -7,5 +8,6 @@
 pub mod arena;
 mod barrier;
 pub mod caches;
+pub mod engine;
 pub mod program;
 pub mod thread_pool;

@@ -5,19 +5,26 @@
 //! | [chain](Builder::chain) | stem and inverted residual blocks, depth first: each output row pulls the input rows that it needs, every layer holds a ring of a few rows | early blocks: large maps, small weights |
 //! | [sliced block](Builder::sliced) | one inverted residual block: a slice of expanded channels at a time over the whole map, the projection accumulating over slices (the paper's t-way split, section 5) | late blocks: small maps, large weights, so that each weight is read once an inference |
 //! | [convolution](Builder::convolution) | bias, activation, concatenation of its inputs | heads |
+//! | [depthwise](Builder::depthwise) | bias, activation | a depthwise convolution that no 1x1 follows |
 //! | [average](Builder::average) | | image pooling, classifiers |
+//! | [resize](Builder::resize), [sum](Builder::sum), [concat](Builder::concat) | activation of a sum | decoders; a concatenation only where no convolution can read its parts |
 //!
-//! The last step writes the output, channels-last; maps between steps are blocked (`[row][channels / lanes][pixel][lane]`),
+//! A chain can be tapped: a map on its way that later steps read as well (a decoder's skip) is stored beside, and the chain
+//! stays one. The last steps write the outputs, channels-last; maps between steps are blocked (`[row][channels / lanes][pixel][lane]`),
 //! so that kernels walk along memory whatever the number of channels.
 //!
 //! In none of them does the expanded tensor exist whole. Several threads share a step by output rows; a row is computed
 //! the same way whoever computes it, so that results are bit for bit the same for any number of threads.
 
 mod build;
+mod build_joins;
 mod chain;
 mod context;
+mod depthwise;
 mod describe;
 mod head;
+mod join;
+mod packed_list;
 mod sliced;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,45 +32,40 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::arena::{Arena, Span};
 use crate::barrier::Barrier;
 use silhouette_kernels::isa::Isa;
-use silhouette_kernels::pack::{Buffer, Packed};
+use silhouette_kernels::pack::Buffer;
 use silhouette_kernels::rows::RowSource;
+use silhouette_kernels::size::Size;
 
 pub use build::{Builder, Map};
-pub use describe::{Block, Clamp, Filter, Stem, Window};
+pub use describe::{Block, BuildError, Clamp, Filter, Stem, Window};
+pub use packed_list::layout_probe;
 
-use chain::{Chain, Stage};
-use context::Context;
+use chain::Chain;
+use context::{Context, Layout};
+use depthwise::Depthwise;
 use head::{Average, Convolution, Unblock};
+use join::{Concat, Resize, Sum};
+use packed_list::PackedList;
 use sliced::Sliced;
-
-/// Why a network could not be compiled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BuildError {
-    /// The step, by the name that it was given.
-    pub step: String,
-    /// What is wrong.
-    pub reason: String,
-}
-
-impl std::fmt::Display for BuildError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "step {}: {}", self.step, self.reason)
-    }
-}
-
-impl std::error::Error for BuildError {}
 
 /// Why a run was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunError {
-    /// The row source is not of the size that the program was compiled for (height, width).
+    /// The row source is not of the size that the program was compiled for.
     InputSize {
         /// What the program wants.
-        wanted: (usize, usize),
+        wanted: Size,
         /// What the row source gives.
-        found: (usize, usize),
+        found: Size,
     },
-    /// The output slice has the wrong length (in f32).
+    /// There are not as many output slices as outputs.
+    Outputs {
+        /// How many the program writes.
+        wanted: usize,
+        /// How many were given.
+        found: usize,
+    },
+    /// An output slice has the wrong length (in f32).
     OutputLength {
         /// What the program writes.
         wanted: usize,
@@ -78,8 +80,9 @@ impl std::fmt::Display for RunError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::InputSize { wanted, found } => {
-                write!(f, "input is {}x{}, the program wants {}x{}", found.1, found.0, wanted.1, wanted.0)
+                write!(f, "input is {found}, the program wants {wanted}")
             }
+            Self::Outputs { wanted, found } => write!(f, "{found} outputs were given, the program writes {wanted}"),
             Self::OutputLength { wanted, found } => {
                 write!(f, "output holds {found} values, the program writes {wanted}")
             }
@@ -95,6 +98,10 @@ enum StepWork {
     Sliced(Box<Sliced>),
     Convolution(Convolution),
     Average(Average),
+    Depthwise(Depthwise),
+    Resize(Resize),
+    Sum(Sum),
+    Concat(Concat),
     Unblock(Unblock),
 }
 
@@ -116,24 +123,39 @@ pub struct StepInfo<'a> {
     pub madds: u64,
 }
 
+/// The most outputs that a program has.
+pub const MAX_OUTPUTS: usize = 8;
+
+/// Size and channels of a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Rows and columns.
+    pub size: Size,
+    /// Channels.
+    pub channels: usize,
+}
+
+impl Shape {
+    /// How many values it has.
+    pub fn values(self) -> usize {
+        self.size.height * self.size.width * self.channels
+    }
+}
+
 /// A compiled network. Shared by any number of threads and inferences; each inference needs an [`Arena`].
 pub struct Program {
-    isa: Isa,
-    threads: usize,
-    input: (usize, usize),
-    output: (usize, usize, usize),
+    layout: Layout,
+    input: Size,
+    outputs: Vec<Shape>,
     steps: Vec<Step>,
-    places: Vec<usize>,
-    lens: Vec<usize>,
     arena_len: usize,
-    zero: usize,
-    weight_bytes: usize,
+    packed: PackedList,
     id: u64,
 }
 
 impl std::fmt::Debug for Program {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Program({}, {} steps, {} threads)", self.isa.name(), self.steps.len(), self.threads)
+        write!(f, "Program({}, {} steps, {} threads)", self.layout.isa.name(), self.steps.len(), self.layout.threads)
     }
 }
 
@@ -143,7 +165,7 @@ pub type Work<'a> = dyn Fn(usize) + Sync + 'a;
 /// Raw pieces of the arena that the threads share; each uses its own.
 struct Shared<'a> {
     arena: Span,
-    output: Span,
+    outputs: &'a [Span],
     scratch: *mut Vec<f32>,
     source: &'a dyn RowSource,
 }
@@ -154,66 +176,39 @@ unsafe impl Sync for Shared<'_> {}
 
 impl Program {
     /// Height and width of the input.
-    pub fn input(&self) -> (usize, usize) {
+    pub fn input(&self) -> Size {
         self.input
     }
 
-    /// Height, width and channels of the output.
-    pub fn output(&self) -> (usize, usize, usize) {
-        self.output
+    /// The shape of each output.
+    pub fn outputs(&self) -> &[Shape] {
+        &self.outputs
     }
 
     /// Threads that share one run.
     pub fn threads(&self) -> usize {
-        self.threads
+        self.layout.threads
     }
 
     /// The instruction set that it runs on.
     pub fn isa(&self) -> Isa {
-        self.isa
+        self.layout.isa
     }
 
     /// Bytes of packed weights.
     pub fn weight_bytes(&self) -> usize {
-        self.weight_bytes
+        self.packed.bytes()
     }
 
     /// All packed weights in the order in which they were packed: what [`Builder::with_packed`] takes back, each at a place
     /// aligned to [`ALIGN`](silhouette_kernels::pack::ALIGN) after the one before.
-    pub fn packed(&self) -> Vec<&[f32]> {
-        let mut all = Vec::new();
-        for step in &self.steps {
-            match &step.work {
-                StepWork::Chain(chain) => {
-                    for stage in &chain.stages {
-                        match stage {
-                            Stage::Stem(stem) => all.extend(stem.weights.values()),
-                            Stage::Block(block) => {
-                                all.extend(block.expand.iter().flat_map(|(packed, ..)| packed.values()));
-                                all.push(block.depthwise.values());
-                                all.extend(block.project.values());
-                            }
-                        }
-                    }
-                }
-                StepWork::Sliced(block) => {
-                    for slice in &block.slices {
-                        all.extend(slice.expand.iter().chain([&slice.project]).flat_map(Packed::values));
-                    }
-                    all.push(block.depthwise.values());
-                }
-                StepWork::Convolution(convolution) => {
-                    all.extend(convolution.inputs.iter().flat_map(|input| &input.taps).flat_map(Packed::values));
-                }
-                StepWork::Average(_) | StepWork::Unblock(_) => {}
-            }
-        }
-        all
+    pub fn packed(&self) -> Vec<&[u8]> {
+        self.packed.parts()
     }
 
     /// Bytes of the arena of one inference.
     pub fn arena_bytes(&self) -> usize {
-        self.arena_len * size_of::<f32>()
+        self.arena_len
     }
 
     /// What each step is.
@@ -225,20 +220,20 @@ impl Program {
     pub fn arena(&self) -> Arena {
         Arena {
             buffer: Buffer::zeroed(self.arena_len),
-            rows: vec![Vec::new(); self.threads],
-            claims: (0..self.threads).map(|_| AtomicBool::new(false)).collect(),
+            rows: vec![Vec::new(); self.layout.threads],
+            claims: (0..self.layout.threads).map(|_| AtomicBool::new(false)).collect(),
             times: self.steps.iter().map(|_| AtomicU64::new(0)).collect(),
             program: self.id,
         }
     }
 
-    /// Runs the network on the rows of `source` and writes `output` (channels-last).
+    /// Runs the network on the rows of `source` and writes `outputs`, one slice each, channels-last.
     ///
     /// `spread` runs the work that it is given once for every index `0..threads()`, all at the same time (they wait for
     /// each other), and returns when all are done; for one thread, `&|work| work(0)`.
     ///
     /// # Errors
-    /// If `source`, `output` or `arena` do not fit the program.
+    /// If `source`, `outputs` or `arena` do not fit the program.
     ///
     /// # Panics
     /// If `source` panics, or `spread` runs an index twice or one that there is not.
@@ -246,32 +241,41 @@ impl Program {
         &self,
         arena: &mut Arena,
         source: &dyn RowSource,
-        output: &mut [f32],
+        outputs: &mut [&mut [f32]],
         spread: &dyn Fn(&Work<'_>),
     ) -> Result<(), RunError> {
-        let (h, w, c) = self.output;
         if arena.program != self.id {
             return Err(RunError::ForeignArena);
         }
-        if self.input != (0, 0) && (source.height(), source.width()) != self.input {
-            return Err(RunError::InputSize { wanted: self.input, found: (source.height(), source.width()) });
+        let found = Size { height: source.height(), width: source.width() };
+        if self.input != Size::square(0) && found != self.input {
+            return Err(RunError::InputSize { wanted: self.input, found });
         }
-        if output.len() != h * w * c {
-            return Err(RunError::OutputLength { wanted: h * w * c, found: output.len() });
+        if outputs.len() != self.outputs.len() {
+            return Err(RunError::Outputs { wanted: self.outputs.len(), found: outputs.len() });
+        }
+        for (shape, output) in self.outputs.iter().zip(&*outputs) {
+            if output.len() != shape.values() {
+                return Err(RunError::OutputLength { wanted: shape.values(), found: output.len() });
+            }
+        }
+        let mut spans = [Span::new::<f32>(&mut []); MAX_OUTPUTS];
+        for (span, output) in spans.iter_mut().zip(outputs) {
+            *span = Span::new(output);
         }
         for scratch in &mut arena.rows {
             if scratch.len() < source.scratch_len() {
                 scratch.resize(source.scratch_len(), 0.0);
             }
         }
-        let barrier = Barrier::new(self.threads);
+        let barrier = Barrier::new(self.layout.threads);
         let (claims, times) = (&arena.claims, &arena.times);
         for claim in claims {
             claim.store(false, Ordering::Relaxed);
         }
         let shared = Shared {
-            arena: Span::new(&mut arena.buffer),
-            output: Span::new(output),
+            arena: Span::new(&mut arena.buffer[..]),
+            outputs: &spans[..self.outputs.len()],
             scratch: arena.rows.as_mut_ptr(),
             source,
         };
@@ -279,7 +283,13 @@ impl Program {
         spread(&|index| {
             assert!(!claims[index].swap(true, Ordering::AcqRel), "thread {index} of an inference was started twice");
             let _member = barrier.member();
-            let cx = Context { program: self, arena: shared.arena, output: shared.output, barrier: &barrier, index };
+            let cx = Context {
+                program: &self.layout,
+                arena: shared.arena,
+                outputs: shared.outputs,
+                barrier: &barrier,
+                index,
+            };
             // SAFETY: `index` is below the number of scratch buffers (as `claims`), and was claimed by this thread.
             let scratch = unsafe { &mut *shared.scratch.add(index) };
             for (step, time) in self.steps.iter().zip(times) {
@@ -289,6 +299,10 @@ impl Program {
                     StepWork::Sliced(s) => s.run(&cx),
                     StepWork::Convolution(s) => s.run(&cx),
                     StepWork::Average(s) => s.run(&cx),
+                    StepWork::Depthwise(s) => s.run(&cx),
+                    StepWork::Resize(s) => s.run(&cx),
+                    StepWork::Sum(s) => s.run(&cx),
+                    StepWork::Concat(s) => s.run(&cx),
                     StepWork::Unblock(s) => s.run(&cx),
                 }
                 barrier.meet();

@@ -2,10 +2,12 @@
 //! rates, paddings, shortcuts, and the same bits for any number of threads.
 
 use silhouette_engine::caches::Caches;
-use silhouette_engine::program::{Block, Builder, Clamp, Filter, Program, Stem, Window};
+use silhouette_engine::program::{Block, Builder, Clamp, Filter, Program, RunError, Shape, Stem, Window};
 use silhouette_kernels::isa::Isa;
-use silhouette_kernels::pack::{Buffer, Keeper, Shelf};
+use silhouette_kernels::pack::{ALIGN, Buffer, Keeper, Shelf};
 use silhouette_kernels::rows::RowSource;
+use silhouette_kernels::size::Size;
+use silhouette_kernels::upsample::Resize;
 use std::sync::Arc;
 
 /// Numbers that look random and are the same everywhere.
@@ -84,16 +86,16 @@ fn act(x: f64, clamp: Clamp) -> f64 {
 fn convolve(map: &Map, f: &Weights, k: usize, w: &Window, depthwise: bool) -> Map {
     let c_out = f.b.len();
     let groups_in = if depthwise { 1 } else { map.c };
-    let mut v = Vec::with_capacity(w.output.0 * w.output.1 * c_out);
-    for y in 0..w.output.0 {
-        for x in 0..w.output.1 {
+    let mut v = Vec::with_capacity(w.output.height * w.output.width * c_out);
+    for y in 0..w.output.height {
+        for x in 0..w.output.width {
             for o in 0..c_out {
                 let mut sum = f64::from(f.b[o]);
                 for i in 0..groups_in {
                     for r in 0..k {
                         for c in 0..k {
-                            let yy = (y * w.stride + r * w.rate) as isize - w.pad.0 as isize;
-                            let xx = (x * w.stride + c * w.rate) as isize - w.pad.1 as isize;
+                            let yy = (y * w.stride + r * w.rate) as isize - w.pad.height as isize;
+                            let xx = (x * w.stride + c * w.rate) as isize - w.pad.width as isize;
                             let weight = f.w[((o * groups_in + i) * k + r) * k + c];
                             sum += f64::from(weight) * map.at(yy, xx, if depthwise { o } else { i });
                         }
@@ -103,12 +105,12 @@ fn convolve(map: &Map, f: &Weights, k: usize, w: &Window, depthwise: bool) -> Ma
             }
         }
     }
-    Map { h: w.output.0, w: w.output.1, c: c_out, v }
+    Map { h: w.output.height, w: w.output.width, c: c_out, v }
 }
 
 fn pointwise(map: &Map, f: &Weights) -> Map {
-    let size = (map.h, map.w);
-    convolve(map, f, 1, &Window { input: size, output: size, stride: 1, rate: 1, pad: (0, 0) }, false)
+    let size = Size { height: map.h, width: map.w };
+    convolve(map, f, 1, &Window { input: size, output: size, stride: 1, rate: 1, pad: Size::square(0) }, false)
 }
 
 struct TestBlock {
@@ -162,22 +164,28 @@ impl TestBlock {
     }
 }
 
-fn window(input: (usize, usize), stride: usize, rate: usize, same: bool) -> Window {
-    let output = (input.0.div_ceil(stride), input.1.div_ceil(stride));
+fn window(input: Size, stride: usize, rate: usize, same: bool) -> Window {
+    let output = Size { height: input.height.div_ceil(stride), width: input.width.div_ceil(stride) };
     let pad = |i: usize, o: usize| {
         if same { ((o - 1) * stride + 2 * rate + 1).saturating_sub(i) / 2 } else { rate }
     };
-    Window { input, output, stride, rate, pad: (pad(input.0, output.0), pad(input.1, output.1)) }
+    let pad = Size { height: pad(input.height, output.height), width: pad(input.width, output.width) };
+    Window { input, output, stride, rate, pad }
 }
 
+/// The only output of a program.
 fn run(p: &Program, source: &dyn RowSource) -> Vec<f32> {
-    let (h, w, c) = p.output();
+    run_all(p, source).remove(0)
+}
+
+fn run_all(p: &Program, source: &dyn RowSource) -> Vec<Vec<f32>> {
     let mut arena = p.arena();
     let mut first = Vec::new();
     // Twice: the second run finds the arena as the first one left it.
     for _ in 0..2 {
-        let mut out = vec![f32::NAN; h * w * c];
-        p.run(&mut arena, source, &mut out, &|work| {
+        let mut out: Vec<Vec<f32>> = p.outputs().iter().map(|shape| vec![f32::NAN; shape.values()]).collect();
+        let mut slices: Vec<&mut [f32]> = out.iter_mut().map(Vec::as_mut_slice).collect();
+        p.run(&mut arena, source, &mut slices, &|work| {
             std::thread::scope(|s| {
                 for i in 1..p.threads() {
                     s.spawn(move || work(i));
@@ -194,11 +202,11 @@ fn run(p: &Program, source: &dyn RowSource) -> Vec<f32> {
 
 /// Memory of the tests' own that packed weights are kept in.
 #[derive(Debug)]
-struct Memory(Buffer);
+struct Memory(Buffer<u8>);
 
 // SAFETY: nobody has a way to write to it, and it stays where it is.
 unsafe impl Keeper for Memory {
-    fn floats(&self) -> &[f32] {
+    fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
@@ -206,11 +214,11 @@ unsafe impl Keeper for Memory {
 /// A program's packed weights as they are kept.
 fn kept(p: &Program) -> Memory {
     let parts = p.packed();
-    let mut all = Buffer::zeroed(parts.iter().map(|part| part.len().next_multiple_of(16)).sum());
+    let mut all = Buffer::zeroed(parts.iter().map(|part| part.len().next_multiple_of(ALIGN)).sum());
     let mut at = 0;
     for part in parts {
         all[at..at + part.len()].copy_from_slice(part);
-        at += part.len().next_multiple_of(16);
+        at += part.len().next_multiple_of(ALIGN);
     }
     Memory(all)
 }
@@ -218,12 +226,14 @@ fn kept(p: &Program) -> Memory {
 /// Builds for every kernel set and 1 to 3 threads, and compares; then once more from the weights as they were packed.
 fn check(input: &Map, wanted: &Map, what: &str, build: &dyn Fn(Builder) -> Program) {
     let small = Caches { l1: 4 << 10, l2: 16 << 10 };
-    for isa in Isa::all() {
-        for caches in [small, Caches { l1: 32 << 10, l2: 1 << 20 }] {
+    for caches in [small, Caches { l1: 32 << 10, l2: 1 << 20 }] {
+        let mut unfused: Vec<Vec<f32>> = Vec::new();
+        for isa in Isa::all() {
             let mut one = Vec::new();
             for threads in 1..=3 {
                 let p = build(Builder::new(isa, threads, caches));
-                assert_eq!(p.output(), (wanted.h, wanted.w, wanted.c), "{what}");
+                let size = Size { height: wanted.h, width: wanted.w };
+                assert_eq!(p.outputs(), [Shape { size, channels: wanted.c }], "{what}");
                 let found = run(&p, input);
                 for (i, (f, w)) in found.iter().zip(&wanted.v).enumerate() {
                     let close = (f64::from(*f) - w).abs() <= 1e-4 * (1.0 + w.abs());
@@ -238,7 +248,12 @@ fn check(input: &Map, wanted: &Map, what: &str, build: &dyn Fn(Builder) -> Progr
                     assert!(run(&again, input) == one, "{what}, {isa:?}: weights that were kept give other bits");
                 }
             }
+            if matches!(isa.name(), "scalar" | "sse2") {
+                unfused.push(one);
+            }
         }
+        // Neither fuses a multiply-add, and the order of a sum is the same in every instruction set.
+        assert!(unfused.windows(2).all(|w| w[0] == w[1]), "{what}: SSE2 gives other bits than plain Rust");
     }
 }
 
@@ -256,12 +271,12 @@ fn stem_alone_at_tile_edges() {
             for same in [true, false] {
                 let input = picture(&mut noise, h, w);
                 let f = weights(&mut noise, c_out, 27, RELU6);
-                let wd = window((h, w), 2, 1, same);
+                let wd = window(Size { height: h, width: w }, 2, 1, same);
                 let wanted = convolve(&input, &f, 3, &wd, false);
                 check(&input, &wanted, &format!("stem {h}x{w} to {c_out}, same {same}"), &|mut b| {
                     let stem = Stem { name: "stem", window: wd, filter: f.filter() };
                     let m = b.chain(None, Some(&stem), &[]).unwrap();
-                    b.finish(m, LIMIT).unwrap()
+                    b.finish(&[m], LIMIT).unwrap()
                 });
             }
         }
@@ -269,9 +284,9 @@ fn stem_alone_at_tile_edges() {
 }
 
 /// Stem, then the blocks, chained or sliced as `sliced` says.
-fn blocks_case(seed: u64, size: (usize, usize), stem_c: usize, plan: &[(usize, usize, usize, usize)], same: bool) {
+fn blocks_case(seed: u64, size: Size, stem_c: usize, plan: &[(usize, usize, usize, usize)], same: bool) {
     let mut noise = Noise(seed);
-    let input = picture(&mut noise, size.0, size.1);
+    let input = picture(&mut noise, size.height, size.width);
     let f = weights(&mut noise, stem_c, 27, RELU6);
     let wd = window(size, 2, 1, same);
     let mut blocks = Vec::new();
@@ -293,7 +308,7 @@ fn blocks_case(seed: u64, size: (usize, usize), stem_c: usize, plan: &[(usize, u
         map = b.naive(&map);
     }
     for chained in (0..=blocks.len()).rev() {
-        check(&input, &map, &format!("{plan:?} at {size:?}, {chained} chained, same {same}"), &|mut b| {
+        check(&input, &map, &format!("{plan:?} at {size}, {chained} chained, same {same}"), &|mut b| {
             let stem = Stem { name: "stem", window: wd, filter: f.filter() };
             let all: Vec<Block<'_>> = blocks.iter().map(TestBlock::describe).collect();
             let mut m = b.chain(None, Some(&stem), &all[..chained]).unwrap();
@@ -305,7 +320,7 @@ fn blocks_case(seed: u64, size: (usize, usize), stem_c: usize, plan: &[(usize, u
                     b.sliced(m, block).unwrap()
                 };
             }
-            b.finish(m, LIMIT).unwrap()
+            b.finish(&[m], LIMIT).unwrap()
         });
     }
 }
@@ -313,12 +328,18 @@ fn blocks_case(seed: u64, size: (usize, usize), stem_c: usize, plan: &[(usize, u
 #[test]
 fn blocks_chained_and_sliced_agree_with_the_naive_network() {
     // (expansion, channels, stride, rate)
-    blocks_case(2, (33, 35), 8, &[(1, 4, 1, 1), (6, 8, 2, 1), (6, 8, 1, 1), (6, 16, 1, 2)], true);
-    blocks_case(3, (34, 31), 16, &[(1, 16, 1, 1), (6, 24, 2, 1), (6, 24, 1, 1)], false);
-    blocks_case(4, (17, 65), 24, &[(6, 24, 1, 1), (3, 7, 2, 1), (6, 7, 1, 4), (2, 9, 1, 2)], true);
-    blocks_case(5, (40, 3), 5, &[(6, 5, 1, 1), (6, 5, 1, 1), (6, 5, 2, 1), (1, 11, 1, 1)], true);
-    blocks_case(6, (1, 1), 8, &[(6, 8, 1, 1), (6, 8, 2, 1), (6, 8, 1, 2)], true);
-    blocks_case(7, (9, 12), 8, &[(1, 20, 2, 1), (1, 33, 1, 6)], false);
+    blocks_case(2, Size { height: 33, width: 35 }, 8, &[(1, 4, 1, 1), (6, 8, 2, 1), (6, 8, 1, 1), (6, 16, 1, 2)], true);
+    blocks_case(3, Size { height: 34, width: 31 }, 16, &[(1, 16, 1, 1), (6, 24, 2, 1), (6, 24, 1, 1)], false);
+    blocks_case(
+        4,
+        Size { height: 17, width: 65 },
+        24,
+        &[(6, 24, 1, 1), (3, 7, 2, 1), (6, 7, 1, 4), (2, 9, 1, 2)],
+        true,
+    );
+    blocks_case(5, Size { height: 40, width: 3 }, 5, &[(6, 5, 1, 1), (6, 5, 1, 1), (6, 5, 2, 1), (1, 11, 1, 1)], true);
+    blocks_case(6, Size { height: 1, width: 1 }, 8, &[(6, 8, 1, 1), (6, 8, 2, 1), (6, 8, 1, 2)], true);
+    blocks_case(7, Size { height: 9, width: 12 }, 8, &[(1, 20, 2, 1), (1, 33, 1, 6)], false);
 }
 
 #[test]
@@ -327,13 +348,13 @@ fn wide_blocks_are_sliced_at_panel_edges() {
     for (c, t) in [(20, 6), (40, 5), (33, 3)] {
         let input = picture(&mut noise, 19, 23);
         let f = weights(&mut noise, c, 27, RELU6);
-        let wd = window((19, 23), 2, 1, true);
+        let wd = window(Size { height: 19, width: 23 }, 2, 1, true);
         let block = TestBlock::new(&mut noise, window(wd.output, 1, 2, true), c, t, c);
         let wanted = block.naive(&convolve(&input, &f, 3, &wd, false));
         check(&input, &wanted, &format!("{c} x {t}"), &|mut b| {
             let m = b.chain(None, Some(&Stem { name: "stem", window: wd, filter: f.filter() }), &[]).unwrap();
             let m = b.sliced(m, &block.describe()).unwrap();
-            b.finish(m, LIMIT).unwrap()
+            b.finish(&[m], LIMIT).unwrap()
         });
     }
 }
@@ -345,8 +366,8 @@ fn every_width_of_row_and_panel() {
     let mut noise = Noise(11);
     for width in [4, 5, 6, 7, 8, 10, 11, 12, 16, 21, 22, 23, 33] {
         for (c, t, stride, rate) in [(8, 1, 1, 1), (8, 2, 1, 2), (4, 3, 1, 4), (20, 2, 2, 1), (12, 7, 1, 1)] {
-            let size = (6, 2 * width);
-            let input = picture(&mut noise, size.0, size.1);
+            let size = Size { height: 6, width: 2 * width };
+            let input = picture(&mut noise, size.height, size.width);
             let f = weights(&mut noise, c, 27, RELU6);
             let wd = window(size, 2, 1, true);
             let block = TestBlock::new(&mut noise, window(wd.output, stride, rate, true), c, t, c);
@@ -355,7 +376,7 @@ fn every_width_of_row_and_panel() {
                 let stem = Stem { name: "stem", window: wd, filter: f.filter() };
                 let m = b.chain(None, Some(&stem), &[]).unwrap();
                 let m = b.sliced(m, &block.describe()).unwrap();
-                b.finish(m, LIMIT).unwrap()
+                b.finish(&[m], LIMIT).unwrap()
             });
         }
     }
@@ -367,7 +388,7 @@ fn head_with_pooling_concatenation_and_atrous_convolutions() {
     for (h, w, c) in [(9, 11, 20), (26, 15, 8)] {
         let input = picture(&mut noise, h, w);
         let stem = weights(&mut noise, c, 27, RELU6);
-        let wd = window((h, w), 2, 1, true);
+        let wd = window(Size { height: h, width: w }, 2, 1, true);
         let feature = convolve(&input, &stem, 3, &wd, false);
         let size = wd.output;
         let relu: Clamp = Some((0.0, f32::INFINITY));
@@ -379,18 +400,19 @@ fn head_with_pooling_concatenation_and_atrous_convolutions() {
         let project_pool = weights(&mut noise, 12, 16, None);
         let classifier = weights(&mut noise, 21, 12, None);
 
-        let mean =
-            (0..c).map(|i| (0..size.0 * size.1).map(|p| feature.v[p * c + i]).sum::<f64>() / (size.0 * size.1) as f64);
+        let mean = (0..c).map(|i| {
+            (0..size.height * size.width).map(|p| feature.v[p * c + i]).sum::<f64>() / (size.height * size.width) as f64
+        });
         let pooled = pointwise(&Map { h: 1, w: 1, c, v: mean.collect() }, &pool);
         let bias = pointwise(&pooled, &project_pool);
         let mut parts = vec![pointwise(&feature, &branch)];
         for (rate, f) in &atrous {
             parts.push(convolve(&feature, f, 3, &window(size, 1, *rate, false), false));
         }
-        let v = (0..size.0 * size.1)
+        let v = (0..size.height * size.width)
             .flat_map(|p| parts.iter().flat_map(move |m| m.v[p * 16..(p + 1) * 16].to_vec()))
             .collect();
-        let concatenated = Map { h: size.0, w: size.1, c: 64, v };
+        let concatenated = Map { h: size.height, w: size.width, c: 64, v };
         let with_bias = Weights { b: bias.v.iter().map(|&b| b as f32).collect(), ..project.clone() };
         let wanted = pointwise(&pointwise(&concatenated, &with_bias), &classifier);
         check(&input, &wanted, "head", &|mut b| {
@@ -404,7 +426,7 @@ fn head_with_pooling_concatenation_and_atrous_convolutions() {
             }
             let m = b.convolution("project", &maps, 1, 1, &project.filter(), Some(bias)).unwrap();
             let m = b.convolution("classifier", &[m], 1, 1, &classifier.filter(), None).unwrap();
-            b.finish(m, LIMIT).unwrap()
+            b.finish(&[m], LIMIT).unwrap()
         });
     }
 }
@@ -414,8 +436,8 @@ fn head_with_pooling_concatenation_and_atrous_convolutions() {
 #[test]
 fn a_small_network_of_every_step() {
     let mut noise = Noise(10);
-    let size = (9, 7);
-    let input = picture(&mut noise, size.0, size.1);
+    let size = Size { height: 9, width: 7 };
+    let input = picture(&mut noise, size.height, size.width);
     let stem = weights(&mut noise, 5, 27, RELU6);
     let wd = window(size, 2, 1, true);
     let half = wd.output;
@@ -427,7 +449,8 @@ fn a_small_network_of_every_step() {
     let bias = weights(&mut noise, 3, 4, None);
 
     let feature = third.naive(&second.naive(&first.naive(&convolve(&input, &stem, 3, &wd, false))));
-    let mean = (0..4).map(|i| feature.v.iter().skip(i).step_by(4).sum::<f64>() / (quarter.0 * quarter.1) as f64);
+    let mean =
+        (0..4).map(|i| feature.v.iter().skip(i).step_by(4).sum::<f64>() / (quarter.height * quarter.width) as f64);
     let pooled = pointwise(&Map { h: 1, w: 1, c: 4, v: mean.collect() }, &bias);
     let with_bias = Weights { b: pooled.v.iter().map(|&b| b as f32).collect(), ..atrous.clone() };
     let wanted = convolve(&feature, &with_bias, 3, &window(quarter, 1, 1, false), false);
@@ -438,7 +461,7 @@ fn a_small_network_of_every_step() {
         let mean = b.average("mean", m).unwrap();
         let pooled = b.convolution("bias", &[mean], 1, 1, &bias.filter(), None).unwrap();
         let m = b.convolution("atrous", &[m], 3, 1, &atrous.filter(), Some(pooled)).unwrap();
-        b.finish(m, LIMIT).unwrap()
+        b.finish(&[m], LIMIT).unwrap()
     });
 }
 
@@ -447,11 +470,11 @@ fn a_small_network_of_every_step() {
 fn kept_weights_of_another_network_are_refused() {
     let mut noise = Noise(11);
     let f = weights(&mut noise, 5, 27, None);
-    let wd = window((5, 5), 2, 1, true);
+    let wd = window(Size::square(5), 2, 1, true);
     let empty = Filter { weight: &[], bias: &[0.0; 5], clamp: None };
     let build = |mut b: Builder, filter: Filter<'_>| {
         let map = b.chain(None, Some(&Stem { name: "stem", window: wd, filter }), &[])?;
-        b.finish(map, LIMIT)
+        b.finish(&[map], LIMIT)
     };
     let caches = Caches { l1: 32 << 10, l2: 1 << 20 };
     for isa in Isa::all() {
@@ -460,7 +483,7 @@ fn kept_weights_of_another_network_are_refused() {
         assert!(build(fresh(), empty).is_err(), "weights are missing");
         let input = picture(&mut noise, 5, 5);
         let all = kept(&p).0.len();
-        for (len, fits) in [(16, false), (all - 16, false), (all, true), (all + 16, false)] {
+        for (len, fits) in [(ALIGN, false), (all - ALIGN, false), (all, true), (all + ALIGN, false)] {
             let mut memory = Buffer::zeroed(len);
             let n = len.min(all);
             memory[..n].copy_from_slice(&kept(&p).0[..n]);
@@ -470,5 +493,176 @@ fn kept_weights_of_another_network_are_refused() {
                 Err(error) => assert!(!fits && error.reason.contains("packed earlier"), "{len} of {all}: {error}"),
             }
         }
+    }
+}
+
+/// A map resized bilinearly, by the formula.
+fn resized(map: &Map, size: Size, rule: Resize) -> Map {
+    let place = |o: usize, len: usize, out: usize| {
+        let at = match rule {
+            Resize::AlignCorners if out == 1 => 0.0,
+            Resize::AlignCorners => (o * (len - 1)) as f64 / (out - 1) as f64,
+            Resize::HalfPixel => (o as f64 + 0.5) * len as f64 / out as f64 - 0.5,
+        };
+        at.clamp(0.0, (len - 1) as f64)
+    };
+    let mut v = Vec::new();
+    for y in 0..size.height {
+        for x in 0..size.width {
+            let (py, px) = (place(y, map.h, size.height), place(x, map.w, size.width));
+            for c in 0..map.c {
+                let at = |y: f64, x: f64| {
+                    map.v[((y as usize).min(map.h - 1) * map.w + (x as usize).min(map.w - 1)) * map.c + c]
+                };
+                let (fy, fx) = (py.fract(), px.fract());
+                let row = |y: f64| at(y, px) * (1.0 - fx) + at(y, px + 1.0) * fx;
+                v.push(row(py) * (1.0 - fy) + row(py + 1.0) * fy);
+            }
+        }
+    }
+    Map { h: size.height, w: size.width, c: map.c, v }
+}
+
+/// The channels of maps one after the other.
+fn joined(maps: &[&Map]) -> Map {
+    let (h, w) = (maps[0].h, maps[0].w);
+    let v = (0..h * w).flat_map(|p| maps.iter().flat_map(move |m| m.v[p * m.c..][..m.c].iter().copied())).collect();
+    Map { h, w, c: maps.iter().map(|m| m.c).sum(), v }
+}
+
+#[test]
+fn resizes_up_and_down_by_both_rules_at_odd_sizes() {
+    let mut noise = Noise(21);
+    let size = |height, width| Size { height, width };
+    let cases = [
+        (size(1, 1), size(3, 7)),
+        (size(2, 3), size(33, 7)),
+        (size(7, 3), size(2, 33)),
+        (size(33, 7), size(1, 1)),
+        (size(3, 33), size(7, 2)),
+        (size(7, 7), size(7, 7)),
+    ];
+    for (from, to) in cases {
+        for c in [1, 5, 16, 17] {
+            let source = Size { height: 2 * from.height, width: 2 * from.width };
+            let (input, wd) = (picture(&mut noise, source.height, source.width), window(source, 2, 1, true));
+            let stem = weights(&mut noise, c, 27, None);
+            let map = convolve(&input, &stem, 3, &wd, false);
+            for rule in [Resize::AlignCorners, Resize::HalfPixel] {
+                let wanted = resized(&map, to, rule);
+                check(&input, &wanted, &format!("{from} to {to}, {c} channels, {rule:?}"), &|mut b| {
+                    let m =
+                        b.chain(None, Some(&Stem { name: "stem", window: wd, filter: stem.filter() }), &[]).unwrap();
+                    let m = b.resize("resize", m, to, rule).unwrap();
+                    b.finish(&[m], LIMIT).unwrap()
+                });
+            }
+        }
+    }
+}
+
+/// Two to four maps with channels around the width of vectors, concatenated for a reader that needs one map; sums, with and
+/// without an activation; a depthwise convolution by itself.
+#[test]
+fn maps_are_joined_summed_and_convolved_each_channel_by_itself() {
+    let mut noise = Noise(22);
+    let source = Size { height: 10, width: 13 };
+    let (input, wd) = (picture(&mut noise, 10, 13), window(source, 2, 1, true));
+    let stem = weights(&mut noise, 4, 27, RELU6);
+    let map = convolve(&input, &stem, 3, &wd, false);
+    for channels in [vec![3, 5], vec![16, 1, 8], vec![7, 9, 15, 17], vec![8, 8]] {
+        let filters: Vec<Weights> = channels.iter().map(|&c| weights(&mut noise, c, 4, None)).collect();
+        let parts: Vec<Map> = filters.iter().map(|f| pointwise(&map, f)).collect();
+        let whole = joined(&parts.iter().collect::<Vec<_>>());
+        for (stride, rate) in [(1, 1), (2, 1), (1, 3)] {
+            let (own, clamp) = (window(wd.output, stride, rate, true), if rate == 1 { None } else { RELU6 });
+            let deep = weights(&mut noise, whole.c, 9, RELU6);
+            let convolved = convolve(&whole, &deep, 3, &own, true);
+            let v = convolved.v.iter().map(|&v| act(v + v + v, clamp)).collect();
+            let wanted = Map { v, ..convolved };
+            check(&input, &wanted, &format!("{channels:?}, stride {stride}, rate {rate}"), &|mut b| {
+                let m = b.chain(None, Some(&Stem { name: "stem", window: wd, filter: stem.filter() }), &[]).unwrap();
+                let maps: Vec<_> =
+                    filters.iter().map(|f| b.convolution("part", &[m], 1, 1, &f.filter(), None).unwrap()).collect();
+                let m = b.concat("concat", &maps).unwrap();
+                let m = b.depthwise("depthwise", m, own, &deep.filter()).unwrap();
+                let m = b.sum("sum", &[m, m, m], clamp).unwrap();
+                b.finish(&[m], LIMIT).unwrap()
+            });
+        }
+    }
+}
+
+/// Taps of every stage of a chain, as outputs of their own: the chain's own bits are those without, and a tapped map is the
+/// naive network's, whatever thread makes its rows.
+#[test]
+fn a_tapped_chain_is_the_same_chain() {
+    let mut noise = Noise(23);
+    for (source, same) in [(Size { height: 33, width: 18 }, true), (Size { height: 30, width: 9 }, false)] {
+        let input = picture(&mut noise, source.height, source.width);
+        let wd = window(source, 2, 1, same);
+        let stem = weights(&mut noise, 7, 27, RELU6);
+        let mut blocks = vec![TestBlock::new(&mut noise, window(wd.output, 1, 1, same), 7, 1, 5)];
+        for (t, c, stride) in [(3, 9, 2), (2, 9, 1), (2, 4, 2), (3, 6, 3)] {
+            let (before, c_in) = (blocks[blocks.len() - 1].window.output, blocks[blocks.len() - 1].project.b.len());
+            blocks.push(TestBlock::new(&mut noise, window(before, stride, 1, same), c_in, t, c));
+        }
+        let mut maps = vec![convolve(&input, &stem, 3, &wd, false)];
+        for block in &blocks {
+            maps.push(block.naive(&maps[maps.len() - 1]));
+        }
+        let build = |isa, threads, taps: &[usize]| {
+            let mut b = Builder::new(isa, threads, Caches { l1: 32 << 10, l2: 1 << 20 });
+            let all: Vec<Block<'_>> = blocks.iter().map(TestBlock::describe).collect();
+            let stem = Stem { name: "stem", window: wd, filter: stem.filter() };
+            let (m, tapped) = b.tapped_chain(None, Some(&stem), &all, taps).unwrap();
+            let outputs: Vec<_> = [m].into_iter().chain(tapped).collect();
+            b.finish(&outputs, LIMIT).unwrap()
+        };
+        for isa in Isa::all() {
+            let plain = run_all(&build(isa, 1, &[]), &input).remove(0);
+            for threads in 1..=4 {
+                let taps: Vec<usize> = (0..blocks.len()).collect();
+                let program = build(isa, threads, &taps);
+                let chains = program.steps().filter(|s| !s.name.starts_with("output")).count();
+                assert_eq!(chains, 1, "one chain, whatever is tapped");
+                let found = run_all(&program, &input);
+                assert!(found[0] == plain, "{isa:?}, {threads} threads: a tap changes the chain's bits");
+                for (i, (found, wanted)) in found[1..].iter().zip(&maps).enumerate() {
+                    assert_eq!(found.len(), wanted.v.len());
+                    for (f, w) in found.iter().zip(&wanted.v) {
+                        let close = (f64::from(*f) - w).abs() <= 1e-4 * (1.0 + w.abs());
+                        assert!(close, "{isa:?}, {threads} threads, stage {i}: {f} instead of {w}");
+                    }
+                }
+            }
+        }
+        for taps in [&[5][..], &[1, 1], &[9]] {
+            let mut b = Builder::new(Isa::best(), 1, Caches::SMALL);
+            let all: Vec<Block<'_>> = blocks.iter().map(TestBlock::describe).collect();
+            let stem = Stem { name: "stem", window: wd, filter: stem.filter() };
+            assert!(b.tapped_chain(None, Some(&stem), &all, taps).is_err(), "{taps:?}");
+        }
+    }
+}
+
+/// As many slices as outputs, each of its length.
+#[test]
+fn outputs_that_do_not_fit_are_refused() {
+    let mut noise = Noise(24);
+    let (input, wd) = (picture(&mut noise, 6, 6), window(Size::square(6), 2, 1, true));
+    let stem = weights(&mut noise, 4, 27, RELU6);
+    let mut b = Builder::new(Isa::best(), 1, Caches::SMALL);
+    let m = b.chain(None, Some(&Stem { name: "stem", window: wd, filter: stem.filter() }), &[]).unwrap();
+    let p = b.finish(&[m, m], LIMIT).unwrap();
+    let (mut one, mut two) = (vec![0.0; 36], vec![0.0; 35]);
+    let run = |outputs: &mut [&mut [f32]]| p.run(&mut p.arena(), &input, outputs, &|work| work(0)).unwrap_err();
+    assert_eq!(run(&mut [&mut one]), RunError::Outputs { wanted: 2, found: 1 });
+    assert_eq!(run(&mut [&mut one, &mut two]), RunError::OutputLength { wanted: 36, found: 35 });
+    for outputs in [vec![], vec![m; 9]] {
+        let mut b = Builder::new(Isa::best(), 1, Caches::SMALL);
+        let again = b.chain(None, Some(&Stem { name: "stem", window: wd, filter: stem.filter() }), &[]).unwrap();
+        assert_eq!(again, m);
+        assert!(b.finish(&outputs, LIMIT).is_err());
     }
 }

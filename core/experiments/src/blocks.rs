@@ -5,7 +5,7 @@
 use serde::Serialize;
 use silhouette::eval::Confusion;
 use silhouette::{Model, Result};
-use silhouette_model::network::{Conv, Network, Size};
+use silhouette_network::network::{Conv, Network, Size};
 
 use crate::chart::{Axis, Figure, Panel, Series, Style};
 
@@ -85,7 +85,7 @@ pub fn experiment<E: From<silhouette::Error>>(
 /// Multiply-adds and parameters.
 fn cost(model: &Model, size: usize) -> Result<(u64, u64)> {
     let network = Network::new(model.spec(), Size::square(size))?;
-    let parameters = silhouette_model::cost::Cost::of(&network).total.parameters;
+    let parameters = silhouette_network::cost::Cost::of(&network).total.parameters;
     Ok((network.convs().map(Conv::madds).sum(), parameters))
 }
 
@@ -132,9 +132,8 @@ pub fn figure(experiment: &Experiment, name: &str, against: &str) -> Figure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use silhouette_model::ModelFile;
-    use silhouette_model::spec::Spec;
-    use silhouette_model::weights::seeded;
+    use silhouette_network::spec::Spec;
+    use silhouette_weights::{ModelFile, seeded};
 
     fn model() -> Model {
         let spec = Spec::preset("fixture").unwrap();
@@ -169,7 +168,7 @@ mod tests {
     #[test]
     fn a_judges_error_ends_it() {
         let refuse = |_: &Model, blocks: &[usize]| match blocks {
-            [4] => Err(silhouette::Error::from(silhouette_model::ModelError::Unsupported {
+            [4] => Err(silhouette::Error::from(silhouette_network::ModelError::Unsupported {
                 what: "block 4".into(),
                 why: "on purpose".into(),
             })),

@@ -1,24 +1,18 @@
 //! Random numbers from a seed, the same for ever and on every machine.
 
-/// Steele, Lea and Flood's `SplitMix64`: a counter, mixed.
-pub(crate) struct Random(u64);
+use silhouette_weights::SplitMix64;
+
+/// A stream of them.
+pub(crate) struct Random(SplitMix64);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        Self(SplitMix64::new(seed))
     }
 
     /// 0 to 1, both excluded.
     fn fraction(&mut self) -> f64 {
-        ((self.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+        ((self.0.draw() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
     }
 
     /// Normal, mean 0 and variance 1 (Box and Muller).

@@ -4,10 +4,9 @@
 
 use serde::Serialize;
 use silhouette_kernels::rows::RowSource;
-use silhouette_model::network::{Network, Size};
-use silhouette_model::plan::{Plan, PlanOptions};
-use silhouette_model::weights::Weights;
-use silhouette_model::{ModelError, ModelFile};
+use silhouette_network::network::{Network, Size};
+use silhouette_plan::{Plan, PlanOptions, PlanState};
+use silhouette_weights::{ModelError, ModelFile, Weights};
 use std::time::Instant;
 
 use crate::chart::{Axis, Figure, Panel, Series, Style};
@@ -36,7 +35,7 @@ pub struct Run {
 /// tensor, `s^2 k + s'^2 k' + s^2 n / t`, in f32. Blocks after the first, as in [`Plan::compile_split`]; also at least the
 /// input and output of the first, which runs row by row.
 pub fn formula(network: &Network, ways: usize) -> u64 {
-    let blocks = network.blocks.iter().enumerate().map(|(index, block)| {
+    let blocks = network.blocks().enumerate().map(|(index, block)| {
         let (read, written) = (block.depthwise.input.pixels(), block.project.output.pixels());
         let output = written * block.project.c_out as u64;
         if index == 0 {
@@ -84,7 +83,7 @@ pub fn measure(model: &ModelFile, size: usize, ways: &[usize], runs: usize) -> R
 struct Try {
     ways: Option<usize>,
     plan: Plan,
-    state: silhouette_model::plan::PlanState,
+    state: PlanState,
     logits: Vec<f32>,
     times: Vec<f64>,
 }
@@ -182,8 +181,8 @@ pub fn figure(runs: &[Run], name: &str, size: usize) -> Figure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use silhouette_model::spec::Spec;
-    use silhouette_model::weights::seeded;
+    use silhouette_network::spec::Spec;
+    use silhouette_weights::seeded;
 
     #[test]
     fn the_formula_by_hand() {

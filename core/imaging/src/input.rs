@@ -9,20 +9,9 @@ use silhouette_kernels::resize::{Affine, Taps, combine_columns, combine_rows, fi
 use silhouette_kernels::rows::RowSource;
 use silhouette_kernels::yuv::{Yuv420, YuvToRgb, combine_yuv_columns, combine_yuv_rows};
 
-use crate::frame::{Axes, Frame, PixelFormat, Pixels, YuvMatrix, YuvRange};
+pub use silhouette_kernels::resize::Fit;
 
-/// How a picture is fitted into the network's input.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Fit {
-    /// Each side is scaled to the input's.
-    #[default]
-    Stretch,
-    /// Both sides by one factor, so that the picture just fits; the rest, at the bottom or right, is one grey level.
-    Letterbox {
-        /// The grey level, 0 to 255.
-        fill: u8,
-    },
-}
+use crate::frame::{Axes, Frame, PixelFormat, Pixels, YuvMatrix, YuvRange};
 
 /// What the network wants to see.
 #[derive(Clone, Copy, Debug, PartialEq)]

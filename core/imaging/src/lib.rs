@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod blur;
 #[cfg(feature = "files")]
 pub mod files;
 pub mod frame;

@@ -1,15 +1,13 @@
 //! Logits to masks: a class per pixel, or how sure the network is of chosen classes, at any size.
 
-use std::ops::Range;
-
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::upsample::{self, Axis, Upsample};
 
 pub use silhouette_kernels::upsample::Resize;
 
+use crate::blur::blur_bytes;
 use crate::frame::{FrameError, Plane, PlaneName};
 use crate::input::Placement;
-use crate::picture::blur_bytes;
 
 /// One class per pixel, rows from top to bottom, no padding.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -186,20 +184,6 @@ impl Upsampler {
         upsample::categories(*isa, logits.values, logits.classes, up, 0..spec.height, scratch, &mut mask.classes);
     }
 
-    /// f32 of scratch that [`category_rows`](Self::category_rows) wants.
-    pub fn category_scratch(&self, classes: usize) -> usize {
-        self.up.scratch(classes)
-    }
-
-    /// Some rows of the mask that was prepared: several threads may share the work, each with its own scratch and rows.
-    ///
-    /// # Panics
-    /// If [`prepare`](Self::prepare) was not called for these logits' size, or `scratch` or `out` have the wrong length.
-    pub fn category_rows(&self, logits: &Logits<'_>, rows: Range<usize>, scratch: &mut [f32], out: &mut [u8]) {
-        assert_eq!(self.up.columns.logits(), logits.width, "prepared for other logits");
-        upsample::categories(self.isa, logits.values, logits.classes, &self.up, rows, scratch, out);
-    }
-
     /// The softmax probability that a pixel is of one of the classes `chosen` (one flag per class), 0 to 255.
     ///
     /// # Panics
@@ -211,19 +195,6 @@ impl Upsampler {
         self.grow(self.up.scratch(logits.classes));
         let Self { isa, up, scratch, .. } = self;
         upsample::confidence_u8(*isa, logits.values, chosen, up, 0..spec.height, scratch, &mut out.values);
-    }
-
-    /// As [`confidence`](Self::confidence), 0 to 1; `out` is resized to `spec.width * spec.height`.
-    ///
-    /// # Panics
-    /// As [`confidence`](Self::confidence).
-    pub fn confidence_f32(&mut self, logits: &Logits<'_>, chosen: &[bool], spec: &MaskSpec, out: &mut Vec<f32>) {
-        assert_eq!(chosen.len(), logits.classes, "one flag per class");
-        self.prepare(logits.width, logits.height, spec);
-        out.resize(spec.width * spec.height, 0.0);
-        self.grow(self.up.scratch(logits.classes));
-        let Self { isa, up, scratch, .. } = self;
-        upsample::confidence(*isa, logits.values, chosen, up, 0..spec.height, scratch, out);
     }
 
     fn grow(&mut self, len: usize) {

@@ -4,9 +4,10 @@
 //! In every window the alpha is explained as a straight line of the picture's luminance, q = a I + b. The lines are
 //! found at the confidence's own, small size and applied at the picture's; time is linear in both, whatever the radius.
 
+use crate::blur::blur_quads;
 use crate::frame::FrameError;
 use crate::mask::Confidence;
-use crate::picture::{Picture, blur_quads, linear};
+use crate::picture::{Picture, linear};
 
 /// How far and how eagerly borders follow the picture.
 #[derive(Clone, Copy, Debug, PartialEq)]

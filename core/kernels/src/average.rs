@@ -9,7 +9,7 @@ isa_entry! {
     /// `sum[c]` = the sum of channel `c` over the `width` pixels of a blocked row of `groups` groups without padding.
     ///
     /// # Safety
-    /// As [`body`], but for the token.
+    /// The row holds `groups * width` vectors, `sum` as many as there are groups; they do not overlap.
     pub fn sum_pixels(row: Pointer, groups: usize, width: usize, sum: Pointer) = body;
 }
 

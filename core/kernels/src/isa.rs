@@ -7,86 +7,8 @@
 #[cfg(target_arch = "aarch64")]
 use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
-use crate::simd::{Avx2, Avx512};
+use crate::simd::{Avx2, Avx512, Sse2};
 use crate::simd::{Scalar, Simd};
-
-/// An instruction set that this CPU has: the token inside is the proof.
-#[derive(Clone, Copy, Debug)]
-pub enum Isa {
-    /// Plain Rust.
-    Scalar(Scalar),
-    /// AVX2 with FMA.
-    #[cfg(target_arch = "x86_64")]
-    Avx2(Avx2),
-    /// AVX-512.
-    #[cfg(target_arch = "x86_64")]
-    Avx512(Avx512),
-    /// NEON.
-    #[cfg(target_arch = "aarch64")]
-    Neon(Neon),
-}
-
-impl Isa {
-    /// What this CPU has, fastest first; the last is always [`Isa::Scalar`].
-    pub fn all() -> Vec<Self> {
-        [
-            #[cfg(target_arch = "x86_64")]
-            Avx512::new().map(Self::Avx512),
-            #[cfg(target_arch = "x86_64")]
-            Avx2::new().map(Self::Avx2),
-            #[cfg(target_arch = "aarch64")]
-            Neon::new().map(Self::Neon),
-            Scalar::new().map(Self::Scalar),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
-
-    /// The fastest. The choice is made once for the process.
-    pub fn best() -> Self {
-        static BEST: std::sync::LazyLock<Isa> = std::sync::LazyLock::new(|| Isa::all()[0]);
-        *BEST
-    }
-
-    /// f32 per vector.
-    pub fn lanes(self) -> usize {
-        self.shape().0
-    }
-
-    /// Vectors of output channels in the widest panel of the pointwise kernel.
-    pub fn vectors(self) -> usize {
-        self.shape().1
-    }
-
-    fn shape(self) -> (usize, usize) {
-        fn of<S: Simd>(_: S) -> (usize, usize) {
-            (S::LANES, S::VECTORS)
-        }
-        match self {
-            Self::Scalar(s) => of(s),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2(s) => of(s),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512(s) => of(s),
-            #[cfg(target_arch = "aarch64")]
-            Self::Neon(s) => of(s),
-        }
-    }
-
-    /// A name for logs and benches.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Scalar(_) => "scalar",
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) => "avx2",
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512(_) => "avx512",
-            #[cfg(target_arch = "aarch64")]
-            Self::Neon(_) => "neon",
-        }
-    }
-}
 
 /// `fn name(arguments) = body;` makes an unsafe function `name(isa, arguments)` that runs the generic `body(token,
 /// arguments)` compiled for each instruction set. The caller keeps the body's promises; the token keeps the CPU's.
@@ -112,10 +34,13 @@ macro_rules! isa_entry {
                 // SAFETY: the body's promises are the caller's.
                 unsafe { $body(simd, $($arg),*) }
             }
-            // SAFETY: the token in `isa` proves that the CPU has the instruction set.
+            // SAFETY: the token in `isa` proves that the CPU has the instruction set. Plain Rust and SSE2 ask for no feature that the
+            // target does not have by itself.
             unsafe {
                 match isa {
                     $crate::isa::Isa::Scalar(simd) => $body(simd, $($arg),*),
+                    #[cfg(target_arch = "x86_64")]
+                    $crate::isa::Isa::Sse2(simd) => $body(simd, $($arg),*),
                     #[cfg(target_arch = "x86_64")]
                     $crate::isa::Isa::Avx2(simd) => avx2(simd, $($arg),*),
                     #[cfg(target_arch = "x86_64")]
@@ -128,3 +53,89 @@ macro_rules! isa_entry {
     };
 }
 pub(crate) use isa_entry;
+
+/// An expression over the token in an [`Isa`], whichever it is.
+macro_rules! with_token {
+    ($isa:expr, $token:ident => $body:expr) => {
+        match $isa {
+            $crate::isa::Isa::Scalar($token) => $body,
+            #[cfg(target_arch = "x86_64")]
+            $crate::isa::Isa::Sse2($token) => $body,
+            #[cfg(target_arch = "x86_64")]
+            $crate::isa::Isa::Avx2($token) => $body,
+            #[cfg(target_arch = "x86_64")]
+            $crate::isa::Isa::Avx512($token) => $body,
+            #[cfg(target_arch = "aarch64")]
+            $crate::isa::Isa::Neon($token) => $body,
+        }
+    };
+}
+pub(crate) use with_token;
+
+/// An instruction set that this CPU has: the token inside is the proof.
+#[derive(Clone, Copy, Debug)]
+pub enum Isa {
+    /// Plain Rust.
+    Scalar(Scalar),
+    /// SSE2.
+    #[cfg(target_arch = "x86_64")]
+    Sse2(Sse2),
+    /// AVX2 with FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    /// AVX-512.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+    /// NEON.
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
+}
+
+impl Isa {
+    /// What this CPU has, fastest first; the last is always [`Isa::Scalar`].
+    pub fn all() -> Vec<Self> {
+        [
+            #[cfg(target_arch = "x86_64")]
+            Avx512::new().map(Self::Avx512),
+            #[cfg(target_arch = "x86_64")]
+            Avx2::new().map(Self::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            Sse2::new().map(Self::Sse2),
+            #[cfg(target_arch = "aarch64")]
+            Neon::new().map(Self::Neon),
+            Scalar::new().map(Self::Scalar),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// The fastest. The choice is made once for the process.
+    pub fn best() -> Self {
+        static BEST: std::sync::LazyLock<Isa> = std::sync::LazyLock::new(|| Isa::all()[0]);
+        *BEST
+    }
+
+    /// f32 per vector.
+    pub fn lanes(self) -> usize {
+        fn of<S: Simd>(_: S) -> usize {
+            S::LANES
+        }
+        with_token!(self, token => of(token))
+    }
+
+    /// A name for logs and benches.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scalar(_) => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Self::Sse2(_) => "sse2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => "neon",
+        }
+    }
+}

@@ -8,13 +8,12 @@
 #![allow(clippy::needless_range_loop, reason = "one index runs over several arrays of lanes")]
 
 pub mod average;
+pub mod bilinear;
 pub mod depthwise;
 pub mod depthwise_ref;
+pub mod element;
+pub mod elementwise;
 pub mod isa;
-#[cfg(target_arch = "aarch64")]
-mod neon_depthwise;
-#[cfg(target_arch = "aarch64")]
-mod neon_pointwise;
 pub mod pack;
 pub mod peak;
 pub mod pointer;
@@ -23,5 +22,6 @@ mod quad;
 pub mod resize;
 pub mod rows;
 pub mod simd;
+pub mod size;
 pub mod upsample;
 pub mod yuv;

@@ -1,33 +1,35 @@
-//! Memory for the kernels: 64-byte aligned f32 buffers, and weights packed in the order in which a kernel reads them.
+//! Memory for the kernels: 64-byte aligned buffers of any element type, and weights packed in the order in which a kernel
+//! reads them.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use crate::element::{Element, bytes_of};
 use crate::isa::{Isa, isa_entry};
 use crate::quad::Quads;
 
 /// Alignment of every buffer in bytes: a cache line, and the widest vector.
 pub const ALIGN: usize = 64;
 
-/// A fixed-size f32 buffer, aligned to 64 bytes, zeroed when made.
+/// A fixed-size buffer, aligned to 64 bytes, zeroed when made.
 #[derive(Debug)]
-pub struct Buffer {
-    data: NonNull<f32>,
+pub struct Buffer<T: Element = f32> {
+    data: NonNull<T>,
     len: usize,
 }
 
-// SAFETY: the buffer owns its memory; f32 can be sent and shared.
-unsafe impl Send for Buffer {}
+// SAFETY: the buffer owns its memory; elements can be sent and shared.
+unsafe impl<T: Element> Send for Buffer<T> {}
 // SAFETY: as above; writing needs `&mut`.
-unsafe impl Sync for Buffer {}
+unsafe impl<T: Element> Sync for Buffer<T> {}
 
-impl Buffer {
+impl<T: Element> Buffer<T> {
     /// `len` zeros.
     ///
     /// # Panics
-    /// If `len` f32 are more than the address space; memory running out aborts, as for `Vec`.
+    /// If `len` elements are more than the address space; memory running out aborts, as for `Vec`.
     pub fn zeroed(len: usize) -> Self {
         if len == 0 {
             return Self { data: NonNull::dangling(), len };
@@ -36,12 +38,12 @@ impl Buffer {
         // SAFETY: the layout's size is not zero.
         let p = unsafe { if layout.size() < LARGE { alloc_zeroed(layout) } else { large::allocate(layout) } };
         #[allow(clippy::cast_ptr_alignment, reason = "the layout asks for ALIGN")]
-        let Some(data) = NonNull::new(p.cast::<f32>()) else { handle_alloc_error(layout) };
+        let Some(data) = NonNull::new(p.cast::<T>()) else { handle_alloc_error(layout) };
         Self { data, len }
     }
 
     fn layout(len: usize) -> Layout {
-        let bytes = len.checked_mul(size_of::<f32>()).expect("a buffer's bytes fit the address space");
+        let bytes = len.checked_mul(size_of::<T>()).expect("a buffer's bytes fit the address space");
         Layout::from_size_align(bytes, ALIGN).expect("a buffer's bytes fit the address space")
     }
 }
@@ -78,7 +80,7 @@ mod large {
     pub(super) use std::alloc::{alloc_zeroed as allocate, dealloc as free};
 }
 
-impl Drop for Buffer {
+impl<T: Element> Drop for Buffer<T> {
     fn drop(&mut self) {
         if self.len > 0 {
             let (p, layout) = (self.data.as_ptr().cast(), Self::layout(self.len));
@@ -88,16 +90,16 @@ impl Drop for Buffer {
     }
 }
 
-impl Deref for Buffer {
-    type Target = [f32];
-    fn deref(&self) -> &[f32] {
-        // SAFETY: `len` initialised f32 (zeroed when made), borrowed as long as the buffer.
+impl<T: Element> Deref for Buffer<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        // SAFETY: `len` initialised elements (zeroed when made), borrowed as long as the buffer.
         unsafe { std::slice::from_raw_parts(self.data.as_ptr(), self.len) }
     }
 }
 
-impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut [f32] {
+impl<T: Element> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as above, and `&mut self` is the only way to it.
         unsafe { std::slice::from_raw_parts_mut(self.data.as_ptr(), self.len) }
     }
@@ -106,36 +108,36 @@ impl DerefMut for Buffer {
 /// Somebody who keeps packed weights: a file mapped into memory.
 ///
 /// # Safety
-/// As long as the value lives, [`floats`](Self::floats) returns the same memory, and nobody writes to it.
+/// As long as the value lives, [`bytes`](Self::bytes) returns the same memory, and nobody writes to it.
 pub unsafe trait Keeper: Send + Sync + std::fmt::Debug {
     /// All that is kept.
-    fn floats(&self) -> &[f32];
+    fn bytes(&self) -> &[u8];
 }
 
 /// Packed values: in a buffer of their own, or where somebody keeps them.
 #[derive(Debug)]
-pub enum Values {
+pub enum Values<T: Element = f32> {
     /// Packed here.
-    Own(Buffer),
+    Own(Buffer<T>),
     /// Packed earlier.
-    Kept(Kept),
+    Kept(Kept<T>),
 }
 
 /// A part of what a [`Keeper`] keeps.
 #[derive(Debug)]
-pub struct Kept {
-    data: NonNull<[f32]>,
+pub struct Kept<T = f32> {
+    data: NonNull<[T]>,
     _keeper: Arc<dyn Keeper>,
 }
 
 // SAFETY: it is only read, and its keeper can be sent and shared.
-unsafe impl Send for Kept {}
+unsafe impl<T: Element> Send for Kept<T> {}
 // SAFETY: as above.
-unsafe impl Sync for Kept {}
+unsafe impl<T: Element> Sync for Kept<T> {}
 
-impl Deref for Values {
-    type Target = [f32];
-    fn deref(&self) -> &[f32] {
+impl<T: Element> Deref for Values<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
         match self {
             Self::Own(buffer) => buffer,
             // SAFETY: the keeper, which this value holds, promises that it stays where it is and as it is.
@@ -155,19 +157,22 @@ pub struct Shelf {
 impl Shelf {
     /// The first one next; `None` where the memory is not aligned to [`ALIGN`].
     pub fn new(keeper: Arc<dyn Keeper>) -> Option<Self> {
-        keeper.floats().as_ptr().addr().is_multiple_of(ALIGN).then_some(Self { keeper, at: 0 })
+        keeper.bytes().as_ptr().addr().is_multiple_of(ALIGN).then_some(Self { keeper, at: 0 })
     }
 
     /// The next `len` values, where there are as many.
-    fn take(&mut self, len: usize) -> Option<Values> {
-        let part = self.keeper.floats().get(self.at..self.at.checked_add(len)?)?;
-        self.at = (self.at + len).next_multiple_of(ALIGN / size_of::<f32>());
-        Some(Values::Kept(Kept { data: NonNull::from(part), _keeper: Arc::clone(&self.keeper) }))
+    fn take<T: Element>(&mut self, len: usize) -> Option<Values<T>> {
+        let bytes = len.checked_mul(size_of::<T>())?;
+        let part = self.keeper.bytes().get(self.at..self.at.checked_add(bytes)?)?;
+        self.at = (self.at + bytes).next_multiple_of(ALIGN);
+        // The place is a multiple of ALIGN from memory that is aligned to it, and every pattern of bits is an element.
+        let data = NonNull::slice_from_raw_parts(NonNull::from(part).cast::<T>(), len);
+        Some(Values::Kept(Kept { data, _keeper: Arc::clone(&self.keeper) }))
     }
 
     /// Whether nothing is left.
     pub fn is_empty(&self) -> bool {
-        self.at >= self.keeper.floats().len()
+        self.at >= self.keeper.bytes().len()
     }
 }
 
@@ -184,30 +189,43 @@ pub struct Panel {
     pub offset: usize,
 }
 
-/// Splits `channels` into panels of at most `max_vectors` vectors, as evenly as it goes. NEON (four lanes) has panels of four
-/// vectors, and of three where that comes out even: a tile of seven pixels by three vectors reads less for each multiply-add
-/// than one of five by four.
-pub fn panels(channels: usize, k: usize, lanes: usize, max_vectors: usize) -> Vec<Panel> {
-    let vectors = channels.div_ceil(lanes);
-    let count = vectors.div_ceil(max_vectors).max(if (lanes, max_vectors) == (4, 4) { vectors / 3 } else { 0 });
-    let mut out = Vec::with_capacity(count);
-    let (mut first, mut offset, mut left) = (0, 0, vectors);
-    for i in 0..count {
-        let v = left.div_ceil(count - i);
-        let n = (v * lanes).min(channels - first);
-        out.push(Panel { first, channels: n, vectors: v, offset });
-        first += n;
-        left -= v;
-        offset += k * v * lanes;
+/// How weights of a pointwise product are split into panels: what the tiles of an instruction set ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Panels {
+    /// Output channels in a vector.
+    pub lanes: usize,
+    /// Vectors in the widest panel.
+    pub most: usize,
+    /// Vectors in the panel that is best, at most `most`.
+    pub preferred: usize,
+}
+
+impl Panels {
+    /// Splits `channels` into panels of at most `most` vectors, and of `preferred` where that comes out even, as evenly as it
+    /// goes.
+    pub fn split(self, channels: usize, k: usize) -> Vec<Panel> {
+        let Self { lanes, most, preferred } = self;
+        let vectors = channels.div_ceil(lanes);
+        let count = vectors.div_ceil(most).max(vectors / preferred);
+        let mut out = Vec::with_capacity(count);
+        let (mut first, mut offset, mut left) = (0, 0, vectors);
+        for i in 0..count {
+            let v = left.div_ceil(count - i);
+            let n = (v * lanes).min(channels - first);
+            out.push(Panel { first, channels: n, vectors: v, offset });
+            first += n;
+            left -= v;
+            offset += k * v * lanes;
+        }
+        out
     }
-    out
 }
 
 /// Where the weights of a product lie before they are packed: input `i` of output `o` at `o * output + first + i * input`.
 #[derive(Clone, Copy, Debug)]
-pub struct Matrix<'a> {
+pub struct Matrix<'a, W = f32> {
     /// The values.
-    pub weights: &'a [f32],
+    pub weights: &'a [W],
     /// From one output's weights to the next one's.
     pub output: usize,
     /// Where input 0 of output 0 lies.
@@ -299,11 +317,17 @@ unsafe fn columns<S: Quads, const N: usize>(
     }
 }
 
-/// Weights of a pointwise product (`k` inputs, `c_out` outputs), packed panel by panel, and their bias.
+/// Packed weights of one layer, whatever their element type.
+pub trait PackedBytes: Send + Sync + std::fmt::Debug {
+    /// What is kept for a later plan: each part at a place of its own, in this order.
+    fn parts(&self) -> Vec<&[u8]>;
+}
+
+/// Weights of a pointwise product (`k` inputs, `c_out` outputs), packed panel by panel, and their bias, in which sums begin.
 #[derive(Debug)]
-pub struct Packed {
-    pub(crate) weights: Values,
-    pub(crate) bias: Values,
+pub struct Packed<W: Element = f32, B: Element = f32> {
+    pub(crate) weights: Values<W>,
+    pub(crate) bias: Values<B>,
     pub(crate) panels: Vec<Panel>,
     pub(crate) k: usize,
 }
@@ -313,8 +337,9 @@ impl Packed {
     ///
     /// # Panics
     /// If the matrix does not hold so many.
-    pub fn new(k: usize, lanes: usize, max_vectors: usize, matrix: &Matrix<'_>, bias: &[f32]) -> Self {
-        let panels = panels(bias.len(), k, lanes, max_vectors);
+    pub fn new(k: usize, layout: Panels, matrix: &Matrix<'_>, bias: &[f32]) -> Self {
+        let panels = layout.split(bias.len(), k);
+        let lanes = layout.lanes;
         let total = panels.iter().map(|p| k * p.vectors * lanes).sum();
         let mut weights = Buffer::zeroed(total);
         for p in &panels {
@@ -338,20 +363,17 @@ impl Packed {
     }
 
     /// The same, packed earlier: `outputs` outputs of `k` inputs. `None` where the shelf does not hold as many values.
-    pub fn from_shelf(shelf: &mut Shelf, k: usize, lanes: usize, max_vectors: usize, outputs: usize) -> Option<Self> {
-        let panels = panels(outputs, k, lanes, max_vectors);
-        let weights = shelf.take(panels.iter().map(|p| k * p.vectors * lanes).sum())?;
-        let bias = shelf.take(outputs.next_multiple_of(lanes))?;
+    pub fn from_shelf(shelf: &mut Shelf, k: usize, layout: Panels, outputs: usize) -> Option<Self> {
+        let panels = layout.split(outputs, k);
+        let weights = shelf.take(panels.iter().map(|p| k * p.vectors * layout.lanes).sum())?;
+        let bias = shelf.take(outputs.next_multiple_of(layout.lanes))?;
         Some(Self { weights, bias, panels, k })
     }
+}
 
-    /// What is kept for [`from_shelf`](Self::from_shelf).
-    pub fn values(&self) -> [&[f32]; 2] {
-        [&self.weights, &self.bias]
-    }
-
+impl<W: Element, B: Element> Packed<W, B> {
     /// One bias per output, zeros up to a whole vector.
-    pub fn bias(&self) -> &[f32] {
+    pub fn bias(&self) -> &[B] {
         &self.bias
     }
 
@@ -359,18 +381,19 @@ impl Packed {
     pub fn k(&self) -> usize {
         self.k
     }
+}
 
-    /// Bytes held.
-    pub fn bytes(&self) -> usize {
-        (self.weights.len() + self.bias.len()) * size_of::<f32>()
+impl<W: Element, B: Element> PackedBytes for Packed<W, B> {
+    fn parts(&self) -> Vec<&[u8]> {
+        vec![bytes_of(&self.weights), bytes_of(&self.bias)]
     }
 }
 
 /// Weights of a 3x3 depthwise convolution and their bias, vector by vector: nine weights of a vector of channels, then its
 /// bias.
 #[derive(Debug)]
-pub struct PackedDepthwise {
-    pub(crate) weights: Values,
+pub struct PackedDepthwise<W: Element = f32> {
+    pub(crate) weights: Values<W>,
     pub(crate) channels: usize,
 }
 
@@ -401,20 +424,18 @@ impl PackedDepthwise {
         let weights = shelf.take(Self::GROUP * channels.next_multiple_of(lanes))?;
         Some(Self { weights, channels })
     }
+}
 
-    /// What is kept for [`from_shelf`](Self::from_shelf).
-    pub fn values(&self) -> &[f32] {
-        &self.weights
-    }
-
+impl<W: Element> PackedDepthwise<W> {
     /// Channels.
     pub fn channels(&self) -> usize {
         self.channels
     }
+}
 
-    /// Bytes held.
-    pub fn bytes(&self) -> usize {
-        self.weights.len() * size_of::<f32>()
+impl<W: Element> PackedBytes for PackedDepthwise<W> {
+    fn parts(&self) -> Vec<&[u8]> {
+        vec![bytes_of(&self.weights)]
     }
 }
 
@@ -425,7 +446,7 @@ mod tests {
     #[test]
     fn buffers_of_every_size_are_zero_aligned_and_writable() {
         for bytes in [0, 4, 64, LARGE - 4, LARGE, LARGE + 4, 3 * LARGE + 12] {
-            let mut buffer = Buffer::zeroed(bytes / 4);
+            let mut buffer = Buffer::<f32>::zeroed(bytes / 4);
             assert_eq!(buffer.len(), bytes / 4);
             assert!(buffer.iter().all(|v| v.to_bits() == 0));
             assert!(bytes == 0 || buffer.as_ptr().addr().is_multiple_of(ALIGN));
@@ -439,7 +460,7 @@ mod tests {
         // Five outputs of three inputs, every second value of a longer row, two lanes, panels of at most two vectors.
         let values: Vec<f32> = (0..5 * 7).map(|i| i as f32).collect();
         let matrix = Matrix { weights: &values, output: 7, first: 1, input: 2 };
-        let packed = Packed::new(3, 2, 2, &matrix, &[0.5; 5]);
+        let packed = Packed::new(3, Panels { lanes: 2, most: 2, preferred: 2 }, &matrix, &[0.5; 5]);
         assert_eq!(
             packed.panels.iter().map(|p| (p.first, p.channels, p.vectors)).collect::<Vec<_>>(),
             [(0, 4, 2), (4, 1, 1)]
@@ -459,14 +480,14 @@ mod tests {
     /// Inputs side by side are transposed in blocks: numbers of outputs and inputs around and between the blocks' own.
     #[test]
     fn every_number_of_inputs_and_outputs_is_packed_in_order() {
-        let shapes = [(8, 2), (1, 4), (4, 4), (16, 3)];
-        for &(lanes, max_vectors) in if cfg!(miri) { &shapes[..1] } else { &shapes } {
+        let shapes = [(8, 2, 2), (4, 2, 2), (1, 4, 4), (4, 4, 3), (16, 3, 3)];
+        for &(lanes, most, preferred) in if cfg!(miri) { &shapes[..1] } else { &shapes } {
             for c_out in [1, 3, 4, 5, 16, 17, 20, 71] {
                 for k in [1, 3, 4, 7, 8] {
                     let (first, output) = (2, k + 5);
                     let values: Vec<f32> = (0..c_out * output).map(|i| i as f32 + 1.0).collect();
                     let matrix = Matrix { weights: &values, output, first, input: 1 };
-                    let packed = Packed::new(k, lanes, max_vectors, &matrix, &vec![0.0; c_out]);
+                    let packed = Packed::new(k, Panels { lanes, most, preferred }, &matrix, &vec![0.0; c_out]);
                     let mut wanted = Vec::new();
                     for p in &packed.panels {
                         for i in 0..k {

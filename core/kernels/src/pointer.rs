@@ -1,35 +1,37 @@
 //! Pointers that kernels walk along. Release builds carry the pointer alone; debug builds carry the bounds of the slice
 //! that it came from, and check every access against them.
 
-/// A place inside a run of f32.
+use crate::element::Element;
+
+/// A place inside a run of elements.
 #[derive(Clone, Copy, Debug)]
-pub struct Pointer {
-    at: *mut f32,
+pub struct Pointer<T = f32> {
+    at: *mut T,
     /// The run, as addresses.
     #[cfg(debug_assertions)]
     run: (usize, usize),
 }
 
-impl Pointer {
-    /// The beginning of the `len` f32 at `data`.
+impl<T: Element> Pointer<T> {
+    /// The beginning of the `len` elements at `data`.
     #[inline(always)]
-    pub fn new(data: *mut f32, len: usize) -> Self {
+    pub fn new(data: *mut T, len: usize) -> Self {
         #[cfg(not(debug_assertions))]
         let _ = len;
         Self {
             at: data,
             #[cfg(debug_assertions)]
-            run: (data as usize, data as usize + len * size_of::<f32>()),
+            run: (data as usize, data as usize + len * size_of::<T>()),
         }
     }
 
     /// The beginning of a slice that is only read.
     #[inline(always)]
-    pub fn read(data: &[f32]) -> Self {
+    pub fn read(data: &[T]) -> Self {
         Self::new(data.as_ptr().cast_mut(), data.len())
     }
 
-    /// `n` f32 further on; may lie outside as long as nothing is accessed there.
+    /// `n` elements further on; may lie outside as long as nothing is accessed there.
     #[inline(always)]
     #[must_use]
     #[allow(clippy::should_implement_trait, reason = "named as the raw pointer's own method")]
@@ -37,18 +39,18 @@ impl Pointer {
         Self { at: self.at.wrapping_add(n), ..self }
     }
 
-    /// For access to the `n` f32 from here on.
+    /// For access to the `n` elements from here on.
     ///
     /// # Panics
     /// In debug builds, if they do not all lie in the run.
     #[inline(always)]
-    pub fn to(self, n: usize) -> *mut f32 {
+    pub fn to(self, n: usize) -> *mut T {
         #[cfg(debug_assertions)]
         {
-            let (begin, end) = (self.at as usize, self.at as usize + n * size_of::<f32>());
+            let (begin, end) = (self.at as usize, self.at as usize + n * size_of::<T>());
             assert!(
                 self.run.0 <= begin && end <= self.run.1,
-                "a kernel accesses {n} f32 at {begin:#x}, outside {:#x?}",
+                "a kernel accesses {n} elements at {begin:#x}, outside {:#x?}",
                 self.run
             );
         }

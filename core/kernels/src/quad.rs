@@ -101,12 +101,12 @@ mod x86 {
     use core::arch::x86_64::*;
 
     use super::Quads;
-    use crate::simd::{Avx2, Avx512};
+    use crate::simd::{Avx2, Avx512, Sse2};
 
-    /// Both instruction sets have the same 128-bit operations.
+    /// The instruction sets have the same 128-bit operations, but for two of them: four bytes widened, and the multiply-add.
     macro_rules! quads {
-        ($token:ty) => {
-            // SAFETY: the token proves AVX2 (or more) and FMA.
+        ($token:ty, $widen:expr, $mul_add:expr) => {
+            // SAFETY: the token proves that the CPU has the instruction set.
             unsafe impl Quads for $token {
                 type Q = __m128;
                 #[inline(always)]
@@ -115,7 +115,7 @@ mod x86 {
                 }
                 #[inline(always)]
                 unsafe fn load4_u8(self, p: *const u8) -> __m128 {
-                    unsafe { _mm_cvtepi32_ps(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(p.cast::<i32>().read_unaligned()))) }
+                    unsafe { _mm_cvtepi32_ps($widen(_mm_cvtsi32_si128(p.cast::<i32>().read_unaligned()))) }
                 }
                 #[inline(always)]
                 unsafe fn store4(self, p: *mut f32, q: __m128) {
@@ -131,7 +131,7 @@ mod x86 {
                 }
                 #[inline(always)]
                 unsafe fn mul_add4(self, a: __m128, b: __m128, c: __m128) -> __m128 {
-                    unsafe { _mm_fmadd_ps(a, b, c) }
+                    unsafe { $mul_add(a, b, c) }
                 }
                 #[inline(always)]
                 unsafe fn clamp4(self, q: __m128) -> __m128 {
@@ -157,8 +157,23 @@ mod x86 {
             }
         };
     }
-    quads!(Avx2);
-    quads!(Avx512);
+    quads!(Sse2, widen, mul_then_add);
+    quads!(Avx2, _mm_cvtepu8_epi32, _mm_fmadd_ps);
+    quads!(Avx512, _mm_cvtepu8_epi32, _mm_fmadd_ps);
+
+    /// The four low bytes as four i32.
+    #[inline(always)]
+    unsafe fn widen(bytes: __m128i) -> __m128i {
+        unsafe {
+            let zero = _mm_setzero_si128();
+            _mm_unpacklo_epi16(_mm_unpacklo_epi8(bytes, zero), zero)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn mul_then_add(a: __m128, b: __m128, c: __m128) -> __m128 {
+        unsafe { _mm_add_ps(_mm_mul_ps(a, b), c) }
+    }
 }
 
 #[cfg(target_arch = "aarch64")]

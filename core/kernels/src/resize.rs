@@ -10,7 +10,25 @@
 
 use crate::isa::{Isa, isa_entry};
 use crate::quad::Quads;
-use crate::simd::Simd;
+use crate::simd::{Simd, mul_add_one};
+
+/// How a picture is fitted into the network's input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case", tag = "kind")
+)]
+pub enum Fit {
+    /// Each side is scaled to the input's.
+    #[default]
+    Stretch,
+    /// Both sides by one factor, so that the picture just fits; the rest, at the bottom or right, is one grey level.
+    Letterbox {
+        /// The grey level, 0 to 255.
+        fill: u8,
+    },
+}
 
 /// For each output index, a run of source indices and their weights, which sum to 1.
 ///
@@ -130,32 +148,6 @@ macro_rules! by_taps {
     };
 }
 
-/// One fused or unfused multiply-add: fused wherever the instruction set has it, never the slow library call.
-#[inline(always)]
-pub(crate) fn mul_add<S: Simd>(a: f32, b: f32, c: f32) -> f32 {
-    if S::LANES == 1 { a * b + c } else { a.mul_add(b, c) }
-}
-
-/// Asks for a cache line without waiting for it; the address need not be valid.
-#[inline(always)]
-pub(crate) fn prefetch<S: Simd>(p: *const u8) {
-    if S::LANES == 1 {
-        return;
-    }
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: prefetching never faults; SSE is part of x86-64.
-    unsafe {
-        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(p.cast());
-    }
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: prefetching never faults and changes no register or flag.
-    unsafe {
-        core::arch::asm!("prfm pldl1keep, [{0}]", in(reg) p, options(nostack, preserves_flags, readonly));
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    let _ = p;
-}
-
 /// Combines rows of bytes: `out[i] = sum over t of weights[t] * src[t * row_stride + i]`.
 ///
 /// # Panics
@@ -197,7 +189,7 @@ unsafe fn combine_rows_body<S: Simd>(simd: S, src: &[u8], row_stride: usize, wei
         for i in i..n {
             let mut acc = 0.0;
             for (t, &w) in weights.iter().enumerate() {
-                acc = mul_add::<S>(f32::from(*p.add(t * row_stride + i)), w, acc);
+                acc = mul_add_one::<S>(f32::from(*p.add(t * row_stride + i)), w, acc);
             }
             *o.add(i) = acc;
         }
@@ -266,7 +258,7 @@ isa_entry! { fn columns_4(src: &[u8], row_stride: usize, weights: &[f32], out: &
 unsafe fn columns_1_body<S: Simd>(_: S, src: &[u8], row_stride: usize, weights: &[f32], out: &mut [f32]) {
     for (r, out) in out.iter_mut().enumerate() {
         let row = &src[r * row_stride..][..weights.len()];
-        *out = row.iter().zip(weights).fold(0.0, |acc, (&v, &w)| mul_add::<S>(f32::from(v), w, acc));
+        *out = row.iter().zip(weights).fold(0.0, |acc, (&v, &w)| mul_add_one::<S>(f32::from(v), w, acc));
     }
 }
 #[inline(always)]
@@ -299,7 +291,7 @@ unsafe fn columns<S: Quads, const C: usize, const K: usize>(
         for c in 0..C {
             let mut acc = 0.0;
             for (t, &w) in weights.iter().enumerate() {
-                acc = mul_add::<S>(f32::from(src[r * row_stride + t * C + c]), w, acc);
+                acc = mul_add_one::<S>(f32::from(src[r * row_stride + t * C + c]), w, acc);
             }
             out[r * C + c] = acc;
         }
@@ -316,7 +308,7 @@ unsafe fn columns<S: Quads, const C: usize, const K: usize>(
         unsafe {
             let row = p.add(r * row_stride);
             // Rows lie pages apart, which no CPU fetches ahead by itself: fetch what the next lines will read.
-            prefetch::<S>(row.wrapping_add(taps * C + 64));
+            simd.prefetch(row.wrapping_add(taps * C + 64));
             // Two sums by turns, so that one does not wait for the other.
             let mut sums = [simd.splat4(0.0); 2];
             let mut t = 0;
@@ -401,10 +393,10 @@ unsafe fn filter_1_body<S: Simd>(_: S, line: &[f32], origin: usize, taps: &Taps,
         let weights = &taps.weights[x * taps.longest..(x + 1) * taps.longest];
         let mut acc = 0.0;
         for (&v, &w) in line[start..start + taps.longest].iter().zip(weights) {
-            acc = mul_add::<S>(v, w, acc);
+            acc = mul_add_one::<S>(v, w, acc);
         }
         for c in 0..3 {
-            px[c] = mul_add::<S>(acc, affine.scale[c], affine.offset[c]);
+            px[c] = mul_add_one::<S>(acc, affine.scale[c], affine.offset[c]);
         }
     }
 }

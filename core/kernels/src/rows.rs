@@ -1,5 +1,22 @@
 //! The network's input, pulled row by row: no f32 picture ever exists whole.
 
+use half::f16;
+
+use crate::element::{DataType, Quantization};
+
+/// Where a row of the network's input goes, in one of the element types that inputs have.
+#[derive(Debug)]
+pub enum RowMut<'a> {
+    /// As it is.
+    F32(&'a mut [f32]),
+    /// Rounded.
+    F16(&'a mut [f16]),
+    /// As integers, by scale and zero point.
+    U8(&'a mut [u8]),
+    /// As integers, by scale and zero point.
+    I8(&'a mut [i8]),
+}
+
 /// Rows of the network's input, made on demand from a camera frame (or from a tensor, in tests).
 ///
 /// Any row may be asked for, in any order and from several threads at once, each with its own `scratch`.
@@ -15,6 +32,38 @@ pub trait RowSource: Sync {
     /// # Panics
     /// If `y` is out of range, `scratch` shorter than `scratch_len()`, or `out` not `width * 3` long.
     fn row(&self, y: usize, scratch: &mut [f32], out: &mut [f32]);
+
+    /// How many f32 of scratch [`row_as`](Self::row_as) wants for rows of this element type.
+    fn scratch_len_as(&self, element: DataType) -> usize {
+        self.scratch_len() + if element == DataType::F32 { 0 } else { 3 * self.width() }
+    }
+
+    /// The same row in the element type that the network reads; integers stand for values as `quantization` says, which floats
+    /// do not look at. A source that has the integers already may hand them over; as it stands here, the f32 row is converted.
+    ///
+    /// # Panics
+    /// As [`row`](Self::row), with `scratch_len_as()` of scratch.
+    fn row_as(&self, y: usize, scratch: &mut [f32], quantization: Quantization, out: RowMut<'_>) {
+        let out = match out {
+            RowMut::F32(out) => return self.row(y, scratch, out),
+            other => other,
+        };
+        let (values, scratch) = scratch.split_at_mut(3 * self.width());
+        self.row(y, scratch, values);
+        match out {
+            RowMut::F32(out) => out.copy_from_slice(values),
+            RowMut::F16(out) => write(out, values, f16::from_f32),
+            RowMut::U8(out) => write(out, values, |v| quantization.nearest(v, 0, 255) as u8),
+            RowMut::I8(out) => write(out, values, |v| quantization.nearest(v, -128, 127) as i8),
+        }
+    }
+}
+
+fn write<T>(out: &mut [T], values: &[f32], convert: impl Fn(f32) -> T) {
+    assert_eq!(out.len(), values.len(), "a row has three values a pixel");
+    for (o, &v) in out.iter_mut().zip(values) {
+        *o = convert(v);
+    }
 }
 
 /// A tensor (3, H, W) that is normalised already, as rows.
@@ -55,5 +104,34 @@ impl RowSource for Planes<'_> {
                 *to = *from;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_in_every_element_type() {
+        let values: Vec<f32> = (0..3 * 2 * 5).map(|i| i as f32 / 8.0 - 2.0).collect();
+        let planes = Planes::new(&values, 5, 2);
+        let quantization = Quantization { scale: 1.0 / 64.0, zero_point: 4 };
+        let mut wanted = [0.0; 15];
+        planes.row(1, &mut [], &mut wanted);
+        let row = |element, out: RowMut<'_>| {
+            planes.row_as(1, &mut vec![0.0; planes.scratch_len_as(element)], quantization, out);
+        };
+        let mut found = [0.0f32; 15];
+        row(DataType::F32, RowMut::F32(&mut found));
+        assert_eq!(found.map(f32::to_bits), wanted.map(f32::to_bits));
+        let mut found = [f16::ZERO; 15];
+        row(DataType::F16, RowMut::F16(&mut found));
+        assert_eq!(found.map(|v| v.to_f32().to_bits()), wanted.map(f32::to_bits), "eighths are exact");
+        let mut found = [0u8; 15];
+        row(DataType::U8, RowMut::U8(&mut found));
+        assert_eq!(found, wanted.map(|v| (v * 64.0 + 4.0).clamp(0.0, 255.0) as u8));
+        let mut found = [0i8; 15];
+        row(DataType::I8, RowMut::I8(&mut found));
+        assert_eq!(found, wanted.map(|v| (v * 64.0 + 4.0).clamp(-128.0, 127.0) as i8));
     }
 }

@@ -14,15 +14,15 @@
 use std::ops::Range;
 
 use crate::isa::{Isa, isa_entry};
-use crate::resize::mul_add;
-use crate::simd::Simd;
+use crate::simd::{Simd, mul_add_one};
 
-/// How the logits' grid lies over the network's input.
+/// How a map is resized, and so how the logits' grid lies over the network's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Resize {
-    /// Corner pixels' centres coincide: `x_logits = x_input * (logits - 1) / (input - 1)`.
+    /// Corner pixels' centres coincide: `x_in = x_out * (in - 1) / (out - 1)`.
     AlignCorners,
-    /// Pixel areas coincide: `x_logits = (x_input + 0.5) * logits / input - 0.5`, clamped.
+    /// Pixel areas coincide: `x_in = (x_out + 0.5) * in / out - 0.5`, clamped.
     HalfPixel,
 }
 
@@ -433,16 +433,16 @@ fn probabilities<S: Simd>(
                 let mut peak = [f32::NEG_INFINITY; CHUNK];
                 for (a, b) in ends() {
                     for k in 0..CHUNK {
-                        let v = mul_add::<S>(near[k], a, far[k] * b);
+                        let v = mul_add_one::<S>(near[k], a, far[k] * b);
                         peak[k] = if v > peak[k] { v } else { peak[k] };
                     }
                 }
                 let (mut sum, mut part) = ([0.0f32; CHUNK], [0.0f32; CHUNK]);
                 for ((a, b), &flag) in ends().zip(flags.iter()) {
                     for k in 0..CHUNK {
-                        let e = exp::<S>(mul_add::<S>(near[k], a, far[k] * b) - peak[k]);
+                        let e = exp::<S>(mul_add_one::<S>(near[k], a, far[k] * b) - peak[k]);
                         sum[k] += e;
-                        part[k] = mul_add::<S>(e, flag, part[k]);
+                        part[k] = mul_add_one::<S>(e, flag, part[k]);
                     }
                 }
                 for k in 0..CHUNK {
@@ -462,16 +462,16 @@ fn exp<S: Simd>(x: f32) -> f32 {
     // Adding this rounds to a whole number, which then stands in the low bits.
     const ROUND: f32 = 12_582_912.0;
     let x = if x > -87.0 { x } else { -87.0 };
-    let shifted = mul_add::<S>(x, std::f32::consts::LOG2_E, ROUND);
+    let shifted = mul_add_one::<S>(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = mul_add::<S>(n, -0.693_145_75, x);
-    let r = mul_add::<S>(n, -1.428_606_8e-6, r);
-    let p = mul_add::<S>(r, 1.0 / 720.0, 1.0 / 120.0);
-    let p = mul_add::<S>(p, r, 1.0 / 24.0);
-    let p = mul_add::<S>(p, r, 1.0 / 6.0);
-    let p = mul_add::<S>(p, r, 0.5);
-    let p = mul_add::<S>(p, r, 1.0);
-    let p = mul_add::<S>(p, r, 1.0);
+    let r = mul_add_one::<S>(n, -0.693_145_75, x);
+    let r = mul_add_one::<S>(n, -1.428_606_8e-6, r);
+    let p = mul_add_one::<S>(r, 1.0 / 720.0, 1.0 / 120.0);
+    let p = mul_add_one::<S>(p, r, 1.0 / 24.0);
+    let p = mul_add_one::<S>(p, r, 1.0 / 6.0);
+    let p = mul_add_one::<S>(p, r, 0.5);
+    let p = mul_add_one::<S>(p, r, 1.0);
+    let p = mul_add_one::<S>(p, r, 1.0);
     f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23))
 }
 

@@ -10,8 +10,7 @@
 
 use crate::isa::{Isa, isa_entry};
 use crate::quad::Quads;
-use crate::resize::mul_add;
-use crate::simd::Simd;
+use crate::simd::{Simd, mul_add_one};
 
 /// `R = luma * Y + rv * V + bias.0`, `G = luma * Y + gu * U + gv * V + bias.1`, `B = luma * Y + bu * U + bias.2`, all in
 /// 0 to 255 before clamping.
@@ -54,10 +53,10 @@ impl YuvToRgb {
 
     #[inline(always)]
     fn rgb<S: Simd>(&self, y: f32, u: f32, v: f32) -> [f32; 3] {
-        let r = mul_add::<S>(self.rv, v, self.bias[0]);
-        let g = mul_add::<S>(self.gu, u, mul_add::<S>(self.gv, v, self.bias[1]));
-        let b = mul_add::<S>(self.bu, u, self.bias[2]);
-        [r, g, b].map(|c| clamp(mul_add::<S>(self.luma, y, c)))
+        let r = mul_add_one::<S>(self.rv, v, self.bias[0]);
+        let g = mul_add_one::<S>(self.gu, u, mul_add_one::<S>(self.gv, v, self.bias[1]));
+        let b = mul_add_one::<S>(self.bu, u, self.bias[2]);
+        [r, g, b].map(|c| clamp(mul_add_one::<S>(self.luma, y, c)))
     }
 }
 
@@ -161,8 +160,8 @@ unsafe fn rows_body<S: Simd>(
     // SAFETY: blocks are only taken where all their pixels lie inside.
     unsafe {
         let mut x = 0;
-        match (S::LANES, picture.pixel_strides) {
-            (1, _) => {}
+        match (S::LOOP, picture.pixel_strides) {
+            (0, _) => {}
             (16, [1, 1, 1]) => x = blocks::<S, 16, 1>(picture, color, column, row, weights, out),
             (16, [1, 2, 2]) => x = blocks::<S, 16, 2>(picture, color, column, row, weights, out),
             (_, [1, 1, 1]) => x = blocks::<S, 8, 1>(picture, color, column, row, weights, out),
@@ -175,7 +174,7 @@ unsafe fn rows_body<S: Simd>(
                 let [y, u, v] = picture.sample(column + x, row + t);
                 let rgb = color.rgb::<S>(y, u, v);
                 for c in 0..3 {
-                    acc[c] = mul_add::<S>(rgb[c], w, acc[c]);
+                    acc[c] = mul_add_one::<S>(rgb[c], w, acc[c]);
                 }
             }
             out.as_mut_ptr().add(x * 4).cast::<[f32; 4]>().write(acc);
@@ -242,14 +241,15 @@ unsafe fn blocks<S: Simd, const P: usize, const C: usize>(
                 // Widened whole, then parted: cheaper than picking bytes.
                 (y0[i], y1[i]) = ((i32::from(luma[i]) & 0xFF) as f32, (i32::from(luma[i]) >> 8) as f32);
                 let (u, v) = ((i32::from(u[i]) & 0xFF) as f32, (i32::from(v[i]) & 0xFF) as f32);
-                c[0][i] = mul_add::<S>(color.rv, v, color.bias[0]);
-                c[1][i] = mul_add::<S>(color.gu, u, mul_add::<S>(color.gv, v, color.bias[1]));
-                c[2][i] = mul_add::<S>(color.bu, u, color.bias[2]);
+                c[0][i] = mul_add_one::<S>(color.rv, v, color.bias[0]);
+                c[1][i] = mul_add_one::<S>(color.gu, u, mul_add_one::<S>(color.gv, v, color.bias[1]));
+                c[2][i] = mul_add_one::<S>(color.bu, u, color.bias[2]);
             }
             for ch in 0..3 {
                 for i in 0..P {
-                    even[ch][i] = mul_add::<S>(clamp(mul_add::<S>(color.luma, y0[i], c[ch][i])), w, even[ch][i]);
-                    odd[ch][i] = mul_add::<S>(clamp(mul_add::<S>(color.luma, y1[i], c[ch][i])), w, odd[ch][i]);
+                    even[ch][i] =
+                        mul_add_one::<S>(clamp(mul_add_one::<S>(color.luma, y0[i], c[ch][i])), w, even[ch][i]);
+                    odd[ch][i] = mul_add_one::<S>(clamp(mul_add_one::<S>(color.luma, y1[i], c[ch][i])), w, odd[ch][i]);
                 }
             }
         }
@@ -348,7 +348,7 @@ unsafe fn columns_body<S: Quads>(
             let [y, u, v] = unsafe { picture.sample(column + t, row + r) };
             let rgb = color.rgb::<S>(y, u, v);
             for c in 0..3 {
-                acc[c] = mul_add::<S>(rgb[c], w, acc[c]);
+                acc[c] = mul_add_one::<S>(rgb[c], w, acc[c]);
             }
         }
         out[r * 4..].copy_from_slice(&acc);

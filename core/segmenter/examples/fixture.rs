@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use silhouette::Model;
-use silhouette_model::weights::Dtype;
+use silhouette_weights::Dtype;
 use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::model::{Model, Task};
 use crate::options::Options;
 use crate::runner::Runner;
+use crate::softmax::softmax;
 use silhouette_imaging::frame::Frame;
 use std::sync::Arc;
 
@@ -46,8 +47,11 @@ impl Classifier {
     /// # Errors
     /// [`Error::Closed`] after [`close`](Self::close); [`Error::Internal`] where the network fails.
     pub fn classify(&self, frame: &Frame<'_>, top: usize) -> Result<Vec<Class>> {
-        let (mut probabilities, _) = self.runner.run(frame, |logits, _| logits.to_vec())?;
-        softmax(&mut probabilities);
+        let (probabilities, _) = self.runner.run(frame, |logits, _| {
+            let mut probabilities = vec![0.0; logits.len()];
+            softmax(logits, &mut probabilities);
+            probabilities
+        })?;
         let mut order: Vec<usize> = (0..probabilities.len()).collect();
         order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]).then(a.cmp(&b)));
         let class = |class: usize| Class {
@@ -61,31 +65,5 @@ impl Classifier {
     /// Refuses further calls and those that wait; running ones end normally.
     pub fn close(&self) {
         self.runner.close();
-    }
-}
-
-fn softmax(logits: &mut [f32]) {
-    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for value in &mut *logits {
-        *value = (*value - highest).exp();
-        sum += *value;
-    }
-    for value in logits {
-        *value /= sum;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::softmax;
-
-    #[test]
-    fn probabilities_sum_to_one_however_large_the_logits() {
-        let mut values = [1000.0, 1000.0 + 3.0_f32.ln(), -1000.0];
-        softmax(&mut values);
-        for (value, wanted) in values.into_iter().zip([0.25, 0.75, 0.0]) {
-            assert!((value - wanted).abs() < 1e-4, "{value} is not {wanted}");
-        }
     }
 }

@@ -111,7 +111,9 @@ impl Segmentation {
 
     /// How much each pixel of the frame belongs to the foreground, 0 to 255: the alpha of the effects. It is the
     /// confidence, made steeper (what is hardly likely goes wholly, and a soft edge stays), in the mask's size; with
-    /// [`Options::refine`](crate::Options::refine) its borders follow the picture's, in the frame's size.
+    /// [`Options::refine`](crate::Options::refine) its borders follow the picture's, in the frame's size. A model that gives an
+    /// alpha ([`Task::Alpha`](crate::Task::Alpha)) knows how soft an edge is: its alpha is taken as it is, and made steeper
+    /// only after refining.
     ///
     /// # Errors
     /// As [`cutout`](Self::cutout).
@@ -144,6 +146,9 @@ impl Segmentation {
         };
         let (coarse, refined) = self.coarse(classes)?;
         let mut alpha = if refined { refine(&coarse, picture, Guide::default())? } else { self.confidence(classes)? };
+        if self.is_alpha() && !refined {
+            return Ok(alpha);
+        }
         // After refining, whose windows leave a haze of their own.
         let curve: [u8; 256] = std::array::from_fn(|value| soft_edge(value as f32 / 255.0));
         for value in &mut alpha.values {

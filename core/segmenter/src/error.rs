@@ -1,7 +1,8 @@
 //! What can go wrong, in five kinds, each with the reason and what to do about it.
 
+use silhouette_engine::engine::EngineError;
 use silhouette_imaging::frame::FrameError;
-use silhouette_model::error::ModelError;
+use silhouette_network::ModelError;
 use std::fmt;
 
 /// Everything that this library refuses or fails at.
@@ -100,15 +101,29 @@ impl From<ModelError> for Error {
             ModelError::Unsupported { .. } | ModelError::UnknownPreset { .. } | ModelError::TooLarge { .. } => {
                 Self::Unsupported(problem(error, ""))
             }
-            ModelError::Mismatch { .. } | ModelError::Candle(_) => Self::internal(first_line(&error)),
+            ModelError::Mismatch { .. } => Self::internal(error),
             _ => Self::model(error, "use a file that `silhouette import` wrote"),
         }
     }
 }
 
-/// candle's errors may carry a backtrace after their first line.
-fn first_line(error: &ModelError) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
+impl From<EngineError> for Error {
+    fn from(error: EngineError) -> Self {
+        match &error {
+            EngineError::Unsupported { .. } => Self::Unsupported(problem(error, "")),
+            _ => Self::internal(error),
+        }
+    }
+}
+
+#[cfg(feature = "graph")]
+impl From<silhouette_graph::GraphError> for Error {
+    fn from(error: silhouette_graph::GraphError) -> Self {
+        match error {
+            silhouette_graph::GraphError::Model(error) => error.into(),
+            other => EngineError::from(other).into(),
+        }
+    }
 }
 
 #[cfg(feature = "files")]

@@ -5,7 +5,6 @@ mod boundary;
 mod confusion;
 mod evaluator;
 
-pub use average::{LogitMap, MapGrid, average_argmax};
 pub use boundary::Boundary;
 pub use confusion::{Confusion, Mismatch, VOID};
 pub use evaluator::{Back, Borders, Evaluator, Protocol};

@@ -2,10 +2,9 @@
 
 use crate::error::Result;
 use crate::model::Model;
-use silhouette_model::ModelFile;
-use silhouette_model::network::Network;
-use silhouette_model::spec::Spec;
-use silhouette_model::weights::seeded;
+use silhouette_network::network::Network;
+use silhouette_network::spec::Spec;
+use silhouette_weights::{ModelFile, seeded};
 
 impl Model {
     /// A whole small network (width 0.35, 65x65, 21 classes) with random weights, always the same: for tests. Its masks mean

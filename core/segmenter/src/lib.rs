@@ -29,6 +29,7 @@
 //! and a region. Errors are [`Error`], in five kinds that a caller can act on. Nothing is logged per frame.
 #![forbid(unsafe_code)]
 
+mod backend;
 #[cfg(feature = "builtin-model")]
 mod builtin;
 mod classifier;
@@ -46,19 +47,22 @@ mod runner;
 mod segmentation;
 mod segmenter;
 mod smooth;
+mod softmax;
 mod video;
 
+pub use backend::Reason;
 pub use classifier::{Class, Classifier};
 pub use effects::{BLUR_RADIUS, Effect, Foreground, OVERLAY_OPACITY};
 pub use error::{Error, Problem, Result};
 pub use live::{LiveResult, LiveSegmenter};
 pub use model::{Model, Task};
-pub use options::{Backend, DEFAULT_CONCURRENCY, InputShape, MAX_SIZE, Options, OutputSize, Precision, SHAPES};
+pub use options::{Backend, DEFAULT_CONCURRENCY, InputShape, MAX_SIZE, Options, OutputSize, SHAPES};
 pub use segmentation::{MAX_PIXELS, Segmentation, Timings};
 pub use segmenter::Segmenter;
 pub use smooth::Smoothing;
 pub use video::VideoSegmenter;
 
+pub use silhouette_engine::engine::Step;
 #[cfg(feature = "files")]
 pub use silhouette_imaging::files;
 pub use silhouette_imaging::frame::{
@@ -69,7 +73,6 @@ pub use silhouette_imaging::owned::FrameBuffer;
 pub use silhouette_imaging::palette::Palette;
 pub use silhouette_imaging::picture::{ChannelOrder, Picture};
 pub use silhouette_imaging::polygons::Polygon;
-pub use silhouette_model::engine::Step;
 
 /// This library's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -3,8 +3,8 @@
 use crate::error::{Error, Result};
 use silhouette_imaging::mask::Resize;
 use silhouette_imaging::palette::Palette;
-use silhouette_model::ModelFile;
-use silhouette_model::spec::{self, Head, Spec};
+use silhouette_network::spec::{self, Head, Spec};
+use silhouette_weights::ModelFile;
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
@@ -30,6 +30,10 @@ pub(crate) struct Classes {
 pub enum Task {
     /// A class for each pixel: for [`Segmenter`](crate::Segmenter).
     Segmentation,
+    /// How much of each pixel is foreground: for [`Segmenter`](crate::Segmenter) too. There are two classes, background and
+    /// foreground; a pixel is foreground where its alpha is at least one half, and the confidence of the foreground, which
+    /// effects take, is the alpha itself.
+    Alpha,
     /// Classes for the picture as a whole: for [`Classifier`](crate::Classifier).
     Classification,
 }
@@ -68,7 +72,7 @@ impl Model {
         Self::from_file(ModelFile::from_bytes(bytes)?)
     }
 
-    /// A model file that was opened through `silhouette-model`.
+    /// A model file that was opened through `silhouette-weights`.
     ///
     /// # Errors
     /// [`Error::InvalidModel`] for a network with more classes than a mask's byte can tell apart.
@@ -115,9 +119,10 @@ impl Model {
 
     /// What it is for.
     pub fn task(&self) -> Task {
-        match self.spec().head {
-            Head::DeeplabV3(_) => Task::Segmentation,
-            Head::Classifier(_) => Task::Classification,
+        match self.spec().task() {
+            spec::Task::Categories => Task::Segmentation,
+            spec::Task::Alpha => Task::Alpha,
+            spec::Task::Scores => Task::Classification,
         }
     }
 
@@ -181,10 +186,7 @@ impl Model {
     /// How its logits lie over its input; `None` for a classifier.
     pub(crate) fn resize(&self) -> Option<Resize> {
         match &self.spec().head {
-            Head::DeeplabV3(head) => Some(match head.resize {
-                spec::Resize::AlignCorners => Resize::AlignCorners,
-                spec::Resize::HalfPixel => Resize::HalfPixel,
-            }),
+            Head::DeeplabV3(head) => Some(head.resize),
             Head::Classifier(_) => None,
         }
     }

@@ -12,7 +12,6 @@ use std::path::PathBuf;
 pub struct Options {
     pub(crate) threads: Option<usize>,
     pub(crate) backend: Backend,
-    pub(crate) precision: Precision,
     pub(crate) size: Option<usize>,
     pub(crate) input_shape: InputShape,
     pub(crate) concurrency: Option<usize>,
@@ -38,13 +37,6 @@ impl Options {
     #[must_use]
     pub fn backend(mut self, backend: Backend) -> Self {
         self.backend = backend;
-        self
-    }
-
-    /// How exactly to compute. Default: [`Precision::F32`].
-    #[must_use]
-    pub fn precision(mut self, precision: Precision) -> Self {
-        self.precision = precision;
         self
     }
 
@@ -105,35 +97,32 @@ pub const MAX_SIZE: usize = 4097;
 /// How many calls run at once unless told otherwise: more would share the same cores, and each arena costs memory.
 pub const DEFAULT_CONCURRENCY: usize = 2;
 
-/// Where to compute.
+/// Where to compute. [`Backend::available`] tells which there are; asking for another one is
+/// [`Error::Unsupported`](crate::Error::Unsupported).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[non_exhaustive]
 pub enum Backend {
-    /// The best that is there: for now the CPU.
+    /// The best that can run the model: the CPU, and what else is there where the CPU cannot.
     #[default]
     Auto,
-    /// The CPU.
+    /// The CPU, by the compiled plan.
     Cpu,
-    /// Apple's GPU; [`Error::Unsupported`](crate::Error::Unsupported) where there is none, or where this library was
-    /// built without its feature `metal`.
+    /// Apple's GPU, by the candle graph, in builds with the feature `metal`.
+    #[cfg_attr(feature = "clap", value(help = "Apple's GPU"))]
     Metal,
-}
-
-/// How exactly to compute.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Precision {
-    /// 32-bit floating point.
-    #[default]
-    F32,
+    /// The candle graph on the CPU, in builds with the feature `graph`: slow, and the reference for the others.
+    Graph,
 }
 
 /// The shape of the network's input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[non_exhaustive]
 pub enum InputShape {
     /// A square, as models are trained: a picture of another shape leaves a part of it grey, and that part costs as much
     /// as any other.
+    #[cfg_attr(feature = "clap", value(help = "A square; the rest beside the picture is grey"))]
     #[default]
     Square,
     /// The frame's own shape: [`Options::size`] for its longer side, the next 16 n + 1 for its shorter one. Of 16:9 that is 0.56 of
@@ -142,6 +131,7 @@ pub enum InputShape {
     ///
     /// The network is made ready for upright pictures of 3:4; another shape costs as much as opening it, at its first frame. The last
     /// [`SHAPES`] shapes are kept, each with arenas of its own.
+    #[cfg_attr(feature = "clap", value(help = "The picture's own"))]
     Frame,
 }
 

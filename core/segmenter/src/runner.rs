@@ -2,22 +2,18 @@
 
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::options::{Backend, DEFAULT_CONCURRENCY, InputShape, MAX_SIZE, Options, Precision, SHAPES};
+use crate::options::{DEFAULT_CONCURRENCY, InputShape, MAX_SIZE, Options, SHAPES};
 use crate::pool::Pool;
 use crate::segmentation::Timings;
+use silhouette_engine::engine::{Engine, Output, Session, Step};
 use silhouette_imaging::frame::Frame;
-use silhouette_imaging::input::{Fit, FrameRows, InputSpec, Placement, Resampler};
+use silhouette_imaging::input::{FrameRows, InputSpec, Placement, Resampler};
 use silhouette_kernels::rows::RowSource;
-use silhouette_model::engine::{self, Engine, State, Step};
-use silhouette_model::network::Size;
-use silhouette_model::plan::PlanOptions;
-use silhouette_model::spec;
+use silhouette_network::network::Size;
+use silhouette_plan::{MAX_THREADS, PlanOptions};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-/// The most threads of one call.
-const MAX_THREADS: usize = 64;
 
 /// The shorter side of an input that takes a frame's shape is never less: a frame may be as thin as a line.
 const LEAST_SIDE: usize = 33;
@@ -38,7 +34,7 @@ pub(crate) struct Runner {
 /// The engine for one shape of the network's input, with a pool of arenas.
 #[derive(Debug)]
 struct Shape {
-    engine: Arc<Engine>,
+    engine: Arc<dyn Engine>,
     input: InputSpec,
     pool: Pool<Arena>,
     /// Whether a frame had it; that of `new` is a guess.
@@ -48,18 +44,17 @@ struct Shape {
 /// What one call needs for itself.
 #[derive(Debug)]
 struct Arena {
-    engine: Arc<Engine>,
-    state: State,
+    session: Box<dyn Session>,
+    /// What the session gives first: the logits.
+    logits: Output,
     resampler: Resampler,
-    logits: Vec<f32>,
 }
 
-/// Shape of the logits, and where the picture lies in the network's input.
+/// Rows and columns of the logits, and where the picture lies in the network's input.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grid {
     pub(crate) height: usize,
     pub(crate) width: usize,
-    pub(crate) classes: usize,
     pub(crate) placement: Placement,
 }
 
@@ -67,7 +62,6 @@ impl Runner {
     /// Compiles a model for the options; `owner` names it in errors. The first arena is made here, so that a frame (of
     /// [`InputShape::Frame`]: an upright one of 3:4) finds everything ready.
     pub(crate) fn new(model: &Model, options: &Options, owner: &'static str) -> Result<Self> {
-        let Precision::F32 = options.precision;
         let size = options.size.unwrap_or(model.size());
         if !(1..=MAX_SIZE).contains(&size) {
             let advice = format!("1 to {MAX_SIZE} are possible; '{}' was made for {}", model.name(), model.size());
@@ -85,7 +79,7 @@ impl Runner {
         let (shapes, description) = (Mutex::default(), String::new());
         let mut runner = Self { model, options, size, threads, owner, description, shapes };
         let first = runner.compile(runner.fitted(3, 4))?;
-        runner.description = first.engine.describe();
+        runner.description = first.engine.describe().to_string();
         let InputSpec { width, height, .. } = first.input;
         log::info!("'{}' at {width}x{height}: {}", runner.model.name(), runner.description);
         let mut kept = Vec::with_capacity(SHAPES);
@@ -100,17 +94,17 @@ impl Runner {
         let shape = self.shape(self.input_size(frame))?;
         let mut lent = shape.pool.lend(|| arena(&shape.engine, shape.input))?;
         let start = Instant::now();
-        let Arena { engine, state, resampler, logits } = &mut *lent;
+        let Arena { session, logits, resampler } = &mut *lent;
         let rows = resampler.rows(frame);
         let prepared = start.elapsed();
         let rows = Timed { rows: &rows, nanoseconds: AtomicU64::new(0) };
-        engine.run(state, &rows, logits)?;
+        session.run(&rows)?;
         let total = start.elapsed();
         let pulled = Duration::from_nanos(rows.nanoseconds.into_inner() / self.threads as u64);
         let input = (prepared + pulled).min(total);
-        let (height, width, classes) = engine.logits();
-        let grid = Grid { height, width, classes, placement: rows.rows.placement() };
-        let taken = take(logits, grid);
+        let (height, width) = (logits.height, logits.width);
+        let grid = Grid { height, width, placement: rows.rows.placement() };
+        let taken = take(session.output(0), grid);
         Ok((taken, Timings { input, network: total.saturating_sub(input), mask: Duration::ZERO }))
     }
 
@@ -118,9 +112,9 @@ impl Runner {
     pub(crate) fn profile(&self, frame: &Frame<'_>) -> Result<Vec<Step>> {
         let shape = self.shape(self.input_size(frame))?;
         let mut lent = shape.pool.lend(|| arena(&shape.engine, shape.input))?;
-        let Arena { engine, state, resampler, logits } = &mut *lent;
-        engine.run(state, &resampler.rows(frame), logits)?;
-        Ok(engine.steps(state))
+        let Arena { session, resampler, .. } = &mut *lent;
+        session.run(&resampler.rows(frame))?;
+        Ok(session.steps())
     }
 
     /// Backend, kernels, threads and memory in a few words.
@@ -183,23 +177,21 @@ impl Runner {
     }
 
     fn compile(&self, (width, height): (usize, usize)) -> Result<Shape> {
-        let engine = Arc::new(engine(&self.model, &self.options, Size { height, width }, self.threads)?);
+        let weight_cache = self.options.weight_cache.clone();
+        let plan = PlanOptions { threads: self.threads, weight_cache, ..PlanOptions::default() };
+        let engine = self.options.backend.engine(self.model.file(), Size { height, width }, &plan)?;
         let spec = self.model.spec();
-        let fit = match spec.input.fit {
-            spec::Fit::Stretch => Fit::Stretch,
-            spec::Fit::Letterbox { fill } => Fit::Letterbox { fill },
-        };
-        let input = InputSpec { width, height, mean: spec.input.mean, std: spec.input.std, fit };
+        let input = InputSpec { width, height, mean: spec.input.mean, std: spec.input.std, fit: spec.input.fit };
         let concurrency = self.options.concurrency.unwrap_or(DEFAULT_CONCURRENCY);
         let pool = Pool::new(arena(&engine, input)?, concurrency, self.owner);
         Ok(Shape { engine, input, pool, used: AtomicBool::new(false) })
     }
 }
 
-fn arena(engine: &Arc<Engine>, input: InputSpec) -> Result<Arena> {
-    let (height, width, classes) = engine.logits();
-    let logits = vec![0.0; height * width * classes];
-    Ok(Arena { engine: Arc::clone(engine), state: engine.new_state()?, resampler: Resampler::new(input), logits })
+fn arena(engine: &Arc<dyn Engine>, input: InputSpec) -> Result<Arena> {
+    let logits = engine.outputs().into_iter().next().ok_or_else(|| Error::internal("the engine gives nothing"))?;
+    let session = Arc::clone(engine).new_session()?;
+    Ok(Arena { session, logits, resampler: Resampler::new(input) })
 }
 
 /// As many as the machine runs at once, at most 4: more rarely pays, and an app has other work.
@@ -234,25 +226,12 @@ impl RowSource for Timed<'_, '_> {
     }
 }
 
-/// Compiles the model for the backend.
-fn engine(model: &Model, options: &Options, size: Size, threads: usize) -> Result<Engine> {
-    let backend = match options.backend {
-        Backend::Auto => engine::Backend::Auto,
-        Backend::Cpu => engine::Backend::Cpu,
-        Backend::Metal => engine::Backend::Metal,
-    };
-    let weight_cache = options.weight_cache.clone();
-    let options = PlanOptions { threads, weight_cache, ..PlanOptions::default() };
-    Ok(Engine::on(backend, model.file(), size, &options)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use silhouette_model::ModelFile;
-    use silhouette_model::network::Network;
-    use silhouette_model::spec::Spec;
-    use silhouette_model::weights::seeded;
+    use silhouette_network::network::Network;
+    use silhouette_network::spec::Spec;
+    use silhouette_weights::{ModelFile, seeded};
 
     #[test]
     fn the_last_shapes_are_kept_and_a_guess_that_no_frame_had_is_not() {

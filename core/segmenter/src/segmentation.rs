@@ -1,7 +1,7 @@
 //! A segmented frame: its mask, how sure the network is, where it lies in the buffer, how long it took.
 
 use crate::error::{Error, Result};
-use crate::model::Classes;
+use crate::model::{Classes, Task};
 use crate::options::OutputSize;
 use silhouette_imaging::frame::{Frame, MAX_SIDE, Region, Transform};
 use silhouette_imaging::input::Placement;
@@ -41,6 +41,8 @@ pub(crate) struct View {
     pub(crate) transform: Transform,
     /// Whether the alpha of effects follows the picture's edges.
     pub(crate) refine: bool,
+    /// What the logits mean.
+    pub(crate) task: Task,
 }
 
 /// How long each stage of a frame took. On the wall, not summed over threads.
@@ -124,7 +126,8 @@ impl Segmentation {
         self.view.as_ref().map_or((0, 0), |view| (view.region.width, view.region.height))
     }
 
-    /// The network's raw output, `[height][width][classes]` f32, and its (height, width, classes).
+    /// The network's raw output, `[height][width][classes]` f32, and its (height, width, classes). Of a model with an alpha
+    /// ([`Task::Alpha`]): 0 (to 20 digits) and the logit whose sigmoid the alpha is.
     pub fn logits(&self) -> (&[f32], (usize, usize, usize)) {
         let (height, width) = self.view.as_ref().map_or((0, 0), |view| view.grid);
         (&self.logits, (height, width, self.labels().len()))
@@ -144,7 +147,8 @@ impl Segmentation {
         Ok(())
     }
 
-    /// The probability (softmax) that a pixel is of one of `classes`, 0 to 255, in the mask's size.
+    /// The probability (softmax) that a pixel is of one of `classes`, 0 to 255, in the mask's size; the alpha, of a model that
+    /// gives one.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for a class that the model does not have; [`Error::InvalidFrame`] before the first frame.
@@ -162,6 +166,11 @@ impl Segmentation {
     pub fn confidence_into(&mut self, classes: &[usize], confidence: &mut Confidence) -> Result<()> {
         let view = self.view.as_ref().ok_or_else(empty)?;
         view.confidence(&self.logits, &self.mask, classes, &mut self.upsampler, confidence)
+    }
+
+    /// Whether the network gives an alpha, which is soft where the picture is.
+    pub(crate) fn is_alpha(&self) -> bool {
+        self.view.as_ref().is_some_and(|view| view.task == Task::Alpha)
     }
 
     /// The confidence of `classes` at the network's own size, and whether it shall be refined.

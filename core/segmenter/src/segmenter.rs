@@ -5,9 +5,9 @@ use crate::model::{Model, Task};
 use crate::options::{Options, OutputSize};
 use crate::runner::Runner;
 use crate::segmentation::{Segmentation, View};
+use silhouette_engine::engine::Step;
 use silhouette_imaging::frame::Frame;
 use silhouette_imaging::mask::Resize;
-use silhouette_model::engine::Step;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -31,7 +31,7 @@ impl Segmenter {
     /// [`Error::InvalidModel`] for a classifier's model or one that cannot be compiled; [`Error::Unsupported`] for
     /// options that are not possible here.
     pub fn new(model: &Model, options: &Options) -> Result<Self> {
-        let (Task::Segmentation, Some(resize)) = (model.task(), model.resize()) else {
+        let (Task::Segmentation | Task::Alpha, Some(resize)) = (model.task(), model.resize()) else {
             return Err(Error::model(
                 format_args!("'{}' classifies, it does not segment", model.name()),
                 "use a Classifier, or a segmentation model",
@@ -68,10 +68,15 @@ impl Segmenter {
         segmentation: &mut Segmentation,
         change: impl FnOnce(&mut [f32], (usize, usize, usize)),
     ) -> Result<()> {
+        let task = self.model.task();
         let (grid, timings) = self.runner.run(frame, |logits, grid| {
             // Copied out of the arena, so that the next call may have it while this one makes its mask.
             segmentation.logits.clear();
-            segmentation.logits.extend_from_slice(logits);
+            if task == Task::Alpha {
+                segmentation.logits.extend(logits.iter().flat_map(|&logit| two_classes(logit)));
+            } else {
+                segmentation.logits.extend_from_slice(logits);
+            }
             grid
         })?;
         segmentation.timings = timings;
@@ -84,9 +89,17 @@ impl Segmenter {
             placement: grid.placement,
             region,
             refine: self.refine,
+            task,
             transform: frame.transform(region.width, region.height),
         });
-        change(&mut segmentation.logits, (grid.height, grid.width, grid.classes));
+        let classes = self.model.labels().len();
+        change(&mut segmentation.logits, (grid.height, grid.width, classes));
+        if task == Task::Alpha {
+            // Smoothing leaves log-probabilities, of which the difference counts.
+            for pair in segmentation.logits.chunks_exact_mut(2) {
+                pair.copy_from_slice(&two_classes(pair[1] - pair[0]));
+            }
+        }
         segmentation.timings.mask += start.elapsed();
         segmentation.resize(self.output)
     }
@@ -124,4 +137,14 @@ impl Segmenter {
     pub fn close(&self) {
         self.runner.close();
     }
+}
+
+/// The logit of an alpha as the logits of background and foreground. The softmax of 0 and a logit is its sigmoid, so that masks,
+/// confidences, polygons and smoothing need no second way. Both are resized before: bilinear between logits keeps an edge as
+/// steep as the network made it, while between sigmoids a sure cell would pull the border towards itself; and the mask, made
+/// of the same logits, is then where the alpha is one half, to the pixel.
+///
+/// The background is a trifle below 0 (no other logit feels it): a tie is foreground, as one half is.
+fn two_classes(logit: f32) -> [f32; 2] {
+    [-1e-20, logit]
 }

@@ -6,6 +6,7 @@
 //! its whole neighbourhood the same way. The measure is Trigg and Leach's tracking signal (1967), the sum of signed
 //! changes over the sum of their sizes, taken over the 3x3 neighbourhood in this frame and the last.
 
+use crate::softmax::softmax;
 use std::time::Duration;
 
 /// How a video's frames are smoothed.
@@ -155,18 +156,6 @@ fn log_softmax(logits: &[f32], log_p: &mut [f32], p: &mut [f32]) {
     softmax(logits, p);
     for (log_p, p) in log_p.iter_mut().zip(p) {
         *log_p = p.ln().max(FLOOR);
-    }
-}
-
-fn softmax(logits: &[f32], p: &mut [f32]) {
-    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for (p, logit) in p.iter_mut().zip(logits) {
-        *p = (logit - highest).exp();
-        sum += *p;
-    }
-    for p in p {
-        *p /= sum;
     }
 }
 

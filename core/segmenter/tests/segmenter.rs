@@ -8,12 +8,10 @@ use silhouette::{
     Region, Rotation, Segmentation, Segmenter, Smoothing, VideoSegmenter,
 };
 use silhouette_kernels::rows::Planes;
-use silhouette_model::ModelFile;
-use silhouette_model::engine::{self, Engine};
-use silhouette_model::network::{Network, Size};
-use silhouette_model::plan::PlanOptions;
-use silhouette_model::weights::seeded;
+use silhouette_network::network::{Network, Size};
+use silhouette_plan::{Plan, PlanOptions};
 use silhouette_testkit::waves;
+use silhouette_weights::{ModelFile, seeded};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock};
@@ -86,10 +84,10 @@ fn an_input_of_the_frames_shape_computes_what_the_network_makes_of_it_alone() {
     let weights = seeded(&Network::native(spec).unwrap(), 7);
     let file = ModelFile::new(spec.clone(), weights).unwrap();
     let size = Size { height: 65, width: 129 };
-    let engine = Engine::on(engine::Backend::Cpu, &file, size, &PlanOptions::default()).unwrap();
-    let (height, width, classes) = engine.logits();
-    let mut expected = vec![0.0; height * width * classes];
-    engine.run(&mut engine.new_state().unwrap(), &Planes::new(&pixels, 129, 65), &mut expected).unwrap();
+    let plan = Plan::of(&file, size, &PlanOptions::default()).unwrap();
+    let (map, classes) = plan.logits();
+    let mut expected = vec![0.0; map.height * map.width * classes];
+    plan.run(&mut plan.new_state().unwrap(), &Planes::new(&pixels, 129, 65), &mut expected).unwrap();
     let segmentation = segmenter.segment(&Frame::rgb8(&bytes, 129, 65).unwrap()).unwrap();
     let most = expected.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
     for (found, expected) in segmentation.logits().0.iter().zip(&expected) {

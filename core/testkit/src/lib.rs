@@ -1,4 +1,5 @@
 //! What the workspace's tests share. A dev-dependency only: nothing of it is built into what users get.
+#![forbid(unsafe_code)]
 
 mod folder;
 mod needs;

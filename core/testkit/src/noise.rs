@@ -46,7 +46,9 @@ mod tests {
         assert_eq!(bytes, Noise::new(1).bytes(10_000));
         assert_ne!(bytes, Noise::new(2).bytes(10_000));
         let mut seen = [0; 256];
-        bytes.iter().for_each(|&b| seen[usize::from(b)] += 1);
+        for b in bytes {
+            seen[usize::from(b)] += 1;
+        }
         assert!(seen.iter().all(|&n| n > 10 && n < 80), "{seen:?}");
         let mean = Noise::new(3).floats(10_000, 2.0).iter().sum::<f32>() / 10_000.0;
         assert!(mean.abs() < 0.05, "{mean}");

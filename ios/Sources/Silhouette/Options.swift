@@ -10,8 +10,6 @@ public struct Options: Sendable, Hashable {
     public var size: Int?
     /// Where to compute.
     public var backend: Backend
-    /// How exactly to compute.
-    public var precision: Precision
     /// How many calls run at once, each in memory of its own; further ones wait for their turn. `nil`: 2.
     public var concurrency: Int?
     /// The size of the masks.
@@ -28,14 +26,13 @@ public struct Options: Sendable, Hashable {
 
     /// Options; all that is left out is chosen.
     public init(
-        threads: Int? = nil, size: Int? = nil, backend: Backend = .auto, precision: Precision = .f32,
-        concurrency: Int? = nil, output: OutputSize = .frame, refinesEdges: Bool = false,
-        weightCache: URL? = nil, inputShape: InputShape = .square
+        threads: Int? = nil, size: Int? = nil, backend: Backend = .auto, concurrency: Int? = nil,
+        output: OutputSize = .frame, refinesEdges: Bool = false, weightCache: URL? = nil,
+        inputShape: InputShape = .square
     ) {
         self.threads = threads
         self.size = size
         self.backend = backend
-        self.precision = precision
         self.concurrency = concurrency
         self.output = output
         self.refinesEdges = refinesEdges
@@ -52,12 +49,6 @@ public enum Backend: Sendable, Hashable, CaseIterable {
     case cpu
     /// Apple's GPU; ``SilhouetteError/unsupported(_:)`` where there is none, or where the library was built without it.
     case metal
-}
-
-/// How exactly to compute.
-public enum Precision: Sendable, Hashable, CaseIterable {
-    /// 32-bit floating point.
-    case f32
 }
 
 /// The shape of the network's input.

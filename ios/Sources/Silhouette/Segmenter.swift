@@ -91,7 +91,7 @@ extension Options {
         }
         return SilhouetteFFI.Options(
             threads: try count(threads, "the number of threads"),
-            backend: backend.bridged, precision: precision.bridged,
+            backend: backend.bridged,
             size: try count(size, "the input's size"), inputShape: inputShape.bridged,
             concurrency: try count(concurrency, "the concurrency"),
             output: try output.bridged(), refine: refinesEdges,
@@ -114,14 +114,6 @@ extension Backend {
         case .auto: .auto
         case .cpu: .cpu
         case .metal: .metal
-        }
-    }
-}
-
-extension Precision {
-    fileprivate var bridged: SilhouetteFFI.Precision {
-        switch self {
-        case .f32: .f32
         }
     }
 }

@@ -2156,10 +2156,6 @@ public struct Options: Equatable, Hashable {
      */
     public var backend: Backend
     /**
-     * How exactly to compute.
-     */
-    public var precision: Precision
-    /**
      * Side of the network's input in pixels, the longer one where it is not square.
      */
     public var size: UInt32?
@@ -2194,9 +2190,6 @@ public struct Options: Equatable, Hashable {
          * Where to compute.
          */backend: Backend,
         /**
-         * How exactly to compute.
-         */precision: Precision,
-        /**
          * Side of the network's input in pixels, the longer one where it is not square.
          */size: UInt32? = nil,
         /**
@@ -2216,7 +2209,6 @@ public struct Options: Equatable, Hashable {
          */weightCache: String? = nil) {
         self.threads = threads
         self.backend = backend
-        self.precision = precision
         self.size = size
         self.inputShape = inputShape
         self.concurrency = concurrency
@@ -2243,7 +2235,6 @@ public struct FfiConverterTypeOptions: FfiConverterRustBuffer {
             try Options(
                 threads: FfiConverterOptionUInt32.read(from: &buf),
                 backend: FfiConverterTypeBackend.read(from: &buf),
-                precision: FfiConverterTypePrecision.read(from: &buf),
                 size: FfiConverterOptionUInt32.read(from: &buf),
                 inputShape: FfiConverterTypeInputShape.read(from: &buf),
                 concurrency: FfiConverterOptionUInt32.read(from: &buf),
@@ -2256,7 +2247,6 @@ public struct FfiConverterTypeOptions: FfiConverterRustBuffer {
     public static func write(_ value: Options, into buf: inout [UInt8]) {
         FfiConverterOptionUInt32.write(value.threads, into: &buf)
         FfiConverterTypeBackend.write(value.backend, into: &buf)
-        FfiConverterTypePrecision.write(value.precision, into: &buf)
         FfiConverterOptionUInt32.write(value.size, into: &buf)
         FfiConverterTypeInputShape.write(value.inputShape, into: &buf)
         FfiConverterOptionUInt32.write(value.concurrency, into: &buf)
@@ -2929,71 +2919,6 @@ public func FfiConverterTypeOutputSize_lift(_ buf: RustBuffer) throws -> OutputS
 #endif
 public func FfiConverterTypeOutputSize_lower(_ value: OutputSize) -> RustBuffer {
     return FfiConverterTypeOutputSize.lower(value)
-}
-
-
-
-/**
- * How exactly to compute.
- */
-
-public enum Precision: Equatable, Hashable {
-
-    /**
-     * 32-bit floating point.
-     */
-    case f32
-
-
-
-
-
-}
-
-#if compiler(>=6)
-extension Precision: Sendable {}
-#endif
-
-#if swift(>=5.8)
-@_documentation(visibility: private)
-#endif
-public struct FfiConverterTypePrecision: FfiConverterRustBuffer {
-    typealias SwiftType = Precision
-
-    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Precision {
-        let variant: Int32 = try readInt(&buf)
-        switch variant {
-
-        case 1: return .f32
-
-        default: throw UniffiInternalError.unexpectedEnumCase
-        }
-    }
-
-    public static func write(_ value: Precision, into buf: inout [UInt8]) {
-        switch value {
-
-
-        case .f32:
-            writeInt(&buf, Int32(1))
-
-        }
-    }
-}
-
-
-#if swift(>=5.8)
-@_documentation(visibility: private)
-#endif
-public func FfiConverterTypePrecision_lift(_ buf: RustBuffer) throws -> Precision {
-    return try FfiConverterTypePrecision.lift(buf)
-}
-
-#if swift(>=5.8)
-@_documentation(visibility: private)
-#endif
-public func FfiConverterTypePrecision_lower(_ value: Precision) -> RustBuffer {
-    return FfiConverterTypePrecision.lower(value)
 }
 
 

@@ -27,13 +27,56 @@ const TESTKIT: &str = "silhouette-testkit";
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("silhouette-kernels", &[]),
     ("silhouette-engine", &["silhouette-kernels"]),
-    ("silhouette-model", &["silhouette-kernels", "silhouette-engine"]),
+    ("silhouette-network", &["silhouette-kernels"]),
+    ("silhouette-weights", &["silhouette-kernels", "silhouette-network"]),
+    ("silhouette-plan", &["silhouette-kernels", "silhouette-engine", "silhouette-network", "silhouette-weights"]),
+    (
+        "silhouette-graph",
+        &["silhouette-kernels", "silhouette-engine", "silhouette-network", "silhouette-weights", "silhouette-plan"],
+    ),
+    // The importers themselves need the network and its weights alone; their tests run what they have imported.
+    (
+        "silhouette-import",
+        &[
+            "silhouette-kernels",
+            "silhouette-engine",
+            "silhouette-network",
+            "silhouette-weights",
+            "silhouette-plan",
+            "silhouette-graph",
+        ],
+    ),
     ("silhouette-imaging", &["silhouette-kernels"]),
-    ("silhouette", &["silhouette-kernels", "silhouette-model", "silhouette-imaging"]),
-    ("silhouette-experiments", &["silhouette-kernels", "silhouette-model", "silhouette"]),
+    (
+        "silhouette",
+        &[
+            "silhouette-kernels",
+            "silhouette-engine",
+            "silhouette-network",
+            "silhouette-weights",
+            "silhouette-plan",
+            "silhouette-graph",
+            "silhouette-imaging",
+        ],
+    ),
+    (
+        "silhouette-experiments",
+        &["silhouette-kernels", "silhouette-network", "silhouette-weights", "silhouette-plan", "silhouette"],
+    ),
     (
         "silhouette-cli",
-        &["silhouette-kernels", "silhouette-model", "silhouette-imaging", "silhouette", "silhouette-experiments"],
+        &[
+            "silhouette-kernels",
+            "silhouette-engine",
+            "silhouette-network",
+            "silhouette-weights",
+            "silhouette-plan",
+            "silhouette-graph",
+            "silhouette-import",
+            "silhouette-imaging",
+            "silhouette",
+            "silhouette-experiments",
+        ],
     ),
     ("silhouette-ffi", &["silhouette"]),
     ("silhouette-bindgen", &["silhouette-ffi"]),
@@ -43,7 +86,9 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 
 /// Foreign crates (by the start of their name) that only the listed workspace crates may name.
 const ONLY_NAMED_BY: &[(&str, &[&str])] = &[
-    ("candle", &["silhouette-model"]),
+    ("candle", &["silhouette-graph"]),
+    ("flatbuffers", &["silhouette-import"]),
+    ("zip", &["silhouette-import"]),
     ("uniffi", &["silhouette-ffi", "silhouette-bindgen"]),
     ("jni", &["silhouette-ffi"]),
 ];
@@ -51,13 +96,20 @@ const ONLY_NAMED_BY: &[(&str, &[&str])] = &[
 /// Crates (by the start of their name) that must not even be reached.
 const NEVER_REACHED: &[(&str, &[&str])] = &[
     ("silhouette-kernels", &["candle", "uniffi", "jni"]),
-    ("silhouette-engine", &["candle", "uniffi", "jni", "silhouette-imaging"]),
-    ("silhouette-imaging", &["candle", "uniffi", "jni", "silhouette-model"]),
-    ("silhouette-model", &["uniffi", "jni", "silhouette-imaging"]),
+    ("silhouette-engine", &["candle", "uniffi", "jni", "silhouette-imaging", "silhouette-network"]),
+    ("silhouette-network", &["candle", "uniffi", "jni", "silhouette-imaging"]),
+    ("silhouette-weights", &["candle", "uniffi", "jni", "silhouette-imaging", "silhouette-engine"]),
+    ("silhouette-plan", &["candle", "uniffi", "jni", "silhouette-imaging"]),
+    ("silhouette-graph", &["uniffi", "jni", "silhouette-imaging"]),
+    ("silhouette-import", &["uniffi", "jni", "silhouette-imaging"]),
+    ("silhouette-imaging", &["candle", "uniffi", "jni", "silhouette-network"]),
     ("silhouette", &["uniffi", "jni"]),
     ("silhouette-experiments", &["uniffi", "jni"]),
     ("silhouette-cli", &["uniffi", "jni"]),
 ];
+
+/// Crates that must not be brought along by the listed workspace crates: their tests may reach them.
+const NEVER_BROUGHT: &[(&str, &[&str])] = &[("silhouette-import", &["candle", "silhouette-engine", "silhouette-plan"])];
 
 /// Build helpers that compile or look for C and C++.
 const C_BUILDERS: &[&str] = &["cc", "cmake", "bindgen", "pkg-config", "nasm-rs"];
@@ -155,10 +207,10 @@ impl Graph {
         self.packages.values().filter(|package| package.member)
     }
 
-    /// Names of everything that `package` and its own tests reach.
-    fn reach(&self, package: &Package) -> BTreeSet<&str> {
+    /// Names of everything that is reached from the packages with these ids.
+    fn reach(&self, from: &BTreeSet<String>) -> BTreeSet<&str> {
         let mut seen = BTreeSet::new();
-        let mut open: Vec<&String> = package.names.iter().collect();
+        let mut open: Vec<&String> = from.iter().collect();
         while let Some(id) = open.pop() {
             if seen.insert(id) {
                 open.extend(self.packages.get(id).into_iter().flat_map(|p| &p.brings));
@@ -195,8 +247,13 @@ impl Graph {
                 found.push(format!("{name} may have {TESTKIT} as a dev-dependency only"));
             }
             for never in NEVER_REACHED.iter().filter(|(of, _)| *of == name).flat_map(|(_, never)| *never) {
-                for reached in self.reach(package).into_iter().filter(|reached| is_of(reached, never)) {
+                for reached in self.reach(&package.names).into_iter().filter(|reached| is_of(reached, never)) {
                     found.push(format!("{name} must not reach {reached}, through whichever crate"));
+                }
+            }
+            for never in NEVER_BROUGHT.iter().filter(|(of, _)| *of == name).flat_map(|(_, never)| *never) {
+                for reached in self.reach(&package.brings).into_iter().filter(|reached| is_of(reached, never)) {
+                    found.push(format!("{name} must not bring {reached} along, through whichever crate"));
                 }
             }
         }
@@ -249,8 +306,10 @@ mod tests {
     fn the_designed_edges_pass() {
         let graph = graph(&[
             ("silhouette-kernels", true, &["proptest"], &[]),
-            ("silhouette-model", true, &[], &["silhouette-kernels", "candle-core"]),
-            ("silhouette", true, &[], &["silhouette-model"]),
+            ("silhouette-network", true, &[], &[]),
+            ("silhouette-graph", true, &[], &["silhouette-network", "silhouette-kernels", "candle-core"]),
+            ("silhouette-import", true, &["silhouette-graph"], &["silhouette-network"]),
+            ("silhouette", true, &[], &["silhouette-graph"]),
             ("candle-core", false, &[], &[]),
             ("proptest", false, &[], &[]),
         ]);
@@ -268,19 +327,22 @@ mod tests {
     }
 
     #[test]
-    fn a_segmenter_on_candle_and_a_model_on_imaging_are_refused() {
+    fn a_segmenter_on_candle_and_weights_on_imaging_are_refused() {
         let graph = graph(&[
             ("silhouette", true, &[], &["candle-nn"]),
-            ("silhouette-model", true, &["silhouette-imaging"], &[]),
+            ("silhouette-weights", true, &["silhouette-imaging"], &[]),
+            ("silhouette-import", true, &[], &["silhouette-graph"]),
+            ("silhouette-graph", true, &[], &["candle-nn"]),
             ("silhouette-imaging", true, &[], &[]),
             ("candle-nn", false, &[], &[]),
         ]);
         assert_eq!(
             graph.edge_violations(),
             [
-                r#"silhouette must not depend on candle-nn: only ["silhouette-model"] may"#,
-                "silhouette-model must not depend on silhouette-imaging",
-                "silhouette-model must not reach silhouette-imaging, through whichever crate",
+                r#"silhouette must not depend on candle-nn: only ["silhouette-graph"] may"#,
+                "silhouette-import must not bring candle-nn along, through whichever crate",
+                "silhouette-weights must not depend on silhouette-imaging",
+                "silhouette-weights must not reach silhouette-imaging, through whichever crate",
             ]
         );
     }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 pub const UNSAFE_PLACES: &[(&str, &str)] = &[
     ("core/kernels/", "SIMD"),
     ("core/engine/", "one arena shared by threads"),
-    ("core/model/src/weights/map.rs", "memory mapping"),
-    ("core/model/src/import/tflite/schema_generated.rs", "generated flatbuffers reader, used behind its verifier"),
+    ("core/weights/src/map.rs", "memory mapping"),
+    ("core/import/src/tflite/schema_generated.rs", "generated flatbuffers reader, used behind its verifier"),
     ("bindings/src/", "the FFI edge"),
     ("bindings/tests/", "calls over the FFI edge"),
 ];
@@ -189,12 +189,12 @@ mod tests {
         assert!(root_violation("core/cli/src/main.rs", "// #![forbid(unsafe_code)]").is_some());
         assert!(root_violation("core/cli/src/main.rs", "//! Docs.\n#![forbid( unsafe_code )]").is_none());
         assert!(root_violation("core/cli/src/main.rs", "#![deny(unsafe_code)]").is_some());
-        assert!(root_violation("core/model/src/lib.rs", "#![deny(unsafe_code)]").is_none());
+        assert!(root_violation("core/weights/src/lib.rs", "#![deny(unsafe_code)]").is_none());
     }
 
     #[test]
     fn candle_in_a_signature_is_found() {
-        let source = "/// Not candle's.\npub fn run(x: &silhouette_model::Tensor) {}\nuse candle_core::Device;";
+        let source = "/// Not candle's.\npub fn run(x: &silhouette_weights::Tensor) {}\nuse candle_core::Device;";
         assert_eq!(candle_violations("core/segmenter/src/lib.rs", source).len(), 2);
     }
 }

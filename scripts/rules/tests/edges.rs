@@ -1,5 +1,6 @@
 //! The crate edges of ARCHITECTURE.md, held against the real workspace.
 
+use silhouette_rules::circles::circles;
 use silhouette_rules::graph::Graph;
 use silhouette_rules::source;
 
@@ -17,6 +18,44 @@ fn dependencies_point_one_way() {
     let graph = workspace();
     assert!(graph.members().count() >= 6, "the workspace was not read");
     hold(&graph.edge_violations());
+}
+
+#[test]
+fn no_files_of_a_crate_depend_on_each_other() {
+    let graph = workspace();
+    let mut violations = Vec::new();
+    for package in graph.members() {
+        let circles = circles(&package.folder.join("src"));
+        violations.extend(circles.into_iter().map(|circle| format!("{}: {circle}", package.name)));
+    }
+    hold(&violations);
+}
+
+/// What a phone's build resolves is what its notices list and its owner has to trust.
+#[test]
+fn phones_build_few_crates() {
+    const MOST: usize = 50;
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let tree = |features: &[&str]| {
+        let mut command = std::process::Command::new(&cargo);
+        command
+            .args(["tree", "--locked", "-p", "silhouette", "-e", "normal", "--prefix", "none", "-f", "{p}"])
+            .args(features);
+        let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo tree runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).expect("cargo tree writes text");
+        text.lines()
+            .filter_map(|line| Some(line.split(' ').next()?.to_owned()))
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    let phones = tree(&["--no-default-features"]);
+    assert!((5..=MOST).contains(&phones.len()), "{} crates: {phones:?}", phones.len());
+    for features in [&["--no-default-features"][..], &[]] {
+        let found = tree(features);
+        let brought = ["candle-core", "candle-nn", "zip", "flatbuffers", "silhouette-graph", "silhouette-import"];
+        assert!(!brought.iter().any(|name| found.contains(*name)), "{features:?}: {found:?}");
+    }
+    assert!(tree(&["--features", "graph"]).contains("candle-core"));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `silhouette experiment drop-blocks`: what a trained model loses without some of its residual blocks.
 
+use super::figure;
 use crate::args::DropBlocks;
 use crate::eval::{self, Run};
 use crate::failure::Failure;
@@ -25,7 +26,7 @@ impl From<silhouette::Error> for Stopped {
 /// # Errors
 /// A model, photos or masks that cannot be read, blocks that cannot be left out, a file that cannot be written.
 pub(super) fn drop_blocks(args: &DropBlocks) -> Result<(), Failure> {
-    super::check(&args.report)?;
+    figure::check(&args.report)?;
     let model = load::named_or_builtin(&args.engine)?;
     if let Some(path) = &args.save {
         let less = model.without_blocks(&args.drop).map_err(Failure::general)?;
@@ -67,7 +68,7 @@ pub(super) fn drop_blocks(args: &DropBlocks) -> Result<(), Failure> {
     } else {
         table(&experiment, &model, size, &against);
     }
-    super::draw(&args.report, || blocks::figure(&experiment, model.name(), &against))
+    figure::draw(&args.report, || blocks::figure(&experiment, model.name(), &against))
 }
 
 /// Scores against the whole model's masks of some photos.

@@ -1,5 +1,6 @@
 //! `silhouette experiment manifold`: how much of a spiral ReLU leaves in n dimensions.
 
+use super::figure;
 use crate::args::Manifold;
 use crate::failure::Failure;
 use crate::output;
@@ -11,7 +12,7 @@ use silhouette_experiments::manifold;
 /// # Errors
 /// If the figure cannot be written.
 pub(super) fn manifold(args: &Manifold) -> Result<(), Failure> {
-    super::check(&args.report)?;
+    figure::check(&args.report)?;
     let embeddings: Vec<_> = args.dimensions.iter().map(|&n| manifold::embed(n, args.seed, args.matrices)).collect();
     if args.report.json {
         let told = json!({ "seed": args.seed, "matrices": args.matrices, "embeddings": embeddings });
@@ -42,5 +43,5 @@ pub(super) fn manifold(args: &Manifold) -> Result<(), Failure> {
             ));
         }
     }
-    super::draw(&args.report, || manifold::figure(&embeddings))
+    figure::draw(&args.report, || manifold::figure(&embeddings))
 }

@@ -1,24 +1,25 @@
 //! `silhouette experiment split`: memory and time of the t-way split, and of the fused engine.
 
+use super::figure;
 use crate::args::Split;
 use crate::failure::Failure;
 use crate::{load, output};
 use serde_json::json;
 use silhouette::Model;
 use silhouette_experiments::split;
-use silhouette_model::network::{Network, Size};
+use silhouette_network::network::{Network, Size};
 
 /// Runs the experiment.
 ///
 /// # Errors
 /// A model that cannot be read or run, or a figure that cannot be written.
 pub(super) fn split(args: &Split) -> Result<(), Failure> {
-    super::check(&args.report)?;
+    figure::check(&args.report)?;
     let model = match &args.model {
         Some(path) => load::model(path)?,
         None => Model::builtin().map_err(Failure::general)?,
     };
-    let about = |error: silhouette_model::ModelError| match &args.model {
+    let about = |error: silhouette_network::ModelError| match &args.model {
         Some(path) => Failure::new(path, error),
         None => Failure::general(error),
     };
@@ -55,5 +56,5 @@ pub(super) fn split(args: &Split) -> Result<(), Failure> {
             ));
         }
     }
-    super::draw(&args.report, || split::figure(&runs, model.name(), args.size))
+    figure::draw(&args.report, || split::figure(&runs, model.name(), args.size))
 }

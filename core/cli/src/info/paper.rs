@@ -3,9 +3,9 @@
 
 use crate::failure::Failure;
 use serde_json::{Value, json};
-use silhouette_model::cost::{self, BlockFormula, Cost, MEMORY, Madds, PAPER, RESNET, Resnet};
-use silhouette_model::network::{Network, Size};
-use silhouette_model::spec::{Aspp, Classifier, Extractor, Head, MobilenetV1, Spec};
+use silhouette_network::cost::{self, BlockFormula, Cost, MEMORY, Madds, PAPER, RESNET, Resnet};
+use silhouette_network::network::{Network, Size};
+use silhouette_network::spec::{Aspp, Classifier, Extractor, Head, MobilenetV1, Spec};
 use std::fmt::Write as _;
 
 /// Networks of ours that the paper has no row for, shown among its own.
@@ -272,7 +272,7 @@ struct Block {
 fn blocks() -> Result<Vec<Block>, Failure> {
     let (v1, _) = classifiers()?;
     let mut rows: Vec<Block> = Vec::new();
-    for block in v1.blocks.iter().filter(|block| block.depthwise.stride == 1) {
+    for block in v1.blocks().filter(|block| block.depthwise.stride == 1) {
         let (map, c_in, c_out) = (block.project.output, block.c_in(), block.project.c_out);
         if rows.last().is_some_and(|last| (last.side, last.c_in, last.c_out) == (map.height, c_in, c_out)) {
             continue;

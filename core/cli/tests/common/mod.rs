@@ -1,10 +1,10 @@
 //! What the command-line tests share: the built program, made pictures and models.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use silhouette_model::network::Network;
-use silhouette_model::spec::Spec;
-use silhouette_model::weights::{self, ModelFile};
+use silhouette_network::network::Network;
+use silhouette_network::spec::Spec;
 use silhouette_testkit::{Folder, waves};
+use silhouette_weights::{self as weights, ModelFile};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 

@@ -1,17 +1,23 @@
 //! The builder: checks each layer, chooses how it runs, packs its weights, and at the end gives every buffer its place.
 
+use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::chain::{BlockStage, Chain, MAX_STAGES, Stage, StemStage};
-use super::context::Rows;
-use super::describe::{Block, Filter, Stem, Window, check_filter, check_window, padded_columns};
+use super::chain::{BlockStage, Chain, MAX_STAGES, Stage, StemStage, Tap};
+use super::context::{Layout, Rows};
+use super::describe::{Block, BuildError, Filter, Stem, Window, check_filter, check_window, padded_columns, refuse};
 use super::head::{Average, Convolution, Input, Unblock};
+use super::packed_list::PackedList;
 use super::sliced::{Slice, Sliced};
-use super::{BuildError, Program, Step, StepWork};
+use super::{MAX_OUTPUTS, Program, Shape, Step, StepWork};
 use crate::arena::{Live, place};
 use crate::caches::Caches;
+use silhouette_kernels::element::Element;
 use silhouette_kernels::isa::Isa;
-use silhouette_kernels::pack::{Matrix, Packed, PackedDepthwise, Shelf};
+use silhouette_kernels::pack::{ALIGN, Matrix, Packed, PackedDepthwise, Shelf};
+use silhouette_kernels::pointwise::Kernel;
+use silhouette_kernels::size::Size;
 
 /// The next program's number: an arena knows by it whose it is.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -21,10 +27,9 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 pub struct Map(usize);
 
 #[derive(Clone, Copy, Debug)]
-struct MapInfo {
-    height: usize,
-    width: usize,
-    channels: usize,
+pub(super) struct MapInfo {
+    pub(super) size: Size,
+    pub(super) channels: usize,
     buffer: usize,
 }
 
@@ -36,11 +41,9 @@ pub struct Builder {
     maps: Vec<MapInfo>,
     buffers: Vec<Live>,
     steps: Vec<Step>,
-    input: (usize, usize),
+    input: Size,
     zero_len: usize,
-    weight_bytes: usize,
-    /// Where the weights are that were packed earlier.
-    shelf: Option<Shelf>,
+    packed: PackedList,
 }
 
 impl Builder {
@@ -54,10 +57,9 @@ impl Builder {
             // Buffer 0 is the row of zeros.
             buffers: vec![Live { len: 0, first: 0, last: usize::MAX }],
             steps: Vec::new(),
-            input: (0, 0),
+            input: Size::square(0),
             zero_len: 0,
-            weight_bytes: 0,
-            shelf: None,
+            packed: PackedList::new(isa),
         }
     }
 
@@ -65,52 +67,64 @@ impl Builder {
     /// [`Program::packed`] gave. Of the filters that follow only the number of biases counts; their weights may be empty.
     #[must_use]
     pub fn with_packed(mut self, shelf: Shelf) -> Self {
-        self.shelf = Some(shelf);
+        self.packed = PackedList::from_shelf(self.isa, shelf);
         self
     }
 
-    fn buffer(&mut self, len: usize) -> usize {
+    /// A buffer of `len` elements. (A length that overflows is more than any limit.)
+    fn buffer<T: Element>(&mut self, len: usize) -> usize {
         let step = self.steps.len();
-        self.buffers.push(Live { len, first: step, last: step });
+        self.buffers.push(Live { len: len.saturating_mul(size_of::<T>()), first: step, last: step });
         self.buffers.len() - 1
     }
 
-    fn map(&mut self, step: &str, (height, width): (usize, usize), channels: usize) -> Result<Map, BuildError> {
+    pub(super) fn map(&mut self, step: &str, size: Size, channels: usize) -> Result<Map, BuildError> {
+        let Size { height, width } = size;
         let blocked = channels.checked_next_multiple_of(self.isa.lanes());
         let Some(len) = height.checked_mul(width).and_then(|n| n.checked_mul(blocked?)) else {
-            return refuse(step, format!("a map of {height} x {width} x {channels} is too large"));
+            return refuse(step, format!("a map of {size}x{channels} is too large"));
         };
         if len == 0 {
-            return refuse(step, format!("a map of {height} x {width} x {channels} is empty"));
+            return refuse(step, format!("a map of {size}x{channels} is empty"));
         }
-        let buffer = self.buffer(len);
-        self.maps.push(MapInfo { height, width, channels, buffer });
+        let buffer = self.buffer::<f32>(len);
+        self.maps.push(MapInfo { size, channels, buffer });
         Ok(Map(self.maps.len() - 1))
     }
 
+    /// Size and channels of a map.
+    pub(super) fn info(&self, map: Map) -> MapInfo {
+        self.maps[map.0]
+    }
+
+    /// The next step.
+    pub(super) fn push(&mut self, name: &str, explain: String, madds: u64, work: StepWork) {
+        self.steps.push(Step { name: name.to_owned(), explain, madds, work });
+    }
+
     /// The map's rows, alive until this step at least.
-    fn read(&mut self, map: Map) -> Rows {
+    pub(super) fn read(&mut self, map: Map) -> Rows {
         let info = self.maps[map.0];
         self.buffers[info.buffer].last = self.steps.len();
         self.rows_of(map)
     }
 
-    fn rows_of(&self, map: Map) -> Rows {
+    pub(super) fn rows_of(&self, map: Map) -> Rows {
         let i = self.maps[map.0];
         Rows {
             buffer: i.buffer,
             per_thread: 0,
-            cap: i.height,
+            cap: i.size.height,
             groups: i.channels.div_ceil(self.isa.lanes()),
             lanes: self.isa.lanes(),
-            padded: i.width,
+            padded: i.size.width,
             left: 0,
-            width: i.width,
+            width: i.size.width,
         }
     }
 
     /// A ring of `cap` padded rows for each thread.
-    fn ring(&mut self, cap: usize, channels: usize, window: &Window, padded: bool) -> Rows {
+    pub(super) fn ring(&mut self, cap: usize, channels: usize, window: &Window, padded: bool) -> Rows {
         let lanes = self.isa.lanes();
         self.ring_of(cap, (channels.div_ceil(lanes), lanes), window, padded)
     }
@@ -118,7 +132,7 @@ impl Builder {
     /// The same for rows of `groups` groups of `lanes` values.
     fn ring_of(&mut self, cap: usize, groups: (usize, usize), window: &Window, padded: bool) -> Rows {
         let mut rows = ring_rows(cap, groups, window, padded);
-        rows.buffer = self.buffer(rows.per_thread * self.threads);
+        rows.buffer = self.buffer::<f32>(rows.per_thread * self.threads);
         if padded {
             self.zero_len = self.zero_len.max(rows.row_len());
         }
@@ -130,30 +144,24 @@ impl Builder {
         channels.next_multiple_of(self.isa.lanes())
     }
 
-    fn pack(&mut self, step: &str, k: usize, matrix: &Matrix<'_>, bias: &[f32]) -> Result<Packed, BuildError> {
-        let (lanes, vectors) = (self.isa.lanes(), self.isa.vectors());
-        let p = match &mut self.shelf {
-            Some(shelf) => Packed::from_shelf(shelf, k, lanes, vectors, bias.len()),
-            None => Some(Packed::new(k, lanes, vectors, matrix, bias)),
-        };
-        let Some(p) = p else { return refuse(step, TOO_FEW) };
-        self.weight_bytes += p.bytes();
-        Ok(p)
+    fn pack(&mut self, step: &str, k: usize, matrix: &Matrix<'_>, bias: &[f32]) -> Result<Arc<Packed>, BuildError> {
+        self.packed.product(k, matrix, bias).map_or_else(|| refuse(step, TOO_FEW), Ok)
     }
 
-    fn pack_depthwise(&mut self, step: &str, f: &Filter<'_>) -> Result<PackedDepthwise, BuildError> {
-        let (channels, lanes) = (f.bias.len(), self.isa.lanes());
-        let p = match &mut self.shelf {
-            Some(shelf) => PackedDepthwise::from_shelf(shelf, channels, lanes),
-            None => Some(PackedDepthwise::new(channels, lanes, |c, t| f.weight[9 * c + t], |c| f.bias[c])),
-        };
-        let Some(p) = p else { return refuse(step, TOO_FEW) };
-        self.weight_bytes += p.bytes();
-        Ok(p)
+    pub(super) fn pack_depthwise(&mut self, step: &str, f: &Filter<'_>) -> Result<Arc<PackedDepthwise>, BuildError> {
+        let packed = self.packed.depthwise(f.bias.len(), |c, t| f.weight[9 * c + t], |c| f.bias[c]);
+        packed.map_or_else(|| refuse(step, TOO_FEW), Ok)
     }
 
-    fn check_filter(&self, step: &str, what: &str, f: &Filter<'_>, k: usize, taps: usize) -> Result<(), BuildError> {
-        check_filter(step, what, f, k, taps, self.shelf.is_some())
+    pub(super) fn check_filter(
+        &self,
+        step: &str,
+        what: &str,
+        f: &Filter<'_>,
+        k: usize,
+        taps: usize,
+    ) -> Result<(), BuildError> {
+        check_filter(step, what, f, k, taps, self.packed.were_packed())
     }
 
     fn check_block(&self, b: &Block<'_>) -> Result<(), BuildError> {
@@ -186,14 +194,15 @@ impl Builder {
         let columns = padded_columns(&b.window);
         let ring = rows * columns * wide * size_of::<f32>();
         let weights = (b.c_in + 9 + b.project.bias.len()) * wide * size_of::<f32>();
-        let slice = b.window.input.0 * columns * self.isa.lanes() * self.isa.vectors() * size_of::<f32>();
+        let widest = self.isa.lanes() * <f32 as Kernel<f32, f32>>::panels(self.isa).most;
+        let slice = b.window.input.height * columns * widest * size_of::<f32>();
         let l2 = self.caches.working_set();
         let fits = ring <= l2 / 2 && weights <= l2 / 8;
         b.expand.is_some() && (fits || slice > l2 / 2 && ring + weights <= slice)
     }
 
     /// How many of `blocks` a chain that begins with `stem` should hold: all, or as many as keep the rings of all threads and
-    /// the map that the chain leaves within [`CHAIN_ROOM`]; where none does, the number that takes the least.
+    /// the map that the chain leaves within 2.75 MiB (`CHAIN_ROOM`); where none does, the number that takes the least.
     pub fn chain_length(&self, stem: &Stem<'_>, blocks: &[Block<'_>]) -> usize {
         let lanes = self.isa.lanes();
         let ring = |cap, channels: usize, window: &Window, padded| {
@@ -209,8 +218,8 @@ impl Builder {
         let mut longest = 0;
         let bytes = blocks.iter().enumerate().map(|(i, b)| {
             rings += rings_of(b);
-            longest = longest.max(b.window.output.1 * self.blocked(b.depthwise.bias.len()));
-            let map = b.window.output.0 * b.window.output.1 * self.blocked(b.project.bias.len());
+            longest = longest.max(b.window.output.width * self.blocked(b.depthwise.bias.len()));
+            let map = b.window.output.height * b.window.output.width * self.blocked(b.project.bias.len());
             // The step after holds that map, most often one of its size, and rings of its own.
             let after = 2 * map + blocks.get(i + 1).map_or(0, rings_of) * self.threads;
             ((rings + longest) * self.threads + map).max(after) * size_of::<f32>()
@@ -232,6 +241,21 @@ impl Builder {
         stem: Option<&Stem<'_>>,
         blocks: &[Block<'_>],
     ) -> Result<Map, BuildError> {
+        Ok(self.tapped_chain(input, stem, blocks, &[])?.0)
+    }
+
+    /// The same, and the maps of these stages (0 is the first, the stem where there is one), which later steps read too: the
+    /// chain runs as it does without, and stores each row of theirs once more, into a whole map.
+    ///
+    /// # Errors
+    /// As [`chain`](Self::chain); also for a stage that is not there, the last one (its map is the chain's), or one named twice.
+    pub fn tapped_chain(
+        &mut self,
+        input: Option<Map>,
+        stem: Option<&Stem<'_>>,
+        blocks: &[Block<'_>],
+        taps: &[usize],
+    ) -> Result<(Map, Vec<Map>), BuildError> {
         let name = match (stem, blocks) {
             (Some(s), []) => s.name.to_owned(),
             (Some(s), [.., last]) => format!("{}..{}", s.name, last.name),
@@ -259,7 +283,7 @@ impl Builder {
                 if blocks[0].expand.is_none() {
                     return refuse(blocks[0].name, "a block without expansion cannot begin a chain");
                 }
-                ((i.height, i.width), i.channels)
+                (i.size, i.channels)
             }
             (None, None) => return refuse(&name, "nothing to read"),
         };
@@ -268,7 +292,7 @@ impl Builder {
             if b.window.input != size || b.c_in != channels {
                 return refuse(
                     b.name,
-                    format!("reads {:?} x {}, the layer before writes {size:?} x {channels}", b.window.input, b.c_in),
+                    format!("reads {}x{}, the layer before writes {size}x{channels}", b.window.input, b.c_in),
                 );
             }
             (size, channels) = (b.window.output, b.project.bias.len());
@@ -276,9 +300,9 @@ impl Builder {
         let output = self.map(&name, size, channels)?;
         // One row at a time is convolved: all stages share it.
         let longest =
-            blocks.iter().map(|b| b.window.output.1 * self.blocked(b.depthwise.bias.len())).max().unwrap_or(0);
+            blocks.iter().map(|b| b.window.output.width * self.blocked(b.depthwise.bias.len())).max().unwrap_or(0);
         let wide_row_len = longest.next_multiple_of(16);
-        let wide_row = self.buffer(wide_row_len * self.threads);
+        let wide_row = self.buffer::<f32>(wide_row_len * self.threads);
         let (mut stages, mut madds) = (Vec::with_capacity(blocks.len() + 1), 0u64);
         let (mut from, mut ring_bytes) = (None, 0);
         let to_rows = self.rows_of(output);
@@ -297,7 +321,7 @@ impl Builder {
             let order = |i: usize| s.filter.weight[i / 27 * 27 + 9 * (i % 3) + i % 27 / 3];
             let ordered: Vec<f32> = (0..s.filter.weight.len()).map(order).collect();
             let weights = self.pack(s.name, 27, &rows_of_matrix(&ordered, 27, 0), s.filter.bias)?;
-            madds += (27 * c_out * s.window.output.0 * s.window.output.1) as u64;
+            madds += (27 * c_out * s.window.output.height * s.window.output.width) as u64;
             stages.push(Stage::Stem(Box::new(StemStage {
                 window: s.window,
                 input,
@@ -325,7 +349,8 @@ impl Builder {
             let c_out = b.project.bias.len();
             let project = self.pack(b.name, wide, &rows_of_matrix(b.project.weight, wide, 0), b.project.bias)?;
             let to = ring_for(self, blocks.get(i + 1));
-            let (pixels_in, pixels_out) = (b.window.input.0 * b.window.input.1, b.window.output.0 * b.window.output.1);
+            let (pixels_in, pixels_out) =
+                (b.window.input.height * b.window.input.width, b.window.output.height * b.window.output.width);
             madds +=
                 (if expand.is_some() { pixels_in * b.c_in * wide } else { 0 } + pixels_out * wide * (9 + c_out)) as u64;
             stages.push(Stage::Block(Box::new(BlockStage {
@@ -344,9 +369,28 @@ impl Builder {
             })));
             from = Some(to);
         }
-        let explain = format!("rows, depth first; rings of expanded rows {} KiB a thread", ring_bytes >> 10);
-        self.steps.push(Step { name, explain, madds, work: StepWork::Chain(Chain { stages }) });
-        Ok(output)
+        let (mut tapped, mut maps) = (vec![None; stages.len()], Vec::with_capacity(taps.len()));
+        for &tap in taps {
+            if tap + 1 >= stages.len() || tapped[tap].is_some() {
+                return refuse(&name, format!("stage {tap} of {} cannot be tapped, or is already", stages.len()));
+            }
+            let (from, size) = match &stages[tap] {
+                Stage::Stem(s) => (s.output, s.window.output),
+                Stage::Block(b) => (b.output, b.window.output),
+            };
+            let mut written =
+                stem.map(|s| s.filter.bias.len()).into_iter().chain(blocks.iter().map(|b| b.project.bias.len()));
+            let channels = written.nth(tap).unwrap_or(0);
+            let map = self.map(&name, size, channels)?;
+            tapped[tap] = Some(Tap { from, to: self.rows_of(map) });
+            maps.push(map);
+        }
+        let mut explain = format!("rows, depth first; rings of expanded rows {} KiB a thread", ring_bytes >> 10);
+        if !taps.is_empty() {
+            let _ = write!(explain, "; {} maps on the way are kept", taps.len());
+        }
+        self.steps.push(Step { name, explain, madds, work: StepWork::Chain(Chain { stages, taps: tapped }) });
+        Ok((output, maps))
     }
 
     /// One block, a slice of its expanded channels at a time; as many slices as the caches ask for.
@@ -369,7 +413,7 @@ impl Builder {
     fn in_slices(&mut self, input: Map, b: &Block<'_>, ways: Option<usize>) -> Result<Map, BuildError> {
         self.check_block(b)?;
         let info = self.maps[input.0];
-        if (info.height, info.width) != b.window.input || info.channels != b.c_in {
+        if info.size != b.window.input || info.channels != b.c_in {
             return refuse(b.name, "does not fit the map that it reads");
         }
         let (wide, c_out) = (b.depthwise.bias.len(), b.project.bias.len());
@@ -378,8 +422,8 @@ impl Builder {
         let rows = self.read(input);
         let padded = padded_columns(&w);
         // A slice is a whole number of panels; both wide buffers and the strip should stay in half the L2.
-        let panel = lanes * self.isa.vectors();
-        let plane = w.input.0 * padded * size_of::<f32>();
+        let panel = lanes * <f32 as Kernel<f32, f32>>::panels(self.isa).most;
+        let plane = w.input.height * padded * size_of::<f32>();
         let fit = (self.caches.working_set() / 2 / plane.max(1)) / panel * panel;
         let channels = fit.clamp(panel, panel * 8).min(wide);
         let count = ways.unwrap_or_else(|| wide.div_ceil(channels)).min(wide);
@@ -398,25 +442,34 @@ impl Builder {
             first += n;
         }
         let blocked = self.blocked(channels);
-        let plane_len = w.input.0 * padded * blocked;
+        let plane_len = w.input.height * padded * blocked;
         self.zero_len = self.zero_len.max(padded * blocked);
         let wide_rows = |this: &mut Self| {
-            let (buffer, groups) = (this.buffer(plane_len), blocked / lanes);
-            Rows { buffer, per_thread: 0, cap: w.input.0, groups, lanes, padded, left: w.pad.1, width: w.input.1 }
+            let (buffer, groups) = (this.buffer::<f32>(plane_len), blocked / lanes);
+            Rows {
+                buffer,
+                per_thread: 0,
+                cap: w.input.height,
+                groups,
+                lanes,
+                padded,
+                left: w.pad.width,
+                width: w.input.width,
+            }
         };
         let first_wide = wide_rows(self);
         let wide_buffers = [first_wide, if self.threads == 1 { first_wide } else { wide_rows(self) }];
-        let row_len = w.output.1 * blocked;
-        let strip_rows = (self.caches.l1 / size_of::<f32>() / row_len.max(1)).clamp(1, 16).min(w.output.0);
+        let row_len = w.output.width * blocked;
+        let strip_rows = (self.caches.l1 / size_of::<f32>() / row_len.max(1)).clamp(1, 16).min(w.output.height);
         let strip_len = (strip_rows * row_len).next_multiple_of(16);
-        let strip = self.buffer(strip_len * self.threads);
+        let strip = self.buffer::<f32>(strip_len * self.threads);
         let explain = format!(
             "{} slices of {channels} of {wide} channels, {} KiB each; strips of {strip_rows} rows",
             slices.len(),
             (plane_len * size_of::<f32>()) >> 10
         );
-        let madds = if b.expand.is_some() { w.input.0 * w.input.1 * b.c_in * wide } else { 0 }
-            + w.output.0 * w.output.1 * wide * (9 + c_out);
+        let madds = if b.expand.is_some() { w.input.height * w.input.width * b.c_in * wide } else { 0 }
+            + w.output.height * w.output.width * wide * (9 + c_out);
         let depthwise = self.pack_depthwise(b.name, &b.depthwise)?;
         let work = Sliced {
             window: w,
@@ -461,7 +514,7 @@ impl Builder {
         if !matches!(kernel, 1 | 3) || rate == 0 {
             return refuse(name, "only 1x1 and 3x3 convolutions are made");
         }
-        if inputs.iter().any(|m| (self.maps[m.0].height, self.maps[m.0].width) != (first.height, first.width)) {
+        if inputs.iter().any(|m| self.maps[m.0].size != first.size) {
             return refuse(name, "its inputs differ in size");
         }
         let total: usize = inputs.iter().map(|m| self.maps[m.0].channels).sum();
@@ -469,11 +522,11 @@ impl Builder {
         self.check_filter(name, "weight", filter, total, taps)?;
         let c_out = filter.bias.len();
         if let Some(b) = bias.map(|m| self.maps[m.0])
-            && (b.height, b.width, b.channels) != (1, 1, c_out)
+            && (b.size, b.channels) != (Size::square(1), c_out)
         {
             return refuse(name, "its bias is not one value per output channel");
         }
-        let output = self.map(name, (first.height, first.width), c_out)?;
+        let output = self.map(name, first.size, c_out)?;
         let bias = bias.map(|m| self.read(m));
         let (mut before, mut parts) = (0, Vec::with_capacity(inputs.len()));
         for &m in inputs {
@@ -489,14 +542,14 @@ impl Builder {
             before += k;
         }
         let work = Convolution {
-            height: first.height,
+            height: first.size.height,
             rate,
             inputs: parts,
             bias,
             clamp: filter.clamp,
             output: self.rows_of(output),
         };
-        let madds = (first.height * first.width * total * taps * c_out) as u64;
+        let madds = first.size.pixels() * (total * taps * c_out) as u64;
         let explain = format!("{kernel}x{kernel}, whole map");
         self.steps.push(Step { name: name.to_owned(), explain, madds, work: StepWork::Convolution(work) });
         Ok(output)
@@ -508,58 +561,59 @@ impl Builder {
     /// If the map is empty.
     pub fn average(&mut self, name: &str, input: Map) -> Result<Map, BuildError> {
         let info = self.maps[input.0];
-        let output = self.map(name, (1, 1), info.channels)?;
+        let output = self.map(name, Size::square(1), info.channels)?;
         let rows = self.read(input);
-        let sums = self.buffer(info.height * self.blocked(info.channels));
-        let work = Average { height: info.height, input: rows, sums, output: self.rows_of(output) };
+        let sums = self.buffer::<f32>(info.size.height * self.blocked(info.channels));
+        let work = Average { height: info.size.height, input: rows, sums, output: self.rows_of(output) };
         self.steps.push(Step {
             name: name.to_owned(),
             explain: "sums of rows, then of the map".to_owned(),
-            madds: (info.height * info.width * info.channels) as u64,
+            madds: info.size.pixels() * info.channels as u64,
             work: StepWork::Average(work),
         });
         Ok(output)
     }
 
-    /// The compiled program; `output` is what it writes.
+    /// The compiled program; `outputs` (1 to [`MAX_OUTPUTS`]) are what it writes.
     ///
     /// # Errors
-    /// If the arena would need more than `limit` bytes, or weights that were packed earlier are left over.
-    pub fn finish(mut self, output: Map, limit: usize) -> Result<Program, BuildError> {
-        if self.shelf.as_ref().is_some_and(|shelf| !shelf.is_empty()) {
+    /// If the arena would need more than `limit` bytes, weights that were packed earlier are left over, or there are no or too
+    /// many outputs.
+    pub fn finish(mut self, outputs: &[Map], limit: usize) -> Result<Program, BuildError> {
+        if self.packed.has_more() {
             return refuse("weights", "more were packed earlier than there are");
         }
-        let info = self.maps[output.0];
-        let input = self.read(output);
-        let work = Unblock { height: info.height, channels: info.channels, input };
-        self.steps.push(Step {
-            name: "output".to_owned(),
-            explain: "channels last".to_owned(),
-            madds: 0,
-            work: StepWork::Unblock(work),
-        });
-        self.buffers[0].len = self.zero_len;
-        let placed =
-            place(&self.buffers).filter(|(_, len)| len.checked_mul(size_of::<f32>()).is_some_and(|b| b <= limit));
+        if !(1..=MAX_OUTPUTS).contains(&outputs.len()) {
+            return refuse("output", format!("{} outputs are not 1 to {MAX_OUTPUTS}", outputs.len()));
+        }
+        let shapes: Vec<Shape> = outputs
+            .iter()
+            .map(|map| self.info(*map))
+            .map(|info| Shape { size: info.size, channels: info.channels })
+            .collect();
+        for (index, (&output, shape)) in outputs.iter().zip(&shapes).enumerate() {
+            let input = self.read(output);
+            let work = Unblock { height: shape.size.height, channels: shape.channels, input, output: index };
+            let name = if outputs.len() == 1 { "output".to_owned() } else { format!("output {index}") };
+            self.push(&name, "channels last".to_owned(), 0, StepWork::Unblock(work));
+        }
+        self.buffers[0].len = self.zero_len * size_of::<f32>();
+        let placed = place(&self.buffers).filter(|&(_, len)| len <= limit);
         let Some((places, arena_len)) = placed else {
-            let bytes: u128 = self.buffers.iter().map(|b| b.len as u128 * 4).sum();
+            let bytes: u128 = self.buffers.iter().map(|b| b.len as u128).sum();
             return refuse(
                 "arena",
                 format!("needs more than the limit of {limit} bytes (its buffers hold {bytes} in all)"),
             );
         };
-        let lens: Vec<usize> = self.buffers.iter().map(|b| b.len.next_multiple_of(16)).collect();
+        let lens: Vec<usize> = self.buffers.iter().map(|b| b.len.next_multiple_of(ALIGN)).collect();
         Ok(Program {
-            isa: self.isa,
-            threads: self.threads,
+            layout: Layout { isa: self.isa, threads: self.threads, places, lens, zero: 0 },
             input: self.input,
-            output: (info.height, info.width, info.channels),
+            outputs: shapes,
             steps: self.steps,
-            places,
-            lens,
             arena_len,
-            zero: 0,
-            weight_bytes: self.weight_bytes,
+            packed: self.packed,
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
         })
     }
@@ -570,13 +624,9 @@ const CHAIN_ROOM: usize = 11 << 18;
 
 const TOO_FEW: &str = "fewer weights were packed earlier than there are";
 
-pub(super) fn refuse<T>(step: &str, reason: impl Into<String>) -> Result<T, BuildError> {
-    Err(BuildError { step: step.to_owned(), reason: reason.into() })
-}
-
 /// Rows of a ring of `cap` rows of `groups` groups of `lanes` values, which has no buffer yet.
 fn ring_rows(cap: usize, (groups, lanes): (usize, usize), window: &Window, padded: bool) -> Rows {
-    let (width, left) = (window.input.1, if padded { window.pad.1 } else { 0 });
+    let (width, left) = (window.input.width, if padded { window.pad.width } else { 0 });
     let columns = if padded { padded_columns(window) } else { width };
     let mut rows = Rows { buffer: 0, per_thread: 0, cap, groups, lanes, padded: columns, left, width };
     rows.per_thread = (cap * rows.row_len()).next_multiple_of(16);

@@ -4,6 +4,8 @@
 //! Each thread runs the chain for its share of the last stage's rows with rings of its own; the few rows at the border of
 //! two shares are computed by both.
 
+use std::sync::Arc;
+
 use super::context::{Context, Rows};
 use super::describe::{Clamp, Window, first_row, last_row, window_row};
 use silhouette_kernels::depthwise::{self, Row};
@@ -15,7 +17,7 @@ use silhouette_kernels::rows::RowSource;
 pub(super) struct StemStage {
     pub(super) window: Window,
     pub(super) input: Rows,
-    pub(super) weights: Packed,
+    pub(super) weights: Arc<Packed>,
     pub(super) clamp: Clamp,
     pub(super) output: Rows,
 }
@@ -24,14 +26,14 @@ pub(super) struct BlockStage {
     pub(super) window: Window,
     pub(super) input: Rows,
     /// Expansion, and the ring that it fills; without one the input itself is the (padded) ring.
-    pub(super) expand: Option<(Packed, Clamp, Rows)>,
-    pub(super) depthwise: PackedDepthwise,
+    pub(super) expand: Option<(Arc<Packed>, Clamp, Rows)>,
+    pub(super) depthwise: Arc<PackedDepthwise>,
     pub(super) depthwise_clamp: Clamp,
     pub(super) expansion_shortcut: bool,
     /// One row of the depthwise convolution's output, per thread.
     pub(super) wide_row: usize,
     pub(super) wide_row_len: usize,
-    pub(super) project: Packed,
+    pub(super) project: Arc<Packed>,
     pub(super) clamp: Clamp,
     pub(super) residual: bool,
     pub(super) output: Rows,
@@ -42,8 +44,17 @@ pub(super) enum Stage {
     Block(Box<BlockStage>),
 }
 
+/// A stage whose rows are stored a second time, into a whole map that later steps read.
+#[derive(Clone, Copy)]
+pub(super) struct Tap {
+    pub(super) from: Rows,
+    pub(super) to: Rows,
+}
+
 pub(super) struct Chain {
     pub(super) stages: Vec<Stage>,
+    /// Of each stage.
+    pub(super) taps: Vec<Option<Tap>>,
 }
 
 /// How far a stage of a chain is: the next output row, and the next input row to take in.
@@ -51,6 +62,9 @@ pub(super) struct Chain {
 struct Progress {
     made: usize,
     read: usize,
+    /// The output row after the last that this thread alone stores into the stage's tap; it begins with the first that it
+    /// makes.
+    owned: usize,
 }
 
 /// A chain's longest possible length.
@@ -59,27 +73,38 @@ pub(super) const MAX_STAGES: usize = 16;
 impl Chain {
     pub(super) fn run(&self, cx: &Context<'_>, source: &dyn RowSource, scratch: &mut [f32]) {
         let last = self.stages.len() - 1;
-        let rows = cx.share(self.window(last).output.0);
+        let rows = cx.share(self.window(last).output.height);
         if rows.is_empty() {
             return;
         }
         let mut progress = [Progress::default(); MAX_STAGES];
-        let mut made = rows.start;
+        let (mut made, mut owned) = (rows.start, rows.end);
         for i in (0..=last).rev() {
-            let read = first_row(self.window(i), made);
-            progress[i] = Progress { made, read };
+            let window = self.window(i);
+            let read = first_row(window, made);
+            progress[i] = Progress { made, read, owned };
             made = read;
+            // Rows of a stage belong to the thread that makes them first: up to the first row that the next thread makes, or
+            // to the end of the map. So each row has one owner, and is stored once, though two threads may make it.
+            owned = if owned == window.output.height { window.input.height } else { first_row(window, owned) };
         }
         for stage in &self.stages {
             match stage {
-                Stage::Stem(s) => cx.clear_padding(&s.input, 0..s.input.cap),
+                Stage::Stem(s) => cx.clear_padding::<f32>(&s.input, 0..s.input.cap),
                 Stage::Block(b) => {
                     let ring = b.expand.as_ref().map_or(&b.input, |(_, _, ring)| ring);
-                    cx.clear_padding(ring, 0..ring.cap);
+                    cx.clear_padding::<f32>(ring, 0..ring.cap);
                 }
             }
         }
         self.advance(cx, source, scratch, &mut progress, last, rows.end - 1);
+        // What this thread owns of a tapped map and no window of the stages after it has reached.
+        for i in 0..last {
+            if self.taps[i].is_some() && progress[i].owned > 0 {
+                let end = progress[i].owned - 1;
+                self.advance(cx, source, scratch, &mut progress, i, end);
+            }
+        }
     }
 
     fn window(&self, i: usize) -> &Window {
@@ -126,7 +151,25 @@ impl Chain {
                     b.row(cx, o);
                 }
             }
+            if let Some(tap) = &self.taps[i]
+                && o < progress[i].owned
+            {
+                tap.store(cx, o);
+            }
             progress[i].made += 1;
+        }
+    }
+}
+
+impl Tap {
+    fn store(&self, cx: &Context<'_>, y: usize) {
+        let len = self.to.width * self.to.lanes;
+        let (from, to) = (cx.pixel::<f32>(&self.from, y), cx.pixel::<f32>(&self.to, y));
+        for group in 0..self.to.groups {
+            let from = from.add(group * self.from.group_len()).to(len);
+            let to = to.add(group * self.to.group_len()).to(len);
+            // SAFETY: a group of this thread's ring, and of a row of the map that this thread alone writes.
+            unsafe { std::ptr::copy_nonoverlapping(from, to, len) }
         }
     }
 }
@@ -134,7 +177,7 @@ impl Chain {
 impl StemStage {
     fn row(&self, cx: &Context<'_>, o: usize) {
         let w = &self.window;
-        let runs = [0, 1, 2].map(|r| cx.padded(&self.input, window_row(w, o, r), w.input.0));
+        let runs = [0, 1, 2].map(|r| cx.padded::<f32>(&self.input, window_row(w, o, r), w.input.height));
         let job = Job {
             source: Source::Runs { runs: &runs, len: 9, pixel: 3 * w.stride },
             a_row: 0,
@@ -144,7 +187,7 @@ impl StemStage {
             c_group: self.output.group_len(),
             c_row: 0,
             residual: None,
-            width: w.output.1,
+            width: w.output.width,
             rows: 1,
             init: Init::Bias,
             clamp: self.clamp,
@@ -157,7 +200,7 @@ impl StemStage {
 impl BlockStage {
     fn expand_row(&self, cx: &Context<'_>, y: usize) {
         let Some((weights, clamp, ring)) = &self.expand else { return };
-        let job = Job {
+        let job: Job<'_> = Job {
             source: Source::Groups { first: cx.pixel(&self.input, y), group: self.input.group_len() },
             a_row: 0,
             weights,
@@ -178,17 +221,17 @@ impl BlockStage {
     fn row(&self, cx: &Context<'_>, o: usize) {
         let w = &self.window;
         let ring = self.expand.as_ref().map_or(&self.input, |(_, _, ring)| ring);
-        let group = w.output.1 * ring.lanes;
-        let wide = cx.buffer(self.wide_row, self.wide_row_len).at(0, ring.groups * group);
+        let group = w.output.width * ring.lanes;
+        let wide: Pointer = cx.buffer::<f32>(self.wide_row, self.wide_row_len).at(0, ring.groups * group);
         let row = Row {
-            rows: [0, 1, 2].map(|r| cx.padded(ring, window_row(w, o, r), w.input.0)),
+            rows: [0, 1, 2].map(|r| cx.padded::<f32>(ring, window_row(w, o, r), w.input.height)),
             e_group: ring.group_len(),
             weights: &self.depthwise,
             first: 0,
             channels: self.depthwise.channels(),
             d: wide,
             d_group: group,
-            width: w.output.1,
+            width: w.output.width,
             stride: w.stride,
             rate: w.rate,
             clamp: self.depthwise_clamp,
@@ -203,7 +246,7 @@ impl BlockStage {
             c_group: self.output.group_len(),
             c_row: 0,
             residual: self.residual.then(|| (cx.pixel(&self.input, o), self.input.group_len(), 0)),
-            width: w.output.1,
+            width: w.output.width,
             rows: 1,
             init: Init::Bias,
             clamp: self.clamp,

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use super::Program;
 use crate::arena::Span;
 use crate::barrier::{Barrier, share};
+use silhouette_kernels::element::Element;
+use silhouette_kernels::isa::Isa;
 use silhouette_kernels::pointer::Pointer;
 
 /// Where rows of a map or of a ring of rows lie. A row is blocked: pixels of a group of `lanes` channels side by side, one
@@ -13,7 +14,7 @@ use silhouette_kernels::pointer::Pointer;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rows {
     pub(super) buffer: usize,
-    /// f32 from one thread's ring to the next; 0: one for all.
+    /// Elements from one thread's ring to the next; 0: one for all.
     pub(super) per_thread: usize,
     /// Rows held; row `y` lies at `y % cap`.
     pub(super) cap: usize,
@@ -27,12 +28,12 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// f32 from one group of a row to the next.
+    /// Elements from one group of a row to the next.
     pub(super) fn group_len(&self) -> usize {
         self.padded * self.lanes
     }
 
-    /// f32 from one row to the next.
+    /// Elements from one row to the next.
     pub(super) fn row_len(&self) -> usize {
         self.groups * self.group_len()
     }
@@ -74,54 +75,66 @@ fn pieces(height: usize, width: usize, index: usize, threads: usize) -> [Piece; 
     ]
 }
 
+/// What every thread of a program knows: where buffers lie in the arena, and who shares the work.
+pub(super) struct Layout {
+    pub(super) isa: Isa,
+    pub(super) threads: usize,
+    /// Where each buffer begins, and its length, in f32.
+    pub(super) places: Vec<usize>,
+    pub(super) lens: Vec<usize>,
+    /// The buffer of zeros.
+    pub(super) zero: usize,
+}
+
 /// What a thread knows while it runs.
 pub(super) struct Context<'a> {
-    pub(super) program: &'a Program,
+    pub(super) program: &'a Layout,
     pub(super) arena: Span,
-    pub(super) output: Span,
+    pub(super) outputs: &'a [Span],
     pub(super) barrier: &'a Barrier,
     pub(super) index: usize,
 }
 
 impl Context<'_> {
-    /// A buffer, or this thread's part of it.
-    pub(super) fn buffer(&self, buffer: usize, per_thread: usize) -> Span {
+    /// A buffer, or this thread's part of it, which holds `per_thread` elements.
+    pub(super) fn buffer<T: Element>(&self, buffer: usize, per_thread: usize) -> Span {
+        let per_thread = per_thread * size_of::<T>();
         let whole = self.arena.part(self.program.places[buffer], self.program.lens[buffer]);
         if per_thread == 0 { whole } else { whole.part(self.index * per_thread, per_thread) }
     }
 
     /// The first real pixel of row `y`, from which `count` rows are used.
-    pub(super) fn pixels(&self, rows: &Rows, y: usize, count: usize) -> Pointer {
+    pub(super) fn pixels<T: Element>(&self, rows: &Rows, y: usize, count: usize) -> Pointer<T> {
         let before = rows.left * rows.lanes;
         let at = (y % rows.cap) * rows.row_len() + before;
-        self.buffer(rows.buffer, rows.per_thread).at(at, count * rows.row_len() - before)
+        self.buffer::<T>(rows.buffer, rows.per_thread).at(at, count * rows.row_len() - before)
     }
 
     /// The first real pixel of row `y`.
-    pub(super) fn pixel(&self, rows: &Rows, y: usize) -> Pointer {
+    pub(super) fn pixel<T: Element>(&self, rows: &Rows, y: usize) -> Pointer<T> {
         self.pixels(rows, y, 1)
     }
 
     /// The first padded column of row `y`, or of the row of zeros where `y` is outside `0..height`.
-    pub(super) fn padded(&self, rows: &Rows, y: Option<usize>, height: usize) -> Pointer {
+    pub(super) fn padded<T: Element>(&self, rows: &Rows, y: Option<usize>, height: usize) -> Pointer<T> {
         match y {
             Some(y) if y < height => {
-                self.buffer(rows.buffer, rows.per_thread).at((y % rows.cap) * rows.row_len(), rows.row_len())
+                self.buffer::<T>(rows.buffer, rows.per_thread).at((y % rows.cap) * rows.row_len(), rows.row_len())
             }
-            _ => self.buffer(self.program.zero, 0).at(0, rows.row_len()),
+            _ => self.buffer::<T>(self.program.zero, 0).at(0, rows.row_len()),
         }
     }
 
     /// Zeros the padding of the held rows `which`.
-    pub(super) fn clear_padding(&self, rows: &Rows, which: Range<usize>) {
+    pub(super) fn clear_padding<T: Element>(&self, rows: &Rows, which: Range<usize>) {
         let (left, right) = (rows.left * rows.lanes, (rows.padded - rows.left - rows.width) * rows.lanes);
         if left + right == 0 {
             return;
         }
-        let span = self.buffer(rows.buffer, rows.per_thread);
+        let span = self.buffer::<T>(rows.buffer, rows.per_thread);
         for y in which {
             for group in 0..rows.groups {
-                let begin = span.at(y * rows.row_len() + group * rows.group_len(), rows.group_len());
+                let begin = span.at::<T>(y * rows.row_len() + group * rows.group_len(), rows.group_len());
                 // SAFETY: inside the group, as checked; this thread alone writes its rows.
                 unsafe {
                     begin.to(left).write_bytes(0, left);

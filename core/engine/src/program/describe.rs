@@ -1,7 +1,27 @@
 //! What a network's layers look like to the [`Builder`](super::Builder): weights, geometry, blocks; and the checks on them.
 
-use super::BuildError;
-use super::build::refuse;
+use silhouette_kernels::size::Size;
+
+/// Why a network could not be compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildError {
+    /// The step, by the name that it was given.
+    pub step: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl std::fmt::Display for BuildError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "step {}: {}", self.step, self.reason)
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+pub(super) fn refuse<T>(step: &str, reason: impl Into<String>) -> Result<T, BuildError> {
+    Err(BuildError { step: step.to_owned(), reason: reason.into() })
+}
 
 /// What follows a convolution, as bounds; `None`: linear.
 pub type Clamp = Option<(f32, f32)>;
@@ -17,19 +37,19 @@ pub struct Filter<'a> {
     pub clamp: Clamp,
 }
 
-/// Geometry of a 3x3 convolution from a map of `input` (height, width) to one of `output`.
+/// Geometry of a 3x3 convolution from a map of `input` to one of `output`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Height and width read.
-    pub input: (usize, usize),
-    /// Height and width written.
-    pub output: (usize, usize),
+    /// The map read.
+    pub input: Size,
+    /// The map written.
+    pub output: Size,
     /// Stride.
     pub stride: usize,
     /// Atrous rate.
     pub rate: usize,
-    /// Zeros above and to the left.
-    pub pad: (usize, usize),
+    /// Rows of zeros above, and columns of zeros to the left.
+    pub pad: Size,
 }
 
 /// The 3x3 layer that reads the picture's rows.
@@ -66,36 +86,36 @@ pub struct Block<'a> {
 
 /// Columns of a padded row: all that the kernel's windows reach, and all of the input.
 pub(super) fn padded_columns(w: &Window) -> usize {
-    ((w.output.1 - 1) * w.stride + 2 * w.rate + 1).max(w.pad.1 + w.input.1)
+    ((w.output.width - 1) * w.stride + 2 * w.rate + 1).max(w.pad.width + w.input.width)
 }
 
 /// The rows that output row `o` reads, as indices that may lie outside the map.
 pub(super) fn window_row(w: &Window, o: usize, r: usize) -> Option<usize> {
-    (o * w.stride + r * w.rate).checked_sub(w.pad.0)
+    (o * w.stride + r * w.rate).checked_sub(w.pad.height)
 }
 
 /// First and last input row (inside the map) of output row `o`.
 pub(super) fn first_row(w: &Window, o: usize) -> usize {
-    (o * w.stride).saturating_sub(w.pad.0).min(w.input.0 - 1)
+    (o * w.stride).saturating_sub(w.pad.height).min(w.input.height - 1)
 }
 
 pub(super) fn last_row(w: &Window, o: usize) -> usize {
-    (o * w.stride + 2 * w.rate).saturating_sub(w.pad.0).min(w.input.0 - 1)
+    (o * w.stride + 2 * w.rate).saturating_sub(w.pad.height).min(w.input.height - 1)
 }
 
 pub(super) fn check_window(step: &str, w: &Window) -> Result<(), BuildError> {
     let Window { input, output, stride, rate, pad } = *w;
-    if [input.0, input.1, output.0, output.1, stride, rate].contains(&0) {
+    if [input.height, input.width, output.height, output.width, stride, rate].contains(&0) {
         return refuse(step, "sizes, stride and rate are at least 1");
     }
-    if [input.0, input.1, rate].iter().any(|&n| n > 1 << 20) {
+    if [input.height, input.width, rate].iter().any(|&n| n > 1 << 20) {
         return refuse(step, "a map side or rate above 2^20");
     }
     // The first window begins inside the padding; padding is at most what one side of the kernel reaches over.
-    if pad.0 > 2 * rate || pad.1 > 2 * rate {
-        return refuse(step, format!("padding of {pad:?} is more than a kernel of rate {rate} reaches"));
+    if pad.height > 2 * rate || pad.width > 2 * rate {
+        return refuse(step, format!("padding of {pad} is more than a kernel of rate {rate} reaches"));
     }
-    for (i, o, p) in [(input.0, output.0, pad.0), (input.1, output.1, pad.1)] {
+    for (i, o, p) in [(input.height, output.height, pad.height), (input.width, output.width, pad.width)] {
         let last = (o - 1).checked_mul(stride);
         if last.is_none_or(|first| first >= i + p) {
             return refuse(step, format!("{o} outputs of stride {stride} do not fit {i} inputs"));

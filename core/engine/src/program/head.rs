@@ -1,5 +1,7 @@
 //! What heads are made of: convolutions over whole (small) maps and their concatenations, the average of a map, and the
-//! program's last step, which writes the output.
+//! program's last steps, which write the outputs.
+
+use std::sync::Arc;
 
 use super::context::{Context, Piece, Rows};
 use super::describe::Clamp;
@@ -11,7 +13,7 @@ use silhouette_kernels::pointwise::{self, Init, Job, Source};
 pub(super) struct Input {
     pub(super) rows: Rows,
     /// One product (1x1) or nine (3x3, row by row).
-    pub(super) taps: Vec<Packed>,
+    pub(super) taps: Vec<Arc<Packed>>,
 }
 
 pub(super) struct Convolution {
@@ -32,11 +34,13 @@ pub(super) struct Average {
     pub(super) output: Rows,
 }
 
-/// Blocked rows to the program's output, which is channels-last.
+/// Blocked rows to an output of the program, which is channels-last.
 pub(super) struct Unblock {
     pub(super) height: usize,
     pub(super) channels: usize,
     pub(super) input: Rows,
+    /// Which output.
+    pub(super) output: usize,
 }
 
 impl Convolution {
@@ -67,7 +71,7 @@ impl Convolution {
         }
         if let Some((lo, hi)) = self.clamp {
             for y in rows {
-                let row = cx.pixel(&self.output, y).to(self.output.row_len());
+                let row = cx.pixel::<f32>(&self.output, y).to(self.output.row_len());
                 // SAFETY: this thread's row of the output.
                 let row = unsafe { std::slice::from_raw_parts_mut(row, self.output.row_len()) };
                 for v in row {
@@ -80,7 +84,7 @@ impl Convolution {
     /// Tap `t` over the pixels of a piece for which it reads inside the map.
     fn product(&self, cx: &Context<'_>, input: &Input, t: usize, piece: &Piece, init: Init, clamp: Clamp) {
         let (height, width, rate) = (self.height, input.rows.width, self.rate);
-        let weights = &input.taps[t];
+        let weights: &Packed = &input.taps[t];
         // Output x reads column x + column - back.
         let (row, column, back) = if input.taps.len() == 9 { (t / 3 * rate, t % 3 * rate, rate) } else { (0, 0, 0) };
         let first_x = back.saturating_sub(column).max(piece.columns.start);
@@ -92,7 +96,7 @@ impl Convolution {
         }
         let lanes = input.rows.lanes;
         let (count, read_x) = (end_y - first_y, first_x + column - back);
-        let first = cx.pixels(&input.rows, first_y + row - back, count).add(read_x * lanes);
+        let first = cx.pixels::<f32>(&input.rows, first_y + row - back, count).add(read_x * lanes);
         let job = Job {
             source: Source::Groups { first, group: input.rows.group_len() },
             a_row: input.rows.row_len(),
@@ -116,7 +120,7 @@ impl Average {
     pub(super) fn run(&self, cx: &Context<'_>) {
         let rows = &self.input;
         let c = rows.groups * rows.lanes;
-        let sums = cx.buffer(self.sums, 0);
+        let sums = cx.buffer::<f32>(self.sums, 0);
         for y in cx.share(self.height) {
             // SAFETY: a row of the input, which nobody writes now, and this thread's row of the sums.
             unsafe {
@@ -128,8 +132,8 @@ impl Average {
             // SAFETY: all sums are there, nobody writes them now; the output is written by this thread alone.
             let (sums, out) = unsafe {
                 (
-                    std::slice::from_raw_parts(sums.at(0, self.height * c).to(self.height * c), self.height * c),
-                    std::slice::from_raw_parts_mut(cx.pixel(&self.output, 0).to(c), c),
+                    std::slice::from_raw_parts(sums.at::<f32>(0, self.height * c).to(self.height * c), self.height * c),
+                    std::slice::from_raw_parts_mut(cx.pixel::<f32>(&self.output, 0).to(c), c),
                 )
             };
             out.fill(0.0);
@@ -150,7 +154,7 @@ impl Unblock {
     pub(super) fn run(&self, cx: &Context<'_>) {
         let (rows, len) = (&self.input, self.input.width * self.channels);
         for y in cx.share(self.height) {
-            let (from, to) = (cx.pixel(rows, y), cx.output.at(y * len, len));
+            let (from, to) = (cx.pixel::<f32>(rows, y), cx.outputs[self.output].at::<f32>(y * len, len));
             for c in 0..self.channels {
                 for x in 0..rows.width {
                     let from = from.add(c / rows.lanes * rows.group_len() + x * rows.lanes + c % rows.lanes).to(1);

@@ -3,6 +3,8 @@
 //!
 //! Threads share the pixels: all fill theirs of the slice, meet, then convolve and project theirs of the output.
 
+use std::sync::Arc;
+
 use super::context::{Context, Piece, Rows};
 use super::describe::{Clamp, Window, window_row};
 use silhouette_kernels::depthwise::{self, Row};
@@ -13,8 +15,8 @@ use silhouette_kernels::pointwise::{self, Init, Job, Source};
 pub(super) struct Slice {
     pub(super) first: usize,
     pub(super) channels: usize,
-    pub(super) expand: Option<Packed>,
-    pub(super) project: Packed,
+    pub(super) expand: Option<Arc<Packed>>,
+    pub(super) project: Arc<Packed>,
 }
 
 pub(super) struct Sliced {
@@ -22,7 +24,7 @@ pub(super) struct Sliced {
     pub(super) input: Rows,
     pub(super) slices: Vec<Slice>,
     pub(super) expand_clamp: Clamp,
-    pub(super) depthwise: PackedDepthwise,
+    pub(super) depthwise: Arc<PackedDepthwise>,
     pub(super) depthwise_clamp: Clamp,
     pub(super) expansion_shortcut: bool,
     /// Two buffers, used in turn, so that one meeting a slice is enough (the same one twice where nobody is to be met).
@@ -39,12 +41,12 @@ pub(super) struct Sliced {
 impl Sliced {
     pub(super) fn run(&self, cx: &Context<'_>) {
         let (w, isa) = (&self.window, cx.program.isa);
-        let pieces_in = cx.pieces(w.input.0, w.input.1);
-        let pieces_out = cx.pieces(w.output.0, w.output.1);
+        let pieces_in = cx.pieces(w.input.height, w.input.width);
+        let pieces_out = cx.pieces(w.output.height, w.output.width);
         for wide in &self.wide {
-            cx.clear_padding(wide, cx.share(w.input.0));
+            cx.clear_padding::<f32>(wide, cx.share(w.input.height));
         }
-        let strip = cx.buffer(self.strip, self.strip_len);
+        let strip = cx.buffer::<f32>(self.strip, self.strip_len);
         for (s, slice) in self.slices.iter().enumerate() {
             let (wide, last) = (&self.wide[s % 2], s + 1 == self.slices.len());
             for piece in pieces_in.iter().filter(|p| !p.is_empty()) {
@@ -60,7 +62,7 @@ impl Sliced {
                 while o < piece.rows.end {
                     let n = self.strip_rows.min(piece.rows.end - o);
                     for r in 0..n {
-                        let padded = |t| cx.padded(wide, window_row(w, o + r, t), w.input.0);
+                        let padded = |t| cx.padded::<f32>(wide, window_row(w, o + r, t), w.input.height);
                         let row = Row {
                             rows: [0, 1, 2].map(|t| padded(t).add(x * w.stride * wide.lanes)),
                             e_group: wide.group_len(),
@@ -78,9 +80,9 @@ impl Sliced {
                         // SAFETY: padded rows reach as far as the last window; the strip is this thread's.
                         unsafe { depthwise::run(isa, &row) }
                     }
-                    let at = |rows: &Rows| cx.pixels(rows, o, n).add(x * rows.lanes);
+                    let at = |rows: &Rows| cx.pixels::<f32>(rows, o, n).add(x * rows.lanes);
                     let residual = last && self.residual;
-                    let job = Job {
+                    let job: Job<'_> = Job {
                         source: Source::Groups { first: strip.at(0, n * row_len), group },
                         a_row: row_len,
                         weights: &slice.project,
@@ -107,7 +109,7 @@ impl Sliced {
         let (rows, at) = (piece.rows.clone(), piece.columns.start * wide.lanes);
         let Some(weights) = &slice.expand else {
             for y in rows {
-                let (from, to) = (cx.pixel(&self.input, y).add(at), cx.pixel(wide, y).add(at));
+                let (from, to) = (cx.pixel::<f32>(&self.input, y).add(at), cx.pixel::<f32>(wide, y).add(at));
                 let first = slice.first / wide.lanes;
                 let len = piece.columns.len() * wide.lanes;
                 for group in 0..slice.channels.div_ceil(wide.lanes) {
@@ -118,7 +120,7 @@ impl Sliced {
             }
             return;
         };
-        let from = cx.pixels(&self.input, rows.start, rows.len()).add(at);
+        let from = cx.pixels::<f32>(&self.input, rows.start, rows.len()).add(at);
         let job = Job {
             source: Source::Groups { first: from, group: self.input.group_len() },
             a_row: self.input.row_len(),

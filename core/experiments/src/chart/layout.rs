@@ -1,6 +1,7 @@
 //! Where everything of a figure stands: panels, axes, ticks, legends and series become shapes in pixels.
 
-use super::{Anchor, Axis, CHARACTER, Color, Drawing, Figure, LINE, Panel, Series, Shape, Style};
+use super::drawing::{Anchor, CHARACTER, Drawing, LINE, Shape};
+use super::figure::{Axis, Color, Figure, Panel, Series, Style};
 
 const PLOT: (f32, f32) = (380.0, 240.0);
 const SQUARE: f32 = 260.0;

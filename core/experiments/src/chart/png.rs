@@ -1,7 +1,8 @@
 //! A drawing as PNG: shapes by tiny-skia, letters from a bitmap font that is compiled in, so that no font has to be
 //! installed.
 
-use super::{Anchor, CHARACTER, Color, Drawing, Shape};
+use super::drawing::{Anchor, CHARACTER, Drawing, Shape};
+use super::figure::Color;
 use embedded_graphics::mono_font::MonoTextStyle;
 use embedded_graphics::mono_font::iso_8859_1::{FONT_7X13, FONT_7X13_BOLD};
 use embedded_graphics::pixelcolor::BinaryColor;

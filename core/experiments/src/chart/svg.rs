@@ -1,6 +1,7 @@
 //! A drawing as SVG.
 
-use super::{Anchor, Color, Drawing, Shape};
+use super::drawing::{Anchor, Drawing, Shape};
+use super::figure::Color;
 use std::fmt::Write as _;
 
 pub(super) fn write(drawing: &Drawing) -> String {

@@ -1,30 +1,24 @@
 //! Several runs of a network over one picture (scales, mirrored or not) to one mask: the softmax of each, brought to the
 //! picture's size, averaged, argmax. Row by row, so that no class has a plane of the picture's size.
 
-/// How pixels of the network's input lie on its map of logits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MapGrid {
-    /// Corner pixels' centres coincide.
-    AlignCorners,
-    /// Pixel areas coincide.
-    HalfPixel,
-}
+use silhouette_imaging::mask::Resize;
+use silhouette_network::network::Size;
 
 /// The logits of one run.
 #[derive(Clone, Copy, Debug)]
-pub struct LogitMap<'a> {
+pub(super) struct LogitMap<'a> {
     /// `[height][width][classes]`.
-    pub data: &'a [f32],
-    /// Rows and columns of the map.
-    pub size: (usize, usize),
-    /// Rows and columns of the network's input.
-    pub input: (usize, usize),
-    /// Rows and columns of the input, from the top left, that the picture covers.
-    pub covered: (usize, usize),
+    pub(super) data: &'a [f32],
+    /// The map's.
+    pub(super) size: Size,
+    /// The network's input's.
+    pub(super) input: Size,
+    /// Of the part of the input, from the top left, that the picture covers.
+    pub(super) covered: Size,
     /// How input and map lie on each other.
-    pub grid: MapGrid,
+    pub(super) grid: Resize,
     /// The picture was mirrored left to right for this run.
-    pub mirrored: bool,
+    pub(super) mirrored: bool,
 }
 
 /// Where a pixel lies between two of the map.
@@ -37,7 +31,7 @@ struct Between {
 }
 
 /// For each of `n` pixels of the picture, its place on one axis of a map of `cells`.
-fn places(n: usize, covered: usize, input: usize, cells: usize, grid: MapGrid, mirrored: bool) -> Vec<Between> {
+fn places(n: usize, covered: usize, input: usize, cells: usize, grid: Resize, mirrored: bool) -> Vec<Between> {
     (0..n)
         .map(|i| {
             let mut at = (i as f64 + 0.5) * covered as f64 / n as f64 - 0.5;
@@ -45,8 +39,8 @@ fn places(n: usize, covered: usize, input: usize, cells: usize, grid: MapGrid, m
                 at = covered as f64 - 1.0 - at;
             }
             let at = match grid {
-                MapGrid::AlignCorners => at * (cells - 1) as f64 / (input - 1).max(1) as f64,
-                MapGrid::HalfPixel => (at + 0.5) * cells as f64 / input as f64 - 0.5,
+                Resize::AlignCorners => at * (cells - 1) as f64 / (input - 1).max(1) as f64,
+                Resize::HalfPixel => (at + 0.5) * cells as f64 / input as f64 - 0.5,
             };
             let at = at.clamp(0.0, (cells - 1) as f64);
             let low = at as usize;
@@ -61,17 +55,18 @@ fn places(n: usize, covered: usize, input: usize, cells: usize, grid: MapGrid, m
 /// # Panics
 /// If there is no map, `classes` is 0 or more than 256, or a map's data does not have its size.
 #[must_use]
-pub fn average_argmax(maps: &[LogitMap], classes: usize, height: usize, width: usize) -> Vec<u8> {
+pub(super) fn average_argmax(maps: &[LogitMap], classes: usize, height: usize, width: usize) -> Vec<u8> {
     assert!(!maps.is_empty() && (1..=256).contains(&classes), "at least one map, 1 to 256 classes");
     let axes: Vec<_> = maps
         .iter()
         .map(|map| {
-            assert_eq!(map.data.len(), map.size.0 * map.size.1 * classes, "logits of a map of {:?}", map.size);
-            let rows = places(height, map.covered.0, map.input.0, map.size.0, map.grid, false);
-            (rows, places(width, map.covered.1, map.input.1, map.size.1, map.grid, map.mirrored))
+            let LogitMap { size, input, covered, grid, mirrored, .. } = *map;
+            assert_eq!(map.data.len(), size.height * size.width * classes, "logits of a map of {size:?}");
+            let rows = places(height, covered.height, input.height, size.height, grid, false);
+            (rows, places(width, covered.width, input.width, size.width, grid, mirrored))
         })
         .collect();
-    let widest = maps.iter().map(|map| map.size.1).max().unwrap_or(0);
+    let widest = maps.iter().map(|map| map.size.width).max().unwrap_or(0);
     let mut line = vec![0.0_f32; widest * classes];
     let mut sums = vec![0.0_f32; width * classes];
     let mut one = vec![0.0_f32; classes];
@@ -79,7 +74,7 @@ pub fn average_argmax(maps: &[LogitMap], classes: usize, height: usize, width: u
     for y in 0..height {
         sums.fill(0.0);
         for (map, (rows, columns)) in maps.iter().zip(&axes) {
-            let row = |i: usize| &map.data[i * map.size.1 * classes..][..map.size.1 * classes];
+            let row = |i: usize| &map.data[i * map.size.width * classes..][..map.size.width * classes];
             let Between { low, high, share } = rows[y];
             for ((line, &a), &b) in line.iter_mut().zip(row(low)).zip(row(high)) {
                 *line = a + (b - a) * share;
@@ -122,14 +117,18 @@ mod tests {
         (0..rows * columns).flat_map(|i| [0.0, if on(i / columns, i % columns) { 4.0 } else { -4.0 }]).collect()
     }
 
-    fn run(data: &[f32], size: (usize, usize), input: usize, covered: (usize, usize)) -> LogitMap<'_> {
-        LogitMap { data, size, input: (input, input), covered, grid: MapGrid::AlignCorners, mirrored: false }
+    fn size(height: usize, width: usize) -> Size {
+        Size { height, width }
+    }
+
+    fn run(data: &[f32], size: Size, input: usize, covered: Size) -> LogitMap<'_> {
+        LogitMap { data, size, input: Size::square(input), covered, grid: Resize::AlignCorners, mirrored: false }
     }
 
     #[test]
     fn one_map_at_its_own_size_is_its_argmax() {
         let data = map(5, 5, |y, x| (x + 2 * y) % 3 == 0);
-        let mask = average_argmax(&[run(&data, (5, 5), 5, (5, 5))], 2, 5, 5);
+        let mask = average_argmax(&[run(&data, size(5, 5), 5, size(5, 5))], 2, 5, 5);
         for (i, &class) in mask.iter().enumerate() {
             assert_eq!(class, u8::from((i % 5 + 2 * (i / 5)) % 3 == 0), "pixel {i}");
         }
@@ -138,8 +137,8 @@ mod tests {
     #[test]
     fn a_mirrored_run_is_turned_back() {
         let data = map(3, 9, |_, x| x < 3);
-        let mirrored = LogitMap { mirrored: true, ..run(&data, (3, 9), 9, (3, 9)) };
-        let mirrored = LogitMap { input: (3, 9), ..mirrored };
+        let mirrored = LogitMap { mirrored: true, ..run(&data, size(3, 9), 9, size(3, 9)) };
+        let mirrored = LogitMap { input: size(3, 9), ..mirrored };
         let mask = average_argmax(&[mirrored], 2, 3, 9);
         assert_eq!(mask[..9], [0, 0, 0, 0, 0, 0, 1, 1, 1]);
     }
@@ -148,7 +147,7 @@ mod tests {
     fn padding_is_not_seen() {
         // The picture covers the upper 9 of 17 rows: map rows 0 to 2 of 5. What the map says below has no part in it.
         let data = map(5, 5, |y, _| y > 2);
-        let mask = average_argmax(&[run(&data, (5, 5), 17, (9, 17))], 2, 18, 34);
+        let mask = average_argmax(&[run(&data, size(5, 5), 17, size(9, 17))], 2, 18, 34);
         assert!(mask.iter().all(|&class| class == 0));
     }
 
@@ -156,7 +155,7 @@ mod tests {
     fn the_mean_of_softmax_decides_and_not_the_mean_of_logits() {
         // Two runs slightly for class 0, one overwhelmingly for class 1: by softmax the mean is for class 0.
         let (weak, strong) = ([1.0, 0.0], [0.0, 50.0]);
-        let at = |data| run(data, (1, 1), 1, (1, 1));
+        let at = |data| run(data, size(1, 1), 1, size(1, 1));
         let mask = average_argmax(&[at(&weak), at(&weak), at(&strong)], 2, 1, 1);
         // 2 * 0.731 = 1.46 against 2 * 0.269 + 1 = 1.54.
         assert_eq!(mask, [1]);
@@ -168,7 +167,7 @@ mod tests {
     #[test]
     fn scales_agree_on_a_shape() {
         let (small, large) = (map(9, 9, |y, x| y > 3 && x > 4), map(17, 17, |y, x| y > 7 && x > 9));
-        let maps = [run(&small, (9, 9), 129, (129, 129)), run(&large, (17, 17), 257, (257, 257))];
+        let maps = [run(&small, size(9, 9), 129, size(129, 129)), run(&large, size(17, 17), 257, size(257, 257))];
         let both = average_argmax(&maps, 2, 100, 100);
         let one = average_argmax(&maps[..1], 2, 100, 100);
         let differ = both.iter().zip(&one).filter(|(a, b)| a != b).count();

@@ -1,7 +1,7 @@
 //! One picture to the mask that is scored, by a stated protocol.
 
 use super::Boundary;
-use super::average::{LogitMap, MapGrid, average_argmax};
+use super::average::{LogitMap, average_argmax};
 use crate::effects::Foreground;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -10,7 +10,7 @@ use crate::segmentation::Segmentation;
 use crate::segmenter::Segmenter;
 use silhouette_imaging::frame::Frame;
 use silhouette_imaging::mask::{Mask, Resize};
-use silhouette_model::network::{Conv, Network, Size};
+use silhouette_network::network::{Conv, Network, Size};
 use std::time::Duration;
 
 /// How masks are made for scoring.
@@ -74,7 +74,7 @@ pub struct Evaluator {
     segmenters: Vec<Segmenter>,
     back: Back,
     flip: bool,
-    grid: MapGrid,
+    grid: Resize,
 }
 
 impl Evaluator {
@@ -106,10 +106,7 @@ impl Evaluator {
                 Segmenter::new(&model, &options.threads(1).concurrency(calls).output(output))
             })
             .collect::<Result<Vec<_>>>()?;
-        let grid = match model.resize() {
-            Some(Resize::HalfPixel) => MapGrid::HalfPixel,
-            _ => MapGrid::AlignCorners,
-        };
+        let grid = model.resize().unwrap_or(Resize::AlignCorners);
         let back = protocol.back;
         Ok(Self { segmenters, back, flip: protocol.flip, grid })
     }
@@ -164,14 +161,10 @@ impl Evaluator {
                 segmenter.segment_into(&seen, work)?;
                 spent += work.timings().total();
                 let (logits, (rows, columns, _)) = work.logits();
-                let input = segmenter.input_size(frame);
-                runs.push((
-                    logits.to_vec(),
-                    (rows, columns),
-                    (input.1, input.0),
-                    (work.height(), work.width()),
-                    mirrored,
-                ));
+                let (input_columns, input_rows) = segmenter.input_size(frame);
+                let input = Size { height: input_rows, width: input_columns };
+                let covered = Size { height: work.height(), width: work.width() };
+                runs.push((logits.to_vec(), Size { height: rows, width: columns }, input, covered, mirrored));
             }
         }
         let classes = work.labels().len();

@@ -2,10 +2,9 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use silhouette::Model;
-use silhouette_model::ModelFile;
-use silhouette_model::network::Network;
-use silhouette_model::spec::Spec;
-use silhouette_model::weights::seeded;
+use silhouette_network::network::Network;
+use silhouette_network::spec::Spec;
+use silhouette_weights::{ModelFile, seeded};
 
 /// The fixture: a whole small network with random weights, always the same; 65x65, 21 classes.
 pub(crate) fn model() -> Model {

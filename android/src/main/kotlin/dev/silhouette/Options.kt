@@ -9,7 +9,6 @@ import dev.silhouette.ffi.Backend as NativeBackend
 import dev.silhouette.ffi.InputShape as NativeInputShape
 import dev.silhouette.ffi.Options as NativeOptions
 import dev.silhouette.ffi.OutputSize as NativeOutputSize
-import dev.silhouette.ffi.Precision as NativePrecision
 import dev.silhouette.ffi.Smoothing as NativeSmoothing
 
 /**
@@ -17,7 +16,6 @@ import dev.silhouette.ffi.Smoothing as NativeSmoothing
  *
  * @property threads threads of one call, 1 to 64; chosen: as many as pay, at most 4
  * @property backend where to compute
- * @property precision how exactly to compute
  * @property size side of the network's input in pixels, the longer one where it is not square; smaller is faster, larger is finer; chosen: the model's
  * @property concurrency how many calls run at once, each in memory of its own; further ones wait; chosen: 2
  * @property output the size of the masks
@@ -31,7 +29,6 @@ import dev.silhouette.ffi.Smoothing as NativeSmoothing
 public data class Options(
     public val threads: Int? = null,
     public val backend: Backend = Backend.AUTO,
-    public val precision: Precision = Precision.F32,
     public val size: Int? = null,
     public val concurrency: Int? = null,
     public val output: OutputSize = OutputSize.Frame,
@@ -47,11 +44,6 @@ public data class Options(
                 when (backend) {
                     Backend.AUTO -> NativeBackend.AUTO
                     Backend.CPU -> NativeBackend.CPU
-                    Backend.METAL -> NativeBackend.METAL
-                },
-            precision =
-                when (precision) {
-                    Precision.F32 -> NativePrecision.F32
                 },
             size = size?.unsigned("an input size"),
             inputShape =
@@ -73,15 +65,6 @@ public enum class Backend {
 
     /** The CPU. */
     CPU,
-
-    /** Apple's GPU: [SilhouetteException.Unsupported] on Android. */
-    METAL,
-}
-
-/** How exactly to compute. */
-public enum class Precision {
-    /** 32-bit floating point. */
-    F32,
 }
 
 /** The shape of the network's input. */

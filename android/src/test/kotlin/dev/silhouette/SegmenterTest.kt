@@ -134,7 +134,6 @@ internal class SegmenterTest {
                 Options(size = Int.MAX_VALUE),
                 Options(concurrency = 0),
                 Options(concurrency = -1),
-                Options(backend = Backend.METAL),
                 Options(output = OutputSize.Given(-1, 5)),
             )
         for (options in cases) {

@@ -3803,11 +3803,6 @@ internal data class Options (
     var `backend`: Backend
     ,
     /**
-     * How exactly to compute.
-     */
-    var `precision`: Precision
-    ,
-    /**
      * Side of the network's input in pixels, the longer one where it is not square.
      */
     var `size`: kotlin.UInt? = null
@@ -3854,7 +3849,6 @@ internal object FfiConverterTypeOptions: FfiConverterRustBuffer<Options> {
         return Options(
             FfiConverterOptionalUInt.read(buf),
             FfiConverterTypeBackend.read(buf),
-            FfiConverterTypePrecision.read(buf),
             FfiConverterOptionalUInt.read(buf),
             FfiConverterTypeInputShape.read(buf),
             FfiConverterOptionalUInt.read(buf),
@@ -3867,7 +3861,6 @@ internal object FfiConverterTypeOptions: FfiConverterRustBuffer<Options> {
     override fun allocationSize(value: Options) = (
             FfiConverterOptionalUInt.allocationSize(value.`threads`) +
             FfiConverterTypeBackend.allocationSize(value.`backend`) +
-            FfiConverterTypePrecision.allocationSize(value.`precision`) +
             FfiConverterOptionalUInt.allocationSize(value.`size`) +
             FfiConverterTypeInputShape.allocationSize(value.`inputShape`) +
             FfiConverterOptionalUInt.allocationSize(value.`concurrency`) +
@@ -3879,7 +3872,6 @@ internal object FfiConverterTypeOptions: FfiConverterRustBuffer<Options> {
     override fun write(value: Options, buf: ByteBuffer) {
             FfiConverterOptionalUInt.write(value.`threads`, buf)
             FfiConverterTypeBackend.write(value.`backend`, buf)
-            FfiConverterTypePrecision.write(value.`precision`, buf)
             FfiConverterOptionalUInt.write(value.`size`, buf)
             FfiConverterTypeInputShape.write(value.`inputShape`, buf)
             FfiConverterOptionalUInt.write(value.`concurrency`, buf)
@@ -4363,47 +4355,6 @@ internal object FfiConverterTypeOutputSize : FfiConverterRustBuffer<OutputSize>{
                 Unit
             }
         }.let { /* this makes the `when` an expression, which ensures it is exhaustive */ }
-    }
-}
-
-
-
-
-
-/**
- * How exactly to compute.
- */
-
-internal enum class Precision {
-
-    /**
-     * 32-bit floating point.
-     */
-    F32;
-
-
-
-
-    companion object
-}
-
-
-/**
- * @suppress
- */
-internal object FfiConverterTypePrecision: FfiConverterRustBuffer<Precision> {
-    override fun read(buf: ByteBuffer) = try {
-
-        Precision.entries[buf.getInt() - 1]
-
-    } catch (e: IndexOutOfBoundsException) {
-        throw RuntimeException("invalid enum value, something is very wrong!!", e)
-    }
-
-    override fun allocationSize(value: Precision) = 4UL
-
-    override fun write(value: Precision, buf: ByteBuffer) {
-        buf.putInt(value.ordinal + 1)
     }
 }
 

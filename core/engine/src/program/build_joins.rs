@@ -1,0 +1,99 @@
+//! The builder's steps beside chains, sliced blocks and heads: a depthwise convolution by itself, and what joins maps or changes
+//! their size.
+
+use super::StepWork;
+use super::build::{Builder, Map};
+use super::context::Rows;
+use super::depthwise::Depthwise;
+use super::describe::{BuildError, Clamp, Filter, Window, check_window, refuse};
+use super::join::{Concat, Resize, Sum};
+use silhouette_kernels::bilinear;
+use silhouette_kernels::size::Size;
+use silhouette_kernels::upsample;
+
+impl Builder {
+    /// A 3x3 depthwise convolution by itself; `filter.weight` is (C, 1, 3, 3).
+    ///
+    /// # Errors
+    /// If the shapes do not fit together.
+    pub fn depthwise(
+        &mut self,
+        name: &str,
+        input: Map,
+        window: Window,
+        filter: &Filter<'_>,
+    ) -> Result<Map, BuildError> {
+        let info = self.info(input);
+        check_window(name, &window)?;
+        self.check_filter(name, "weight", filter, 1, 9)?;
+        if info.size != window.input || info.channels != filter.bias.len() {
+            return refuse(name, "does not fit the map that it reads");
+        }
+        let output = self.map(name, window.output, info.channels)?;
+        let ring = self.ring(2 * window.rate + 1, info.channels, &window, true);
+        let work = Depthwise {
+            window,
+            input: self.read(input),
+            ring,
+            weights: self.pack_depthwise(name, filter)?,
+            clamp: filter.clamp,
+            output: self.rows_of(output),
+        };
+        let madds = window.output.pixels() * 9 * info.channels as u64;
+        self.push(name, "rows, each from a ring of padded ones".to_owned(), madds, StepWork::Depthwise(work));
+        Ok(output)
+    }
+
+    /// The map resized bilinearly to `size`, any number of channels, larger or smaller; a map of one pixel is spread.
+    ///
+    /// # Errors
+    /// If `size` is empty or too large.
+    pub fn resize(&mut self, name: &str, input: Map, size: Size, rule: upsample::Resize) -> Result<Map, BuildError> {
+        let info = self.info(input);
+        let output = self.map(name, size, info.channels)?;
+        let rows = bilinear::axis(info.size.height, size.height, rule);
+        let columns = bilinear::axis(info.size.width, size.width, rule);
+        let work = Resize { input: self.read(input), output: self.rows_of(output), rows, columns };
+        // Three steps from one value to another, each a multiply-add.
+        let madds = 3 * size.pixels() * info.channels as u64;
+        self.push(name, format!("{} to {size}, whole map", info.size), madds, StepWork::Resize(work));
+        Ok(output)
+    }
+
+    /// The sum of `inputs`, all of one shape, and the activation after it; of one input, its activation.
+    ///
+    /// # Errors
+    /// If there are none, or their shapes differ.
+    pub fn sum(&mut self, name: &str, inputs: &[Map], clamp: Clamp) -> Result<Map, BuildError> {
+        let Some(first) = inputs.first().map(|&map| self.info(map)) else { return refuse(name, "reads nothing") };
+        let differs = |info: super::build::MapInfo| (info.size, info.channels) != (first.size, first.channels);
+        if inputs.iter().any(|&map| differs(self.info(map))) {
+            return refuse(name, "its inputs differ in shape");
+        }
+        let output = self.map(name, first.size, first.channels)?;
+        let inputs: Vec<Rows> = inputs.iter().map(|&map| self.read(map)).collect();
+        let explain = format!("sum of {}, whole map", inputs.len());
+        let work = Sum { height: first.size.height, inputs, clamp, output: self.rows_of(output) };
+        self.push(name, explain, 0, StepWork::Sum(work));
+        Ok(output)
+    }
+
+    /// The channels of `inputs` one after the other, as a map of its own. [`convolution`](Self::convolution) reads the parts of
+    /// a concatenation as they are, so that only other readers need this.
+    ///
+    /// # Errors
+    /// If there are none, or they differ in size.
+    pub fn concat(&mut self, name: &str, inputs: &[Map]) -> Result<Map, BuildError> {
+        let Some(first) = inputs.first().map(|&map| self.info(map)) else { return refuse(name, "reads nothing") };
+        if inputs.iter().any(|&map| self.info(map).size != first.size) {
+            return refuse(name, "its inputs differ in size");
+        }
+        let channels = inputs.iter().map(|&map| self.info(map).channels).sum();
+        let output = self.map(name, first.size, channels)?;
+        let inputs: Vec<_> = inputs.iter().map(|&map| (self.read(map), self.info(map).channels)).collect();
+        let explain = format!("{} maps side by side, whole map", inputs.len());
+        let work = Concat { height: first.size.height, inputs, output: self.rows_of(output) };
+        self.push(name, explain, 0, StepWork::Concat(work));
+        Ok(output)
+    }
+}

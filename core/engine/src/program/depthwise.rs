@@ -1,0 +1,65 @@
+//! A depthwise convolution by itself, where no 1x1 convolution follows that it could be fused with. Each thread makes its
+//! share of the rows from a ring of padded input rows of its own.
+
+use std::sync::Arc;
+
+use super::context::{Context, Rows};
+use super::describe::{Clamp, Window, first_row, last_row, window_row};
+use silhouette_kernels::depthwise::{self, Row};
+use silhouette_kernels::pack::PackedDepthwise;
+
+pub(super) struct Depthwise {
+    pub(super) window: Window,
+    pub(super) input: Rows,
+    /// Input rows with their padding, per thread.
+    pub(super) ring: Rows,
+    pub(super) weights: Arc<PackedDepthwise>,
+    pub(super) clamp: Clamp,
+    pub(super) output: Rows,
+}
+
+impl Depthwise {
+    pub(super) fn run(&self, cx: &Context<'_>) {
+        let (w, ring) = (&self.window, &self.ring);
+        let rows = cx.share(w.output.height);
+        if rows.is_empty() {
+            return;
+        }
+        cx.clear_padding::<f32>(ring, 0..ring.cap);
+        let mut read = first_row(w, rows.start);
+        for o in rows {
+            while read <= last_row(w, o) {
+                self.take(cx, read);
+                read += 1;
+            }
+            let row = Row {
+                rows: [0, 1, 2].map(|r| cx.padded::<f32>(ring, window_row(w, o, r), w.input.height)),
+                e_group: ring.group_len(),
+                weights: &self.weights,
+                first: 0,
+                channels: self.weights.channels(),
+                d: cx.pixel(&self.output, o),
+                d_group: self.output.group_len(),
+                width: w.output.width,
+                stride: w.stride,
+                rate: w.rate,
+                clamp: self.clamp,
+                add_input: false,
+            };
+            // SAFETY: padded rows reach as far as the last window; the output row is this thread's.
+            unsafe { depthwise::run(cx.program.isa, &row) }
+        }
+    }
+
+    /// Takes input row `y` into the ring.
+    fn take(&self, cx: &Context<'_>, y: usize) {
+        let len = self.input.width * self.input.lanes;
+        let (from, to) = (cx.pixel::<f32>(&self.input, y), cx.pixel::<f32>(&self.ring, y));
+        for group in 0..self.input.groups {
+            let from = from.add(group * self.input.group_len()).to(len);
+            let to = to.add(group * self.ring.group_len()).to(len);
+            // SAFETY: a group of the input, which nobody writes now, and of this thread's ring.
+            unsafe { std::ptr::copy_nonoverlapping(from, to, len) }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Steps that join maps or change their size and multiply no weights: resize, sum, concatenation. Each goes over the whole
+//! map; threads share its rows.
+//!
+//! Depth-first rings for them come with the decoder that needs them: a resize could pull the two rows that it mixes, as a
+//! block pulls its three.
+
+use super::context::{Context, Rows};
+use super::describe::Clamp;
+use silhouette_kernels::bilinear::{self, Between, Line};
+use silhouette_kernels::elementwise;
+
+/// A bilinear resize.
+pub(super) struct Resize {
+    pub(super) input: Rows,
+    pub(super) output: Rows,
+    pub(super) rows: Vec<Between>,
+    pub(super) columns: Vec<Between>,
+}
+
+/// The sum of maps of one shape, and the activation after it.
+pub(super) struct Sum {
+    pub(super) height: usize,
+    pub(super) inputs: Vec<Rows>,
+    pub(super) clamp: Clamp,
+    pub(super) output: Rows,
+}
+
+/// A concatenation that somebody reads who cannot read its parts.
+pub(super) struct Concat {
+    pub(super) height: usize,
+    /// Each with its channels.
+    pub(super) inputs: Vec<(Rows, usize)>,
+    pub(super) output: Rows,
+}
+
+impl Resize {
+    pub(super) fn run(&self, cx: &Context<'_>) {
+        for y in cx.share(self.rows.len()) {
+            let between = self.rows[y];
+            let line = Line {
+                top: cx.pixel(&self.input, between.low),
+                bottom: cx.pixel(&self.input, between.high),
+                far: between.far,
+                group: self.input.group_len(),
+                groups: self.output.groups,
+                columns: &self.columns,
+                out: cx.pixel(&self.output, y),
+                out_group: self.output.group_len(),
+            };
+            // SAFETY: two rows of the input, which nobody writes now, with every column that is read; and this thread's row.
+            unsafe { bilinear::run(cx.program.isa, &line) }
+        }
+    }
+}
+
+impl Sum {
+    pub(super) fn run(&self, cx: &Context<'_>) {
+        let vectors = self.output.groups * self.output.width;
+        for y in cx.share(self.height) {
+            let out = cx.pixel(&self.output, y);
+            let (first, rest) = (&self.inputs[0], &self.inputs[1..]);
+            if rest.is_empty() {
+                // SAFETY: a row of the input, which nobody writes now, and this thread's row, of one length.
+                unsafe { elementwise::add(cx.program.isa, cx.pixel(first, y), None, self.clamp, vectors, out) }
+            }
+            for (i, input) in rest.iter().enumerate() {
+                let so_far = if i == 0 { cx.pixel(first, y) } else { out };
+                let clamp = if i + 1 == rest.len() { self.clamp } else { None };
+                let more = Some(cx.pixel(input, y));
+                // SAFETY: as above.
+                unsafe { elementwise::add(cx.program.isa, so_far, more, clamp, vectors, out) }
+            }
+        }
+    }
+}
+
+impl Concat {
+    pub(super) fn run(&self, cx: &Context<'_>) {
+        let lanes = self.output.lanes;
+        for y in cx.share(self.height) {
+            let mut before = 0;
+            for (input, channels) in &self.inputs {
+                let (from, to) = (cx.pixel::<f32>(input, y), cx.pixel::<f32>(&self.output, y));
+                if before % lanes == 0 {
+                    // Lanes past the last channel are copied too; the next part overwrites them.
+                    for group in 0..input.groups {
+                        let from = from.add(group * input.group_len()).to(input.group_len());
+                        let to = to.add((before / lanes + group) * self.output.group_len()).to(input.group_len());
+                        // SAFETY: a group of the input, which nobody writes now, and of this thread's row.
+                        unsafe { std::ptr::copy_nonoverlapping(from, to, input.group_len()) }
+                    }
+                } else {
+                    for c in 0..*channels {
+                        let at = |rows: &Rows, c: usize| c / lanes * rows.group_len() + c % lanes;
+                        let (from, to) = (from.add(at(input, c)), to.add(at(&self.output, before + c)));
+                        for x in 0..input.width {
+                            // SAFETY: as above, for one value.
+                            unsafe { *to.add(x * lanes).to(1) = *from.add(x * lanes).to(1) }
+                        }
+                    }
+                }
+                before += channels;
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The packed weights of a program: one list, which the program owns. Its order is the order in which the builder asks for
+//! them, and so that of a file in which they are kept; steps hold entries of it.
+
+use std::hash::Hasher;
+use std::sync::Arc;
+
+use silhouette_kernels::depthwise;
+use silhouette_kernels::isa::Isa;
+use silhouette_kernels::pack::{Matrix, Packed, PackedBytes, PackedDepthwise, Shelf};
+use silhouette_kernels::pointwise;
+
+/// All packed weights, each packed now or taken from where it was kept.
+#[derive(Debug)]
+pub(super) struct PackedList {
+    isa: Isa,
+    entries: Vec<Arc<dyn PackedBytes>>,
+    /// Where the weights are that were packed earlier.
+    shelf: Option<Shelf>,
+}
+
+impl PackedList {
+    /// Empty; weights will be packed.
+    pub(super) fn new(isa: Isa) -> Self {
+        Self { isa, entries: Vec::new(), shelf: None }
+    }
+
+    /// Empty; weights will be taken from the shelf.
+    pub(super) fn from_shelf(isa: Isa, shelf: Shelf) -> Self {
+        Self { isa, entries: Vec::new(), shelf: Some(shelf) }
+    }
+
+    /// Whether weights were packed earlier, so that only their number counts.
+    pub(super) fn were_packed(&self) -> bool {
+        self.shelf.is_some()
+    }
+
+    /// Whether weights that were packed earlier are left over.
+    pub(super) fn has_more(&self) -> bool {
+        self.shelf.as_ref().is_some_and(|shelf| !shelf.is_empty())
+    }
+
+    /// Appends the weights of a pointwise product; `None` where fewer were packed earlier.
+    pub(super) fn product(&mut self, k: usize, matrix: &Matrix<'_>, bias: &[f32]) -> Option<Arc<Packed>> {
+        let packed = match &mut self.shelf {
+            Some(shelf) => <f32 as pointwise::Kernel<f32, f32>>::from_shelf(self.isa, shelf, k, bias.len())?,
+            None => <f32 as pointwise::Kernel<f32, f32>>::pack(self.isa, k, matrix, bias),
+        };
+        Some(self.append(packed))
+    }
+
+    /// Appends the weights of a depthwise convolution: `weight(c, tap)` and `bias(c)`. `None` where fewer were packed earlier.
+    pub(super) fn depthwise(
+        &mut self,
+        channels: usize,
+        weight: impl Fn(usize, usize) -> f32,
+        bias: impl Fn(usize) -> f32,
+    ) -> Option<Arc<PackedDepthwise>> {
+        let packed = match &mut self.shelf {
+            Some(shelf) => <f32 as depthwise::Kernel<f32, f32>>::from_shelf(self.isa, shelf, channels)?,
+            None => <f32 as depthwise::Kernel<f32, f32>>::pack(self.isa, channels, weight, bias),
+        };
+        Some(self.append(packed))
+    }
+
+    fn append<P: PackedBytes + 'static>(&mut self, packed: P) -> Arc<P> {
+        let packed = Arc::new(packed);
+        self.entries.push(Arc::clone(&packed) as Arc<dyn PackedBytes>);
+        packed
+    }
+
+    /// All of it, entry by entry.
+    pub(super) fn parts(&self) -> Vec<&[u8]> {
+        self.entries.iter().flat_map(|entry| entry.parts()).collect()
+    }
+
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        self.parts().iter().map(|part| part.len()).sum()
+    }
+}
+
+/// A number that tells how weights are packed for an instruction set: small matrices are packed as those of a network are, and
+/// the bytes hashed. Files of packed weights carry it in their keys, so that one that another version of this code wrote, or
+/// that another CPU would write, is never read as if it were laid out as here. (Versions of Rust may hash in other ways: then
+/// weights are packed once more.)
+pub fn layout_probe(isa: Isa) -> u64 {
+    let mut list = PackedList::new(isa);
+    let widest = {
+        let panels = <f32 as pointwise::Kernel<f32, f32>>::panels(isa);
+        panels.lanes * panels.most
+    };
+    // Outputs around a vector, a panel and two of them; inputs that are no whole block; weights side by side and apart.
+    let outputs = [1, isa.lanes() + 1, widest - 1, widest, widest + 1, 2 * widest + 1];
+    for (k, apart) in [(1, 1), (5, 1), (18, 1), (5, 9)] {
+        for n in outputs {
+            let weights: Vec<f32> = (0..n * k * apart).map(|i| i as f32 + 1.0).collect();
+            let bias: Vec<f32> = (0..n).map(|o| -1.0 - o as f32).collect();
+            list.product(k, &Matrix { weights: &weights, output: k * apart, first: 0, input: apart }, &bias);
+        }
+    }
+    for channels in outputs {
+        list.depthwise(channels, |c, t| (9 * c + t) as f32 + 1.0, |c| -1.0 - c as f32);
+    }
+    let mut hasher = std::collections::hash_map::DefaultHasher::new();
+    for part in list.parts() {
+        hasher.write_usize(part.len());
+        hasher.write(part);
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_probe_tells_layouts_apart_and_is_the_same_every_time() {
+        let probes: Vec<u64> = Isa::all().into_iter().map(layout_probe).collect();
+        assert_eq!(probes, Isa::all().into_iter().map(layout_probe).collect::<Vec<_>>());
+        // Every two instruction sets of one CPU differ in lanes or panels.
+        for (i, a) in probes.iter().enumerate() {
+            assert!(!probes[i + 1..].contains(a), "{:?}", Isa::all()[i]);
+        }
+    }
+
+    #[test]
+    fn entries_stand_in_the_order_in_which_they_were_asked_for() {
+        for isa in Isa::all() {
+            let mut list = PackedList::new(isa);
+            let weights: Vec<f32> = (0..12).map(|i| i as f32 + 1.0).collect();
+            let matrix = Matrix { weights: &weights, output: 3, first: 0, input: 1 };
+            let one = list.product(3, &matrix, &[0.5; 4]).expect("packed now");
+            let two = list.depthwise(2, |c, t| (9 * c + t) as f32, |_| 7.0).expect("packed now");
+            let parts = list.parts();
+            assert_eq!(parts[..2], one.parts());
+            assert_eq!(parts[2..], two.parts());
+            assert_eq!(list.bytes(), parts.iter().map(|p| p.len()).sum::<usize>());
+        }
+    }
+}

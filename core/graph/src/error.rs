@@ -1,0 +1,45 @@
+//! What the graph refuses, and what candle fails at.
+
+use silhouette_engine::engine::EngineError;
+use silhouette_network::ModelError;
+
+/// Why a graph cannot be made or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GraphError {
+    /// The network or its weights.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Something that this network does not have.
+    #[error("{what} is not supported: {why}")]
+    Unsupported {
+        /// What was asked for.
+        what: String,
+        /// Why it cannot be had, and what can.
+        why: String,
+    },
+    /// Input or output that does not fit the network.
+    #[error("{what}: the network wants {wanted}, got {found}")]
+    Mismatch {
+        /// Which buffer.
+        what: &'static str,
+        /// What fits.
+        wanted: String,
+        /// What was given.
+        found: String,
+    },
+    /// candle failed.
+    // Its errors may carry a backtrace after their first line.
+    #[error("candle: {}", .0.to_string().lines().next().unwrap_or_default())]
+    Candle(#[from] candle_core::Error),
+}
+
+impl From<GraphError> for EngineError {
+    fn from(error: GraphError) -> Self {
+        match error {
+            GraphError::Mismatch { what, wanted, found } => Self::Mismatch { what, wanted, found },
+            GraphError::Unsupported { what, why } => Self::Unsupported { what, why },
+            other => Self::Failed { engine: "the candle graph", source: Box::new(other) },
+        }
+    }
+}

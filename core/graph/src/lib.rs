@@ -1,0 +1,14 @@
+//! The candle graph ([`Graph`]): a network as candle-nn layers on any candle device, the readable reference that the compiled plan
+//! is compared with, and what runs on Apple's GPU; and the plan as an operation for candle programs. The only crate that names candle.
+#![forbid(unsafe_code)]
+
+pub mod depthwise;
+pub mod error;
+pub mod graph;
+mod open;
+pub mod plan_op;
+mod session;
+
+pub use error::GraphError;
+pub use graph::Graph;
+pub use open::metal;

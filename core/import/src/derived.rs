@@ -1,0 +1,43 @@
+//! What an importer has found out, whatever its format.
+
+use std::collections::HashMap;
+
+use silhouette_network::spec::{Activation, Extractor, Head, Padding};
+use silhouette_weights::Activations;
+
+use crate::tensor::Tensor;
+
+/// What an importer has found out about a network; `None` is what its format does not say.
+pub(crate) struct Derived {
+    pub(crate) extractor: Extractor,
+    pub(crate) head: Head,
+    pub(crate) padding: Padding,
+    pub(crate) size: Option<usize>,
+    /// Mean and standard deviation of a pixel from 0 to 255.
+    pub(crate) normalisation: Option<(f32, f32)>,
+    pub(crate) tensors: HashMap<String, Tensor>,
+    /// The network's quantised edges.
+    pub(crate) activations: Activations,
+    /// The convolutions as the file has them; `None` where it has tensors only.
+    pub(crate) convs: Option<Vec<FoundConv>>,
+    /// Added to the variance in batch norm.
+    pub(crate) batch_norm_epsilon: f64,
+}
+
+/// A convolution of the graph and the name that it has got.
+#[derive(Clone, Debug)]
+pub(crate) struct FoundConv {
+    pub(crate) name: String,
+    pub(crate) label: String,
+    pub(crate) depthwise: bool,
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    pub(crate) rate: usize,
+    pub(crate) c_in: usize,
+    pub(crate) c_out: usize,
+    pub(crate) activation: Activation,
+    /// Which paddings would give the same zeros: TensorFlow's SAME, symmetric.
+    pub(crate) paddings: (bool, bool),
+    pub(crate) weight: Tensor,
+    pub(crate) bias: Tensor,
+}

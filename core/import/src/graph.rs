@@ -1,0 +1,280 @@
+//! A network's graph as graph formats (TensorFlow Lite; later frozen graphs and ONNX) hand it on: only the operators
+//! that MobileNets and DeepLabV3 are made of, weights in PyTorch's order, maps as (1, H, W, C).
+//!
+//! A reader builds the graph and calls [`Graph::simplify`]; [`recognise`](super::recognise) does the rest, and knows
+//! nothing of any format.
+
+use silhouette_network::spec::{Activation, Resize};
+use silhouette_weights::ActivationQuantisation;
+
+use crate::error::ImportError;
+use crate::tensor::Tensor;
+
+/// Index of a tensor that flows through the graph.
+pub(crate) type Value = usize;
+
+/// A network's graph, in an order in which it can be run.
+#[derive(Debug)]
+pub(crate) struct Graph {
+    /// The operators.
+    pub(crate) nodes: Vec<Node>,
+    /// The shape of every value, (1, H, W, C) for maps.
+    pub(crate) shapes: Vec<Vec<usize>>,
+    /// What the bytes of a value stand for, where it is quantised.
+    pub(crate) quantised: Vec<Option<ActivationQuantisation>>,
+    /// The picture.
+    pub(crate) input: Value,
+    /// What the network gives.
+    pub(crate) outputs: Vec<Value>,
+    /// Where the input is quantised: what a pixel (0 to 255) means, as mean and standard deviation.
+    pub(crate) normalisation: Option<(f32, f32)>,
+}
+
+/// An operator.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// What messages call it, such as `operator 61 (AVERAGE_POOL_2D)`.
+    pub(crate) label: String,
+    /// What it does.
+    pub(crate) op: Op,
+    /// The values read, constants left out.
+    pub(crate) inputs: Vec<Value>,
+    /// The value written.
+    pub(crate) output: Value,
+}
+
+/// What an operator does.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "a network has a few hundred operators, most of them convolutions")]
+pub(crate) enum Op {
+    Convolution(Convolution),
+    /// Sum of two maps.
+    Add,
+    Activation(Activation),
+    /// Average over the whole map.
+    GlobalPool,
+    Resize {
+        /// `None`: a rule that networks here do not have.
+        rule: Option<Resize>,
+    },
+    /// Along the channels.
+    Concatenate,
+    Softmax,
+    ArgMax,
+    /// Zeros around the map.
+    Pad(Borders),
+    /// A map cut into `block` x `block` maps after padding: the first part of an atrous convolution.
+    SpaceToBatch {
+        block: usize,
+        borders: Borders,
+    },
+    /// The way back, then cropped.
+    BatchToSpace {
+        block: usize,
+        borders: Borders,
+    },
+    /// Nothing that a float network would notice: quantise, dequantise, reshape.
+    Pass,
+}
+
+/// Rows and columns at each side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Borders {
+    pub(crate) top: usize,
+    pub(crate) bottom: usize,
+    pub(crate) left: usize,
+    pub(crate) right: usize,
+}
+
+/// How a convolution of a graph file pads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pads {
+    /// TensorFlow's SAME.
+    Same,
+    /// So many zeros, none included.
+    Explicit(Borders),
+}
+
+/// A convolution with its bias and activation.
+#[derive(Debug)]
+pub(crate) struct Convolution {
+    pub(crate) depthwise: bool,
+    pub(crate) stride: usize,
+    pub(crate) rate: usize,
+    pub(crate) pads: Pads,
+    pub(crate) activation: Activation,
+    /// (O, I / groups, K, K).
+    pub(crate) weight: Tensor,
+    /// (O).
+    pub(crate) bias: Tensor,
+}
+
+impl Convolution {
+    /// Kernel side.
+    pub(crate) fn kernel(&self) -> usize {
+        self.weight.dims()[2]
+    }
+
+    /// Output channels.
+    pub(crate) fn c_out(&self) -> usize {
+        self.weight.dims()[0]
+    }
+}
+
+impl Graph {
+    /// Height, width and channels of a map; (N, C) counts as a 1x1 map.
+    pub(crate) fn map(&self, value: Value) -> Option<(usize, usize, usize)> {
+        match self.shapes.get(value)?.as_slice() {
+            [1, h, w, c] => Some((*h, *w, *c)),
+            [1, c] => Some((1, 1, *c)),
+            _ => None,
+        }
+    }
+
+    /// The operators that read each value.
+    pub(crate) fn consumers(&self) -> Vec<Vec<usize>> {
+        let mut consumers = vec![Vec::new(); self.shapes.len()];
+        for (index, node) in self.nodes.iter().enumerate() {
+            for &value in &node.inputs {
+                consumers[value].push(index);
+            }
+        }
+        consumers
+    }
+
+    /// Writes equivalent operators in one form: nothing that passes values through, activations and explicit padding
+    /// inside their convolutions, atrous convolutions as such, and kernels that are dilated by zeros as small
+    /// kernels with a rate.
+    pub(crate) fn simplify(mut self) -> Result<Self, ImportError> {
+        self.remove_passes();
+        self.fuse_following()?;
+        self.fuse_preceding();
+        for node in &mut self.nodes {
+            if let Op::Convolution(convolution) = &mut node.op {
+                undilate(convolution)?;
+            }
+        }
+        Ok(self)
+    }
+
+    fn remove_passes(&mut self) {
+        let mut same_as: Vec<Value> = (0..self.shapes.len()).collect();
+        for node in &mut self.nodes {
+            for input in &mut node.inputs {
+                *input = same_as[*input];
+            }
+            if let (Op::Pass, [input]) = (&node.op, node.inputs.as_slice()) {
+                same_as[node.output] = *input;
+            }
+        }
+        for output in &mut self.outputs {
+            *output = same_as[*output];
+        }
+        self.nodes.retain(|node| !(matches!(node.op, Op::Pass) && node.inputs.len() == 1));
+    }
+
+    /// Convolution, then an activation or the end of an atrous convolution.
+    fn fuse_following(&mut self) -> Result<(), ImportError> {
+        // Two passes, because an activation may follow the end of an atrous convolution.
+        for _ in 0..2 {
+            let consumers = self.consumers();
+            let mut gone = vec![false; self.nodes.len()];
+            for index in 0..self.nodes.len() {
+                let output = self.nodes[index].output;
+                let &[next] = consumers[output].as_slice() else { continue };
+                if next <= index || self.outputs.contains(&output) {
+                    continue;
+                }
+                let (before, after) = self.nodes.split_at_mut(next);
+                let (node, follower) = (&mut before[index], &after[0]);
+                let Op::Convolution(convolution) = &mut node.op else { continue };
+                match follower.op {
+                    Op::Activation(activation) if convolution.activation == Activation::Linear => {
+                        convolution.activation = activation;
+                    }
+                    Op::BatchToSpace { block, borders: crop } => {
+                        let start = node.inputs.first().copied();
+                        let opener = before.iter().position(|n| Some(n.output) == start);
+                        let Some(opener) = opener.filter(|&o| o < index) else { continue };
+                        let Op::SpaceToBatch { block: opened, borders } = before[opener].op else { continue };
+                        let input = before[opener].inputs.first().copied();
+                        let node = &mut before[index];
+                        let Op::Convolution(convolution) = &mut node.op else { continue };
+                        let valid = convolution.pads == Pads::Explicit(Borders::default());
+                        if opened != block || convolution.rate != 1 || convolution.stride != 1 || !valid {
+                            return Err(ImportError::UnknownNetwork {
+                                place: node.label.clone(),
+                                problem: "between space-to-batch and batch-to-space, but not the inside of an \
+                                          atrous convolution"
+                                    .into(),
+                            });
+                        }
+                        let Some(input) = input else { continue };
+                        convolution.rate = block;
+                        // Padding up to a multiple of the block is cropped again and pads nothing.
+                        convolution.pads = Pads::Explicit(Borders {
+                            top: borders.top.saturating_sub(crop.top),
+                            bottom: borders.bottom.saturating_sub(crop.bottom),
+                            left: borders.left.saturating_sub(crop.left),
+                            right: borders.right.saturating_sub(crop.right),
+                        });
+                        node.inputs = vec![input];
+                        if consumers[before[opener].output].len() == 1 {
+                            gone[opener] = true;
+                        }
+                    }
+                    _ => continue,
+                }
+                let output = self.nodes[next].output;
+                self.nodes[index].output = output;
+                gone[next] = true;
+            }
+            let mut keep = gone.iter().map(|gone| !gone);
+            self.nodes.retain(|_| keep.next().unwrap_or(true));
+        }
+        Ok(())
+    }
+
+    /// Explicit zeros before a convolution that adds none of its own.
+    fn fuse_preceding(&mut self) {
+        let consumers = self.consumers();
+        let mut gone = vec![false; self.nodes.len()];
+        for index in 0..self.nodes.len() {
+            let Op::Pad(borders) = self.nodes[index].op else { continue };
+            let (&[next], &[input]) =
+                (consumers[self.nodes[index].output].as_slice(), self.nodes[index].inputs.as_slice())
+            else {
+                continue;
+            };
+            let follower = &mut self.nodes[next];
+            if let Op::Convolution(convolution) = &mut follower.op
+                && convolution.pads == Pads::Explicit(Borders::default())
+            {
+                convolution.pads = Pads::Explicit(borders);
+                follower.inputs = vec![input];
+                gone[index] = true;
+            }
+        }
+        let mut keep = gone.iter().map(|gone| !gone);
+        self.nodes.retain(|_| keep.next().unwrap_or(true));
+    }
+}
+
+/// Some converters write a 3x3 kernel at rate r as a (2r + 1)x(2r + 1) kernel with zeros between the nine values.
+fn undilate(convolution: &mut Convolution) -> Result<(), ImportError> {
+    let kernel = convolution.kernel();
+    if kernel < 5 || kernel.is_multiple_of(2) || convolution.rate != 1 {
+        return Ok(());
+    }
+    let rate = (kernel - 1) / 2;
+    let values = convolution.weight.values()?;
+    let between = |i: usize| !(i / kernel % kernel).is_multiple_of(rate) || !(i % kernel).is_multiple_of(rate);
+    if values.iter().enumerate().any(|(i, &v)| between(i) && v != 0.0) {
+        return Ok(());
+    }
+    let dims = convolution.weight.dims();
+    let shape = vec![dims[0], dims[1], 3, 3];
+    convolution.weight = convolution.weight.thinned(shape, |i| !between(i))?;
+    convolution.rate = rate;
+    Ok(())
+}

@@ -1,0 +1,282 @@
+//! State dicts out of their containers: a `.pth` (a zip archive of a pickle and of raw storages) or a `.safetensors`
+//! file, to tensors by name. All sizes are checked against the file before anything is made of them.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::ops::Range;
+
+use half::{bf16, f16};
+use safetensors::{Dtype, SafeTensors};
+use zip::{CompressionMethod, ZipArchive};
+
+use super::pickle::{Id, Item, Pickle};
+use crate::error::ImportError;
+use crate::tensor::Tensor;
+
+/// Tensors by the file's names, float32; `None`: whole numbers, such as batch norm's counters.
+pub(super) type StateDict = BTreeMap<String, Option<Tensor>>;
+
+/// Where training scripts put the state dict in their checkpoints, beside optimisers and counters.
+const INNER: [&str; 6] = ["model_state", "state_dict", "model_state_dict", "model", "state_dict_ema", "model_ema"];
+
+fn damaged(place: impl Into<String>, problem: impl Into<String>) -> ImportError {
+    ImportError::Damaged { format: "PyTorch", place: place.into(), problem: problem.into() }
+}
+
+/// How numbers are stored.
+#[derive(Clone, Copy)]
+enum Number {
+    F16,
+    Bf16,
+    F32,
+    F64,
+    /// Whole numbers of so many bytes.
+    Integer(usize),
+}
+
+impl Number {
+    fn bytes(self) -> usize {
+        match self {
+            Number::F16 | Number::Bf16 => 2,
+            Number::F32 => 4,
+            Number::F64 => 8,
+            Number::Integer(bytes) => bytes,
+        }
+    }
+
+    /// One number at the beginning of `bytes`, which are long enough.
+    fn read(self, bytes: &[u8]) -> f32 {
+        fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
+            std::array::from_fn(|i| bytes[i])
+        }
+        match self {
+            Number::F16 => f16::from_le_bytes(first(bytes)).to_f32(),
+            Number::Bf16 => bf16::from_le_bytes(first(bytes)).to_f32(),
+            Number::F32 => f32::from_le_bytes(first(bytes)),
+            Number::F64 => f64::from_le_bytes(first(bytes)) as f32,
+            Number::Integer(_) => 0.0,
+        }
+    }
+}
+
+/// Reads a `.safetensors` file.
+pub(super) fn safetensors(bytes: &[u8]) -> Result<StateDict, ImportError> {
+    let refuse = |error: safetensors::SafeTensorError| ImportError::Damaged {
+        format: "safetensors",
+        place: "the header".into(),
+        problem: error.to_string(),
+    };
+    let file = SafeTensors::deserialize(bytes).map_err(refuse)?;
+    let mut state = StateDict::new();
+    for (name, view) in file.iter() {
+        let number = match view.dtype() {
+            Dtype::F16 => Number::F16,
+            Dtype::BF16 => Number::Bf16,
+            Dtype::F32 => Number::F32,
+            Dtype::F64 => Number::F64,
+            Dtype::I64 | Dtype::U64 => Number::Integer(8),
+            Dtype::I32 | Dtype::U32 => Number::Integer(4),
+            Dtype::U8 | Dtype::I8 | Dtype::BOOL => Number::Integer(1),
+            other => {
+                return Err(ImportError::Unsupported {
+                    what: format!("tensor '{}' of type {other:?}", name.escape_debug()),
+                    instead: "float32, float16, bfloat16 and float64 are".into(),
+                });
+            }
+        };
+        let tensor = if let Number::Integer(_) = number {
+            None
+        } else {
+            let values: Vec<f32> = view.data().chunks_exact(number.bytes()).map(|b| number.read(b)).collect();
+            Some(Tensor::floats(view.shape().to_vec(), values))
+        };
+        state.insert(name.to_owned(), tensor);
+    }
+    Ok(state)
+}
+
+/// Reads a `.pth` file.
+pub(super) fn pth(bytes: &[u8]) -> Result<StateDict, ImportError> {
+    let entries = entries(bytes)?;
+    let Some((folder, pickle)) =
+        entries.iter().find_map(|(name, range)| Some((name.strip_suffix("data.pkl")?, range.clone())))
+    else {
+        return Err(damaged("the zip archive", "it has no data.pkl; is it a PyTorch file?"));
+    };
+    if let Some(order) = entries.get(&format!("{folder}byteorder")).map(|range| &bytes[range.clone()])
+        && order != b"little"
+    {
+        return Err(ImportError::Unsupported {
+            what: format!("a {}-endian PyTorch file", order.escape_ascii()),
+            instead: "load it and save it again on a little-endian machine".into(),
+        });
+    }
+    let pickle = Pickle::read(&bytes[pickle])?;
+    let reader = Storages { bytes, entries: &entries, folder, pickle: &pickle };
+    reader.state_dict()
+}
+
+/// The archive's entries and where their bytes are; PyTorch stores them as they are.
+fn entries(bytes: &[u8]) -> Result<BTreeMap<String, Range<usize>>, ImportError> {
+    let refuse = |error: zip::result::ZipError| damaged("the zip archive", error.to_string());
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(refuse)?;
+    let mut entries = BTreeMap::new();
+    for index in 0..archive.len() {
+        let file = archive.by_index_raw(index).map_err(refuse)?;
+        let name = file.name().map_err(refuse)?.into_owned();
+        let place = || format!("the zip archive's entry '{}'", name.escape_debug());
+        if file.encrypted() || file.compression() != CompressionMethod::Stored {
+            return Err(ImportError::Unsupported {
+                what: place() + ", which is compressed or encrypted,",
+                instead: "save it as PyTorch does".into(),
+            });
+        }
+        let range = file.data_start().and_then(|start| {
+            let end = start.checked_add(file.compressed_size())?;
+            let range = usize::try_from(start).ok()?..usize::try_from(end).ok()?;
+            (range.end <= bytes.len() && file.size() == file.compressed_size()).then_some(range)
+        });
+        let range = range.ok_or_else(|| damaged(place(), "it reaches beyond the file"))?;
+        drop(file);
+        entries.insert(name, range);
+    }
+    Ok(entries)
+}
+
+struct Storages<'a> {
+    bytes: &'a [u8],
+    entries: &'a BTreeMap<String, Range<usize>>,
+    folder: &'a str,
+    pickle: &'a Pickle<'a>,
+}
+
+impl Storages<'_> {
+    fn state_dict(&self) -> Result<StateDict, ImportError> {
+        let pickle = self.pickle;
+        let Some(root) = pickle.dict(pickle.root) else {
+            return Err(ImportError::Unsupported {
+                what: "a pickled object that is no dict (a whole module, a script)".into(),
+                instead: "save the module's state_dict()".into(),
+            });
+        };
+        let has_tensors =
+            |entries: &[(Id, Id)]| entries.iter().any(|&(_, value)| self.tensor_arguments(value).is_some());
+        let inner = |key: &&str| {
+            let (_, value) = root.iter().find(|(k, _)| pickle.text(*k) == Some(key))?;
+            pickle.dict(*value).filter(|entries| has_tensors(entries))
+        };
+        let entries = if has_tensors(root) { Some(root) } else { INNER.iter().find_map(inner) };
+        let Some(entries) = entries else {
+            let keys: Vec<&str> = root.iter().take(10).filter_map(|(key, _)| pickle.text(*key)).collect();
+            return Err(ImportError::UnknownNetwork {
+                place: "data.pkl".into(),
+                problem: format!(
+                    "it has no tensors, neither by themselves nor under {}; it has {keys:?}",
+                    INNER.join(", ")
+                ),
+            });
+        };
+        let mut state = StateDict::new();
+        // Tensors may share a storage, but not so often that they are more than the file.
+        let mut budget = self.bytes.len();
+        for &(key, value) in entries {
+            let Some(name) = pickle.text(key) else {
+                return Err(damaged("data.pkl", "a name in the state dict is no text"));
+            };
+            let place = || format!("tensor '{}'", name.escape_debug());
+            let tensor = match self.tensor_arguments(value) {
+                Some(arguments) => self.tensor(arguments, &place(), &mut budget)?,
+                None => return Err(damaged(place(), "it is no tensor")),
+            };
+            state.insert(name.to_owned(), tensor);
+        }
+        Ok(state)
+    }
+
+    /// What `torch._utils._rebuild_tensor_v2` was called with, inside `_rebuild_parameter` or by itself.
+    fn tensor_arguments(&self, id: Id) -> Option<&[Id]> {
+        let (name, arguments) = self.call(id)?;
+        let (name, arguments) = match (name, arguments) {
+            ("_rebuild_parameter", [inner, ..]) => self.call(*inner)?,
+            outer => outer,
+        };
+        (name == "_rebuild_tensor_v2").then_some(arguments)
+    }
+
+    fn call(&self, id: Id) -> Option<(&str, &[Id])> {
+        let Item::Call { function, arguments } = self.pickle.item(id) else { return None };
+        let Item::Global("torch._utils", name) = self.pickle.item(*function) else { return None };
+        Some((name, self.pickle.tuple(*arguments)?))
+    }
+
+    fn tensor(&self, arguments: &[Id], place: &str, budget: &mut usize) -> Result<Option<Tensor>, ImportError> {
+        let pickle = self.pickle;
+        let unreadable = || damaged(place, "its description makes no sense");
+        let &[storage, offset, shape, strides, ..] = arguments else { return Err(unreadable()) };
+        let Item::Persistent(storage) = pickle.item(storage) else { return Err(unreadable()) };
+        let Some(&[_, class, key, ..]) = pickle.tuple(*storage) else { return Err(unreadable()) };
+        let (Item::Global(_, class), Some(key)) = (pickle.item(class), pickle.text(key)) else {
+            return Err(unreadable());
+        };
+        let number = match *class {
+            "HalfStorage" => Number::F16,
+            "BFloat16Storage" => Number::Bf16,
+            "FloatStorage" => Number::F32,
+            "DoubleStorage" => Number::F64,
+            "LongStorage" => Number::Integer(8),
+            "IntStorage" => Number::Integer(4),
+            "BoolStorage" | "ByteStorage" | "CharStorage" => Number::Integer(1),
+            other => {
+                return Err(ImportError::Unsupported {
+                    what: format!("{place} in a {}", other.escape_debug()),
+                    instead: "float32, float16, bfloat16 and float64 are".into(),
+                });
+            }
+        };
+        let Some(data) = self.entries.get(&format!("{}data/{key}", self.folder)) else {
+            return Err(damaged(place, format!("its data '{}' is not in the file", key.escape_debug())));
+        };
+        let data = &self.bytes[data.clone()];
+        if let Number::Integer(_) = number {
+            return Ok(None);
+        }
+        let sizes = |id: Id| -> Option<Vec<usize>> {
+            pickle.tuple(id).filter(|t| t.len() <= 8)?.iter().map(|&n| pickle.size(n)).collect()
+        };
+        let (Some(offset), Some(shape), Some(strides)) = (pickle.size(offset), sizes(shape), sizes(strides)) else {
+            return Err(unreadable());
+        };
+        if shape.len() != strides.len() {
+            return Err(unreadable());
+        }
+        let count = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
+        // The last number that the tensor reads; an empty tensor reads none.
+        let last = shape
+            .iter()
+            .zip(&strides)
+            .try_fold(offset, |last, (&n, &stride)| last.checked_add(n.saturating_sub(1).checked_mul(stride)?));
+        let stored = data.len() / number.bytes();
+        let (Some(count), Some(_)) = (count.filter(|&n| n <= stored), last.filter(|&last| last < stored)) else {
+            return Err(damaged(
+                place,
+                format!("shape {shape:?}, strides {strides:?} and offset {offset} reach beyond its {stored} numbers"),
+            ));
+        };
+        *budget =
+            budget.checked_sub(count).ok_or_else(|| damaged(place, "the tensors together hold more than the file"))?;
+        let mut values = Vec::with_capacity(count);
+        let mut index = vec![0; shape.len()];
+        for _ in 0..count {
+            let at: usize = offset + index.iter().zip(&strides).map(|(i, stride)| i * stride).sum::<usize>();
+            values.push(number.read(&data[at * number.bytes()..]));
+            for (i, &n) in index.iter_mut().zip(&shape).rev() {
+                *i += 1;
+                if *i < n {
+                    break;
+                }
+                *i = 0;
+            }
+        }
+        Ok(Some(Tensor::floats(shape, values)))
+    }
+}

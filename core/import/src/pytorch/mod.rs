@@ -1,0 +1,123 @@
+//! PyTorch state dicts: names and tensors, no graph. The names tell whose network it is; `names` knows them.
+//!
+//! What names and shapes cannot say (atrous rates, output stride, resize, input size) comes from the given
+//! specification. Only for classifiers can the rest be told: these implementations all pad symmetrically, and where
+//! the channels are the paper's table at some width, so are the strides.
+
+mod archive;
+mod names;
+mod pickle;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use log::{debug, info, warn};
+use silhouette_network::error::TensorProblems;
+use silhouette_network::spec::{Classifier, Extractor, Feature, Head, Padding, Spec};
+use silhouette_weights::Activations;
+
+use crate::derived::Derived;
+use crate::error::ImportError;
+use crate::tables;
+use crate::tensor::Tensor;
+use archive::StateDict;
+
+/// Reads a `.pth` file.
+pub(super) fn import_pth(bytes: &[u8], given: Option<&Spec>) -> Result<Derived, ImportError> {
+    derive(archive::pth(bytes)?, given)
+}
+
+/// Reads a `.safetensors` file.
+pub(super) fn import_safetensors(bytes: &[u8], given: Option<&Spec>) -> Result<Derived, ImportError> {
+    derive(archive::safetensors(bytes)?, given)
+}
+
+fn derive(state: StateDict, given: Option<&Spec>) -> Result<Derived, ImportError> {
+    let tensors = rename(state)?;
+    let (extractor, head, padding) = match given {
+        Some(spec) => (spec.extractor.clone(), spec.head.clone(), spec.padding),
+        None => classifier(&tensors)?,
+    };
+    Ok(Derived {
+        extractor,
+        head,
+        padding,
+        size: None,
+        normalisation: None,
+        tensors,
+        activations: Activations::new(),
+        convs: None,
+        // PyTorch's own, which all these implementations keep.
+        batch_norm_epsilon: 1e-5,
+    })
+}
+
+/// Our names for the file's tensors; linear layers as 1x1 convolutions.
+fn rename(state: StateDict) -> Result<HashMap<String, Tensor>, ImportError> {
+    let keys: Vec<String> = state.keys().cloned().collect();
+    let names: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let translation = names::Translation::new(&names).ok_or_else(|| ImportError::UnknownNetwork {
+        place: "the tensors' names".into(),
+        problem: format!(
+            "they are neither torchvision's, timm's, nor those of a DeepLabV3 on a MobileNetV2; the first are: {}",
+            names.iter().take(8).map(|name| name.escape_debug().to_string()).collect::<Vec<_>>().join(", ")
+        ),
+    })?;
+    info!("state dict with the names of {}", translation.dialect());
+    if let Some(caveat) = translation.caveat() {
+        warn!("{}: {caveat}", translation.dialect());
+    }
+    let (mut tensors, mut problems, mut counters, mut auxiliary) = (HashMap::new(), TensorProblems::default(), 0, 0);
+    for (name, tensor) in state {
+        match translation.target(&name) {
+            names::Target::Tensor(target) => match tensor {
+                Some(tensor) => {
+                    let tensor = match tensor.dims() {
+                        &[o, i] if target == "classifier.weight" => tensor.reshaped(vec![o, i, 1, 1]),
+                        _ => tensor,
+                    };
+                    if tensors.insert(target, tensor).is_some() {
+                        problems.left_over.push(name);
+                    }
+                }
+                None => problems.wrong_type.push((name, "whole numbers".into())),
+            },
+            names::Target::Counter => counters += 1,
+            names::Target::Auxiliary => auxiliary += 1,
+            names::Target::Unknown => problems.left_over.push(name),
+        }
+    }
+    debug!("{counters} batch counters of batch norm ignored");
+    if auxiliary > 0 {
+        info!("{auxiliary} tensors of an auxiliary classifier, which only training uses, ignored");
+    }
+    if problems.is_empty() { Ok(tensors) } else { Err(ImportError::Tensors(problems)) }
+}
+
+/// A classifier's structure from its tensors' shapes.
+fn classifier(tensors: &HashMap<String, Tensor>) -> Result<(Extractor, Head, Padding), ImportError> {
+    let not_said = |what: &str| ImportError::NotSaid { what: what.to_owned(), flag: "--spec" };
+    let dims = |name: &str| tensors.get(name).map(|t| t.dims().to_vec()).filter(|d| d.len() == 4);
+    if tensors.keys().any(|name| name.starts_with("head.")) {
+        return Err(not_said("its atrous rates, output stride, padding and resize (a preset or a file with them)"));
+    }
+    let missing = |name: &str| {
+        ImportError::Tensors(TensorProblems { missing: vec![name.to_owned()], ..TensorProblems::default() })
+    };
+    let stem = dims("stem.weight").ok_or_else(|| missing("stem.weight"))?[0];
+    let linear = dims("classifier.weight").ok_or_else(|| missing("classifier.weight"))?;
+    let last = dims("last.weight").map(|d| d[0]);
+    let mut blocks = Vec::new();
+    let mut c_in = stem;
+    while let Some(project) = dims(&format!("blocks.{}.project.weight", blocks.len())) {
+        let wide = dims(&format!("blocks.{}.expand.weight", blocks.len())).map_or(c_in, |d| d[0]);
+        blocks.push((wide / c_in.max(1), project[0]));
+        c_in = project[0];
+    }
+    let v2 = tables::fit_v2_without_strides(stem, &blocks, last)
+        .ok_or_else(|| not_said("the strides of its blocks, whose table is not the paper's"))?;
+    let feature = if last.is_some() { Feature::LastLayer } else { Feature::LastBottleneck };
+    let head = Head::Classifier(Classifier { classes: linear[0] });
+    Ok((Extractor::MobilenetV2(silhouette_network::spec::MobilenetV2 { feature, ..v2 }), head, Padding::Symmetric))
+}

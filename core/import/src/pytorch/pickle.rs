@@ -1,0 +1,408 @@
+//! Python's pickle format, as far as a PyTorch checkpoint uses it: a machine that builds a list of values and runs
+//! no code. Classes are only named, calls only noted.
+//!
+//! Values refer to each other by index and are never copied, so that neither repetition (values that hold one value
+//! many times, again and again) nor depth costs more than the file's own bytes.
+
+use std::collections::HashMap;
+
+use crate::error::ImportError;
+
+/// Index of a value.
+pub(super) type Id = usize;
+
+/// A Python value.
+#[derive(Debug)]
+pub(super) enum Item<'a> {
+    Text(&'a str),
+    Int(i64),
+    /// A class or function by its module and name.
+    Global(&'a str, &'a str),
+    Tuple(Vec<Id>),
+    Dict(Vec<(Id, Id)>),
+    /// What something was called with to make this value.
+    Call {
+        function: Id,
+        arguments: Id,
+    },
+    /// Data that lies outside the pickle.
+    Persistent(Id),
+    /// None, truth values, floats, bytes, lists: nothing that a state dict's tensors are described by.
+    Other,
+}
+
+/// The values of a pickle and which of them it is about.
+#[derive(Debug)]
+pub(super) struct Pickle<'a> {
+    items: Vec<Item<'a>>,
+    pub(super) root: Id,
+}
+
+impl<'a> Pickle<'a> {
+    pub(super) fn item(&self, id: Id) -> &Item<'a> {
+        &self.items[id]
+    }
+
+    pub(super) fn tuple(&self, id: Id) -> Option<&[Id]> {
+        match self.item(id) {
+            Item::Tuple(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    pub(super) fn dict(&self, id: Id) -> Option<&[(Id, Id)]> {
+        match self.item(id) {
+            Item::Dict(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
+    pub(super) fn text(&self, id: Id) -> Option<&'a str> {
+        match self.item(id) {
+            Item::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A whole number that is not negative.
+    pub(super) fn size(&self, id: Id) -> Option<usize> {
+        match self.item(id) {
+            Item::Int(n) => usize::try_from(*n).ok(),
+            _ => None,
+        }
+    }
+
+    /// Runs a pickle to its end.
+    ///
+    /// # Errors
+    /// [`ImportError::Damaged`] with the byte where it stops making sense.
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, ImportError> {
+        let mut machine =
+            Machine { bytes, at: 0, items: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
+        loop {
+            let start = machine.at;
+            match machine.step() {
+                Ok(None) => {}
+                Ok(Some(root)) => return Ok(Pickle { items: machine.items, root }),
+                Err(problem) => {
+                    return Err(ImportError::Damaged {
+                        format: "PyTorch",
+                        place: format!("data.pkl, byte {start}"),
+                        problem,
+                    });
+                }
+            }
+        }
+    }
+}
+
+struct Machine<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    items: Vec<Item<'a>>,
+    stack: Vec<Id>,
+    /// Heights of the stack.
+    marks: Vec<usize>,
+    memo: HashMap<u32, Id>,
+}
+
+type Step<T> = Result<T, String>;
+
+impl<'a> Machine<'a> {
+    fn take(&mut self, length: usize) -> Step<&'a [u8]> {
+        let end = self.at.checked_add(length).filter(|&end| end <= self.bytes.len());
+        let Some(end) = end else {
+            return Err(format!("{length} bytes are needed, {} are left", self.bytes.len() - self.at));
+        };
+        let taken = &self.bytes[self.at..end];
+        self.at = end;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Step<[u8; N]> {
+        let taken = self.take(N)?;
+        Ok(std::array::from_fn(|i| taken[i]))
+    }
+
+    fn byte(&mut self) -> Step<u8> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    fn u32(&mut self) -> Step<u32> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    /// A length that is written in so many bytes.
+    fn length(&mut self, width: usize) -> Step<usize> {
+        let mut bytes = [0; 8];
+        bytes[..width].copy_from_slice(self.take(width)?);
+        usize::try_from(u64::from_le_bytes(bytes)).map_err(|_| "an impossible length".to_owned())
+    }
+
+    fn str(&mut self, length: usize) -> Step<&'a str> {
+        std::str::from_utf8(self.take(length)?).map_err(|_| "a text is not UTF-8".to_owned())
+    }
+
+    fn line(&mut self) -> Step<&'a str> {
+        let rest = &self.bytes[self.at..];
+        let length = rest.iter().position(|&b| b == b'\n').ok_or("a line has no end")?;
+        let line = self.str(length)?;
+        self.at += 1;
+        Ok(line)
+    }
+
+    fn push(&mut self, item: Item<'a>) {
+        self.stack.push(self.items.len());
+        self.items.push(item);
+    }
+
+    fn pop(&mut self) -> Step<Id> {
+        if self.marks.last().is_some_and(|&mark| mark >= self.stack.len()) {
+            return Err("a value is taken from before a mark".into());
+        }
+        self.stack.pop().ok_or_else(|| "a value is taken from an empty stack".into())
+    }
+
+    fn top(&self) -> Step<Id> {
+        self.stack.last().copied().ok_or_else(|| "the stack is empty".into())
+    }
+
+    /// Everything since the last mark.
+    fn since_mark(&mut self) -> Step<Vec<Id>> {
+        let mark = self.marks.pop().ok_or("a mark is missing")?;
+        if mark > self.stack.len() {
+            return Err("a mark is above the stack".into());
+        }
+        Ok(self.stack.split_off(mark))
+    }
+
+    fn extend_dict(&mut self, values: &[Id]) -> Step<()> {
+        let top = self.top()?;
+        if !values.len().is_multiple_of(2) {
+            return Err("a key has no value".into());
+        }
+        match &mut self.items[top] {
+            Item::Dict(entries) => entries.extend(values.chunks_exact(2).map(|pair| (pair[0], pair[1]))),
+            // Attributes of an object, elements of an array: not of a state dict.
+            Item::Call { .. } | Item::Other => {}
+            _ => return Err("entries are put into something that is no dict".into()),
+        }
+        Ok(())
+    }
+
+    fn call(&mut self) -> Step<()> {
+        let (arguments, function) = (self.pop()?, self.pop()?);
+        let ordered = matches!(self.items[function], Item::Global("collections", "OrderedDict" | "defaultdict"));
+        self.push(if ordered { Item::Dict(Vec::new()) } else { Item::Call { function, arguments } });
+        Ok(())
+    }
+
+    fn recall(&mut self, key: u32) -> Step<()> {
+        let id = *self.memo.get(&key).ok_or_else(|| format!("nothing was remembered as {key}"))?;
+        self.stack.push(id);
+        Ok(())
+    }
+
+    /// One instruction; at the end, the value that is left.
+    #[allow(clippy::match_same_arms, reason = "instructions in the order of what they are for")]
+    fn step(&mut self) -> Step<Option<Id>> {
+        match self.byte()? {
+            // Protocol and frames.
+            0x80 => drop(self.byte()?),
+            0x95 => drop(self.array::<8>()?),
+            b'.' => return self.pop().map(Some),
+            // Values.
+            b'N' | 0x88 | 0x89 => self.push(Item::Other),
+            b'G' => {
+                self.array::<8>()?;
+                self.push(Item::Other);
+            }
+            b'J' => {
+                let n = i32::from_le_bytes(self.array()?);
+                self.push(Item::Int(n.into()));
+            }
+            b'K' => {
+                let n = self.byte()?;
+                self.push(Item::Int(n.into()));
+            }
+            b'M' => {
+                let n = u16::from_le_bytes(self.array()?);
+                self.push(Item::Int(n.into()));
+            }
+            0x8a => {
+                let length = self.length(1)?;
+                let bytes = self.take(length)?;
+                // Two's complement of any length; what does not fit is no size and no index.
+                let negative = bytes.last().is_some_and(|&b| b >= 0x80);
+                let mut padded = [if negative { 0xff } else { 0 }; 8];
+                let fits = bytes.len() <= 8;
+                if fits {
+                    padded[..bytes.len()].copy_from_slice(bytes);
+                }
+                self.push(if fits { Item::Int(i64::from_le_bytes(padded)) } else { Item::Other });
+            }
+            code @ (b'X' | 0x8c | 0x8d) => {
+                let length = self.length(if code == b'X' {
+                    4
+                } else if code == 0x8c {
+                    1
+                } else {
+                    8
+                })?;
+                let text = self.str(length)?;
+                self.push(Item::Text(text));
+            }
+            code @ (b'U' | b'C' | b'T' | b'B' | 0x8e | 0x96) => {
+                let width = match code {
+                    b'U' | b'C' => 1,
+                    b'T' | b'B' => 4,
+                    _ => 8,
+                };
+                let length = self.length(width)?;
+                self.take(length)?;
+                self.push(Item::Other);
+            }
+            b'c' => {
+                let (module, name) = (self.line()?, self.line()?);
+                self.push(Item::Global(module, name));
+            }
+            0x93 => {
+                let (name, module) = (self.pop()?, self.pop()?);
+                let (Item::Text(name), Item::Text(module)) = (&self.items[name], &self.items[module]) else {
+                    return Err("a class is not named by texts".into());
+                };
+                let item = Item::Global(module, name);
+                self.push(item);
+            }
+            // Collections.
+            b'(' => self.marks.push(self.stack.len()),
+            b')' => self.push(Item::Tuple(Vec::new())),
+            b't' => {
+                let items = self.since_mark()?;
+                self.push(Item::Tuple(items));
+            }
+            code @ 0x85..=0x87 => {
+                let mut items = Vec::new();
+                for _ in 0..code - 0x84 {
+                    items.push(self.pop()?);
+                }
+                items.reverse();
+                self.push(Item::Tuple(items));
+            }
+            b']' | 0x8f => self.push(Item::Other),
+            b'a' => drop(self.pop()?),
+            b'e' | 0x90 => drop(self.since_mark()?),
+            b'l' | 0x91 => {
+                self.since_mark()?;
+                self.push(Item::Other);
+            }
+            b'}' => self.push(Item::Dict(Vec::new())),
+            b'd' => {
+                let values = self.since_mark()?;
+                self.push(Item::Dict(Vec::new()));
+                self.extend_dict(&values)?;
+            }
+            b's' => {
+                let (value, key) = (self.pop()?, self.pop()?);
+                self.extend_dict(&[key, value])?;
+            }
+            b'u' => {
+                let values = self.since_mark()?;
+                self.extend_dict(&values)?;
+            }
+            // Calls and what they leave behind.
+            b'R' | 0x81 => self.call()?,
+            b'b' => drop(self.pop()?),
+            b'Q' => {
+                let id = self.pop()?;
+                self.push(Item::Persistent(id));
+            }
+            // Memory and stack.
+            b'q' => {
+                let (key, top) = (self.byte()?, self.top()?);
+                self.memo.insert(key.into(), top);
+            }
+            b'r' => {
+                let (key, top) = (self.u32()?, self.top()?);
+                self.memo.insert(key, top);
+            }
+            0x94 => {
+                let (key, top) = (self.memo.len() as u32, self.top()?);
+                self.memo.insert(key, top);
+            }
+            b'h' => {
+                let key = self.byte()?;
+                self.recall(key.into())?;
+            }
+            b'j' => {
+                let key = self.u32()?;
+                self.recall(key)?;
+            }
+            b'0' => drop(self.pop()?),
+            b'1' => drop(self.since_mark()?),
+            code => return Err(format!("instruction {code:#04x} is none that PyTorch writes")),
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dicts_tuples_and_memory() {
+        // {'a': (1, 256), 'b': the same tuple}, protocol 2.
+        let bytes = b"\x80\x02}(X\x01\x00\x00\x00aK\x01M\x00\x01\x86q\x00X\x01\x00\x00\x00bh\x00u.";
+        let pickle = Pickle::read(bytes).unwrap();
+        let entries = pickle.dict(pickle.root).unwrap();
+        assert_eq!(entries.len(), 2);
+        assert_eq!(pickle.text(entries[0].0), Some("a"));
+        assert_eq!(entries[0].1, entries[1].1);
+        let tuple = pickle.tuple(entries[0].1).unwrap();
+        assert_eq!((pickle.size(tuple[0]), pickle.size(tuple[1])), (Some(1), Some(256)));
+    }
+
+    #[test]
+    fn long_integers() {
+        let size = |bytes: &[u8]| {
+            let pickle = Pickle::read(bytes).unwrap();
+            pickle.size(pickle.root)
+        };
+        assert_eq!(size(b"\x80\x02\x8a\x05\x00\x00\x00\x00\x01."), Some(1 << 32));
+        assert_eq!(size(b"\x80\x02\x8a\x01\xff."), None);
+        assert_eq!(size(b"\x80\x02\x8a\x09\x00\x00\x00\x00\x00\x00\x00\x00\x01."), None);
+    }
+
+    #[test]
+    fn repetition_and_depth_cost_no_more_than_the_file() {
+        // A tuple of the tuple before, twice, a thousand times: 2^1000 values if they were copied.
+        let mut bytes = b"\x80\x02)".to_vec();
+        for _ in 0..1000 {
+            bytes.extend_from_slice(b"q\x00h\x00\x86");
+        }
+        bytes.push(b'.');
+        assert!(Pickle::read(&bytes).is_ok());
+        let mut deep = b"\x80\x02)".to_vec();
+        deep.extend(std::iter::repeat_n(0x85, 1_000_000));
+        deep.push(b'.');
+        assert!(Pickle::read(&deep).is_ok());
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_its_place() {
+        for (bytes, place) in [
+            (&b"\x80\x02K"[..], "byte 2"),
+            (b"\x80\x02X\xff\xff\xff\xffabc", "byte 2"),
+            (b"\x80\x02h\x07.", "byte 2"),
+            (b"\x80\x02t.", "byte 2"),
+            (b"\x80\x02(.", "byte 3"),
+            (b"\x80\x02\xee", "byte 2"),
+            (b"\x80\x02", "byte 2"),
+            (b"\x80\x02)(K\x01u.", "byte 6"),
+        ] {
+            let error = Pickle::read(bytes).unwrap_err().to_string();
+            assert!(error.contains(place), "{bytes:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Logits, bit for bit: a hash of every network that a spec can ask for and of the imported reference models, for every
+//! instruction set and several threads. What changes one of them changes masks.
+//!
+//! `tests/golden/logits.tsv` has a case a line and two hashes: of instruction sets that round a multiply-add once (AVX-512, AVX2,
+//! NEON) and of those that round twice (SSE2, scalar). Within each group every sum runs in one order, so that all give the same
+//! bits. `SILHOUETTE_BLESS=1 cargo test --test golden_logits` writes them anew.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use silhouette_import::{ImportOptions, import};
+use silhouette_kernels::isa::Isa;
+use silhouette_kernels::rows::Planes;
+use silhouette_network::network::{Network, Size};
+use silhouette_network::spec::{
+    Activation, Aspp, DeeplabV3, Extractor, Feature, Head, MobilenetV1, MobilenetV2, Padding, Shortcut, Spec,
+};
+use silhouette_plan::{Plan, PlanOptions};
+use silhouette_testkit::{is_emulated, shared_folder};
+use silhouette_weights::{ModelFile, fnv1a, seeded};
+
+/// A name, and the network as data.
+type Case = (String, Spec);
+
+/// A change to the extractor.
+type Edit = fn(&mut MobilenetV2);
+
+fn with(extractor: Extractor, head: DeeplabV3, padding: Padding) -> Spec {
+    let mut spec = Spec::preset("fixture").unwrap();
+    (spec.extractor, spec.head, spec.padding) = (extractor, Head::DeeplabV3(head), padding);
+    spec
+}
+
+fn cases() -> Vec<Case> {
+    let deeplab = |aspp: Aspp| DeeplabV3 { channels: 24, ..DeeplabV3::paper(21, aspp) };
+    let v2 = MobilenetV2::paper;
+    let mut cases = Vec::new();
+    for padding in [Padding::Same, Padding::Symmetric] {
+        for stride in [8, 16, 32] {
+            for width in [0.35, 0.75] {
+                let spec = with(Extractor::MobilenetV2(v2(width, stride)), deeplab(Aspp::None), padding);
+                cases.push((format!("V2 {width}, output stride {stride}, {padding:?}"), spec));
+            }
+        }
+    }
+    let heads = [
+        ("plain aspp", DeeplabV3 { pooling_last: true, ..deeplab(Aspp::Plain { rates: vec![1, 3, 40] }) }),
+        ("separable aspp", deeplab(Aspp::Separable { rates: vec![2, 6] })),
+        ("no pooling", DeeplabV3 { image_pooling: false, ..deeplab(Aspp::None) }),
+        ("refined", DeeplabV3 { refine: true, ..deeplab(Aspp::None) }),
+    ];
+    for (name, head) in heads {
+        cases.push((name.to_owned(), with(Extractor::MobilenetV2(v2(0.35, 16)), head, Padding::Same)));
+    }
+    let edits: [(&str, Edit); 5] = [
+        ("ReLU6 bottlenecks", |m| m.bottleneck_activation = Activation::Relu6),
+        ("shortcut between expansions", |m| m.shortcut = Shortcut::Expansion),
+        ("no shortcut", |m| m.shortcut = Shortcut::None),
+        ("last layer as feature", |m| m.feature = Feature::LastLayer),
+        ("dropped blocks", |m| m.dropped_blocks = vec![4, 8]),
+    ];
+    for (name, edit) in edits {
+        let mut extractor = v2(0.35, 16);
+        edit(&mut extractor);
+        cases.push((name.to_owned(), with(Extractor::MobilenetV2(extractor), deeplab(Aspp::None), Padding::Same)));
+    }
+    let v1 = Extractor::MobilenetV1(MobilenetV1::paper(0.25, 16));
+    cases.push(("V1".to_owned(), with(v1, deeplab(Aspp::Plain { rates: vec![2] }), Padding::Same)));
+    cases.push(("classifier".to_owned(), Spec::preset("mobilenet_v2_0.35").unwrap()));
+    cases
+}
+
+/// (3, H, W), smooth and rough parts; whole numbers and one division, so that it is the same on every machine.
+fn picture(size: Size) -> Vec<f32> {
+    let n = 3 * size.height * size.width;
+    (0..n).map(|i| ((i * 37) % 101) as f32 / 101.0 - ((i / 7 * 53) % 211) as f32 / 422.0).collect()
+}
+
+/// The hash of the logits' bits, the same for one and three threads.
+fn hash(model: &ModelFile, size: Size, isa: Isa) -> u64 {
+    let hashes = [1, 3].map(|threads| {
+        let options = PlanOptions { threads, isa: Some(isa.name().to_owned()), ..PlanOptions::default() };
+        let plan = Plan::of(model, size, &options).unwrap();
+        let (map, channels) = plan.logits();
+        let mut logits = vec![0.0f32; map.height * map.width * channels];
+        let values = picture(size);
+        let rows = Planes::new(&values, size.width, size.height);
+        plan.run(&mut plan.new_state().unwrap(), &rows, &mut logits).unwrap();
+        fnv1a(&logits.iter().flat_map(|v| v.to_bits().to_le_bytes()).collect::<Vec<u8>>())
+    });
+    assert_eq!(hashes[0], hashes[1], "threads change nothing");
+    hashes[0]
+}
+
+/// Hashes by case: of multiply-adds that are rounded once, and twice.
+type Table = BTreeMap<String, [Option<u64>; 2]>;
+
+/// Which of the two an instruction set gives.
+fn column(isa: Isa) -> usize {
+    usize::from(matches!(isa.name(), "scalar" | "sse2"))
+}
+
+fn path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/logits.tsv")
+}
+
+fn read() -> Table {
+    let text = std::fs::read_to_string(path()).unwrap_or_default();
+    let line = |line: &str| {
+        let cells: Vec<&str> = line.split('\t').collect();
+        (cells[0].to_owned(), [1, 2].map(|i| u64::from_str_radix(cells[i], 16).ok()))
+    };
+    text.lines().skip(1).map(line).collect()
+}
+
+/// Compares every instruction set's hash with the table, or (to bless) writes it there.
+fn hold(case: &str, model: &ModelFile, size: Size, table: &mut Table) {
+    let case = format!("{case} at {size}");
+    for isa in Isa::all() {
+        let found = hash(model, size, isa);
+        let expected = &mut table.entry(case.clone()).or_default()[column(isa)];
+        if blessing() {
+            *expected = Some(found);
+        }
+        assert_eq!(*expected, Some(found), "{case}, {}: {found:016x}", isa.name());
+    }
+}
+
+fn blessing() -> bool {
+    std::env::var_os("SILHOUETTE_BLESS").is_some()
+}
+
+/// Both tests' cases are in one file: the second to end adds its own.
+fn write(table: &Table) {
+    static LOCK: Mutex<()> = Mutex::new(());
+    let _held = LOCK.lock().unwrap();
+    let mut all = read();
+    all.extend(table.clone());
+    let cell = |hash: &Option<u64>| hash.map_or_else(String::new, |hash| format!("{hash:016x}"));
+    let line = |(case, [fused, separate]): (&String, &[Option<u64>; 2])| {
+        format!("{case}\t{}\t{}\n", cell(fused), cell(separate))
+    };
+    let text: String = all.iter().map(line).collect();
+    std::fs::write(path(), format!("case\tfused\tseparate\n{text}")).unwrap();
+}
+
+#[test]
+fn every_network_gives_the_bits_it_gave() {
+    let mut table = read();
+    let sizes = [Size { height: 40, width: 51 }, Size { height: 65, width: 65 }];
+    for (name, spec) in cases() {
+        for &size in &sizes[..if is_emulated() { 1 } else { 2 }] {
+            let network = Network::new(&spec, size).unwrap();
+            let model = ModelFile::new(spec.clone(), seeded(&network, 11)).unwrap();
+            hold(&name, &model, size, &mut table);
+        }
+    }
+    if blessing() {
+        write(&table);
+    }
+}
+
+fn imported_models_give_the_bits_they_gave() {
+    let shared = shared_folder().join("models");
+    let models = [
+        ("deeplabv3_257_mv_gpu", 21, Some([127.5; 3])),
+        ("deeplab_aiseg513_dm05_float", 2, Some([127.5; 3])),
+        ("deeplabv3_mnv2_pascal_quant", 21, None),
+        ("mobilenet_v2_1.0_224_quant", 1001, None),
+    ];
+    let mut table = read();
+    for &(name, classes, mean) in &models[..if is_emulated() { 1 } else { 4 }] {
+        let labels = Some((0..classes).map(|i| format!("class {i}")).collect());
+        let options = ImportOptions { labels, mean, std: mean, ..ImportOptions::default() };
+        let model = import(&shared.join(format!("{name}.tflite")), &options).unwrap().model().unwrap();
+        for size in [Size::square(129), Size { height: 97, width: 161 }] {
+            hold(name, &model, size, &mut table);
+        }
+    }
+    if blessing() {
+        write(&table);
+    }
+}
+
+silhouette_testkit::tests_with_shared!(imported_models_give_the_bits_they_gave);

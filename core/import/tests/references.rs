@@ -1,0 +1,274 @@
+//! The reference models, imported, against golden values that `scripts/compare/goldens.py` made with LiteRT and ONNX
+//! Runtime. Models and photos are not part of the repository: without them the tests are ignored.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use silhouette_engine::engine::Engine;
+use silhouette_graph::Graph;
+use silhouette_import::{ImportError, ImportFailure, ImportOptions, Imported, import};
+use silhouette_kernels::rows::RowSource;
+use silhouette_network::network::Size;
+use silhouette_network::spec::{Extractor, Head, Padding, Resize};
+use silhouette_plan::{Plan, PlanOptions};
+use silhouette_testkit::{is_emulated, shared_folder};
+
+/// How far logits may be from the golden ones.
+const TOLERANCE: f32 = 1e-3;
+
+#[derive(Deserialize)]
+struct Goldens {
+    segmenters: Vec<Segmenter>,
+    classifier: Classifier,
+}
+
+#[derive(Deserialize)]
+struct Segmenter {
+    model: String,
+    size: usize,
+    /// Mean and deviation of a pixel, where the file does not say it.
+    mean: Option<f32>,
+    outputs: Vec<Map>,
+}
+
+#[derive(Deserialize)]
+struct Map {
+    input: String,
+    /// Row, column, class, logit.
+    points: Vec<(usize, usize, usize, f32)>,
+    /// Class, number of pixels.
+    classes: Vec<(usize, usize)>,
+    /// Pixels whose two best logits are too near to call.
+    ties: usize,
+}
+
+#[derive(Deserialize)]
+struct Classifier {
+    model: String,
+    size: usize,
+    outputs: Vec<Best>,
+}
+
+#[derive(Deserialize)]
+struct Best {
+    input: String,
+    best: usize,
+}
+
+fn goldens() -> Goldens {
+    serde_json::from_str(include_str!("golden/references.json")).unwrap()
+}
+
+fn model(shared: &Path, name: &str) -> PathBuf {
+    shared.join("models").join(format!("{name}.tflite"))
+}
+
+fn options(classes: usize, mean: Option<f32>) -> ImportOptions {
+    let labels = (0..classes).map(|i| format!("class {i}")).collect();
+    let mean = mean.map(|m| [m; 3]);
+    ImportOptions { labels: Some(labels), mean, std: mean, ..ImportOptions::default() }
+}
+
+/// A picture's rows as the network wants them.
+struct Rows {
+    size: usize,
+    /// RGB, `size` x `size`.
+    pixels: Vec<u8>,
+    mean: f32,
+}
+
+impl RowSource for Rows {
+    fn width(&self) -> usize {
+        self.size
+    }
+
+    fn height(&self) -> usize {
+        self.size
+    }
+
+    fn scratch_len(&self) -> usize {
+        0
+    }
+
+    fn row(&self, y: usize, _: &mut [f32], out: &mut [f32]) {
+        let row = &self.pixels[y * self.size * 3..][..self.size * 3];
+        for (out, &pixel) in out.iter_mut().zip(row) {
+            *out = (f32::from(pixel) - self.mean) / self.mean;
+        }
+    }
+}
+
+/// The golden input of this name, at this size: a picture by a formula, or a photo by its nearest pixels.
+fn input(shared: &Path, name: &str, size: usize) -> Vec<u8> {
+    let (kind, which) = name.split_once(' ').unwrap();
+    let mut pixels = Vec::with_capacity(size * size * 3);
+    if kind == "pattern" {
+        let which: usize = which.parse().unwrap();
+        for (y, x) in (0..size * size).map(|i| (i / size, i % size)) {
+            for c in 0..3 {
+                pixels.push(((x * x * (which + 3) + y * y * 5 + x * y * (c + 1) + 4000 * c) / 97 % 256) as u8);
+            }
+        }
+        return pixels;
+    }
+    let file = std::io::BufReader::new(std::fs::File::open(shared.join("photos").join(which)).unwrap());
+    let mut reader = png::Decoder::new(file).read_info().unwrap();
+    let mut photo = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut photo).unwrap();
+    let samples = info.color_type.samples();
+    assert!(samples >= 3 && info.bit_depth == png::BitDepth::Eight, "{name}: {info:?}");
+    let (width, height) = (info.width as usize, info.height as usize);
+    for (y, x) in (0..size * size).map(|i| (i / size, i % size)) {
+        let (row, column) = ((2 * y + 1) * height / (2 * size), (2 * x + 1) * width / (2 * size));
+        pixels.extend_from_slice(&photo[row * info.line_size + column * samples..][..3]);
+    }
+    pixels
+}
+
+/// Both ways through the network.
+fn engines(imported: &Imported, size: usize) -> [(&'static str, Arc<dyn Engine>); 2] {
+    let (model, size) = (imported.model().unwrap(), Size::square(size));
+    let plan = Plan::of(&model, size, &PlanOptions { threads: 2, ..PlanOptions::default() }).unwrap();
+    [("plan", Arc::new(plan)), ("graph", Arc::new(Graph::of(&model, size).unwrap()))]
+}
+
+/// Logits, channels-last.
+fn logits(engine: &Arc<dyn Engine>, rows: &Rows) -> Vec<f32> {
+    let mut session = Arc::clone(engine).new_session().unwrap();
+    session.run(rows).unwrap();
+    session.output(0).to_vec()
+}
+
+/// All of the golden outputs, or the first where an emulator runs the tests: there a network of this size takes seconds to minutes.
+fn photos<T>(outputs: &[T]) -> &[T] {
+    if is_emulated() { &outputs[..1] } else { outputs }
+}
+
+fn best(logits: &[f32]) -> usize {
+    (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]).then(b.cmp(&a))).unwrap()
+}
+
+fn segmenters_give_the_golden_logits() {
+    let shared = shared_folder();
+    for golden in goldens().segmenters {
+        let classes = if golden.model.contains("aiseg") { 2 } else { 21 };
+        let imported = import(&model(&shared, &golden.model), &options(classes, golden.mean)).unwrap();
+        let mean = imported.spec.input.mean[0];
+        let engines = engines(&imported, golden.size);
+        let runs = photos(&golden.outputs).iter().flat_map(|output| engines.iter().map(move |engine| (output, engine)));
+        for (output, (way, engine)) in runs {
+            let place = format!("{}, {}, {way}", golden.model, output.input);
+            let rows = Rows { size: golden.size, pixels: input(&shared, &output.input, golden.size), mean };
+            let logits = logits(engine, &rows);
+            let width = engine.outputs()[0].width;
+            for &(y, x, class, wanted) in &output.points {
+                let found = logits[(y * width + x) * classes + class];
+                assert!((found - wanted).abs() <= TOLERANCE, "{place}: ({y}, {x}) of {class} is {found}, not {wanted}");
+            }
+            let mut counts = vec![0usize; classes];
+            logits.chunks_exact(classes).for_each(|pixel| counts[best(pixel)] += 1);
+            let mut wanted = vec![0; classes];
+            output.classes.iter().for_each(|&(class, count)| wanted[class] = count);
+            let moved: usize = counts.iter().zip(&wanted).map(|(a, b)| a.abs_diff(*b)).sum();
+            assert!(moved <= 2 * output.ties, "{place}: {counts:?} pixels of each class, not {wanted:?}");
+        }
+    }
+}
+
+fn the_classifier_names_what_litert_names() {
+    let shared = shared_folder();
+    let golden = goldens().classifier;
+    assert!(golden.outputs.len() >= 3);
+    let imported = import(&model(&shared, &golden.model), &options(1001, None)).unwrap();
+    for (way, engine) in engines(&imported, golden.size) {
+        for output in photos(&golden.outputs) {
+            let pixels = input(&shared, &output.input, golden.size);
+            let rows = Rows { size: golden.size, pixels, mean: imported.spec.input.mean[0] };
+            assert_eq!(best(&logits(&engine, &rows)), output.best, "{}, {way}", output.input);
+        }
+    }
+}
+
+/// What the files are, as their graphs say it.
+fn the_graphs_are_recognised() {
+    let shared = shared_folder();
+    let read = |name: &str, classes, mean| import(&model(&shared, name), &options(classes, mean)).unwrap();
+    let structure = |imported: &Imported| match &imported.spec.extractor {
+        Extractor::MobilenetV2(v2) => ((v2.width * 100.0) as usize, v2.divisor, v2.output_stride, v2.bottlenecks.len()),
+        Extractor::MobilenetV1(_) => panic!("MobileNetV1"),
+    };
+    for (name, classes, mean, wanted, size) in [
+        ("deeplabv3_mnv2_pascal_quant", 21, None, (100, 8, 16, 7), 513),
+        ("deeplabv3_mnv2_dm05_pascal_quant", 21, None, (50, 1, 16, 7), 513),
+        // Its atrous convolutions are written as larger kernels with zeros in them.
+        ("deeplabv3_257_mv_gpu", 21, Some(127.5), (50, 1, 8, 7), 257),
+        ("deeplab_aiseg513_dm05_float", 2, Some(127.5), (50, 1, 8, 7), 513),
+    ] {
+        let imported = read(name, classes, mean);
+        assert_eq!((structure(&imported), imported.spec.input.size), (wanted, size), "{name}");
+        assert_eq!(imported.spec.padding, Padding::Same, "{name}");
+        let Head::DeeplabV3(head) = &imported.spec.head else { panic!("{name}: a classifier") };
+        assert!(head.image_pooling && !head.pooling_last && !head.refine, "{name}: {head:?}");
+        assert_eq!((head.classes, head.channels, head.resize), (classes, 256, Resize::AlignCorners), "{name}");
+        let pixel = mean.unwrap_or(128.0);
+        assert_eq!((imported.spec.input.mean, imported.spec.input.std), ([pixel; 3], [pixel; 3]), "{name}");
+    }
+    let classifier = read("mobilenet_v2_1.0_224_quant", 1001, None);
+    assert_eq!((structure(&classifier), classifier.spec.input.size), ((100, 8, 32, 7), 224));
+}
+
+fn what_the_files_do_not_say_names_the_flag() {
+    let shared = shared_folder();
+    let flag = |name: &str, options: &ImportOptions| match import(&model(&shared, name), options) {
+        Err(ImportFailure { source: ImportError::NotSaid { flag, .. }, .. }) => flag,
+        other => panic!("{name}: {other:?}"),
+    };
+    assert_eq!(flag("mobilenet_v2_1.0_224_quant", &ImportOptions::default()), "--labels");
+    assert_eq!(flag("deeplabv3_257_mv_gpu", &options(21, None)), "--mean");
+}
+
+fn formats_to_come_are_refused_by_name() {
+    let shared = shared_folder();
+    for (file, name) in [("deeplab_aiseg513_dm05.onnx", "ONNX"), ("deeplab_aiseg513_dm05_frozen.pb", "frozen graph")] {
+        let error = import(&shared.join("models").join(file), &ImportOptions::default()).unwrap_err();
+        let unsupported = matches!(&error.source, ImportError::Unsupported { .. });
+        assert!(unsupported && error.to_string().contains(name), "{error}");
+    }
+}
+
+/// The real files, cut off and flipped where their tables are.
+fn damaged_reference_files_never_panic() {
+    let shared = shared_folder();
+    for name in ["deeplabv3_mnv2_dm05_pascal_quant", "deeplabv3_257_mv_gpu", "mobilenet_v2_1.0_224_quant"] {
+        let file = std::fs::read(model(&shared, name)).unwrap();
+        let options = options(21, Some(127.5));
+        let import = |bytes: &[u8]| silhouette_import::import_bytes(bytes, name, &options);
+        for length in (0..256).chain((0..file.len()).step_by(file.len() / 97)) {
+            assert!(import(&file[..length]).is_err(), "{name}: {length} of {} bytes", file.len());
+        }
+        // Which end the tables are at depends on who wrote the file.
+        for (from, to) in [(0, 4096), (file.len() - 60_000, file.len())] {
+            for (step, bit) in [(13, 0), (29, 3), (31, 7), (4, 6)] {
+                let mut damaged = file.clone();
+                (from..to).step_by(step * 17).for_each(|at| damaged[at] ^= 1 << bit);
+                let _ = import(&damaged);
+                let mut once = file.clone();
+                for at in (from..to).step_by(step * 101) {
+                    once[at] ^= 1 << bit;
+                    let _ = import(&once);
+                    once[at] ^= 1 << bit;
+                }
+            }
+        }
+    }
+}
+
+silhouette_testkit::tests_with_shared!(
+    segmenters_give_the_golden_logits,
+    the_classifier_names_what_litert_names,
+    the_graphs_are_recognised,
+    what_the_files_do_not_say_names_the_flag,
+    formats_to_come_are_refused_by_name,
+    damaged_reference_files_never_panic,
+);

@@ -1,0 +1,150 @@
+//! Rows of blocked maps, resized bilinearly. (`resize` makes the network's input of a picture; this one stands inside the
+//! network, for any number of channels.)
+#![allow(clippy::inline_always, reason = "bodies must be inlined into their #[target_feature] entries")]
+
+use crate::isa::isa_entry;
+use crate::pointer::Pointer;
+use crate::simd::Simd;
+use crate::upsample::Resize;
+
+/// Between which two inputs an output lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Between {
+    /// The lower one.
+    pub low: usize,
+    /// The upper one; the lower one again at the end.
+    pub high: usize,
+    /// How far it is from the lower to the upper one, 0 to 1.
+    pub far: f32,
+}
+
+/// Where each of `out` outputs lies over `len` inputs (both at least 1).
+pub fn axis(len: usize, out: usize, rule: Resize) -> Vec<Between> {
+    let last = (len - 1) as f64;
+    let place = |o: usize| match rule {
+        Resize::AlignCorners => o as f64 * last / (out.max(2) - 1) as f64,
+        Resize::HalfPixel => (o as f64 + 0.5) * len as f64 / out as f64 - 0.5,
+    };
+    let between = |o: usize| {
+        let at = place(o).clamp(0.0, last);
+        let low = at as usize;
+        Between { low, high: (low + 1).min(len - 1), far: (at - low as f64) as f32 }
+    };
+    (0..out).map(between).collect()
+}
+
+/// One output row and the two input rows that it lies between. Groups of channels follow one another at `group` f32 of the
+/// input and `out_group` f32 of the output; in both the pixels of a group lie side by side.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// The upper input row.
+    pub top: Pointer,
+    /// The lower input row.
+    pub bottom: Pointer,
+    /// How far the output is from the upper to the lower one.
+    pub far: f32,
+    /// f32 between groups of the input.
+    pub group: usize,
+    /// Groups of channels.
+    pub groups: usize,
+    /// Where the output's columns lie over the input's.
+    pub columns: &'a [Between],
+    /// The output row.
+    pub out: Pointer,
+    /// f32 between groups of the output.
+    pub out_group: usize,
+}
+
+isa_entry! {
+    /// Makes an output row.
+    ///
+    /// # Safety
+    /// Input rows hold every column that `columns` name, the output row as many as there are, in each group; they do not overlap.
+    pub fn run(line: &Line<'_>) = body;
+}
+
+/// # Safety
+/// `s` as [`Simd`] says; input rows hold every column that `columns` name, the output row as many as there are, in each
+/// group; they do not overlap.
+#[inline(always)]
+unsafe fn body<S: Simd>(s: S, line: &Line<'_>) {
+    let (lanes, width) = (S::LANES, line.columns.len());
+    for group in 0..line.groups {
+        let (top, bottom) = (line.top.add(group * line.group), line.bottom.add(group * line.group));
+        let out = line.out.add(group * line.out_group).to(width * lanes);
+        // SAFETY: the caller's promise, for this group.
+        unsafe {
+            let far_y = s.splat(line.far);
+            for (x, column) in line.columns.iter().enumerate() {
+                let far_x = s.splat(column.far);
+                let (low, high) = (column.low * lanes, column.high * lanes);
+                // From one end by a share of the way to the other: what is the same at both ends comes out unchanged.
+                let mix = |row: Pointer| {
+                    let (a, b) = (s.load(row.add(low).to(lanes)), s.load(row.add(high).to(lanes)));
+                    s.mul_add(far_x, s.sub(b, a), a)
+                };
+                let (a, b) = (mix(top), mix(bottom));
+                s.store(out.add(x * lanes), s.mul_add(far_y, s.sub(b, a), a));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::Isa;
+
+    #[test]
+    fn both_rules_by_hand() {
+        let at = |len, out, rule| axis(len, out, rule).iter().map(|b| b.low as f32 + b.far).collect::<Vec<_>>();
+        assert_eq!(at(3, 5, Resize::AlignCorners), [0.0, 0.5, 1.0, 1.5, 2.0]);
+        assert_eq!(at(2, 4, Resize::HalfPixel), [0.0, 0.25, 0.75, 1.0]);
+        assert_eq!(at(4, 2, Resize::HalfPixel), [0.5, 2.5]);
+        assert_eq!(at(7, 1, Resize::AlignCorners), [0.0]);
+        for rule in [Resize::AlignCorners, Resize::HalfPixel] {
+            assert_eq!(at(1, 3, rule), [0.0; 3]);
+            for n in [1, 2, 7, 33] {
+                assert_eq!(at(n, n, rule), (0..n).map(|i| i as f32).collect::<Vec<_>>(), "{n} to itself");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_are_the_formula_in_every_instruction_set() {
+        for isa in Isa::all() {
+            let lanes = isa.lanes();
+            for (width, out, groups) in [(1, 5, 1), (2, 7, 3), (7, 3, 2), (33, 34, 1)] {
+                for rule in [Resize::AlignCorners, Resize::HalfPixel] {
+                    let columns = axis(width, out, rule);
+                    let n = groups * width * lanes;
+                    let values = |seed: usize| (0..n).map(|i| ((i * 31 + seed) % 97) as f32 - 48.0).collect::<Vec<_>>();
+                    let (top, bottom) = (values(1), values(50));
+                    let mut found = vec![f32::NAN; groups * out * lanes];
+                    let line = Line {
+                        top: Pointer::read(&top),
+                        bottom: Pointer::read(&bottom),
+                        far: 0.3,
+                        group: width * lanes,
+                        groups,
+                        columns: &columns,
+                        out: Pointer::new(found.as_mut_ptr(), found.len()),
+                        out_group: out * lanes,
+                    };
+                    // SAFETY: rows of the sizes that the line says.
+                    unsafe { run(isa, &line) }
+                    for (i, &f) in found.iter().enumerate() {
+                        let (group, x, lane) = (i / (out * lanes), i / lanes % out, i % lanes);
+                        let c = columns[x];
+                        let mix = |row: &[f32]| {
+                            let at = |x: usize| f64::from(row[(group * width + x) * lanes + lane]);
+                            at(c.low) + f64::from(c.far) * (at(c.high) - at(c.low))
+                        };
+                        let wanted = mix(&top) + f64::from(0.3f32) * (mix(&bottom) - mix(&top));
+                        assert!((f64::from(f) - wanted).abs() < 1e-4, "{isa:?} {width} to {out}: {f}, {wanted}");
+                    }
+                }
+            }
+        }
+    }
+}

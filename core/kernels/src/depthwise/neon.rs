@@ -1,0 +1,180 @@
+//! The 3x3 depthwise convolution along a row in NEON assembly, eleven outputs at a time: compilers read two columns with an
+//! instruction where up to four can be read, and copy the bias once for each output.
+//!
+//! v0 to v8 hold the weights, v9 to v19 the sums, v20 to v31 twelve columns of one of the three rows. Sums are gone through once for
+//! each weight, so that no multiply-add waits for the one before it.
+
+use core::arch::asm;
+
+use super::tiles::{DepthwiseTiles, WholeLine};
+use crate::simd::Neon;
+
+// SAFETY: a token exists only where the CPU has NEON.
+unsafe impl DepthwiseTiles for Neon {
+    const LINE_TILE: usize = OUTPUTS;
+    #[inline(always)]
+    unsafe fn whole_line<const STRIDE: usize, const RATE: usize>(self, line: &WholeLine) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match (STRIDE, RATE) {
+                (1, 1) => rate_1(line),
+                (1, 2) => rate_2(line),
+                (1, 4) => rate_4(line),
+                (2, 1) => stride_2(line),
+                _ => return false,
+            }
+        }
+        true
+    }
+}
+
+/// Outputs of a tile.
+const OUTPUTS: usize = 11;
+
+/// Adds a weight times a column to each sum that is named.
+macro_rules! tap {
+    ($weight:literal: $($sum:literal $column:literal),+) => {
+        concat!($("fmla ", $sum, ".4s, ", $column, ".4s, ", $weight, ".4s\n",)+)
+    };
+}
+
+/// The next twelve columns of row `$p`.
+macro_rules! twelve_columns {
+    ($p:literal) => {
+        concat!(
+            "ld1 {{v20.4s, v21.4s, v22.4s, v23.4s}}, [{",
+            $p,
+            "}], #64\n",
+            "ld1 {{v24.4s, v25.4s, v26.4s, v27.4s}}, [{",
+            $p,
+            "}], #64\n",
+            "ld1 {{v28.4s, v29.4s, v30.4s, v31.4s}}, [{",
+            $p,
+            "}], #64\n",
+        )
+    };
+}
+
+/// Each sum and one other: `$op $sum, $sum, $other`.
+macro_rules! with_one {
+    ($op:literal $other:literal: $($sum:literal)+) => {
+        concat!($($op, " ", $sum, ".4s, ", $sum, ".4s, ", $other, ".4s\n",)+)
+    };
+}
+
+/// Rate 1: 13 columns a tile.
+macro_rules! rate_1_row {
+    ($p:literal, $w0:literal, $w1:literal, $w2:literal) => {
+        concat!(
+            twelve_columns!($p),
+            tap!($w0: "v9" "v20", "v10" "v21", "v11" "v22", "v12" "v23", "v13" "v24", "v14" "v25", "v15" "v26", "v16" "v27", "v17" "v28", "v18" "v29", "v19" "v30"),
+            tap!($w1: "v9" "v21", "v10" "v22", "v11" "v23", "v12" "v24", "v13" "v25", "v14" "v26", "v15" "v27", "v16" "v28", "v17" "v29", "v18" "v30", "v19" "v31"),
+            tap!($w2: "v9" "v22", "v10" "v23", "v11" "v24", "v12" "v25", "v13" "v26", "v14" "v27", "v15" "v28", "v16" "v29", "v17" "v30", "v18" "v31"),
+            "ld1 {{v20.4s}}, [{", $p, "}], {back}\n",
+            tap!($w2: "v19" "v20"),
+        )
+    };
+}
+/// Rate 2: 15 columns a tile.
+macro_rules! rate_2_row {
+    ($p:literal, $w0:literal, $w1:literal, $w2:literal) => {
+        concat!(
+            twelve_columns!($p),
+            tap!($w0: "v9" "v20", "v10" "v21", "v11" "v22", "v12" "v23", "v13" "v24", "v14" "v25", "v15" "v26", "v16" "v27", "v17" "v28", "v18" "v29", "v19" "v30"),
+            tap!($w1: "v9" "v22", "v10" "v23", "v11" "v24", "v12" "v25", "v13" "v26", "v14" "v27", "v15" "v28", "v16" "v29", "v17" "v30", "v18" "v31"),
+            tap!($w2: "v9" "v24", "v10" "v25", "v11" "v26", "v12" "v27", "v13" "v28", "v14" "v29", "v15" "v30", "v16" "v31"),
+            "ld1 {{v20.4s, v21.4s, v22.4s}}, [{", $p, "}], {back}\n",
+            tap!($w1: "v19" "v20"),
+            tap!($w2: "v17" "v20", "v18" "v21", "v19" "v22"),
+        )
+    };
+}
+/// Rate 4: 19 columns a tile.
+macro_rules! rate_4_row {
+    ($p:literal, $w0:literal, $w1:literal, $w2:literal) => {
+        concat!(
+            twelve_columns!($p),
+            tap!($w0: "v9" "v20", "v10" "v21", "v11" "v22", "v12" "v23", "v13" "v24", "v14" "v25", "v15" "v26", "v16" "v27", "v17" "v28", "v18" "v29", "v19" "v30"),
+            tap!($w1: "v9" "v24", "v10" "v25", "v11" "v26", "v12" "v27", "v13" "v28", "v14" "v29", "v15" "v30", "v16" "v31"),
+            tap!($w2: "v9" "v28", "v10" "v29", "v11" "v30", "v12" "v31"),
+            "ld1 {{v20.4s, v21.4s, v22.4s, v23.4s}}, [{", $p, "}], #64\n",
+            "ld1 {{v24.4s, v25.4s, v26.4s}}, [{", $p, "}], {back}\n",
+            tap!($w1: "v17" "v20", "v18" "v21", "v19" "v22"),
+            tap!($w2: "v13" "v20", "v14" "v21", "v15" "v22", "v16" "v23", "v17" "v24", "v18" "v25", "v19" "v26"),
+        )
+    };
+}
+/// Stride 2: 23 columns a tile.
+macro_rules! stride_2_row {
+    ($p:literal, $w0:literal, $w1:literal, $w2:literal) => {
+        concat!(
+            twelve_columns!($p),
+            tap!($w0: "v9" "v20", "v10" "v22", "v11" "v24", "v12" "v26", "v13" "v28", "v14" "v30"),
+            tap!($w1: "v9" "v21", "v10" "v23", "v11" "v25", "v12" "v27", "v13" "v29", "v14" "v31"),
+            tap!($w2: "v9" "v22", "v10" "v24", "v11" "v26", "v12" "v28", "v13" "v30"),
+            "ld1 {{v20.4s, v21.4s, v22.4s, v23.4s}}, [{", $p, "}], #64\n",
+            "ld1 {{v24.4s, v25.4s, v26.4s, v27.4s}}, [{", $p, "}], #64\n",
+            "ld1 {{v28.4s, v29.4s, v30.4s}}, [{", $p, "}], {back}\n",
+            tap!($w0: "v15" "v20", "v16" "v22", "v17" "v24", "v18" "v26", "v19" "v28"),
+            tap!($w1: "v15" "v21", "v16" "v23", "v17" "v25", "v18" "v27", "v19" "v29"),
+            tap!($w2: "v14" "v20", "v15" "v22", "v16" "v24", "v17" "v26", "v18" "v28", "v19" "v30"),
+        )
+    };
+}
+/// Writes the function of a stride and rate: `$row!(row, weights)` gives a row's instructions. After them the row's pointer
+/// stands `$columns` pixels further on.
+macro_rules! whole_line {
+    ($name:ident, $row:ident, $stride:literal, $columns:literal) => {
+        /// # Safety
+        /// As [`WholeLine`] says.
+        #[inline(always)]
+        unsafe fn $name(line: &WholeLine) {
+            let pixel = 4 * size_of::<f32>() as isize;
+            // SAFETY: reads and writes what the caller promises; all vector registers are named.
+            unsafe {
+                asm!(
+                    "ld1 {{v0.4s, v1.4s, v2.4s, v3.4s}}, [{w}], #64",
+                    "ld1 {{v4.4s, v5.4s, v6.4s, v7.4s}}, [{w}], #64",
+                    "ld1 {{v8.4s}}, [{w}]",
+                    "2:",
+                    "ld1 {{v9.4s, v10.4s, v11.4s, v12.4s}}, [{bias}]",
+                    "ld1 {{v13.4s, v14.4s, v15.4s, v16.4s}}, [{bias}]",
+                    "ld1 {{v17.4s, v18.4s, v19.4s}}, [{bias}]",
+                    $row!("p", "v0", "v1", "v2"),
+                    $row!("q", "v3", "v4", "v5"),
+                    $row!("r", "v6", "v7", "v8"),
+                    "cbz {clamp}, 3f",
+                    "ld2r {{v20.4s, v21.4s}}, [{clamp}]",
+                    with_one!("fmax" "v20": "v9" "v10" "v11" "v12" "v13" "v14" "v15" "v16" "v17" "v18" "v19"),
+                    with_one!("fmin" "v21": "v9" "v10" "v11" "v12" "v13" "v14" "v15" "v16" "v17" "v18" "v19"),
+                    "3:",
+                    "subs {tiles}, {tiles}, #1",
+                    "st1 {{v9.4s, v10.4s, v11.4s, v12.4s}}, [{d}], #64",
+                    "st1 {{v13.4s, v14.4s, v15.4s, v16.4s}}, [{d}], #64",
+                    "st1 {{v17.4s, v18.4s, v19.4s}}, [{d}], #48",
+                    "b.ne 2b",
+                    p = inout(reg) line.rows[0] => _,
+                    q = inout(reg) line.rows[1] => _,
+                    r = inout(reg) line.rows[2] => _,
+                    // To the next tile, from behind the last columns but those of the last load.
+                    back = in(reg) (OUTPUTS as isize * $stride - $columns) * pixel,
+                    w = inout(reg) line.weights => _,
+                    bias = in(reg) line.bias,
+                    clamp = in(reg) line.clamp,
+                    d = inout(reg) line.d => _,
+                    tiles = inout(reg) line.tiles => _,
+                    out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+                    out("v8") _, out("v9") _, out("v10") _, out("v11") _, out("v12") _, out("v13") _, out("v14") _,
+                    out("v15") _, out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v20") _, out("v21") _,
+                    out("v22") _, out("v23") _, out("v24") _, out("v25") _, out("v26") _, out("v27") _, out("v28") _,
+                    out("v29") _, out("v30") _, out("v31") _,
+                    options(nostack),
+                );
+            }
+        }
+    };
+}
+whole_line!(rate_1, rate_1_row, 1, 12);
+whole_line!(rate_2, rate_2_row, 1, 12);
+whole_line!(rate_4, rate_4_row, 1, 16);
+whole_line!(stride_2, stride_2_row, 2, 20);

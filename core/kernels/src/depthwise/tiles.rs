@@ -1,0 +1,54 @@
+//! What instruction sets have of the depthwise kernel in assembly.
+#![allow(clippy::inline_always, reason = "bodies must be inlined into the functions that carry the target features")]
+
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Avx512, Sse2};
+use crate::simd::{Scalar, Simd};
+
+/// Lines of an instruction set.
+///
+/// # Safety
+/// As [`Simd`].
+pub(crate) unsafe trait DepthwiseTiles: Simd {
+    /// Outputs of a tile of [`whole_line`](Self::whole_line), a vector of four f32 each; 0: there is no such loop.
+    const LINE_TILE: usize = 0;
+    /// `LINE_TILE` outputs of a row at a time, in assembly, where there is such a loop for this stride and atrous rate; returns
+    /// whether there is.
+    ///
+    /// # Safety
+    /// `line`'s pointers are valid as its fields say.
+    #[inline(always)]
+    unsafe fn whole_line<const STRIDE: usize, const RATE: usize>(self, _line: &WholeLine) -> bool {
+        false
+    }
+}
+
+// SAFETY: nothing of its own.
+unsafe impl DepthwiseTiles for Scalar {}
+// SAFETY: nothing of its own.
+#[cfg(target_arch = "x86_64")]
+unsafe impl DepthwiseTiles for Sse2 {}
+// SAFETY: nothing of its own.
+#[cfg(target_arch = "x86_64")]
+unsafe impl DepthwiseTiles for Avx2 {}
+// SAFETY: nothing of its own.
+#[cfg(target_arch = "x86_64")]
+unsafe impl DepthwiseTiles for Avx512 {}
+
+/// Outputs of a group of channels of a 3x3 depthwise row, `tiles` times [`LINE_TILE`](DepthwiseTiles::LINE_TILE) of them.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(target_arch = "aarch64"), allow(dead_code, reason = "only assembly reads them"))]
+pub(crate) struct WholeLine {
+    /// The three rows, from the first column on.
+    pub(crate) rows: [*const f32; 3],
+    /// Nine vectors.
+    pub(crate) weights: *const f32,
+    /// The bias's vector, four times.
+    pub(crate) bias: *const f32,
+    /// Least and greatest output; null: any.
+    pub(crate) clamp: *const [f32; 2],
+    /// Outputs.
+    pub(crate) d: *mut f32,
+    /// At least one.
+    pub(crate) tiles: usize,
+}

@@ -1,0 +1,626 @@
+//! The pointwise (1x1) convolution: `c[p][o] = act(sum_i a[p][i] * w[o][i] + bias[o]) (+ residual[p][o])` for the pixels `p`
+//! of blocked rows. Nearly all of MobileNetV2's multiply-adds are here.
+//!
+//! One tile is `PIXELS` pixels by up to `VECTORS` vectors of output channels, all of its sums in registers; the loop over
+//! input channels reads one packed vector per output vector and one number per pixel. Panels of output channels are the
+//! outer loop, so that a panel's weights stay in L1 while the pixels stream. A row is cut into tiles as evenly as it goes:
+//! a single pixel left over would wait for its own sums.
+//!
+//! The first layer is a product too: its inputs come in three runs of nine numbers (three pixels of three channels each)
+//! from the picture's rows ([`Source::Runs`]).
+#![allow(
+    clippy::inline_always,
+    clippy::needless_range_loop,
+    reason = "bodies must be inlined into their #[target_feature] entries; tiles are indexed by pixel and vector"
+)]
+
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod tiles;
+
+use std::mem::MaybeUninit;
+
+use crate::element::Element;
+use crate::isa::{Isa, isa_entry};
+use crate::pack::{Matrix, Packed, Panel, Panels, Shelf};
+use crate::pointer::Pointer;
+use tiles::{PointwiseTiles, WholeTiles};
+
+/// What the sums start from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Init {
+    /// The bias.
+    Bias,
+    /// What `c` holds: the product continues an earlier one.
+    Accumulate,
+}
+
+/// Where the inputs of a pixel lie.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a, I = f32> {
+    /// A blocked row: pixel `p`, channel `i` at `first + i / LANES * group + p * LANES + i % LANES`.
+    Groups {
+        /// The first pixel of the first group.
+        first: Pointer<I>,
+        /// From one group to the next.
+        group: usize,
+    },
+    /// Several runs of `len` numbers each; those of pixel `p` begin at `run + p * pixel`.
+    Runs {
+        /// Where each run of the first pixel begins.
+        runs: &'a [Pointer<I>],
+        /// Numbers in a run.
+        len: usize,
+        /// From one pixel's run to the next one's.
+        pixel: usize,
+    },
+}
+
+/// A pointwise product of inputs `Self` and weights `W` that gives outputs `O`: how its weights are packed, and how it runs.
+///
+/// A precision is an implementation beside the one here: whoever packs, and whoever runs a [`Job`], names element types and no
+/// kernel.
+pub trait Kernel<W: Element, O: Element>: Element {
+    /// What the products are added up in, beginning with the bias.
+    type Sum: Element;
+
+    /// How the tiles of an instruction set ask for their weights.
+    fn panels(isa: Isa) -> Panels;
+
+    /// Packs `bias.len()` outputs of `k` inputs.
+    ///
+    /// # Panics
+    /// If the matrix does not hold so many.
+    fn pack(isa: Isa, k: usize, matrix: &Matrix<'_, W>, bias: &[Self::Sum]) -> Packed<W, Self::Sum>;
+
+    /// The same, packed earlier: `outputs` outputs of `k` inputs. `None` where the shelf does not hold as many values.
+    fn from_shelf(isa: Isa, shelf: &mut Shelf, k: usize, outputs: usize) -> Option<Packed<W, Self::Sum>>;
+
+    /// Runs the product.
+    ///
+    /// # Safety
+    /// All pointers of `job` are valid for the pixels, rows and channels that it names (channels of maps rounded up to
+    /// vectors); `c` overlaps neither the inputs nor the weights, and the residual only where each element is its own. The
+    /// weights were packed for this instruction set.
+    unsafe fn run(isa: Isa, job: &Job<'_, Self, W, O>);
+}
+
+/// f32 throughout.
+impl Kernel<f32, f32> for f32 {
+    type Sum = f32;
+
+    fn panels(isa: Isa) -> Panels {
+        tiles::panels(isa)
+    }
+
+    fn pack(isa: Isa, k: usize, matrix: &Matrix<'_>, bias: &[f32]) -> Packed {
+        Packed::new(k, tiles::panels(isa), matrix, bias)
+    }
+
+    fn from_shelf(isa: Isa, shelf: &mut Shelf, k: usize, outputs: usize) -> Option<Packed> {
+        Packed::from_shelf(shelf, k, tiles::panels(isa), outputs)
+    }
+
+    unsafe fn run(isa: Isa, job: &Job<'_>) {
+        // SAFETY: the caller's promise.
+        unsafe { entry(isa, job) }
+    }
+}
+
+/// Runs a product, by the kernel of its element types.
+///
+/// # Safety
+/// As [`Kernel::run`].
+pub unsafe fn run<I: Kernel<W, O>, W: Element, O: Element>(isa: Isa, job: &Job<'_, I, W, O>) {
+    // SAFETY: the caller's promise.
+    unsafe { I::run(isa, job) }
+}
+
+/// One product over `rows` x `width` pixels. Distances are in elements.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a, I: Kernel<W, O> = f32, W: Element = f32, O: Element = f32> {
+    /// Of the first row.
+    pub source: Source<'a, I>,
+    /// From one row of inputs to the next.
+    pub a_row: usize,
+    /// The matrix, packed.
+    pub weights: &'a Packed<W, I::Sum>,
+    /// Output channels, rounded up to a vector.
+    pub bias: Pointer<I::Sum>,
+    /// The first pixel of the first group of output channels.
+    pub c: Pointer<O>,
+    /// From one group of output channels to the next.
+    pub c_group: usize,
+    /// From one row of outputs to the next.
+    pub c_row: usize,
+    /// Added after the clamp: its first pixel, the distance of its groups, of its rows.
+    pub residual: Option<(Pointer<O>, usize, usize)>,
+    /// Pixels in a row, at least 1.
+    pub width: usize,
+    /// Rows.
+    pub rows: usize,
+    /// What the sums start from.
+    pub init: Init,
+    /// Sums are clamped to `[lo, hi]` before the store.
+    pub clamp: Option<(f32, f32)>,
+}
+
+isa_entry! {
+    /// # Safety
+    /// As [`body`], but for the token.
+    fn entry(job: &Job<'_>) = body;
+}
+
+/// # Safety
+/// `s` as [`Simd`](crate::simd::Simd) says. All pointers of `job` are valid for the pixels, rows and channels that it names (channels of maps
+/// rounded up to vectors); `c` overlaps neither the inputs nor the weights, and the residual only where each element is
+/// its own.
+#[inline(always)]
+unsafe fn body<S: PointwiseTiles>(s: S, job: &Job<'_>) {
+    // A copy, so that compilers know that what a tile writes does not change it.
+    let job = &{ *job };
+    for panel in &job.weights.panels {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match panel.vectors {
+                1 => columns::<S, 1>(s, job, panel),
+                2 => columns::<S, 2>(s, job, panel),
+                3 => columns::<S, 3>(s, job, panel),
+                _ => columns::<S, 4>(s, job, panel),
+            }
+        }
+    }
+}
+
+/// The output channels of a panel of `V` vectors, for all pixels.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn columns<S: PointwiseTiles, const V: usize>(s: S, job: &Job<'_>, panel: &Panel) {
+    if V > S::VECTORS {
+        return; // no panel is that wide
+    }
+    let (mut bias, clamp) = (Copies::UNINIT, job.clamp.map(|(lo, hi)| [lo, hi]));
+    // SAFETY: the caller's promise.
+    let start = unsafe { start::<S, V>(s, job, panel, &mut bias, clamp.as_ref()) };
+    let tiles = job.width.div_ceil(S::PIXELS[V]);
+    let (least, more) = (job.width / tiles, job.width % tiles);
+    for row in 0..job.rows {
+        let mut x = 0;
+        for (n, count) in [(least + 1, more), (least, tiles - more)] {
+            // SAFETY: the caller's promise, for pixels x..x + n * count of this row.
+            unsafe {
+                match job.source {
+                    Source::Groups { .. } if count == 0 => {}
+                    Source::Groups { first, group } => {
+                        pixels::<S, V>(s, job, panel, start.as_ref(), row, x, n, count, first, group);
+                    }
+                    Source::Runs { runs, len, pixel } => {
+                        for tile in 0..count {
+                            pixels_of_runs::<S, V>(s, job, panel, row, x + tile * n, n, runs, len, pixel);
+                        }
+                    }
+                }
+            }
+            x += n * count;
+        }
+    }
+}
+
+/// The bias of a panel of up to four vectors, four times each: it is read, four vectors at a time, not copied in registers.
+struct Copies([[MaybeUninit<[f32; 4]>; 4]; 4]);
+
+impl Copies {
+    const UNINIT: Self = Self([[MaybeUninit::uninit(); 4]; 4]);
+}
+
+/// What all tiles of a panel have in common, at the first pixel of the first row; `None` where they are not computed in assembly.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn start<S: PointwiseTiles, const V: usize>(
+    s: S,
+    job: &Job<'_>,
+    panel: &Panel,
+    copies: &mut Copies,
+    clamp: Option<&[f32; 2]>,
+) -> Option<WholeTiles> {
+    let (k, lanes, first) = (job.weights.k, S::LANES, panel.first / S::LANES);
+    let Source::Groups { first: a, group } = job.source else { return None };
+    if !S::WHOLE || !k.is_multiple_of(lanes) {
+        return None;
+    }
+    let c = job.c.add(first * job.c_group);
+    let (init, init_group, init_more) = match job.init {
+        Init::Bias => {
+            let bias = job.bias.add(panel.first).to(V * lanes);
+            for v in 0..V {
+                // SAFETY: the caller's promise; `WHOLE` says that a vector is four f32.
+                unsafe {
+                    let value = s.load(bias.add(v * lanes));
+                    for copy in &mut copies.0[v] {
+                        s.store(copy.as_mut_ptr().cast(), value);
+                    }
+                }
+            }
+            (copies.0.as_ptr().cast::<f32>(), 4 * lanes, 0)
+        }
+        Init::Accumulate => (c.to(0).cast_const(), job.c_group, 4 * lanes),
+    };
+    Some(WholeTiles {
+        a: a.to(0),
+        a_group: group,
+        turns: k / lanes / 4,
+        rest: k / lanes % 4,
+        w: Pointer::read(&job.weights.weights).add(panel.offset).to(k * V * lanes),
+        init,
+        init_group,
+        init_more,
+        init_tile: 0,
+        clamp: clamp.map_or(std::ptr::null(), std::ptr::from_ref),
+        residual: job.residual.map_or(std::ptr::null(), |(r, r_group, _)| r.add(first * r_group).to(0).cast_const()),
+        residual_group: job.residual.map_or(0, |(_, r_group, _)| r_group),
+        c: c.to(0),
+        c_group: job.c_group,
+        tiles: 0,
+    })
+}
+
+/// Picks the tile for `count` times `n` pixels of blocked rows.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn pixels<S: PointwiseTiles, const V: usize>(
+    s: S,
+    job: &Job<'_>,
+    panel: &Panel,
+    start: Option<&WholeTiles>,
+    row: usize,
+    x: usize,
+    n: usize,
+    count: usize,
+    first: Pointer,
+    group: usize,
+) {
+    let a = first.add(row * job.a_row + x * S::LANES);
+    // SAFETY: the caller's promise. Arms above S::PIXELS are never taken and not compiled.
+    unsafe {
+        match n {
+            1 => tiles::<S, 1, V>(s, job, panel, start, row, x, count, a, group),
+            2 if S::PIXELS[V] >= 2 => tiles::<S, 2, V>(s, job, panel, start, row, x, count, a, group),
+            3 if S::PIXELS[V] >= 3 => tiles::<S, 3, V>(s, job, panel, start, row, x, count, a, group),
+            4 if S::PIXELS[V] >= 4 => tiles::<S, 4, V>(s, job, panel, start, row, x, count, a, group),
+            5 if S::PIXELS[V] >= 5 => tiles::<S, 5, V>(s, job, panel, start, row, x, count, a, group),
+            6 if S::PIXELS[V] >= 6 => tiles::<S, 6, V>(s, job, panel, start, row, x, count, a, group),
+            7 if S::PIXELS[V] >= 7 => tiles::<S, 7, V>(s, job, panel, start, row, x, count, a, group),
+            _ if S::PIXELS[V] >= 8 => tiles::<S, 8, V>(s, job, panel, start, row, x, count, a, group),
+            _ => {}
+        }
+    }
+}
+
+/// `n` pixels of the first layer: a full tile, or one pixel after the other.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn pixels_of_runs<S: PointwiseTiles, const V: usize>(
+    s: S,
+    job: &Job<'_>,
+    panel: &Panel,
+    row: usize,
+    x: usize,
+    n: usize,
+    runs: &[Pointer],
+    len: usize,
+    pixel: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if n == 8 && S::PIXELS[V] >= 8 {
+            tile_of_runs::<S, 8, V>(s, job, panel, row, x, runs, len, pixel);
+        } else if n == 5 && S::PIXELS[V] == 5 {
+            tile_of_runs::<S, 5, V>(s, job, panel, row, x, runs, len, pixel);
+        } else {
+            let mut at = x;
+            while at + 3 <= x + n {
+                tile_of_runs::<S, 3, V>(s, job, panel, row, at, runs, len, pixel);
+                at += 3;
+            }
+            while at < x + n {
+                tile_of_runs::<S, 1, V>(s, job, panel, row, at, runs, len, pixel);
+                at += 1;
+            }
+        }
+    }
+}
+
+/// `count` times `M` pixels by `V` vectors, from blocked rows; `a`: the first of these pixels.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn tiles<S: PointwiseTiles, const M: usize, const V: usize>(
+    s: S,
+    job: &Job<'_>,
+    panel: &Panel,
+    start: Option<&WholeTiles>,
+    row: usize,
+    x: usize,
+    count: usize,
+    a: Pointer,
+    group: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if !whole::<S, M, V>(s, job, panel, start, row, x, count, a, group) {
+            for i in 0..count {
+                tile::<S, M, V>(s, job, panel, row, x + i * M, a.add(i * M * S::LANES), group);
+            }
+        }
+    }
+}
+
+/// `M` pixels by `V` vectors, from blocked rows; `a`: the first of these pixels.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn tile<S: PointwiseTiles, const M: usize, const V: usize>(
+    s: S,
+    job: &Job<'_>,
+    panel: &Panel,
+    row: usize,
+    x: usize,
+    a: Pointer,
+    group: usize,
+) {
+    // SAFETY: the caller's promise; the packed weights hold k * V vectors from the panel's offset on.
+    unsafe {
+        let mut acc = begin::<S, M, V>(s, job, panel, row, x);
+        let mut w = Pointer::read(&job.weights.weights).add(panel.offset);
+        let (mut a, mut left) = (a, job.weights.k);
+        while left >= S::LANES {
+            w = sums::<S, M, V>(s, a, S::LANES, S::LANES, w, &mut acc);
+            a = a.add(group);
+            left -= S::LANES;
+        }
+        if left > 0 {
+            sums::<S, M, V>(s, a, S::LANES, left, w, &mut acc);
+        }
+        end::<S, M, V>(s, job, panel, row, x, acc);
+    }
+}
+
+/// `count` such tiles in assembly, where the instruction set has that; returns whether it has.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn whole<S: PointwiseTiles, const M: usize, const V: usize>(
+    s: S,
+    job: &Job<'_>,
+    panel: &Panel,
+    start: Option<&WholeTiles>,
+    row: usize,
+    x: usize,
+    count: usize,
+    a: Pointer,
+    group: usize,
+) -> bool {
+    let Some(start) = start else { return false };
+    let (lanes, first) = (S::LANES, panel.first / S::LANES);
+    let (at_c, at_r) = (row * job.c_row + x * lanes, job.residual.map_or(0, |(_, _, r_row)| row * r_row) + x * lanes);
+    if cfg!(debug_assertions) {
+        for g in 0..job.weights.k / lanes {
+            a.add(g * group).to(count * M * lanes);
+        }
+        for v in first..first + V {
+            job.c.add(v * job.c_group + at_c).to(count * M * lanes);
+            if let Some((r, r_group, _)) = job.residual {
+                r.add(v * r_group + at_r).to(count * M * lanes);
+            }
+        }
+    }
+    let mut whole = WholeTiles { a: a.to(0), c: start.c.wrapping_add(at_c), tiles: count, ..*start };
+    if !start.residual.is_null() {
+        whole.residual = start.residual.wrapping_add(at_r);
+    }
+    if job.init == Init::Accumulate {
+        (whole.init, whole.init_tile) = (whole.c.cast_const(), M * lanes);
+    }
+    // SAFETY: the caller's promise; the bias was copied.
+    unsafe { s.whole_tiles::<M, V>(&whole) }
+}
+
+/// `M` pixels by `V` vectors, from the picture's rows.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn tile_of_runs<S: PointwiseTiles, const M: usize, const V: usize>(
+    s: S,
+    job: &Job<'_>,
+    panel: &Panel,
+    row: usize,
+    x: usize,
+    runs: &[Pointer],
+    len: usize,
+    pixel: usize,
+) {
+    // SAFETY: as in `tile`.
+    unsafe {
+        let mut acc = begin::<S, M, V>(s, job, panel, row, x);
+        let mut w = Pointer::read(&job.weights.weights).add(panel.offset);
+        for run in runs {
+            let a = run.add(row * job.a_row + x * pixel);
+            // Three pixels of three channels are what there is: known, so that no loop is left.
+            w = if S::BY_LANE && len == 9 {
+                sums::<S, M, V>(s, a, pixel, 9, w, &mut acc)
+            } else {
+                sums::<S, M, V>(s, a, pixel, len, w, &mut acc)
+            };
+        }
+        end::<S, M, V>(s, job, panel, row, x, acc);
+    }
+}
+
+/// The sums before the first input.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn begin<S: PointwiseTiles, const M: usize, const V: usize>(
+    s: S,
+    job: &Job<'_>,
+    panel: &Panel,
+    row: usize,
+    x: usize,
+) -> [[S::F; V]; M] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut acc = [[s.splat(0.0); V]; M];
+        match job.init {
+            Init::Accumulate => {
+                let c = job.c.add(row * job.c_row + panel.first / S::LANES * job.c_group + x * S::LANES);
+                for v in 0..V {
+                    let c = c.add(v * job.c_group).to(M * S::LANES);
+                    for m in 0..M {
+                        acc[m][v] = s.load(c.add(m * S::LANES));
+                    }
+                }
+            }
+            Init::Bias => {
+                let bias = job.bias.add(panel.first).to(V * S::LANES);
+                for v in 0..V {
+                    let b = s.load(bias.add(v * S::LANES));
+                    for a in &mut acc {
+                        a[v] = b;
+                    }
+                }
+            }
+        }
+        acc
+    }
+}
+
+/// Adds `n` inputs of each pixel times their rows of the panel; returns the next row of weights.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn sums<S: PointwiseTiles, const M: usize, const V: usize>(
+    s: S,
+    a: Pointer,
+    pixel: usize,
+    n: usize,
+    mut w: Pointer,
+    acc: &mut [[S::F; V]; M],
+) -> Pointer {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut k = 0;
+        if S::BY_LANE {
+            while k + 4 <= n {
+                let quad = if pixel == S::LANES {
+                    s.load_many::<M>(a.add(k).to(4 * M))
+                } else {
+                    let mut quad = [s.splat(0.0); M];
+                    for m in 0..M {
+                        quad[m] = s.load(a.add(m * pixel + k).to(4));
+                    }
+                    quad
+                };
+                let rows = w.to(4 * V * S::LANES);
+                lane_step::<S, M, V, 0>(s, rows, &quad, acc);
+                lane_step::<S, M, V, 1>(s, rows, &quad, acc);
+                lane_step::<S, M, V, 2>(s, rows, &quad, acc);
+                lane_step::<S, M, V, 3>(s, rows, &quad, acc);
+                w = w.add(4 * V * S::LANES);
+                k += 4;
+            }
+        }
+        while k < n {
+            let mut b = [s.splat(0.0); V];
+            let rows = w.to(V * S::LANES);
+            for v in 0..V {
+                b[v] = s.load(rows.add(v * S::LANES));
+            }
+            for m in 0..M {
+                let f = s.splat(*a.add(m * pixel + k).to(1));
+                for v in 0..V {
+                    acc[m][v] = s.mul_add(b[v], f, acc[m][v]);
+                }
+            }
+            w = w.add(V * S::LANES);
+            k += 1;
+        }
+        w
+    }
+}
+
+/// Input channel `LANE` of each pixel's four times its row of the panel.
+///
+/// # Safety
+/// As [`body`]; `rows` holds `4 * V` vectors.
+#[inline(always)]
+unsafe fn lane_step<S: PointwiseTiles, const M: usize, const V: usize, const LANE: i32>(
+    s: S,
+    rows: *const f32,
+    quad: &[S::F; M],
+    acc: &mut [[S::F; V]; M],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let b = s.load_many::<V>(rows.add(LANE as usize * V * S::LANES));
+        for v in 0..V {
+            for m in 0..M {
+                acc[m][v] = s.mul_add_lane::<LANE>(b[v], quad[m], acc[m][v]);
+            }
+        }
+    }
+}
+
+/// Activation, residual, store.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn end<S: PointwiseTiles, const M: usize, const V: usize>(
+    s: S,
+    job: &Job<'_>,
+    panel: &Panel,
+    row: usize,
+    x: usize,
+    mut acc: [[S::F; V]; M],
+) {
+    let (lanes, group) = (S::LANES, panel.first / S::LANES);
+    // SAFETY: the caller's promise.
+    unsafe {
+        if let Some((lo, hi)) = job.clamp {
+            let (lo, hi) = (s.splat(lo), s.splat(hi));
+            for a in &mut acc {
+                for v in a {
+                    *v = s.min(s.max(*v, lo), hi);
+                }
+            }
+        }
+        if let Some((residual, r_group, r_row)) = job.residual {
+            for v in 0..V {
+                let r = residual.add(row * r_row + (group + v) * r_group + x * lanes).to(M * lanes);
+                for m in 0..M {
+                    acc[m][v] = s.add(acc[m][v], s.load(r.add(m * lanes)));
+                }
+            }
+        }
+        for v in 0..V {
+            let c = job.c.add(row * job.c_row + (group + v) * job.c_group + x * lanes).to(M * lanes);
+            for m in 0..M {
+                s.store(c.add(m * lanes), acc[m][v]);
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! One f32 at a time: the reference, and what runs on a CPU that nothing else is written for.
+
+use super::Simd;
+
+/// One f32 at a time: the reference, on every CPU.
+#[derive(Clone, Copy, Debug)]
+pub struct Scalar(());
+
+impl Scalar {
+    /// Always there.
+    #[allow(clippy::unnecessary_wraps, reason = "one shape for every instruction set")]
+    pub fn new() -> Option<Self> {
+        Some(Self(()))
+    }
+}
+
+// SAFETY: plain Rust on one value; nothing is asked of the CPU. Pointers: the trait's promise, kept by the caller.
+#[allow(clippy::undocumented_unsafe_blocks, reason = "each block passes on the trait's promise about its pointer")]
+unsafe impl Simd for Scalar {
+    type F = f32;
+    const LANES: usize = 1;
+    const REGISTERS: usize = 16;
+    const FUSED: bool = false;
+    const LOOP: usize = 0;
+    #[inline(always)]
+    unsafe fn load(self, p: *const f32) -> f32 {
+        unsafe { *p }
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32, v: f32) {
+        unsafe { *p = v }
+    }
+    #[inline(always)]
+    unsafe fn load_u8(self, p: *const u8) -> f32 {
+        f32::from(unsafe { *p })
+    }
+    #[inline(always)]
+    unsafe fn splat(self, x: f32) -> f32 {
+        x
+    }
+    #[inline(always)]
+    unsafe fn add(self, a: f32, b: f32) -> f32 {
+        a + b
+    }
+    #[inline(always)]
+    unsafe fn sub(self, a: f32, b: f32) -> f32 {
+        a - b
+    }
+    #[inline(always)]
+    unsafe fn mul(self, a: f32, b: f32) -> f32 {
+        a * b
+    }
+    #[inline(always)]
+    unsafe fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
+        a * b + c
+    }
+    #[inline(always)]
+    unsafe fn min(self, a: f32, b: f32) -> f32 {
+        if a < b { a } else { b }
+    }
+    #[inline(always)]
+    unsafe fn max(self, a: f32, b: f32) -> f32 {
+        if a > b { a } else { b }
+    }
+    #[inline(always)]
+    unsafe fn where_greater(self, a: f32, b: f32, x: f32, y: f32) -> f32 {
+        if a > b { x } else { y }
+    }
+}

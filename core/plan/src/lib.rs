@@ -1,0 +1,12 @@
+//! The compiled CPU plan ([`Plan`]): a network and its weights as the steps of `silhouette-engine`, packed for the kernels of this
+//! CPU, and packed weights kept in a file.
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+mod made_rows;
+pub mod plan;
+mod session;
+mod weight_cache;
+
+pub use plan::{MAX_THREADS, Plan, PlanOptions, PlanState};
+pub use silhouette_network::ModelError;

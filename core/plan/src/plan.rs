@@ -1,0 +1,610 @@
+//! The compiled CPU plan: a [`Network`] and its folded weights become the steps of a
+//! [`Program`], packed for the kernels of this CPU. It gives what the candle graph
+//! gives, without the expanded tensors, in a fraction of the time and memory.
+//!
+//! Which blocks run depth-first and which in slices is decided here, once, from the shapes and the CPU's caches.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+use silhouette_engine::arena::Arena;
+use silhouette_engine::caches::Caches;
+use silhouette_engine::program::{
+    self, BuildError, Builder, Clamp, Filter, Map, Program, RunError, Shape, StepInfo, Window,
+};
+use silhouette_engine::thread_pool::ThreadPool;
+use silhouette_kernels::isa::Isa;
+use silhouette_kernels::rows::RowSource;
+use silhouette_network::ModelError;
+use silhouette_network::network::{self, Block, Conv, Network, NodeId, Operation, Output, Size};
+use silhouette_network::spec::{Activation, Shortcut};
+use silhouette_weights::{Folded, Weights};
+
+use crate::weight_cache::Place;
+
+/// How a plan is compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// Threads that share one inference, 1 to [`MAX_THREADS`].
+    pub threads: usize,
+    /// The instruction set by its name (see [`Isa::all`]); `None`: the fastest that this CPU has.
+    pub isa: Option<String>,
+    /// Bytes that the arena of one inference may take; more is refused before anything is allocated.
+    pub memory_limit: usize,
+    /// A folder of this program's own in which packed weights are kept: a plan for the same model file, size, threads and CPU
+    /// then maps them instead of packing again. `None`: nothing is kept. Models in memory are not kept.
+    ///
+    /// The files are of the size of the packed weights (f32, 4 bytes a parameter), at most four; the oldest go. What
+    /// hinders keeping them is logged and hinders nothing else.
+    pub weight_cache: Option<PathBuf>,
+    /// The caches to choose slices and chains for; `None`: those of this machine.
+    pub caches: Option<Caches>,
+}
+
+/// The most threads that a plan takes.
+pub const MAX_THREADS: usize = 64;
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        Self { threads: 1, isa: None, memory_limit: 1 << 30, weight_cache: None, caches: None }
+    }
+}
+
+const _: () = assert!(network::MAX_OUTPUTS <= program::MAX_OUTPUTS, "a program has room for every network's outputs");
+
+/// A network compiled for the CPU. Shared by threads; each inference at a time needs a [`PlanState`].
+#[derive(Debug)]
+pub struct Plan {
+    program: Program,
+    input: Size,
+    outputs: Vec<Output>,
+}
+
+/// What one inference at a time needs: the arena, and the threads that share the work.
+#[derive(Debug)]
+pub struct PlanState {
+    arena: Arena,
+    pool: ThreadPool,
+}
+
+impl PlanState {
+    /// Nanoseconds that each step of the last run took, in the order of [`Plan::steps`].
+    pub fn step_nanoseconds(&self) -> impl Iterator<Item = u64> + '_ {
+        self.arena.step_nanoseconds()
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.arena.bytes()
+    }
+}
+
+impl Plan {
+    /// Compiles `network` with `weights`.
+    ///
+    /// # Errors
+    /// [`ModelError::Unsupported`] with the step and the reason where the plan cannot express the network or its arena
+    /// would pass the memory limit; whatever reading the weights gives.
+    pub fn compile(network: &Network, weights: &Weights, options: &PlanOptions) -> Result<Self, ModelError> {
+        Self::compile_as(network, weights, options, None)
+    }
+
+    /// The same network as the paper's section 5 describes it, for measuring: each inverted residual block after the first
+    /// by itself, its expanded channels in `ways` slices over the whole map (1: all at once), the maps between blocks
+    /// whole. The stem and the first block run as one, row by row ('the trick' for the first layer).
+    ///
+    /// # Errors
+    /// As [`compile`](Self::compile).
+    pub fn compile_split(
+        network: &Network,
+        weights: &Weights,
+        options: &PlanOptions,
+        ways: usize,
+    ) -> Result<Self, ModelError> {
+        Self::compile_as(network, weights, options, Some(ways))
+    }
+
+    fn compile_as(
+        network: &Network,
+        weights: &Weights,
+        options: &PlanOptions,
+        ways: Option<usize>,
+    ) -> Result<Self, ModelError> {
+        let isa = pick(options.isa.as_deref())?;
+        let caches = options.caches.unwrap_or_else(Caches::detect);
+        let threads = options.threads.clamp(1, MAX_THREADS);
+        let place = match &options.weight_cache {
+            Some(folder) if ways.is_none() => Place::new(folder, network, weights, isa, threads, caches),
+            _ => None,
+        };
+        let builder = || Builder::new(isa, threads, caches);
+        let compile = |builder, packed| {
+            let mut compiler = Compiler { ways, packed, ..Compiler::new(builder, network, weights, caches) };
+            let outputs = compiler.outputs()?;
+            compiler.builder.finish(&outputs, options.memory_limit).map_err(unsupported)
+        };
+        let (input, outputs) = (network.input, network.outputs().to_vec());
+        if let Some(shelf) = place.as_ref().and_then(Place::shelf) {
+            match compile(builder().with_packed(shelf), true) {
+                Ok(program) => {
+                    weights.release_all();
+                    return Ok(Self { program, input, outputs });
+                }
+                // Where the file is to blame, packing helps; where it is not, the next error is the one to tell.
+                Err(e) => log::warn!("packed weights that were kept are packed again: {e}"),
+            }
+        }
+        let program = compile(builder(), false)?;
+        // Small tensors were not let go one by one, and reading them fetched their large neighbours again.
+        weights.release_all();
+        if let Some(Err(e)) = place.map(|place| place.keep(&program)) {
+            log::warn!("packed weights are not kept: {e}");
+        }
+        Ok(Self { program, input, outputs })
+    }
+
+    /// Height and width of the input.
+    pub fn input(&self) -> Size {
+        self.input
+    }
+
+    /// Size and classes of the first output, the logits (H, W, C).
+    pub fn logits(&self) -> (Size, usize) {
+        let shape = self.program.outputs()[0];
+        (shape.size, shape.channels)
+    }
+
+    /// What it gives, each with its shape, in the network's order.
+    pub fn outputs(&self) -> impl Iterator<Item = (&Output, Shape)> {
+        self.outputs.iter().zip(self.program.outputs().iter().copied())
+    }
+
+    /// The instruction set that it runs on.
+    pub fn isa(&self) -> Isa {
+        self.program.isa()
+    }
+
+    /// Threads that share one inference.
+    pub fn threads(&self) -> usize {
+        self.program.threads()
+    }
+
+    /// Bytes of the arena of one inference.
+    pub fn arena_bytes(&self) -> usize {
+        self.program.arena_bytes()
+    }
+
+    /// Bytes of packed weights.
+    pub fn weight_bytes(&self) -> usize {
+        self.program.weight_bytes()
+    }
+
+    /// What each step is, and how it is computed.
+    pub fn steps(&self) -> impl Iterator<Item = StepInfo<'_>> {
+        self.program.steps()
+    }
+
+    /// Memory and threads for one inference at a time.
+    ///
+    /// # Errors
+    /// [`ModelError::Unsupported`] if the system starts no more threads.
+    pub fn new_state(&self) -> Result<PlanState, ModelError> {
+        let pool = ThreadPool::new(self.program.threads()).map_err(|e| ModelError::Unsupported {
+            what: format!("an inference on {} threads", self.program.threads()),
+            why: format!("{e}; ask for fewer threads"),
+        })?;
+        Ok(PlanState { arena: self.program.arena(), pool })
+    }
+
+    /// Runs a network of one output on `rows` and writes the logits, channels-last: `[height][width][classes]`.
+    ///
+    /// # Errors
+    /// [`ModelError::Mismatch`] if `rows`, `logits` or `state` do not fit this plan, or it has more outputs.
+    pub fn run(&self, state: &mut PlanState, rows: &dyn RowSource, logits: &mut [f32]) -> Result<(), ModelError> {
+        self.run_all(state, rows, &mut [logits])
+    }
+
+    /// The same for any number of outputs, a slice for each in the order of [`outputs`](Self::outputs).
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_all(
+        &self,
+        state: &mut PlanState,
+        rows: &dyn RowSource,
+        outputs: &mut [&mut [f32]],
+    ) -> Result<(), ModelError> {
+        let PlanState { arena, pool } = state;
+        let pool = std::cell::RefCell::new(pool);
+        self.program.run(arena, rows, outputs, &|work| pool.borrow_mut().run(work)).map_err(mismatch)
+    }
+}
+
+fn mismatch(e: RunError) -> ModelError {
+    let (what, wanted, found) = match e {
+        RunError::InputSize { wanted, found } => ("input", wanted.to_string(), found.to_string()),
+        RunError::Outputs { wanted, found } => ("outputs", format!("{wanted} slices"), format!("{found}")),
+        RunError::OutputLength { wanted, found } => ("logits", format!("{wanted} values"), format!("{found}")),
+        RunError::ForeignArena => ("state", "its own".to_owned(), "that of another plan".to_owned()),
+    };
+    ModelError::Mismatch { what, wanted, found }
+}
+
+fn pick(name: Option<&str>) -> Result<Isa, ModelError> {
+    let Some(name) = name else { return Ok(Isa::best()) };
+    let all = Isa::all();
+    all.iter().find(|isa| isa.name() == name).copied().ok_or_else(|| ModelError::Unsupported {
+        what: format!("the instruction set {name:?}"),
+        why: format!("this CPU has {}", all.iter().map(|isa| isa.name()).collect::<Vec<_>>().join(", ")),
+    })
+}
+
+fn unsupported(e: BuildError) -> ModelError {
+    ModelError::Unsupported { what: format!("{} in the CPU plan", e.step), why: e.reason }
+}
+
+fn clamp(activation: Activation) -> Clamp {
+    match activation {
+        Activation::Linear => None,
+        Activation::Relu => Some((0.0, f32::INFINITY)),
+        Activation::Relu6 => Some((0.0, 6.0)),
+    }
+}
+
+fn filter<'a>(conv: &Conv, folded: &'a Folded<'_>) -> Filter<'a> {
+    Filter { weight: &folded.weight, bias: &folded.bias, clamp: clamp(conv.activation) }
+}
+
+fn window(conv: &Conv) -> Window {
+    Window { input: conv.input, output: conv.output, stride: conv.stride, rate: conv.rate, pad: conv.pad }
+}
+
+/// A block's folded weights.
+struct FoldedBlock<'w> {
+    expand: Option<Folded<'w>>,
+    depthwise: Folded<'w>,
+    project: Folded<'w>,
+}
+
+impl FoldedBlock<'_> {
+    fn describe<'a>(&'a self, block: &'a Block, name: &'a str) -> program::Block<'a> {
+        program::Block {
+            name,
+            c_in: block.c_in(),
+            window: window(&block.depthwise),
+            expand: block.expand.as_ref().zip(self.expand.as_ref()).map(|(c, f)| filter(c, f)),
+            depthwise: filter(&block.depthwise, &self.depthwise),
+            project: filter(&block.project, &self.project),
+            residual: block.shortcut == Shortcut::Bottleneck,
+            expansion_shortcut: block.shortcut == Shortcut::Expansion,
+        }
+    }
+}
+
+/// What the compiler knows of a node.
+#[derive(Clone, Debug)]
+enum Value {
+    /// Nothing yet: it comes later, waits ([`Compiler::waits`]), or is fused with its reader ([`Compiler::is_fused`]).
+    None,
+    /// A map inside a chain, of which nobody else reads anything.
+    Inside,
+    Map(Map),
+    /// A concatenation that convolutions read as it is: these nodes.
+    Parts(Vec<usize>),
+}
+
+struct Compiler<'n, 'w> {
+    builder: Builder,
+    network: &'n Network,
+    weights: &'w Weights,
+    caches: Caches,
+    /// Slices of every block after the first, where they are not for the caches to decide.
+    ways: Option<usize>,
+    /// The builder has packed weights: those of the file are not looked at.
+    packed: bool,
+    readers: Vec<usize>,
+    values: Vec<Value>,
+}
+
+impl<'n, 'w> Compiler<'n, 'w> {
+    fn new(builder: Builder, network: &'n Network, weights: &'w Weights, caches: Caches) -> Self {
+        let (readers, values) = (network.readers(), vec![Value::None; network.nodes().len()]);
+        Self { builder, network, weights, caches, ways: None, packed: false, readers, values }
+    }
+
+    /// All nodes; the maps of the outputs.
+    fn outputs(&mut self) -> Result<Vec<Map>, ModelError> {
+        for id in 0..self.network.nodes().len() {
+            let known = !matches!(self.values[id], Value::None);
+            if !known && !self.waits(id) && !self.is_fused(id) {
+                self.node(id)?;
+            }
+        }
+        self.network.outputs().iter().map(|output| self.map(output.node.index())).collect()
+    }
+
+    fn inputs(&self, id: usize) -> impl Iterator<Item = usize> + 'n {
+        self.network.nodes()[id].inputs.iter().map(|input| input.index())
+    }
+
+    /// The only input of most nodes.
+    fn input(&self, id: usize) -> usize {
+        self.inputs(id).next().unwrap_or(0)
+    }
+
+    fn operation(&self, id: usize) -> &'n Operation {
+        &self.network.nodes()[id].operation
+    }
+
+    /// Image pooling waits for its reader: an average, a 1x1 convolution of one, and either spread over a map. A projection
+    /// that reads it needs it as a bias only, just before its own step, and never spread.
+    fn waits(&self, id: usize) -> bool {
+        match self.operation(id) {
+            Operation::Average => true,
+            Operation::Convolution(conv) => {
+                !conv.depthwise && matches!(self.operation(self.input(id)), Operation::Average)
+            }
+            Operation::Resize(_) => self.is_vector(self.input(id)),
+            _ => false,
+        }
+    }
+
+    /// An average, or a convolution of one.
+    fn is_vector(&self, id: usize) -> bool {
+        matches!(self.operation(id), Operation::Average | Operation::Convolution(_)) && self.waits(id)
+    }
+
+    /// A depthwise convolution that only a 1x1 convolution reads: together they are a block that does not expand.
+    fn is_fused(&self, id: usize) -> bool {
+        let Operation::Convolution(conv) = self.operation(id) else { return false };
+        let fits = |reader: usize| match self.operation(reader) {
+            Operation::Convolution(next) => self.input(reader) == id && next.kernel == 1 && next.stride == 1,
+            _ => false,
+        };
+        conv.depthwise && self.readers[id] == 1 && (id + 1..self.values.len()).any(fits)
+    }
+
+    /// The map of a node, whatever it takes.
+    fn map(&mut self, id: usize) -> Result<Map, ModelError> {
+        match self.values[id].clone() {
+            Value::Map(map) => return Ok(map),
+            Value::Parts(parts) => {
+                let parts = parts.into_iter().map(|part| self.map(part)).collect::<Result<Vec<_>, _>>()?;
+                let map = match parts[..] {
+                    [only] => only,
+                    _ => self.builder.concat(&self.network.nodes()[id].name, &parts).map_err(unsupported)?,
+                };
+                self.values[id] = Value::Map(map);
+            }
+            Value::None => self.node(id)?,
+            Value::Inside => {}
+        }
+        match self.values[id] {
+            Value::Map(map) => Ok(map),
+            _ => Err(ModelError::Unsupported {
+                what: format!("{} in the CPU plan", self.network.nodes()[id].name),
+                why: "only a 3x3 convolution reads the picture".into(),
+            }),
+        }
+    }
+
+    /// The maps of what a node reads.
+    fn maps(&mut self, id: usize) -> Result<Vec<Map>, ModelError> {
+        self.inputs(id).map(|input| self.map(input)).collect()
+    }
+
+    /// Compiles a node.
+    fn node(&mut self, id: usize) -> Result<(), ModelError> {
+        let node = &self.network.nodes()[id];
+        let map = match &node.operation {
+            Operation::Input => return Ok(()),
+            Operation::Concat => {
+                let mut parts = Vec::new();
+                for input in self.inputs(id) {
+                    match &self.values[input] {
+                        Value::Parts(more) => parts.extend(more),
+                        _ => parts.push(input),
+                    }
+                }
+                self.values[id] = Value::Parts(parts);
+                return Ok(());
+            }
+            Operation::Convolution(conv) if self.input(id) == NodeId::INPUT.index() => return self.trunk(id, conv),
+            Operation::Convolution(conv) if conv.depthwise => {
+                let input = self.map(self.input(id))?;
+                let folded = self.fold(conv)?;
+                let map = self.builder.depthwise(&conv.name, input, window(conv), &filter(conv, &folded));
+                self.release([conv]);
+                map.map_err(unsupported)?
+            }
+            Operation::Convolution(conv) => match self.operation(self.input(id)) {
+                Operation::Convolution(depthwise) if self.is_fused(self.input(id)) => {
+                    let input = self.map(self.input(self.input(id)))?;
+                    self.separable(input, depthwise, conv)?
+                }
+                _ => self.convolution(id, conv)?,
+            },
+            Operation::Block(block) => {
+                let input = self.map(self.input(id))?;
+                self.block(input, block)?
+            }
+            Operation::Average => {
+                let input = self.map(self.input(id))?;
+                self.builder.average(&node.name, input).map_err(unsupported)?
+            }
+            Operation::Resize(rule) => {
+                let input = self.map(self.input(id))?;
+                if self.network.nodes()[self.input(id)].size == node.size {
+                    input
+                } else {
+                    self.builder.resize(&node.name, input, node.size, *rule).map_err(unsupported)?
+                }
+            }
+            Operation::Sum(activation) => {
+                let inputs = self.maps(id)?;
+                self.builder.sum(&node.name, &inputs, clamp(*activation)).map_err(unsupported)?
+            }
+        };
+        self.values[id] = Value::Map(map);
+        Ok(())
+    }
+
+    fn fold(&self, conv: &Conv) -> Result<Folded<'w>, ModelError> {
+        if self.packed {
+            return Ok(Folded { weight: Cow::Borrowed(&[]), bias: vec![0.0; conv.c_out] });
+        }
+        self.weights.folded(conv)
+    }
+
+    /// Lets the file's pages go, once the packed copy is there: that is what runs.
+    fn release<'c>(&self, convs: impl IntoIterator<Item = &'c Conv>) {
+        for conv in convs.into_iter().filter(|_| !self.packed) {
+            self.weights.release(conv);
+        }
+    }
+
+    fn fold_block(&self, block: &Block) -> Result<FoldedBlock<'w>, ModelError> {
+        Ok(FoldedBlock {
+            expand: block.expand.as_ref().map(|c| self.fold(c)).transpose()?,
+            depthwise: self.fold(&block.depthwise)?,
+            project: self.fold(&block.project)?,
+        })
+    }
+
+    /// The convolution that reads the picture, and the blocks after it that run depth-first with it. Maps on the way that
+    /// others read as well are tapped: the chain stays one.
+    fn trunk(&mut self, id: usize, stem: &Conv) -> Result<(), ModelError> {
+        if stem.depthwise || stem.kernel != 3 {
+            return Err(ModelError::Unsupported {
+                what: format!("{} in the CPU plan", stem.name),
+                why: "only a full 3x3 convolution reads the picture".into(),
+            });
+        }
+        // The first chain goes on while the maps between blocks would not stay in the L2.
+        let large = |b: &Block| {
+            let conv = &b.depthwise;
+            conv.input.height * conv.input.width * b.c_in() * size_of::<f32>() > self.caches.working_set()
+        };
+        let most = if self.ways.is_some() { 1 } else { 8 };
+        let (mut ids, mut blocks) = (vec![id], Vec::<&Block>::new());
+        for next in id + 1..self.values.len() {
+            let before = ids[ids.len() - 1];
+            if let Operation::Block(block) = self.operation(next)
+                && self.input(next) == before
+                && blocks.len() < most
+                && (blocks.is_empty() || large(block))
+            {
+                ids.push(next);
+                blocks.push(block);
+            }
+        }
+        let folded_stem = self.fold(stem)?;
+        let folded = blocks.iter().map(|b| self.fold_block(b)).collect::<Result<Vec<_>, _>>()?;
+        let names: Vec<&str> = ids[1..].iter().map(|&id| self.network.nodes()[id].name.as_str()).collect();
+        let mut chain: Vec<_> =
+            folded.iter().zip(&blocks).zip(&names).map(|((f, b), name)| f.describe(b, name)).collect();
+        let described = program::Stem { name: &stem.name, window: window(stem), filter: filter(stem, &folded_stem) };
+        chain.truncate(self.builder.chain_length(&described, &chain));
+        let length = chain.len();
+        let taps: Vec<usize> = (0..length).filter(|&stage| self.readers[ids[stage]] > 1).collect();
+        let (map, tapped) = self.builder.tapped_chain(None, Some(&described), &chain, &taps).map_err(unsupported)?;
+        drop(chain);
+        drop(folded);
+        self.release([stem].into_iter().chain(blocks[..length].iter().flat_map(|block| block.convs())));
+        ids[..length].iter().for_each(|&id| self.values[id] = Value::Inside);
+        for (&stage, map) in taps.iter().zip(tapped) {
+            self.values[ids[stage]] = Value::Map(map);
+        }
+        self.values[ids[length]] = Value::Map(map);
+        Ok(())
+    }
+
+    /// A block by itself.
+    fn block(&mut self, input: Map, block: &Block) -> Result<Map, ModelError> {
+        let folded = self.fold_block(block)?;
+        let name = format!("blocks.{}", block.index);
+        let described = folded.describe(block, &name);
+        let map = match self.ways {
+            Some(ways) => self.builder.split(input, &described, ways),
+            None if self.builder.chains_well(&described) => self.builder.chain(Some(input), None, &[described]),
+            None => self.builder.sliced(input, &described),
+        };
+        self.release(block.convs());
+        map.map_err(unsupported)
+    }
+
+    /// A depthwise convolution and the 1x1 after it: a block that does not expand.
+    fn separable(&mut self, input: Map, depthwise: &Conv, conv: &Conv) -> Result<Map, ModelError> {
+        let folded = FoldedBlock { expand: None, depthwise: self.fold(depthwise)?, project: self.fold(conv)? };
+        let block = program::Block {
+            name: &conv.name,
+            c_in: depthwise.c_in,
+            window: window(depthwise),
+            expand: None,
+            depthwise: filter(depthwise, &folded.depthwise),
+            project: filter(conv, &folded.project),
+            residual: false,
+            expansion_shortcut: false,
+        };
+        let map = self.builder.sliced(input, &block).map_err(unsupported)?;
+        self.release([depthwise, conv]);
+        Ok(map)
+    }
+
+    /// A 1x1 or full 3x3 convolution, over the parts of a concatenation where it reads one.
+    fn convolution(&mut self, id: usize, conv: &Conv) -> Result<Map, ModelError> {
+        if conv.stride != 1 {
+            return Err(ModelError::Unsupported {
+                what: format!("{} in the CPU plan", conv.name),
+                why: "only a convolution that reads the picture, or a depthwise one, has a stride".into(),
+            });
+        }
+        let parts = match &self.values[self.input(id)] {
+            Value::Parts(parts) => parts.clone(),
+            _ => vec![self.input(id)],
+        };
+        let spread = |part: usize| matches!(self.operation(part), Operation::Resize(_)) && self.waits(part);
+        let constant = parts.iter().filter(|&&part| spread(part)).count();
+        if conv.kernel == 1 && (1..parts.len()).contains(&constant) {
+            let parts: Vec<_> = parts.iter().map(|&part| (part, spread(part))).collect();
+            return self.convolution_with_pooling(conv, &parts);
+        }
+        let inputs = parts.into_iter().map(|part| self.map(part)).collect::<Result<Vec<_>, _>>()?;
+        let folded = self.fold(conv)?;
+        let filter = filter(conv, &folded);
+        let map = self.builder.convolution(&conv.name, &inputs, conv.kernel, conv.rate, &filter, None);
+        self.release([conv]);
+        map.map_err(unsupported)
+    }
+
+    /// Image pooling gives the same vector for every pixel: its part of the projection is computed once and becomes the
+    /// bias of the rest. `parts`: nodes, and whether they are such a vector, spread.
+    fn convolution_with_pooling(&mut self, conv: &Conv, parts: &[(usize, bool)]) -> Result<Map, ModelError> {
+        let (mut vectors, mut maps) = (Vec::new(), Vec::new());
+        for &(part, _) in parts.iter().filter(|(_, spread)| !spread) {
+            maps.push(self.map(part)?);
+        }
+        for &(part, _) in parts.iter().filter(|(_, spread)| *spread) {
+            vectors.push(self.map(self.input(part))?);
+        }
+        let folded = self.fold(conv)?;
+        let channels: Vec<_> =
+            parts.iter().map(|&(part, spread)| (self.network.nodes()[part].channels, spread)).collect();
+        let (mut constant, mut rest) = (Vec::new(), Vec::new());
+        for mut row in folded.weight.chunks_exact(conv.c_in) {
+            for &(channels, spread) in &channels {
+                let (part, after) = row.split_at(channels);
+                let to = if spread { &mut constant } else { &mut rest };
+                to.extend_from_slice(part);
+                row = after;
+            }
+        }
+        let constant = Filter { weight: &constant, bias: &folded.bias, clamp: None };
+        let bias = self.builder.convolution(&format!("{}.bias", conv.name), &vectors, 1, 1, &constant, None);
+        let bias = bias.map_err(unsupported)?;
+        let rest = Filter { weight: &rest, bias: &folded.bias, clamp: clamp(conv.activation) };
+        let map = self.builder.convolution(&conv.name, &maps, 1, 1, &rest, Some(bias)).map_err(unsupported);
+        self.release([conv]);
+        map
+    }
+}

@@ -1,0 +1,101 @@
+//! The compiled plan as an engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use silhouette_engine::engine::{DataType, Description, Engine, EngineError, Input, Output, Session, Step};
+use silhouette_engine::program::{MAX_OUTPUTS, Shape, StepInfo};
+use silhouette_kernels::rows::RowSource;
+use silhouette_network::ModelError;
+use silhouette_network::network::{self, Network, Size};
+use silhouette_weights::ModelFile;
+
+use crate::plan::{Plan, PlanOptions, PlanState};
+
+/// A plan, its arena and threads, and the maps that it gives.
+#[derive(Debug)]
+struct PlanSession {
+    plan: Arc<Plan>,
+    state: PlanState,
+    outputs: Vec<Vec<f32>>,
+}
+
+impl Plan {
+    /// The plan of `model` for an input of `size`.
+    ///
+    /// # Errors
+    /// As [`Network::new`] and [`Plan::compile`].
+    pub fn of(model: &ModelFile, size: Size, options: &PlanOptions) -> Result<Self, ModelError> {
+        Self::compile(&Network::new(model.spec(), size)?, model.weights(), options)
+    }
+}
+
+impl Engine for Plan {
+    fn input(&self) -> Input {
+        let size = Plan::input(self);
+        Input { height: size.height, width: size.width, element: DataType::F32 }
+    }
+
+    fn outputs(&self) -> Vec<Output> {
+        let output = |(output, shape): (&network::Output, Shape)| {
+            let Shape { size: Size { height, width }, channels } = shape;
+            Output { name: output.name.clone(), height, width, channels, element: DataType::F32 }
+        };
+        Plan::outputs(self).map(output).collect()
+    }
+
+    fn describe(&self) -> Description {
+        Description {
+            backend: "CPU".into(),
+            kernels: Some(self.isa().name()),
+            precision: DataType::F32,
+            threads: Some(self.threads()),
+            arena_bytes: Some(self.arena_bytes()),
+            weight_bytes: Some(self.weight_bytes()),
+        }
+    }
+
+    fn new_session(self: Arc<Self>) -> Result<Box<dyn Session>, EngineError> {
+        let state = self.new_state().map_err(failed)?;
+        let outputs = Plan::outputs(&self).map(|(_, shape)| vec![0.0; shape.values()]).collect();
+        Ok(Box::new(PlanSession { plan: self, state, outputs }))
+    }
+}
+
+impl Session for PlanSession {
+    fn engine(&self) -> &dyn Engine {
+        &*self.plan
+    }
+
+    fn run(&mut self, rows: &dyn RowSource) -> Result<(), EngineError> {
+        // Slices of all outputs, in an array: nothing is allocated here.
+        let mut slices: [&mut [f32]; MAX_OUTPUTS] = std::array::from_fn(|_| &mut [][..]);
+        let count = self.outputs.len();
+        for (slice, output) in slices.iter_mut().zip(&mut self.outputs) {
+            *slice = output;
+        }
+        self.plan.run_all(&mut self.state, rows, &mut slices[..count]).map_err(failed)
+    }
+
+    fn output(&self, index: usize) -> &[f32] {
+        &self.outputs[index]
+    }
+
+    fn steps(&self) -> Vec<Step> {
+        let timed = |(s, ns): (StepInfo<'_>, u64)| Step {
+            name: s.name.to_owned(),
+            explain: s.explain.to_owned(),
+            madds: s.madds,
+            time: Duration::from_nanos(ns),
+        };
+        self.plan.steps().zip(self.state.step_nanoseconds()).map(timed).collect()
+    }
+}
+
+fn failed(error: ModelError) -> EngineError {
+    match error {
+        ModelError::Mismatch { what, wanted, found } => EngineError::Mismatch { what, wanted, found },
+        ModelError::Unsupported { what, why } => EngineError::Unsupported { what, why },
+        other => EngineError::Failed { engine: "the compiled plan", source: Box::new(other) },
+    }
+}

@@ -1,0 +1,144 @@
+//! Which backends this build and machine have, and the engine that each runs a model with.
+
+use crate::error::{Error, Result};
+use crate::options::Backend;
+use silhouette_engine::engine::Engine;
+use silhouette_network::network::Size;
+use silhouette_plan::{Plan, PlanOptions};
+use silhouette_weights::ModelFile;
+use std::fmt;
+use std::sync::Arc;
+
+/// Why a backend cannot be had here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason(String);
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What [`Backend::Auto`] tries, the best first: on every machine that was measured the compiled plan on the CPU is faster than the
+/// candle graph is on a GPU.
+const PREFERRED: [Backend; 3] = [Backend::Cpu, Backend::Metal, Backend::Graph];
+
+impl Backend {
+    /// All backends, each with the reason why this build or machine does not have it, where it does not.
+    ///
+    /// ```
+    /// use silhouette::Backend;
+    /// for (backend, available) in Backend::available() {
+    ///     match available {
+    ///         Ok(()) => println!("{backend}"),
+    ///         Err(reason) => println!("{backend}: no, {reason}"),
+    ///     }
+    /// }
+    /// ```
+    pub fn available() -> Vec<(Self, std::result::Result<(), Reason>)> {
+        [Self::Auto, Self::Cpu, Self::Metal, Self::Graph].map(|backend| (backend, backend.check())).into()
+    }
+
+    /// Whether this build and machine have it.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(self) -> std::result::Result<(), Reason> {
+        match self {
+            Self::Auto | Self::Cpu => Ok(()),
+            #[cfg(feature = "graph")]
+            Self::Graph => Ok(()),
+            #[cfg(feature = "graph")]
+            Self::Metal => silhouette_graph::metal().map_err(Reason),
+            #[cfg(not(feature = "graph"))]
+            Self::Graph | Self::Metal => Err(Reason(format!("this build is without the feature `{self}`"))),
+        }
+    }
+
+    /// What it runs a model with.
+    pub(crate) fn engine(self, model: &ModelFile, size: Size, options: &PlanOptions) -> Result<Arc<dyn Engine>> {
+        if let Err(reason) = self.check() {
+            return Err(Error::unsupported(format_args!("the backend {self} is not supported: {reason}"), ""));
+        }
+        match self {
+            Self::Auto => first(PREFERRED, |backend| backend.engine(model, size, options)),
+            Self::Cpu => Ok(Arc::new(Plan::of(model, size, options)?)),
+            #[cfg(feature = "graph")]
+            Self::Graph => Ok(Arc::new(silhouette_graph::Graph::of(model, size)?)),
+            #[cfg(feature = "graph")]
+            Self::Metal => Ok(Arc::new(silhouette_graph::Graph::on_metal(model, size)?)),
+            #[cfg(not(feature = "graph"))]
+            Self::Graph | Self::Metal => Err(Error::internal(format_args!("{self} is not in this build"))),
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Cpu => "cpu",
+            Self::Metal => "metal",
+            Self::Graph => "graph",
+        })
+    }
+}
+
+/// The first backend that can do what is asked for; each that cannot is logged with its reason. Where none can, the best one's reason
+/// is the one to tell. Errors of other kinds (a model that cannot be used) end the search: no backend would mend them.
+fn first<T>(backends: [Backend; 3], make: impl Fn(Backend) -> Result<T>) -> Result<T> {
+    let mut best = None;
+    for backend in backends {
+        match make(backend) {
+            Ok(made) => {
+                if let Some(error) = &best {
+                    log::warn!("running on the backend {backend}, because the best one cannot: {error}");
+                }
+                return Ok(made);
+            }
+            Err(error @ Error::Unsupported(_)) => {
+                log::debug!("not on the backend {backend}: {error}");
+                best.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(best.unwrap_or_else(|| Error::internal("no backend was tried")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_backend_is_listed_with_its_reason() {
+        let all = Backend::available();
+        let names: Vec<_> = all.iter().map(|(backend, _)| backend.to_string()).collect();
+        assert_eq!(names, ["auto", "cpu", "metal", "graph"]);
+        for (backend, available) in all {
+            let built = match backend {
+                Backend::Auto | Backend::Cpu => true,
+                Backend::Graph => cfg!(feature = "graph"),
+                // Where it is built the machine decides.
+                Backend::Metal => cfg!(feature = "metal"),
+            };
+            match available {
+                Ok(()) => assert!(built, "{backend}"),
+                Err(reason) if built => assert!(backend == Backend::Metal && !reason.to_string().is_empty()),
+                Err(reason) => assert!(reason.to_string().contains(&format!("`{backend}`")), "{backend}: {reason}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_best_cannot_the_next_does() {
+        let unsupported = |backend: Backend| Error::unsupported(format_args!("not on {backend}"), "");
+        let found =
+            first(PREFERRED, |backend| if backend == Backend::Cpu { Err(unsupported(backend)) } else { Ok(backend) });
+        assert_eq!(found, Ok(Backend::Metal));
+        let none = first::<()>(PREFERRED, |backend| Err(unsupported(backend)));
+        assert_eq!(none, Err(unsupported(Backend::Cpu)));
+        let damaged = first::<()>(PREFERRED, |_| Err(Error::model("cut off", "")));
+        assert!(matches!(damaged, Err(Error::InvalidModel(_))));
+    }
+}

@@ -1,0 +1,259 @@
+//! Arrays of four dimensions as `.npy` files, `NumPy`'s own format: a header that is checked against the file's length before
+//! anything is read, then the values, little-endian, last dimension fastest.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use crate::ModelError;
+use crate::whole_file::write_whole;
+
+const MAGIC: &[u8] = b"\x93NUMPY";
+
+/// A header is a hundred bytes or two; what claims more is no `.npy` of such an array.
+const LONGEST_HEADER: usize = 4096;
+
+/// An f32 array of four dimensions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// (N, C, H, W).
+    pub shape: [usize; 4],
+    /// Row-major.
+    pub data: Vec<f32>,
+}
+
+/// Reads an array of four dimensions; f64, u8 and i32 become f32.
+///
+/// # Errors
+/// [`ModelError::Io`], or [`ModelError::BadFile`] for what is no such array, or shorter than its header says.
+pub fn read(path: &Path) -> Result<Array, ModelError> {
+    let cannot = ModelError::io(path);
+    let about = std::fs::metadata(path).map_err(ModelError::io(path))?;
+    // Asked before opening: opening a pipe would wait for its writer.
+    if !about.is_file() {
+        return Err(wrong(path, "it is not a regular file"));
+    }
+    let open = || {
+        let mut file = std::fs::File::open(path)?;
+        let mut head = Vec::new();
+        file.by_ref().take(LONGEST_HEADER as u64).read_to_end(&mut head)?;
+        Ok((file, head))
+    };
+    let (file, mut bytes) = open().map_err(cannot)?;
+    let header = Header::read(&bytes, about.len()).map_err(|what| wrong(path, what))?;
+    let end = header.start + header.bytes();
+    file.take(end.saturating_sub(bytes.len()) as u64).read_to_end(&mut bytes).map_err(ModelError::io(path))?;
+    let values = bytes.get(header.start..end).ok_or_else(|| wrong(path, "it is shorter than its header says"))?;
+    Ok(Array { shape: header.shape, data: header.element.floats(values) })
+}
+
+/// Writes an array: whole or not at all.
+///
+/// # Errors
+/// [`ModelError::BadFile`] where the data are not as many as the shape says; [`ModelError::Io`].
+pub fn write(path: &Path, array: &Array) -> Result<(), ModelError> {
+    let count = array.shape.iter().try_fold(1usize, |n, &side| n.checked_mul(side));
+    if count != Some(array.data.len()) {
+        return Err(wrong(path, format!("{} values for the shape {:?}", array.data.len(), array.shape)));
+    }
+    let [n, c, h, w] = array.shape;
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({n}, {c}, {h}, {w}), }}");
+    // The values begin at a multiple of 64, after a line break.
+    let fixed = MAGIC.len() + 4;
+    let padded = (fixed + header.len() + 1).next_multiple_of(64) - fixed;
+    header.extend(std::iter::repeat_n(' ', padded - 1 - header.len()));
+    header.push('\n');
+    let mut bytes = Vec::with_capacity(fixed + padded + array.data.len() * 4);
+    bytes.extend(MAGIC);
+    bytes.extend([1, 0]);
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend_from_slice(bytemuck::cast_slice(&array.data));
+    write_whole(path, ModelError::io(path), |to| std::fs::write(to, &bytes).map_err(ModelError::io(path)))
+}
+
+fn wrong(path: &Path, what: impl Into<String>) -> ModelError {
+    ModelError::BadFile { file: path.display().to_string(), what: format!("as a .npy tensor: {}", what.into()) }
+}
+
+/// Element types that are read.
+#[derive(Clone, Copy)]
+enum Element {
+    F32,
+    F64,
+    U8,
+    I32,
+}
+
+impl Element {
+    /// By `NumPy`'s name for it.
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "<f4" => Some(Self::F32),
+            "<f8" => Some(Self::F64),
+            "|u1" | "<u1" => Some(Self::U8),
+            "<i4" => Some(Self::I32),
+            _ => None,
+        }
+    }
+
+    fn bytes(self) -> usize {
+        match self {
+            Self::U8 => 1,
+            Self::F32 | Self::I32 => 4,
+            Self::F64 => 8,
+        }
+    }
+
+    fn floats(self, bytes: &[u8]) -> Vec<f32> {
+        let quads = bytes.as_chunks::<4>().0;
+        match self {
+            Self::U8 => bytes.iter().map(|&value| f32::from(value)).collect(),
+            Self::F32 => quads.iter().map(|&value| f32::from_le_bytes(value)).collect(),
+            Self::I32 => quads.iter().map(|&value| i32::from_le_bytes(value) as f32).collect(),
+            Self::F64 => bytes.as_chunks::<8>().0.iter().map(|&value| f64::from_le_bytes(value) as f32).collect(),
+        }
+    }
+}
+
+/// What a file's header says, believed.
+struct Header {
+    element: Element,
+    shape: [usize; 4],
+    /// Where the values begin.
+    start: usize,
+}
+
+impl Header {
+    /// From the first bytes of a file of `length` bytes: what the header states must explain the file's length.
+    fn read(head: &[u8], length: u64) -> Result<Self, String> {
+        if !head.starts_with(MAGIC) {
+            return Err("it does not begin as one".into());
+        }
+        let damaged = || "its header is damaged".to_owned();
+        // The header's length stands before it: in 2 bytes in version 1, in 4 in version 2.
+        let (before, stated) = match *head.get(MAGIC.len()..).unwrap_or_default() {
+            [1, _, a, b, ..] => (MAGIC.len() + 4, usize::from(u16::from_le_bytes([a, b]))),
+            [2, _, a, b, c, d, ..] => (MAGIC.len() + 6, u32::from_le_bytes([a, b, c, d]) as usize),
+            _ => return Err(damaged()),
+        };
+        if stated > LONGEST_HEADER - before {
+            return Err(format!("its header is {stated} bytes long"));
+        }
+        let start = before + stated;
+        let text = head.get(before..start).and_then(|text| std::str::from_utf8(text).ok()).ok_or_else(damaged)?;
+        let text = text.trim();
+        if !text.starts_with('{') || !text.ends_with('}') {
+            return Err(damaged());
+        }
+        let after = |key: &str| text.split_once(key).map(|(_, rest)| rest.trim_start_matches([' ', ':']));
+        let name = after("'descr'").and_then(|rest| rest.strip_prefix('\'')?.split_once('\'')).ok_or_else(damaged)?.0;
+        let element = Element::named(name)
+            .ok_or_else(|| format!("its type is {}; <f4, <f8, |u1 and <i4 are read", name.escape_debug()))?;
+        if !after("'fortran_order'").ok_or_else(damaged)?.starts_with("False") {
+            return Err("its first dimension is the fastest (Fortran's order)".into());
+        }
+        let sides = after("'shape'").and_then(|rest| rest.strip_prefix('(')?.split_once(')'));
+        let (sides, _) = sides.ok_or_else(|| "its header states no shape".to_owned())?;
+        let mut shape = Vec::new();
+        for side in sides.split(',').map(str::trim).filter(|side| !side.is_empty()) {
+            shape.push(side.parse::<usize>().map_err(|_| "its shape is damaged".to_owned())?);
+        }
+        let shape: [usize; 4] = shape
+            .try_into()
+            .map_err(|shape| format!("its shape is {shape:?}, four dimensions (N, C, H, W) are wanted"))?;
+        let count = shape.iter().try_fold(1usize, |n, &side| n.checked_mul(side));
+        let bytes = count.and_then(|n| n.checked_mul(element.bytes())).ok_or("its shape overflows")?;
+        if bytes as u64 > length.saturating_sub(start as u64) {
+            return Err("it is shorter than its header says".into());
+        }
+        Ok(Self { element, shape, start })
+    }
+
+    /// Bytes of the values; `read` has seen that they are in the file.
+    fn bytes(&self) -> usize {
+        self.shape.iter().product::<usize>() * self.element.bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.npy");
+        let array = Array { shape: [1, 2, 3, 2], data: (0..12).map(|i| i as f32 / 7.0).collect() };
+        write(&path, &array).unwrap();
+        assert_eq!(read(&path).unwrap(), array);
+    }
+
+    #[test]
+    #[allow(clippy::float_cmp, reason = "small whole numbers")]
+    fn other_element_types_become_f32() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.npy");
+        let values: [(&str, Vec<u8>); 3] = [
+            ("<f8", [1.0f64, -2.0, 3.5].iter().flat_map(|v| v.to_le_bytes()).collect()),
+            ("|u1", vec![1, 2, 255]),
+            ("<i4", [1i32, -2, 1 << 20].iter().flat_map(|v| v.to_le_bytes()).collect()),
+        ];
+        let wanted = [[1.0, -2.0, 3.5], [1.0, 2.0, 255.0], [1.0, -2.0, 1_048_576.0]];
+        for ((name, data), wanted) in values.into_iter().zip(wanted) {
+            let header = format!("{{'shape': (1, 1, 1, 3), 'fortran_order': False, 'descr': '{name}'}}\n");
+            let mut bytes = b"\x93NUMPY\x01\0".to_vec();
+            bytes.extend((header.len() as u16).to_le_bytes());
+            bytes.extend(header.as_bytes());
+            bytes.extend(data);
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(read(&path).unwrap().data, wanted, "{name}");
+        }
+    }
+
+    #[test]
+    fn hostile_headers_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.npy");
+        let file = |version: u8, header: &str, data: usize| {
+            let mut bytes = b"\x93NUMPY".to_vec();
+            bytes.extend([version, 0]);
+            if version == 1 {
+                bytes.extend((header.len() as u16).to_le_bytes());
+            } else {
+                bytes.extend((header.len() as u32).to_le_bytes());
+            }
+            bytes.extend(header.as_bytes());
+            bytes.resize(bytes.len() + data, 0);
+            bytes
+        };
+        let header = |shape: &str| format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}");
+        std::fs::write(&path, file(1, &header("1,3,2,2"), 48)).unwrap();
+        assert_eq!(read(&path).unwrap().shape, [1, 3, 2, 2]);
+        let mut huge = file(2, "{'descr'", 0);
+        huge[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
+        for bytes in [
+            vec![],
+            b"\x93NUMPY".to_vec(),
+            b"\x93NUMPY\x01\0".to_vec(),
+            b"no array at all".to_vec(),
+            huge,
+            file(3, &header("1,3,2,2"), 48),
+            file(1, &header("1,3,2,2"), 10),
+            file(1, &header("1,3,2,2"), 40),
+            file(1, &header("4294967296,4294967296,1,1"), 48),
+            file(1, &header("99999999999,3,2,2"), 48),
+            file(1, &header("-1,3,2,2"), 48),
+            file(1, &header("12,"), 48),
+            file(1, &header("1,3,2,2").replace("<f4", "<c8"), 48),
+            file(1, &header("1,3,2,2").replace("<f4", ">f4"), 48),
+            file(1, &header("1,3,2,2").replace("False", "True"), 48),
+            file(1, &header("1,3,2,2,1"), 48),
+            file(1, &header("1,3,2,2").replace("'shape'", "'form'"), 48),
+            file(1, &header("1,3,2,2").replace('}', ""), 48),
+        ] {
+            std::fs::write(&path, &bytes).unwrap();
+            let failure = read(&path).unwrap_err().to_string();
+            assert!(failure.contains("x.npy") && failure.contains("as a .npy tensor: "), "{failure}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Tensors: made in memory, or viewed where they lie in a file.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use safetensors::Dtype;
+
+use crate::quantisation::Quantisation;
+
+/// A tensor in memory: its shape and its values, last dimension fastest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Lengths of the dimensions.
+    pub shape: Vec<usize>,
+    /// As many values as the product of `shape`.
+    pub data: Vec<f32>,
+}
+
+/// Tensors by name.
+pub type Tensors = BTreeMap<String, Tensor>;
+
+/// A tensor where it lies.
+#[derive(Clone, Copy, Debug)]
+pub struct TensorView<'a> {
+    /// Element type in the file.
+    pub dtype: Dtype,
+    /// Lengths of the dimensions.
+    pub shape: &'a [usize],
+    /// The elements, little-endian, last dimension fastest.
+    pub bytes: &'a [u8],
+    /// What its whole numbers stand for; `None` for a float tensor.
+    pub quantisation: Option<&'a Quantisation>,
+}
+
+impl<'a> TensorView<'a> {
+    /// The values without a copy: of an f32 tensor that lies on a border of four bytes.
+    pub fn as_f32(&self) -> Option<&'a [f32]> {
+        if self.dtype == Dtype::F32 { bytemuck::try_cast_slice(self.bytes).ok() } else { None }
+    }
+
+    /// The values without a copy: of an f16 tensor that lies on a border of two bytes.
+    pub fn as_f16(&self) -> Option<&'a [half::f16]> {
+        let bits: &[u16] =
+            if self.dtype == Dtype::F16 { bytemuck::try_cast_slice(self.bytes).ok()? } else { return None };
+        Some(half::slice::HalfBitsSliceExt::reinterpret_cast(bits))
+    }
+
+    /// The values as f32, copied only where they have to be; `None` for other types than f32, f16, bf16, and i8, u8 and i32
+    /// with a quantisation.
+    pub fn to_f32(&self) -> Option<Cow<'a, [f32]>> {
+        if let Some(values) = self.as_f32() {
+            return Some(Cow::Borrowed(values));
+        }
+        let (pairs, quads) = (self.bytes.as_chunks::<2>().0, self.bytes.as_chunks::<4>().0);
+        Some(Cow::Owned(match self.dtype {
+            Dtype::F32 => quads.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+            // All at once where they lie well: that way the CPU's own conversion is taken.
+            Dtype::F16 => match self.as_f16() {
+                Some(values) => half::slice::HalfFloatSliceExt::to_f32_vec(values),
+                None => pairs.iter().map(|&b| half::f16::from_le_bytes(b).to_f32()).collect(),
+            },
+            Dtype::BF16 => pairs.iter().map(|&b| half::bf16::from_le_bytes(b).to_f32()).collect(),
+            dtype => self.quantisation?.dequantise(dtype, self.shape, self.bytes)?,
+        }))
+    }
+}

@@ -1,0 +1,416 @@
+//! A network's tensors by name: in a mapped file, in a file's bytes in memory, or made; batch norm folded on demand.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use safetensors::{Dtype, SafeTensors};
+use silhouette_network::error::{TensorProblems, WrongShape};
+use silhouette_network::network::{Conv, Network, TensorShape};
+
+use crate::ModelError;
+use crate::map::Map;
+use crate::quantisation::{ActivationQuantisation, Activations, Quantisation, QuantisedTensors};
+use crate::tensor::{TensorView, Tensors};
+
+#[cfg(target_endian = "big")]
+compile_error!("tensors are viewed in the file's byte order, which is little-endian");
+
+/// The metadata key that holds the quantisation of tensors as JSON: name to [`Quantisation`].
+pub const QUANTISATION_KEY: &str = "silhouette.quantisation";
+
+/// The metadata key that holds the quantisation of the network's edges as JSON: name to [`ActivationQuantisation`].
+pub const ACTIVATIONS_KEY: &str = "silhouette.activations";
+
+/// Largest header of a `.safetensors` file, in bytes: a few thousand tensors and the labels of many thousand classes. To
+/// parse one takes up to fourteen times its size in memory.
+pub const MAX_HEADER: u64 = 1 << 20;
+
+/// Tensors of fewer bytes are not let go one by one: see [`Weights::release`].
+const RELEASED: usize = 1 << 14;
+
+/// A convolution's weight and bias with batch norm folded in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Folded<'a> {
+    /// (O, I / groups, K, K); the file's own values where there was nothing to fold.
+    pub weight: Cow<'a, [f32]>,
+    /// (O).
+    pub bias: Vec<f32>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    range: Range<usize>,
+    quantisation: Option<Quantisation>,
+}
+
+#[derive(Debug)]
+enum Storage {
+    Mapped(Map),
+    Bytes(Cow<'static, [u8]>),
+    /// Tensors made here, each from a border of four bytes on.
+    Words(Vec<u32>),
+}
+
+impl Storage {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map.bytes(),
+            Self::Bytes(bytes) => bytes,
+            Self::Words(words) => bytemuck::cast_slice(words),
+        }
+    }
+}
+
+/// Tensors by name, in a mapped file, in a file's bytes in memory, or made here.
+#[derive(Debug)]
+pub struct Weights {
+    storage: Arc<Storage>,
+    entries: BTreeMap<String, Entry>,
+    activations: Activations,
+    epsilon: f64,
+}
+
+impl Weights {
+    /// Tensors made in memory; `epsilon` is what batch norm adds to the variance.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensor`] where a shape and the number of values do not go together.
+    pub fn from_tensors(tensors: Tensors, epsilon: f64) -> Result<Self, ModelError> {
+        Self::from_quantised(tensors, QuantisedTensors::new(), Activations::new(), epsilon)
+    }
+
+    /// The same with quantised tensors among them, and what is known of the network's quantised edges.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensor`] where a shape, the number of values and the quantisation do not go together, and for a name that
+    /// is among both kinds of tensors.
+    pub fn from_quantised(
+        tensors: Tensors,
+        quantised: QuantisedTensors,
+        activations: Activations,
+        epsilon: f64,
+    ) -> Result<Self, ModelError> {
+        let mut words: Vec<u32> = Vec::new();
+        let mut entries = BTreeMap::new();
+        for (name, tensor) in tensors {
+            let wanted = tensor.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+            if wanted != Some(tensor.data.len()) {
+                let what = format!("{} values for the shape {:?}", tensor.data.len(), tensor.shape);
+                return Err(ModelError::Tensor { name, what });
+            }
+            let start = words.len() * 4;
+            words.extend(tensor.data.iter().map(|v| v.to_bits()));
+            let range = start..words.len() * 4;
+            entries.insert(name, Entry { dtype: Dtype::F32, shape: tensor.shape, range, quantisation: None });
+        }
+        for (name, tensor) in quantised {
+            let checked = tensor.check().and_then(|()| {
+                if entries.contains_key(&name) { Err("it is there as floats, too".to_owned()) } else { Ok(()) }
+            });
+            checked.map_err(|what| ModelError::Tensor { name: name.clone(), what })?;
+            let bytes = tensor.values.bytes();
+            let start = words.len() * 4;
+            let (quads, rest) = bytes.as_chunks::<4>();
+            words.extend(quads.iter().map(|&b| u32::from_le_bytes(b)));
+            if !rest.is_empty() {
+                let mut last = [0; 4];
+                last[..rest.len()].copy_from_slice(rest);
+                words.push(u32::from_le_bytes(last));
+            }
+            let (range, quantisation) = (start..start + bytes.len(), Some(tensor.quantisation));
+            entries.insert(name, Entry { dtype: tensor.values.dtype(), shape: tensor.shape, range, quantisation });
+        }
+        check_activations(&activations).map_err(|(name, what)| ModelError::Tensor { name, what })?;
+        Ok(Self { storage: Arc::new(Storage::Words(words)), entries, activations, epsilon })
+    }
+
+    /// Maps any `.safetensors` file, ours or another's (a PyTorch state dict): its tensors and its metadata, of which
+    /// nothing is checked but that they lie inside the file, and that what it says of their quantisation can be. `epsilon` is what batch norm adds to the variance.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`]; [`ModelError::BadFile`] for anything that is not a whole `.safetensors` file.
+    pub fn open(path: &Path, epsilon: f64) -> Result<(Self, BTreeMap<String, String>), ModelError> {
+        Self::read(Storage::Mapped(Map::open(path, None)?), &path.display().to_string(), epsilon)
+    }
+
+    /// The same with the file's bytes in memory; `file` names them in errors.
+    ///
+    /// # Errors
+    /// As [`Weights::open`].
+    pub fn from_bytes(
+        bytes: impl Into<Cow<'static, [u8]>>,
+        file: &str,
+        epsilon: f64,
+    ) -> Result<(Self, BTreeMap<String, String>), ModelError> {
+        Self::read(Storage::Bytes(bytes.into()), file, epsilon)
+    }
+
+    /// Maps the bytes `part` of a file that holds a `.safetensors` file there.
+    pub(crate) fn open_part(
+        path: &Path,
+        part: Range<u64>,
+        epsilon: f64,
+    ) -> Result<(Self, BTreeMap<String, String>), ModelError> {
+        Self::read(Storage::Mapped(Map::open(path, Some(part))?), &path.display().to_string(), epsilon)
+    }
+
+    fn read(storage: Storage, file: &str, epsilon: f64) -> Result<(Self, BTreeMap<String, String>), ModelError> {
+        let bytes = storage.bytes();
+        let header = bytes.first_chunk::<8>().map(|n| u64::from_le_bytes(*n));
+        let header = header.ok_or_else(|| ModelError::bad_file(file, "shorter than a safetensors header"))?;
+        if header > bytes.len() as u64 - 8 {
+            let what = format!("the header says it is {header} bytes long, the file has {}", bytes.len());
+            return Err(ModelError::bad_file(file, what));
+        }
+        if header > MAX_HEADER {
+            let what = format!("the header is {header} bytes long, more than {MAX_HEADER}");
+            return Err(ModelError::bad_file(file, what));
+        }
+        // The crate checks that offsets follow one another, go with shape and type, and end where the file ends.
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| ModelError::bad_file(file, e.to_string()))?;
+        let start = 8 + header as usize;
+        let mut entries: BTreeMap<String, Entry> = metadata
+            .tensors()
+            .into_iter()
+            .map(|(name, info)| {
+                let range = start + info.data_offsets.0..start + info.data_offsets.1;
+                (name, Entry { dtype: info.dtype, shape: info.shape.clone(), range, quantisation: None })
+            })
+            .collect();
+        let about: BTreeMap<_, _> = metadata.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
+        if let Some(json) = about.get(QUANTISATION_KEY) {
+            let bad = |what: String| ModelError::bad_file(file, format!("{QUANTISATION_KEY}: {what}"));
+            let quantised: BTreeMap<String, Quantisation> =
+                serde_json::from_str(json).map_err(|e| bad(e.to_string()))?;
+            for (name, quantisation) in quantised {
+                let entry = entries.get_mut(&name).ok_or_else(|| bad(format!("there is no tensor {name}")))?;
+                if !matches!(entry.dtype, Dtype::I8 | Dtype::U8 | Dtype::I32) {
+                    return Err(bad(format!("tensor {name} is {}", entry.dtype)));
+                }
+                quantisation.check(&entry.shape).map_err(|what| bad(format!("tensor {name}: {what}")))?;
+                entry.quantisation = Some(quantisation);
+            }
+        }
+        let mut activations = Activations::new();
+        if let Some(json) = about.get(ACTIVATIONS_KEY) {
+            let bad = |what: String| ModelError::bad_file(file, format!("{ACTIVATIONS_KEY}: {what}"));
+            activations = serde_json::from_str(json).map_err(|e| bad(e.to_string()))?;
+            check_activations(&activations).map_err(|(name, what)| bad(format!("{name}: {what}")))?;
+        }
+        Ok((Self { storage: Arc::new(storage), entries, activations, epsilon }, about))
+    }
+
+    /// The tensors of `network` alone, shared with these.
+    pub(crate) fn only(&self, network: &Network) -> Self {
+        let known: HashSet<String> = network.convs().flat_map(|conv| self.of(conv)).map(|tensor| tensor.name).collect();
+        let entries = self.entries.iter().filter(|(name, _)| known.contains(*name));
+        let edges = edges(network);
+        let activations = self.activations.iter().filter(|(name, _)| edges.contains(*name));
+        Self {
+            storage: Arc::clone(&self.storage),
+            entries: entries.map(|(name, entry)| (name.clone(), entry.clone())).collect(),
+            activations: activations.map(|(name, edge)| (name.clone(), *edge)).collect(),
+            epsilon: self.epsilon,
+        }
+    }
+
+    /// Every tensor's name, in alphabetical order.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// The tensor of this name.
+    pub fn tensor(&self, name: &str) -> Option<TensorView<'_>> {
+        let entry = self.entries.get(name)?;
+        let bytes = &self.storage.bytes()[entry.range.clone()];
+        Some(TensorView { dtype: entry.dtype, shape: &entry.shape, bytes, quantisation: entry.quantisation.as_ref() })
+    }
+
+    /// What is known of the network's quantised edges.
+    pub fn activations(&self) -> &Activations {
+        &self.activations
+    }
+
+    /// What the bytes of an edge stand for in a quantised model: of `input`, or of `{name}.output` for the convolution or block of
+    /// that name.
+    pub fn activation(&self, edge: &str) -> Option<ActivationQuantisation> {
+        self.activations.get(edge).copied()
+    }
+
+    /// What batch norm adds to the variance.
+    pub fn epsilon(&self) -> f64 {
+        self.epsilon
+    }
+
+    pub(crate) fn with_epsilon(self, epsilon: f64) -> Self {
+        Self { epsilon, ..self }
+    }
+
+    /// Which file these come from and in which state it is; `None` for weights in memory.
+    pub fn source(&self) -> Option<&str> {
+        if let Storage::Mapped(map) = &*self.storage { Some(map.source()) } else { None }
+    }
+
+    /// Whether this convolution's batch norm is still separate.
+    pub fn has_batch_norm(&self, conv: &Conv) -> bool {
+        conv.batch_norm && self.entries.contains_key(&conv.bn()[0].name)
+    }
+
+    /// The tensors that `conv` is made of here: weight and bias, or weight and batch norm's four.
+    pub fn of(&self, conv: &Conv) -> Vec<TensorShape> {
+        let mut tensors = vec![conv.weight()];
+        // Where a folded bias is present it is what counts; batch norm beside it is then left over.
+        if conv.batch_norm && !self.entries.contains_key(&conv.bias().name) {
+            tensors.extend(conv.bn());
+        } else {
+            tensors.push(conv.bias());
+        }
+        tensors
+    }
+
+    /// Whether these are exactly the tensors of `network`, in its shapes, of a type that can be read, and the quantised edges its
+    /// own.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensors`] with everything that is missing, left over or wrong; [`ModelError::Tensor`] for an edge that the
+    /// network does not have.
+    pub fn check(&self, network: &Network) -> Result<(), ModelError> {
+        let mut problems = TensorProblems::default();
+        let mut known = HashSet::new();
+        for conv in network.convs() {
+            for TensorShape { name, shape } in self.of(conv) {
+                match self.entries.get(&name) {
+                    None => problems.missing.push(name.clone()),
+                    Some(entry) if entry.shape != shape => {
+                        let found = entry.shape.clone();
+                        problems.wrong_shape.push(WrongShape { name: name.clone(), wanted: shape, found });
+                    }
+                    Some(entry)
+                        if entry.quantisation.is_none()
+                            && !matches!(entry.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) =>
+                    {
+                        problems.wrong_type.push((name.clone(), entry.dtype.to_string()));
+                    }
+                    Some(_) => {}
+                }
+                known.insert(name);
+            }
+        }
+        problems.left_over = self.entries.keys().filter(|name| !known.contains(*name)).cloned().collect();
+        problems.into_result()?;
+        let edges = edges(network);
+        match self.activations.keys().find(|edge| !edges.contains(*edge)) {
+            Some(edge) => Err(ModelError::Tensor { name: edge.clone(), what: "the network has no such edge".into() }),
+            None => Ok(()),
+        }
+    }
+
+    /// The tensor of this name and shape as f32.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensors`] where it is missing or of another shape or type.
+    pub fn floats(&self, wanted: &TensorShape) -> Result<Cow<'_, [f32]>, ModelError> {
+        let name = &wanted.name;
+        let mut problems = TensorProblems::default();
+        match self.tensor(name) {
+            None => problems.missing.push(name.clone()),
+            Some(view) if view.shape != wanted.shape => {
+                let (wanted, found) = (wanted.shape.clone(), view.shape.to_vec());
+                problems.wrong_shape.push(WrongShape { name: name.clone(), wanted, found });
+            }
+            Some(view) => match view.to_f32() {
+                Some(values) => return Ok(values),
+                None => problems.wrong_type.push((name.clone(), view.dtype.to_string())),
+            },
+        }
+        Err(ModelError::Tensors(problems))
+    }
+
+    /// Weight and bias of `conv` with batch norm folded in: `weight * gamma / sqrt(var + eps)` and
+    /// `beta - mean * gamma / sqrt(var + eps)`, computed in f64.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensors`] as [`Weights::check`]; [`ModelError::Tensor`] for a variance that has no root and for
+    /// values that are not finite.
+    pub fn folded(&self, conv: &Conv) -> Result<Folded<'_>, ModelError> {
+        let mut weight = self.floats(&conv.weight())?;
+        let bias = if self.has_batch_norm(conv) {
+            let [gamma, beta, mean, var] = conv.bn();
+            let (beta, mean) = (self.floats(&beta)?, self.floats(&mean)?);
+            let scale = self.scale(&gamma, &var)?;
+            let filter_len = conv.weight_shape()[1..].iter().product();
+            for (filter, scale) in weight.to_mut().chunks_exact_mut(filter_len).zip(&scale) {
+                for w in filter {
+                    *w = (f64::from(*w) * scale) as f32;
+                }
+            }
+            let shifted = beta.iter().zip(mean.iter()).zip(&scale);
+            shifted.map(|((&b, &m), s)| (f64::from(b) - f64::from(m) * s) as f32).collect()
+        } else {
+            self.floats(&conv.bias())?.into_owned()
+        };
+        for (name, values) in [(conv.weight().name, &weight[..]), (conv.bias().name, &bias[..])] {
+            // No early exit, so that it is done in vectors: every load goes through here.
+            let all_finite = values.iter().fold(true, |all, v| all & v.is_finite());
+            if !all_finite && let Some(bad) = values.iter().position(|v| !v.is_finite()) {
+                return Err(ModelError::Tensor { name, what: format!("value {bad} is {}", values[bad]) });
+            }
+        }
+        Ok(Folded { weight, bias })
+    }
+
+    /// gamma / sqrt(var + eps) of each channel.
+    fn scale(&self, gamma: &TensorShape, var: &TensorShape) -> Result<Vec<f64>, ModelError> {
+        let (gamma, variance) = (self.floats(gamma)?, self.floats(var)?);
+        let scale = |(i, (&g, &v)): (usize, (&f32, &f32))| {
+            let variance = f64::from(v) + self.epsilon;
+            if variance > 0.0 {
+                Ok(f64::from(g) / variance.sqrt())
+            } else {
+                Err(ModelError::Tensor { name: var.name.clone(), what: format!("value {i} is {v}, below 0") })
+            }
+        };
+        gamma.iter().zip(variance.iter()).enumerate().map(scale).collect()
+    }
+
+    /// Lets the memory pages of `conv`'s tensors go, where they come from a mapped file: they have been packed
+    /// elsewhere. Touched again, they are read again.
+    pub fn release(&self, conv: &Conv) {
+        if let Storage::Mapped(map) = &*self.storage {
+            for tensor in self.of(conv) {
+                // A call, and the page faults of its neighbours, cost more than a few pages are worth.
+                if let Some(entry) = self.entries.get(&tensor.name).filter(|e| e.range.len() >= RELEASED) {
+                    map.release(entry.range.clone());
+                }
+            }
+        }
+    }
+
+    /// Lets the memory pages of the whole file go, its header included.
+    pub fn release_all(&self) {
+        if let Storage::Mapped(map) = &*self.storage {
+            map.release(0..map.bytes().len());
+        }
+    }
+}
+
+/// The edges of a network that may be quantised: its input, what each convolution and each block gives, and the concatenation that
+/// `head.project` reads.
+fn edges(network: &Network) -> HashSet<String> {
+    let names = network.convs().flat_map(|conv| {
+        let sum = conv.name.strip_suffix(".project").filter(|block| block.starts_with("blocks."));
+        let read = (conv.name == "head.project").then_some("head.concat");
+        [Some(conv.name.as_str()), sum, read].into_iter().flatten()
+    });
+    names.map(|name| format!("{name}.output")).chain(["input".to_owned()]).collect()
+}
+
+/// The first edge whose quantisation cannot be, and why.
+fn check_activations(activations: &Activations) -> Result<(), (String, String)> {
+    activations.iter().try_for_each(|(name, edge)| edge.check().map_err(|what| (name.clone(), what)))
+}
