@@ -5,6 +5,9 @@
 //! NEON) and of those that round twice (SSE2, scalar). Within each group every sum runs in one order, so that all give the same
 //! bits. `SILHOUETTE_BLESS=1 cargo test --test golden_logits` writes them anew.
 
+#[path = "../../graph/tests/common/mod.rs"]
+mod common;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -13,63 +16,11 @@ use silhouette_import::{ImportOptions, import};
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::rows::Planes;
 use silhouette_network::network::{Network, Size};
-use silhouette_network::spec::{
-    Activation, Aspp, DeeplabV3, Extractor, Feature, Head, MobilenetV1, MobilenetV2, Padding, Shortcut, Spec,
-};
 use silhouette_plan::{Plan, PlanOptions};
 use silhouette_testkit::{is_emulated, shared_folder};
 use silhouette_weights::{ModelFile, fnv1a, seeded};
 
-/// A name, and the network as data.
-type Case = (String, Spec);
-
-/// A change to the extractor.
-type Edit = fn(&mut MobilenetV2);
-
-fn with(extractor: Extractor, head: DeeplabV3, padding: Padding) -> Spec {
-    let mut spec = Spec::preset("fixture").unwrap();
-    (spec.extractor, spec.head, spec.padding) = (extractor, Head::DeeplabV3(head), padding);
-    spec
-}
-
-fn cases() -> Vec<Case> {
-    let deeplab = |aspp: Aspp| DeeplabV3 { channels: 24, ..DeeplabV3::paper(21, aspp) };
-    let v2 = MobilenetV2::paper;
-    let mut cases = Vec::new();
-    for padding in [Padding::Same, Padding::Symmetric] {
-        for stride in [8, 16, 32] {
-            for width in [0.35, 0.75] {
-                let spec = with(Extractor::MobilenetV2(v2(width, stride)), deeplab(Aspp::None), padding);
-                cases.push((format!("V2 {width}, output stride {stride}, {padding:?}"), spec));
-            }
-        }
-    }
-    let heads = [
-        ("plain aspp", DeeplabV3 { pooling_last: true, ..deeplab(Aspp::Plain { rates: vec![1, 3, 40] }) }),
-        ("separable aspp", deeplab(Aspp::Separable { rates: vec![2, 6] })),
-        ("no pooling", DeeplabV3 { image_pooling: false, ..deeplab(Aspp::None) }),
-        ("refined", DeeplabV3 { refine: true, ..deeplab(Aspp::None) }),
-    ];
-    for (name, head) in heads {
-        cases.push((name.to_owned(), with(Extractor::MobilenetV2(v2(0.35, 16)), head, Padding::Same)));
-    }
-    let edits: [(&str, Edit); 5] = [
-        ("ReLU6 bottlenecks", |m| m.bottleneck_activation = Activation::Relu6),
-        ("shortcut between expansions", |m| m.shortcut = Shortcut::Expansion),
-        ("no shortcut", |m| m.shortcut = Shortcut::None),
-        ("last layer as feature", |m| m.feature = Feature::LastLayer),
-        ("dropped blocks", |m| m.dropped_blocks = vec![4, 8]),
-    ];
-    for (name, edit) in edits {
-        let mut extractor = v2(0.35, 16);
-        edit(&mut extractor);
-        cases.push((name.to_owned(), with(Extractor::MobilenetV2(extractor), deeplab(Aspp::None), Padding::Same)));
-    }
-    let v1 = Extractor::MobilenetV1(MobilenetV1::paper(0.25, 16));
-    cases.push(("V1".to_owned(), with(v1, deeplab(Aspp::Plain { rates: vec![2] }), Padding::Same)));
-    cases.push(("classifier".to_owned(), Spec::preset("mobilenet_v2_0.35").unwrap()));
-    cases
-}
+use common::cases;
 
 /// (3, H, W), smooth and rough parts; whole numbers and one division, so that it is the same on every machine.
 fn picture(size: Size) -> Vec<f32> {
