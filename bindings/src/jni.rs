@@ -483,8 +483,14 @@ fn deliver(vm: &JavaVM, listener: &Global<JObject<'static>>, result: &mut LiveRe
             JValue::Object(advice.unwrap_or(&none)),
         ];
         let signature = jni_sig!((jlong, jlong, jlong, jint, JString, JString) -> void);
-        env.call_method(listener, jni_str!("deliver"), signature, &arguments)?;
-        Ok(())
+        let called = env.call_method(listener, jni_str!("deliver"), signature, &arguments);
+        // `deliver` catches what the listener throws; what still comes here (no memory for the result, no stack left) has nobody above it on this
+        // thread, and must not be pending when the next result calls into Java.
+        if env.exception_check() {
+            env.exception_describe();
+            env.exception_clear();
+        }
+        called.map(|_| ())
     })
 }
 

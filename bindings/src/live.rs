@@ -14,11 +14,12 @@ use std::time::Duration;
 pub trait LiveListener: Send + Sync {
     /// A frame was segmented. `timestamp` is the one that it was submitted with, `dropped` the number of frames that gave
     /// their place to a newer one since the start. The segmentation is the listener's as long as it holds it, and keeps
-    /// its frame for effects.
-    fn on_result(&self, timestamp: u64, dropped: u64, segmentation: Arc<Segmentation>);
+    /// its frame for effects. `cancelled` is what `forget` had returned last when the frame was taken: a result whose number is
+    /// smaller than that of a later call is stale.
+    fn on_result(&self, timestamp: u64, dropped: u64, cancelled: u64, segmentation: Arc<Segmentation>);
 
     /// A frame could not be segmented; later ones are tried all the same.
-    fn on_error(&self, timestamp: u64, dropped: u64, error: SilhouetteError);
+    fn on_error(&self, timestamp: u64, dropped: u64, cancelled: u64, error: SilhouetteError);
 }
 
 /// Segments a camera's stream: one frame in work, one waiting, a newer one takes the place of that.
@@ -46,10 +47,12 @@ impl LiveSegmenter {
         let this = Self::idle(segmenter, smoothing);
         let mut lent = Lent::default();
         this.start(move |result| {
-            let (timestamp, dropped) = (nanoseconds(result.timestamp), result.dropped);
+            let timestamp = nanoseconds(result.timestamp);
+            let dropped = result.dropped;
+            let cancelled = result.cancelled;
             match lent.take(result) {
-                Ok(segmentation) => listener.on_result(timestamp, dropped, segmentation),
-                Err(error) => listener.on_error(timestamp, dropped, error),
+                Ok(segmentation) => listener.on_result(timestamp, dropped, cancelled, segmentation),
+                Err(error) => listener.on_error(timestamp, dropped, cancelled, error),
             }
         })?;
         Ok(this)
@@ -62,11 +65,18 @@ impl LiveSegmenter {
         Arc::new(Self { segmenter: segmenter.0.clone(), smoothing, stream: OnceLock::new(), shut: Mutex::new(false) })
     }
 
-    /// Forgets the frame that waits; the result of the one in work is not handed out.
+    /// Forgets the frame that waits; the result of the one in work is not handed out. Waits for a call of the listener that has
+    /// begun: when this returns, no frame that was submitted before is handed out any more. Called by the listener itself, it does
+    /// not wait.
     pub fn cancel(&self) {
         if let Some(stream) = self.stream.get() {
             stream.cancel();
         }
+    }
+
+    /// As `cancel`, without waiting: returns a number, and results whose `cancelled` is smaller are stale.
+    pub fn forget(&self) -> u64 {
+        self.stream.get().map_or(0, silhouette::LiveSegmenter::forget)
     }
 
     /// How many frames gave their place to a newer one.

@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 import elf
 import notices
 import project
+import sbom
 
 ANDROID = project.ROOT / "android"
 # In classes.jar, and so in every app: nothing but ours.
@@ -94,6 +95,7 @@ def contents(version: str, natives: Path, classes: Path) -> dict[str, bytes]:
         "LICENSE-MIT": (project.ROOT / "LICENSE-MIT").read_bytes(),
         "LICENSE-APACHE": (project.ROOT / "LICENSE-APACHE").read_bytes(),
         "THIRD-PARTY.txt": notices.text([project.ABIS[abi][1] for abi in abis], []).encode(),
+        project.SBOM: sbom.document([project.ABIS[abi][1] for abi in abis], [], [entry[:3] for entry in dependencies()]),
     }
     files["silhouette.json"] = ledger(version, linker, files)
     return files

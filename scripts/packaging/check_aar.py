@@ -16,15 +16,17 @@ import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
 
+import aar
 import elf
 import notices
 import project
+import sbom
 
 NAMESPACE = "{http://schemas.android.com/apk/res/android}"
 PAGE = 16384
 NEWEST_CLASS = 55  # Java 11: apps that compile to it can still inline our functions
 PUBLIC = ["Silhouette", "Model", "Segmenter", "LiveSegmenter", "Frame", "Segmentation", "Options", "SilhouetteException"]
-SINGLE = {"AndroidManifest.xml", "classes.jar", "R.txt", "proguard.txt", "silhouette.json", "LICENSE-MIT", "LICENSE-APACHE", "THIRD-PARTY.txt",
+SINGLE = {"AndroidManifest.xml", "classes.jar", "R.txt", "proguard.txt", "silhouette.json", "LICENSE-MIT", "LICENSE-APACHE", "THIRD-PARTY.txt", project.SBOM,
           "META-INF/com/android/build/gradle/aar-metadata.properties", project.WEIGHTS_ASSET}  # fmt: skip
 # Folders of a builder's machine, as they would stand in panic messages.
 BUILDER = re.compile(rb"/(?:home|root|Users|builds|private|tmp)/[\w.+-]+/[\w./+-]*")
@@ -246,6 +248,9 @@ def _licences(files: dict[str, bytes], abis: list[str], report: Report) -> None:
         report.hold(told.get((name, version)) == licence, f"THIRD-PARTY.txt: {name} {version} ({licence}) is missing")
     for name, version in set(told) - set(linked) - {row[:2] for row in notices.BESIDES}:
         report.hold(False, f"THIRD-PARTY.txt: {name} {version} is not in the library")
+    if project.SBOM in files:
+        expected = sbom.document([project.ABIS[abi][1] for abi in abis], [], [entry[:3] for entry in aar.dependencies()])
+        report.hold(files[project.SBOM] == expected, f"{project.SBOM} is not that of this library")
 
 
 def _maven(folder: Path, version: str, aar: bytes, report: Report) -> None:

@@ -18,6 +18,7 @@ from xml.parsers.expat import ExpatError
 import macho
 import notices
 import project
+import sbom
 import xcframework
 
 # Symbols for which Apple wants a reason in the privacy manifest, and the category of each.
@@ -58,7 +59,7 @@ def check(folder: Path, slices: list[str], link: bool = False) -> tuple[list[str
         hold(False, f"Info.plist: {name} is no slice of ours")
     for key in ("CFBundlePackageType", "XCFrameworkFormatVersion"):
         hold(info.get(key) == expected[key], f"Info.plist: {key} is {info.get(key)}")
-    wanted = {"Info.plist", "LICENSE-MIT", "LICENSE-APACHE", "THIRD-PARTY.txt", *slices}
+    wanted = {"Info.plist", "LICENSE-MIT", "LICENSE-APACHE", "THIRD-PARTY.txt", project.SBOM, *slices}
     there = {path.name for path in folder.iterdir()}
     for name in sorted(wanted - there):
         hold(False, f"{name} is missing")
@@ -73,6 +74,9 @@ def check(folder: Path, slices: list[str], link: bool = False) -> tuple[list[str
         linked = {(package["name"], package["version"]) for package in notices.packages(targets, ["metal"])}
         different = sorted(f"{name} {version}" for name, version in linked ^ (listed - {row[:2] for row in notices.BESIDES}))
         hold(not different, f"THIRD-PARTY.txt and the library differ by {', '.join(different[:8])}")
+    if project.SBOM in there:
+        targets = [triple for name in slices for triple in project.SLICES[name][2].values()]
+        hold((folder / project.SBOM).read_bytes() == sbom.document(targets, ["metal"], []), f"{project.SBOM} is not that of this library")
     for name in slices:
         if (folder / name).is_dir():
             rows += _slice(folder / name, name, hold, link)

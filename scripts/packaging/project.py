@@ -14,6 +14,7 @@ LIBRARY = "libsilhouette_ffi.so"
 ARCHIVE = "libsilhouette_ffi.a"
 WEIGHTS = ROOT / "core/segmenter/models/silhouette-voc21.safetensors"
 WEIGHTS_ASSET = "assets/silhouette/silhouette-voc21.safetensors"
+SBOM = "sbom.cdx.json"
 MIN_SDK = 24
 LINKCHECK = "-linkcheck"
 

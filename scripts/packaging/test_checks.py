@@ -193,6 +193,10 @@ class AndroidPackage(unittest.TestCase):
         self.files["THIRD-PARTY.txt"] = text.replace("safetensors |", "gpl-core | 1.0 | GPL-3.0 | x\nsafetensors |", 1).encode()
         self.refused("gpl-core 1.0 is not in the library")
 
+    def test_bill_of_materials(self) -> None:
+        self.files[project.SBOM] = self.files[project.SBOM].replace(b'"name": "safetensors"', b'"name": "safetensor"')
+        self.refused("sbom.cdx.json is not that of this library")
+
     def test_extra_file(self) -> None:
         self.files["assets/other.bin"] = b"?"
         self.refused("assets/other.bin does not belong")
@@ -313,6 +317,10 @@ class ApplePackage(unittest.TestCase):
     def test_licence_file(self) -> None:
         self.change(self.folder / "THIRD-PARTY.txt", b"candle-core | ", b"candle-kore | ")
         self.refused("THIRD-PARTY.txt and the library differ")
+
+    def test_bill_of_materials(self) -> None:
+        self.change(self.folder / project.SBOM, b"pkg:cargo/candle-core@", b"pkg:cargo/candle-kore@")
+        self.refused("sbom.cdx.json is not that of this library")
 
 
 class Versions(unittest.TestCase):

@@ -14,6 +14,7 @@ from pathlib import Path
 import macho
 import notices
 import project
+import sbom
 
 HEADERS = project.ROOT / "ios/Sources/CSilhouette"
 PRIVACY = project.ROOT / "ios/Sources/Silhouette/Resources/PrivacyInfo.xcprivacy"
@@ -67,6 +68,7 @@ def write(libraries: Path, slices: list[str], out: Path) -> None:
         shutil.copyfile(project.ROOT / name, out / name)
     targets = sorted(triple for name in slices for triple in project.SLICES[name][2].values())
     (out / "THIRD-PARTY.txt").write_text(notices.text(targets, ["metal"]), encoding="utf-8")
+    (out / project.SBOM).write_bytes(sbom.document(targets, ["metal"], []))
     for name in slices:
         # A folder of its own: Xcode puts all packages' headers into one, where two module maps would collide.
         place = out / name / "Headers" / MODULE

@@ -1,9 +1,7 @@
 //! How the threads that run one inference meet: a barrier without locks. The threads themselves are the caller's.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
-/// Rounds of spinning before a waiting member lets other threads have the core.
-const SPINS: u32 = 4096;
+use crate::backoff::Backoff;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// A barrier for a fixed number of members.
 #[derive(Debug)]
@@ -33,15 +31,10 @@ impl Barrier {
             self.round.store(round.wrapping_add(1), Ordering::Release);
             return;
         }
-        let mut spins = 0;
+        let mut backoff = Backoff::default();
         while self.round.load(Ordering::Acquire) == round {
             assert!(!self.broken.load(Ordering::Relaxed), "another thread of this inference panicked");
-            if spins < SPINS {
-                spins += 1;
-                std::hint::spin_loop();
-            } else {
-                std::thread::yield_now();
-            }
+            backoff.pause();
         }
     }
 

@@ -6,8 +6,10 @@
 //! computes is a kernel's business (`silhouette-kernels`); which rows it computes, and on which thread, is decided here.
 
 pub mod arena;
+mod backoff;
 mod barrier;
 pub mod caches;
 pub mod engine;
 pub mod program;
-pub mod thread_pool;
+pub mod sync;
+mod thread_pool;

@@ -2,11 +2,12 @@
 //! Nothing is allocated when work is given out. (It stands here and not beside its caller, because lending a borrowed
 //! closure to threads that outlive the call takes `unsafe`.)
 
+use crate::backoff::Backoff;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 
 /// Work that every thread does with its own index.
 type Work = dyn Fn(usize) + Sync + 'static;
@@ -59,7 +60,7 @@ impl ThreadPool {
         for index in 1..threads.max(1) {
             let desk = Arc::clone(&pool.desk);
             let name = format!("silhouette-{index}");
-            pool.helpers.push(std::thread::Builder::new().name(name).spawn(move || help(&desk, index))?);
+            pool.helpers.push(thread::Builder::new().name(name).spawn(move || help(&desk, index))?);
         }
         Ok(pool)
     }
@@ -89,14 +90,9 @@ impl ThreadPool {
             self.desk.wake.notify_all();
         }
         let own = catch_unwind(AssertUnwindSafe(|| work(0)));
-        let mut spins = 0u32;
+        let mut backoff = Backoff::default();
         while self.desk.busy.load(Ordering::Acquire) > 0 {
-            if spins < 4096 {
-                spins += 1;
-                std::hint::spin_loop();
-            } else {
-                std::thread::yield_now();
-            }
+            backoff.pause();
         }
         lock(&self.desk.order).work = None;
         if let Some(panic) = lock(&self.desk.panic).take() {

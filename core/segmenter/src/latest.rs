@@ -1,8 +1,8 @@
 //! A worker thread that always takes the latest job: one is in progress, one waits, a newer one takes its place.
 
 use crate::error::{Error, Result};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{JoinHandle, ThreadId};
+use crate::sync::thread::{self, JoinHandle, ThreadId};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// The submitting side. Dropping it ends the worker and waits for it, except on the worker's own thread.
 pub(crate) struct Latest<J> {
@@ -14,6 +14,8 @@ pub(crate) struct Latest<J> {
 struct Shared<J> {
     slot: Mutex<Slot<J>>,
     wake: Condvar,
+    /// A delivery has ended.
+    delivered: Condvar,
 }
 
 struct Slot<J> {
@@ -22,8 +24,19 @@ struct Slot<J> {
     spare: Vec<J>,
     /// Counts cancellations: a job that began under another number is not delivered.
     epoch: u64,
+    /// The number under which the worker is delivering right now.
+    delivering: Option<u64>,
     dropped: u64,
     closed: bool,
+}
+
+/// What a stream has counted when a result is delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SoFar {
+    /// Jobs that gave their place to a newer one.
+    pub(crate) dropped: u64,
+    /// Cancellations before the job was taken.
+    pub(crate) cancelled: u64,
 }
 
 /// What the worker does with a job.
@@ -31,7 +44,7 @@ pub(crate) trait Work<J>: Send + 'static {
     /// The long part.
     fn run(&mut self, job: &J);
     /// Hands the result of the last [`run`](Self::run) out; not called where it was cancelled in between.
-    fn deliver(&mut self, job: &mut J, dropped: u64);
+    fn deliver(&mut self, job: &mut J, so_far: SoFar);
 }
 
 impl<J: Default + Send + 'static> Latest<J> {
@@ -40,10 +53,10 @@ impl<J: Default + Send + 'static> Latest<J> {
     /// # Errors
     /// [`Error::Internal`] where the system gives no thread.
     pub(crate) fn start(name: &str, mut work: impl Work<J>) -> Result<Self> {
-        let slot = Slot { pending: None, spare: Vec::new(), epoch: 0, dropped: 0, closed: false };
-        let shared = Arc::new(Shared { slot: Mutex::new(slot), wake: Condvar::new() });
+        let slot = Slot { pending: None, spare: Vec::new(), epoch: 0, delivering: None, dropped: 0, closed: false };
+        let shared = Arc::new(Shared { slot: Mutex::new(slot), wake: Condvar::new(), delivered: Condvar::new() });
         let theirs = Arc::clone(&shared);
-        let worker = std::thread::Builder::new()
+        let worker = thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
                 // Where work panics (the caller's listener can), nobody may go on waiting for results.
@@ -88,13 +101,22 @@ impl<J: Default + Send + 'static> Latest<J> {
         Ok(dropped)
     }
 
-    /// Forgets the job that waits, and the result of the one in progress.
-    pub(crate) fn cancel(&self) {
+    /// Forgets the job that waits, and the result of the one in progress. Returns how many cancellations there have been.
+    pub(crate) fn forget(&self) -> u64 {
+        self.shared.lock().forget()
+    }
+
+    /// As [`forget`](Self::forget), and waits for a delivery that has begun: on return nothing submitted before is delivered any more. Called by
+    /// `deliver` itself it does not wait; then the call in progress is the last one.
+    pub(crate) fn cancel(&self) -> u64 {
         let mut slot = self.shared.lock();
-        slot.epoch += 1;
-        if let Some(job) = slot.pending.take() {
-            slot.keep(job);
+        let epoch = slot.forget();
+        let own = thread::current().id() == self.worker_id;
+        // (Jobs that were submitted since may be delivered meanwhile; they are not waited for.)
+        while !own && slot.delivering.is_some_and(|begun| begun < epoch) {
+            slot = self.shared.delivered.wait(slot).unwrap_or_else(PoisonError::into_inner);
         }
+        epoch
     }
 
     /// How many jobs gave their place to a newer one.
@@ -108,7 +130,7 @@ impl<J> Latest<J> {
     /// call in progress is the last one. May be called again, and from any thread.
     pub(crate) fn close(&self) {
         self.shared.close();
-        if std::thread::current().id() == self.worker_id {
+        if thread::current().id() == self.worker_id {
             return; // It would wait for itself; it ends as soon as this call returns.
         }
         // Held while joining, so that of two closing threads neither returns before the worker has ended.
@@ -157,10 +179,13 @@ impl<J> Shared<J> {
             work.run(&job);
             slot = self.lock();
             if slot.epoch == epoch {
-                let dropped = slot.dropped;
+                let so_far = SoFar { dropped: slot.dropped, cancelled: epoch };
+                slot.delivering = Some(epoch);
                 drop(slot);
-                work.deliver(&mut job, dropped);
+                work.deliver(&mut job, so_far);
                 slot = self.lock();
+                slot.delivering = None;
+                self.delivered.notify_all();
             }
             slot.keep(job);
         }
@@ -168,6 +193,15 @@ impl<J> Shared<J> {
 }
 
 impl<J> Slot<J> {
+    /// Counts a cancellation, and returns how many there have been.
+    fn forget(&mut self) -> u64 {
+        self.epoch += 1;
+        if let Some(job) = self.pending.take() {
+            self.keep(job);
+        }
+        self.epoch
+    }
+
     fn keep(&mut self, job: J) {
         if self.spare.len() < 3 && !self.closed {
             self.spare.push(job);
@@ -180,6 +214,9 @@ struct CloseAtEnd<'a, J>(&'a Shared<J>);
 impl<J> Drop for CloseAtEnd<'_, J> {
     fn drop(&mut self) {
         self.0.close();
+        // Where `deliver` panicked, it has ended all the same.
+        self.0.lock().delivering = None;
+        self.0.delivered.notify_all();
     }
 }
 
@@ -203,8 +240,8 @@ mod tests {
             let _ = self.go.recv();
         }
 
-        fn deliver(&mut self, job: &mut u32, dropped: u64) {
-            let _ = self.delivered.send((*job, dropped));
+        fn deliver(&mut self, job: &mut u32, so_far: SoFar) {
+            let _ = self.delivered.send((*job, so_far.dropped));
         }
     }
 
@@ -276,7 +313,7 @@ mod tests {
     impl Work<u32> for ClosesItself {
         fn run(&mut self, _: &u32) {}
 
-        fn deliver(&mut self, _: &mut u32, _: u64) {
+        fn deliver(&mut self, _: &mut u32, _: SoFar) {
             self.0.wait().close();
             self.1.send(()).unwrap();
         }
@@ -298,7 +335,7 @@ mod tests {
     impl Work<u32> for Panics {
         fn run(&mut self, _: &u32) {}
 
-        fn deliver(&mut self, _: &mut u32, _: u64) {
+        fn deliver(&mut self, _: &mut u32, _: SoFar) {
             panic!("on purpose");
         }
     }

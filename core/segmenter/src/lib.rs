@@ -48,6 +48,7 @@ mod segmentation;
 mod segmenter;
 mod smooth;
 mod softmax;
+mod sync;
 mod video;
 
 pub use backend::Reason;

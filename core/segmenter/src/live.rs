@@ -2,7 +2,7 @@
 //! is dropped, the latest frame wins.
 
 use crate::error::{Error, Result};
-use crate::latest::{Latest, Work};
+use crate::latest::{Latest, SoFar, Work};
 use crate::segmentation::Segmentation;
 use crate::segmenter::Segmenter;
 use crate::smooth::Smoothing;
@@ -25,6 +25,9 @@ pub struct LiveResult<'a> {
     pub frame: &'a mut FrameBuffer,
     /// How many frames gave their place to a newer one since the start.
     pub dropped: u64,
+    /// What [`LiveSegmenter::cancel`] had returned last when the frame was taken (0: it was not called): a result whose number is smaller than
+    /// that of a later call belongs to a frame that the call made stale.
+    pub cancelled: u64,
 }
 
 /// Segments a stream of frames on a thread of its own. One frame is in work and one waits; a newer frame takes the place
@@ -81,9 +84,17 @@ impl LiveSegmenter {
         })
     }
 
-    /// Forgets the frame that waits; the result of the one in work is not handed out.
-    pub fn cancel(&self) {
-        self.worker.cancel();
+    /// Forgets the frame that waits; the result of the one in work is not handed out. Waits for a call of the listener that has begun: when this
+    /// returns, no frame that was submitted before is handed out any more. Called by the listener itself, it does not wait. Returns how many
+    /// times the stream has been cancelled.
+    pub fn cancel(&self) -> u64 {
+        self.worker.cancel()
+    }
+
+    /// As [`cancel`](Self::cancel), without waiting for a call of the listener that has begun. [`LiveResult::cancelled`] tells such a result from
+    /// those of later frames.
+    pub fn forget(&self) -> u64 {
+        self.worker.forget()
     }
 
     /// How many frames gave their place to a newer one.
@@ -112,8 +123,14 @@ impl<L: FnMut(LiveResult<'_>) + Send + 'static> Work<Job> for Stream<L> {
         });
     }
 
-    fn deliver(&mut self, job: &mut Job, dropped: u64) {
+    fn deliver(&mut self, job: &mut Job, so_far: SoFar) {
         let segmentation = self.outcome.clone().map(|()| &mut self.segmentation);
-        (self.listener)(LiveResult { timestamp: job.timestamp, segmentation, frame: &mut job.frame, dropped });
+        (self.listener)(LiveResult {
+            timestamp: job.timestamp,
+            segmentation,
+            frame: &mut job.frame,
+            dropped: so_far.dropped,
+            cancelled: so_far.cancelled,
+        });
     }
 }

@@ -2,7 +2,7 @@
 //! it wait in the order in which they came.
 
 use crate::error::{Error, Result};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Up to `limit` values of `T`, lent to one call each.
 #[derive(Debug)]

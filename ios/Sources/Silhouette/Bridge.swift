@@ -143,3 +143,18 @@ func nanoseconds(_ seconds: TimeInterval) throws -> UInt64 {
 
 /// The library's nanoseconds as seconds.
 func seconds(_ nanoseconds: UInt64) -> TimeInterval { TimeInterval(nanoseconds) / 1e9 }
+
+/// An object of the library that the C interface names by a number.
+protocol RawObject: AnyObject {
+    func raw() -> UInt64
+}
+
+extension SilhouetteFFI.Segmenter: RawObject {}
+extension SilhouetteFFI.VideoSegmenter: RawObject {}
+extension SilhouetteFFI.LiveSegmenter: RawObject {}
+extension SilhouetteFFI.Segmentation: RawObject {}
+
+/// Runs `body` with an object's number, which is good only as long as the object: it lives until `body` returns.
+func withRaw<Object: RawObject, R>(_ object: Object, _ body: (UInt64) throws -> R) rethrows -> R {
+    try withExtendedLifetime(object) { try body(object.raw()) }
+}

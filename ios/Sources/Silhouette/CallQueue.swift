@@ -6,34 +6,37 @@ import Foundation
 /// A task that waits can be cancelled; one that runs ends, and its result is thrown away.
 final class CallQueue: Sendable {
     private struct State {
-        /// A serial queue has a thread as soon as it has work. The global queues have one for each core: there blocking calls wait for each
-        /// other, whatever the limit.
-        var free: [DispatchQueue]
+        /// Workers that are started, and have nothing to do. (Dispatch queues share threads that the system starts and ends as it likes: blocking
+        /// calls on the global ones wait for each other, whatever the limit.)
+        var free: [Worker] = []
+        var started = 0
         var waiting: [Ticket] = []
     }
 
     /// One task's place. Unchecked: it is looked at only while the queue's state is locked.
     private final class Ticket: @unchecked Sendable {
-        var turn: CheckedContinuation<DispatchQueue, any Error>?
+        var turn: CheckedContinuation<Worker, any Error>?
         var isCancelled = false
     }
 
     private let state: Locked<State>
 
+    private let limit: Int
+
     init(limit: Int) {
-        let queues = (0..<max(limit, 1)).map { DispatchQueue(label: "dev.silhouette.call.\($0)", qos: .userInitiated) }
-        state = Locked(State(free: queues))
+        self.limit = max(limit, 1)
+        state = Locked(State())
     }
 
     /// Waits for a turn and runs `work`.
     ///
     /// - Throws: `CancellationError` where the task was cancelled; what `work` throws.
     func run<R: Sendable>(_ work: @escaping @Sendable () throws -> R) async throws -> R {
-        let queue = try await turn()
-        defer { leave(queue) }
+        let worker = try await turn()
+        defer { leave(worker) }
         try Task.checkCancellation()
         let result = try await withCheckedThrowingContinuation { continuation in
-            queue.async {
+            worker.run {
                 continuation.resume(with: Result { try work() })
             }
         }
@@ -44,13 +47,17 @@ final class CallQueue: Sendable {
     /// Calls that wait for their turn.
     var waiting: Int { state.with { $0.waiting.count } }
 
-    private func turn() async throws -> DispatchQueue {
+    private func turn() async throws -> Worker {
         let ticket = Ticket()
         return try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { (turn: CheckedContinuation<DispatchQueue, any Error>) in
-                let outcome: Result<DispatchQueue, any Error>? = state.with { state in
+            try await withCheckedThrowingContinuation { (turn: CheckedContinuation<Worker, any Error>) in
+                let outcome: Result<Worker, any Error>? = state.with { state in
                     if ticket.isCancelled { return .failure(CancellationError()) }
-                    if let queue = state.free.popLast() { return .success(queue) }
+                    if let worker = state.free.popLast() { return .success(worker) }
+                    if state.started < limit {
+                        state.started += 1
+                        return .success(Worker())
+                    }
                     ticket.turn = turn
                     state.waiting.append(ticket)
                     return nil
@@ -58,7 +65,7 @@ final class CallQueue: Sendable {
                 if let outcome { turn.resume(with: outcome) }
             }
         } onCancel: {
-            let turn = state.with { state -> CheckedContinuation<DispatchQueue, any Error>? in
+            let turn = state.with { state -> CheckedContinuation<Worker, any Error>? in
                 ticket.isCancelled = true
                 guard let place = state.waiting.firstIndex(where: { $0 === ticket }) else { return nil }
                 return state.waiting.remove(at: place).turn
@@ -67,15 +74,75 @@ final class CallQueue: Sendable {
         }
     }
 
-    private func leave(_ queue: DispatchQueue) {
-        let next = state.with { state -> CheckedContinuation<DispatchQueue, any Error>? in
+    private func leave(_ worker: Worker) {
+        let next = state.with { state -> CheckedContinuation<Worker, any Error>? in
             guard !state.waiting.isEmpty else {
-                state.free.append(queue)
+                state.free.append(worker)
                 return nil
             }
             return state.waiting.removeFirst().turn
         }
-        next?.resume(returning: queue)
+        next?.resume(returning: worker)
+    }
+}
+
+/// A thread that runs one piece of work after the other, and ends once the last reference to this object goes.
+private final class Worker: Sendable {
+    /// What the thread holds on to: not the worker, which would then never go. Unchecked: it is looked at only under its lock.
+    private final class Inbox: @unchecked Sendable {
+        private let condition = NSCondition()
+        private var work: (@Sendable () -> Void)?
+        private var isOver = false
+
+        func put(_ new: @escaping @Sendable () -> Void) {
+            condition.lock()
+            work = new
+            condition.signal()
+            condition.unlock()
+        }
+
+        func end() {
+            condition.lock()
+            isOver = true
+            condition.signal()
+            condition.unlock()
+        }
+
+        /// Waits for the next piece of work; `nil` at the end.
+        func take() -> (@Sendable () -> Void)? {
+            condition.lock()
+            defer { condition.unlock() }
+            while work == nil && !isOver { condition.wait() }
+            defer { work = nil }
+            return work
+        }
+    }
+
+    private let inbox = Inbox()
+
+    init() {
+        let inbox = inbox
+        let thread = Thread {
+            while let work = inbox.take() {
+                #if canImport(ObjectiveC)
+                    autoreleasepool { work() }
+                #else
+                    work()
+                #endif
+            }
+        }
+        thread.name = "dev.silhouette.call"
+        thread.qualityOfService = .userInitiated
+        thread.start()
+    }
+
+    deinit {
+        inbox.end()
+    }
+
+    /// Gives the thread its next piece of work; the one before has ended.
+    func run(_ work: @escaping @Sendable () -> Void) {
+        inbox.put(work)
     }
 }
 

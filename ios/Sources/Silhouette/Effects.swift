@@ -88,12 +88,14 @@ extension Segmentation {
         try effect.lend { effect in
             effect.bgra = layout.isBGRA ? 1 : 0
             effect.premultiplied = layout.isPremultiplied ? 1 : 0
-            if let frame {
-                try frame.lend { frame in
-                    try calling { silhouette_effect(handle.raw(), frame, &effect, out, buffer.count, stride, $0) }
+            try withRaw(handle) { raw in
+                if let frame {
+                    try frame.lend { frame in
+                        try calling { silhouette_effect(raw, frame, &effect, out, buffer.count, stride, $0) }
+                    }
+                } else {
+                    try calling { silhouette_effect(raw, nil, &effect, out, buffer.count, stride, $0) }
                 }
-            } else {
-                try calling { silhouette_effect(handle.raw(), nil, &effect, out, buffer.count, stride, $0) }
             }
         }
     }

@@ -44,21 +44,33 @@ public struct LiveResult: Sendable {
 public final class LiveSegmenter: Sendable {
     /// The results in the order of the frames, for one reader. A reader that is slower than the stream gets the latest one.
     public let results: AsyncStream<LiveResult>
-    private let sink: AsyncStream<LiveResult>.Continuation
+    private let sink: AsyncStream<Numbered>.Continuation
     private let stream: Stream
+    /// Results with a smaller number are stale: the stream was cancelled after their frames were taken.
+    private let current = Locked<UInt64>(0)
 
     /// Starts the stream. `smoothing` calms what flickers from frame to frame; `nil` segments each frame by itself.
     ///
     /// - Throws: ``SilhouetteError/internal(_:)`` where the system gives no thread.
     public init(_ segmenter: Segmenter, smoothing: Smoothing? = Smoothing()) throws {
-        let (results, sink) = AsyncStream.makeStream(of: LiveResult.self, bufferingPolicy: .bufferingNewest(1))
-        let stream = try Stream(segmenter, smoothing) { result in
-            if case .dropped = sink.yield(result) { return false }
+        let (numbered, sink) = AsyncStream.makeStream(of: Numbered.self, bufferingPolicy: .bufferingNewest(1))
+        let stream = try Stream(segmenter, smoothing) { result, cancelled in
+            if case .dropped = sink.yield(Numbered(result: result, cancelled: cancelled)) { return false }
             return true
         }
         // Not by way of this object, which would then never go.
         sink.onTermination = { _ in stream.end() }
-        (self.results, self.sink, self.stream) = (results, sink, stream)
+        self.sink = sink
+        self.stream = stream
+        // A result may wait for its reader while the stream is cancelled: whether it is stale is decided when it is read.
+        let current = current
+        results = AsyncStream {
+            var waiting = numbered.makeAsyncIterator()
+            while let next = await waiting.next() {
+                if next.cancelled >= current.with({ $0 }) { return next.result }
+            }
+            return nil
+        }
     }
 
     deinit {
@@ -74,16 +86,20 @@ public final class LiveSegmenter: Sendable {
         try stream.submit(frame, at: timestamp)
     }
 
-    /// Forgets the frame that waits; the result of the one in work is not handed out.
+    /// Forgets the frame that waits, the result of the one in work and a result that nobody has read yet: of frames that were submitted
+    /// before, ``results`` has none once this returns. Never waits.
     public func cancel() {
-        stream.cancel()
+        let number = stream.forget()
+        current.with { $0 = max($0, number) }
     }
 
     /// How many frames gave their place to a newer one, and how many results nobody took in time.
     public var dropped: Int { stream.dropped }
 
-    /// Ends the stream and ``results``, without waiting for the frame in work, whose result is thrown away. May be called again.
+    /// Ends the stream and ``results``, without waiting for the frame in work: its result and one that nobody has read yet are thrown away.
+    /// May be called again.
     public func close() {
+        current.with { $0 = .max }
         sink.finish()
         stream.end()
     }
@@ -108,7 +124,7 @@ extension Segmenter {
             }
             if done { sink.finish() }
         }
-        let stream = try Stream(self, smoothing) { result in
+        let stream = try Stream(self, smoothing) { result, _ in
             let outcome = sink.yield(result)
             finishIfDone { $0.count -= 1 }
             if case .dropped = outcome { return false }
@@ -134,14 +150,23 @@ extension Segmenter {
     }
 }
 
+/// A result, and how often the stream had been cancelled when its frame was taken.
+private struct Numbered: Sendable {
+    let result: LiveResult
+    let cancelled: UInt64
+}
+
 /// A live stream of the library that hands its results to a closure.
 private final class Stream: Sendable {
     private let handle: SilhouetteFFI.LiveSegmenter
     private let listener: Listener
     private let ended = Locked(false)
 
-    /// `deliver` says whether the result was taken without another one being lost for it.
-    init(_ segmenter: Segmenter, _ smoothing: Smoothing?, deliver: @escaping @Sendable (LiveResult) -> Bool) throws {
+    /// `deliver` gets each result and how often the stream had been cancelled when its frame was taken; it says whether the result was taken
+    /// without another one being lost for it.
+    init(
+        _ segmenter: Segmenter, _ smoothing: Smoothing?, deliver: @escaping @Sendable (LiveResult, UInt64) -> Bool
+    ) throws {
         let smoothing = try smoothing?.bridged()
         let listener = Listener(segmenter.model, deliver)
         handle = try translatingErrors {
@@ -155,12 +180,14 @@ private final class Stream: Sendable {
         let timestamp = try nanoseconds(timestamp)
         var replaced = false
         try frame.lend { frame in
-            try calling { silhouette_submit(handle.raw(), frame, timestamp, &replaced, $0) }
+            try withRaw(handle) { raw in try calling { silhouette_submit(raw, frame, timestamp, &replaced, $0) } }
         }
         return replaced
     }
 
-    func cancel() { handle.cancel() }
+    /// Forgets the frame that waits and the one in work; results with a smaller number than the one returned are stale. (The library's `cancel`
+    /// waits for a result that is being handed over, which may want a lock that the caller holds: see `end`.)
+    func forget() -> UInt64 { handle.forget() }
 
     /// Takes no frames any more. The library's stream is ended elsewhere, for that waits until its thread has handed over a
     /// result, and whoever cancels a task holds a lock of that task's which handing it a result wants.
@@ -179,25 +206,30 @@ private final class Stream: Sendable {
 private final class Listener: SilhouetteFFI.LiveListener, Sendable {
     let missed = Locked(0)
     private let model: Model
-    private let deliver: @Sendable (LiveResult) -> Bool
+    private let deliver: @Sendable (LiveResult, UInt64) -> Bool
 
-    init(_ model: Model, _ deliver: @escaping @Sendable (LiveResult) -> Bool) {
+    init(_ model: Model, _ deliver: @escaping @Sendable (LiveResult, UInt64) -> Bool) {
         self.model = model
         self.deliver = deliver
     }
 
-    func onResult(timestamp: UInt64, dropped: UInt64, segmentation: SilhouetteFFI.Segmentation) {
-        hand(timestamp, dropped, .success(Segmentation(segmentation, of: model, pool: nil)))
+    func onResult(
+        timestamp: UInt64, dropped: UInt64, cancelled: UInt64, segmentation: SilhouetteFFI.Segmentation
+    ) {
+        hand(timestamp, dropped, cancelled, .success(Segmentation(segmentation, of: model, pool: nil)))
     }
 
-    func onError(timestamp: UInt64, dropped: UInt64, error: SilhouetteFFI.SilhouetteError) {
-        hand(timestamp, dropped, .failure(SilhouetteError(error)))
+    func onError(timestamp: UInt64, dropped: UInt64, cancelled: UInt64, error: SilhouetteFFI.SilhouetteError) {
+        hand(timestamp, dropped, cancelled, .failure(SilhouetteError(error)))
     }
 
-    private func hand(_ timestamp: UInt64, _ dropped: UInt64, _ segmentation: Result<Segmentation, SilhouetteError>) {
+    private func hand(
+        _ timestamp: UInt64, _ dropped: UInt64, _ cancelled: UInt64,
+        _ segmentation: Result<Segmentation, SilhouetteError>
+    ) {
         let result = LiveResult(
             timestamp: seconds(timestamp), segmentation: segmentation,
             dropped: Int(clamping: dropped) + missed.with { $0 })
-        if !deliver(result) { missed.with { $0 += 1 } }
+        if !deliver(result, cancelled) { missed.with { $0 += 1 } }
     }
 }

@@ -53,7 +53,9 @@ public final class Segmentation: Sendable {
         try lock.withLock {
             let (width, height) = (width, height)
             let classes = try bytes(width * height) { out in
-                try calling { silhouette_mask(handle.raw(), out, width * height, width, $0) }
+                try withRaw(handle) { raw in
+                    try calling { silhouette_mask(raw, out, width * height, width, $0) }
+                }
             }
             return Mask(width: width, height: height, classes: classes)
         }
@@ -68,7 +70,7 @@ public final class Segmentation: Sendable {
     public func copyMask(to buffer: UnsafeMutableRawBufferPointer, rowStride: Int) throws {
         let stride: Int = try unsigned(rowStride, "the row stride", SilhouetteError.invalidFrame)
         let out = buffer.bindMemory(to: UInt8.self).baseAddress
-        try calling { silhouette_mask(handle.raw(), out, buffer.count, stride, $0) }
+        try withRaw(handle) { raw in try calling { silhouette_mask(raw, out, buffer.count, stride, $0) } }
     }
 
     /// How likely each pixel is of one of `classes`, in the mask's size.
@@ -79,8 +81,10 @@ public final class Segmentation: Sendable {
         return try lock.withLock {
             let (width, height) = (width, height)
             let values = try bytes(width * height) { out in
-                try calling {
-                    silhouette_confidence(handle.raw(), classes, classes.count, out, width * height, width, $0)
+                try withRaw(handle) { raw in
+                    try calling {
+                        silhouette_confidence(raw, classes, classes.count, out, width * height, width, $0)
+                    }
                 }
             }
             return Confidence(width: width, height: height, values: values)

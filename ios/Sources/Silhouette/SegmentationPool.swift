@@ -15,8 +15,7 @@ final class SegmentationPool: Sendable {
     func fill(of model: Model, _ body: (UInt64) throws -> Void) throws -> Segmentation {
         let target = free.with { $0?.popLast() } ?? SilhouetteFFI.Segmentation()
         do {
-            // The handle is good only as long as its object.
-            try withExtendedLifetime(target) { try body(target.raw()) }
+            try withRaw(target, body)
         } catch {
             give(target)
             throw error

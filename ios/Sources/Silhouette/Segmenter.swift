@@ -70,7 +70,7 @@ public final class Segmenter: Sendable {
     public func segmentNow(_ frame: Frame) throws -> Segmentation {
         try pool.fill(of: model) { target in
             try frame.lend { frame in
-                try calling { silhouette_segment(handle.raw(), frame, target, $0) }
+                try withRaw(handle) { raw in try calling { silhouette_segment(raw, frame, target, $0) } }
             }
         }
     }

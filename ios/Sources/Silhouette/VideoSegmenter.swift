@@ -56,7 +56,9 @@ public final class VideoSegmenter: Sendable {
         let timestamp = try nanoseconds(timestamp)
         return try segmenter.pool.fill(of: segmenter.model) { target in
             try frame.lend { frame in
-                try calling { silhouette_segment_video(handle.raw(), frame, timestamp, target, $0) }
+                try withRaw(handle) { raw in
+                    try calling { silhouette_segment_video(raw, frame, timestamp, target, $0) }
+                }
             }
         }
     }

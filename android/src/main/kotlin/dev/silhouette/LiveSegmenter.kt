@@ -29,7 +29,11 @@ public class LiveSegmenter private constructor(
         timestampNanos: Long = frame.timestampNanos,
     ): Boolean = Native.submit(ffi, raw, frame.first, frame.second, frame.third, frame.numbers, timestampNanos)
 
-    /** Forgets the frame that waits; the result of the one in work is not handed out. */
+    /**
+     * Forgets the frame that waits; the result of the one in work is not handed out. Waits for a call of the listener that has
+     * begun: when this returns, no frame that was submitted before is handed out any more. Called by the listener itself, it
+     * does not wait.
+     */
     public fun cancel() {
         native { ffi.cancel() }
     }
@@ -63,9 +67,13 @@ public class LiveSegmenter private constructor(
                 },
             )
         } catch (error: Throwable) {
-            // As for any thread of Java's: on Android this ends the app and says why.
+            // As for any thread of Java's: on Android this ends the app and says why. What the handler itself throws, the
+            // machine ignores.
             val thread = Thread.currentThread()
-            thread.uncaughtExceptionHandler?.uncaughtException(thread, error)
+            try {
+                thread.uncaughtExceptionHandler?.uncaughtException(thread, error)
+            } catch (_: Throwable) {
+            }
         }
     }
 

@@ -11,6 +11,7 @@ import java.util.concurrent.CountDownLatch
 import java.util.concurrent.LinkedBlockingQueue
 import java.util.concurrent.TimeUnit.SECONDS
 import java.util.concurrent.atomic.AtomicInteger
+import kotlin.concurrent.thread
 
 internal class LiveTest {
     private fun <T> LinkedBlockingQueue<T>.next(): T = checkNotNull(poll(20, SECONDS)) { "no result" }
@@ -63,9 +64,13 @@ internal class LiveTest {
             go.add(Unit)
             assertEquals(4L, begun.next())
             live.submit(frame, 5)
-            live.cancel()
-            live.submit(frame, 6)
+            // It waits for the listener's call.
+            val cancelling = thread { live.cancel() }
+            Thread.sleep(50)
+            assertTrue("cancel waits for the call in progress", cancelling.isAlive)
             go.add(Unit)
+            cancelling.join()
+            live.submit(frame, 6)
             assertEquals(6L, begun.next())
             go.add(Unit)
             assertEquals(listOf(1L to 0L, 4L to 2L, 6L to 2L), results.map { it.timestampNanos to it.dropped })

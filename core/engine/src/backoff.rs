@@ -1,0 +1,53 @@
+//! How a thread waits for another one that is about to be done: it spins, then yields, then sleeps.
+
+use std::time::Duration;
+
+/// Rounds of spinning: a waiting thread is seldom further ahead than that.
+const SPINS: u32 = 4096;
+/// Rounds in which the core is offered to threads of the same priority.
+const YIELDS: u32 = 64;
+/// After those it sleeps: `yield` never lets a thread of lower priority run, and a real-time caller (an audio or camera thread) on the core of
+/// the thread that it waits for would wait for ever.
+const SLEEP: Duration = Duration::from_micros(50);
+
+/// One wait. Made anew for each.
+#[derive(Debug, Default)]
+pub(crate) struct Backoff {
+    rounds: u32,
+}
+
+impl Backoff {
+    /// Waits a little, longer as the rounds go on.
+    pub(crate) fn pause(&mut self) {
+        if self.rounds >= SPINS + YIELDS {
+            std::thread::sleep(SLEEP);
+            return;
+        }
+        if self.rounds < SPINS {
+            std::hint::spin_loop();
+        } else {
+            std::thread::yield_now();
+        }
+        self.rounds += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn a_long_wait_sleeps() {
+        let mut backoff = Backoff::default();
+        for _ in 0..SPINS + YIELDS {
+            backoff.pause();
+        }
+        let start = Instant::now();
+        for _ in 0..20 {
+            backoff.pause();
+        }
+        // A sleep lasts at least as long as asked for, however busy the machine.
+        assert!(start.elapsed() >= 20 * SLEEP);
+    }
+}
