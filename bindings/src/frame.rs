@@ -63,7 +63,7 @@ pub struct RawEffect {
     pub class_count: usize,
     /// The other picture of `replace`.
     pub background: *const RawFrame,
-    /// Overlay: opacity, 0 to 1. Blur: deviation as a share of the longer side. Not a number or negative: the default.
+    /// Overlay: opacity, 0 to 1. Blur: deviation as a share of the longer side, 0 to 0.5. Not a number or negative: the default.
     pub strength: f32,
     /// Whether to write B, G, R, A; else R, G, B, A.
     pub bgra: u32,

@@ -38,6 +38,60 @@ fn segmenter() -> Arc<Segmenter> {
     Segmenter::new(&Model::from(silhouette::Model::fixture().unwrap()), options).unwrap()
 }
 
+#[test]
+fn numbers_out_of_their_bounds_are_refused_before_memory_is_taken_for_them() {
+    let good = Options {
+        threads: Some(1),
+        backend: Backend::Auto,
+        size: None,
+        input_shape: InputShape::Square,
+        concurrency: None,
+        output: OutputSize::Frame,
+        refine: false,
+        weight_cache: None,
+    };
+    let model = Model::from(silhouette::Model::fixture().unwrap());
+    for number in [0, i32::MAX as u32, i32::MAX as u32 + 1, u32::MAX] {
+        for (what, options) in [
+            ("threads", Options { threads: Some(number), ..good.clone() }),
+            ("size", Options { size: Some(number), ..good.clone() }),
+            ("concurrency", Options { concurrency: Some(number), ..good.clone() }),
+            ("width", Options { output: OutputSize::Given { width: number, height: 1 }, ..good.clone() }),
+            ("height", Options { output: OutputSize::Given { width: 1, height: number }, ..good.clone() }),
+        ] {
+            let error = Segmenter::new(&model, options).unwrap_err();
+            assert_eq!(error.kind(), UNSUPPORTED, "{what} {number}: {error}");
+        }
+    }
+    let picture = pixels(6, 5);
+    let frame = rgba(&picture, 6, 5);
+    for (half_life, longest_pause) in [(u64::MAX, 1), (1, u64::MAX)] {
+        let video = VideoSegmenter::new(&SEGMENTER, Smoothing { half_life, longest_pause });
+        // SAFETY: the objects live, and the frame says the truth about its bytes.
+        let answer = failure_of(|failure| unsafe {
+            silhouette_segment_video(video.raw(), &raw const frame, 0, Segmentation::new().raw(), failure)
+        });
+        assert_eq!(answer.0, UNSUPPORTED, "{answer:?}");
+    }
+    let out = Segmentation::new();
+    assert_eq!(segment(&frame, &out).0, 0);
+    let mut bytes = [0; 6 * 5 * 4];
+    for strength in [1.5, f32::MAX, f32::INFINITY] {
+        for kind in [1, 3] {
+            let effect = RawEffect { strength, ..effect(kind) };
+            // SAFETY: as above, and the bytes are this function's.
+            let answer = failure_of(|failure| unsafe {
+                let (to, length) = (bytes.as_mut_ptr(), bytes.len());
+                silhouette_effect(out.raw(), &raw const frame, &raw const effect, to, length, 24, failure)
+            });
+            assert_eq!(answer.0, UNSUPPORTED, "{kind} {strength}: {answer:?}");
+        }
+    }
+    for tolerance in [f64::NAN, f64::INFINITY, -1.0] {
+        assert_eq!(out.polygons(0, tolerance, u32::MAX).unwrap_err().kind(), UNSUPPORTED);
+    }
+}
+
 fn pixels(width: usize, height: usize) -> Vec<u8> {
     (0..width * height * 4).map(|i| (i * 31 / 7 + i / width) as u8).collect()
 }

@@ -408,7 +408,8 @@ fn draw_worst(run: &Run, results: &[Scored], folder: &Path, count: usize) -> Res
     for (rank, (miou, scored)) in ranked.into_iter().take(count).enumerate() {
         let Some(item) = items.get(scored.name.as_str()) else { continue };
         let (photo, truth, mask, _) = segmented(run, item, &mut work)?;
-        let photo = Picture::from_frame(&photo.frame().map_err(|error| Failure::new(&item.image, error))?);
+        let frame = photo.frame().map_err(|error| Failure::new(&item.image, error))?;
+        let photo = Picture::from_frame(&frame).map_err(|error| Failure::new(&item.image, error))?;
         // Names come from a list: no part of them may lead out of the folder.
         let name: String =
             item.name.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();

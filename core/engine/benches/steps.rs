@@ -60,7 +60,7 @@ fn measure(c: &mut Criterion, name: &str, side: usize, channels: usize, step: &d
         let map = builder.chain(None, Some(&stem), &[]).expect("a stem");
         let map = step(&mut builder, map);
         let program = builder.finish(&[map], 1 << 30).expect("a program");
-        let (mut arena, mut out) = (program.arena(), vec![0.0; program.outputs()[0].values()]);
+        let (mut arena, mut out) = (program.arena().unwrap(), vec![0.0; program.outputs()[0].values()]);
         // After the step comes the one that writes the output.
         let measured = program.steps().count() - 2;
         let madds = program.steps().nth(measured).expect("a step").madds;

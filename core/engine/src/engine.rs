@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use silhouette_kernels::element::DataType;
+use silhouette_kernels::memory::OutOfMemory;
 use silhouette_kernels::rows::RowSource;
 
 /// What an engine takes: rows of three channels.
@@ -117,7 +118,7 @@ pub trait Engine: Debug + Send + Sync {
     /// What one inference at a time needs for itself.
     ///
     /// # Errors
-    /// [`EngineError::Unsupported`] where the system has no more threads or memory.
+    /// [`EngineError::Unsupported`] where the system has no more threads; [`EngineError::OutOfMemory`].
     fn new_session(self: Arc<Self>) -> Result<Box<dyn Session>, EngineError>;
 }
 
@@ -162,6 +163,8 @@ pub enum EngineError {
         /// Why it cannot be had, and what can.
         why: String,
     },
+    /// The system has no memory for it.
+    OutOfMemory(OutOfMemory),
     /// The engine itself failed.
     Failed {
         /// Which.
@@ -176,6 +179,7 @@ impl fmt::Display for EngineError {
         match self {
             Self::Mismatch { what, wanted, found } => write!(f, "{what}: the network wants {wanted}, got {found}"),
             Self::Unsupported { what, why } => write!(f, "{what} is not supported: {why}"),
+            Self::OutOfMemory(error) => write!(f, "{error}"),
             Self::Failed { engine, source } => write!(f, "{engine}: {source}"),
         }
     }

@@ -32,6 +32,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::arena::{Arena, Span};
 use crate::barrier::Barrier;
 use silhouette_kernels::isa::Isa;
+use silhouette_kernels::memory::{self, OutOfMemory};
 use silhouette_kernels::pack::Buffer;
 use silhouette_kernels::rows::RowSource;
 use silhouette_kernels::size::Size;
@@ -74,6 +75,14 @@ pub enum RunError {
     },
     /// The arena was made by another program.
     ForeignArena,
+    /// The system has no memory for a row of the input.
+    OutOfMemory(OutOfMemory),
+}
+
+impl From<OutOfMemory> for RunError {
+    fn from(error: OutOfMemory) -> Self {
+        Self::OutOfMemory(error)
+    }
 }
 
 impl std::fmt::Display for RunError {
@@ -87,6 +96,7 @@ impl std::fmt::Display for RunError {
                 write!(f, "output holds {found} values, the program writes {wanted}")
             }
             Self::ForeignArena => f.write_str("the arena belongs to another program"),
+            Self::OutOfMemory(error) => write!(f, "{error}"),
         }
     }
 }
@@ -217,14 +227,17 @@ impl Program {
     }
 
     /// Memory for one inference at a time.
-    pub fn arena(&self) -> Arena {
-        Arena {
-            buffer: Buffer::zeroed(self.arena_len),
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn arena(&self) -> Result<Arena, OutOfMemory> {
+        Ok(Arena {
+            buffer: Buffer::try_zeroed(self.arena_len, "the arena of an inference")?,
             rows: vec![Vec::new(); self.layout.threads],
             claims: (0..self.layout.threads).map(|_| AtomicBool::new(false)).collect(),
             times: self.steps.iter().map(|_| AtomicU64::new(0)).collect(),
             program: self.id,
-        }
+        })
     }
 
     /// Runs the network on the rows of `source` and writes `outputs`, one slice each, channels-last.
@@ -265,7 +278,7 @@ impl Program {
         }
         for scratch in &mut arena.rows {
             if scratch.len() < source.scratch_len() {
-                scratch.resize(source.scratch_len(), 0.0);
+                memory::resize(scratch, source.scratch_len(), 0.0, "a row of the picture")?;
             }
         }
         let barrier = Barrier::new(self.layout.threads);

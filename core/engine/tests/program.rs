@@ -179,7 +179,7 @@ fn run(p: &Program, source: &dyn RowSource) -> Vec<f32> {
 }
 
 fn run_all(p: &Program, source: &dyn RowSource) -> Vec<Vec<f32>> {
-    let mut arena = p.arena();
+    let mut arena = p.arena().unwrap();
     let mut first = Vec::new();
     // Twice: the second run finds the arena as the first one left it.
     for _ in 0..2 {
@@ -656,7 +656,7 @@ fn outputs_that_do_not_fit_are_refused() {
     let m = b.chain(None, Some(&Stem { name: "stem", window: wd, filter: stem.filter() }), &[]).unwrap();
     let p = b.finish(&[m, m], LIMIT).unwrap();
     let (mut one, mut two) = (vec![0.0; 36], vec![0.0; 35]);
-    let run = |outputs: &mut [&mut [f32]]| p.run(&mut p.arena(), &input, outputs, &|work| work(0)).unwrap_err();
+    let run = |outputs: &mut [&mut [f32]]| p.run(&mut p.arena().unwrap(), &input, outputs, &|work| work(0)).unwrap_err();
     assert_eq!(run(&mut [&mut one]), RunError::Outputs { wanted: 2, found: 1 });
     assert_eq!(run(&mut [&mut one, &mut two]), RunError::OutputLength { wanted: 36, found: 35 });
     for outputs in [vec![], vec![m; 9]] {

@@ -89,19 +89,19 @@ fn main() {
         ("320x240 RGB", Frame::rgb8(&data[..320 * 240 * 3], 320, 240).expect("valid")),
     ];
     // What does not depend on the instruction set: effects and outlines.
-    let picture = Picture::from_frame(&rgb);
+    let picture = Picture::from_frame(&rgb).unwrap();
     let (mut up, mut mask, mut alpha) = (Upsampler::new(), Mask::default(), Confidence::default());
     let values = logits(33, 21, true);
     let blobs = Logits { values: &values, width: 33, height: 33, classes: 21 };
     let placement = Placement { input: (513, 513), valid: (513, 513) };
     let spec = MaskSpec { resize: Resize::AlignCorners, placement, width: w, height: h };
     let chosen: Vec<bool> = (0..21).map(|class| class == 20).collect();
-    up.categories(&blobs, &spec, &mut mask);
-    up.confidence(&blobs, &chosen, &MaskSpec { width: 320, height: 180, ..spec }, &mut alpha);
+    up.categories(&blobs, &spec, &mut mask).unwrap();
+    up.confidence(&blobs, &chosen, &MaskSpec { width: 320, height: 180, ..spec }, &mut alpha).unwrap();
     measure("1280x720 RGB to a picture", 9, || drop(Picture::from_frame(&rgb)));
     measure("1280x720 overlay", 9, || picture.clone().overlay(&mask, &Palette::voc(), 0.5));
     measure("1280x720 cut-out", 9, || picture.clone().cut_out(&alpha));
-    measure("1280x720 background blur, radius 20", 9, || picture.clone().blur_background(&alpha, 20.0));
+    measure("1280x720 background blur, radius 20", 9, || picture.clone().blur_background(&alpha, 20.0).unwrap());
     measure("1280x720 outlines, exact", 9, || drop(outlines(&mask, 20, 0.0, 0)));
     measure("1280x720 outlines, tolerance 2", 9, || drop(outlines(&mask, 20, 2.0, 0)));
     measure("320x180 confidence refined to 1280x720", 9, || drop(refine(&alpha, &picture, Guide::default())));
@@ -130,8 +130,8 @@ fn main() {
                 let (mut up, mut mask, mut sure) = (Upsampler::with_isa(isa), Mask::default(), Confidence::default());
                 let kind = if blobs { "blobs" } else { "noise" };
                 let name = format!("{:7} {side}x{side}x{classes} {kind} to a {width}x{height}", isa.name());
-                measure(&format!("{name} mask"), 21, || up.categories(&logits, &spec, &mut mask));
-                measure(&format!("{name} confidence"), 9, || up.confidence(&logits, &chosen, &spec, &mut sure));
+                measure(&format!("{name} mask"), 21, || up.categories(&logits, &spec, &mut mask).unwrap());
+                measure(&format!("{name} confidence"), 9, || up.confidence(&logits, &chosen, &spec, &mut sure).unwrap());
             }
         }
     }

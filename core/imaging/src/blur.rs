@@ -1,5 +1,7 @@
 //! Box blurs of bytes and of four floats, with running sums: their time does not depend on the radius.
 
+use silhouette_kernels::memory::{self, OutOfMemory};
+
 /// Box blurs of one byte per pixel, in place; edges are continued. Linear in the picture, whatever the radius.
 pub(crate) fn blur_bytes(values: &mut [u8], width: usize, height: usize, radius: usize, passes: usize) {
     if values.is_empty() {
@@ -54,12 +56,15 @@ fn box_line(row: &mut [u8], copy: &mut [u8], radius: usize) {
 }
 
 /// The same of four floats per pixel.
-pub(crate) fn blur_quads(values: &mut [[f32; 4]], width: usize, height: usize, radius: usize, passes: usize) {
+///
+/// # Errors
+/// [`OutOfMemory`].
+pub(crate) fn blur_quads(values: &mut [[f32; 4]], width: usize, height: usize, radius: usize, passes: usize) -> Result<(), OutOfMemory> {
     if radius == 0 {
-        return;
+        return Ok(());
     }
     let mut line = vec![[0.0; 4]; width.max(height)];
-    let mut turned = vec![[0.0; 4]; values.len()];
+    let mut turned = memory::filled(values.len(), [0.0; 4], "a blur")?;
     for _ in 0..passes {
         values.chunks_exact_mut(width).for_each(|row| box_quads(row, &mut line, radius));
     }
@@ -68,6 +73,7 @@ pub(crate) fn blur_quads(values: &mut [[f32; 4]], width: usize, height: usize, r
         turned.chunks_exact_mut(height).for_each(|row| box_quads(row, &mut line, radius));
     }
     transpose(&turned, values, height, width);
+    Ok(())
 }
 
 fn box_quads(row: &mut [[f32; 4]], copy: &mut [[f32; 4]], radius: usize) {

@@ -271,7 +271,7 @@ mod tests {
         let picture = Picture { width: 2, height: 1, rgba: vec![1, 2, 3, 255, 4, 5, 6, 255] };
         write_picture(dir.join("p.png"), &picture).unwrap();
         let photo = Photo::open(dir.join("p.png")).unwrap();
-        assert_eq!(Picture::from_frame(&photo.frame().unwrap()), picture);
+        assert_eq!(Picture::from_frame(&photo.frame().unwrap()).unwrap(), picture);
         for (alpha, color, bytes) in [
             (255, png::ColorType::Rgb, vec![1, 2, 3, 4, 5, 6]),
             (9, png::ColorType::Rgba, vec![1, 2, 3, 255, 4, 5, 6, 9]),
@@ -321,7 +321,7 @@ mod tests {
             bytes.extend(exif);
             bytes.extend(&plain[2..]);
             let photo = Photo::decode(&bytes, "test", MAX_PIXELS).unwrap();
-            let picture = Picture::from_frame(&photo.frame().unwrap());
+            let picture = Picture::from_frame(&photo.frame().unwrap()).unwrap();
             assert_eq!((picture.width, picture.height), size, "orientation {value}");
             let at = |x: usize, y: usize| picture.rgba[(y * picture.width + x) * 4];
             assert!(at(white.0, white.1) > 200, "orientation {value}");

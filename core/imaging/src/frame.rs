@@ -4,6 +4,7 @@
 //! to the region. The region is given in pixels of the picture that results from turning and mirroring (the *upright*
 //! picture), because that is the one a user sees and taps on. [`Transform`] leads from there back to the buffer.
 
+use silhouette_kernels::memory::OutOfMemory;
 use thiserror::Error;
 
 /// The longest side that is accepted, in pixels: positions stay exact in f32 and sizes far from overflow.
@@ -81,6 +82,9 @@ pub enum FrameError {
         /// Degrees given.
         degrees: i32,
     },
+    /// The system has no memory for what is to be made of the frame.
+    #[error(transparent)]
+    OutOfMemory(#[from] OutOfMemory),
     /// The region is empty or reaches over the upright picture's edge.
     #[error(
         "region {}x{} at ({}, {}) does not lie inside the upright picture of {width}x{height}",

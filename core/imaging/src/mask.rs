@@ -1,6 +1,7 @@
 //! Logits to masks: a class per pixel, or how sure the network is of chosen classes, at any size.
 
 use silhouette_kernels::isa::Isa;
+use silhouette_kernels::memory::{self, OutOfMemory};
 use silhouette_kernels::upsample::{self, Axis, Upsample};
 
 pub use silhouette_kernels::upsample::Resize;
@@ -27,9 +28,13 @@ impl Mask {
     }
 
     /// Changes the size, keeping the memory. What it holds afterwards is unspecified.
-    pub fn reshape(&mut self, width: usize, height: usize) {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; the mask is then as it was.
+    pub fn reshape(&mut self, width: usize, height: usize) -> Result<(), OutOfMemory> {
+        memory::resize(&mut self.classes, width.saturating_mul(height), 0, "a mask")?;
         (self.width, self.height) = (width, height);
-        self.classes.resize(width * height, 0);
+        Ok(())
     }
 
     /// Copies the classes into `out`, `row_stride` bytes from row to row; what lies between the rows stays as it is.
@@ -63,9 +68,13 @@ pub struct Confidence {
 
 impl Confidence {
     /// Changes the size, keeping the memory. What it holds afterwards is unspecified.
-    pub fn reshape(&mut self, width: usize, height: usize) {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; the confidence is then as it was.
+    pub fn reshape(&mut self, width: usize, height: usize) -> Result<(), OutOfMemory> {
+        memory::resize(&mut self.values, width.saturating_mul(height), 0, "a confidence")?;
         (self.width, self.height) = (width, height);
-        self.values.resize(width * height, 0);
+        Ok(())
     }
 
     /// Copies the values into `out`, as [`Mask::copy_into`] does.
@@ -174,33 +183,48 @@ impl Upsampler {
 
     /// The most likely class of each pixel; ties go to the lowest.
     ///
+    /// # Errors
+    /// [`OutOfMemory`]; the mask is then as it was.
+    ///
     /// # Panics
     /// As [`prepare`](Self::prepare), or if `logits` is not as long as its sizes say or has not 1 to 256 classes.
-    pub fn categories(&mut self, logits: &Logits<'_>, spec: &MaskSpec, mask: &mut Mask) {
+    pub fn categories(&mut self, logits: &Logits<'_>, spec: &MaskSpec, mask: &mut Mask) -> Result<(), OutOfMemory> {
         self.prepare(logits.width, logits.height, spec);
-        mask.reshape(spec.width, spec.height);
-        self.grow(self.up.scratch(logits.classes));
+        self.grow(self.up.scratch(logits.classes))?;
+        mask.reshape(spec.width, spec.height)?;
         let Self { isa, up, scratch, .. } = self;
         upsample::categories(*isa, logits.values, logits.classes, up, 0..spec.height, scratch, &mut mask.classes);
+        Ok(())
     }
 
     /// The softmax probability that a pixel is of one of the classes `chosen` (one flag per class), 0 to 255.
     ///
+    /// # Errors
+    /// [`OutOfMemory`]; the confidence is then as it was.
+    ///
     /// # Panics
     /// As [`categories`](Self::categories), or if there is not one flag per class.
-    pub fn confidence(&mut self, logits: &Logits<'_>, chosen: &[bool], spec: &MaskSpec, out: &mut Confidence) {
+    pub fn confidence(
+        &mut self,
+        logits: &Logits<'_>,
+        chosen: &[bool],
+        spec: &MaskSpec,
+        out: &mut Confidence,
+    ) -> Result<(), OutOfMemory> {
         assert_eq!(chosen.len(), logits.classes, "one flag per class");
         self.prepare(logits.width, logits.height, spec);
-        out.reshape(spec.width, spec.height);
-        self.grow(self.up.scratch(logits.classes));
+        self.grow(self.up.scratch(logits.classes))?;
+        out.reshape(spec.width, spec.height)?;
         let Self { isa, up, scratch, .. } = self;
         upsample::confidence_u8(*isa, logits.values, chosen, up, 0..spec.height, scratch, &mut out.values);
+        Ok(())
     }
 
-    fn grow(&mut self, len: usize) {
+    fn grow(&mut self, len: usize) -> Result<(), OutOfMemory> {
         if self.scratch.len() < len {
-            self.scratch.resize(len, 0.0);
+            memory::resize(&mut self.scratch, len, 0.0, "rows of logits")?;
         }
+        Ok(())
     }
 }
 
@@ -223,15 +247,15 @@ mod tests {
             height: 25,
         };
         let (mut up, mut mask) = (Upsampler::new(), Mask::default());
-        up.categories(&logits, &spec, &mut mask);
+        up.categories(&logits, &spec, &mut mask).unwrap();
         assert_eq!((mask.width, mask.height, mask.classes.len()), (50, 25, 50 * 25));
         assert!(mask.classes.iter().all(|&c| c == 1));
         let whole = MaskSpec { placement: Placement { input: (64, 64), valid: (64, 64) }, ..spec };
-        up.categories(&logits, &whole, &mut mask);
+        up.categories(&logits, &whole, &mut mask).unwrap();
         // The middle row is a tie, which goes to class 0.
         assert_eq!(mask.histogram()[..3], [13 * 50, 12 * 50, 0]);
         let mut c = Confidence::default();
-        up.confidence(&logits, &[false, true], &spec, &mut c);
+        up.confidence(&logits, &[false, true], &spec, &mut c).unwrap();
         let sure = 1.0 / (1.0 + (-1.0f32).exp()) * 255.0;
         assert_eq!(c.values[0], sure.round() as u8);
     }

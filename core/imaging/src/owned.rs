@@ -1,5 +1,7 @@
 //! A frame's own copy, for those who must give the camera's buffer back before they look at it.
 
+use silhouette_kernels::memory::{self, OutOfMemory};
+
 use crate::frame::{Frame, PixelFormat, Pixels, Plane, Region, Rotation, YuvColor};
 
 /// The bytes of a frame, copied, and everything else that it says. Copying again reuses the memory.
@@ -35,24 +37,29 @@ enum Layout {
 
 impl FrameBuffer {
     /// Copies a frame's planes as they are, strides included, up to the last sample.
-    pub fn copy_from(&mut self, frame: &Frame<'_>) {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; there is then no frame in it.
+    pub fn copy_from(&mut self, frame: &Frame<'_>) -> Result<(), OutOfMemory> {
+        self.shape = None;
         let (width, height) = (frame.width(), frame.height());
         let layout = match frame.pixels {
             Pixels::Packed(format, plane) => {
-                copy(&mut self.planes[0], plane, height, width, format.bytes());
+                copy(&mut self.planes[0], plane, height, width, format.bytes())?;
                 Layout::Packed { format, row_stride: plane.row_stride }
             }
             Pixels::Yuv420 { y, u, v, color } => {
-                copy(&mut self.planes[0], y, height, width, 1);
+                copy(&mut self.planes[0], y, height, width, 1)?;
                 let [_, to_u, to_v] = &mut self.planes;
                 for (to, plane) in [(to_u, u), (to_v, v)] {
-                    copy(to, plane, height.div_ceil(2), width.div_ceil(2), 1);
+                    copy(to, plane, height.div_ceil(2), width.div_ceil(2), 1)?;
                 }
                 Layout::Yuv420 { strides: [y, u, v].map(|plane| (plane.row_stride, plane.pixel_stride)), color }
             }
         };
         let (rotation, mirror, region) = (frame.rotation(), frame.mirror(), frame.region());
         self.shape = Some(Shape { layout, width, height, rotation, mirror, region });
+        Ok(())
     }
 
     /// The frame as it was; `None` before the first copy.
@@ -72,10 +79,18 @@ impl FrameBuffer {
     }
 }
 
-fn copy(to: &mut Vec<u8>, plane: Plane<'_>, rows: usize, columns: usize, sample: usize) {
+fn copy(
+    to: &mut Vec<u8>,
+    plane: Plane<'_>,
+    rows: usize,
+    columns: usize,
+    sample: usize,
+) -> Result<(), OutOfMemory> {
     let used = (rows - 1) * plane.row_stride + (columns - 1) * plane.pixel_stride + sample;
     to.clear();
+    memory::reserve(to, used, "a frame's copy")?;
     to.extend_from_slice(&plane.data[..used]);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -95,11 +110,11 @@ mod tests {
         let frame = frame.rotated(Rotation::Clockwise90).mirrored(true).cropped(region).unwrap();
         let mut buffer = FrameBuffer::default();
         assert!(buffer.frame().is_none());
-        buffer.copy_from(&frame);
+        buffer.copy_from(&frame).unwrap();
         same(&buffer.frame().unwrap(), &frame);
         assert_eq!(buffer.planes[0], bytes[..75]);
         let before = buffer.planes[0].as_ptr();
-        buffer.copy_from(&frame);
+        buffer.copy_from(&frame).unwrap();
         assert_eq!(buffer.planes[0].as_ptr(), before);
     }
 
@@ -110,7 +125,7 @@ mod tests {
         // 5x3 NV21: chroma is 3x2 pairs in rows of 8 bytes.
         let frame = Frame::nv21([&bytes[..30], &bytes[100..114]], [10, 8], 5, 3, color).unwrap();
         let mut buffer = FrameBuffer::default();
-        buffer.copy_from(&frame);
+        buffer.copy_from(&frame).unwrap();
         let copy = buffer.frame().unwrap();
         same(&copy, &frame);
         let Pixels::Yuv420 { u, v, .. } = copy.pixels else { panic!("another layout") };

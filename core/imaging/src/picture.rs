@@ -4,6 +4,7 @@
 //! Blurs are three box blurs with running sums (close to a Gaussian, the time independent of the radius); large radii
 //! work on a reduced picture.
 
+use silhouette_kernels::memory::{self, OutOfMemory};
 use silhouette_kernels::rows::RowSource;
 
 use crate::blur::blur_quads;
@@ -73,22 +74,28 @@ impl Picture {
     }
 
     /// The frame's region, upright, at its own size; opaque.
-    pub fn from_frame(frame: &Frame<'_>) -> Self {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn from_frame(frame: &Frame<'_>) -> Result<Self, OutOfMemory> {
         let Region { width, height, .. } = frame.region();
         Self::from_frame_at(frame, width, height)
     }
 
     /// The frame's region, upright, stretched to `width` by `height` (shrinking is antialiased); opaque.
     ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    ///
     /// # Panics
     /// If `width` or `height` is 0.
-    pub fn from_frame_at(frame: &Frame<'_>, width: usize, height: usize) -> Self {
+    pub fn from_frame_at(frame: &Frame<'_>, width: usize, height: usize) -> Result<Self, OutOfMemory> {
         let spec = InputSpec { width, height, mean: [0.0; 3], std: [1.0; 3], fit: Fit::Stretch };
         let mut resampler = Resampler::unbounded(spec);
         let rows = resampler.rows(frame);
-        let mut scratch = vec![0.0; rows.scratch_len()];
-        let mut line = vec![0.0; width * 3];
-        let mut rgba = vec![255; width * height * 4];
+        let mut scratch = memory::filled(rows.scratch_len(), 0.0, "a row of the picture")?;
+        let mut line = memory::filled(width.saturating_mul(3), 0.0, "a row of the picture")?;
+        let mut rgba = memory::filled(width.saturating_mul(height).saturating_mul(4), 255, "a picture")?;
         for (y, row) in rgba.chunks_exact_mut(width * 4).enumerate() {
             rows.row(y, &mut scratch, &mut line);
             for (pixel, rgb) in row.chunks_exact_mut(4).zip(line.chunks_exact(3)) {
@@ -97,7 +104,7 @@ impl Picture {
                 }
             }
         }
-        Self { width, height, rgba }
+        Ok(Self { width, height, rgba })
     }
 
     /// The picture as a frame, upright.
@@ -156,7 +163,7 @@ impl Picture {
     /// Puts another picture behind the foreground; it is scaled to cover this one, centred.
     ///
     /// # Errors
-    /// If `background` is empty.
+    /// If `background` is empty; [`FrameError::OutOfMemory`].
     pub fn replace_background(&mut self, alpha: &Confidence, background: &Frame<'_>) -> Result<(), FrameError> {
         let behind = cover(background, self.width, self.height)?;
         let width = self.width;
@@ -169,15 +176,19 @@ impl Picture {
 
     /// Blurs what is not foreground, with a standard deviation of about `radius` pixels. The foreground does not bleed
     /// into the blur: it has no weight there.
-    pub fn blur_background(&mut self, alpha: &Confidence, radius: f32) {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; the picture is then as it was.
+    pub fn blur_background(&mut self, alpha: &Confidence, radius: f32) -> Result<(), OutOfMemory> {
         if self.rgba.is_empty() || alpha.values.is_empty() || radius.is_nan() || radius <= 0.0 {
-            return;
+            return Ok(());
         }
-        let blurred = Blurred::new(self, alpha, radius);
+        let blurred = Blurred::new(self, alpha, radius)?;
         self.for_each_with(alpha, |pixel, a, x, y| {
             let other = blurred.at(x, y);
             blend(pixel, &other, a);
         });
+        Ok(())
     }
 
     /// Calls `f(pixel, alpha, x, y)` for each pixel, the confidence interpolated to the picture's size.
@@ -245,7 +256,7 @@ fn cover(frame: &Frame<'_>, width: usize, height: usize) -> Result<Picture, Fram
     let (w, h) = (side(width, region.width), side(height, region.height));
     let part =
         Region { x: region.x + (region.width - w) / 2, y: region.y + (region.height - h) / 2, width: w, height: h };
-    Ok(Picture::from_frame_at(&frame.cropped(part)?, width, height))
+    Ok(Picture::from_frame_at(&frame.cropped(part)?, width, height)?)
 }
 
 /// A blurred, reduced copy of a picture's background: premultiplied by the background's weight, which is the fourth
@@ -258,12 +269,12 @@ struct Blurred {
 }
 
 impl Blurred {
-    fn new(picture: &Picture, alpha: &Confidence, radius: f32) -> Self {
+    fn new(picture: &Picture, alpha: &Confidence, radius: f32) -> Result<Self, OutOfMemory> {
         // A box of radius r has variance r (r + 1) / 3; three of them r (r + 1). Reduce so that r is about 4.
         let radius = radius.min(picture.width.max(picture.height) as f32);
         let step = ((radius / 4.0) as usize).max(1);
         let (width, height) = (picture.width.div_ceil(step), picture.height.div_ceil(step));
-        let mut values = vec![[0.0f32; 4]; width * height];
+        let mut values = memory::filled(width * height, [0.0f32; 4], "a blurred background")?;
         let columns = nearest(alpha.width, picture.width);
         let rows = nearest(alpha.height, picture.height);
         for (y, row) in picture.rgba.chunks_exact(picture.width * 4).enumerate() {
@@ -280,8 +291,8 @@ impl Blurred {
             }
         }
         let r = (radius / step as f32 - 0.5).max(0.0).round() as usize;
-        blur_quads(&mut values, width, height, r, 3);
-        Self { width, height, step, values }
+        blur_quads(&mut values, width, height, r, 3)?;
+        Ok(Self { width, height, step, values })
     }
 
     /// The blurred background at a pixel of the picture, interpolated.
@@ -339,7 +350,7 @@ mod tests {
     fn frames_become_upright_pictures_unchanged() {
         let data: Vec<u8> = (0..5 * 3 * 3).map(|i| (i * 5) as u8).collect();
         let frame = Frame::rgb8(&data, 5, 3).unwrap();
-        let p = Picture::from_frame(&frame);
+        let p = Picture::from_frame(&frame).unwrap();
         for (pixel, want) in p.rgba.chunks_exact(4).zip(data.chunks_exact(3)) {
             assert_eq!(pixel, [want[0], want[1], want[2], 255]);
         }
@@ -376,7 +387,7 @@ mod tests {
     fn blurred_background_takes_nothing_from_the_foreground() {
         for radius in [2.0, 20.0] {
             let mut p = picture(64, 32, |x, _| if x < 32 { [255, 0, 0, 255] } else { [0, 100, 0, 255] });
-            p.blur_background(&left_half(64, 32), radius);
+            p.blur_background(&left_half(64, 32), radius).unwrap();
             assert_eq!(p.rgba[..4], [255, 0, 0, 255]);
             for x in 32..64 {
                 let pixel = &p.rgba[x * 4..x * 4 + 4];
@@ -396,7 +407,7 @@ mod tests {
                 }
             }
             let none = Confidence { width: 301, height: 301, values: vec![0; 301 * 301] };
-            p.blur_background(&none, radius);
+            p.blur_background(&none, radius).unwrap();
             let row = &p.rgba[150 * 301 * 4..151 * 301 * 4];
             let weights: Vec<f64> = row.iter().step_by(4).map(|&v| f64::from(v)).collect();
             let total: f64 = weights.iter().sum();
@@ -415,7 +426,7 @@ mod tests {
             let mut p = picture(w, h, |_, _| [1, 2, 3, 255]);
             let mask = Mask::new(3, 3);
             p.overlay(&mask, &Palette::voc(), 0.3);
-            p.blur_background(&alpha, 1e9);
+            p.blur_background(&alpha, 1e9).unwrap();
             p.cut_out(&alpha);
             assert_eq!(p.rgba.len(), w * h * 4);
         }

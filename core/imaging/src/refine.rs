@@ -4,6 +4,8 @@
 //! In every window the alpha is explained as a straight line of the picture's luminance, q = a I + b. The lines are
 //! found at the confidence's own, small size and applied at the picture's; time is linear in both, whatever the radius.
 
+use silhouette_kernels::memory;
+
 use crate::blur::blur_quads;
 use crate::frame::FrameError;
 use crate::mask::Confidence;
@@ -31,36 +33,34 @@ fn luminance(pixel: &[u8]) -> f32 {
 /// The confidence at the picture's size, its borders moved to the picture's edges.
 ///
 /// # Errors
-/// [`FrameError::Empty`] if the picture or the confidence is empty.
+/// [`FrameError::Empty`] if the picture or the confidence is empty; [`FrameError::OutOfMemory`].
 pub fn refine(confidence: &Confidence, picture: &Picture, guide: Guide) -> Result<Confidence, FrameError> {
     let (width, height) = (confidence.width, confidence.height);
     let frame = picture.frame()?;
     if width == 0 || height == 0 {
         return Err(FrameError::Empty { width, height });
     }
-    let small = Picture::from_frame_at(&frame, width, height);
+    let small = Picture::from_frame_at(&frame, width, height)?;
     // Means over windows of I, p, I p and I I, together.
-    let mut means: Vec<[f32; 4]> = small
-        .rgba
-        .chunks_exact(4)
-        .zip(&confidence.values)
-        .map(|(pixel, &alpha)| {
-            let (i, p) = (luminance(pixel), f32::from(alpha) / 255.0);
-            [i, p, i * p, i * i]
-        })
-        .collect();
+    let mut means: Vec<[f32; 4]> = Vec::new();
+    memory::reserve(&mut means, confidence.values.len(), "refined borders")?;
+    means.extend(small.rgba.chunks_exact(4).zip(&confidence.values).map(|(pixel, &alpha)| {
+        let (i, p) = (luminance(pixel), f32::from(alpha) / 255.0);
+        [i, p, i * p, i * i]
+    }));
     let radius = guide.radius.min(width.max(height));
-    blur_quads(&mut means, width, height, radius, 1);
+    blur_quads(&mut means, width, height, radius, 1)?;
     // Equations 5 and 6, then the mean of the lines of all windows that hold a pixel (equation 8).
     for m in &mut means {
         let [i, p, ip, ii] = *m;
         let a = (ip - i * p) / ((ii - i * i).max(0.0) + guide.epsilon.max(f32::MIN_POSITIVE));
         *m = [a, p - a * i, 0.0, 0.0];
     }
-    blur_quads(&mut means, width, height, radius, 1);
+    blur_quads(&mut means, width, height, radius, 1)?;
     let columns = linear(width, picture.width);
     let rows = linear(height, picture.height);
-    let mut values = Vec::with_capacity(picture.width * picture.height);
+    let mut values = Vec::new();
+    memory::reserve(&mut values, picture.width * picture.height, "refined borders")?;
     for (row, &(y0, y1, fy)) in picture.rgba.chunks_exact(picture.width * 4).zip(&rows) {
         let (top, bottom) = (&means[y0 * width..(y0 + 1) * width], &means[y1 * width..(y1 + 1) * width]);
         for (pixel, &(x0, x1, fx)) in row.chunks_exact(4).zip(&columns) {

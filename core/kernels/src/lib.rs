@@ -14,6 +14,7 @@ pub mod depthwise_ref;
 pub mod element;
 pub mod elementwise;
 pub mod isa;
+pub mod memory;
 pub mod pack;
 pub mod peak;
 pub mod pointer;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::element::{Element, bytes_of};
 use crate::isa::{Isa, isa_entry};
+use crate::memory::OutOfMemory;
 use crate::quad::Quads;
 
 /// Alignment of every buffer in bytes: a cache line, and the widest vector.
@@ -31,15 +32,24 @@ impl<T: Element> Buffer<T> {
     /// # Panics
     /// If `len` elements are more than the address space; memory running out aborts, as for `Vec`.
     pub fn zeroed(len: usize) -> Self {
+        Self::try_zeroed(len, "a buffer").unwrap_or_else(|_| handle_alloc_error(Self::layout(len)))
+    }
+
+    /// The same, for sizes that depend on a picture or a model; `what` says for what.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn try_zeroed(len: usize, what: &'static str) -> Result<Self, OutOfMemory> {
         if len == 0 {
-            return Self { data: NonNull::dangling(), len };
+            return Ok(Self { data: NonNull::dangling(), len });
         }
-        let layout = Self::layout(len);
+        let bytes = len.checked_mul(size_of::<T>()).ok_or(OutOfMemory { what, bytes: usize::MAX })?;
+        let layout = Layout::from_size_align(bytes, ALIGN).map_err(|_| OutOfMemory { what, bytes })?;
         // SAFETY: the layout's size is not zero.
         let p = unsafe { if layout.size() < LARGE { alloc_zeroed(layout) } else { large::allocate(layout) } };
         #[allow(clippy::cast_ptr_alignment, reason = "the layout asks for ALIGN")]
-        let Some(data) = NonNull::new(p.cast::<T>()) else { handle_alloc_error(layout) };
-        Self { data, len }
+        let data = NonNull::new(p.cast::<T>()).ok_or(OutOfMemory { what, bytes })?;
+        Ok(Self { data, len })
     }
 
     fn layout(len: usize) -> Layout {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use silhouette_kernels::memory::OutOfMemory;
+
 /// Everything that is refused of a spec, a network, a model file or the buffers of one inference, and why.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -76,6 +78,9 @@ pub enum ModelError {
         /// Its size, and the limit.
         why: String,
     },
+    /// The system has no memory for the network or its maps.
+    #[error(transparent)]
+    OutOfMemory(#[from] OutOfMemory),
     /// Input or output buffers that do not fit the network.
     #[error("{what}: the network wants {wanted}, got {found}")]
     Mismatch {

@@ -187,19 +187,20 @@ impl Plan {
     /// Memory and threads for one inference at a time.
     ///
     /// # Errors
-    /// [`ModelError::Unsupported`] if the system starts no more threads.
+    /// [`ModelError::Unsupported`] if the system starts no more threads; [`ModelError::OutOfMemory`].
     pub fn new_state(&self) -> Result<PlanState, ModelError> {
         let pool = ThreadPool::new(self.program.threads()).map_err(|e| ModelError::Unsupported {
             what: format!("an inference on {} threads", self.program.threads()),
             why: format!("{e}; ask for fewer threads"),
         })?;
-        Ok(PlanState { arena: self.program.arena(), pool })
+        Ok(PlanState { arena: self.program.arena()?, pool })
     }
 
     /// Runs a network of one output on `rows` and writes the logits, channels-last: `[height][width][classes]`.
     ///
     /// # Errors
-    /// [`ModelError::Mismatch`] if `rows`, `logits` or `state` do not fit this plan, or it has more outputs.
+    /// [`ModelError::Mismatch`] if `rows`, `logits` or `state` do not fit this plan, or it has more outputs;
+    /// [`ModelError::OutOfMemory`].
     pub fn run(&self, state: &mut PlanState, rows: &dyn RowSource, logits: &mut [f32]) -> Result<(), ModelError> {
         self.run_all(state, rows, &mut [logits])
     }
@@ -216,16 +217,17 @@ impl Plan {
     ) -> Result<(), ModelError> {
         let PlanState { arena, pool } = state;
         let pool = std::cell::RefCell::new(pool);
-        self.program.run(arena, rows, outputs, &|work| pool.borrow_mut().run(work)).map_err(mismatch)
+        self.program.run(arena, rows, outputs, &|work| pool.borrow_mut().run(work)).map_err(not_run)
     }
 }
 
-fn mismatch(e: RunError) -> ModelError {
+fn not_run(e: RunError) -> ModelError {
     let (what, wanted, found) = match e {
         RunError::InputSize { wanted, found } => ("input", wanted.to_string(), found.to_string()),
         RunError::Outputs { wanted, found } => ("outputs", format!("{wanted} slices"), format!("{found}")),
         RunError::OutputLength { wanted, found } => ("logits", format!("{wanted} values"), format!("{found}")),
         RunError::ForeignArena => ("state", "its own".to_owned(), "that of another plan".to_owned()),
+        RunError::OutOfMemory(error) => return error.into(),
     };
     ModelError::Mismatch { what, wanted, found }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use silhouette_engine::engine::{DataType, Description, Engine, EngineError, Input, Output, Session, Step};
 use silhouette_engine::program::{MAX_OUTPUTS, Shape, StepInfo};
+use silhouette_kernels::memory::filled;
 use silhouette_kernels::rows::RowSource;
 use silhouette_network::ModelError;
 use silhouette_network::network::{self, Network, Size};
@@ -57,7 +58,8 @@ impl Engine for Plan {
 
     fn new_session(self: Arc<Self>) -> Result<Box<dyn Session>, EngineError> {
         let state = self.new_state().map_err(failed)?;
-        let outputs = Plan::outputs(&self).map(|(_, shape)| vec![0.0; shape.values()]).collect();
+        let outputs = Plan::outputs(&self).map(|(_, shape)| filled(shape.values(), 0.0, "a map that the network gives"));
+        let outputs = outputs.collect::<Result<_, _>>().map_err(EngineError::OutOfMemory)?;
         Ok(Box::new(PlanSession { plan: self, state, outputs }))
     }
 }
@@ -96,6 +98,7 @@ fn failed(error: ModelError) -> EngineError {
     match error {
         ModelError::Mismatch { what, wanted, found } => EngineError::Mismatch { what, wanted, found },
         ModelError::Unsupported { what, why } => EngineError::Unsupported { what, why },
+        ModelError::OutOfMemory(error) => EngineError::OutOfMemory(error),
         other => EngineError::Failed { engine: "the compiled plan", source: Box::new(other) },
     }
 }

@@ -1,5 +1,6 @@
 //! Pictures made of a frame and its segmentation: overlay, cut-out, blurred or replaced background.
 
+use crate::bounds;
 use crate::error::Result;
 use crate::segmentation::Segmentation;
 use silhouette_imaging::frame::Frame;
@@ -23,9 +24,6 @@ pub const OVERLAY_OPACITY: f32 = 0.55;
 /// Standard deviation of [`Segmentation::blur`] as a share of the picture's longer side.
 pub const BLUR_RADIUS: f32 = 0.015;
 
-/// The most that a blur's deviation may be, as a share of the picture's longer side.
-const MAX_BLUR_RADIUS: f32 = 0.5;
-
 /// What [`Segmentation::render`] makes of a frame.
 #[derive(Clone, Copy, Debug)]
 pub enum Effect<'a> {
@@ -33,14 +31,14 @@ pub enum Effect<'a> {
     Picture,
     /// Each class of the foreground laid over it in its colour.
     Overlay {
-        /// 0: nothing is seen of the colours, to 1: only they are. Not a number: [`OVERLAY_OPACITY`].
+        /// 0: nothing is seen of the colours, to 1: only they are. Not a number: [`OVERLAY_OPACITY`]. Others are refused.
         opacity: f32,
     },
     /// The foreground alone, the rest transparent.
     Cutout,
     /// The background blurred.
     Blur {
-        /// Standard deviation as a share of the picture's longer side, 0 to 0.5. Not a number: [`BLUR_RADIUS`].
+        /// Standard deviation as a share of the picture's longer side, 0 to 0.5. Not a number: [`BLUR_RADIUS`]. Others are refused.
         radius: f32,
     },
     /// Another picture behind the foreground, scaled and cut to cover the frame.
@@ -55,8 +53,14 @@ impl Segmentation {
     ///
     /// # Errors
     /// [`Error::InvalidFrame`](crate::Error::InvalidFrame) where `frame` cannot be the one that was segmented;
-    /// [`Error::Unsupported`](crate::Error::Unsupported) for a class that the model does not have.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for a class that the model does not have, an opacity or a radius out
+    /// of its bounds, or a picture that there is no memory for.
     pub fn render(&self, frame: &Frame<'_>, effect: Effect<'_>, foreground: &Foreground) -> Result<Picture> {
+        match effect {
+            Effect::Overlay { opacity } if !opacity.is_nan() => bounds::opacity(opacity)?,
+            Effect::Blur { radius } if !radius.is_nan() => bounds::blur_radius(radius)?,
+            _ => {}
+        }
         let mut picture = self.picture(frame)?;
         match effect {
             Effect::Picture => {}
@@ -66,9 +70,9 @@ impl Segmentation {
             }
             Effect::Cutout => picture.cut_out(&self.alpha_of(&picture, foreground)?),
             Effect::Blur { radius } => {
-                let share = if radius.is_nan() { BLUR_RADIUS } else { radius.clamp(0.0, MAX_BLUR_RADIUS) };
+                let share = if radius.is_nan() { BLUR_RADIUS } else { radius };
                 let radius = share * picture.width.max(picture.height) as f32;
-                picture.blur_background(&self.alpha_of(&picture, foreground)?, radius);
+                picture.blur_background(&self.alpha_of(&picture, foreground)?, radius)?;
             }
             Effect::Replace { background } => {
                 picture.replace_background(&self.alpha_of(&picture, foreground)?, background)?;
@@ -159,7 +163,7 @@ impl Segmentation {
 
     fn picture(&self, frame: &Frame<'_>) -> Result<Picture> {
         self.check_frame(frame)?;
-        Ok(Picture::from_frame(frame))
+        Ok(Picture::from_frame(frame)?)
     }
 }
 

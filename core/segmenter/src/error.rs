@@ -2,6 +2,7 @@
 
 use silhouette_engine::engine::EngineError;
 use silhouette_imaging::frame::FrameError;
+use silhouette_kernels::memory::OutOfMemory;
 use silhouette_network::ModelError;
 use std::fmt;
 
@@ -18,7 +19,8 @@ pub enum Error {
     /// The model cannot be used: cut off, damaged, of an unknown network, or for another task.
     #[error("invalid model: {0}")]
     InvalidModel(Problem),
-    /// The request is well-formed, but not possible here: backend, size, class, file format.
+    /// The request is well-formed, but not possible here: backend, size, class, file format, a number out of its bounds, memory
+    /// that the system does not have.
     #[error("unsupported: {0}")]
     Unsupported(Problem),
     /// The object was closed; calls that were still waiting for their turn end with this too.
@@ -89,8 +91,17 @@ impl Error {
     }
 }
 
+impl From<OutOfMemory> for Error {
+    fn from(error: OutOfMemory) -> Self {
+        Self::unsupported(error, "ask for a smaller size, or fewer calls at once")
+    }
+}
+
 impl From<FrameError> for Error {
     fn from(error: FrameError) -> Self {
+        if let FrameError::OutOfMemory(error) = error {
+            return error.into();
+        }
         Self::frame(error, "pass planes, strides and sizes as the camera or decoder reports them")
     }
 }
@@ -98,6 +109,7 @@ impl From<FrameError> for Error {
 impl From<ModelError> for Error {
     fn from(error: ModelError) -> Self {
         match &error {
+            ModelError::OutOfMemory(error) => (*error).into(),
             ModelError::Unsupported { .. } | ModelError::UnknownPreset { .. } | ModelError::TooLarge { .. } => {
                 Self::Unsupported(problem(error, ""))
             }
@@ -110,6 +122,7 @@ impl From<ModelError> for Error {
 impl From<EngineError> for Error {
     fn from(error: EngineError) -> Self {
         match &error {
+            EngineError::OutOfMemory(error) => (*error).into(),
             EngineError::Unsupported { .. } => Self::Unsupported(problem(error, "")),
             _ => Self::internal(error),
         }

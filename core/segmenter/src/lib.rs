@@ -30,6 +30,7 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+mod bounds;
 #[cfg(feature = "builtin-model")]
 mod builtin;
 mod classifier;
@@ -52,13 +53,14 @@ mod sync;
 mod video;
 
 pub use backend::Reason;
+pub use bounds::{MAX_BLUR_RADIUS, MAX_CONCURRENCY, MAX_PAUSE, MAX_PIXELS, MAX_SIZE, MAX_TOLERANCE};
 pub use classifier::{Class, Classifier};
 pub use effects::{BLUR_RADIUS, Effect, Foreground, OVERLAY_OPACITY};
 pub use error::{Error, Problem, Result};
 pub use live::{LiveResult, LiveSegmenter};
 pub use model::{Model, Task};
-pub use options::{Backend, DEFAULT_CONCURRENCY, InputShape, MAX_SIZE, Options, OutputSize, SHAPES};
-pub use segmentation::{MAX_PIXELS, Segmentation, Timings};
+pub use options::{Backend, DEFAULT_CONCURRENCY, InputShape, Options, OutputSize, SHAPES};
+pub use segmentation::{Segmentation, Timings};
 pub use segmenter::Segmenter;
 pub use smooth::Smoothing;
 pub use video::VideoSegmenter;

@@ -1,6 +1,7 @@
 //! Live stream: frames as the camera gives them, results as they are ready; what comes faster than it can be segmented
 //! is dropped, the latest frame wins.
 
+use crate::bounds;
 use crate::error::{Error, Result};
 use crate::latest::{Latest, SoFar, Work};
 use crate::segmentation::Segmentation;
@@ -56,12 +57,15 @@ impl LiveSegmenter {
     /// Starts the stream. `smoothing` calms what flickers from frame to frame; `None` segments each frame by itself.
     ///
     /// # Errors
-    /// [`Error::Internal`] where the system gives no thread.
+    /// [`Error::Internal`] where the system gives no thread; [`Error::Unsupported`] for a smoothing out of its bounds.
     pub fn new(
         segmenter: &Segmenter,
         smoothing: Option<Smoothing>,
         listener: impl FnMut(LiveResult<'_>) + Send + 'static,
     ) -> Result<Self> {
+        if let Some(smoothing) = &smoothing {
+            bounds::smoothing(smoothing)?;
+        }
         let stream = Stream {
             video: VideoSegmenter::new(segmenter, smoothing.unwrap_or(Smoothing::with_half_life(Duration::ZERO))),
             segmentation: Segmentation::default(),
@@ -75,10 +79,11 @@ impl LiveSegmenter {
     /// `true` says that it took the place of one that still waited, which is then dropped. Never waits for a result.
     ///
     /// # Errors
-    /// [`Error::Closed`] after [`close`](Self::close), or after the listener panicked.
+    /// [`Error::Closed`] after [`close`](Self::close), or after the listener panicked; [`Error::Unsupported`] where there is no
+    /// memory for the copy.
     pub fn submit(&self, frame: &Frame<'_>, timestamp: Duration) -> Result<bool> {
         self.worker.submit(|job| {
-            job.frame.copy_from(frame);
+            job.frame.copy_from(frame)?;
             job.timestamp = timestamp;
             Ok(())
         })

@@ -40,7 +40,7 @@ impl Options {
         self
     }
 
-    /// Side of the network's input in pixels, the longer one where it is not square, 1 to [`MAX_SIZE`]. Default: what the
+    /// Side of the network's input in pixels, the longer one where it is not square, 1 to [`MAX_SIZE`](crate::MAX_SIZE). Default: what the
     /// model was made for. Smaller is faster, larger is finer.
     #[must_use]
     pub fn size(mut self, size: usize) -> Self {
@@ -56,7 +56,8 @@ impl Options {
     }
 
     /// How many calls run at once, each in an arena of its own; further ones wait for their turn in the order in which
-    /// they came. Arenas are made when first needed; each shape of [`InputShape::Frame`] counts by itself. Default: [`DEFAULT_CONCURRENCY`].
+    /// they came, 1 to [`MAX_CONCURRENCY`](crate::MAX_CONCURRENCY). Arenas are made when first needed; each shape of
+    /// [`InputShape::Frame`] counts by itself. Default: [`DEFAULT_CONCURRENCY`].
     #[must_use]
     pub fn concurrency(mut self, calls: usize) -> Self {
         self.concurrency = Some(calls);
@@ -90,9 +91,6 @@ impl Options {
         self
     }
 }
-
-/// The largest side of a network's input.
-pub const MAX_SIZE: usize = 4097;
 
 /// How many calls run at once unless told otherwise: more would share the same cores, and each arena costs memory.
 pub const DEFAULT_CONCURRENCY: usize = 2;

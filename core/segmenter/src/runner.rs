@@ -1,8 +1,9 @@
 //! A network ready to run: the engine, and an arena for each call at once.
 
+use crate::bounds;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::options::{DEFAULT_CONCURRENCY, InputShape, MAX_SIZE, Options, SHAPES};
+use crate::options::{DEFAULT_CONCURRENCY, InputShape, Options, SHAPES};
 use crate::pool::Pool;
 use crate::segmentation::Timings;
 use silhouette_engine::engine::{Engine, Output, Session, Step};
@@ -10,7 +11,7 @@ use silhouette_imaging::frame::Frame;
 use silhouette_imaging::input::{FrameRows, InputSpec, Placement, Resampler};
 use silhouette_kernels::rows::RowSource;
 use silhouette_network::network::Size;
-use silhouette_plan::{MAX_THREADS, PlanOptions};
+use silhouette_plan::PlanOptions;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -63,18 +64,8 @@ impl Runner {
     /// [`InputShape::Frame`]: an upright one of 3:4) finds everything ready.
     pub(crate) fn new(model: &Model, options: &Options, owner: &'static str) -> Result<Self> {
         let size = options.size.unwrap_or(model.size());
-        if !(1..=MAX_SIZE).contains(&size) {
-            let advice = format!("1 to {MAX_SIZE} are possible; '{}' was made for {}", model.name(), model.size());
-            return Err(Error::unsupported(format_args!("an input size of {size}"), &advice));
-        }
         let threads = options.threads.unwrap_or_else(default_threads);
-        if !(1..=MAX_THREADS).contains(&threads) {
-            let advice = format!("1 to {MAX_THREADS} are possible");
-            return Err(Error::unsupported(format_args!("{threads} threads"), &advice));
-        }
-        if options.concurrency == Some(0) {
-            return Err(Error::unsupported("a concurrency of 0 calls", "at least 1 is needed"));
-        }
+        bounds::options(options, size, threads)?;
         let (model, options) = (model.clone(), options.clone());
         let (shapes, description) = (Mutex::default(), String::new());
         let mut runner = Self { model, options, size, threads, owner, description, shapes };

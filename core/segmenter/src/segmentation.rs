@@ -1,18 +1,16 @@
 //! A segmented frame: its mask, how sure the network is, where it lies in the buffer, how long it took.
 
+use crate::bounds;
 use crate::error::{Error, Result};
 use crate::model::{Classes, Task};
 use crate::options::OutputSize;
-use silhouette_imaging::frame::{Frame, MAX_SIDE, Region, Transform};
+use silhouette_imaging::frame::{Frame, Region, Transform};
 use silhouette_imaging::input::Placement;
 use silhouette_imaging::mask::{Confidence, Logits, Mask, MaskSpec, Resize, Upsampler};
 use silhouette_imaging::palette::Palette;
 use silhouette_imaging::polygons::{Polygon, outlines};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
-
-/// Masks of more pixels than this are refused.
-pub const MAX_PIXELS: usize = 1 << 28;
 
 /// The result of segmenting one frame. It is upright (after the frame's rotation and mirroring) and covers the frame's
 /// region.
@@ -136,13 +134,13 @@ impl Segmentation {
     /// Makes the mask again in another size, from the same logits.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a size of 0 or over [`MAX_PIXELS`]; [`Error::InvalidFrame`] before the first frame.
+    /// [`Error::Unsupported`] for a size of 0 or over [`MAX_PIXELS`](crate::MAX_PIXELS); [`Error::InvalidFrame`] before the first frame.
     pub fn resize(&mut self, output: OutputSize) -> Result<()> {
         let start = Instant::now();
         let view = self.view.as_ref().ok_or_else(empty)?;
         let spec = view.mask_spec(output)?;
         let logits = view.logits(&self.logits);
-        self.upsampler.categories(&logits, &spec, &mut self.mask);
+        self.upsampler.categories(&logits, &spec, &mut self.mask)?;
         self.timings.mask += start.elapsed();
         Ok(())
     }
@@ -194,8 +192,10 @@ impl Segmentation {
     /// as far as they still overlap the mask by 99 %; pieces below `least_area` pixels are left out.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a class that the model does not have.
+    /// [`Error::Unsupported`] for a class that the model does not have, and for a tolerance that is no number from 0 to
+    /// [`MAX_TOLERANCE`](crate::MAX_TOLERANCE).
     pub fn polygons(&self, class: usize, tolerance: f64, least_area: usize) -> Result<Vec<Polygon>> {
+        bounds::tolerance(tolerance)?;
         let class = self.known(class)? as u8;
         Ok(outlines(&self.mask, class, tolerance, least_area))
     }
@@ -257,8 +257,7 @@ impl View {
             chosen[class] = true;
         }
         let spec = self.mask_spec(OutputSize::Given { width: mask.width, height: mask.height })?;
-        upsampler.confidence(&self.logits(logits), &chosen[..count], &spec, confidence);
-        Ok(())
+        Ok(upsampler.confidence(&self.logits(logits), &chosen[..count], &spec, confidence)?)
     }
 
     fn mask_spec(&self, output: OutputSize) -> Result<MaskSpec> {
@@ -267,14 +266,7 @@ impl View {
             OutputSize::Model => self.placement.valid,
             OutputSize::Given { width, height } => (width, height),
         };
-        let side = 1..=MAX_SIDE;
-        let fits = width.checked_mul(height).is_some_and(|pixels| pixels <= MAX_PIXELS);
-        if !(side.contains(&width) && side.contains(&height) && fits) {
-            return Err(Error::unsupported(
-                format_args!("a mask of {width}x{height} pixels"),
-                "at least 1x1 and at most 2^28 pixels are possible; ask for a smaller output size",
-            ));
-        }
+        bounds::mask(width, height)?;
         Ok(MaskSpec { resize: self.resize, placement: self.placement, width, height })
     }
 }

@@ -8,6 +8,7 @@ use crate::segmentation::{Segmentation, View};
 use silhouette_engine::engine::Step;
 use silhouette_imaging::frame::Frame;
 use silhouette_imaging::mask::Resize;
+use silhouette_kernels::memory;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -58,7 +59,7 @@ impl Segmenter {
     /// # Errors
     /// As [`segment`](Self::segment).
     pub fn segment_into(&self, frame: &Frame<'_>, segmentation: &mut Segmentation) -> Result<()> {
-        self.segment_with(frame, segmentation, |_, _| {})
+        self.segment_with(frame, segmentation, |_, _| Ok(()))
     }
 
     /// `change` may alter the logits `[h][w][classes]` before the mask is made of them.
@@ -66,19 +67,22 @@ impl Segmenter {
         &self,
         frame: &Frame<'_>,
         segmentation: &mut Segmentation,
-        change: impl FnOnce(&mut [f32], (usize, usize, usize)),
+        change: impl FnOnce(&mut [f32], (usize, usize, usize)) -> Result<()>,
     ) -> Result<()> {
         let task = self.model.task();
         let (grid, timings) = self.runner.run(frame, |logits, grid| {
             // Copied out of the arena, so that the next call may have it while this one makes its mask.
             segmentation.logits.clear();
+            let values = logits.len() * if task == Task::Alpha { 2 } else { 1 };
+            memory::reserve(&mut segmentation.logits, values, "logits")?;
             if task == Task::Alpha {
                 segmentation.logits.extend(logits.iter().flat_map(|&logit| two_classes(logit)));
             } else {
                 segmentation.logits.extend_from_slice(logits);
             }
-            grid
+            Ok::<_, Error>(grid)
         })?;
+        let grid = grid?;
         segmentation.timings = timings;
         let start = Instant::now();
         let region = frame.region();
@@ -93,7 +97,7 @@ impl Segmenter {
             transform: frame.transform(region.width, region.height),
         });
         let classes = self.model.labels().len();
-        change(&mut segmentation.logits, (grid.height, grid.width, classes));
+        change(&mut segmentation.logits, (grid.height, grid.width, classes))?;
         if task == Task::Alpha {
             // Smoothing leaves log-probabilities, of which the difference counts.
             for pair in segmentation.logits.chunks_exact_mut(2) {

@@ -7,15 +7,16 @@
 //! changes over the sum of their sizes, taken over the 3x3 neighbourhood in this frame and the last.
 
 use crate::softmax::softmax;
+use silhouette_kernels::memory::{self, OutOfMemory};
 use std::time::Duration;
 
 /// How a video's frames are smoothed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Smoothing {
-    /// In a calm picture, what was seen this long ago weighs half. Zero: no smoothing.
+    /// In a calm picture, what was seen this long ago weighs half, at most [`MAX_PAUSE`](crate::MAX_PAUSE). Zero: no smoothing.
     pub half_life: Duration,
-    /// A pause between frames longer than this starts afresh, as does a timestamp that runs backwards.
+    /// A pause between frames longer than this (at most [`MAX_PAUSE`](crate::MAX_PAUSE)) starts afresh, as does a timestamp that runs backwards.
     pub longest_pause: Duration,
 }
 
@@ -68,22 +69,29 @@ impl Smoother {
 
     /// Takes a frame's logits `[h][w][classes]` (all finite) and puts the smoothed ones (log-probabilities, which are
     /// logits too) in their place.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; the next frame then starts afresh.
     pub(crate) fn smooth(
         &mut self,
         logits: &mut [f32],
         shape: (usize, usize, usize),
         timestamp: Duration,
         smoothing: &Smoothing,
-    ) {
+    ) -> Result<(), OutOfMemory> {
         let (height, width, classes) = shape;
         assert_eq!(logits.len(), height * width * classes, "logits and shape");
         let pause = self.last.and_then(|last| timestamp.checked_sub(last));
         let goes_on = self.shape == shape && pause.is_some_and(|pause| pause <= smoothing.longest_pause);
+        self.reset();
+        for buffer in [&mut self.log_now, &mut self.now] {
+            memory::resize(buffer, logits.len(), 0.0, "smoothing")?;
+        }
+        for buffer in [&mut self.before, &mut self.last_seen, &mut self.last_before, &mut self.average] {
+            memory::reserve(buffer, logits.len(), "smoothing")?;
+        }
         self.last = Some(timestamp);
         self.shape = shape;
-        for buffer in [&mut self.log_now, &mut self.now] {
-            buffer.resize(logits.len(), 0.0);
-        }
         for (cell, (log_p, p)) in logits
             .chunks_exact(classes)
             .zip(self.log_now.chunks_exact_mut(classes).zip(self.now.chunks_exact_mut(classes)))
@@ -97,7 +105,7 @@ impl Smoother {
             }
             self.average.clear();
             self.average.extend_from_slice(&self.log_now);
-            return;
+            return Ok(());
         };
         let calm = 1.0 - 0.5_f32.powf(pause.as_secs_f32() / smoothing.half_life.as_secs_f32());
         for y in 0..height {
@@ -119,6 +127,7 @@ impl Smoother {
         for (cell, p) in self.average.chunks_exact(classes).zip(self.before.chunks_exact_mut(classes)) {
             softmax(cell, p);
         }
+        Ok(())
     }
 
     /// How much the change around a cell looks like motion, 0 to 1.
@@ -263,7 +272,7 @@ mod tests {
             let (mut logits, truth) = disc(cx, cy, &mut noise, strength, shared);
             raw.push(labels(&logits));
             let time = FRAME * i as u32;
-            smoother.smooth(&mut logits, (SIDE, SIDE, CLASSES), time, &Smoothing::default());
+            smoother.smooth(&mut logits, (SIDE, SIDE, CLASSES), time, &Smoothing::default()).unwrap();
             smooth.push(labels(&logits));
             truths.push(truth);
         }
@@ -319,10 +328,10 @@ mod tests {
         let shape = (SIDE, SIDE, CLASSES);
         for i in 0..10 {
             let (mut logits, _) = disc(8.0, 8.0, &mut noise, 0.2, false);
-            smoother.smooth(&mut logits, shape, FRAME * i, &Smoothing::default());
+            smoother.smooth(&mut logits, shape, FRAME * i, &Smoothing::default()).unwrap();
         }
         let (mut logits, truth) = disc(24.0, 24.0, &mut noise, 0.0, false);
-        smoother.smooth(&mut logits, shape, FRAME * 10, &Smoothing::default());
+        smoother.smooth(&mut logits, shape, FRAME * 10, &Smoothing::default()).unwrap();
         assert!(miou(&[labels(&logits)], &[truth]) > 0.97);
     }
 
@@ -330,13 +339,13 @@ mod tests {
     fn pauses_backward_time_and_other_shapes_start_afresh() {
         let shape = (1, 1, 2);
         let start = |smoother: &mut Smoother| {
-            smoother.smooth(&mut [3.0, 0.0], shape, Duration::from_secs(5), &Smoothing::default());
+            smoother.smooth(&mut [3.0, 0.0], shape, Duration::from_secs(5), &Smoothing::default()).unwrap();
         };
         let fresh = |shape, time: f32, logits: &[f32]| {
             let mut smoother = Smoother::default();
             start(&mut smoother);
             let mut out = logits.to_vec();
-            smoother.smooth(&mut out, shape, Duration::from_secs_f32(time), &Smoothing::default());
+            smoother.smooth(&mut out, shape, Duration::from_secs_f32(time), &Smoothing::default()).unwrap();
             out == logits
         };
         assert!(!fresh(shape, 5.1, &[0.5, 0.0]), "goes on");

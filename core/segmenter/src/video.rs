@@ -1,5 +1,6 @@
 //! Video: frames with timestamps, segmented one after the other and smoothed over time.
 
+use crate::bounds;
 use crate::error::Result;
 use crate::segmentation::Segmentation;
 use crate::segmenter::Segmenter;
@@ -27,7 +28,7 @@ impl VideoSegmenter {
     /// Segments the next frame. `timestamp` counts from any moment; frames must come in its order.
     ///
     /// # Errors
-    /// As [`Segmenter::segment`].
+    /// As [`Segmenter::segment`]; [`Error::Unsupported`](crate::Error::Unsupported) for a smoothing out of its bounds.
     pub fn segment(&mut self, frame: &Frame<'_>, timestamp: Duration) -> Result<Segmentation> {
         let mut segmentation = Segmentation::default();
         self.segment_into(frame, timestamp, &mut segmentation)?;
@@ -37,7 +38,7 @@ impl VideoSegmenter {
     /// The same without allocation once `segmentation` has seen a frame of this size.
     ///
     /// # Errors
-    /// As [`Segmenter::segment`].
+    /// As [`segment`](Self::segment).
     pub fn segment_into(
         &mut self,
         frame: &Frame<'_>,
@@ -50,8 +51,9 @@ impl VideoSegmenter {
             self.view = view;
         }
         let Self { segmenter, smoothing, smoother, .. } = self;
+        bounds::smoothing(smoothing)?;
         segmenter.segment_with(frame, segmentation, |logits, shape| {
-            smoother.smooth(logits, shape, timestamp, smoothing);
+            Ok(smoother.smooth(logits, shape, timestamp, smoothing)?)
         })
     }
 

@@ -49,7 +49,7 @@ fn a_frame_after_the_first_allocates_nothing() {
                     segmenter.segment_into(frame, &mut segmentation).unwrap();
                     segmentation.confidence_into(&[15], &mut confidence).unwrap();
                     video.segment_into(frame, time, &mut segmentation).unwrap();
-                    copy.copy_from(frame);
+                    copy.copy_from(frame).unwrap();
                     time += Duration::from_millis(33);
                 };
                 // Twice: the second frame of a video is the first that is smoothed.

@@ -353,6 +353,9 @@ fn impossible_options_are_unsupported_and_say_what_is_possible() {
         Options::new().threads(0),
         Options::new().threads(1 << 40),
         Options::new().concurrency(0),
+        Options::new().concurrency(i32::MAX as usize),
+        Options::new().concurrency(usize::MAX),
+        Options::new().output(OutputSize::Given { width: 1 << 20, height: 1 << 20 }),
     ] {
         let error = Segmenter::new(&model, &options).unwrap_err();
         assert!(matches!(error, Error::Unsupported(_)) && !error.reason().is_empty(), "{options:?}: {error}");
@@ -366,6 +369,31 @@ fn impossible_options_are_unsupported_and_say_what_is_possible() {
     assert!(matches!(Model::open("no such file"), Err(Error::InvalidModel(_))));
     assert!(matches!(model.class("unicorn"), Err(Error::Unsupported(_))));
     assert_eq!(model.class("Person"), Ok(15));
+}
+
+#[test]
+fn numbers_out_of_their_bounds_are_refused_before_anything_is_made_of_them() {
+    let bytes = waves(60, 40, 0);
+    let frame = Frame::rgb8(&bytes, 60, 40).unwrap();
+    let segmenter = segmenter(&Options::new().threads(1));
+    let segmentation = segmenter.segment(&frame).unwrap();
+    for number in [-0.1, 1.1, f32::MAX, f32::INFINITY, f32::NEG_INFINITY] {
+        for effect in [Effect::Overlay { opacity: number }, Effect::Blur { radius: number }] {
+            let error = segmentation.render(&frame, effect, &Foreground::All).unwrap_err();
+            assert!(matches!(error, Error::Unsupported(_)), "{effect:?}: {error}");
+        }
+    }
+    for tolerance in [-1.0, f64::NAN, f64::INFINITY, f64::MAX] {
+        assert!(matches!(segmentation.polygons(0, tolerance, 0), Err(Error::Unsupported(_))), "{tolerance}");
+    }
+    let mut endless = Smoothing::default();
+    endless.longest_pause = Duration::MAX;
+    for smoothing in [Smoothing::with_half_life(Duration::MAX), endless] {
+        let mut video = VideoSegmenter::new(&segmenter, smoothing);
+        assert!(matches!(video.segment(&frame, Duration::ZERO), Err(Error::Unsupported(_))));
+        let live = LiveSegmenter::new(&segmenter, Some(smoothing), |_| {});
+        assert!(matches!(live.map(drop), Err(Error::Unsupported(_))));
+    }
 }
 
 #[test]

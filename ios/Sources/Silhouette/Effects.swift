@@ -20,7 +20,7 @@ public enum Effect: Sendable {
     case overlay(Foreground = .all, opacity: Float = 0.55)
     /// The foreground alone, the rest transparent, with a soft edge.
     case cutout(Foreground = .all)
-    /// The background blurred. `radius` is the blur's standard deviation as a share of the picture's longer side.
+    /// The background blurred. `radius` is the blur's standard deviation as a share of the picture's longer side, 0 to 0.5.
     case blur(Foreground = .all, radius: Float = 0.015)
     /// The foreground before another picture, which is scaled and cut to cover the frame.
     case replace(Foreground = .all, background: Frame)

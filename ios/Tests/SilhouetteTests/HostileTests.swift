@@ -126,8 +126,17 @@ final class HostileTests: XCTestCase {
         ] {
             assertFails("\(options)", try Segmenter(model: model, options: options)) { $0.isUnsupported }
         }
-        let segmenter = try Segmenter(model: model, options: Options(output: .given(width: 1 << 20, height: 1 << 20)))
-        assertFails("huge mask", try segmenter.segmentNow(waves(8, 4))) { $0.isUnsupported }
+        for options in [
+            Options(threads: Int(Int32.max)), Options(size: Int(Int32.max)), Options(concurrency: Int(Int32.max)),
+            Options(concurrency: Int(UInt32.max)), Options(output: .given(width: 1 << 20, height: 1 << 20)),
+        ] {
+            assertFails("\(options)", try Segmenter(model: model, options: options)) { $0.isUnsupported }
+        }
+        for smoothing in [Smoothing(halfLife: 1e9), Smoothing(longestPause: 1e9)] {
+            assertFails("\(smoothing)", try VideoSegmenter(segmenter(), smoothing: smoothing).segmentNow(waves(8, 4), at: 1)) {
+                $0.isUnsupported
+            }
+        }
         let segmentation = try self.segmenter().segmentNow(waves(8, 4))
         for size in [OutputSize.given(width: 0, height: 4), .given(width: -1, height: 4), .given(width: .max, height: 1)] {
             assertFails("\(size)", try segmentation.resize(to: size)) { $0.isUnsupported }

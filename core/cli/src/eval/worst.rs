@@ -42,7 +42,7 @@ mod tests {
             (Mask { width: 2, height: 1, classes: vec![0, 15] }, Mask { width: 2, height: 1, classes: vec![15, 0] });
         draw(&path, &photo, &truth, &mask, &Palette::voc()).unwrap();
         let read = silhouette::files::Photo::open(&path).unwrap();
-        let picture = Picture::from_frame(&read.frame().unwrap());
+        let picture = Picture::from_frame(&read.frame().unwrap()).unwrap();
         assert_eq!((picture.width, picture.height), (6, 1));
         let pixel = |x: usize| &picture.rgba[x * 4..][..3];
         assert_eq!((pixel(0), pixel(1)), (&[10, 20, 30][..], &[40, 50, 60][..]));

@@ -10,6 +10,7 @@ use crate::segmentation::Segmentation;
 use crate::segmenter::Segmenter;
 use silhouette_imaging::frame::Frame;
 use silhouette_imaging::mask::{Mask, Resize};
+use silhouette_kernels::memory;
 use silhouette_network::network::{Conv, Network, Size};
 use std::time::Duration;
 
@@ -148,7 +149,7 @@ impl Evaluator {
             self.segmenters[0].segment_into(frame, work)?;
             let mask = match self.back {
                 Back::Logits => work.mask().clone(),
-                Back::Mask => nearest(work.mask(), width, height),
+                Back::Mask => nearest(work.mask(), width, height)?,
             };
             return Ok((mask, work.timings().total()));
         }
@@ -242,15 +243,16 @@ fn sizes(protocol: &Protocol, own: usize) -> Vec<usize> {
 }
 
 /// A mask in another size: each pixel takes the class of the pixel that its centre lies in.
-fn nearest(mask: &Mask, width: usize, height: usize) -> Mask {
+fn nearest(mask: &Mask, width: usize, height: usize) -> Result<Mask> {
     let place = |i: usize, to: usize, from: usize| (2 * i + 1) * from / (2 * to);
     let columns: Vec<_> = (0..width).map(|x| place(x, width, mask.width)).collect();
-    let mut classes = Vec::with_capacity(width * height);
+    let mut classes = Vec::new();
+    memory::reserve(&mut classes, width * height, "a mask")?;
     for y in 0..height {
         let row = &mask.classes[place(y, height, mask.height) * mask.width..][..mask.width];
         classes.extend(columns.iter().map(|&x| row[x]));
     }
-    Mask { width, height, classes }
+    Ok(Mask { width, height, classes })
 }
 
 #[cfg(test)]
@@ -260,11 +262,11 @@ mod tests {
     #[test]
     fn the_nearest_pixel_is_the_one_under_the_centre() {
         let mask = Mask { width: 2, height: 1, classes: vec![3, 7] };
-        assert_eq!(nearest(&mask, 5, 1).classes, [3, 3, 7, 7, 7]);
-        assert_eq!(nearest(&mask, 4, 2).classes, [3, 3, 7, 7, 3, 3, 7, 7]);
+        assert_eq!(nearest(&mask, 5, 1).unwrap().classes, [3, 3, 7, 7, 7]);
+        assert_eq!(nearest(&mask, 4, 2).unwrap().classes, [3, 3, 7, 7, 3, 3, 7, 7]);
         let wide = Mask { width: 5, height: 1, classes: vec![0, 1, 2, 3, 4] };
-        assert_eq!(nearest(&wide, 2, 1).classes, [1, 3]);
-        assert_eq!(nearest(&wide, 1, 1).classes, [2]);
+        assert_eq!(nearest(&wide, 2, 1).unwrap().classes, [1, 3]);
+        assert_eq!(nearest(&wide, 1, 1).unwrap().classes, [2]);
     }
 
     #[test]

@@ -137,7 +137,7 @@ public class Segmentation internal constructor(
         into: Picture? = null,
     ): Picture = render(Effect.CUTOUT, frame, into, foreground)
 
-    /** The frame with its background blurred; [strength] is the blur's deviation as a share of the longer side. */
+    /** The frame with its background blurred; [strength] is the blur's deviation as a share of the longer side, 0 to 0.5. */
     public fun blur(
         frame: Frame? = null,
         foreground: Foreground = Foreground.All,

@@ -134,16 +134,31 @@ internal class SegmenterTest {
                 Options(size = Int.MAX_VALUE),
                 Options(concurrency = 0),
                 Options(concurrency = -1),
+                Options(concurrency = Int.MAX_VALUE),
+                Options(threads = Int.MAX_VALUE),
+                Options(output = OutputSize.Given(0, 5)),
+                Options(output = OutputSize.Given(Int.MAX_VALUE, Int.MAX_VALUE)),
                 Options(output = OutputSize.Given(-1, 5)),
             )
         for (options in cases) {
             assertThrows("$options", SilhouetteException.Unsupported::class.java) { Segmenter(Fixture.model, options) }
         }
-        Fixture.segmenter(Options(output = OutputSize.Given(0, 5))).use { segmenter ->
-            assertThrows(SilhouetteException.Unsupported::class.java) { segmenter.segmentNow(Fixture.frame()) }
+        for (smoothing in listOf(Smoothing((-1).milliseconds), Smoothing(halfLife = Duration.INFINITE), Smoothing(longestPause = Duration.INFINITE))) {
+            Fixture.segmenter(Options(smoothing = smoothing)).use { segmenter ->
+                assertThrows(SilhouetteException.Unsupported::class.java) { segmenter.segmentVideoNow(Fixture.frame()) }
+            }
         }
-        Fixture.segmenter(Options(smoothing = Smoothing((-1).milliseconds))).use { segmenter ->
-            assertThrows(SilhouetteException.Unsupported::class.java) { segmenter.segmentVideoNow(Fixture.frame()) }
+        val frame = Fixture.frame()
+        Fixture.segmenter().use { segmenter ->
+            segmenter.segmentNow(frame).use { result ->
+                for (strength in listOf(1.1f, Float.MAX_VALUE, Float.POSITIVE_INFINITY)) {
+                    assertThrows(SilhouetteException.Unsupported::class.java) { result.overlay(frame, opacity = strength) }
+                    assertThrows(SilhouetteException.Unsupported::class.java) { result.blur(frame, strength = strength) }
+                }
+                for (tolerance in listOf(-1.0, Double.NaN, Double.POSITIVE_INFINITY)) {
+                    assertThrows(SilhouetteException.Unsupported::class.java) { result.polygons(15, tolerance) }
+                }
+            }
         }
     }
 
