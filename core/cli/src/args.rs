@@ -113,6 +113,9 @@ pub(crate) struct Segment {
     /// The folder to write STEM.EFFECT.png into.
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,
+    /// Take JPEGs and PNGs that were cut off as far as they go.
+    #[arg(long)]
+    pub(crate) lenient: bool,
     #[command(flatten)]
     pub(crate) engine: Engine,
     /// Print one JSON object per photo instead of text.
@@ -128,6 +131,9 @@ pub(crate) struct Classify {
     /// How many classes to name.
     #[arg(long, value_name = "K", default_value_t = 5)]
     pub(crate) top: usize,
+    /// Take JPEGs and PNGs that were cut off as far as they go.
+    #[arg(long)]
+    pub(crate) lenient: bool,
     #[command(flatten)]
     pub(crate) engine: Engine,
     /// Print one JSON object per photo instead of text.

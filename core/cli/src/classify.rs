@@ -6,7 +6,7 @@ use crate::load;
 use crate::photos::{self, Report};
 use serde_json::{Value, json};
 use silhouette::Classifier;
-use silhouette::files::Photo;
+use silhouette::files::{Photo, PhotoOptions};
 
 /// Runs the command.
 ///
@@ -16,8 +16,9 @@ pub(crate) fn classify(args: &Classify) -> Result<(), Vec<Failure>> {
     let model = load::named(&args.engine).map_err(|failure| vec![failure])?;
     let classifier = Classifier::new(&model, &load::options(&args.engine))
         .map_err(|error| vec![load::about(&args.engine, &error)])?;
+    let reading = PhotoOptions::new().lenient(args.lenient);
     photos::each(&args.photos, args.json, |_, path| {
-        let named = || -> silhouette::Result<_> { classifier.classify(&Photo::open(path)?.frame()?, args.top) };
+        let named = || -> silhouette::Result<_> { classifier.classify(&Photo::open_with(path, &reading)?.frame()?, args.top) };
         let classes = named().map_err(|error| vec![Failure::new(path, error)])?;
         let text: Vec<String> =
             classes.iter().map(|class| format!("{} {:.1} %", class.label, class.probability * 100.0)).collect();

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::photos::{self, Report};
 use crate::{load, output};
 use serde_json::{Value, json};
-use silhouette::files::{self, Photo};
+use silhouette::files::{self, Photo, PhotoOptions};
 use silhouette::{Foreground, Frame, Model, Segmentation, Segmenter};
 use std::path::{Path, PathBuf};
 
@@ -38,6 +38,7 @@ struct Prepared {
     segmenter: Segmenter,
     pictures: Vec<(String, Picture)>,
     foreground: Foreground,
+    reading: PhotoOptions,
 }
 
 fn prepare(args: &Segment) -> Result<Prepared, Failure> {
@@ -49,6 +50,7 @@ fn prepare(args: &Segment) -> Result<Prepared, Failure> {
         Foreground::Classes(args.classes.iter().map(|label| class(label)).collect::<Result<_, _>>()?)
     };
     let wanted = if args.effects.is_empty() { vec![Effect::Overlay] } else { args.effects.clone() };
+    let reading = PhotoOptions::new().lenient(args.lenient);
     let mut pictures: Vec<(String, Picture)> = Vec::new();
     for (number, effect) in wanted.iter().enumerate() {
         if wanted[..number].contains(effect) {
@@ -65,14 +67,14 @@ fn prepare(args: &Segment) -> Result<Prepared, Failure> {
             Effect::Overlay => Picture::Overlay,
             Effect::Cutout => Picture::Cutout,
             Effect::Blur => Picture::Blur,
-            Effect::Replace(path) => Picture::Replace(Photo::open(path).map_err(|error| Failure::new(path, error))?),
+            Effect::Replace(path) => Picture::Replace(Photo::open_with(path, &reading).map_err(|error| Failure::new(path, error))?),
             Effect::Confidence(label) => Picture::Confidence(class(label)?),
         };
         pictures.push((suffix, picture));
     }
     let options = load::options(&args.engine).refine(args.refine == Switch::On);
     let segmenter = Segmenter::new(&model, &options).map_err(|error| load::about(&args.engine, &error))?;
-    Ok(Prepared { model, segmenter, pictures, foreground })
+    Ok(Prepared { model, segmenter, pictures, foreground, reading })
 }
 
 /// A label comes from the model file: in a file's name it must not lead to another folder.
@@ -89,7 +91,7 @@ impl Prepared {
         inputs: &[PathBuf],
         segmentation: &mut Segmentation,
     ) -> Result<Report, Failure> {
-        let photo = Photo::open(path).map_err(|error| Failure::new(path, error))?;
+        let photo = Photo::open_with(path, &self.reading).map_err(|error| Failure::new(path, error))?;
         let frame = photo.frame().map_err(|error| Failure::new(path, error))?;
         self.segmenter.segment_into(&frame, segmentation).map_err(|error| Failure::new(path, error))?;
         std::fs::create_dir_all(folder)

@@ -1,14 +1,30 @@
 //! Picture files: photos in (PNG, JPEG, WebP; EXIF orientation obeyed), masks and pictures out (PNG).
 //!
 //! Files are hostile: a photo's size is looked at before a byte is reserved for its pixels, and refused above a limit
-//! that the caller states.
+//! that the caller states; no more of a file is read than its size explains, no profile is unpacked, and a photo that was cut off
+//! is an error unless the caller takes what there is.
 
-use std::io::Cursor;
+mod entropy;
+mod jpeg;
+mod png_rows;
+mod problem;
+
+use std::io::{BufRead, Cursor, ErrorKind, Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageReader};
+use image::{DynamicImage, ImageDecoder, ImageError};
+use silhouette_kernels::memory::{self, OutOfMemory};
 use thiserror::Error;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use jpeg::Jpeg;
+use png_rows::Rows;
+use problem::Problem;
 
 use crate::frame::{Frame, FrameError, Rotation};
 use crate::mask::{Confidence, Mask};
@@ -16,7 +32,7 @@ use crate::palette::Palette;
 use crate::picture::Picture;
 
 /// The most pixels that [`Photo::open`] takes unless told: a photo then needs at most 384 MB while it is open, and up to
-/// three times that for a moment if the file holds 16 bits a channel.
+/// three times that for a moment if it is a progressive JPEG or a WebP.
 pub const MAX_PIXELS: u64 = 128_000_000;
 
 /// Why a picture file was not read or written.
@@ -49,7 +65,23 @@ pub enum FileError {
         /// Most pixels.
         limit: u64,
     },
-    /// Cut off, damaged, or of a kind that is not known.
+    /// It ends before its picture does; [`PhotoOptions::lenient`] takes what there is.
+    #[error("{} is cut off: {there}; get the whole file, or take what is there (lenient)", path.display())]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// What there is of it.
+        there: String,
+    },
+    /// The system has no memory for its pixels.
+    #[error("cannot decode {}: {source}", path.display())]
+    OutOfMemory {
+        /// The file.
+        path: PathBuf,
+        /// How much is missing.
+        source: OutOfMemory,
+    },
+    /// Damaged, or of a kind that is not known.
     #[error("cannot decode {}: {reason}", path.display())]
     Decode {
         /// The file.
@@ -85,56 +117,184 @@ pub struct Photo {
     mirror: bool,
 }
 
-impl Photo {
-    /// Reads a photo of at most [`MAX_PIXELS`].
-    ///
-    /// # Errors
-    /// [`FileError`]: unreadable, not a picture, too large, damaged.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, FileError> {
-        Self::open_with_limit(path, MAX_PIXELS)
+/// What of a photo is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PhotoOptions {
+    max_pixels: u64,
+    lenient: bool,
+}
+
+impl Default for PhotoOptions {
+    fn default() -> Self {
+        Self { max_pixels: MAX_PIXELS, lenient: false }
+    }
+}
+
+impl PhotoOptions {
+    /// Whole photos of at most [`MAX_PIXELS`].
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    /// Reads a photo of at most `max_pixels`.
+    /// Photos of at most so many pixels.
+    #[must_use]
+    pub fn max_pixels(mut self, pixels: u64) -> Self {
+        self.max_pixels = pixels;
+        self
+    }
+
+    /// Whether a JPEG or PNG that was cut off is taken as far as it goes; the rest is one colour.
+    #[must_use]
+    pub fn lenient(mut self, lenient: bool) -> Self {
+        self.lenient = lenient;
+        self
+    }
+}
+
+impl Photo {
+    /// Reads a whole photo of at most [`MAX_PIXELS`].
+    ///
+    /// # Errors
+    /// [`FileError`]: unreadable, not a picture, too large, cut off, damaged.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, FileError> {
+        Self::open_with(path, &PhotoOptions::new())
+    }
+
+    /// Reads a whole photo of at most `max_pixels`.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with_limit(path: impl AsRef<Path>, max_pixels: u64) -> Result<Self, FileError> {
-        let path = path.as_ref();
-        let file = std::fs::File::open(path).map_err(|source| FileError::Read { path: path.to_path_buf(), source })?;
-        Self::read(std::io::BufReader::new(file), path, max_pixels)
+        Self::open_with(path, &PhotoOptions::new().max_pixels(max_pixels))
     }
 
-    /// Reads a photo from memory; `name` stands for the path in errors.
+    /// Reads a photo.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(path: impl AsRef<Path>, options: &PhotoOptions) -> Result<Self, FileError> {
+        let path = path.as_ref();
+        let file = std::fs::File::open(path).map_err(|source| FileError::Read { path: path.to_path_buf(), source })?;
+        Self::read(std::io::BufReader::new(file), path, options)
+    }
+
+    /// Reads a whole photo from memory; `name` stands for the path in errors.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     pub fn decode(bytes: &[u8], name: &str, max_pixels: u64) -> Result<Self, FileError> {
-        Self::read(Cursor::new(bytes), Path::new(name), max_pixels)
+        Self::read(Cursor::new(bytes), Path::new(name), &PhotoOptions::new().max_pixels(max_pixels))
     }
 
-    fn read(reader: impl std::io::BufRead + std::io::Seek, path: &Path, max_pixels: u64) -> Result<Self, FileError> {
-        let failed = |error: ImageError| match error {
-            ImageError::IoError(source) if source.kind() != std::io::ErrorKind::UnexpectedEof => {
-                FileError::Read { path: path.to_path_buf(), source }
+    /// Reads a photo; `path` stands in errors.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn read(reader: impl BufRead + Seek, path: &Path, options: &PhotoOptions) -> Result<Self, FileError> {
+        let path = || path.to_path_buf();
+        Self::of(reader, options).map_err(|problem| match problem {
+            Some(Problem::Read(source)) => FileError::Read { path: path(), source },
+            Some(Problem::TooLarge { width, height }) => {
+                FileError::TooLarge { path: path(), width, height, limit: options.max_pixels }
             }
-            ImageError::Unsupported(_) => FileError::Format { path: path.to_path_buf() },
-            error => FileError::Decode { path: path.to_path_buf(), reason: error.to_string() },
-        };
-        let mut reader = ImageReader::new(reader)
-            .with_guessed_format()
-            .map_err(|source| FileError::Read { path: path.to_path_buf(), source })?;
-        let mut limits = image::Limits::no_limits();
-        // The most a decoder may hold besides its output: rows, tables, the compressed data.
-        limits.max_alloc = Some(max_pixels.saturating_mul(8).max(1 << 20));
-        reader.limits(limits);
-        let mut decoder = reader.into_decoder().map_err(failed)?;
-        let (width, height) = decoder.dimensions();
-        if u64::from(width) * u64::from(height) > max_pixels {
-            return Err(FileError::TooLarge { path: path.to_path_buf(), width, height, limit: max_pixels });
+            Some(Problem::Cut(there)) => FileError::Truncated { path: path(), there },
+            Some(Problem::Damaged(reason)) => FileError::Decode { path: path(), reason },
+            Some(Problem::OutOfMemory(source)) => FileError::OutOfMemory { path: path(), source },
+            None => FileError::Format { path: path() },
+        })
+    }
+
+    /// By the first bytes' format; no problem in words for one that is not read.
+    fn of(mut reader: impl BufRead + Seek, options: &PhotoOptions) -> Result<Self, Option<Problem>> {
+        let mut head = [0; 12];
+        let start = reader.stream_position().map_err(Problem::Read)?;
+        let mut length = 0;
+        while length < head.len() {
+            match reader.read(&mut head[length..]) {
+                Ok(0) => break,
+                Ok(more) => length += more,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Some(Problem::Read(error))),
+            }
         }
+        reader.seek(SeekFrom::Start(start)).map_err(Problem::Read)?;
+        match head {
+            [0xFF, 0xD8, 0xFF, ..] => Ok(Self::jpeg(reader, options)?),
+            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Ok(Self::png(reader, options)?),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P'] => Ok(Self::webp(reader, options)?),
+            _ => Err(None),
+        }
+    }
+
+    fn jpeg(reader: impl BufRead, options: &PhotoOptions) -> Result<Self, Problem> {
+        let Jpeg { bytes, width, height, cut } = Jpeg::read(reader, options.max_pixels)?;
+        if let Some(there) = cut.filter(|_| !options.lenient) {
+            return Err(Problem::Cut(there));
+        }
+        let wrong = |error: zune_jpeg::errors::DecodeErrors| Problem::Damaged(error.to_string());
+        // What is not there was seen to already; else the decoder is to make the best of it.
+        let sides = DecoderOptions::default().set_strict_mode(false).set_max_width(usize::MAX).set_max_height(usize::MAX);
+        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&bytes[..]), sides);
+        decoder.decode_headers().map_err(wrong)?;
+        let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
+        decoder.set_options(sides.jpeg_set_out_colorspace(if grey { ColorSpace::Luma } else { ColorSpace::RGB }));
+        let exif = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
+        let pixels = width as usize * height as usize;
+        let mut decoded = memory::filled(pixels * if grey { 1 } else { 3 }, 0, "a picture")?;
+        decoder.decode_into(&mut decoded).map_err(wrong)?;
+        drop(decoder);
+        drop(bytes);
+        let rgb = if grey {
+            let mut rgb = memory::filled(pixels * 3, 0, "a picture")?;
+            rgb.chunks_exact_mut(3).zip(decoded).for_each(|(pixel, level)| pixel.fill(level));
+            rgb
+        } else {
+            decoded
+        };
+        Ok(Self::turned(width, height, rgb, exif.unwrap_or(Orientation::NoTransforms)))
+    }
+
+    fn png(reader: impl BufRead + Seek, options: &PhotoOptions) -> Result<Self, Problem> {
+        let Rows { width, height, rgb, orientation, cut } = Rows::read(reader, options.max_pixels)?;
+        match cut {
+            Some(there) if !options.lenient => Err(Problem::Cut(there)),
+            _ => Ok(Self::turned(width, height, rgb, orientation)),
+        }
+    }
+
+    fn webp(mut reader: impl BufRead + Seek, options: &PhotoOptions) -> Result<Self, Problem> {
+        let failed = |error: ImageError| match error {
+            ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                Problem::Cut("it ends before its picture".into())
+            }
+            ImageError::IoError(error) => Problem::Read(error),
+            error => Problem::Damaged(error.to_string()),
+        };
+        let start = reader.stream_position().map_err(Problem::Read)?;
+        let length = reader.seek(SeekFrom::End(0)).map_err(Problem::Read)?.saturating_sub(start);
+        reader.seek(SeekFrom::Start(start)).map_err(Problem::Read)?;
+        let mut decoder = WebPDecoder::new(reader).map_err(failed)?;
+        let (width, height) = decoder.dimensions();
+        let pixels = u64::from(width) * u64::from(height);
+        if pixels > options.max_pixels {
+            return Err(Problem::TooLarge { width, height });
+        }
+        // Chunks are held whole.
+        let most = pixels * 4 + (1 << 24);
+        if length > most {
+            let text = format!("it is {length} bytes long, more than {width}x{height} pixels explain");
+            return Err(Problem::Damaged(text));
+        }
+        let mut limits = image::Limits::no_limits();
+        limits.max_alloc = Some(pixels * 8 + (1 << 24));
+        decoder.set_limits(limits).map_err(failed)?;
         // A broken EXIF block is no reason to refuse the picture.
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         let rgb = DynamicImage::from_decoder(decoder).map_err(failed)?.into_rgb8().into_raw();
+        Ok(Self::turned(width, height, rgb, orientation))
+    }
+
+    fn turned(width: u32, height: u32, rgb: Vec<u8>, orientation: Orientation) -> Self {
         let (rotation, mirror) = match orientation {
             Orientation::NoTransforms => (Rotation::None, false),
             Orientation::Rotate90 => (Rotation::Clockwise90, false),
@@ -146,7 +306,7 @@ impl Photo {
             Orientation::Rotate90FlipH => (Rotation::Clockwise90, true),
             Orientation::Rotate270FlipH => (Rotation::Clockwise270, true),
         };
-        Ok(Self { width: width as usize, height: height as usize, rgb, rotation, mirror })
+        Self { width: width as usize, height: height as usize, rgb, rotation, mirror }
     }
 
     /// The photo as a frame that is turned and mirrored as the file says.
@@ -177,11 +337,19 @@ pub fn write_picture(path: impl AsRef<Path>, picture: &Picture) -> Result<(), Fi
         let reason = format!("{} bytes are no RGBA pixels", picture.rgba.len());
         return Err(FileError::Encode { path: path.as_ref().to_path_buf(), reason });
     };
-    if pixels.iter().all(|pixel| pixel[3] == 255) {
-        let rgb: Vec<u8> = pixels.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect();
-        return write(path.as_ref(), picture.width, picture.height, png::ColorType::Rgb, None, &rgb);
+    let opaque = pixels.iter().all(|pixel| pixel[3] == 255);
+    let color = if opaque { png::ColorType::Rgb } else { png::ColorType::Rgba };
+    let (width, row_bytes) = (picture.width, picture.width * if opaque { 3 } else { 4 });
+    if width.checked_mul(picture.height) != Some(pixels.len()) {
+        let reason = format!("{} pixels are not {width}x{}", pixels.len(), picture.height);
+        return Err(FileError::Encode { path: path.as_ref().to_path_buf(), reason });
     }
-    write(path.as_ref(), picture.width, picture.height, png::ColorType::Rgba, None, &picture.rgba)
+    let rows = pixels.chunks_exact(width.max(1)).map(|row| {
+        let mut bytes = Vec::with_capacity(row_bytes);
+        row.iter().for_each(|pixel| bytes.extend_from_slice(&pixel[..if opaque { 3 } else { 4 }]));
+        bytes
+    });
+    write_rows(path.as_ref(), width, picture.height, color, None, rows)
 }
 
 /// Writes a confidence as an 8-bit grey PNG.
@@ -200,6 +368,22 @@ fn write(
     palette: Option<Vec<u8>>,
     data: &[u8],
 ) -> Result<(), FileError> {
+    if width.checked_mul(height) != Some(data.len()) {
+        let reason = format!("{} values are not {width}x{height}", data.len());
+        return Err(FileError::Encode { path: path.to_path_buf(), reason });
+    }
+    write_rows(path, width, height, color, palette, data.chunks_exact(width.max(1)))
+}
+
+/// Writes a PNG of rows, of which none is held but the one that is written.
+fn write_rows(
+    path: &Path,
+    width: usize,
+    height: usize,
+    color: png::ColorType,
+    palette: Option<Vec<u8>>,
+    rows: impl Iterator<Item = impl AsRef<[u8]>>,
+) -> Result<(), FileError> {
     let failed = |reason: String| FileError::Encode { path: path.to_path_buf(), reason };
     let (Ok(w), Ok(h)) = (u32::try_from(width), u32::try_from(height)) else {
         return Err(failed(format!("{width}x{height} pixels are more than PNG can hold")));
@@ -215,7 +399,11 @@ fn write(
         None => encoder.set_compression(png::Compression::Fast),
     }
     let mut writer = encoder.write_header().map_err(|e| failed(e.to_string()))?;
-    writer.write_image_data(data).map_err(|e| failed(e.to_string()))?;
+    let mut stream = writer.stream_writer().map_err(|e| failed(e.to_string()))?;
+    for row in rows {
+        stream.write_all(row.as_ref()).map_err(|e| failed(e.to_string()))?;
+    }
+    stream.finish().map_err(|e| failed(e.to_string()))?;
     writer.finish().map_err(|e| failed(e.to_string()))?;
     std::fs::write(path, bytes).map_err(|source| FileError::Write { path: path.to_path_buf(), source })
 }
@@ -336,7 +524,7 @@ mod tests {
             photo(&header(60_000, 60_000)),
             Err(FileError::TooLarge { width: 60_000, height: 60_000, .. })
         ));
-        assert!(matches!(photo(&header(100, 100)), Err(FileError::Decode { .. })));
+        assert!(matches!(photo(&header(100, 100)), Err(FileError::Truncated { .. })));
         assert!(matches!(photo(b"this is a text file"), Err(FileError::Format { .. })));
         assert!(matches!(photo(b""), Err(FileError::Format { .. })));
         let dir = folder("text");

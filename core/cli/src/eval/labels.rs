@@ -26,6 +26,9 @@ pub(crate) fn read(path: &Path) -> Result<Labels, Failure> {
     let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
     let mut decoder = png::Decoder::new(BufReader::new(file));
     decoder.set_transformations(png::Transformations::IDENTITY);
+    // Compressed as they are, a few bytes of these may be gigabytes.
+    decoder.set_ignore_text_chunk(true);
+    decoder.set_ignore_iccp_chunk(true);
     let mut reader = decoder.read_info().map_err(|error| wrong(error.to_string()))?;
     let info = reader.info();
     let (width, height) = (info.width, info.height);

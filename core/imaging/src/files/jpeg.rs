@@ -1,0 +1,309 @@
+//! A JPEG's bytes out of a reader: no more of them than its size explains, without what a picture is not made of, and with
+//! what is missing where it was cut off.
+//!
+//! The decoder gives grey for whatever is not there and says nothing. So the file's markers are followed here while it is
+//! read; where it has no end marker, its Huffman codes are counted (`entropy`).
+
+use std::io::{BufRead, ErrorKind, Read};
+
+use silhouette_kernels::memory::OutOfMemory;
+
+use super::entropy::{Component, Scan, Tables, Walker};
+use super::problem::Problem;
+
+/// The most that stands before and between a picture's scans and is of use for decoding it.
+const MOST_HEADERS: usize = 1 << 20;
+/// The most that is passed over: profiles, thumbnails, comments.
+const MOST_PASSED: u64 = 1 << 26;
+/// Sixteen bits a sample of noise would be less.
+const BYTES_PER_PIXEL: u64 = 4;
+/// Each scan of a progressive picture goes over all of it; encoders write about ten.
+const MOST_SCANS: u64 = 256;
+/// Scans times pixels: sixteen scans of the largest pictures.
+const MOST_SCANNED: u64 = 1 << 31;
+
+const SOI: u8 = 0xD8;
+const EOI: u8 = 0xD9;
+const SOS: u8 = 0xDA;
+const DHT: u8 = 0xC4;
+const APP0: u8 = 0xE0;
+const APP1: u8 = 0xE1;
+const APP14: u8 = 0xEE;
+const APP15: u8 = 0xEF;
+const COMMENT: u8 = 0xFE;
+
+/// A JPEG that was read up to its end marker, or to where it was cut off.
+#[derive(Debug)]
+pub(super) struct Jpeg {
+    pub(super) bytes: Vec<u8>,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    /// What there is of it, where that is not all.
+    pub(super) cut: Option<String>,
+}
+
+/// The size and components that a frame header states.
+#[derive(Clone, Debug)]
+struct Frame {
+    progressive: bool,
+    width: u32,
+    height: u32,
+    components: Vec<Component>,
+}
+
+impl Frame {
+    fn pixels(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
+    }
+}
+
+impl Jpeg {
+    /// Reads one of at most `max_pixels`.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    pub(super) fn read(mut reader: impl BufRead, max_pixels: u64) -> Result<Self, Problem> {
+        let mut reading =
+            Reading { bytes: Vec::new(), frame: None, scans: Vec::new(), headers: 0, passed: 0, entropy: 0 };
+        let complete = match reading.markers(&mut reader, max_pixels) {
+            Ok(()) => true,
+            Err(Problem::Cut(_)) if reading.frame.is_some() && !reading.scans.is_empty() => false,
+            Err(problem) => return Err(problem),
+        };
+        let Reading { bytes, frame, scans, entropy, .. } = reading;
+        let frame = frame.ok_or_else(|| Problem::Damaged("it has no picture".into()))?;
+        let (width, height) = (frame.width, frame.height);
+        // Each block's first coefficient takes a bit at least.
+        let most = Component::most(&frame.components);
+        let blocks = frame.components.iter().map(|component| component.blocks(width, height, most));
+        let blocks: u64 = blocks.map(|(across, down)| (across * down) as u64).sum();
+        if entropy.saturating_mul(8) < blocks {
+            let there = format!("{entropy} bytes of data cannot hold {width}x{height} pixels");
+            return if complete { Err(Problem::Damaged(there)) } else { Ok(Self { bytes, width, height, cut: Some(there) }) };
+        }
+        let cut = if complete { None } else { missing(&bytes, &frame, &scans)? };
+        Ok(Self { bytes, width, height, cut })
+    }
+}
+
+/// Where a scan's header and its data lie.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// The first byte of the header's content.
+    header: usize,
+    data: usize,
+    end: usize,
+}
+
+struct Reading {
+    bytes: Vec<u8>,
+    frame: Option<Frame>,
+    scans: Vec<Place>,
+    headers: usize,
+    passed: u64,
+    entropy: u64,
+}
+
+impl Reading {
+    /// Up to the end marker.
+    fn markers(&mut self, reader: &mut impl BufRead, max_pixels: u64) -> Result<(), Problem> {
+        let mut start = [0; 2];
+        fill(reader, &mut start)?;
+        if start != [0xFF, SOI] {
+            return Err(Problem::Damaged("it does not begin as a JPEG".into()));
+        }
+        self.bytes.extend(start);
+        let mut next = None;
+        loop {
+            let marker = match next.take() {
+                Some(marker) => marker,
+                None => self.marker(reader)?,
+            };
+            if marker == EOI {
+                self.bytes.extend([0xFF, EOI]);
+                return Ok(());
+            }
+            // Restarts, the beginning, and a marker that stands for itself have no content.
+            if matches!(marker, 0x01 | 0xD0..=SOI) {
+                continue;
+            }
+            let mut length = [0; 2];
+            fill(reader, &mut length)?;
+            let Some(content) = usize::from(u16::from_be_bytes(length)).checked_sub(2) else {
+                return Err(Problem::Damaged("a segment is shorter than its length".into()));
+            };
+            self.segment(reader, marker, length, content, max_pixels)?;
+            if marker == SOS {
+                let data = self.bytes.len();
+                let after = self.scan(reader);
+                self.scans.push(Place { header: data - content, data, end: self.bytes.len() });
+                next = Some(after?);
+            }
+        }
+    }
+
+    /// The next marker; what stands before it belongs to nothing.
+    fn marker(&mut self, reader: &mut impl BufRead) -> Result<u8, Problem> {
+        loop {
+            let byte = one(reader)?;
+            if byte == 0xFF {
+                loop {
+                    match one(reader)? {
+                        0xFF => self.pass(1)?,
+                        0 => break,
+                        marker => return Ok(marker),
+                    }
+                }
+            }
+            self.pass(1)?;
+        }
+    }
+
+    fn pass(&mut self, bytes: u64) -> Result<(), Problem> {
+        self.passed += bytes;
+        if self.passed <= MOST_PASSED {
+            return Ok(());
+        }
+        Err(Problem::Damaged(format!("more than {MOST_PASSED} bytes of it are no picture")))
+    }
+
+    fn segment(
+        &mut self,
+        reader: &mut impl BufRead,
+        marker: u8,
+        length: [u8; 2],
+        content: usize,
+        max_pixels: u64,
+    ) -> Result<(), Problem> {
+        // Two bytes of marker, two of length.
+        let begins = self.bytes.len() + 4;
+        // Profiles, thumbnails and comments say nothing of the pixels; what says how it is turned, and Adobe's colours, do.
+        let wanted = !matches!(marker, APP0..=APP15 | COMMENT) || matches!(marker, APP0 | APP14);
+        let exif = marker == APP1 && content >= 6 && reader.fill_buf().is_ok_and(|next| next.starts_with(b"Exif\0\0"));
+        if !wanted && !exif {
+            self.pass(content as u64)?;
+            let passed = std::io::copy(&mut reader.take(content as u64), &mut std::io::sink()).map_err(Problem::Read)?;
+            return if passed == content as u64 { Ok(()) } else { Err(cut()) };
+        }
+        self.headers += content;
+        if self.headers > MOST_HEADERS {
+            return Err(Problem::Damaged(format!("its headers are longer than {MOST_HEADERS} bytes")));
+        }
+        let mut segment = [0; 1 << 16];
+        fill(reader, &mut segment[..content])?;
+        self.bytes.extend([0xFF, marker]);
+        self.bytes.extend(length);
+        self.bytes.extend(&segment[..content]);
+        if matches!(marker, 0xC0..=0xCF) && !matches!(marker, DHT | 0xC8 | 0xCC) {
+            let frame = frame(marker, &self.bytes[begins..])?;
+            if self.frame.is_some() {
+                return Err(Problem::Damaged("it has two frames".into()));
+            }
+            if frame.pixels() > max_pixels {
+                return Err(Problem::TooLarge { width: frame.width, height: frame.height });
+            }
+            self.frame = Some(frame);
+        }
+        Ok(())
+    }
+
+    /// A scan's data, up to the next marker that is no restart, which is returned.
+    fn scan(&mut self, reader: &mut impl BufRead) -> Result<u8, Problem> {
+        let frame = self.frame.as_ref().ok_or_else(|| Problem::Damaged("a scan stands before its frame".into()))?;
+        let (width, height, pixels) = (frame.width, frame.height, frame.pixels());
+        let scans = self.scans.len() as u64 + 1;
+        if scans > MOST_SCANS || scans * pixels > MOST_SCANNED {
+            return Err(Problem::Damaged(format!("it has {scans} scans or more of {width}x{height} pixels")));
+        }
+        let most = pixels * BYTES_PER_PIXEL + (1 << 16);
+        loop {
+            let next = match reader.fill_buf() {
+                Ok(next) => next,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Problem::Read(error)),
+            };
+            if next.is_empty() {
+                return Err(cut());
+            }
+            let plain = next.iter().position(|&byte| byte == 0xFF).unwrap_or(next.len());
+            self.entropy += plain as u64;
+            if self.entropy > most {
+                let text = format!("its data are longer than {most} bytes, more than {width}x{height} pixels explain");
+                return Err(Problem::Damaged(text));
+            }
+            let bytes = self.bytes.len() + plain + 2;
+            self.bytes.try_reserve(plain + 2).map_err(|_| OutOfMemory { what: "a JPEG", bytes })?;
+            self.bytes.extend(&next[..plain]);
+            let marked = plain < next.len();
+            reader.consume(plain);
+            if !marked {
+                continue;
+            }
+            one(reader)?;
+            let mut marker = one(reader)?;
+            while marker == 0xFF {
+                self.pass(1)?;
+                marker = one(reader)?;
+            }
+            if !matches!(marker, 0 | 0xD0..=0xD7) {
+                return Ok(marker);
+            }
+            self.bytes.extend([0xFF, marker]);
+            self.entropy += 2;
+        }
+    }
+}
+
+/// The size and components that a frame header of this marker states.
+fn frame(marker: u8, content: &[u8]) -> Result<Frame, Problem> {
+    let damaged = || Problem::Damaged("its frame header is damaged".into());
+    let &[_, h1, h0, w1, w0, count, ref components @ ..] = content else { return Err(damaged()) };
+    let (width, height) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
+    let (triples, rest) = components.as_chunks::<3>();
+    let components: Vec<Component> = triples
+        .iter()
+        .map(|&[id, sampling, _]| Component { id, across: sampling >> 4, down: sampling & 15 })
+        .collect();
+    let sampled = |component: &Component| (1..=4).contains(&component.across) && (1..=4).contains(&component.down);
+    let whole = rest.is_empty() && components.len() == usize::from(count) && components.iter().all(sampled);
+    if width == 0 || height == 0 || !(1..=4).contains(&count) || !whole {
+        return Err(damaged());
+    }
+    let frame = Frame { progressive: marker == 0xC2, width: width.into(), height: height.into(), components };
+    Ok(frame)
+}
+
+/// What there is of a picture without an end marker; `None` where only that is missing.
+fn missing(bytes: &[u8], frame: &Frame, scans: &[Place]) -> Result<Option<String>, OutOfMemory> {
+    let mut walker = Walker::new(frame.progressive, frame.width, frame.height, &frame.components)?;
+    let mut tables = Tables::default();
+    let mut from = 2;
+    for (number, place) in scans.iter().enumerate() {
+        // The header's marker and length stand before it.
+        tables.read(&bytes[from..place.header - 4]);
+        from = place.end;
+        let Some(scan) = Scan::read(&bytes[place.header..place.data]) else {
+            return Ok(Some(format!("its scan {} is damaged", number + 1)));
+        };
+        let rows = walker.walk(&tables, &scan, &bytes[place.data..place.end]);
+        if rows < frame.height {
+            let of = if frame.progressive { format!(" of its scan {}", number + 1) } else { String::new() };
+            return Ok(Some(format!("{rows} of {} rows{of} are there", frame.height)));
+        }
+    }
+    Ok(if walker.complete() { None } else { Some(format!("{} scans are there, and not all", scans.len())) })
+}
+
+fn cut() -> Problem {
+    Problem::Cut("it ends before its picture".into())
+}
+
+fn fill(reader: &mut impl BufRead, bytes: &mut [u8]) -> Result<(), Problem> {
+    reader.read_exact(bytes).map_err(|error| if error.kind() == ErrorKind::UnexpectedEof { cut() } else { Problem::Read(error) })
+}
+
+fn one(reader: &mut impl BufRead) -> Result<u8, Problem> {
+    let mut byte = [0];
+    fill(reader, &mut byte)?;
+    Ok(byte[0])
+}
