@@ -146,6 +146,8 @@ impl From<silhouette_imaging::files::FileError> for Error {
         match &error {
             FileError::Write { .. } => Self::Internal(problem(error, "check the folder and the space on its disk")),
             FileError::TooLarge { .. } => Self::frame(error, "shrink it first"),
+            FileError::Truncated { .. } => Self::frame(error, ""),
+            FileError::OutOfMemory { source, .. } => (*source).into(),
             _ => Self::frame(error, "pass a PNG, JPEG or WebP picture"),
         }
     }

@@ -132,6 +132,15 @@ impl Runner {
         }
     }
 
+    /// The most bytes of an arena, and of an output: at a size that the caller gives, up to a limit that no model here comes near;
+    /// at the size that a model file states, what the file explains.
+    fn memory_limit(&self) -> usize {
+        const MOST: usize = 1 << 30;
+        const UNEXPLAINED: usize = 1 << 26;
+        let weights = self.model.file().weights().bytes();
+        if self.options.size.is_some() { MOST } else { UNEXPLAINED.saturating_add(weights.saturating_mul(2)).min(MOST) }
+    }
+
     /// Columns and rows of the network's input for an upright picture of `width` by `height`.
     fn fitted(&self, width: usize, height: usize) -> (usize, usize) {
         let long = self.size;
@@ -169,8 +178,16 @@ impl Runner {
 
     fn compile(&self, (width, height): (usize, usize)) -> Result<Shape> {
         let weight_cache = self.options.weight_cache.clone();
-        let plan = PlanOptions { threads: self.threads, weight_cache, ..PlanOptions::default() };
+        let memory_limit = self.memory_limit();
+        let plan = PlanOptions { threads: self.threads, weight_cache, memory_limit, ..PlanOptions::default() };
         let engine = self.options.backend.engine(self.model.file(), Size { height, width }, &plan)?;
+        for output in engine.outputs() {
+            let bytes = output.values().saturating_mul(size_of::<f32>());
+            if bytes > memory_limit {
+                let reason = format!("the output '{}' of {bytes} bytes at {width}x{height}", output.name);
+                return Err(Error::unsupported(reason, "give a smaller size of the input"));
+            }
+        }
         let spec = self.model.spec();
         let input = InputSpec { width, height, mean: spec.input.mean, std: spec.input.std, fit: spec.input.fit };
         let concurrency = self.options.concurrency.unwrap_or(DEFAULT_CONCURRENCY);

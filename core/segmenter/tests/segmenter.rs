@@ -397,6 +397,21 @@ fn numbers_out_of_their_bounds_are_refused_before_anything_is_made_of_them() {
 }
 
 #[test]
+fn a_small_model_cannot_ask_for_large_maps() {
+    // A valid network of half a megabyte whose own size takes hundreds of megabytes of maps.
+    let mut spec = silhouette_network::spec::Spec::preset("fixture").unwrap();
+    spec.input.size = 2049;
+    if let silhouette_network::spec::Extractor::MobilenetV2(v2) = &mut spec.extractor {
+        v2.output_stride = 8;
+    }
+    let weights = seeded(&Network::native(&spec).unwrap(), 1);
+    let model = Model::from_file(ModelFile::new(spec, weights).unwrap()).unwrap();
+    let error = Segmenter::new(&model, &Options::new().threads(1)).unwrap_err();
+    assert!(matches!(error, Error::Unsupported(_)), "{error}");
+    assert!(Segmenter::new(&model, &Options::new().threads(1).size(65)).is_ok());
+}
+
+#[test]
 fn other_sizes_of_input_are_possible() {
     let bytes = waves(64, 48, 0);
     let frame = Frame::rgb8(&bytes, 64, 48).unwrap();

@@ -224,6 +224,11 @@ impl Weights {
         self.entries.keys().map(String::as_str)
     }
 
+    /// Bytes of all tensors.
+    pub fn bytes(&self) -> usize {
+        self.entries.values().map(|entry| entry.range.len()).sum()
+    }
+
     /// The tensor of this name.
     pub fn tensor(&self, name: &str) -> Option<TensorView<'_>> {
         let entry = self.entries.get(name)?;
