@@ -15,6 +15,7 @@
 //! | --- | --- |
 //! | `tests_with_shared!` | the reference models and photos: `../shared` beside the checkout, or `$SILHOUETTE_SHARED` |
 //! | `long_tests_with_shared!` | the same, and minutes: `$SILHOUETTE_LONG` |
+//! | `long_tests!` | minutes or gigabytes: `$SILHOUETTE_LONG` |
 //! | `tests_with_metal!` | `$SILHOUETTE_METAL`, which promises that there is a Metal device |
 
 use std::path::{Path, PathBuf};
@@ -87,6 +88,20 @@ macro_rules! long_tests_with_shared {
             long_with_shared, "minutes over the reference models: set SILHOUETTE_LONG and SILHOUETTE_SHARED", $($test),+
         );
     };
+}
+
+/// Makes tests of functions that take minutes or gigabytes; ignored where nobody asks for these.
+#[cfg(long)]
+#[macro_export]
+macro_rules! long_tests {
+    ($($test:ident),+ $(,)?) => { $crate::tests_in!(long, $($test),+); };
+}
+
+/// Makes tests of functions that take minutes or gigabytes; ignored where nobody asks for these.
+#[cfg(not(long))]
+#[macro_export]
+macro_rules! long_tests {
+    ($($test:ident),+ $(,)?) => { $crate::tests_in!(long, "minutes or gigabytes: set SILHOUETTE_LONG", $($test),+); };
 }
 
 /// Makes tests of functions that run on a Metal device; ignored unless one is promised.

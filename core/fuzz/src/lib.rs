@@ -1,0 +1,335 @@
+//! What the fuzz targets do with their bytes: each function reads them as one kind of input from outside. Nothing may panic, abort,
+//! hang or take more memory than its limits say; what comes out of a success must keep its promises.
+#![forbid(unsafe_code)]
+
+use silhouette::files::{Photo, PhotoOptions};
+use silhouette::{
+    Effect, Foreground, Frame, FrameBuffer, Model, Options, OutputSize, PixelFormat, Plane, Region, Rotation, Segmentation,
+    Segmenter, Smoothing, VideoSegmenter, YuvColor, YuvMatrix, YuvRange,
+};
+use silhouette_import::{ImportOptions, import_bytes};
+use silhouette_imaging::picture::Picture;
+use silhouette_network::cost::Cost;
+use silhouette_network::network::Network;
+use silhouette_network::spec::Spec;
+use silhouette_weights::npy;
+use std::io::Cursor;
+use std::path::Path;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+static SEGMENTER: LazyLock<Segmenter> = LazyLock::new(|| {
+    let model = Model::fixture().expect("the fixture is a model");
+    Segmenter::new(&model, &Options::new().threads(1).size(33).concurrency(1)).expect("it can be run")
+});
+
+/// Numbers out of the bytes, zeros past their end.
+struct Numbers<'a>(&'a [u8]);
+
+impl Numbers<'_> {
+    fn byte(&mut self) -> u8 {
+        let Some((&first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        first
+    }
+
+    fn array<const N: usize>(&mut self) -> [u8; N] {
+        std::array::from_fn(|_| self.byte())
+    }
+
+    /// Mostly small, sometimes anything.
+    fn size(&mut self) -> usize {
+        match self.byte() {
+            255 => usize::from_le_bytes(self.array()),
+            254 => u32::from_le_bytes(self.array()) as usize,
+            253 => usize::from(u16::from_le_bytes(self.array())),
+            small => usize::from(small),
+        }
+    }
+
+    fn float(&mut self) -> f32 {
+        match self.byte() {
+            0 => f32::NAN,
+            1 => f32::INFINITY,
+            2 => f32::from_le_bytes(self.array()),
+            share => f32::from(share) / 200.0,
+        }
+    }
+
+    fn time(&mut self) -> Duration {
+        match self.byte() {
+            255 => Duration::MAX,
+            254 => Duration::from_nanos(u64::from_le_bytes(self.array())),
+            milliseconds => Duration::from_millis(milliseconds.into()),
+        }
+    }
+}
+
+fn import(bytes: &[u8]) {
+    for spec in [None, Spec::preset("fixture").ok()] {
+        let options = ImportOptions { spec, ..ImportOptions::default() };
+        if let Ok(imported) = import_bytes(bytes, "fuzz", &options) {
+            imported.model().expect("what was imported is a model");
+        }
+    }
+}
+
+/// A TensorFlow Lite file.
+pub fn tflite(bytes: &[u8]) {
+    if bytes.get(4..8) == Some(b"TFL3") {
+        import(bytes);
+    }
+}
+
+/// A PyTorch file: the whole archive, and one around bytes that are the pickle.
+pub fn pytorch(bytes: &[u8]) {
+    if bytes.starts_with(b"PK\x03\x04") {
+        import(bytes);
+    } else {
+        import(&archive(bytes));
+    }
+}
+
+/// An archive as PyTorch writes it, around a pickle and one storage.
+pub fn archive(pickle: &[u8]) -> Vec<u8> {
+    use std::io::Write as _;
+    let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, content) in [("x/data.pkl", pickle), ("x/byteorder", b"little"), ("x/data/0", &[0; 256])] {
+        zip.start_file(name, stored).expect("memory takes it");
+        zip.write_all(content).expect("memory takes it");
+    }
+    zip.finish().expect("memory takes it").into_inner()
+}
+
+/// A `.safetensors` file of somebody else's.
+pub fn safetensors(bytes: &[u8]) {
+    import(bytes);
+}
+
+/// A model file: opened, and run where it is one.
+pub fn model(bytes: &[u8]) {
+    let Ok(model) = Model::from_bytes(bytes.to_vec()) else { return };
+    let Ok(segmenter) = Segmenter::new(&model, &Options::new().threads(1).size(17)) else { return };
+    let pixels = [128; 8 * 6 * 3];
+    let frame = Frame::rgb8(&pixels, 8, 6).expect("a frame");
+    if let Ok(segmentation) = segmenter.segment(&frame) {
+        assert_eq!(segmentation.mask().classes.len(), 8 * 6);
+    }
+}
+
+/// A spec as JSON, unrolled and counted.
+pub fn spec(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(spec) = Spec::from_json(text) else { return };
+    if let Ok(network) = Network::native(&spec) {
+        let _ = Cost::of(&network);
+        assert_eq!(Spec::from_json(&spec.to_json()).expect("what was valid stays so"), spec);
+    }
+}
+
+/// A file in a weight cache's folder, under the name of a model's own.
+pub fn weight_cache(bytes: &[u8]) {
+    struct Kept {
+        folder: tempfile::TempDir,
+        model: Model,
+        frame: Vec<u8>,
+        mask: Vec<u8>,
+        whole: Vec<(std::path::PathBuf, Vec<u8>)>,
+    }
+    fn options(folder: &Path) -> Options {
+        Options::new().threads(1).size(33).weight_cache(folder.join("cache"))
+    }
+    fn mask(kept: &Model, folder: &Path, pixels: &[u8]) -> Vec<u8> {
+        let segmenter = Segmenter::new(kept, &options(folder)).expect("a cache hinders nothing");
+        let frame = Frame::rgb8(pixels, 20, 15).expect("a frame");
+        segmenter.segment(&frame).expect("it runs").mask().classes.clone()
+    }
+    static KEPT: LazyLock<Kept> = LazyLock::new(|| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("model.safetensors");
+        let file = Model::fixture().expect("the fixture is a model");
+        file.file().save(&path, silhouette_weights::Dtype::F32).expect("the folder takes it");
+        let model = Model::open(&path).expect("it was just saved");
+        let frame: Vec<u8> = (0..20 * 15 * 3).map(|i| (i * 7) as u8).collect();
+        let mask = mask(&model, folder.path(), &frame);
+        let files = std::fs::read_dir(folder.path().join("cache")).expect("a cache");
+        let whole = files.map(|entry| entry.expect("a file").path()).filter(|path| path.is_file());
+        let whole = whole.map(|path| (path.clone(), std::fs::read(path).expect("a file"))).collect();
+        Kept { folder, model, frame, mask, whole }
+    });
+    let kept = &*KEPT;
+    for (path, whole) in &kept.whole {
+        // Where to change it and how, or all of it.
+        let mut numbers = Numbers(bytes);
+        let mut changed = whole.clone();
+        if numbers.byte() % 4 == 0 {
+            changed = numbers.0.to_vec();
+        } else {
+            let at = u32::from_le_bytes(numbers.array()) as usize % changed.len();
+            let rest = numbers.0;
+            let end = (at + rest.len()).min(changed.len());
+            changed[at..end].copy_from_slice(&rest[..end - at]);
+            if rest.first().is_some_and(|&byte| byte == 0) {
+                changed.truncate(at);
+            }
+        }
+        std::fs::write(path, changed).expect("the folder takes it");
+    }
+    // What the weights are may be changed by whoever may write here; that there is a mask of the right size may not.
+    assert_eq!(mask(&kept.model, kept.folder.path(), &kept.frame).len(), kept.mask.len());
+}
+
+/// A `.npy` file.
+pub fn npy(bytes: &[u8]) {
+    if let Ok(array) = npy::from_bytes(bytes, "fuzz.npy") {
+        assert_eq!(array.shape.iter().product::<usize>(), array.data.len());
+        assert!(array.data.len() <= bytes.len());
+    }
+}
+
+/// A picture file: what is whole is taken in the same way where what is cut off is taken too.
+pub fn photo(bytes: &[u8]) {
+    let read = |lenient| {
+        let options = PhotoOptions::new().max_pixels(1 << 16).lenient(lenient);
+        Photo::read(Cursor::new(bytes), Path::new("fuzz"), &options)
+    };
+    let (strict, lenient) = (read(false), read(true));
+    if let Ok(strict) = strict {
+        let lenient = lenient.expect("what is whole is taken");
+        let frames = (strict.frame().expect("pixels"), lenient.frame().expect("pixels"));
+        let pictures = (Picture::from_frame(&frames.0), Picture::from_frame(&frames.1));
+        assert!(pictures.0.expect("memory") == pictures.1.expect("memory"));
+    }
+}
+
+/// A frame of any format, geometry and region over `pixels`, which are repeated numbers.
+fn frame_of<'a>(numbers: &mut Numbers<'_>, pixels: &'a [u8]) -> Option<Frame<'a>> {
+    let format = numbers.byte() % 8;
+    let (width, height) = (numbers.size(), numbers.size());
+    let plane = |numbers: &mut Numbers<'_>| {
+        let (start, length) = (numbers.size().min(pixels.len()), numbers.size());
+        let data = &pixels[start..start.saturating_add(length.saturating_mul(64)).min(pixels.len())];
+        Plane { data, row_stride: numbers.size(), pixel_stride: numbers.size() }
+    };
+    let color = YuvColor {
+        matrix: if numbers.byte() % 2 == 0 { YuvMatrix::Bt601 } else { YuvMatrix::Bt709 },
+        range: if numbers.byte() % 2 == 0 { YuvRange::Full } else { YuvRange::Video },
+    };
+    let first = plane(numbers);
+    let packed = |format| Frame::packed(format, first.data, width, height, first.row_stride);
+    let frame = match format {
+        0 => packed(PixelFormat::Rgb8),
+        1 => packed(PixelFormat::Rgba8),
+        2 => packed(PixelFormat::Bgra8),
+        3 => packed(PixelFormat::Gray8),
+        4 => Frame::yuv_420_888(first, plane(numbers), plane(numbers), width, height, color),
+        other => {
+            let second = plane(numbers);
+            let (data, strides) = ([first.data, second.data], [first.row_stride, second.row_stride]);
+            match other {
+                5 => Frame::nv12(data, strides, width, height, color),
+                6 => Frame::nv21(data, strides, width, height, color),
+                _ => Frame::i420(
+                    [first.data, second.data, second.data],
+                    [first.row_stride, second.row_stride, second.row_stride],
+                    width,
+                    height,
+                    color,
+                ),
+            }
+        }
+    };
+    let turned = frame.ok()?.rotated(Rotation::from_degrees(i32::from(numbers.byte() % 5) * 90).ok()?);
+    let frame = turned.mirrored(numbers.byte() % 2 == 1);
+    if numbers.byte() % 2 == 0 {
+        return Some(frame);
+    }
+    let [x, y, width, height] = std::array::from_fn(|_| numbers.size());
+    frame.cropped(Region { x, y, width, height }).ok()
+}
+
+/// What a fuzzer's picture may be at most: its pixels take time, not thought.
+const PIXELS: usize = 1 << 16;
+
+fn small(frame: &Frame<'_>) -> bool {
+    let region = frame.region();
+    region.width.saturating_mul(region.height) <= PIXELS
+}
+
+/// A frame's geometry, through the copy of a live stream and through the network.
+pub fn frame(bytes: &[u8]) {
+    let pixels: Vec<u8> = (0..1 << 14).map(|i| (i * 31 / 7) as u8).collect();
+    let Some(frame) = frame_of(&mut Numbers(bytes), &pixels).filter(small) else { return };
+    let region = frame.region();
+    let mut copy = FrameBuffer::default();
+    copy.copy_from(&frame).expect("memory for a small frame");
+    let copy = copy.frame().expect("a copy of what was checked is a frame");
+    let (one, other) = (Picture::from_frame(&frame), Picture::from_frame(&copy));
+    assert!(one.expect("memory") == other.expect("memory"), "the copy is another picture");
+    let segmentation = SEGMENTER.segment(&frame).expect("a checked frame");
+    assert_eq!((segmentation.width(), segmentation.height()), (region.width, region.height));
+    assert!(segmentation.mask().classes.iter().all(|&class| usize::from(class) < segmentation.labels().len()));
+    let transform = segmentation.transform().expect("there is a frame");
+    let (x, y) = transform.apply(0.5, 0.5);
+    assert!(x >= 0.0 && y >= 0.0 && x <= frame.width() as f64 && y <= frame.height() as f64);
+}
+
+/// Effects, masks, confidences and polygons with any numbers.
+pub fn effects(bytes: &[u8]) {
+    let mut numbers = Numbers(bytes);
+    let pixels: Vec<u8> = (0..1 << 14).map(|i| (i * 13 / 5) as u8).collect();
+    let frame = Frame::rgb8(&pixels, 40, 30).expect("a frame");
+    static SEGMENTATION: LazyLock<Segmentation> = LazyLock::new(|| {
+        let pixels: Vec<u8> = (0..40 * 30 * 3).map(|i| (i * 13 / 5) as u8).collect();
+        SEGMENTER.segment(&Frame::rgb8(&pixels, 40, 30).expect("a frame")).expect("it runs")
+    });
+    let mut segmentation = SEGMENTATION.clone();
+    let size = OutputSize::Given { width: numbers.size(), height: numbers.size() };
+    if let OutputSize::Given { width, height } = size
+        && width.saturating_mul(height) <= PIXELS
+    {
+        let resized = segmentation.resize(size);
+        assert!(resized.is_ok() == (width > 0 && height > 0), "{size:?}");
+    }
+    let classes = (0..numbers.byte() % 4).map(|_| numbers.size()).collect();
+    let foreground = if numbers.byte() % 2 == 0 { Foreground::All } else { Foreground::Classes(classes) };
+    let kind = numbers.byte() % 5;
+    let strength = numbers.float();
+    let background = frame_of(&mut numbers, &pixels).unwrap_or(frame);
+    let effect = match kind {
+        0 => Effect::Picture,
+        1 => Effect::Overlay { opacity: strength },
+        2 => Effect::Cutout,
+        3 => Effect::Blur { radius: strength },
+        _ => Effect::Replace { background: &background },
+    };
+    if let Ok(picture) = segmentation.render(&frame, effect, &foreground) {
+        assert_eq!(picture.rgba.len(), 40 * 30 * 4);
+    }
+    let (class, tolerance, least) = (numbers.size(), f64::from(numbers.float()) * 10.0, numbers.size());
+    if let Ok(polygons) = segmentation.polygons(class, tolerance, least) {
+        let inside = |&[x, y]: &[u32; 2]| x as usize <= segmentation.width() && y as usize <= segmentation.height();
+        assert!(polygons.iter().all(|polygon| polygon.outer.iter().all(inside)));
+    }
+}
+
+/// A video's timestamps and smoothing.
+pub fn smoothing(bytes: &[u8]) {
+    let mut numbers = Numbers(bytes);
+    let mut smoothing = Smoothing::with_half_life(numbers.time());
+    smoothing.longest_pause = numbers.time();
+    let mut video = VideoSegmenter::new(&SEGMENTER, smoothing);
+    let mut segmentation = Segmentation::default();
+    for _ in 0..8 {
+        let (time, shade, width) = (numbers.time(), numbers.byte(), usize::from(numbers.byte() % 24) + 1);
+        let pixels: Vec<u8> = (0..width * 9 * 3).map(|i| (i as u8).wrapping_mul(shade)).collect();
+        let frame = Frame::rgb8(&pixels, width, 9).expect("a frame");
+        if video.segment_into(&frame, time, &mut segmentation).is_ok() {
+            assert!(segmentation.logits().0.iter().all(|logit| logit.is_finite()));
+        }
+        if numbers.byte() == 0 {
+            video.reset();
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Files that would cost more than they are: the peak of the memory of a process that opens one, whatever becomes of it. What is
+//! refused costs at most 64 MB and twice the file, what is taken at most 64 MB and three times the pixels. Each is opened in a process
+//! of its own.
+#![cfg(all(feature = "files", target_os = "linux"))]
+
+use silhouette::files::{Photo, PhotoOptions};
+use silhouette::{Frame, Model, Options, Segmenter};
+use silhouette_network::network::Network;
+use silhouette_network::spec::{Extractor, Spec};
+use silhouette_testkit::Folder;
+use silhouette_weights::{Dtype, ModelFile, seeded};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What the process that opens the file is told by.
+const FILE: &str = "SILHOUETTE_TEST_BOMB";
+
+/// What may be spent on anything.
+const ALWAYS: u64 = 64 << 20;
+
+/// How a file was opened.
+#[derive(Debug)]
+struct Opened {
+    taken: bool,
+    /// Bytes, resident at the most.
+    peak: u64,
+}
+
+/// Opens a file in another process.
+fn open(path: &Path) -> Opened {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "opens_what_it_is_told_to", "--nocapture", "--test-threads", "1"]).env(FILE, path);
+    let output = child.output().unwrap();
+    assert!(output.status.success(), "{}: {output:?}", path.display());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = text.lines().find_map(|line| line.split_once("opened: ")).unwrap_or_else(|| panic!("{text}")).1;
+    let (taken, peak) = line.split_once(' ').unwrap();
+    Opened { taken: taken == "true", peak: peak.trim().parse::<u64>().unwrap() * 1024 }
+}
+
+/// The other process; by itself it has nothing to do.
+#[test]
+fn opens_what_it_is_told_to() {
+    let Some(path) = std::env::var_os(FILE).map(PathBuf::from) else { return };
+    let lenient = PhotoOptions::new().lenient(path.to_string_lossy().contains("lenient"));
+    let taken = if path.extension().is_some_and(|kind| kind == "safetensors") {
+        let run = |model: Model| {
+            let segmenter = Segmenter::new(&model, &Options::new().threads(1))?;
+            segmenter.segment(&Frame::rgb8(&[0; 8 * 6 * 3], 8, 6)?)
+        };
+        Model::open(&path).and_then(run).is_ok()
+    } else {
+        Photo::open_with(&path, &lenient).is_ok()
+    };
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    // (The harness has begun a line.)
+    println!("\nopened: {taken} {}", line.split_whitespace().nth(1).unwrap());
+}
+
+#[track_caller]
+fn refused(path: &Path, counted: u64) {
+    let opened = open(path);
+    println!("{}: {} MB", path.display(), opened.peak >> 20);
+    assert!(!opened.taken, "{} was taken", path.display());
+    assert!(opened.peak <= ALWAYS + 2 * counted, "{}: {opened:?}", path.display());
+}
+
+#[track_caller]
+fn taken(path: &Path, width: u64, height: u64) {
+    let opened = open(path);
+    println!("{}: {} MB", path.display(), opened.peak >> 20);
+    assert!(opened.taken, "{} was refused", path.display());
+    assert!(opened.peak <= ALWAYS + 3 * 3 * width * height, "{}: {opened:?}", path.display());
+}
+
+/// A JPEG that claims a size, up to the data of its first scan.
+fn claims(progressive: bool, side: u16) -> Vec<u8> {
+    let baseline: &[u8] = include_bytes!("../../imaging/tests/pictures/baseline422.jpg");
+    let scans: &[u8] = include_bytes!("../../imaging/tests/pictures/progressive.jpg");
+    let mut bytes = if progressive { scans } else { baseline }.to_vec();
+    let frame = bytes.windows(2).position(|two| matches!(two, [0xFF, 0xC0 | 0xC2])).unwrap();
+    bytes[frame + 5..frame + 7].copy_from_slice(&side.to_be_bytes());
+    bytes[frame + 7..frame + 9].copy_from_slice(&side.to_be_bytes());
+    let scan = bytes.windows(2).position(|two| two == [0xFF, 0xDA]).unwrap();
+    bytes.truncate(scan + 2 + usize::from(u16::from_be_bytes([bytes[scan + 2], bytes[scan + 3]])));
+    bytes
+}
+
+/// A PNG of one colour.
+fn png(color: png::ColorType, depth: png::BitDepth, width: u32, height: u32) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(color);
+    encoder.set_depth(depth);
+    encoder.set_compression(png::Compression::Fast);
+    let mut writer = encoder.write_header().unwrap();
+    let mut stream = writer.stream_writer().unwrap();
+    let row = vec![7; width as usize * color.samples() * depth as usize / 8];
+    (0..height).for_each(|_| stream.write_all(&row).unwrap());
+    stream.finish().unwrap();
+    writer.finish().unwrap();
+    bytes
+}
+
+/// A chunk of a PNG.
+fn chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    let body = [kind, content].concat();
+    let crc = !body.iter().fold(!0u32, |crc, &b| {
+        (0..8).fold(crc ^ u32::from(b), |c, _| if c & 1 == 1 { c >> 1 ^ 0xEDB8_8320 } else { c >> 1 })
+    });
+    [&(content.len() as u32).to_be_bytes(), &body[..], &crc.to_be_bytes()].concat()
+}
+
+#[test]
+fn what_is_refused_costs_little() {
+    let place = Folder::new();
+    for progressive in [false, true] {
+        let mut small = claims(progressive, 11_300);
+        small.resize(small.len() + 16_000, 0);
+        refused(&place.write("cut.jpg", &small), 0);
+        small.extend([0xFF, 0xD9]);
+        refused(&place.write("whole.lenient.jpg", &small), 0);
+        // Three gigabytes that begin as a picture, of which no disk holds more than the beginning.
+        let path = place.write("long.jpg", claims(progressive, 64));
+        std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(3 << 30).unwrap();
+        refused(&path, 0);
+    }
+    let path = place.write("long.webp", [&b"RIFF\xf0\xff\xff\xffWEBPVP8 \xe8\xff\xff\xff\x10\0\0\x9d\x01\x2a\x10\0\x10\0"[..], &[0; 64]].concat());
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(3 << 30).unwrap();
+    refused(&path, 0);
+    let path = place.write("header.png", png(png::ColorType::Rgba, png::BitDepth::Eight, 11_000, 4)[..60].to_vec());
+    refused(&path, 0);
+    let mut spec = Spec::preset("fixture").unwrap();
+    spec.input.size = 2049;
+    if let Extractor::MobilenetV2(v2) = &mut spec.extractor {
+        v2.output_stride = 8;
+    }
+    let weights = seeded(&Network::native(&spec).unwrap(), 1);
+    let path = place.path("large.safetensors");
+    ModelFile::new(spec, weights).unwrap().save(&path, Dtype::F32).unwrap();
+    refused(&path, std::fs::metadata(&path).unwrap().len());
+}
+
+#[test]
+fn what_is_taken_costs_its_pixels() {
+    let place = Folder::new();
+    // A profile of 100 MB in a hundred kilobytes, compressed as pixels are.
+    let bomb = png(png::ColorType::Grayscale, png::BitDepth::Eight, 10_000, 10_000);
+    let mut data = Vec::new();
+    let mut at = 8;
+    while at + 8 < bomb.len() {
+        let length = u32::from_be_bytes([bomb[at], bomb[at + 1], bomb[at + 2], bomb[at + 3]]) as usize;
+        if &bomb[at + 4..at + 8] == b"IDAT" {
+            data.extend(&bomb[at + 8..at + 8 + length]);
+        }
+        at += 12 + length;
+    }
+    let mut small = png(png::ColorType::Rgb, png::BitDepth::Eight, 8, 8);
+    let text = [b"comment\0\0".to_vec(), data.clone()].concat();
+    let profile = [b"profile\0\0".to_vec(), data].concat();
+    small.splice(33..33, [chunk(b"iCCP", &profile), chunk(b"zTXt", &text)].concat());
+    taken(&place.write("profile.png", &small), 8, 8);
+    let deep = png(png::ColorType::Rgba, png::BitDepth::Sixteen, 3000, 3000);
+    taken(&place.write("deep.png", &deep), 3000, 3000);
+}
+
+fn the_largest_pictures_cost_their_pixels() {
+    let place = Folder::new();
+    let deep = png(png::ColorType::Rgba, png::BitDepth::Sixteen, 11_300, 11_300);
+    taken(&place.write("deep.png", &deep), 11_300, 11_300);
+    let plain = png(png::ColorType::Rgb, png::BitDepth::Eight, 11_300, 11_300);
+    taken(&place.write("plain.png", &plain), 11_300, 11_300);
+}
+
+silhouette_testkit::long_tests!(the_largest_pictures_cost_their_pixels);
