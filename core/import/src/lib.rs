@@ -15,6 +15,7 @@
 
 #![deny(unsafe_code)] // but for the generated reader of flatbuffers
 
+mod budget;
 mod derived;
 mod error;
 #[cfg(test)]

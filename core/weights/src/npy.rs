@@ -12,6 +12,12 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 /// A header is a hundred bytes or two; what claims more is no `.npy` of such an array.
 const LONGEST_HEADER: usize = 4096;
 
+/// More dimensions than `NumPy` has.
+const MOST_SIDES: usize = 64;
+
+/// More values than the largest input or map of a network at its largest size: half a gigabyte of f32.
+const MOST_VALUES: usize = 1 << 27;
+
 /// An f32 array of four dimensions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
@@ -43,6 +49,19 @@ pub fn read(path: &Path) -> Result<Array, ModelError> {
     let end = header.start + header.bytes();
     file.take(end.saturating_sub(bytes.len()) as u64).read_to_end(&mut bytes).map_err(ModelError::io(path))?;
     let values = bytes.get(header.start..end).ok_or_else(|| wrong(path, "it is shorter than its header says"))?;
+    Ok(Array { shape: header.shape, data: header.element.floats(values) })
+}
+
+/// The same from a file's bytes; `name` stands for the path in errors.
+///
+/// # Errors
+/// As [`read`], but for [`ModelError::Io`].
+pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Array, ModelError> {
+    let path = Path::new(name);
+    let head = &bytes[..bytes.len().min(LONGEST_HEADER)];
+    let header = Header::read(head, bytes.len() as u64).map_err(|what| wrong(path, what))?;
+    let values = bytes.get(header.start..header.start + header.bytes());
+    let values = values.ok_or_else(|| wrong(path, "it is shorter than its header says"))?;
     Ok(Array { shape: header.shape, data: header.element.floats(values) })
 }
 
@@ -121,6 +140,7 @@ struct Header {
     shape: [usize; 4],
     /// Where the values begin.
     start: usize,
+    bytes: usize,
 }
 
 impl Header {
@@ -141,37 +161,140 @@ impl Header {
         }
         let start = before + stated;
         let text = head.get(before..start).and_then(|text| std::str::from_utf8(text).ok()).ok_or_else(damaged)?;
-        let text = text.trim();
-        if !text.starts_with('{') || !text.ends_with('}') {
-            return Err(damaged());
-        }
-        let after = |key: &str| text.split_once(key).map(|(_, rest)| rest.trim_start_matches([' ', ':']));
-        let name = after("'descr'").and_then(|rest| rest.strip_prefix('\'')?.split_once('\'')).ok_or_else(damaged)?.0;
-        let element = Element::named(name)
-            .ok_or_else(|| format!("its type is {}; <f4, <f8, |u1 and <i4 are read", name.escape_debug()))?;
-        if !after("'fortran_order'").ok_or_else(damaged)?.starts_with("False") {
+        let Stated { descr, fortran_order, shape } = Stated::read(text)?;
+        let element = Element::named(descr)
+            .ok_or_else(|| format!("its type is {}; <f4, <f8, |u1 and <i4 are read", shortened(descr).escape_debug()))?;
+        if fortran_order {
             return Err("its first dimension is the fastest (Fortran's order)".into());
-        }
-        let sides = after("'shape'").and_then(|rest| rest.strip_prefix('(')?.split_once(')'));
-        let (sides, _) = sides.ok_or_else(|| "its header states no shape".to_owned())?;
-        let mut shape = Vec::new();
-        for side in sides.split(',').map(str::trim).filter(|side| !side.is_empty()) {
-            shape.push(side.parse::<usize>().map_err(|_| "its shape is damaged".to_owned())?);
         }
         let shape: [usize; 4] = shape
             .try_into()
             .map_err(|shape| format!("its shape is {shape:?}, four dimensions (N, C, H, W) are wanted"))?;
         let count = shape.iter().try_fold(1usize, |n, &side| n.checked_mul(side));
         let bytes = count.and_then(|n| n.checked_mul(element.bytes())).ok_or("its shape overflows")?;
+        if count.is_some_and(|count| count > MOST_VALUES) {
+            return Err(format!("its shape is {shape:?}, no tensor here has more than {MOST_VALUES} values"));
+        }
         if bytes as u64 > length.saturating_sub(start as u64) {
             return Err("it is shorter than its header says".into());
         }
-        Ok(Self { element, shape, start })
+        Ok(Self { element, shape, start, bytes })
     }
 
-    /// Bytes of the values; `read` has seen that they are in the file.
+    /// How long the values are; they are in the file.
     fn bytes(&self) -> usize {
-        self.shape.iter().product::<usize>() * self.element.bytes()
+        self.bytes
+    }
+}
+
+/// What the dictionary in a header says: its three keys, each once, nothing else.
+struct Stated<'a> {
+    descr: &'a str,
+    fortran_order: bool,
+    shape: Vec<usize>,
+}
+
+impl<'a> Stated<'a> {
+    fn read(text: &'a str) -> Result<Self, String> {
+        let (mut descr, mut fortran_order, mut shape) = (None, None, None);
+        let mut words = Words(text);
+        words.take("{")?;
+        while !words.takes("}") {
+            let key = words.text()?;
+            words.take(":")?;
+            let before = match key {
+                "descr" => descr.replace(words.text()?).is_some(),
+                "fortran_order" => fortran_order.replace(words.truth()?).is_some(),
+                "shape" => shape.replace(words.sides()?).is_some(),
+                other => return Err(format!("its header states {:?}, which no array has", shortened(other))),
+            };
+            if before {
+                return Err(format!("its header states {key:?} twice"));
+            }
+            if !words.takes(",") {
+                words.take("}")?;
+                break;
+            }
+        }
+        words.end()?;
+        let missing = |key: &str| format!("its header states no {key}");
+        Ok(Self {
+            descr: descr.ok_or_else(|| missing("descr"))?,
+            fortran_order: fortran_order.ok_or_else(|| missing("fortran_order"))?,
+            shape: shape.ok_or_else(|| missing("shape"))?,
+        })
+    }
+}
+
+/// As much of a text out of a file as an error shows.
+fn shortened(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+/// The rest of a header, read from its beginning: Python's literals, as far as `NumPy` writes them.
+struct Words<'a>(&'a str);
+
+impl<'a> Words<'a> {
+    fn takes(&mut self, word: &str) -> bool {
+        self.0 = self.0.trim_start_matches([' ', '\n', '\t', '\r']);
+        let rest = self.0.strip_prefix(word);
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
+    }
+
+    fn take(&mut self, word: &str) -> Result<(), String> {
+        if self.takes(word) { Ok(()) } else { Err(self.damaged(&format!("'{word}'"))) }
+    }
+
+    fn damaged(&self, wanted: &str) -> String {
+        format!("its header is damaged: {:?} where {wanted} should be", shortened(self.0))
+    }
+
+    fn text(&mut self) -> Result<&'a str, String> {
+        for quote in ["'", "\""] {
+            if self.takes(quote) {
+                let (text, rest) = self.0.split_once(quote).ok_or_else(|| self.damaged("a closed text"))?;
+                self.0 = rest;
+                return Ok(text);
+            }
+        }
+        Err(self.damaged("a text"))
+    }
+
+    fn truth(&mut self) -> Result<bool, String> {
+        if self.takes("True") {
+            return Ok(true);
+        }
+        if self.takes("False") { Ok(false) } else { Err(self.damaged("True or False")) }
+    }
+
+    /// A tuple of whole numbers: `()`, `(1,)`, `(1, 2)`.
+    fn sides(&mut self) -> Result<Vec<usize>, String> {
+        self.take("(")?;
+        let mut sides = Vec::new();
+        while !self.takes(")") {
+            // (Spaces before it are gone: the bracket was looked for.)
+            let digits = self.0.len() - self.0.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            let (number, rest) = self.0.split_at(digits);
+            let number = number.parse().map_err(|_| self.damaged("a side of the shape"))?;
+            self.0 = rest;
+            sides.push(number);
+            if sides.len() > MOST_SIDES {
+                return Err(format!("its shape has more than {MOST_SIDES} dimensions"));
+            }
+            if !self.takes(",") {
+                if sides.len() == 1 {
+                    return Err(self.damaged("a comma after the only side"));
+                }
+                self.take(")")?;
+                break;
+            }
+        }
+        Ok(sides)
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        if self.0.trim().is_empty() { Ok(()) } else { Err(self.damaged("the end")) }
     }
 }
 
@@ -229,6 +352,7 @@ mod tests {
         let header = |shape: &str| format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}");
         std::fs::write(&path, file(1, &header("1,3,2,2"), 48)).unwrap();
         assert_eq!(read(&path).unwrap().shape, [1, 3, 2, 2]);
+        assert_eq!(from_bytes(&std::fs::read(&path).unwrap(), "x").unwrap(), read(&path).unwrap());
         let mut huge = file(2, "{'descr'", 0);
         huge[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
         for bytes in [
@@ -250,10 +374,24 @@ mod tests {
             file(1, &header("1,3,2,2,1"), 48),
             file(1, &header("1,3,2,2").replace("'shape'", "'form'"), 48),
             file(1, &header("1,3,2,2").replace('}', ""), 48),
+            // Two keys of one name: whichever counts, the other lies.
+            file(1, &header("1,1,1,1), 'shape': (1,3,100000,1000000"), 48),
+            file(1, &header("1,1,1,1), 'shape': (4294967296,4294967296,1,1"), 48),
+            file(1, &header("1,1,1,1), 'shape': (1,1,1,1"), 48),
+            file(1, &header("1,3,2,2").replace("'descr'", "'descr': '|u1', 'descr'"), 48),
+            file(1, &header("1,3,2,2").replace("'descr'", "'other': 1, 'descr'"), 48),
+            file(1, &header("1,3,2,2").replace("'descr'", "'x': \"'shape': (1,1,1,1)\", 'descr'"), 48),
+            file(1, &(header("1,3,2,2") + "{}"), 48),
+            file(1, &header("1,3,2,2").replace("'shape': ", "'shape' "), 48),
+            file(1, &header("1,,3,2,2"), 48),
+            file(1, &header("1 3,2,2"), 48),
+            file(1, &header(""), 48),
+            file(1, &header(&"1,".repeat(1000)), 48),
         ] {
             std::fs::write(&path, &bytes).unwrap();
             let failure = read(&path).unwrap_err().to_string();
             assert!(failure.contains("x.npy") && failure.contains("as a .npy tensor: "), "{failure}");
+            assert_eq!(from_bytes(&bytes, "x.npy").unwrap_err().to_string(), failure.replace(path.to_str().unwrap(), "x.npy"));
         }
     }
 }

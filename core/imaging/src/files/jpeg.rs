@@ -189,11 +189,14 @@ impl Reading {
         if self.headers > MOST_HEADERS {
             return Err(Problem::Damaged(format!("its headers are longer than {MOST_HEADERS} bytes")));
         }
-        let mut segment = [0; 1 << 16];
-        fill(reader, &mut segment[..content])?;
-        self.bytes.extend([0xFF, marker]);
-        self.bytes.extend(length);
-        self.bytes.extend(&segment[..content]);
+        let [high, low] = length;
+        self.bytes.extend([0xFF, marker, high, low]);
+        self.bytes.resize(begins + content, 0);
+        if let Err(problem) = fill(reader, &mut self.bytes[begins..]) {
+            // Half a segment is none.
+            self.bytes.truncate(begins - 4);
+            return Err(problem);
+        }
         if matches!(marker, 0xC0..=0xCF) && !matches!(marker, DHT | 0xC8 | 0xCC) {
             let frame = frame(marker, &self.bytes[begins..])?;
             if self.frame.is_some() {

@@ -7,9 +7,11 @@ use std::ops::Range;
 
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
+use silhouette_weights::MAX_HEADER;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::pickle::{Id, Item, Pickle};
+use crate::budget::Budget;
 use crate::error::ImportError;
 use crate::tensor::Tensor;
 
@@ -18,6 +20,9 @@ pub(super) type StateDict = BTreeMap<String, Option<Tensor>>;
 
 /// Where training scripts put the state dict in their checkpoints, beside optimisers and counters.
 const INNER: [&str; 6] = ["model_state", "state_dict", "model_state_dict", "model", "state_dict_ema", "model_ema"];
+
+/// A network of a thousand tensors has a thousand entries and a handful.
+const MAX_ENTRIES: usize = 1 << 14;
 
 fn damaged(place: impl Into<String>, problem: impl Into<String>) -> ImportError {
     ImportError::Damaged { format: "PyTorch", place: place.into(), problem: problem.into() }
@@ -59,14 +64,20 @@ impl Number {
     }
 }
 
+/// Whether the names of all tensors are those of a network that is known: asked before any values are made.
+pub(super) type Known<'a> = &'a dyn Fn(&[&str]) -> Result<(), ImportError>;
+
 /// Reads a `.safetensors` file.
-pub(super) fn safetensors(bytes: &[u8]) -> Result<StateDict, ImportError> {
-    let refuse = |error: safetensors::SafeTensorError| ImportError::Damaged {
-        format: "safetensors",
-        place: "the header".into(),
-        problem: error.to_string(),
-    };
-    let file = SafeTensors::deserialize(bytes).map_err(refuse)?;
+pub(super) fn safetensors(bytes: &[u8], known: Known<'_>) -> Result<StateDict, ImportError> {
+    let refuse =
+        |problem: String| ImportError::Damaged { format: "safetensors", place: "the header".into(), problem };
+    // The header's length stands before it. To parse one takes many times its size in memory.
+    let header = bytes.first_chunk::<8>().map_or(0, |length| u64::from_le_bytes(*length));
+    if header > MAX_HEADER {
+        return Err(refuse(format!("it is {header} bytes long, more than {MAX_HEADER}")));
+    }
+    let file = SafeTensors::deserialize(bytes).map_err(|error| refuse(error.to_string()))?;
+    known(&file.names())?;
     let mut state = StateDict::new();
     for (name, view) in file.iter() {
         let number = match view.dtype() {
@@ -96,7 +107,7 @@ pub(super) fn safetensors(bytes: &[u8]) -> Result<StateDict, ImportError> {
 }
 
 /// Reads a `.pth` file.
-pub(super) fn pth(bytes: &[u8]) -> Result<StateDict, ImportError> {
+pub(super) fn pth(bytes: &[u8], known: Known<'_>) -> Result<StateDict, ImportError> {
     let entries = entries(bytes)?;
     let Some((folder, pickle)) =
         entries.iter().find_map(|(name, range)| Some((name.strip_suffix("data.pkl")?, range.clone())))
@@ -113,12 +124,13 @@ pub(super) fn pth(bytes: &[u8]) -> Result<StateDict, ImportError> {
     }
     let pickle = Pickle::read(&bytes[pickle])?;
     let reader = Storages { bytes, entries: &entries, folder, pickle: &pickle };
-    reader.state_dict()
+    reader.state_dict(known)
 }
 
 /// The archive's entries and where their bytes are; PyTorch stores them as they are.
 fn entries(bytes: &[u8]) -> Result<BTreeMap<String, Range<usize>>, ImportError> {
     let refuse = |error: zip::result::ZipError| damaged("the zip archive", error.to_string());
+    check_directory(bytes).map_err(|problem| damaged("the zip archive", problem))?;
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(refuse)?;
     let mut entries = BTreeMap::new();
     for index in 0..archive.len() {
@@ -143,6 +155,35 @@ fn entries(bytes: &[u8]) -> Result<BTreeMap<String, Range<usize>>, ImportError> 
     Ok(entries)
 }
 
+/// Whether the archive's directory, wherever it lies, has no more entries than there may be: its reader takes several times an
+/// entry's bytes for each, and room for as many as are claimed at once.
+fn check_directory(bytes: &[u8]) -> Result<(), String> {
+    let mut budget = Budget::new("entries", MAX_ENTRIES);
+    // Entries of files, and the directory's end where it may claim more than two bytes hold. (A record of other data that begins
+    // as one has no length that it could have.)
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|&byte| byte == b'P') {
+        rest = &rest[at..];
+        let number = |from: usize, length: usize| {
+            let digits = rest.get(from..from + length).unwrap_or_default();
+            digits.iter().rev().fold(0u64, |number, &digit| number << 8 | u64::from(digit))
+        };
+        let claimed = match rest.get(1..4) {
+            Some(b"K\x01\x02") => {
+                budget.spend(1)?;
+                0
+            }
+            Some(b"K\x06\x06") if (44..1 << 16).contains(&number(4, 8)) => number(32, 8),
+            _ => 0,
+        };
+        if claimed > MAX_ENTRIES as u64 {
+            return Err(format!("it claims {claimed} entries; there may be {MAX_ENTRIES}"));
+        }
+        rest = &rest[1..];
+    }
+    Ok(())
+}
+
 struct Storages<'a> {
     bytes: &'a [u8],
     entries: &'a BTreeMap<String, Range<usize>>,
@@ -151,7 +192,7 @@ struct Storages<'a> {
 }
 
 impl Storages<'_> {
-    fn state_dict(&self) -> Result<StateDict, ImportError> {
+    fn state_dict(&self, known: Known<'_>) -> Result<StateDict, ImportError> {
         let pickle = self.pickle;
         let Some(root) = pickle.dict(pickle.root) else {
             return Err(ImportError::Unsupported {
@@ -176,9 +217,10 @@ impl Storages<'_> {
                 ),
             });
         };
+        known(&entries.iter().filter_map(|&(key, _)| pickle.text(key)).collect::<Vec<_>>())?;
         let mut state = StateDict::new();
-        // Tensors may share a storage, but not so often that they are more than the file.
-        let mut budget = self.bytes.len();
+        // Tensors may share a storage, but not so often that they are more than the file: its numbers are two bytes or more.
+        let mut budget = self.bytes.len() / 2;
         for &(key, value) in entries {
             let Some(name) = pickle.text(key) else {
                 return Err(damaged("data.pkl", "a name in the state dict is no text"));

@@ -25,12 +25,12 @@ use archive::StateDict;
 
 /// Reads a `.pth` file.
 pub(super) fn import_pth(bytes: &[u8], given: Option<&Spec>) -> Result<Derived, ImportError> {
-    derive(archive::pth(bytes)?, given)
+    derive(archive::pth(bytes, &known)?, given)
 }
 
 /// Reads a `.safetensors` file.
 pub(super) fn import_safetensors(bytes: &[u8], given: Option<&Spec>) -> Result<Derived, ImportError> {
-    derive(archive::safetensors(bytes)?, given)
+    derive(archive::safetensors(bytes, &known)?, given)
 }
 
 fn derive(state: StateDict, given: Option<&Spec>) -> Result<Derived, ImportError> {
@@ -53,17 +53,26 @@ fn derive(state: StateDict, given: Option<&Spec>) -> Result<Derived, ImportError
     })
 }
 
-/// Our names for the file's tensors; linear layers as 1x1 convolutions.
-fn rename(state: StateDict) -> Result<HashMap<String, Tensor>, ImportError> {
-    let keys: Vec<String> = state.keys().cloned().collect();
-    let names: Vec<&str> = keys.iter().map(String::as_str).collect();
-    let translation = names::Translation::new(&names).ok_or_else(|| ImportError::UnknownNetwork {
+/// Whose names these are.
+fn translation<'a>(names: &[&'a str]) -> Result<names::Translation<'a>, ImportError> {
+    names::Translation::new(names).ok_or_else(|| ImportError::UnknownNetwork {
         place: "the tensors' names".into(),
         problem: format!(
             "they are neither torchvision's, timm's, nor those of a DeepLabV3 on a MobileNetV2; the first are: {}",
             names.iter().take(8).map(|name| name.escape_debug().to_string()).collect::<Vec<_>>().join(", ")
         ),
-    })?;
+    })
+}
+
+fn known(names: &[&str]) -> Result<(), ImportError> {
+    translation(names).map(|_| ())
+}
+
+/// Our names for the file's tensors; linear layers as 1x1 convolutions.
+fn rename(state: StateDict) -> Result<HashMap<String, Tensor>, ImportError> {
+    let keys: Vec<String> = state.keys().cloned().collect();
+    let names: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let translation = translation(&names)?;
     info!("state dict with the names of {}", translation.dialect());
     if let Some(caveat) = translation.caveat() {
         warn!("{}: {caveat}", translation.dialect());

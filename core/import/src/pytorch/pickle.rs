@@ -6,7 +6,12 @@
 
 use std::collections::HashMap;
 
+use crate::budget::Budget;
 use crate::error::ImportError;
+
+/// A state dict's tensor takes some fifty instructions, a checkpoint of the largest network here with its optimiser forty thousand.
+/// An instruction costs up to a hundred bytes of memory, and may be one byte of the file.
+const MAX_INSTRUCTIONS: usize = 1 << 18;
 
 /// Index of a value.
 pub(super) type Id = usize;
@@ -72,16 +77,17 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// Runs a pickle to its end.
+    /// Runs a pickle to its end, of at most [`MAX_INSTRUCTIONS`].
     ///
     /// # Errors
-    /// [`ImportError::Damaged`] with the byte where it stops making sense.
+    /// [`ImportError::Damaged`] with the byte where it stops making sense, or where it is too long.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, ImportError> {
+        let mut budget = Budget::new("instructions", MAX_INSTRUCTIONS);
         let mut machine =
             Machine { bytes, at: 0, items: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
         loop {
             let start = machine.at;
-            match machine.step() {
+            match budget.spend(1).and_then(|()| machine.step()) {
                 Ok(None) => {}
                 Ok(Some(root)) => return Ok(Pickle { items: machine.items, root }),
                 Err(problem) => {
@@ -173,7 +179,8 @@ impl<'a> Machine<'a> {
         if mark > self.stack.len() {
             return Err("a mark is above the stack".into());
         }
-        Ok(self.stack.split_off(mark))
+        // (`split_off` would leave, or take, room for the whole stack.)
+        Ok(self.stack.drain(mark..).collect())
     }
 
     fn extend_dict(&mut self, values: &[Id]) -> Step<()> {
@@ -384,9 +391,26 @@ mod tests {
         bytes.push(b'.');
         assert!(Pickle::read(&bytes).is_ok());
         let mut deep = b"\x80\x02)".to_vec();
-        deep.extend(std::iter::repeat_n(0x85, 1_000_000));
+        deep.extend(std::iter::repeat_n(0x85, MAX_INSTRUCTIONS - 3));
         deep.push(b'.');
         assert!(Pickle::read(&deep).is_ok());
+        // Taking everything off the stack, again and again, leaves no room behind for all that it once held.
+        let mut wide = b"\x80\x02(".to_vec();
+        wide.extend(std::iter::repeat_n(b')', 50_000));
+        wide.push(b'1');
+        wide.extend(b"(t0".repeat(50_000));
+        wide.extend(b").");
+        assert!(Pickle::read(&wide).is_ok());
+    }
+
+    #[test]
+    fn more_instructions_than_any_checkpoint_has_are_refused() {
+        for instruction in [b')', b'(', 0x94, b'N', b'}'] {
+            let mut bytes = b"\x80\x02)".to_vec();
+            bytes.resize(8 * MAX_INSTRUCTIONS, instruction);
+            let error = Pickle::read(&bytes).unwrap_err().to_string();
+            assert!(error.contains(&format!("more than {MAX_INSTRUCTIONS} instructions")), "{error}");
+        }
     }
 
     #[test]

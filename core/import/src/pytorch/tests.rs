@@ -494,3 +494,32 @@ proptest! {
         prop_assert!(import_bytes(&file, "noise", &ImportOptions::default()).is_err());
     }
 }
+
+#[test]
+fn headers_and_directories_longer_than_any_networks_are_refused_before_they_are_read() {
+    let import = |bytes: &[u8]| import_bytes(bytes, "x", &ImportOptions::default()).unwrap_err().to_string();
+    // Two million empty tensors, as a header of 90 MB would be; here only its length counts.
+    let header = "{\"a\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}";
+    let length = silhouette_weights::MAX_HEADER as usize + 8;
+    let mut bytes = (length as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    bytes.resize(8 + length, b' ');
+    let error = import(&bytes);
+    assert!(error.contains(&format!("{length} bytes long")), "{error}");
+
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    for number in 0..20_000 {
+        zip.start_file(format!("x/{number}"), stored).unwrap();
+    }
+    let mut bytes = zip.finish().unwrap().into_inner();
+    let error = import(&bytes);
+    assert!(error.contains("more than 16384 entries"), "{error}");
+    // The directory's end as large archives have it: it claims two million entries.
+    bytes.truncate(100);
+    bytes.extend(b"PK\x06\x06\x2c\0\0\0\0\0\0\0\x2d\0\x2d\0\0\0\0\0\0\0\0\0");
+    bytes.extend(2_000_000_u64.to_le_bytes().repeat(2));
+    bytes.resize(1 << 16, 0);
+    let error = import(&bytes);
+    assert!(error.contains("claims 2000000 entries"), "{error}");
+}
