@@ -18,7 +18,8 @@ pub(crate) fn classify(args: &Classify) -> Result<(), Vec<Failure>> {
         .map_err(|error| vec![load::about(&args.engine, &error)])?;
     let reading = PhotoOptions::new().lenient(args.lenient);
     photos::each(&args.photos, args.json, |_, path| {
-        let named = || -> silhouette::Result<_> { classifier.classify(&Photo::open_with(path, &reading)?.frame()?, args.top) };
+        let named =
+            || -> silhouette::Result<_> { classifier.classify(&Photo::open_with(path, &reading)?.frame()?, args.top) };
         let classes = named().map_err(|error| vec![Failure::new(path, error)])?;
         let text: Vec<String> =
             classes.iter().map(|class| format!("{} {:.1} %", class.label, class.probability * 100.0)).collect();

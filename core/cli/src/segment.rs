@@ -67,7 +67,9 @@ fn prepare(args: &Segment) -> Result<Prepared, Failure> {
             Effect::Overlay => Picture::Overlay,
             Effect::Cutout => Picture::Cutout,
             Effect::Blur => Picture::Blur,
-            Effect::Replace(path) => Picture::Replace(Photo::open_with(path, &reading).map_err(|error| Failure::new(path, error))?),
+            Effect::Replace(path) => {
+                Picture::Replace(Photo::open_with(path, &reading).map_err(|error| Failure::new(path, error))?)
+            }
             Effect::Confidence(label) => Picture::Confidence(class(label)?),
         };
         pictures.push((suffix, picture));

@@ -25,6 +25,22 @@ fn cut_off_models_are_refused() {
 }
 
 #[test]
+fn photos_that_are_cut_off_are_errors_unless_they_are_asked_for() {
+    let place = Folder::new();
+    let model = fixture(&place, "model.safetensors");
+    let whole = std::fs::read(photo(&place, "photo.jpg", 80, 60)).unwrap();
+    let half = place.write("half.jpg", &whole[..whole.len() / 2]);
+    let out = place.path("out");
+    let segment = args!["segment", half, "--model", model, "-o", out];
+    silhouette_within(MIB, &segment).fails(&["half.jpg", "cut off", "of 60 rows are there"]);
+    assert!(!out.join("half.overlay.png").exists());
+    silhouette_within(MIB, segment.iter().chain(&args!["--lenient"])).ok();
+    assert!(out.join("half.overlay.png").exists());
+    let marker = place.write("marker.jpg", &whole[..whole.len() - 2]);
+    silhouette_within(MIB, args!["segment", marker, "--model", model, "-o", out]).ok();
+}
+
+#[test]
 fn flipped_bits_in_a_model_never_crash() {
     let place = Folder::new();
     let model = fixture(&place, "model.safetensors");

@@ -656,7 +656,8 @@ fn outputs_that_do_not_fit_are_refused() {
     let m = b.chain(None, Some(&Stem { name: "stem", window: wd, filter: stem.filter() }), &[]).unwrap();
     let p = b.finish(&[m, m], LIMIT).unwrap();
     let (mut one, mut two) = (vec![0.0; 36], vec![0.0; 35]);
-    let run = |outputs: &mut [&mut [f32]]| p.run(&mut p.arena().unwrap(), &input, outputs, &|work| work(0)).unwrap_err();
+    let run =
+        |outputs: &mut [&mut [f32]]| p.run(&mut p.arena().unwrap(), &input, outputs, &|work| work(0)).unwrap_err();
     assert_eq!(run(&mut [&mut one]), RunError::Outputs { wanted: 2, found: 1 });
     assert_eq!(run(&mut [&mut one, &mut two]), RunError::OutputLength { wanted: 36, found: 35 });
     for outputs in [vec![], vec![m; 9]] {

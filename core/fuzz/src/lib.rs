@@ -4,11 +4,11 @@
 
 use silhouette::files::{Photo, PhotoOptions};
 use silhouette::{
-    Effect, Foreground, Frame, FrameBuffer, Model, Options, OutputSize, PixelFormat, Plane, Region, Rotation, Segmentation,
-    Segmenter, Smoothing, VideoSegmenter, YuvColor, YuvMatrix, YuvRange,
+    Effect, Foreground, Frame, FrameBuffer, Model, Options, OutputSize, PixelFormat, Plane, Region, Rotation,
+    Segmentation, Segmenter, Smoothing, VideoSegmenter, YuvColor, YuvMatrix, YuvRange,
 };
-use silhouette_import::{ImportOptions, import_bytes};
 use silhouette_imaging::picture::Picture;
+use silhouette_import::{ImportOptions, import_bytes};
 use silhouette_network::cost::Cost;
 use silhouette_network::network::Network;
 use silhouette_network::spec::Spec;

@@ -59,7 +59,13 @@ fn box_line(row: &mut [u8], copy: &mut [u8], radius: usize) {
 ///
 /// # Errors
 /// [`OutOfMemory`].
-pub(crate) fn blur_quads(values: &mut [[f32; 4]], width: usize, height: usize, radius: usize, passes: usize) -> Result<(), OutOfMemory> {
+pub(crate) fn blur_quads(
+    values: &mut [[f32; 4]],
+    width: usize,
+    height: usize,
+    radius: usize,
+    passes: usize,
+) -> Result<(), OutOfMemory> {
     if radius == 0 {
         return Ok(());
     }

@@ -233,7 +233,8 @@ impl Photo {
         }
         let wrong = |error: zune_jpeg::errors::DecodeErrors| Problem::Damaged(error.to_string());
         // What is not there was seen to already; else the decoder is to make the best of it.
-        let sides = DecoderOptions::default().set_strict_mode(false).set_max_width(usize::MAX).set_max_height(usize::MAX);
+        let sides =
+            DecoderOptions::default().set_strict_mode(false).set_max_width(usize::MAX).set_max_height(usize::MAX);
         let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&bytes[..]), sides);
         decoder.decode_headers().map_err(wrong)?;
         let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
@@ -346,7 +347,9 @@ pub fn write_picture(path: impl AsRef<Path>, picture: &Picture) -> Result<(), Fi
     }
     let rows = pixels.chunks_exact(width.max(1)).map(|row| {
         let mut bytes = Vec::with_capacity(row_bytes);
-        row.iter().for_each(|pixel| bytes.extend_from_slice(&pixel[..if opaque { 3 } else { 4 }]));
+        for pixel in row {
+            bytes.extend_from_slice(&pixel[..if opaque { 3 } else { 4 }]);
+        }
         bytes
     });
     write_rows(path.as_ref(), width, picture.height, color, None, rows)

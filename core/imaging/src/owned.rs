@@ -79,13 +79,7 @@ impl FrameBuffer {
     }
 }
 
-fn copy(
-    to: &mut Vec<u8>,
-    plane: Plane<'_>,
-    rows: usize,
-    columns: usize,
-    sample: usize,
-) -> Result<(), OutOfMemory> {
+fn copy(to: &mut Vec<u8>, plane: Plane<'_>, rows: usize, columns: usize, sample: usize) -> Result<(), OutOfMemory> {
     let used = (rows - 1) * plane.row_stride + (columns - 1) * plane.pixel_stride + sample;
     to.clear();
     memory::reserve(to, used, "a frame's copy")?;

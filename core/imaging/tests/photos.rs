@@ -53,7 +53,8 @@ fn png(color: png::ColorType, depth: png::BitDepth, seed: usize) -> Vec<u8> {
 #[test]
 fn pixels_are_those_of_the_decoders() {
     use png::{BitDepth, ColorType};
-    let mut files: Vec<(String, Vec<u8>)> = JPEGS.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect();
+    let mut files: Vec<(String, Vec<u8>)> =
+        JPEGS.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect();
     for (color, depths) in [
         (ColorType::Grayscale, &[BitDepth::One, BitDepth::Two, BitDepth::Four, BitDepth::Eight, BitDepth::Sixteen][..]),
         (ColorType::Indexed, &[BitDepth::One, BitDepth::Two, BitDepth::Four, BitDepth::Eight]),
@@ -142,6 +143,28 @@ fn data_that_cannot_hold_the_pixels_are_refused_before_there_are_pixels() {
     }
 }
 
+/// A JPEG's head, and then zeros without end.
+struct Endless(Cursor<Vec<u8>>, u64);
+
+impl std::io::Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.0.read(buffer)?;
+        if read > 0 {
+            return Ok(read);
+        }
+        self.1 += buffer.len() as u64;
+        assert!(self.1 < 1 << 28, "{} bytes were read of a picture of a few pixels", self.1);
+        buffer.fill(0);
+        Ok(buffer.len())
+    }
+}
+
+impl std::io::Seek for Endless {
+    fn seek(&mut self, to: std::io::SeekFrom) -> std::io::Result<u64> {
+        self.0.seek(to)
+    }
+}
+
 #[test]
 fn scans_without_end_and_data_without_end_are_refused() {
     let whole = JPEGS[2].1;
@@ -155,26 +178,9 @@ fn scans_without_end_and_data_without_end_are_refused() {
     let error = photo(&bytes).map(drop).unwrap_err().to_string();
     assert!(error.contains("scans or more"), "{error}");
 
-    /// A JPEG's head, and then zeros without end.
-    struct Endless(Cursor<Vec<u8>>, u64);
-    impl std::io::Read for Endless {
-        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-            let read = self.0.read(buffer)?;
-            if read > 0 {
-                return Ok(read);
-            }
-            self.1 += buffer.len() as u64;
-            assert!(self.1 < 1 << 28, "{} bytes were read of a picture of a few pixels", self.1);
-            buffer.fill(0);
-            Ok(buffer.len())
-        }
-    }
-    impl std::io::Seek for Endless {
-        fn seek(&mut self, to: std::io::SeekFrom) -> std::io::Result<u64> {
-            self.0.seek(to)
-        }
-    }
-    for head in [claims(75, 50, false, 0), claims(75, 50, true, 0), whole[..2].to_vec(), vec![0xFF, 0xD8, 0xFF, 0xE2, 9, 9]] {
+    for head in
+        [claims(75, 50, false, 0), claims(75, 50, true, 0), whole[..2].to_vec(), vec![0xFF, 0xD8, 0xFF, 0xE2, 9, 9]]
+    {
         let reader = std::io::BufReader::new(Endless(Cursor::new(head), 0));
         let error = Photo::read(reader, Path::new("endless"), &PhotoOptions::new()).map(drop).unwrap_err();
         assert!(matches!(error, FileError::Decode { .. } | FileError::Format { .. }), "{error}");

@@ -58,7 +58,8 @@ impl Engine for Plan {
 
     fn new_session(self: Arc<Self>) -> Result<Box<dyn Session>, EngineError> {
         let state = self.new_state().map_err(failed)?;
-        let outputs = Plan::outputs(&self).map(|(_, shape)| filled(shape.values(), 0.0, "a map that the network gives"));
+        let outputs =
+            Plan::outputs(&self).map(|(_, shape)| filled(shape.values(), 0.0, "a map that the network gives"));
         let outputs = outputs.collect::<Result<_, _>>().map_err(EngineError::OutOfMemory)?;
         Ok(Box::new(PlanSession { plan: self, state, outputs }))
     }

@@ -20,7 +20,7 @@ pub const MAX_CONCURRENCY: usize = 256;
 pub const MAX_PIXELS: usize = 1 << 28;
 
 /// The longest [`Smoothing::half_life`] and [`Smoothing::longest_pause`].
-pub const MAX_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
+pub const MAX_PAUSE: Duration = Duration::from_hours(24);
 
 /// The largest deviation of a blur, as a share of the picture's longer side.
 pub const MAX_BLUR_RADIUS: f32 = 0.5;

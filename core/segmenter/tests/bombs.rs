@@ -105,8 +105,8 @@ fn png(color: png::ColorType, depth: png::BitDepth, width: u32, height: u32) -> 
 }
 
 /// A chunk of a PNG.
-fn chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
-    let body = [kind, content].concat();
+fn chunk(kind: [u8; 4], content: &[u8]) -> Vec<u8> {
+    let body = [&kind, content].concat();
     let crc = !body.iter().fold(!0u32, |crc, &b| {
         (0..8).fold(crc ^ u32::from(b), |c, _| if c & 1 == 1 { c >> 1 ^ 0xEDB8_8320 } else { c >> 1 })
     });
@@ -127,10 +127,13 @@ fn what_is_refused_costs_little() {
         std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(3 << 30).unwrap();
         refused(&path, 0);
     }
-    let path = place.write("long.webp", [&b"RIFF\xf0\xff\xff\xffWEBPVP8 \xe8\xff\xff\xff\x10\0\0\x9d\x01\x2a\x10\0\x10\0"[..], &[0; 64]].concat());
+    let path = place.write(
+        "long.webp",
+        [&b"RIFF\xf0\xff\xff\xffWEBPVP8 \xe8\xff\xff\xff\x10\0\0\x9d\x01\x2a\x10\0\x10\0"[..], &[0; 64]].concat(),
+    );
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(3 << 30).unwrap();
     refused(&path, 0);
-    let path = place.write("header.png", png(png::ColorType::Rgba, png::BitDepth::Eight, 11_000, 4)[..60].to_vec());
+    let path = place.write("header.png", &png(png::ColorType::Rgba, png::BitDepth::Eight, 11_000, 4)[..60]);
     refused(&path, 0);
     let mut spec = Spec::preset("fixture").unwrap();
     spec.input.size = 2049;
@@ -160,7 +163,7 @@ fn what_is_taken_costs_its_pixels() {
     let mut small = png(png::ColorType::Rgb, png::BitDepth::Eight, 8, 8);
     let text = [b"comment\0\0".to_vec(), data.clone()].concat();
     let profile = [b"profile\0\0".to_vec(), data].concat();
-    small.splice(33..33, [chunk(b"iCCP", &profile), chunk(b"zTXt", &text)].concat());
+    small.splice(33..33, [chunk(*b"iCCP", &profile), chunk(*b"zTXt", &text)].concat());
     taken(&place.write("profile.png", &small), 8, 8);
     let deep = png(png::ColorType::Rgba, png::BitDepth::Sixteen, 3000, 3000);
     taken(&place.write("deep.png", &deep), 3000, 3000);

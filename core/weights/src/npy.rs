@@ -162,8 +162,9 @@ impl Header {
         let start = before + stated;
         let text = head.get(before..start).and_then(|text| std::str::from_utf8(text).ok()).ok_or_else(damaged)?;
         let Stated { descr, fortran_order, shape } = Stated::read(text)?;
-        let element = Element::named(descr)
-            .ok_or_else(|| format!("its type is {}; <f4, <f8, |u1 and <i4 are read", shortened(descr).escape_debug()))?;
+        let element = Element::named(descr).ok_or_else(|| {
+            format!("its type is {}; <f4, <f8, |u1 and <i4 are read", shortened(descr).escape_debug())
+        })?;
         if fortran_order {
             return Err("its first dimension is the fastest (Fortran's order)".into());
         }
@@ -391,7 +392,10 @@ mod tests {
             std::fs::write(&path, &bytes).unwrap();
             let failure = read(&path).unwrap_err().to_string();
             assert!(failure.contains("x.npy") && failure.contains("as a .npy tensor: "), "{failure}");
-            assert_eq!(from_bytes(&bytes, "x.npy").unwrap_err().to_string(), failure.replace(path.to_str().unwrap(), "x.npy"));
+            assert_eq!(
+                from_bytes(&bytes, "x.npy").unwrap_err().to_string(),
+                failure.replace(path.to_str().unwrap(), "x.npy")
+            );
         }
     }
 }

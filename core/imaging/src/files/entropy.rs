@@ -12,7 +12,7 @@ pub(super) struct Component {
 
 impl Component {
     /// Blocks of 8x8 samples, across and down, that it has by itself in a picture whose components are sampled `most` often.
-    pub(super) fn blocks(&self, width: u32, height: u32, most: (u8, u8)) -> (usize, usize) {
+    pub(super) fn blocks(self, width: u32, height: u32, most: (u8, u8)) -> (usize, usize) {
         let blocks = |pixels: u32, samples: u8, most: u8| {
             (pixels as usize * usize::from(samples)).div_ceil(usize::from(most)).div_ceil(8)
         };
@@ -87,7 +87,9 @@ impl Tables {
             let symbols: usize = counts.iter().map(|&count| usize::from(count)).sum();
             let Some((symbols, after)) = rest.split_at_checked(symbols) else { return };
             content = after;
-            if let Some(slot) = self.codes.get_mut(usize::from(place >> 4)).and_then(|c| c.get_mut(usize::from(place & 15))) {
+            if let Some(slot) =
+                self.codes.get_mut(usize::from(place >> 4)).and_then(|c| c.get_mut(usize::from(place & 15)))
+            {
                 *slot = Some(Code::new(counts, symbols));
             }
         }
@@ -195,12 +197,18 @@ impl<'a> Walker<'a> {
         height: u32,
         components: &'a [Component],
     ) -> Result<Self, OutOfMemory> {
-        let mut walker =
-            Self { progressive, width, height, components, missing: vec![[255; 64]; components.len()], seen: Vec::new() };
+        let mut walker = Self {
+            progressive,
+            width,
+            height,
+            components,
+            missing: vec![[255; 64]; components.len()],
+            seen: Vec::new(),
+        };
         if progressive {
             let (_, down) = walker.units();
             for component in components {
-                let blocks = walker.grid(component).stride * down * usize::from(component.down);
+                let blocks = walker.grid(*component).stride * down * usize::from(component.down);
                 walker.seen.push(filled(blocks, 0, "a JPEG's blocks")?);
             }
         }
@@ -214,7 +222,7 @@ impl<'a> Walker<'a> {
         (units(self.width, across), units(self.height, down))
     }
 
-    fn grid(&self, component: &Component) -> Grid {
+    fn grid(&self, component: Component) -> Grid {
         let (across, down) = component.blocks(self.width, self.height, Component::most(self.components));
         Grid { stride: self.units().0 * usize::from(component.across), across, down }
     }
@@ -227,7 +235,7 @@ impl<'a> Walker<'a> {
         let alone = if let [index] = indices[..] { Some(index) } else { None };
         let (across, down) = match alone {
             Some(index) => {
-                let grid = self.grid(&self.components[index]);
+                let grid = self.grid(self.components[index]);
                 (grid.across, grid.down)
             }
             None => self.units(),
@@ -243,7 +251,7 @@ impl<'a> Walker<'a> {
             }
             for (&index, &(_, dc, ac)) in indices.iter().zip(&scan.components) {
                 let component = self.components[index];
-                let stride = self.grid(&component).stride;
+                let stride = self.grid(component).stride;
                 let (wide, high) = match alone {
                     Some(_) => (1, 1),
                     None => (usize::from(component.across), usize::from(component.down)),
@@ -303,13 +311,7 @@ fn sequential(bits: &mut Bits<'_>, (dc, ac): Codes<'_>) -> Option<()> {
 }
 
 /// A block of one progressive scan; `run` counts the blocks after it that have nothing more.
-fn progressive(
-    bits: &mut Bits<'_>,
-    (dc, ac): Codes<'_>,
-    scan: &Scan,
-    seen: &mut u64,
-    run: &mut u32,
-) -> Option<()> {
+fn progressive(bits: &mut Bits<'_>, (dc, ac): Codes<'_>, scan: &Scan, seen: &mut u64, run: &mut u32) -> Option<()> {
     if scan.first == 0 {
         let size = if scan.refines { 1 } else { u32::from(dc?.read(bits)?.min(16)) };
         bits.take(size)?;

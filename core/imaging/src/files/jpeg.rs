@@ -79,7 +79,11 @@ impl Jpeg {
         let blocks: u64 = blocks.map(|(across, down)| (across * down) as u64).sum();
         if entropy.saturating_mul(8) < blocks {
             let there = format!("{entropy} bytes of data cannot hold {width}x{height} pixels");
-            return if complete { Err(Problem::Damaged(there)) } else { Ok(Self { bytes, width, height, cut: Some(there) }) };
+            return if complete {
+                Err(Problem::Damaged(there))
+            } else {
+                Ok(Self { bytes, width, height, cut: Some(there) })
+            };
         }
         let cut = if complete { None } else { missing(&bytes, &frame, &scans)? };
         Ok(Self { bytes, width, height, cut })
@@ -182,7 +186,8 @@ impl Reading {
         let exif = marker == APP1 && content >= 6 && reader.fill_buf().is_ok_and(|next| next.starts_with(b"Exif\0\0"));
         if !wanted && !exif {
             self.pass(content as u64)?;
-            let passed = std::io::copy(&mut reader.take(content as u64), &mut std::io::sink()).map_err(Problem::Read)?;
+            let passed =
+                std::io::copy(&mut reader.take(content as u64), &mut std::io::sink()).map_err(Problem::Read)?;
             return if passed == content as u64 { Ok(()) } else { Err(cut()) };
         }
         self.headers += content;
@@ -263,10 +268,8 @@ fn frame(marker: u8, content: &[u8]) -> Result<Frame, Problem> {
     let &[_, h1, h0, w1, w0, count, ref components @ ..] = content else { return Err(damaged()) };
     let (width, height) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
     let (triples, rest) = components.as_chunks::<3>();
-    let components: Vec<Component> = triples
-        .iter()
-        .map(|&[id, sampling, _]| Component { id, across: sampling >> 4, down: sampling & 15 })
-        .collect();
+    let components: Vec<Component> =
+        triples.iter().map(|&[id, sampling, _]| Component { id, across: sampling >> 4, down: sampling & 15 }).collect();
     let sampled = |component: &Component| (1..=4).contains(&component.across) && (1..=4).contains(&component.down);
     let whole = rest.is_empty() && components.len() == usize::from(count) && components.iter().all(sampled);
     if width == 0 || height == 0 || !(1..=4).contains(&count) || !whole {
@@ -302,7 +305,9 @@ fn cut() -> Problem {
 }
 
 fn fill(reader: &mut impl BufRead, bytes: &mut [u8]) -> Result<(), Problem> {
-    reader.read_exact(bytes).map_err(|error| if error.kind() == ErrorKind::UnexpectedEof { cut() } else { Problem::Read(error) })
+    reader
+        .read_exact(bytes)
+        .map_err(|error| if error.kind() == ErrorKind::UnexpectedEof { cut() } else { Problem::Read(error) })
 }
 
 fn one(reader: &mut impl BufRead) -> Result<u8, Problem> {

@@ -69,8 +69,7 @@ pub(super) type Known<'a> = &'a dyn Fn(&[&str]) -> Result<(), ImportError>;
 
 /// Reads a `.safetensors` file.
 pub(super) fn safetensors(bytes: &[u8], known: Known<'_>) -> Result<StateDict, ImportError> {
-    let refuse =
-        |problem: String| ImportError::Damaged { format: "safetensors", place: "the header".into(), problem };
+    let refuse = |problem: String| ImportError::Damaged { format: "safetensors", place: "the header".into(), problem };
     // The header's length stands before it. To parse one takes many times its size in memory.
     let header = bytes.first_chunk::<8>().map_or(0, |length| u64::from_le_bytes(*length));
     if header > MAX_HEADER {
