@@ -132,7 +132,7 @@ fn main() {
                 let name = format!("{:7} {side}x{side}x{classes} {kind} to a {width}x{height}", isa.name());
                 measure(&format!("{name} mask"), 21, || up.categories(&logits, &spec, &mut mask).unwrap());
                 measure(&format!("{name} confidence"), 9, || {
-                    up.confidence(&logits, &chosen, &spec, &mut sure).unwrap()
+                    up.confidence(&logits, &chosen, &spec, &mut sure).unwrap();
                 });
             }
         }

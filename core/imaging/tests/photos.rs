@@ -135,6 +135,7 @@ fn data_that_cannot_hold_the_pixels_are_refused_before_there_are_pixels() {
     for progressive in [false, true] {
         let mut bytes = claims(11_300, 11_300, progressive, 16_000);
         assert!(matches!(photo(&bytes), Err(FileError::Truncated { .. })), "{progressive}");
+        assert!(matches!(lenient(&bytes), Err(FileError::Truncated { .. })), "{progressive}");
         bytes.extend([0xFF, 0xD9]);
         assert!(matches!(photo(&bytes), Err(FileError::Decode { .. })), "{progressive}");
         assert!(matches!(lenient(&bytes), Err(FileError::Decode { .. })), "{progressive}");

@@ -22,6 +22,9 @@ const MOST_SCANS: u64 = 256;
 /// Scans times pixels: sixteen scans of the largest pictures.
 const MOST_SCANNED: u64 = 1 << 31;
 
+/// Of data that cannot hold the pixels, this share may be there for a lenient reading.
+const LEAST_SHARE: u64 = 16;
+
 const SOI: u8 = 0xD8;
 const EOI: u8 = 0xD9;
 const SOS: u8 = 0xDA;
@@ -79,11 +82,14 @@ impl Jpeg {
         let blocks: u64 = blocks.map(|(across, down)| (across * down) as u64).sum();
         if entropy.saturating_mul(8) < blocks {
             let there = format!("{entropy} bytes of data cannot hold {width}x{height} pixels");
-            return if complete {
-                Err(Problem::Damaged(there))
-            } else {
-                Ok(Self { bytes, width, height, cut: Some(there) })
-            };
+            if complete {
+                return Err(Problem::Damaged(there));
+            }
+            // Next to nothing: to make the rest of it grey would take as long as a whole picture.
+            if entropy.saturating_mul(8 * LEAST_SHARE) < blocks {
+                return Err(Problem::Cut(there));
+            }
+            return Ok(Self { bytes, width, height, cut: Some(there) });
         }
         let cut = if complete { None } else { missing(&bytes, &frame, &scans)? };
         Ok(Self { bytes, width, height, cut })
