@@ -511,6 +511,16 @@ mod tests {
             bytes.extend((exif.len() as u16 + 2).to_be_bytes());
             bytes.extend(exif);
             bytes.extend(&plain[2..]);
+            // Whatever piece of the file is at hand when the block begins, with a profile before it.
+            for piece in [1, 7, 20, 1 << 13] {
+                let mut profiled = bytes[..2].to_vec();
+                profiled.extend([0xFF, 0xE2, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0]);
+                profiled.extend(&bytes[2..]);
+                let reader = std::io::BufReader::with_capacity(piece, Cursor::new(profiled));
+                let photo = Photo::read(reader, Path::new("test"), &PhotoOptions::new()).unwrap();
+                let (width, height) = photo.frame().unwrap().upright_size();
+                assert_eq!((width, height), size, "orientation {value}, {piece} bytes at a time");
+            }
             let photo = Photo::decode(&bytes, "test", MAX_PIXELS).unwrap();
             let picture = Picture::from_frame(&photo.frame().unwrap()).unwrap();
             assert_eq!((picture.width, picture.height), size, "orientation {value}");

@@ -188,17 +188,12 @@ impl Reading {
         // Two bytes of marker, two of length.
         let begins = self.bytes.len() + 4;
         // Profiles, thumbnails and comments say nothing of the pixels; what says how it is turned, and Adobe's colours, do.
-        let wanted = !matches!(marker, APP0..=APP15 | COMMENT) || matches!(marker, APP0 | APP14);
-        let exif = marker == APP1 && content >= 6 && reader.fill_buf().is_ok_and(|next| next.starts_with(b"Exif\0\0"));
-        if !wanted && !exif {
+        let of_use = !matches!(marker, APP0..=APP15 | COMMENT) || matches!(marker, APP0 | APP1 | APP14);
+        if !of_use {
             self.pass(content as u64)?;
             let passed =
                 std::io::copy(&mut reader.take(content as u64), &mut std::io::sink()).map_err(Problem::Read)?;
             return if passed == content as u64 { Ok(()) } else { Err(cut()) };
-        }
-        self.headers += content;
-        if self.headers > MOST_HEADERS {
-            return Err(Problem::Damaged(format!("its headers are longer than {MOST_HEADERS} bytes")));
         }
         let [high, low] = length;
         self.bytes.extend([0xFF, marker, high, low]);
@@ -207,6 +202,14 @@ impl Reading {
             // Half a segment is none.
             self.bytes.truncate(begins - 4);
             return Err(problem);
+        }
+        if marker == APP1 && !self.bytes[begins..].starts_with(b"Exif\0\0") {
+            self.bytes.truncate(begins - 4);
+            return self.pass(content as u64);
+        }
+        self.headers += content;
+        if self.headers > MOST_HEADERS {
+            return Err(Problem::Damaged(format!("its headers are longer than {MOST_HEADERS} bytes")));
         }
         if matches!(marker, 0xC0..=0xCF) && !matches!(marker, DHT | 0xC8 | 0xCC) {
             let frame = frame(marker, &self.bytes[begins..])?;
