@@ -5,8 +5,10 @@ mod folder;
 mod needs;
 mod noise;
 mod pictures;
+mod pipe;
 
 pub use folder::Folder;
 pub use needs::{is_emulated, shared_folder};
 pub use noise::Noise;
 pub use pictures::{GreyRows, waves};
+pub use pipe::pipe;

@@ -26,10 +26,14 @@ const TESTKIT: &str = "silhouette-testkit";
 /// Which workspace crates each workspace crate may name, dev-dependencies included.
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("silhouette-kernels", &[]),
+    ("silhouette-files", &[]),
     ("silhouette-engine", &["silhouette-kernels"]),
     ("silhouette-network", &["silhouette-kernels"]),
-    ("silhouette-weights", &["silhouette-kernels", "silhouette-network"]),
-    ("silhouette-plan", &["silhouette-kernels", "silhouette-engine", "silhouette-network", "silhouette-weights"]),
+    ("silhouette-weights", &["silhouette-kernels", "silhouette-files", "silhouette-network"]),
+    (
+        "silhouette-plan",
+        &["silhouette-kernels", "silhouette-files", "silhouette-engine", "silhouette-network", "silhouette-weights"],
+    ),
     (
         "silhouette-graph",
         &["silhouette-kernels", "silhouette-engine", "silhouette-network", "silhouette-weights", "silhouette-plan"],
@@ -39,6 +43,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "silhouette-import",
         &[
             "silhouette-kernels",
+            "silhouette-files",
             "silhouette-engine",
             "silhouette-network",
             "silhouette-weights",
@@ -46,11 +51,12 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "silhouette-graph",
         ],
     ),
-    ("silhouette-imaging", &["silhouette-kernels"]),
+    ("silhouette-imaging", &["silhouette-kernels", "silhouette-files"]),
     (
         "silhouette",
         &[
             "silhouette-kernels",
+            "silhouette-files",
             "silhouette-engine",
             "silhouette-network",
             "silhouette-weights",
@@ -67,6 +73,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "silhouette-cli",
         &[
             "silhouette-kernels",
+            "silhouette-files",
             "silhouette-engine",
             "silhouette-network",
             "silhouette-weights",

@@ -1,0 +1,123 @@
+//! Outputs that are inputs: found before anything is read or written.
+
+use std::ffi::OsString;
+use std::fs::{self, Metadata};
+use std::path::{Path, PathBuf};
+
+use crate::whole::folder_of;
+
+/// A file that would be written is one that is read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} is written and {} is read, and they are the same file: give another place to write to", output.display(), input.display())]
+pub struct IsInput {
+    /// The path that is written to.
+    pub output: PathBuf,
+    /// The path that is read.
+    pub input: PathBuf,
+}
+
+/// Refuses where one of `outputs` is the same file as one of `inputs`, over whichever links and names.
+///
+/// # Errors
+/// [`IsInput`] with the first two.
+pub fn refuse_inputs<O: AsRef<Path>, I: AsRef<Path>>(
+    outputs: impl IntoIterator<Item = O>,
+    inputs: impl IntoIterator<Item = I>,
+) -> Result<(), IsInput> {
+    let inputs: Vec<(I, Same)> =
+        inputs.into_iter().filter_map(|input| Same::of(input.as_ref()).map(|same| (input, same))).collect();
+    for output in outputs {
+        let output = output.as_ref();
+        let Some(same) = Same::of(output) else { continue };
+        if let Some((input, _)) = inputs.iter().find(|(_, input)| *input == same) {
+            return Err(IsInput { output: output.to_owned(), input: input.as_ref().to_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// What two names of one file have in common.
+#[derive(Debug, PartialEq, Eq)]
+enum Same {
+    /// A file that is there.
+    File(Id),
+    /// One that is not there yet: its folder, and its name.
+    New(Id, OsString),
+}
+
+impl Same {
+    /// `None` for what is no regular file (to write to it replaces nothing), or cannot be looked at.
+    fn of(path: &Path) -> Option<Self> {
+        match fs::metadata(path) {
+            Ok(about) => about.is_file().then(|| Self::File(id(path, &about))),
+            Err(_) => {
+                // A link that leads nowhere yet: what it leads to is what would be written.
+                let mut path = path.to_owned();
+                for _ in 0..40 {
+                    let Ok(to) = fs::read_link(&path) else { break };
+                    path = path.parent().unwrap_or(Path::new("")).join(to);
+                }
+                let folder = folder_of(&path);
+                let about = fs::metadata(folder).ok()?;
+                Some(Self::New(id(folder, &about), path.file_name()?.to_owned()))
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+type Id = (u64, u64);
+
+#[cfg(unix)]
+fn id(_: &Path, about: &Metadata) -> Id {
+    use std::os::unix::fs::MetadataExt as _;
+    (about.dev(), about.ino())
+}
+
+#[cfg(not(unix))]
+type Id = Option<PathBuf>;
+
+#[cfg(not(unix))]
+fn id(path: &Path, _: &Metadata) -> Id {
+    path.canonicalize().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use silhouette_testkit::Folder;
+
+    #[test]
+    fn the_same_file_by_any_name() {
+        let folder = Folder::new();
+        let file = folder.write("file", "1");
+        fs::create_dir(folder.path("inner")).unwrap();
+        fs::hard_link(&file, folder.path("hard")).unwrap();
+        let mut names = vec![file.clone(), folder.path("inner/../file"), folder.path("./file"), folder.path("hard")];
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("file", folder.path("soft")).unwrap();
+            std::os::unix::fs::symlink(".", folder.path("here")).unwrap();
+            names.extend([folder.path("soft"), folder.path("here/file")]);
+        }
+        for name in names {
+            let error = refuse_inputs([&name], [&folder.path("none"), &file]).unwrap_err();
+            assert_eq!((&error.output, &error.input), (&name, &file));
+        }
+        let other = folder.write("other", "1");
+        assert_eq!(refuse_inputs([&other, &folder.path("new")], [&file, folder.root(), &folder.path("none")]), Ok(()));
+    }
+
+    #[test]
+    fn files_that_are_not_there_yet() {
+        let folder = Folder::new();
+        fs::create_dir(folder.path("inner")).unwrap();
+        assert!(refuse_inputs([folder.path("new")], [folder.path("inner/../new")]).is_err());
+        assert!(refuse_inputs([folder.path("new")], [folder.path("inner/new")]).is_ok());
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("inner/new", folder.path("link")).unwrap();
+            assert!(refuse_inputs([folder.path("link")], [folder.path("inner/new")]).is_err());
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The one way to files: opened only where they are regular files of a bearable size ([`open_regular`], [`read_regular`]), written whole
+//! or not at all ([`write_whole`]), and never written where the same call reads ([`refuse_inputs`]).
+#![forbid(unsafe_code)]
+
+mod inputs;
+mod lock;
+mod open;
+mod unfinished;
+mod whole;
+
+pub use inputs::{IsInput, refuse_inputs};
+pub use open::{OpenError, Regular, open_own, open_regular, read_regular, read_text};
+pub use unfinished::remove_unfinished;
+pub use whole::{write_bytes, write_own, write_whole};

@@ -1,0 +1,245 @@
+//! Opening a file that somebody else named: it may be a pipe that never ends, a device, or larger than memory.
+
+use std::fs::{File, FileType, Metadata, OpenOptions};
+use std::io::{self, Read as _};
+use std::path::Path;
+
+/// Why a file was not opened or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The operating system said no.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A folder, a pipe, a device, or a socket.
+    #[error("it is {0}, not a regular file")]
+    NotRegular(&'static str),
+    /// More bytes than the caller takes.
+    #[error("it is larger than {limit} bytes, the most that is read")]
+    TooLarge {
+        /// The most.
+        limit: u64,
+    },
+    /// A file that somebody else owns or may write to, where only one of our own will do.
+    #[error("{0}: it is not used")]
+    NotOurs(&'static str),
+}
+
+impl From<OpenError> for io::Error {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Io(error) => error,
+            OpenError::TooLarge { .. } => Self::new(io::ErrorKind::FileTooLarge, error),
+            OpenError::NotRegular(_) => Self::new(io::ErrorKind::InvalidInput, error),
+            OpenError::NotOurs(_) => Self::new(io::ErrorKind::PermissionDenied, error),
+        }
+    }
+}
+
+/// A regular file, open for reading.
+#[derive(Debug)]
+pub struct Regular {
+    /// The file.
+    pub file: File,
+    /// What the system says of the opened file, not of its path.
+    pub about: Metadata,
+}
+
+impl Regular {
+    /// Its bytes, counted when it was opened.
+    #[allow(clippy::len_without_is_empty, reason = "a file, not a collection")]
+    pub fn len(&self) -> u64 {
+        self.about.len()
+    }
+}
+
+/// Opens a regular file of at most `limit` bytes for reading. Never waits: a pipe is refused, not opened.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn open_regular(path: &Path, limit: u64) -> Result<Regular, OpenError> {
+    // Asked before opening: to open a pipe, even for a moment, wakes who waits for its reader.
+    regular(std::fs::metadata(path)?.file_type())?;
+    opened(path, limit, 0)
+}
+
+/// As [`open_regular`], for a file that only we may have written: no link, owned by this process's user, writable by nobody else.
+/// Where the system has no such owners, only links are refused.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn open_own(path: &Path, limit: u64) -> Result<Regular, OpenError> {
+    let opened = open_owned(path, limit)?;
+    only_ours_to_write(&opened.about)?;
+    Ok(opened)
+}
+
+/// No link, and owned by this process's user.
+pub(crate) fn open_owned(path: &Path, limit: u64) -> Result<Regular, OpenError> {
+    let about = std::fs::symlink_metadata(path)?;
+    if about.is_symlink() {
+        return Err(OpenError::NotOurs("it is a link"));
+    }
+    regular(about.file_type())?;
+    #[cfg(unix)]
+    let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    #[cfg(not(unix))]
+    let flags = 0;
+    let opened = opened(path, limit, flags)?;
+    owned(&opened.about)?;
+    Ok(opened)
+}
+
+/// The whole of a regular file of at most `limit` bytes, counted while it is read: it may grow meanwhile.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn read_regular(path: &Path, limit: u64) -> Result<Vec<u8>, OpenError> {
+    let regular = open_regular(path, limit)?;
+    let mut bytes = Vec::new();
+    let length = usize::try_from(regular.len()).unwrap_or(usize::MAX);
+    bytes.try_reserve_exact(length).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    // One more than may be: that it is there says that the file is too large.
+    regular.file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit { Err(OpenError::TooLarge { limit }) } else { Ok(bytes) }
+}
+
+/// [`read_regular`] for text in UTF-8.
+///
+/// # Errors
+/// [`OpenError`]; [`io::ErrorKind::InvalidData`] in it for what is no UTF-8.
+pub fn read_text(path: &Path, limit: u64) -> Result<String, OpenError> {
+    let bytes = read_regular(path, limit)?;
+    Ok(String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))?)
+}
+
+/// Opens and looks at what was opened; `flags` beside those that keep it from waiting.
+fn opened(path: &Path, limit: u64, flags: i32) -> Result<Regular, OpenError> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed() | flags);
+    }
+    #[cfg(not(unix))]
+    let _ = flags;
+    let file = options.open(path)?;
+    let about = file.metadata()?;
+    regular(about.file_type())?;
+    if about.len() > limit {
+        return Err(OpenError::TooLarge { limit });
+    }
+    Ok(Regular { file, about })
+}
+
+fn regular(kind: FileType) -> Result<(), OpenError> {
+    if kind.is_file() { Ok(()) } else { Err(OpenError::NotRegular(name(kind))) }
+}
+
+/// What it is, with its article.
+fn name(kind: FileType) -> &'static str {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt as _;
+        if kind.is_fifo() {
+            return "a pipe";
+        }
+        if kind.is_socket() {
+            return "a socket";
+        }
+        if kind.is_char_device() || kind.is_block_device() {
+            return "a device";
+        }
+    }
+    if kind.is_dir() { "a folder" } else { "something else" }
+}
+
+#[cfg(unix)]
+fn owned(about: &Metadata) -> Result<(), OpenError> {
+    use std::os::unix::fs::MetadataExt as _;
+    let ours = about.uid() == rustix::process::geteuid().as_raw();
+    if ours { Ok(()) } else { Err(OpenError::NotOurs("another user owns it")) }
+}
+
+#[cfg(unix)]
+fn only_ours_to_write(about: &Metadata) -> Result<(), OpenError> {
+    use std::os::unix::fs::MetadataExt as _;
+    if about.mode() & 0o022 == 0 { Ok(()) } else { Err(OpenError::NotOurs("other users may write to it")) }
+}
+
+#[cfg(not(unix))]
+fn owned(_: &Metadata) -> Result<(), OpenError> {
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn only_ours_to_write(_: &Metadata) -> Result<(), OpenError> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use silhouette_testkit::Folder;
+
+    #[test]
+    fn a_file_is_read_up_to_its_limit() {
+        let folder = Folder::new();
+        let path = folder.write("file", "12345");
+        assert_eq!(read_regular(&path, 5).unwrap(), b"12345");
+        assert_eq!(open_regular(&path, 5).unwrap().len(), 5);
+        for result in [read_regular(&path, 4).map(drop), open_regular(&path, 4).map(drop)] {
+            assert!(matches!(result, Err(OpenError::TooLarge { limit: 4 })), "{result:?}");
+        }
+        assert_eq!(read_text(&path, 9).unwrap(), "12345");
+        let path = folder.write("bytes", [0xff]);
+        assert!(read_text(&path, 9).unwrap_err().to_string().contains("utf-8"));
+        assert!(matches!(read_regular(&folder.path("none"), 9), Err(OpenError::Io(_))));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_regular_file_is_refused_at_once() {
+        let folder = Folder::new();
+        let pipe = folder.path("pipe");
+        silhouette_testkit::pipe(&pipe);
+        std::os::unix::fs::symlink(&pipe, folder.path("link")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path("socket")).unwrap();
+        let device = Path::new("/dev/zero").to_owned();
+        for (path, what) in [
+            (pipe, "a pipe"),
+            (folder.path("link"), "a pipe"),
+            (folder.path("socket"), "a socket"),
+            (folder.root().to_owned(), "a folder"),
+            (device, "a device"),
+        ] {
+            let error = read_regular(&path, 9).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("it is {what}")), "{}: {error}", path.display());
+        }
+        // A file of /proc says that it has no bytes; it has.
+        assert!(
+            !read_text(Path::new("/proc/self/status"), 1 << 20).unwrap().is_empty() || cfg!(not(target_os = "linux"))
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_our_own_files() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = Folder::new();
+        let path = folder.write("file", "1");
+        let mode = |mode: u32| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o644);
+        assert!(open_own(&path, 9).is_ok());
+        for open in [0o664, 0o646] {
+            mode(open);
+            assert!(open_own(&path, 9).unwrap_err().to_string().contains("other users"), "{open:o}");
+        }
+        mode(0o600);
+        std::os::unix::fs::symlink(&path, folder.path("link")).unwrap();
+        assert!(open_own(&folder.path("link"), 9).unwrap_err().to_string().contains("a link"));
+        assert!(open_regular(&folder.path("link"), 9).is_ok());
+    }
+}
