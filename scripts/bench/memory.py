@@ -6,8 +6,8 @@
 
 growth: the process's peak at the end of loading and one 513x513 inference, less its size before the model is opened (the library is loaded, the picture made).
 cold start, at 257x257: opening the model and the first result, less the steady median; the library is loaded. Medians over fresh processes.
-Ours from `silhouette bench --json`: growth_mib, open_ms, first_ms, median_ms; and, besides, process_ms: from the process's begin to its first mask. Twice: without
-anything kept from an earlier opening, and with packed weights that an earlier one kept (--weight-cache).
+Ours from `silhouette bench --json`: growth_mib, open_ms, first_ms, median_ms; and, besides, process_ms: from the process's begin to its first mask. Three times: the model
+file mapped without anything kept from an earlier opening, mapped with packed weights that an earlier one kept (--weight-cache), and read.
 Linux only (/proc).
 """
 import argparse
@@ -53,8 +53,8 @@ def main():
     if arguments.ours:
         model = models.ours(arguments.ours)
         with tempfile.TemporaryDirectory() as cache:
-            for name, more in (("silhouette", ()), ("silhouette, weights kept", ("--weight-cache", cache))):
-                for size in (513, 257) if more else ():
+            for name, more in (("silhouette", ("--mapped",)), ("silhouette, weights kept", ("--mapped", "--weight-cache", cache)), ("silhouette, model read", ())):
+                for size in (513, 257) if "--weight-cache" in more else ():
                     ours(arguments.ours, model, size, arguments.threads, *more)  # keeps them
                 grown = [ours(arguments.ours, model, 513, arguments.threads, *more)[0] for _ in range(arguments.repeats)]
                 small = [ours(arguments.ours, model, 257, arguments.threads, *more) for _ in range(arguments.repeats)]

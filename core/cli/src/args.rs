@@ -218,6 +218,9 @@ pub(crate) struct Bench {
     /// Keep packed weights in this folder, so that the next opening maps them.
     #[arg(long, value_name = "DIR")]
     pub(crate) weight_cache: Option<PathBuf>,
+    /// Map the model file, as an app does with one that lies in its own package, instead of reading it.
+    #[arg(long)]
+    pub(crate) mapped: bool,
     /// Timed runs, after a first one.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = runs)]
     pub(crate) runs: usize,

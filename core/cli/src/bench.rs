@@ -52,7 +52,7 @@ fn measure(args: &Bench) -> Result<(), Failure> {
     let before = memory::resident();
 
     let begun = Instant::now();
-    let model = load::model(&args.model)?;
+    let model = if args.mapped { Model::map(&args.model).map_err(about_model)? } else { load::model(&args.model)? };
     let side = args.size.unwrap_or(model.size());
     let threads = args.threads.unwrap_or(1);
     let mut options = Options::new()

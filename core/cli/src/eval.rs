@@ -10,18 +10,22 @@ use crate::failure::Failure;
 use crate::load;
 use crate::output;
 use clap::ValueEnum as _;
-pub(crate) use dataset::{Item, voc};
+pub(crate) use dataset::{Item, list, voc};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use silhouette::eval::{Back, Boundary, Confusion, Evaluator, Protocol};
 use silhouette::files::Photo;
 use silhouette::{Mask, Model, Picture, Segmentation};
+use silhouette_files::{read_regular, read_text};
 use state::{Border, Scored, State};
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
+
+/// The longest file of labels.
+const LONGEST_LABELS: u64 = 1 << 20;
 
 /// What everything else of a run hangs on.
 pub(crate) struct Run {
@@ -82,12 +86,20 @@ fn evaluate(args: &args::Eval) -> Result<(), Failure> {
         output_stride: args.output_stride,
     };
     let workers = workers(&args.engine);
+    let partial = args.json.as_ref().map(|path| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".partial");
+        PathBuf::from(name)
+    });
+    let list = args.voc.as_deref().map(|folder| dataset::list(folder, &args.list));
+    let outputs = || args.json.iter().chain(&partial);
+    output::refuse_inputs(outputs(), list.iter().chain(&args.labels).chain(&args.engine.model))?;
     let run = prepare(args, &protocol, workers)?;
+    output::refuse_inputs(outputs(), run.items.iter().flat_map(|item| [&item.image, &item.mask]))?;
     let described = describe(&run, args, workers);
-    let (mut state, done) = match &args.json {
+    let (mut state, done) = match &partial {
         Some(path) => {
-            let partial = PathBuf::from(format!("{}.partial", path.display()));
-            let (state, done) = State::open(&partial, &identity(&run, args, &described))?;
+            let (state, done) = State::open(path, &identity(&run, args, &described))?;
             (Some(state), done)
         }
         None => (None, Vec::new()),
@@ -98,9 +110,7 @@ fn evaluate(args: &args::Eval) -> Result<(), Failure> {
         draw_worst(&run, &results, folder, args.worst)?;
     }
     if let Some(path) = &args.json {
-        output::write_atomically(path, |to| {
-            std::fs::write(to, format!("{report:#}\n")).map_err(|error| Failure::new(path, error))
-        })?;
+        output::write(path, format!("{report:#}\n").as_bytes())?;
     }
     if let Some(state) = state {
         state.finish();
@@ -119,7 +129,7 @@ fn prepare(args: &args::Eval, protocol: &Protocol, workers: usize) -> Result<Run
     };
     let labels = match &args.labels {
         Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| Failure::new(path, error))?;
+            let text = read_text(path, LONGEST_LABELS).map_err(|error| Failure::new(path, error))?;
             let labels: Vec<_> =
                 text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
             if !(1..=254).contains(&labels.len()) {
@@ -294,7 +304,7 @@ fn identity(run: &Run, args: &args::Eval, described: &Value) -> Value {
     let mut hasher = DefaultHasher::new();
     if let Some(path) = &args.engine.model {
         // Unreadable now: then it is not the file that was opened before, and the state is another one's.
-        std::fs::read(path).unwrap_or_default().hash(&mut hasher);
+        read_regular(path, u64::MAX).unwrap_or_default().hash(&mut hasher);
     }
     for item in &run.items {
         (&item.name, &item.image, &item.mask).hash(&mut hasher);
@@ -414,6 +424,7 @@ fn draw_worst(run: &Run, results: &[Scored], folder: &Path, count: usize) -> Res
         let name: String =
             item.name.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
         let file = folder.join(format!("{:03}-{:02.0}-{name}.png", rank + 1, 100.0 * miou));
+        output::refuse_inputs([&file], run.items.iter().flat_map(|item| [&item.image, &item.mask]))?;
         worst::draw(&file, &photo, &truth, &mask, run.model.palette())?;
     }
     Ok(())

@@ -4,10 +4,10 @@ use crate::args::Import;
 use crate::failure::Failure;
 use crate::{load, output};
 use serde_json::json;
+use silhouette_files::{OpenError, read_text};
 use silhouette_import::{ImportOptions, import as import_file};
 use silhouette_weights::Dtype;
-use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The longest file of labels: ten thousand classes with long names.
 const LONGEST_LABELS: u64 = 1 << 20;
@@ -21,6 +21,8 @@ pub(crate) fn import(args: &Import) -> Result<(), Vec<Failure>> {
 }
 
 fn convert(args: &Import) -> Result<(), Failure> {
+    let spec = args.spec.as_ref().map(PathBuf::from);
+    output::refuse_inputs([&args.output], [&args.source].into_iter().chain(&args.labels).chain(&spec))?;
     let options = ImportOptions {
         spec: args.spec.as_deref().map(load::spec).transpose()?,
         labels: args.labels.as_deref().map(labels).transpose()?,
@@ -60,13 +62,9 @@ fn convert(args: &Import) -> Result<(), Failure> {
 
 /// One label per line; blank lines at the end do not count.
 fn labels(path: &Path) -> Result<Vec<String>, Failure> {
-    let cannot = |error: std::io::Error| Failure::new(path, format!("cannot be read: {error}"));
-    let mut text = String::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(LONGEST_LABELS + 1).read_to_string(&mut text))
-        .map_err(cannot)?;
-    if text.len() as u64 > LONGEST_LABELS {
-        return Err(Failure::new(path, "too long for a file of labels: over 1 MiB"));
-    }
+    let text = read_text(path, LONGEST_LABELS).map_err(|error| match error {
+        OpenError::TooLarge { .. } => Failure::new(path, "too long for a file of labels: over 1 MiB"),
+        error => Failure::new(path, format!("cannot be read: {error}")),
+    })?;
     Ok(text.trim_end().lines().map(|line| line.trim().to_owned()).collect())
 }

@@ -3,8 +3,8 @@
 use crate::args::Engine;
 use crate::failure::Failure;
 use silhouette::{Model, Options};
+use silhouette_files::{OpenError, read_text};
 use silhouette_network::spec::Spec;
-use std::io::Read as _;
 use std::path::Path;
 
 /// The longest file with a spec: a hundred kilobytes of labels and room to spare.
@@ -60,16 +60,13 @@ pub(crate) fn about(engine: &Engine, error: &silhouette::Error) -> Failure {
 /// A spec, from a JSON file or a preset's name.
 pub(crate) fn spec(name: &str) -> Result<Spec, Failure> {
     let path = Path::new(name);
-    let is_file = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) || path.is_file();
+    let is_file = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) || path.exists();
     if !is_file {
         return Spec::preset(name).map_err(|error| Failure::general(format!("--spec: {error}")));
     }
-    let mut text = String::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(LONGEST_SPEC + 1).read_to_string(&mut text))
-        .map_err(|error| Failure::new(path, format!("cannot be read: {error}")))?;
-    if text.len() as u64 > LONGEST_SPEC {
-        return Err(Failure::new(path, "too long for a spec: over 1 MiB"));
-    }
+    let text = read_text(path, LONGEST_SPEC).map_err(|error| match error {
+        OpenError::TooLarge { .. } => Failure::new(path, "too long for a spec: over 1 MiB"),
+        error => Failure::new(path, format!("cannot be read: {error}")),
+    })?;
     Spec::from_json(&text).map_err(|error| Failure::new(path, error))
 }

@@ -2,17 +2,23 @@
 
 use crate::failure::Failure;
 pub(crate) use crate::failure::one_line;
-use silhouette_weights::write_whole;
+use silhouette_files::{IsInput, write_bytes};
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use unicode_normalization::UnicodeNormalization as _;
 
-/// [`write_whole`] for the command: `write` gets the place to write to.
-pub(crate) fn write_atomically(path: &Path, write: impl FnOnce(&Path) -> Result<(), Failure>) -> Result<(), Failure> {
-    if path.is_dir() {
-        return Err(Failure::new(path, "cannot be written: it is a folder"));
-    }
-    write_whole(path, |error| Failure::new(path, format!("cannot be written: {error}")), write)
+/// A file that is there whole or not at all.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    write_bytes(path, bytes).map_err(|error| Failure::new(path, format!("cannot be written: {error}")))
+}
+
+/// Refuses, before anything is read, to write where the same call reads.
+pub(crate) fn refuse_inputs<'a>(
+    outputs: impl IntoIterator<Item = &'a PathBuf>,
+    inputs: impl IntoIterator<Item = &'a PathBuf>,
+) -> Result<(), Failure> {
+    silhouette_files::refuse_inputs(outputs, inputs).map_err(|error: IsInput| Failure::general(error))
 }
 
 /// One line on stdout.
@@ -29,6 +35,12 @@ pub(crate) fn say(line: &str) {
     }
 }
 
+/// What two names have in common that some file system takes for one: neither case counts, nor whether an accent is a character of its
+/// own.
+pub(crate) fn alike(name: &str) -> String {
+    name.nfd().flat_map(char::to_lowercase).nfc().collect()
+}
+
 /// The part of each photo's output names that comes before the effect: its stem; with a number where two photos of one
 /// call have the same one, so that neither overwrites the other.
 pub(crate) fn stems(photos: &[PathBuf]) -> Vec<String> {
@@ -36,23 +48,22 @@ pub(crate) fn stems(photos: &[PathBuf]) -> Vec<String> {
         photo.file_stem().map_or_else(|| "photo".to_owned(), |stem| stem.to_string_lossy().into_owned())
     };
     let plain: Vec<String> = photos.iter().map(stem).collect();
-    // Compared without case, as some file systems do.
     let mut taken: HashMap<String, usize> = HashMap::new();
     for stem in &plain {
-        *taken.entry(stem.to_lowercase()).or_default() += 1;
+        *taken.entry(alike(stem)).or_default() += 1;
     }
     let mut used: std::collections::HashSet<String> =
-        plain.iter().map(|stem| stem.to_lowercase()).filter(|stem| taken[stem] == 1).collect();
+        plain.iter().map(|stem| alike(stem)).filter(|stem| taken[stem] == 1).collect();
     plain
         .into_iter()
         .map(|stem| {
-            if taken[&stem.to_lowercase()] == 1 {
+            if taken[&alike(&stem)] == 1 {
                 return stem;
             }
             let mut number = 1;
             loop {
                 let candidate = if number == 1 { stem.clone() } else { format!("{stem}-{number}") };
-                if used.insert(candidate.to_lowercase()) {
+                if used.insert(alike(&candidate)) {
                     return candidate;
                 }
                 number += 1;
@@ -69,5 +80,8 @@ mod tests {
     fn no_two_photos_share_a_stem() {
         let photos = ["a/x.png", "b/x.jpg", "x-2.png", "c/X.webp", "y.png"].map(PathBuf::from);
         assert_eq!(stems(&photos), ["x", "x-3", "x-2", "X-4", "y"]);
+        // An accent composed, and as a character of its own: one name to some file systems.
+        let photos = ["a/caf\u{e9}.png", "b/cafe\u{301}.png", "c/CAFE\u{301}.png"].map(PathBuf::from);
+        assert_eq!(stems(&photos), ["caf\u{e9}", "cafe\u{301}-2", "CAFE\u{301}-3"]);
     }
 }

@@ -21,6 +21,7 @@ pub(crate) fn run(args: &Run) -> Result<(), Vec<Failure>> {
 }
 
 fn forward(args: &Run) -> Result<(), Failure> {
+    output::refuse_inputs([&args.output], [&args.input, &args.model])?;
     let input = npy::read(&args.input).map_err(|error| Failure::new(&args.input, error))?;
     let [1, 3, height, width] = input.shape else {
         let shape = input.shape;
@@ -42,9 +43,7 @@ fn forward(args: &Run) -> Result<(), Failure> {
             through(Arc::new(plan), &input).map_err(|error| about(&error))?
         }
     };
-    output::write_atomically(&args.output, |to| {
-        npy::write(to, &result).map_err(|error| Failure::new(&args.output, error))
-    })?;
+    npy::write(&args.output, &result).map_err(|error| Failure::new(&args.output, error))?;
     output::say(&output::one_line(&format!("{:?} -> {}", result.shape, args.output.display())));
     Ok(())
 }

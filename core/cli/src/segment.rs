@@ -24,13 +24,32 @@ enum Picture {
 /// # Errors
 /// What stops all photos; else an empty list where some photo failed.
 pub(crate) fn segment(args: &Segment) -> Result<(), Vec<Failure>> {
-    let prepared = prepare(args).map_err(|failure| vec![failure])?;
     let stems = output::stems(&args.photos);
-    let inputs: Vec<PathBuf> = args.photos.iter().filter_map(|photo| photo.canonicalize().ok()).collect();
+    refuse_inputs(args, &stems).map_err(|failure| vec![failure])?;
+    let prepared = prepare(args).map_err(|failure| vec![failure])?;
     let mut segmentation = Segmentation::default();
     photos::each(&args.photos, args.json, |number, photo| {
-        prepared.one(photo, &stems[number], &args.output, &inputs, &mut segmentation).map_err(|failure| vec![failure])
+        prepared.one(photo, &stems[number], &args.output, &mut segmentation).map_err(|failure| vec![failure])
     })
+}
+
+/// Before anything is read: no picture that will be written is one of the photos, the background or the model.
+fn refuse_inputs(args: &Segment, stems: &[String]) -> Result<(), Failure> {
+    let effects = if args.effects.is_empty() { &[Effect::Overlay][..] } else { &args.effects };
+    let outputs: Vec<PathBuf> = stems
+        .iter()
+        .flat_map(|stem| effects.iter().map(|effect| place(&args.output, stem, &safe(&effect.suffix()))))
+        .collect();
+    let backgrounds = effects.iter().filter_map(|effect| match effect {
+        Effect::Replace(path) => Some(path),
+        _ => None,
+    });
+    output::refuse_inputs(&outputs, args.photos.iter().chain(backgrounds).chain(&args.engine.model))
+}
+
+/// Where a picture goes.
+fn place(folder: &Path, stem: &str, suffix: &str) -> PathBuf {
+    folder.join(format!("{stem}.{suffix}.png"))
 }
 
 struct Prepared {
@@ -85,14 +104,7 @@ fn safe(name: &str) -> String {
 }
 
 impl Prepared {
-    fn one(
-        &self,
-        path: &Path,
-        stem: &str,
-        folder: &Path,
-        inputs: &[PathBuf],
-        segmentation: &mut Segmentation,
-    ) -> Result<Report, Failure> {
+    fn one(&self, path: &Path, stem: &str, folder: &Path, segmentation: &mut Segmentation) -> Result<Report, Failure> {
         let photo = Photo::open_with(path, &self.reading).map_err(|error| Failure::new(path, error))?;
         let frame = photo.frame().map_err(|error| Failure::new(path, error))?;
         self.segmenter.segment_into(&frame, segmentation).map_err(|error| Failure::new(path, error))?;
@@ -100,17 +112,8 @@ impl Prepared {
             .map_err(|error| Failure::new(path, format!("the folder {} cannot be made: {error}", folder.display())))?;
         let mut written = Vec::new();
         for (suffix, picture) in &self.pictures {
-            let to = folder.join(format!("{stem}.{suffix}.png"));
-            if to.canonicalize().is_ok_and(|to| inputs.contains(&to)) {
-                return Err(Failure::new(
-                    &to,
-                    "would be overwritten, but is one of the photos; give another folder with -o",
-                ));
-            }
-            output::write_atomically(&to, |to| {
-                self.write(picture, &frame, segmentation, to).map_err(|error| Failure::new(path, error))
-            })
-            .map_err(|failure| Failure::new(path, failure))?;
+            let to = place(folder, stem, suffix);
+            self.write(picture, &frame, segmentation, &to).map_err(|error| Failure::new(path, error))?;
             written.push(to);
         }
         Ok(self.report(segmentation, &written))

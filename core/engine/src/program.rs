@@ -216,6 +216,13 @@ impl Program {
         self.packed.parts()
     }
 
+    /// A number that tells into which pieces the weights were packed, and in which order. Programs of the same network and the same
+    /// instruction set with the same number have the same [`packed`](Self::packed): on its input's size, threads and caches packing depends
+    /// only through the slices that are chosen for them.
+    pub fn packing(&self) -> u64 {
+        self.packed.packing()
+    }
+
     /// Bytes of the arena of one inference.
     pub fn arena_bytes(&self) -> usize {
         self.arena_len

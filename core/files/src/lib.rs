@@ -2,13 +2,17 @@
 //! or not at all ([`write_whole`]), and never written where the same call reads ([`refuse_inputs`]).
 #![forbid(unsafe_code)]
 
+mod folder;
 mod inputs;
+mod journal;
 mod lock;
 mod open;
 mod unfinished;
 mod whole;
 
+pub use folder::{check_folder, own_folder};
 pub use inputs::{IsInput, refuse_inputs};
-pub use open::{OpenError, Regular, open_own, open_regular, read_regular, read_text};
+pub use journal::{Journal, JournalError};
+pub use open::{OpenError, Regular, open_own, open_regular, read_own, read_regular, read_text};
 pub use unfinished::remove_unfinished;
 pub use whole::{write_bytes, write_own, write_whole};

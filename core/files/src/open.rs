@@ -95,7 +95,18 @@ pub(crate) fn open_owned(path: &Path, limit: u64) -> Result<Regular, OpenError> 
 /// # Errors
 /// [`OpenError`].
 pub fn read_regular(path: &Path, limit: u64) -> Result<Vec<u8>, OpenError> {
-    let regular = open_regular(path, limit)?;
+    whole(open_regular(path, limit)?, limit)
+}
+
+/// [`read_regular`] for a file that only we may have written: see [`open_own`].
+///
+/// # Errors
+/// [`OpenError`].
+pub fn read_own(path: &Path, limit: u64) -> Result<Vec<u8>, OpenError> {
+    whole(open_own(path, limit)?, limit)
+}
+
+fn whole(regular: Regular, limit: u64) -> Result<Vec<u8>, OpenError> {
     let mut bytes = Vec::new();
     let length = usize::try_from(regular.len()).unwrap_or(usize::MAX);
     bytes.try_reserve_exact(length).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
@@ -134,7 +145,7 @@ fn opened(path: &Path, limit: u64, flags: i32) -> Result<Regular, OpenError> {
     Ok(Regular { file, about })
 }
 
-fn regular(kind: FileType) -> Result<(), OpenError> {
+pub(crate) fn regular(kind: FileType) -> Result<(), OpenError> {
     if kind.is_file() { Ok(()) } else { Err(OpenError::NotRegular(name(kind))) }
 }
 

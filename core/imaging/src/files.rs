@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError};
+use silhouette_files::{open_regular, write_bytes};
 use silhouette_kernels::memory::{self, OutOfMemory};
 use thiserror::Error;
 use zune_jpeg::JpegDecoder;
@@ -34,6 +35,9 @@ use crate::picture::Picture;
 /// The most pixels that [`Photo::open`] takes unless told: a photo then needs at most 384 MB while it is open, and up to
 /// three times that for a moment if it is a progressive JPEG or a WebP.
 pub const MAX_PIXELS: u64 = 128_000_000;
+
+/// The longest picture file that is opened.
+const MAX_FILE: u64 = 1 << 30;
 
 /// Why a picture file was not read or written.
 #[derive(Debug, Error)]
@@ -174,8 +178,9 @@ impl Photo {
     /// As [`open`](Self::open).
     pub fn open_with(path: impl AsRef<Path>, options: &PhotoOptions) -> Result<Self, FileError> {
         let path = path.as_ref();
-        let file = std::fs::File::open(path).map_err(|source| FileError::Read { path: path.to_path_buf(), source })?;
-        Self::read(std::io::BufReader::new(file), path, options)
+        let opened = open_regular(path, MAX_FILE);
+        let opened = opened.map_err(|error| FileError::Read { path: path.to_path_buf(), source: error.into() })?;
+        Self::read(std::io::BufReader::new(opened.file), path, options)
     }
 
     /// Reads a whole photo from memory; `name` stands for the path in errors.
@@ -319,7 +324,8 @@ impl Photo {
     }
 }
 
-/// Writes a mask as an 8-bit palette PNG whose indices are the classes.
+/// Writes a mask as an 8-bit palette PNG whose indices are the classes. The file is there whole or not at all; a pipe or a device is
+/// written through.
 ///
 /// # Errors
 /// [`FileError::Encode`] for a mask whose bytes do not fit its size, [`FileError::Write`] if the file cannot be written.
@@ -391,7 +397,6 @@ fn write_rows(
     let (Ok(w), Ok(h)) = (u32::try_from(width), u32::try_from(height)) else {
         return Err(failed(format!("{width}x{height} pixels are more than PNG can hold")));
     };
-    // Encoded in memory first: a picture that cannot be encoded leaves no half-written file.
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, w, h);
     encoder.set_color(color);
@@ -408,7 +413,7 @@ fn write_rows(
     }
     stream.finish().map_err(|e| failed(e.to_string()))?;
     writer.finish().map_err(|e| failed(e.to_string()))?;
-    std::fs::write(path, bytes).map_err(|source| FileError::Write { path: path.to_path_buf(), source })
+    write_bytes(path, &bytes).map_err(|source| FileError::Write { path: path.to_path_buf(), source })
 }
 
 #[cfg(test)]

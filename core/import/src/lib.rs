@@ -28,10 +28,10 @@ mod tensor;
 mod tflite;
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use silhouette_files::{OpenError, Regular, open_regular};
 use silhouette_network::ModelError;
 use silhouette_network::error::{TensorProblems, WrongShape};
 use silhouette_network::network::Network;
@@ -130,15 +130,12 @@ pub fn import(path: &Path, options: &ImportOptions) -> Result<Imported, ImportFa
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ImportError> {
-    let mut file = File::open(path)?;
-    let metadata = file.metadata()?;
-    let unsupported = |what: String, instead: &str| Err(ImportError::Unsupported { what, instead: instead.to_owned() });
-    if !metadata.is_file() {
-        return unsupported("what is no regular file".into(), "copy it into one");
-    }
-    if metadata.len() > MAX_FILE {
-        return unsupported(format!("a file of {} bytes", metadata.len()), "no network here has more than 1 GiB");
-    }
+    let unsupported = |what: String, instead: &str| ImportError::Unsupported { what, instead: instead.to_owned() };
+    let Regular { mut file, about: metadata } = open_regular(path, MAX_FILE).map_err(|error| match error {
+        OpenError::Io(error) => error.into(),
+        OpenError::TooLarge { .. } => unsupported("so long a file".into(), "no network here has more than 1 GiB"),
+        error => unsupported(error.to_string(), "copy it into a file"),
+    })?;
     // Whether it is a model at all shows in its first bytes; then no more than it was long a moment ago is read.
     let mut bytes = Vec::new();
     file.by_ref().take(HEAD).read_to_end(&mut bytes)?;

@@ -31,11 +31,14 @@ pub struct PlanOptions {
     pub isa: Option<String>,
     /// Bytes that the arena of one inference may take; more is refused before anything is allocated.
     pub memory_limit: usize,
-    /// A folder of this program's own in which packed weights are kept: a plan for the same model file, size, threads and CPU
-    /// then maps them instead of packing again. `None`: nothing is kept. Models in memory are not kept.
+    /// A folder of this program's own in which packed weights are kept: a plan for the same model file and CPU then maps them
+    /// instead of packing again. Input sizes and threads share a file as long as they are sliced alike. `None`: nothing is kept.
+    /// Models that come from no file are not kept.
     ///
-    /// The files are of the size of the packed weights (f32, 4 bytes a parameter), at most four; the oldest go. What
-    /// hinders keeping them is logged and hinders nothing else.
+    /// The files are of the size of the packed weights (f32, 4 bytes a parameter), at most four; those that were not used for the longest
+    /// go. No more than 64 MiB are written a day, or one file where that is larger. A file is used where its checksum is right, this
+    /// process's user owns it and nobody else may write to it, or to the folder. It must not be cut or written to while it is mapped; who
+    /// cannot promise that keeps nothing. What hinders keeping is logged and hinders nothing else.
     pub weight_cache: Option<PathBuf>,
     /// The caches to choose slices and chains for; `None`: those of this machine.
     pub caches: Option<Caches>,
@@ -114,7 +117,7 @@ impl Plan {
         let caches = options.caches.unwrap_or_else(Caches::detect);
         let threads = options.threads.clamp(1, MAX_THREADS);
         let place = match &options.weight_cache {
-            Some(folder) if ways.is_none() => Place::new(folder, network, weights, isa, threads, caches),
+            Some(folder) if ways.is_none() => Place::new(folder, network, weights, isa),
             _ => None,
         };
         let builder = || Builder::new(isa, threads, caches);
@@ -124,14 +127,14 @@ impl Plan {
             compiler.builder.finish(&outputs, options.memory_limit).map_err(unsupported)
         };
         let (input, outputs) = (network.input, network.outputs().to_vec());
-        if let Some(shelf) = place.as_ref().and_then(Place::shelf) {
-            match compile(builder().with_packed(shelf), true) {
-                Ok(program) => {
-                    weights.release_all();
-                    return Ok(Self { program, input, outputs });
-                }
-                // Where the file is to blame, packing helps; where it is not, the next error is the one to tell.
-                Err(e) => log::warn!("packed weights that were kept are packed again: {e}"),
+        for kept in place.iter().flat_map(Place::kept) {
+            let Some(shelf) = kept.shelf() else { continue };
+            // What was kept for other slices does not fit; where there is another reason, packing gives the error to tell.
+            let Ok(program) = compile(builder().with_packed(shelf), true) else { continue };
+            if program.packing() == kept.packing() && kept.is_whole() {
+                kept.used();
+                weights.release_all();
+                return Ok(Self { program, input, outputs });
             }
         }
         let program = compile(builder(), false)?;

@@ -1,138 +1,278 @@
 //! Packed weights kept in a file: what a plan packs once is mapped into memory the next time and used where it lies. Nothing
-//! is read, checked, converted or packed again, and its pages are the file's own: the system may take them back and share them.
+//! is converted or packed again, and its pages are the file's own: the system may take them back and share them.
 //!
 //! ```text
 //! offset  what
-//! 0       "silhouette packed weights\n"
-//! 26      the key: everything that the packed weights depend on, as text
+//! 0       "silhouette packed weights 2\n"
+//! 28      the checksum of the arrays, a space, the number of their packing, a line break: each number in 16 hexadecimal digits
+//! 62      the key: everything else that the packed weights depend on, as text
 //! …       zeros up to a multiple of 64
 //! …       the arrays of packed weights, each at a multiple of 64
 //! ```
 //!
-//! A file whose key is another one is not used. Neither is one that does not hold exactly what the plan asks for. What the values
-//! are is not checked: whoever may write to the folder may decide what the masks are, and nothing else.
+//! A file whose key is another one is not used. Neither is one that does not hold exactly what the plan asks for, whose checksum is wrong,
+//! that is a link, that another user owns or may write to, or that lies in a folder to which every user may write. The packing says how
+//! weights were sliced: shapes of the input that are sliced alike share a file. Whoever may write to the folder as this user may decide
+//! what the masks are; one who cuts the file while it is mapped ends the process: the folder is for this program alone.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
-use silhouette_engine::caches::Caches;
 use silhouette_engine::program::{Program, layout_probe};
+use silhouette_files::{OpenError, Regular, check_folder, open_own, own_folder, read_own, write_own};
 use silhouette_kernels::isa::Isa;
-use silhouette_kernels::pack::{ALIGN, Shelf};
+use silhouette_kernels::pack::{ALIGN, Keeper as _, Shelf};
 use silhouette_network::ModelError;
-use silhouette_network::network::{Network, Size};
-use silhouette_weights::{Map, Tail, UNFINISHED, Weights, fnv1a, write_whole};
+use silhouette_network::network::Network;
+use silhouette_weights::{Map, Tail, Weights, fnv1a};
+use twox_hash::XxHash3_64;
 
-const MAGIC: &[u8] = b"silhouette packed weights\n";
+const MAGIC: &str = "silhouette packed weights 2\n";
 const PREFIX: &str = "silhouette-";
 const SUFFIX: &str = ".packed";
 
-/// Files in a folder, at most: beyond it the oldest go. A model at a size on so many threads is one.
+/// Files in a folder, at most: beyond it those go that were not used for the longest. A model whose weights are sliced in one way is one.
 const MOST: usize = 4;
 
-/// Where the packed weights of one plan are kept.
+/// Bytes that are written to a folder in a day, at most, where a file alone is not more: flash wears, and what is never used twice
+/// is not worth keeping.
+const DAILY: u64 = 64 << 20;
+
+/// What was written today: the number of the day, a space, bytes.
+const WRITTEN: &str = "silhouette-written";
+
+/// A day.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Where the packed weights of a network are kept.
 #[derive(Debug)]
 pub(crate) struct Place {
-    path: PathBuf,
+    folder: PathBuf,
     key: String,
 }
 
 impl Place {
-    /// In `folder`, for a plan of `network` with `weights`; `None` where it cannot be told from which file these come.
-    pub(crate) fn new(
-        folder: &Path,
-        network: &Network,
-        weights: &Weights,
-        isa: Isa,
-        threads: usize,
-        caches: Caches,
-    ) -> Option<Self> {
+    /// In `folder`, for plans of `network` with `weights`; `None` where it cannot be told from which file these come.
+    pub(crate) fn new(folder: &Path, network: &Network, weights: &Weights, isa: Isa) -> Option<Self> {
         let mut key = format!(
-            "{} layout {:016x}\n{} threads {threads} {caches:?}\n{}\nepsilon {}\n",
+            "{} layout {:016x}\n{}\n{}\nepsilon {}\n",
             env!("CARGO_PKG_VERSION"),
             layout_probe(isa),
             isa.name(),
             weights.source()?,
             weights.epsilon(),
         );
-        // Names, shapes and order of all weights, and what slices are chosen from.
+        // Names, shapes and order of all weights.
         for c in network.convs() {
-            let Size { height, width } = c.input;
-            let shape = (c.c_in, c.c_out, c.kernel, c.stride, c.rate, height, width);
+            let shape = (c.c_in, c.c_out, c.kernel, c.stride, c.rate);
             writeln!(key, "{} {shape:?}", c.name).expect("a string takes everything");
         }
         // What reads what.
         for node in network.nodes().iter().filter(|node| !node.inputs.is_empty()) {
             let inputs: Vec<usize> = node.inputs.iter().map(|input| input.index()).collect();
-            writeln!(key, "{} {}x{} of {inputs:?}", node.name, node.size, node.channels)
-                .expect("a string takes everything");
+            writeln!(key, "{} {} of {inputs:?}", node.name, node.channels).expect("a string takes everything");
         }
         for output in network.outputs() {
             writeln!(key, "output {}", output.node.index()).expect("a string takes everything");
         }
         key.push_str("weights\n");
-        let path = folder.join(format!("{PREFIX}{:016x}{SUFFIX}", fnv1a(key.as_bytes())));
-        Some(Self { path, key })
+        Some(Self { folder: folder.to_owned(), key })
     }
 
-    /// What is kept there, if it is this plan's.
-    pub(crate) fn shelf(&self) -> Option<Shelf> {
-        if !self.path.exists() {
-            return None;
-        }
-        let map = Map::open_ahead(&self.path).map_err(|e| log::warn!("packed weights: {e}")).ok()?;
-        let head = self.head();
-        // Every array ends with zeros up to the next multiple.
-        if !map.bytes().starts_with(&head) || !map.bytes().len().is_multiple_of(ALIGN) {
-            log::warn!("packed weights: {} is damaged, or another plan's", self.path.display());
-            return None;
-        }
-        Shelf::new(Arc::new(Tail::new(map, head.len())?))
+    /// What the names of all files of this key begin with.
+    fn prefix(&self) -> String {
+        format!("{PREFIX}{:016x}-", fnv1a(self.key.as_bytes()))
+    }
+
+    fn path(&self, packing: u64) -> PathBuf {
+        self.folder.join(format!("{}{packing:016x}{SUFFIX}", self.prefix()))
+    }
+
+    /// What is kept there for this key, the last used first: most often one, more where sizes or threads are sliced in different ways.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = Kept> + use<'_> {
+        let prefix = self.prefix();
+        let files = match check_folder(&self.folder) {
+            Ok(()) => files(&self.folder),
+            Err(OpenError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => {
+                log::warn!("packed weights: {}: {error}", self.folder.display());
+                Vec::new()
+            }
+        };
+        let ours = files.into_iter().rev().filter(move |(_, path)| name(path).starts_with(&prefix));
+        ours.filter_map(|(_, path)| {
+            let kept = Kept::open(&path, &self.key);
+            kept.map_err(|error| log::warn!("packed weights: {}: {error}", path.display())).ok()
+        })
     }
 
     /// Keeps the packed weights of a plan there: whole or not at all.
     pub(crate) fn keep(&self, program: &Program) -> Result<(), ModelError> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder).map_err(ModelError::io(folder))?;
-        let write = |to: &Path| {
-            let mut file = std::io::BufWriter::new(std::fs::File::create(to)?);
-            file.write_all(&self.head())?;
-            for part in program.packed() {
-                file.write_all(part)?;
-                file.write_all(&[0; ALIGN][..part.len().next_multiple_of(ALIGN) - part.len()])?;
-            }
-            file.flush()
+        let path = self.path(program.packing());
+        // Another thread is at it.
+        let Some(_writing) = Writing::begin(&path) else { return Ok(()) };
+        let refused = |error: OpenError| match error {
+            OpenError::Io(error) => ModelError::io(&self.folder)(error),
+            error => ModelError::bad_file(self.folder.display().to_string(), error.to_string()),
         };
-        write_whole(&self.path, ModelError::io(&self.path), |to| write(to).map_err(ModelError::io(&self.path)))?;
-        self.tidy(folder);
+        own_folder(&self.folder).map_err(refused)?;
+        // Somebody else was quicker.
+        if Kept::open(&path, &self.key).is_ok_and(|kept| kept.packing == program.packing() && kept.is_whole()) {
+            return Ok(());
+        }
+        let parts: Vec<&[u8]> = program.packed().into_iter().flat_map(|part| [part, padding(part)]).collect();
+        let mut hasher = XxHash3_64::new();
+        parts.iter().for_each(|part| std::hash::Hasher::write(&mut hasher, part));
+        let head = head(std::hash::Hasher::finish(&hasher), program.packing(), &self.key);
+        let length = parts.iter().chain([&&head[..]]).map(|part| part.len() as u64).sum();
+        if !self.spend(length) {
+            log::info!("packed weights are not kept: {DAILY} bytes were written today");
+            return Ok(());
+        }
+        let written = write_own(
+            &path,
+            |error| error,
+            |to| [&head[..]].iter().chain(&parts).try_for_each(|part| to.write_all(part)),
+        );
+        written.map_err(ModelError::io(&path))?;
+        self.tidy(&path);
         Ok(())
     }
 
-    /// All before the weights.
-    fn head(&self) -> Vec<u8> {
-        let mut head = MAGIC.to_vec();
-        head.extend(self.key.as_bytes());
-        head.resize(head.len().next_multiple_of(ALIGN), 0);
-        head
+    /// Whether so many bytes may be written today, too; then they are counted. Processes that write at the same time may each be counted
+    /// for one.
+    fn spend(&self, bytes: u64) -> bool {
+        let path = self.folder.join(WRITTEN);
+        let today =
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() / DAY.as_secs();
+        let text = read_own(&path, 64).ok().and_then(|text| String::from_utf8(text).ok()).unwrap_or_default();
+        let stored =
+            text.trim().split_once(' ').and_then(|(day, spent)| Some((day.parse().ok()?, spent.parse().ok()?)));
+        let spent: u64 = stored.filter(|&(day, _): &(u64, u64)| day == today).map_or(0, |(_, spent)| spent);
+        let sum = spent.saturating_add(bytes);
+        if sum > DAILY.max(bytes) {
+            return false;
+        }
+        let written = write_own(&path, |error| error, |to| to.write_all(format!("{today} {sum}\n").as_bytes()));
+        written.map_err(|error| log::warn!("packed weights: {}: {error}", path.display())).is_ok()
     }
 
-    /// Removes the oldest files of other plans, and what was left of writing one that never ended. What cannot be removed stays.
-    fn tidy(&self, folder: &Path) {
-        let ours = |path: &Path| {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let whole = name.starts_with(PREFIX) && name.ends_with(SUFFIX);
-            (whole || name.starts_with(UNFINISHED) && name.contains(PREFIX)) && path != self.path
+    /// Removes files of other plans that were not used for the longest. What cannot be removed stays.
+    fn tidy(&self, written: &Path) {
+        let files = files(&self.folder);
+        let others = files.iter().rev().map(|(_, path)| path).filter(|path| *path != written);
+        others.skip(MOST - 1).for_each(|path| drop(std::fs::remove_file(path)));
+    }
+}
+
+/// One file of packed weights, mapped.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    opened: Regular,
+    arrays: Arc<Tail>,
+    checksum: u64,
+    packing: u64,
+}
+
+impl Kept {
+    fn open(path: &Path, key: &str) -> Result<Self, String> {
+        let opened = open_own(path, u64::MAX).map_err(|error| error.to_string())?;
+        let map = Map::ahead(&opened, path).map_err(|error| error.to_string())?;
+        let damaged = || "it is damaged, or another plan's".to_owned();
+        let number = |from: usize| {
+            let digits = std::str::from_utf8(map.bytes().get(from..from + 16)?).ok()?;
+            u64::from_str_radix(digits, 16).ok()
         };
-        let mut others: Vec<_> = std::fs::read_dir(folder)
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| Some((entry.as_ref().ok()?.metadata().ok()?.modified().ok()?, entry.ok()?.path())))
-            .filter(|(_, path)| ours(path))
-            .collect();
-        others.sort();
-        others.iter().rev().skip(MOST - 1).for_each(|(_, path)| drop(std::fs::remove_file(path)));
+        let checksum = number(MAGIC.len()).ok_or_else(damaged)?;
+        let packing = number(MAGIC.len() + 17).ok_or_else(damaged)?;
+        let head = head(checksum, packing, key);
+        // Every array ends with zeros up to the next multiple.
+        if !map.bytes().starts_with(&head) || !map.bytes().len().is_multiple_of(ALIGN) {
+            return Err(damaged());
+        }
+        let arrays = Arc::new(Tail::new(map, head.len()).ok_or_else(damaged)?);
+        Ok(Self { opened, arrays, checksum, packing })
+    }
+
+    /// The arrays.
+    pub(crate) fn shelf(&self) -> Option<Shelf> {
+        Shelf::new(Arc::clone(&self.arrays) as Arc<_>)
+    }
+
+    /// What [`Program::packing`] was of the plan that they were packed for.
+    pub(crate) fn packing(&self) -> u64 {
+        self.packing
+    }
+
+    /// Whether the arrays are what was written.
+    pub(crate) fn is_whole(&self) -> bool {
+        let whole = XxHash3_64::oneshot(self.arrays.bytes()) == self.checksum;
+        if !whole {
+            log::warn!("packed weights: a file's checksum is wrong; they are packed again");
+        }
+        whole
+    }
+
+    /// Says in the file's time that it was used, at most once a day.
+    pub(crate) fn used(&self) {
+        let now = SystemTime::now();
+        if self.opened.about.modified().is_ok_and(|last| now.duration_since(last).is_ok_and(|age| age > DAY)) {
+            // Where it cannot be said, the file goes sooner.
+            let _ = self.opened.file.set_modified(now);
+        }
+    }
+}
+
+/// All before the arrays.
+fn head(checksum: u64, packing: u64, key: &str) -> Vec<u8> {
+    let mut head = format!("{MAGIC}{checksum:016x} {packing:016x}\n{key}").into_bytes();
+    head.resize(head.len().next_multiple_of(ALIGN), 0);
+    head
+}
+
+/// Zeros from the end of an array up to the next one's place.
+fn padding(part: &[u8]) -> &'static [u8] {
+    &[0; ALIGN][..part.len().next_multiple_of(ALIGN) - part.len()]
+}
+
+fn name(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+}
+
+/// All files of packed weights in a folder, with the time of their last use, the last used one last.
+fn files(folder: &Path) -> Vec<(SystemTime, PathBuf)> {
+    let mut found: Vec<_> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.file_name().to_str().is_some_and(|n| n.starts_with(PREFIX) && n.ends_with(SUFFIX)))
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .collect();
+    found.sort();
+    found
+}
+
+/// A file that this process is writing, so that no other thread of it writes the same.
+struct Writing(PathBuf);
+
+static WRITTEN_NOW: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+impl Writing {
+    fn begin(path: &Path) -> Option<Self> {
+        let mut now = WRITTEN_NOW.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.iter().any(|other| other == path) {
+            return None;
+        }
+        now.push(path.to_owned());
+        Some(Self(path.to_owned()))
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        WRITTEN_NOW.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| *path != self.0);
     }
 }
 
@@ -141,44 +281,51 @@ mod tests {
     use super::*;
     use crate::made_rows::Grey;
     use crate::plan::{Plan, PlanOptions};
+    use silhouette_engine::caches::Caches;
+    use silhouette_network::network::Size;
     use silhouette_network::spec::Spec;
     use silhouette_weights::{Dtype, ModelFile, seeded};
 
     /// A folder that goes with the test.
-    struct Folder(PathBuf);
+    struct Folder(silhouette_testkit::Folder);
 
     impl Folder {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("silhouette-cache-{name}-{}", std::process::id()));
-            let _ = std::fs::remove_dir_all(&path);
-            std::fs::create_dir_all(&path).unwrap();
-            Self(path)
+        fn new() -> Self {
+            Self(silhouette_testkit::Folder::new())
         }
 
         /// The fixture's spec with weights of this seed, as a file.
         fn model(&self, seed: u64) -> ModelFile {
-            let path = self.0.join("model.safetensors");
+            let path = self.0.path("model.safetensors");
             let spec = Spec::preset("fixture").unwrap();
             let tensors = seeded(&Network::native(&spec).unwrap(), seed);
             ModelFile::new(spec, tensors).unwrap().save(&path, Dtype::F16).unwrap();
             ModelFile::open(path).unwrap()
         }
 
+        fn cache(&self) -> PathBuf {
+            self.0.path("cache")
+        }
+
         fn kept(&self) -> Vec<PathBuf> {
-            let files = std::fs::read_dir(self.0.join("cache")).into_iter().flatten();
-            files.map(|entry| entry.unwrap().path()).collect()
+            files(&self.cache()).into_iter().map(|(_, path)| path).collect()
         }
     }
 
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
+    /// Says that a file was used so many days ago.
+    fn age(path: &Path, days: u32) {
+        let file = std::fs::File::options().append(true).open(path).unwrap();
+        file.set_modified(SystemTime::now() - days * DAY).unwrap();
     }
 
     fn logits(model: &ModelFile, size: usize, threads: usize, cache: Option<&Path>) -> Vec<f32> {
+        with(model, size, threads, None, cache)
+    }
+
+    fn with(model: &ModelFile, size: usize, threads: usize, caches: Option<Caches>, cache: Option<&Path>) -> Vec<f32> {
         let network = Network::new(model.spec(), Size::square(size)).unwrap();
-        let options = PlanOptions { threads, weight_cache: cache.map(Path::to_path_buf), ..PlanOptions::default() };
+        let weight_cache = cache.map(Path::to_path_buf);
+        let options = PlanOptions { threads, weight_cache, caches, ..PlanOptions::default() };
         let plan = Plan::compile(&network, model.weights(), &options).unwrap();
         let (size, classes) = plan.logits();
         let mut logits = vec![0.0; size.height * size.width * classes];
@@ -187,68 +334,173 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_gives_the_same_bits() {
-        let folder = Folder::new("same");
-        let (model, cache) = (folder.model(1), folder.0.join("cache"));
+    fn what_was_kept_gives_the_same_bits_for_all_sizes_and_threads_that_are_sliced_alike() {
+        let folder = Folder::new();
+        let (model, cache) = (folder.model(1), folder.cache());
         for (size, threads) in [(65, 1), (65, 2), (97, 1)] {
-            let wanted = logits(&model, size, threads, None);
+            let expected = logits(&model, size, threads, None);
             for _ in 0..3 {
-                assert!(logits(&model, size, threads, Some(&cache)) == wanted, "{size}, {threads} threads");
+                assert!(logits(&model, size, threads, Some(&cache)) == expected, "{size}, {threads} threads");
             }
         }
-        let kept = folder.kept();
-        assert_eq!(kept.len(), 3, "{kept:?}");
-        // It is those files that are used: with other values in them the logits are others.
-        for path in kept {
-            let mut bytes = std::fs::read(&path).unwrap();
-            let start = bytes.len() / 2 / 4 * 4;
-            bytes[start..].chunks_exact_mut(4).for_each(|v| v.copy_from_slice(&0.01f32.to_le_bytes()));
-            // A new file in its place, as long as the old one may be mapped.
-            std::fs::remove_file(&path).unwrap();
-            std::fs::write(&path, bytes).unwrap();
-        }
+        let [kept] = &folder.kept()[..] else { panic!("one file: {:?}", folder.kept()) };
+        // It is that file that is used: with other values in it, and their checksum, the logits are others.
+        let mut bytes = std::fs::read(kept).unwrap();
+        let start = bytes.len() / 2 / 4 * 4;
+        bytes[start..].chunks_exact_mut(4).for_each(|v| v.copy_from_slice(&0.01f32.to_le_bytes()));
+        let key =
+            Place::new(&cache, &Network::native(model.spec()).unwrap(), model.weights(), Isa::best()).unwrap().key;
+        let arrays = head(0, 0, &key).len();
+        let sum = format!("{:016x}", XxHash3_64::oneshot(&bytes[arrays..]));
+        bytes[MAGIC.len()..][..16].copy_from_slice(sum.as_bytes());
+        write_own(kept, |e| e, |to| to.write_all(&bytes)).unwrap();
         assert!(logits(&model, 65, 1, Some(&cache)) != logits(&model, 65, 1, None));
     }
 
     #[test]
-    fn damaged_files_and_other_models_are_packed_anew() {
-        let folder = Folder::new("damaged");
-        let (model, cache) = (folder.model(1), folder.0.join("cache"));
-        let wanted = logits(&model, 65, 1, Some(&cache));
-        let [path] = &folder.kept()[..] else { panic!("one file") };
-        let whole = std::fs::read(path).unwrap();
-        let mut other_key = whole.clone();
-        other_key[30] ^= 1;
-        let longer: Vec<u8> = whole.iter().copied().chain([0; 64]).collect();
-        for bytes in [&[][..], &whole[..10], &whole[..whole.len() / 2], &whole[..whole.len() - 3], &other_key, &longer]
-        {
-            std::fs::remove_file(path).unwrap();
-            std::fs::write(path, bytes).unwrap();
-            assert!(logits(&model, 65, 1, Some(&cache)) == wanted, "{} bytes", bytes.len());
-            assert!(std::fs::read(path).unwrap() == whole, "{} bytes stay", bytes.len());
+    fn other_slices_are_another_file() {
+        let folder = Folder::new();
+        let (model, cache) = (folder.model(1), folder.cache());
+        let small = Caches { l1: 8 << 10, l2: 16 << 10, ..Caches::detect() };
+        for caches in [None, Some(small), None, Some(small)] {
+            let expected = with(&model, 97, 1, caches, None);
+            assert!(with(&model, 97, 1, caches, Some(&cache)) == expected, "{caches:?}");
         }
-        // A file in the folder's place: nothing is kept, and nothing else happens.
-        let no_folder = folder.0.join("model.safetensors").join("cache");
-        assert!(logits(&model, 65, 1, Some(&no_folder)) == wanted);
-        // The same path, another file.
-        let other = folder.model(2);
-        let fresh = logits(&other, 65, 1, None);
-        assert!(fresh != wanted && logits(&other, 65, 1, Some(&cache)) == fresh);
+        assert_eq!(folder.kept().len(), 2);
     }
 
     #[test]
-    fn the_oldest_go() {
-        let folder = Folder::new("oldest");
-        let (model, cache) = (folder.model(1), folder.0.join("cache"));
-        std::fs::create_dir_all(&cache).unwrap();
-        std::fs::write(cache.join("theirs.packed"), "no file of ours").unwrap();
-        // Of a program that ended while it wrote.
-        let broken_off = cache.join(".unfinished-77-0-silhouette-0123456789abcdef.packed");
-        std::fs::write(&broken_off, "silhouette packed").unwrap();
-        for size in [65, 66, 67, 68, 69, 70] {
-            logits(&model, size, 1, Some(&cache));
+    fn damaged_files_and_other_models_are_packed_anew() {
+        let folder = Folder::new();
+        let (model, cache) = (folder.model(1), folder.cache());
+        let expected = logits(&model, 65, 1, Some(&cache));
+        let [path] = &folder.kept()[..] else { panic!("one file") };
+        let whole = std::fs::read(path).unwrap();
+        let mut other_key = whole.clone();
+        other_key[80] ^= 1;
+        // Values that somebody wrote over, in place: the file looks whole.
+        let mut other_value = whole.clone();
+        let last = other_value.len() - 200;
+        other_value[last] ^= 0x40;
+        let longer: Vec<u8> = whole.iter().copied().chain([0; 64]).collect();
+        for bytes in [
+            &[][..],
+            &whole[..10],
+            &whole[..whole.len() / 2],
+            &whole[..whole.len() / 2 / 64 * 64],
+            &whole[..whole.len() - 3],
+            &other_key,
+            &other_value,
+            &longer,
+        ] {
+            std::fs::remove_file(cache.join(WRITTEN)).unwrap();
+            write_own(path, |e| e, |to| to.write_all(bytes)).unwrap();
+            assert!(logits(&model, 65, 1, Some(&cache)) == expected, "{} bytes", bytes.len());
+            assert!(std::fs::read(path).unwrap() == whole, "{} bytes stay", bytes.len());
         }
-        assert_eq!(folder.kept().len(), MOST + 1);
+        // A file in the folder's place: nothing is kept, and nothing else happens.
+        let no_folder = folder.0.path("model.safetensors").join("cache");
+        assert!(logits(&model, 65, 1, Some(&no_folder)) == expected);
+        // The same path, another file.
+        let other = folder.model(2);
+        let fresh = logits(&other, 65, 1, None);
+        assert!(fresh != expected && logits(&other, 65, 1, Some(&cache)) == fresh);
+    }
+
+    #[test]
+    fn those_that_were_not_used_for_the_longest_go() {
+        let folder = Folder::new();
+        let cache = folder.cache();
+        own_folder(&cache).unwrap();
+        folder.0.write("cache/theirs.packed", "no file of ours");
+        // Of a program that ended while it wrote, and of one that still does.
+        let broken_off =
+            folder.0.write("cache/.unfinished-77-0-silhouette-0123456789abcdef.packed", "silhouette packed");
+        let mut kept_path = PathBuf::new();
+        for seed in 0..6 {
+            let model = folder.model(seed);
+            logits(&model, 65, 1, Some(&cache));
+            if seed == 0 {
+                kept_path = folder.kept()[0].clone();
+            }
+            // The first model's is used again and again, as an app's own is; the file is that of this seed.
+            let newest = folder.kept().pop().unwrap();
+            age(&newest, 20 - seed as u32);
+            age(&kept_path, 2);
+        }
+        assert_eq!(folder.kept().len(), MOST);
+        assert!(kept_path.exists(), "used last");
         assert!(cache.join("theirs.packed").exists() && !broken_off.exists());
+    }
+
+    #[test]
+    fn use_is_said_once_a_day() {
+        let folder = Folder::new();
+        let (model, cache) = (folder.model(1), folder.cache());
+        logits(&model, 65, 1, Some(&cache));
+        let path = folder.kept().pop().unwrap();
+        let days = || {
+            let last = std::fs::metadata(&path).unwrap().modified().unwrap();
+            SystemTime::now().duration_since(last).unwrap_or_default().as_secs() / DAY.as_secs()
+        };
+        age(&path, 5);
+        logits(&model, 65, 1, Some(&cache));
+        assert_eq!(days(), 0);
+        let before = std::fs::metadata(&path).unwrap().modified().unwrap();
+        logits(&model, 65, 1, Some(&cache));
+        assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), before);
+    }
+
+    #[test]
+    fn a_day_has_a_budget() {
+        let folder = Folder::new();
+        let (model, cache) = (folder.model(1), folder.cache());
+        own_folder(&cache).unwrap();
+        let place = Place::new(&cache, &Network::native(model.spec()).unwrap(), model.weights(), Isa::best()).unwrap();
+        assert!(place.spend(DAILY + 7), "a file that is larger, alone");
+        assert!(!place.spend(1));
+        logits(&model, 65, 1, Some(&cache));
+        assert!(folder.kept().is_empty());
+        // Yesterday's does not count.
+        write_own(&cache.join(WRITTEN), |e| e, |to| to.write_all(b"1 99999999999\n")).unwrap();
+        assert!(place.spend(DAILY - 5) && place.spend(5) && !place.spend(1));
+        std::fs::remove_file(cache.join(WRITTEN)).unwrap();
+        logits(&model, 65, 1, Some(&cache));
+        assert_eq!(folder.kept().len(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_not_followed_and_what_others_may_write_is_not_used() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let folder = Folder::new();
+        let (model, cache) = (folder.model(1), folder.cache());
+        let expected = logits(&model, 65, 1, Some(&cache));
+        let path = folder.kept().pop().unwrap();
+        let good = std::fs::read(&path).unwrap();
+        // Links in the place of all that we write: what they lead to stays.
+        let theirs = folder.0.write("theirs", "not ours");
+        for name in [path.clone(), cache.join(WRITTEN)] {
+            std::fs::remove_file(&name).unwrap();
+            symlink(&theirs, &name).unwrap();
+        }
+        assert!(logits(&model, 65, 1, Some(&cache)) == expected);
+        assert_eq!(std::fs::read(&theirs).unwrap(), b"not ours");
+        assert!(std::fs::symlink_metadata(&path).unwrap().is_file() && std::fs::read(&path).unwrap() == good);
+        // A good file over a link is not used either: with other values in it nothing changes.
+        let elsewhere = folder.0.write("elsewhere", &good);
+        std::fs::remove_file(&path).unwrap();
+        symlink(&elsewhere, &path).unwrap();
+        assert!(Kept::open(&path, "").unwrap_err().contains("link"));
+        let mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        mode(&elsewhere, 0o666);
+        assert!(Kept::open(&elsewhere, "").unwrap_err().contains("other users"));
+        mode(&cache, 0o777);
+        let key = Place::new(&cache, &Network::native(model.spec()).unwrap(), model.weights(), Isa::best()).unwrap();
+        assert_eq!(key.kept().count(), 0);
+        assert!(logits(&model, 65, 1, Some(&cache)) == expected);
+        assert!(std::fs::symlink_metadata(&path).unwrap().is_symlink(), "nothing was written there");
     }
 }

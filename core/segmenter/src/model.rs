@@ -9,8 +9,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A model file, opened and checked. Cheap to clone; the weights are mapped into memory, not read, where they come from a
-/// file.
+/// A model file, opened and checked. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Model {
     file: Arc<ModelFile>,
@@ -39,7 +38,8 @@ pub enum Task {
 }
 
 impl Model {
-    /// Opens a model file (`.safetensors` with its spec, as `silhouette import` writes).
+    /// Opens a model file (`.safetensors` with its spec, as `silhouette import` writes) by reading it: what happens to the file afterwards
+    /// changes nothing.
     ///
     /// # Errors
     /// [`Error::InvalidModel`] where it cannot be read, is cut off or damaged, or holds no network that is known.
@@ -47,8 +47,18 @@ impl Model {
         Self::from_file(ModelFile::open(path)?)
     }
 
-    /// Opens a model that is a part of another file, such as an uncompressed asset of an app's package: `length` bytes
-    /// from `offset` on.
+    /// Opens a model file by mapping it into memory, for files that are this program's own: its pages are read as they are needed, and the
+    /// system may take them back. While it is open the file must not be written to or cut (replacing it by a rename is fine): a file that
+    /// is cut ends the process, one that is written to changes what the network gives.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn map(path: impl AsRef<Path>) -> Result<Self> {
+        Self::from_file(ModelFile::map(path)?)
+    }
+
+    /// Opens a model that is a part of another file, such as an uncompressed asset of an app's package, by mapping it: `length` bytes
+    /// from `offset` on. As with [`map`](Self::map), the file must stay as it is.
     ///
     /// # Errors
     /// As [`open`](Self::open); [`Error::InvalidModel`] also for a part that reaches past the file's end.

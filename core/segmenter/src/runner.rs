@@ -30,6 +30,8 @@ pub(crate) struct Runner {
     description: String,
     /// The last used one last; none once closed.
     shapes: Mutex<Option<Vec<Arc<Shape>>>>,
+    /// Held while a shape is made.
+    making: Mutex<()>,
 }
 
 /// The engine for one shape of the network's input, with a pool of arenas.
@@ -67,8 +69,8 @@ impl Runner {
         let threads = options.threads.unwrap_or_else(default_threads);
         bounds::options(options, size, threads)?;
         let (model, options) = (model.clone(), options.clone());
-        let (shapes, description) = (Mutex::default(), String::new());
-        let mut runner = Self { model, options, size, threads, owner, description, shapes };
+        let (shapes, making, description) = (Mutex::default(), Mutex::default(), String::new());
+        let mut runner = Self { model, options, size, threads, owner, description, shapes, making };
         let first = runner.compile(runner.fitted(3, 4))?;
         runner.description = first.engine.describe().to_string();
         let InputSpec { width, height, .. } = first.input;
@@ -158,22 +160,45 @@ impl Runner {
 
     /// What is there for an input of this many columns and rows, or is made now and kept instead of the one that was not
     /// used for the longest. Calls that run or wait there end normally.
+    ///
+    /// A shape is made outside the lock: calls with shapes that are there go on. One is made at a time; who needs another one meanwhile,
+    /// or the same, waits.
     fn shape(&self, size: (usize, usize)) -> Result<Arc<Shape>> {
-        let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
-        let shapes = shapes.as_mut().ok_or_else(|| Error::closed(self.owner))?;
-        if let Some(at) = shapes.iter().position(|shape| (shape.input.width, shape.input.height) == size) {
-            shapes[at..].rotate_left(1);
-        } else {
-            // Before the new one takes memory too.
+        if let Some(shape) = self.known(size)? {
+            return Ok(shape);
+        }
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shape) = self.known(size)? {
+            return Ok(shape);
+        }
+        // Before the new one takes memory too.
+        self.with_shapes(|shapes| {
             shapes.retain(|shape| shape.used.load(Ordering::Relaxed));
             if shapes.len() == SHAPES {
                 shapes.remove(0);
             }
-            shapes.push(Arc::new(self.compile(size)?));
-        }
-        let last = &shapes[shapes.len() - 1];
-        last.used.store(true, Ordering::Relaxed);
-        Ok(Arc::clone(last))
+        })?;
+        let made = Arc::new(self.compile(size)?);
+        made.used.store(true, Ordering::Relaxed);
+        // Closed meanwhile: it goes again, and the call is refused.
+        self.with_shapes(|shapes| shapes.push(Arc::clone(&made)))?;
+        Ok(made)
+    }
+
+    /// What is there for an input of this many columns and rows; it is then the last used one.
+    fn known(&self, size: (usize, usize)) -> Result<Option<Arc<Shape>>> {
+        self.with_shapes(|shapes| {
+            let at = shapes.iter().position(|shape| (shape.input.width, shape.input.height) == size)?;
+            shapes[at..].rotate_left(1);
+            let last = &shapes[shapes.len() - 1];
+            last.used.store(true, Ordering::Relaxed);
+            Some(Arc::clone(last))
+        })
+    }
+
+    fn with_shapes<R>(&self, with: impl FnOnce(&mut Vec<Arc<Shape>>) -> R) -> Result<R> {
+        let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
+        shapes.as_mut().map(with).ok_or_else(|| Error::closed(self.owner))
     }
 
     fn compile(&self, (width, height): (usize, usize)) -> Result<Shape> {
@@ -263,6 +288,28 @@ mod tests {
         assert_eq!(seen(48, 64), [(65, 49), (49, 65)]);
         assert_eq!(seen(64, 48), [(49, 65), (65, 49)]);
         assert_eq!(seen(30, 30), [(65, 49), (65, 65)]);
+    }
+
+    #[test]
+    fn a_shape_that_is_made_keeps_no_other_waiting() {
+        let spec = Spec::preset("fixture").unwrap();
+        let weights = seeded(&Network::native(&spec).unwrap(), 7);
+        let model = Model::from_file(ModelFile::new(spec, weights).unwrap()).unwrap();
+        let options = Options::new().threads(1).input_shape(InputShape::Frame);
+        let runner = Runner::new(&model, &options, "segmenter").unwrap();
+        let bytes = [0; 64 * 64 * 3];
+        let see = |width, height| runner.run(&Frame::rgb8(&bytes, width, height).unwrap(), |_, _| ());
+        see(48, 64).unwrap();
+        std::thread::scope(|scope| {
+            // Somebody makes a shape, and does not end.
+            let making = runner.making.lock().unwrap();
+            see(48, 64).unwrap();
+            let other = scope.spawn(|| see(64, 48));
+            see(48, 64).unwrap();
+            runner.close();
+            drop(making);
+            assert!(matches!(other.join().unwrap(), Err(Error::Closed(_))), "closed while it waited");
+        });
     }
 
     #[test]

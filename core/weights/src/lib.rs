@@ -11,7 +11,6 @@ mod quantisation;
 mod seeded;
 mod tensor;
 mod weights;
-mod whole_file;
 
 pub use map::{Map, Tail};
 pub use model_file::{ModelFile, SPEC_KEY, save, to_bytes};
@@ -23,4 +22,3 @@ pub use seeded::{SplitMix64, fnv1a, seeded};
 pub use silhouette_network::ModelError;
 pub use tensor::{Tensor, TensorView, Tensors};
 pub use weights::{ACTIVATIONS_KEY, Folded, MAX_HEADER, QUANTISATION_KEY, Weights};
-pub use whole_file::{UNFINISHED, write_whole};

@@ -1,11 +1,12 @@
-//! A file mapped into memory: the only `unsafe` of this crate.
+//! A file mapped into memory, from its open handle: the only `unsafe` of this crate.
 #![allow(unsafe_code)]
 
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::ops::Range;
 use std::path::Path;
 
 use memmap2::{Mmap, MmapOptions};
+use silhouette_files::{OpenError, Regular, open_regular};
 use silhouette_kernels::pack::Keeper;
 use silhouette_network::ModelError;
 
@@ -19,24 +20,28 @@ pub struct Map {
 impl Map {
     /// Maps the whole file, or `part` of it, counted in bytes.
     pub(crate) fn open(path: &Path, part: Option<Range<u64>>) -> Result<Self, ModelError> {
-        Self::with(path, part, &mut MmapOptions::new())
+        let opened = open_regular(path, u64::MAX).map_err(refused(path))?;
+        Self::with(&opened, path, part, &mut MmapOptions::new())
     }
 
-    /// Maps the whole file and has the system fetch all of it at once, where it knows how to: everything will be read.
+    /// Maps the whole of a file that is open already and has the system fetch all of it at once, where it knows how to: everything
+    /// will be read. `path` names it in errors.
     ///
     /// # Errors
-    /// [`ModelError::Io`]; [`ModelError::BadFile`] for what is no regular file, or empty.
-    pub fn open_ahead(path: &Path) -> Result<Self, ModelError> {
-        Self::with(path, None, MmapOptions::new().populate())
+    /// [`ModelError::Io`]; [`ModelError::BadFile`] for an empty one.
+    pub fn ahead(opened: &Regular, path: &Path) -> Result<Self, ModelError> {
+        Self::with(opened, path, None, MmapOptions::new().populate())
     }
 
-    fn with(path: &Path, part: Option<Range<u64>>, options: &mut MmapOptions) -> Result<Self, ModelError> {
-        let about = std::fs::metadata(path).map_err(ModelError::io(path))?;
+    fn with(
+        opened: &Regular,
+        path: &Path,
+        part: Option<Range<u64>>,
+        options: &mut MmapOptions,
+    ) -> Result<Self, ModelError> {
+        // The length is the opened file's, not the path's: another file may have taken its place since.
+        let Regular { file, about } = opened;
         let name = path.display().to_string();
-        // Asked before opening: opening a pipe would wait for its writer.
-        if !about.is_file() {
-            return Err(ModelError::bad_file(name, "it is not a regular file"));
-        }
         let part = part.unwrap_or(0..about.len());
         if part.is_empty() {
             return Err(ModelError::bad_file(name, "it is empty"));
@@ -47,13 +52,11 @@ impl Map {
         }
         let length = usize::try_from(part.end - part.start)
             .map_err(|_| ModelError::bad_file(&name, "it is larger than the address space"))?;
-        let file = File::open(path).map_err(ModelError::io(path))?;
-        // SAFETY: the mapping is read-only and private to this value. Another process that writes to the file or cuts it
-        // while it is mapped would break this; `save` never does (it writes a new file and renames it), and the
-        // documentation of `ModelFile::open` asks it of everybody else.
-        let mapped = unsafe { options.offset(part.start).len(length).map(&file) }.map_err(ModelError::io(path))?;
-        let about = file.metadata().map_err(ModelError::io(path))?;
-        Ok(Self { mapped, source: format!("{} of {} bytes, {part:?}", state(path, &about), about.len()) })
+        // SAFETY: the mapping is read-only and private to this value. Whoever writes to the file or cuts it while it is mapped
+        // would break this: we never do (we write a new file and rename it), what packed weights are kept in is nobody else's to
+        // write, and the documentation of `ModelFile::map` asks it of those who have a model mapped; `ModelFile::open` maps nothing.
+        let mapped = unsafe { options.offset(part.start).len(length).map(file) }.map_err(ModelError::io(path))?;
+        Ok(Self { mapped, source: source(path, about, &part) })
     }
 
     /// Its bytes.
@@ -83,6 +86,19 @@ impl Map {
         #[cfg(not(unix))]
         let _ = range;
     }
+}
+
+/// For `map_err` after opening a file.
+pub(crate) fn refused(path: &Path) -> impl FnOnce(OpenError) -> ModelError + '_ {
+    move |error| match error {
+        OpenError::Io(error) => ModelError::io(path)(error),
+        error => ModelError::bad_file(path.display().to_string(), error.to_string()),
+    }
+}
+
+/// Which part of which file, in which state: another one, or one that was written since, has another text.
+pub(crate) fn source(path: &Path, about: &Metadata, part: &Range<u64>) -> String {
+    format!("{} of {} bytes, {part:?}", state(path, about), about.len())
 }
 
 /// Which file it is and when it was written last.

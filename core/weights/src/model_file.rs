@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use safetensors::Dtype;
+use silhouette_files::write_bytes;
 use silhouette_network::network::Network;
 use silhouette_network::spec::Spec;
 
@@ -18,7 +19,6 @@ use crate::container::{Stored, encode};
 use crate::quantisation::{Activations, QuantisedTensors};
 use crate::tensor::Tensors;
 use crate::weights::{ACTIVATIONS_KEY, MAX_HEADER, QUANTISATION_KEY, Weights};
-use crate::whole_file::write_whole;
 
 /// The metadata key that holds the spec as JSON.
 pub const SPEC_KEY: &str = "silhouette.spec";
@@ -31,8 +31,7 @@ pub struct ModelFile {
 }
 
 impl ModelFile {
-    /// Maps a model file into memory. The file must not be written to or cut while it is open (replacing it by a
-    /// rename, as [`save`] does, is fine).
+    /// Reads a model file into memory: what happens to the file afterwards changes nothing.
     ///
     /// # Errors
     /// [`ModelError::Io`]; [`ModelError::BadFile`] for a file that is no model of ours, or damaged;
@@ -44,13 +43,26 @@ impl ModelFile {
         Self::check(&path.display().to_string(), weights, &metadata)
     }
 
-    /// Maps a model that is a part of another file (an uncompressed asset of an app's package): the bytes `part`.
+    /// Maps a model file into memory, for files that are this program's own: nothing is read before it is needed, and the system may take
+    /// the pages back. While it is open the file must not be written to or cut (replacing it by a rename, as [`save`] does, is fine): a file
+    /// that is cut ends the process, one that is written to changes what the network gives.
+    ///
+    /// # Errors
+    /// As [`ModelFile::open`].
+    pub fn map(path: impl AsRef<Path>) -> Result<Self, ModelError> {
+        let path = path.as_ref();
+        let (weights, metadata) = Weights::map(path, None, 0.0)?;
+        Self::check(&path.display().to_string(), weights, &metadata)
+    }
+
+    /// Maps a model that is a part of another file (an uncompressed asset of an app's package): the bytes `part`. As with
+    /// [`map`](Self::map), the file must stay as it is.
     ///
     /// # Errors
     /// As [`ModelFile::open`]; [`ModelError::BadFile`] also for a part that reaches past the file's end.
     pub fn open_part(path: impl AsRef<Path>, part: Range<u64>) -> Result<Self, ModelError> {
         let path = path.as_ref();
-        let (weights, metadata) = Weights::open_part(path, part, 0.0)?;
+        let (weights, metadata) = Weights::map(path, Some(part), 0.0)?;
         Self::check(&path.display().to_string(), weights, &metadata)
     }
 
@@ -156,7 +168,7 @@ impl ModelFile {
 /// hold; [`ModelError::Io`].
 pub fn save(path: &Path, spec: &Spec, weights: &Weights, dtype: Dtype) -> Result<(), ModelError> {
     let bytes = to_bytes(spec, weights, dtype)?;
-    write_whole(path, ModelError::io(path), |to| std::fs::write(to, &bytes).map_err(ModelError::io(path)))
+    write_bytes(path, &bytes).map_err(ModelError::io(path))
 }
 
 /// The bytes that [`save`] writes.
@@ -242,7 +254,7 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("fixture.safetensors");
         model.save(&path, Dtype::F32).unwrap();
-        let back = ModelFile::open(&path).unwrap();
+        let back = ModelFile::map(&path).unwrap();
         assert_eq!(back.spec(), &spec);
         for conv in network.convs() {
             let folded = back.weights().folded(conv).unwrap();
@@ -263,6 +275,33 @@ mod tests {
         assert_eq!(back.weights().folded(network.conv("stem").unwrap()).unwrap(), before);
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
         std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_model_that_was_read_does_not_need_its_file_any_more() {
+        let (spec, network) = fixture();
+        let folder = silhouette_testkit::Folder::new();
+        let path = folder.path("model.safetensors");
+        ModelFile::new(spec, seeded(&network, 1)).unwrap().save(&path, Dtype::F32).unwrap();
+        let model = ModelFile::open(&path).unwrap();
+        let source = model.weights().source().map(str::to_owned);
+        let values = |model: &ModelFile| -> Vec<_> {
+            network.convs().map(|conv| model.weights().folded(conv).unwrap().weight.into_owned()).collect()
+        };
+        let before = values(&model);
+        assert_eq!(
+            ModelFile::map(&path).unwrap().weights().source().map(str::to_owned),
+            source,
+            "one file, either way"
+        );
+        // Cut in place: a mapping of it would end the process.
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        assert_eq!(values(&model), before);
+        // A file that is longer than its header says is not read at all.
+        let mut long = bytes(Dtype::F32);
+        long.push(0);
+        let long = folder.write("long.safetensors", long);
+        assert!(ModelFile::open(long).unwrap_err().to_string().contains("its header is of a file of"));
     }
 
     #[test]

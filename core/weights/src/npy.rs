@@ -4,8 +4,9 @@
 use std::io::Read as _;
 use std::path::Path;
 
+use silhouette_files::{OpenError, Regular, open_regular, write_bytes};
+
 use crate::ModelError;
-use crate::whole_file::write_whole;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
@@ -32,19 +33,12 @@ pub struct Array {
 /// # Errors
 /// [`ModelError::Io`], or [`ModelError::BadFile`] for what is no such array, or shorter than its header says.
 pub fn read(path: &Path) -> Result<Array, ModelError> {
-    let cannot = ModelError::io(path);
-    let about = std::fs::metadata(path).map_err(ModelError::io(path))?;
-    // Asked before opening: opening a pipe would wait for its writer.
-    if !about.is_file() {
-        return Err(wrong(path, "it is not a regular file"));
-    }
-    let open = || {
-        let mut file = std::fs::File::open(path)?;
-        let mut head = Vec::new();
-        file.by_ref().take(LONGEST_HEADER as u64).read_to_end(&mut head)?;
-        Ok((file, head))
-    };
-    let (file, mut bytes) = open().map_err(cannot)?;
+    let Regular { mut file, about } = open_regular(path, u64::MAX).map_err(|error| match error {
+        OpenError::Io(error) => ModelError::io(path)(error),
+        error => wrong(path, error.to_string()),
+    })?;
+    let mut bytes = Vec::new();
+    file.by_ref().take(LONGEST_HEADER as u64).read_to_end(&mut bytes).map_err(ModelError::io(path))?;
     let header = Header::read(&bytes, about.len()).map_err(|what| wrong(path, what))?;
     let end = header.start + header.bytes();
     file.take(end.saturating_sub(bytes.len()) as u64).read_to_end(&mut bytes).map_err(ModelError::io(path))?;
@@ -87,7 +81,7 @@ pub fn write(path: &Path, array: &Array) -> Result<(), ModelError> {
     bytes.extend((header.len() as u16).to_le_bytes());
     bytes.extend(header.as_bytes());
     bytes.extend_from_slice(bytemuck::cast_slice(&array.data));
-    write_whole(path, ModelError::io(path), |to| std::fs::write(to, &bytes).map_err(ModelError::io(path)))
+    write_bytes(path, &bytes).map_err(ModelError::io(path))
 }
 
 fn wrong(path: &Path, what: impl Into<String>) -> ModelError {

@@ -1,17 +1,20 @@
-//! A network's tensors by name: in a mapped file, in a file's bytes in memory, or made; batch norm folded on demand.
+//! A network's tensors by name: in a mapped file, in a file's bytes in memory, read or given, or made; batch norm folded on demand.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
+use std::io::Read as _;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensors};
+use silhouette_files::{Regular, open_regular};
 use silhouette_network::error::{TensorProblems, WrongShape};
 use silhouette_network::network::{Conv, Network, TensorShape};
 
 use crate::ModelError;
-use crate::map::Map;
+use crate::map::{Map, refused, source};
 use crate::quantisation::{ActivationQuantisation, Activations, Quantisation, QuantisedTensors};
 use crate::tensor::{TensorView, Tensors};
 
@@ -52,6 +55,8 @@ struct Entry {
 enum Storage {
     Mapped(Map),
     Bytes(Cow<'static, [u8]>),
+    /// A file's bytes, read; and which file, in which state.
+    Read(Vec<u8>, String),
     /// Tensors made here, each from a border of four bytes on.
     Words(Vec<u32>),
 }
@@ -61,6 +66,7 @@ impl Storage {
         match self {
             Self::Mapped(map) => map.bytes(),
             Self::Bytes(bytes) => bytes,
+            Self::Read(bytes, _) => bytes,
             Self::Words(words) => bytemuck::cast_slice(words),
         }
     }
@@ -129,13 +135,14 @@ impl Weights {
         Ok(Self { storage: Arc::new(Storage::Words(words)), entries, activations, epsilon })
     }
 
-    /// Maps any `.safetensors` file, ours or another's (a PyTorch state dict): its tensors and its metadata, of which
+    /// Reads any `.safetensors` file, ours or another's (a PyTorch state dict): its tensors and its metadata, of which
     /// nothing is checked but that they lie inside the file, and that what it says of their quantisation can be. `epsilon` is what batch norm adds to the variance.
     ///
     /// # Errors
     /// [`ModelError::Io`]; [`ModelError::BadFile`] for anything that is not a whole `.safetensors` file.
     pub fn open(path: &Path, epsilon: f64) -> Result<(Self, BTreeMap<String, String>), ModelError> {
-        Self::read(Storage::Mapped(Map::open(path, None)?), &path.display().to_string(), epsilon)
+        let (bytes, source) = whole(path)?;
+        Self::read(Storage::Read(bytes, source), &path.display().to_string(), epsilon)
     }
 
     /// The same with the file's bytes in memory; `file` names them in errors.
@@ -150,27 +157,18 @@ impl Weights {
         Self::read(Storage::Bytes(bytes.into()), file, epsilon)
     }
 
-    /// Maps the bytes `part` of a file that holds a `.safetensors` file there.
-    pub(crate) fn open_part(
+    /// Maps a `.safetensors` file, or the one that stands at `part` of another file.
+    pub(crate) fn map(
         path: &Path,
-        part: Range<u64>,
+        part: Option<Range<u64>>,
         epsilon: f64,
     ) -> Result<(Self, BTreeMap<String, String>), ModelError> {
-        Self::read(Storage::Mapped(Map::open(path, Some(part))?), &path.display().to_string(), epsilon)
+        Self::read(Storage::Mapped(Map::open(path, part)?), &path.display().to_string(), epsilon)
     }
 
     fn read(storage: Storage, file: &str, epsilon: f64) -> Result<(Self, BTreeMap<String, String>), ModelError> {
         let bytes = storage.bytes();
-        let header = bytes.first_chunk::<8>().map(|n| u64::from_le_bytes(*n));
-        let header = header.ok_or_else(|| ModelError::bad_file(file, "shorter than a safetensors header"))?;
-        if header > bytes.len() as u64 - 8 {
-            let what = format!("the header says it is {header} bytes long, the file has {}", bytes.len());
-            return Err(ModelError::bad_file(file, what));
-        }
-        if header > MAX_HEADER {
-            let what = format!("the header is {header} bytes long, more than {MAX_HEADER}");
-            return Err(ModelError::bad_file(file, what));
-        }
+        let header = header_length(bytes, bytes.len() as u64).map_err(|what| ModelError::bad_file(file, what))?;
         // The crate checks that offsets follow one another, go with shape and type, and end where the file ends.
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| ModelError::bad_file(file, e.to_string()))?;
         let start = 8 + header as usize;
@@ -258,7 +256,11 @@ impl Weights {
 
     /// Which file these come from and in which state it is; `None` for weights in memory.
     pub fn source(&self) -> Option<&str> {
-        if let Storage::Mapped(map) = &*self.storage { Some(map.source()) } else { None }
+        match &*self.storage {
+            Storage::Mapped(map) => Some(map.source()),
+            Storage::Read(_, source) => Some(source),
+            Storage::Bytes(_) | Storage::Words(_) => None,
+        }
     }
 
     /// Whether this convolution's batch norm is still separate.
@@ -402,6 +404,42 @@ impl Weights {
             map.release(0..map.bytes().len());
         }
     }
+}
+
+/// The whole of a file that begins as a `.safetensors` file does, and which file it is.
+fn whole(path: &Path) -> Result<(Vec<u8>, String), ModelError> {
+    let Regular { mut file, about } = open_regular(path, u64::MAX).map_err(refused(path))?;
+    let bad = |what: String| ModelError::bad_file(path.display().to_string(), what);
+    let mut bytes = Vec::new();
+    file.by_ref().take(8).read_to_end(&mut bytes).map_err(ModelError::io(path))?;
+    // Before memory is taken for all of it: the header says how long the file is.
+    let header = header_length(&bytes, about.len()).map_err(bad)?;
+    file.by_ref().take(header).read_to_end(&mut bytes).map_err(ModelError::io(path))?;
+    let metadata: Metadata =
+        serde_json::from_slice(bytes.get(8..).unwrap_or_default()).map_err(|error| bad(error.to_string()))?;
+    let said = 8 + header + metadata.data_len() as u64;
+    if said != about.len() {
+        return Err(bad(format!("its header is of a file of {said} bytes, it has {}", about.len())));
+    }
+    let length = usize::try_from(about.len()).map_err(|_| bad("it is larger than the address space".into()))?;
+    bytes
+        .try_reserve_exact(length.saturating_sub(bytes.len()))
+        .map_err(|_| bad(format!("no memory for its {length} bytes")))?;
+    file.take(about.len() - 8 - header).read_to_end(&mut bytes).map_err(ModelError::io(path))?;
+    Ok((bytes, source(path, &about, &(0..about.len()))))
+}
+
+/// Bytes of the header of a file of `length` bytes that begins with `bytes`.
+fn header_length(bytes: &[u8], length: u64) -> Result<u64, String> {
+    let header = bytes.first_chunk::<8>().map(|n| u64::from_le_bytes(*n));
+    let header = header.ok_or("shorter than a safetensors header")?;
+    if length.checked_sub(8).is_none_or(|rest| header > rest) {
+        return Err(format!("the header says it is {header} bytes long, the file has {length}"));
+    }
+    if header > MAX_HEADER {
+        return Err(format!("the header is {header} bytes long, more than {MAX_HEADER}"));
+    }
+    Ok(header)
 }
 
 /// The edges of a network that may be quantised: its input, what each convolution and each block gives, and the concatenation that

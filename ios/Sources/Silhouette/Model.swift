@@ -46,7 +46,7 @@ public final class Model: Sendable {
         return try Model(contentsOf: url)
     }
 
-    /// Opens a model file, as `silhouette import` writes it.
+    /// Opens a model file, as `silhouette import` writes it, by reading it: what happens to the file afterwards changes nothing.
     ///
     /// - Throws: ``SilhouetteError/invalidModel(_:)`` where it cannot be read, is cut off or damaged, or holds no network
     ///   that is known.

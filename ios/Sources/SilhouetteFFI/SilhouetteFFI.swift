@@ -1184,7 +1184,7 @@ public static func fromBytes(bytes: Data)throws  -> Model  {
 }
 
     /**
-     * Opens a model file; it is mapped into memory, not read.
+     * Opens a model file by reading it: what happens to the file afterwards changes nothing.
      *
      * # Errors
      * `InvalidModel` where it cannot be read, is cut off or damaged, or holds no network that is known.
@@ -1199,7 +1199,7 @@ public static func `open`(path: String)throws  -> Model  {
 }
 
     /**
-     * Opens a model that is a part of another file (an uncompressed asset of an app's package).
+     * Opens a model that is a part of another file (an uncompressed asset of an app's package), by mapping it: the file must stay as it is.
      *
      * # Errors
      * As `open`; `InvalidModel` also for a part that reaches past the file's end.

@@ -13,6 +13,30 @@ pub const UNSAFE_PLACES: &[(&str, &str)] = &[
     ("bindings/tests/", "calls over the FFI edge"),
 ];
 
+/// The one crate that opens and writes files, and files and folders outside it that may, each with its reason.
+pub const FILE_PLACES: &[(&str, &str)] = &[
+    ("core/files/", "what everything else calls"),
+    ("core/engine/src/caches.rs", "sizes of caches, from /sys"),
+    ("core/cli/src/bench.rs", "resident memory, from /proc"),
+    ("core/testkit/", "tests only"),
+    ("bindings/bindgen/", "a tool that writes our own sources"),
+    ("scripts/rules/", "reads our own sources"),
+];
+
+/// What nobody else calls: it waits for pipes, follows links, reads without a bound, or leaves half a file.
+const FILE_CALLS: &[&str] = &[
+    "File::create",
+    "File::create_new",
+    "File::open",
+    "File::options",
+    "fs::copy",
+    "fs::read",
+    "fs::read_to_string",
+    "fs::rename",
+    "fs::write",
+    "OpenOptions",
+];
+
 /// Rust source with comments, strings and character literals blanked, line breaks kept.
 pub fn code_only(source: &str) -> String {
     let bytes = source.as_bytes();
@@ -111,6 +135,58 @@ fn lines_with(code: &str, wanted: impl Fn(&str) -> bool) -> Vec<usize> {
     code.lines().enumerate().filter(|(_, line)| has(line)).map(|(at, _)| at + 1).collect()
 }
 
+/// Code without its `#[cfg(test)]` modules, line breaks kept. `code` is without comments and strings.
+fn without_tests(code: &str) -> String {
+    let mut out = String::with_capacity(code.len());
+    let mut rest = code;
+    while let Some(at) = rest.find("#[cfg(") {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let end = from.find(']').map_or(from.len(), |end| end + 1);
+        let is_test = from[..end].split(|c: char| !c.is_alphanumeric()).any(|word| word == "test");
+        let is_module = from[end..].trim_start().starts_with("mod ");
+        let length = if is_test && is_module { end + block(&from[end..]) } else { end };
+        out.extend(from[..length].matches('\n'));
+        rest = &from[length..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Length of `text` up to the end of the block in braces that begins first, or of the statement without one.
+fn block(text: &str) -> usize {
+    let mut depth = 0;
+    for (at, c) in text.char_indices() {
+        match c {
+            ';' if depth == 0 => return at + 1,
+            '{' => depth += 1,
+            '}' if depth == 1 => return at + 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// Where a source file, its tests excepted, opens or writes files past `silhouette-files`.
+pub fn file_violations(path: &str, source: &str) -> Vec<String> {
+    let outside = ["tests/", "examples/", "benches/"].iter().any(|folder| path.contains(&format!("/{folder}")));
+    if outside || FILE_PLACES.iter().any(|(place, _)| path.starts_with(place)) {
+        return Vec::new();
+    }
+    let code = without_tests(&code_only(source));
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    let calls = |line: &str, call: &str| {
+        line.match_indices(call).any(|(at, _)| {
+            let after = &line[at + call.len()..];
+            !line[..at].ends_with(word) && !after.starts_with(word)
+        })
+    };
+    let lines = code.lines().enumerate();
+    let found = lines.filter_map(|(at, line)| Some((at + 1, FILE_CALLS.iter().find(|call| calls(line, call))?)));
+    found.map(|(line, call)| format!("{path}:{line}: {call} outside core/files: call silhouette-files")).collect()
+}
+
 /// Where `unsafe` stands in the file `path` (from the workspace's root) though it may not.
 pub fn unsafe_violations(path: &str, source: &str) -> Vec<String> {
     if UNSAFE_PLACES.iter().any(|(place, _)| path.starts_with(place)) {
@@ -182,6 +258,26 @@ mod tests {
         assert!(unsafe_violations("core/imaging/src/x.rs", source)[0].starts_with("core/imaging/src/x.rs:3:"));
         assert!(unsafe_violations("core/kernels/src/x.rs", source).is_empty());
         assert!(unsafe_violations("a.rs", "#![forbid(unsafe_code)] #![warn(unsafe_op_in_unsafe_fn)]").is_empty());
+    }
+
+    #[test]
+    fn files_are_opened_in_one_place() {
+        let source = "use std::fs::File;\nfn f() { File::open(p); }\n// fs::write\nfn g() { std::fs::read(p); my_fs::read(p); fs::read_dir(p) }\n\
+            #[cfg(unix)]\nmod m { fn h() { fs::rename(a, b) } }\n#[cfg(all(test, unix))]\nmod tests {\n fn t() { { File::create(p) } }\n}\nfn i() { File::create(p) }\n";
+        let lines: Vec<_> = file_violations("core/cli/src/x.rs", source);
+        let lines: Vec<_> = lines.iter().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(
+            lines,
+            [
+                "core/cli/src/x.rs:2: File::open",
+                "core/cli/src/x.rs:4: fs::read",
+                "core/cli/src/x.rs:6: fs::rename",
+                "core/cli/src/x.rs:11: File::create"
+            ]
+        );
+        for path in ["core/files/src/x.rs", "core/cli/tests/x.rs", "core/cli/src/bench.rs"] {
+            assert!(file_violations(path, source).is_empty(), "{path}");
+        }
     }
 
     #[test]

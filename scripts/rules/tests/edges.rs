@@ -81,6 +81,18 @@ fn unsafe_stands_only_where_it_may() {
 }
 
 #[test]
+fn files_are_opened_and_written_in_one_crate() {
+    let graph = workspace();
+    let mut violations = Vec::new();
+    for path in graph.members().flat_map(|package| source::rust_files(&package.folder)) {
+        let text = std::fs::read_to_string(&path).expect("a source file can be read");
+        let name = path.strip_prefix(&graph.root).unwrap_or(&path).to_string_lossy();
+        violations.extend(source::file_violations(&name, &text));
+    }
+    hold(&violations);
+}
+
+#[test]
 fn no_candle_type_in_the_public_api() {
     let graph = workspace();
     let mut violations = Vec::new();

@@ -1,8 +1,10 @@
 //! What is scored: pictures with true labels, in PASCAL VOC's layout or as two plain folders.
 
 use crate::failure::Failure;
-use std::collections::BTreeMap;
+use silhouette_files::read_text;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
+use unicode_normalization::UnicodeNormalization as _;
 
 /// A picture and its labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,16 +15,28 @@ pub(crate) struct Item {
     pub(crate) mask: PathBuf,
 }
 
+/// The longest list of names.
+const LONGEST_LIST: u64 = 1 << 26;
+
 const PICTURES: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
 
-/// `JPEGImages/NAME.jpg` and `SegmentationClass/NAME.png` for each name in a list (a path, or a file of VOC's folder).
+/// Where a list of names is: a path, or a file of VOC's folder.
+pub(crate) fn list(folder: &Path, list: &Path) -> PathBuf {
+    let inside = [folder.join(list), folder.join("ImageSets/Segmentation").join(list)];
+    inside.into_iter().find(|path| path.exists()).unwrap_or_else(|| list.to_owned())
+}
+
+/// `JPEGImages/NAME.jpg` and `SegmentationClass/NAME.png` for each name in a list, found by [`list`].
 ///
 /// # Errors
-/// If the list cannot be read or names nothing.
-pub(crate) fn voc(folder: &Path, list: &Path) -> Result<Vec<Item>, Failure> {
-    let inside = [folder.join(list), folder.join("ImageSets/Segmentation").join(list)];
-    let path = inside.iter().find(|path| path.is_file()).map_or(list, PathBuf::as_path);
-    let text = std::fs::read_to_string(path).map_err(|error| Failure::new(path, error))?;
+/// If the list cannot be read, names nothing, or names a picture twice.
+pub(crate) fn voc(folder: &Path, names: &Path) -> Result<Vec<Item>, Failure> {
+    let path = &list(folder, names);
+    let text = read_text(path, LONGEST_LIST).map_err(|error| Failure::new(path, error))?;
+    let mut seen = HashSet::new();
+    if let Some(twice) = text.split_whitespace().find(|name| !seen.insert(*name)) {
+        return Err(Failure::new(path, format!("the list names '{twice}' twice")));
+    }
     let items: Vec<_> = text
         .split_whitespace()
         .map(|name| Item {
@@ -37,9 +51,9 @@ pub(crate) fn voc(folder: &Path, list: &Path) -> Result<Vec<Item>, Failure> {
 /// Every picture of a folder, in the order of their names; its labels are the PNG of the same name in `masks`.
 ///
 /// # Errors
-/// If the folder cannot be read or holds no picture.
+/// If the folder cannot be read, holds no picture, or two of one name.
 pub(crate) fn folders(images: &Path, masks: &Path) -> Result<Vec<Item>, Failure> {
-    let mut found = BTreeMap::new();
+    let mut found: BTreeMap<String, (String, PathBuf)> = BTreeMap::new();
     for entry in std::fs::read_dir(images).map_err(|error| Failure::new(images, error))? {
         let path = entry.map_err(|error| Failure::new(images, error))?.path();
         let kind = path.extension().map(|kind| kind.to_string_lossy().to_lowercase());
@@ -47,11 +61,23 @@ pub(crate) fn folders(images: &Path, masks: &Path) -> Result<Vec<Item>, Failure>
         if kind.is_some_and(|kind| PICTURES.contains(&kind.as_str()))
             && !(images == masks && path.extension().is_some_and(|kind| kind == "png"))
         {
-            found.insert(stem, path);
+            // By a name that is the same whichever way its accents are written: masks may come from another system.
+            let name: String = stem.nfc().collect();
+            if let Some((_, other)) = found.insert(name, (stem, path.clone())) {
+                let text = format!("{} and {} have one name, and so one mask", other.display(), path.display());
+                return Err(Failure::new(images, text));
+            }
         }
     }
-    let items: Vec<_> =
-        found.into_iter().map(|(name, image)| Item { mask: masks.join(format!("{name}.png")), name, image }).collect();
+    let items: Vec<_> = found
+        .into_iter()
+        .map(|(name, (stem, image))| {
+            let plain = masks.join(format!("{stem}.png"));
+            let others = || [name.clone(), stem.nfd().collect()].map(|name| masks.join(format!("{name}.png")));
+            let mask = if plain.exists() { None } else { others().into_iter().find(|mask| mask.exists()) };
+            Item { name, image, mask: mask.unwrap_or(plain) }
+        })
+        .collect();
     if items.is_empty() { Err(Failure::new(images, "no JPEG, PNG or WebP in this folder")) } else { Ok(items) }
 }
 
@@ -91,5 +117,30 @@ mod tests {
         let names: Vec<_> = folders(&images, &images).unwrap().into_iter().map(|item| item.name).collect();
         assert_eq!(names, ["a", "b"]);
         assert!(folders(&masks, &masks).unwrap_err().to_string().contains("no JPEG"));
+    }
+
+    #[test]
+    fn names_are_the_same_whichever_way_their_accents_are_written() {
+        let folder = silhouette_testkit::Folder::new();
+        let (images, masks) = (folder.path("images"), folder.path("masks"));
+        for path in [&images, &masks] {
+            std::fs::create_dir(path).unwrap();
+        }
+        folder.write("images/cafe\u{301}.jpg", "");
+        folder.write("masks/caf\u{e9}.png", "");
+        folder.write("images/e\u{301}te\u{301}.jpg", "");
+        folder.write("masks/e\u{301}te\u{301}.png", "");
+        let items = folders(&images, &masks).unwrap();
+        assert!(items.iter().all(|item| item.mask.exists()), "{items:?}");
+        // Two pictures of one name have one mask.
+        folder.write("images/caf\u{e9}.png", "");
+        assert!(folders(&images, &masks).unwrap_err().to_string().contains("one name"));
+    }
+
+    #[test]
+    fn a_list_names_a_picture_once() {
+        let folder = silhouette_testkit::Folder::new();
+        folder.write("val.txt", "a\nb\na\n");
+        assert!(voc(folder.root(), Path::new("val.txt")).unwrap_err().to_string().contains("'a' twice"));
     }
 }

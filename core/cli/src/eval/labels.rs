@@ -1,7 +1,7 @@
 //! True labels: class indices out of a PNG, exactly as stored (a palette is for people's eyes).
 
 use crate::failure::Failure;
-use std::fs::File;
+use silhouette_files::open_regular;
 use std::io::BufReader;
 use std::path::Path;
 
@@ -17,14 +17,17 @@ pub(crate) struct Labels {
 /// The largest side that is read: beyond it a file is no mask of a photo.
 const MAX_SIDE: u32 = 16_384;
 
+/// The longest file of a mask.
+const MAX_FILE: u64 = 1 << 30;
+
 /// Reads a mask: a palette or grey PNG of at most 8 bits.
 ///
 /// # Errors
 /// What is wrong with the file, with its name.
 pub(crate) fn read(path: &Path) -> Result<Labels, Failure> {
     let wrong = |text: String| Failure::new(path, text);
-    let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
-    let mut decoder = png::Decoder::new(BufReader::new(file));
+    let opened = open_regular(path, MAX_FILE).map_err(|error| wrong(error.to_string()))?;
+    let mut decoder = png::Decoder::new(BufReader::new(opened.file));
     decoder.set_transformations(png::Transformations::IDENTITY);
     // Compressed as they are, a few bytes of these may be gigabytes.
     decoder.set_ignore_text_chunk(true);
@@ -73,7 +76,7 @@ mod tests {
         palette: bool,
     ) -> std::path::PathBuf {
         let path = std::env::temp_dir().join(format!("silhouette-labels-{}-{name}.png", std::process::id()));
-        let mut encoder = png::Encoder::new(File::create(&path).unwrap(), 3, 2);
+        let mut encoder = png::Encoder::new(std::fs::File::create(&path).unwrap(), 3, 2);
         encoder.set_color(color);
         encoder.set_depth(depth);
         if palette {

@@ -1,12 +1,12 @@
 //! What has been scored so far, as a file of one JSON object a line, so that a run that was stopped goes on.
 //!
-//! The first line says what is scored and how; a file of another run is refused, not mixed in. A last line that was cut
-//! off is dropped.
+//! The first line says what is scored and how; a file of another run is refused, not mixed in, and so is one that a run has open. A last
+//! line that was cut off is dropped.
 
 use crate::failure::Failure;
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write as _};
+use silhouette_files::Journal;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// A picture that was scored.
@@ -37,7 +37,7 @@ pub(crate) struct Border {
 #[derive(Debug)]
 pub(crate) struct State {
     path: PathBuf,
-    file: File,
+    journal: Journal,
 }
 
 /// Far more than any data set's state.
@@ -47,27 +47,24 @@ impl State {
     /// Opens or makes the file; returns what it holds already. `run` says in one line what is scored and how.
     ///
     /// # Errors
-    /// If the file cannot be read or written, or is of another run.
+    /// If the file cannot be read or written, another run has it open, or it is of another run.
     pub(crate) fn open(path: &Path, run: &serde_json::Value) -> Result<(Self, Vec<Scored>), Failure> {
-        let cannot = |error: std::io::Error| Failure::new(path, error);
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(cannot)?;
-        let mut text = String::new();
-        Read::by_ref(&mut file).take(LONGEST).read_to_string(&mut text).map_err(cannot)?;
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        let mut lines = text[..whole].lines();
-        let mut scored = Vec::new();
-        match lines.next() {
-            None => {
-                file.set_len(0).map_err(cannot)?;
-                writeln!(file, "{run}").map_err(cannot)?;
-            }
-            Some(first) if serde_json::from_str::<serde_json::Value>(first).is_ok_and(|stored| stored == *run) => {
-                file.set_len(whole as u64).map_err(cannot)?;
-                for (number, line) in lines.enumerate() {
-                    let one = serde_json::from_str(line).map_err(|error| {
+        let (mut journal, lines) = Journal::open(path, LONGEST).map_err(|error| Failure::new(path, error))?;
+        let mut scored: Vec<Scored> = Vec::new();
+        let mut known = HashSet::new();
+        match lines.split_first() {
+            None => journal.add(&run.to_string()).map_err(|error| Failure::new(path, error))?,
+            Some((first, lines))
+                if serde_json::from_str::<serde_json::Value>(first).is_ok_and(|stored| stored == *run) =>
+            {
+                for (number, line) in lines.iter().enumerate() {
+                    let one: Scored = serde_json::from_str(line).map_err(|error| {
                         Failure::new(path, format!("line {}: {error}; delete the file to begin again", number + 2))
                     })?;
-                    scored.push(one);
+                    // Earlier versions let two runs write at once: a picture counts once.
+                    if known.insert(one.name.clone()) {
+                        scored.push(one);
+                    }
                 }
             }
             Some(_) => {
@@ -77,7 +74,7 @@ impl State {
                 ));
             }
         }
-        Ok((Self { path: path.to_path_buf(), file }, scored))
+        Ok((Self { path: path.to_path_buf(), journal }, scored))
     }
 
     /// Adds a picture.
@@ -86,14 +83,13 @@ impl State {
     /// If it cannot be written.
     pub(crate) fn add(&mut self, scored: &Scored) -> Result<(), Failure> {
         let line = serde_json::to_string(scored).map_err(|error| Failure::new(&self.path, error))?;
-        writeln!(self.file, "{line}").map_err(|error| Failure::new(&self.path, error))
+        self.journal.add(&line).map_err(|error| Failure::new(&self.path, error))
     }
 
     /// The run is over: the file is not needed any more.
     pub(crate) fn finish(self) {
-        drop(self.file);
         // Where it cannot be deleted, the next run reads it and finds everything done: right, only quicker.
-        let _ = std::fs::remove_file(self.path);
+        let _ = self.journal.remove();
     }
 }
 
@@ -112,6 +108,7 @@ mod tests {
         let (path, run) = (folder.path().join("state"), json!({ "size": 257 }));
         let (mut state, before) = State::open(&path, &run).unwrap();
         assert!(before.is_empty());
+        assert!(State::open(&path, &run).unwrap_err().to_string().contains("another run is writing"));
         state.add(&scored("a")).unwrap();
         state.add(&scored("b")).unwrap();
         drop(state);
@@ -123,6 +120,10 @@ mod tests {
         assert_eq!(before, [scored("a"), scored("b")]);
         state.add(&scored("c")).unwrap();
         drop(state);
+        // What two runs of an earlier version wrote.
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        text.push_str(&(serde_json::to_string(&scored("b")).unwrap() + "\n"));
+        std::fs::write(&path, text).unwrap();
         let (state, before) = State::open(&path, &run).unwrap();
         assert_eq!(before, [scored("a"), scored("b"), scored("c")]);
         state.finish();

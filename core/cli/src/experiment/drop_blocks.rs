@@ -26,13 +26,14 @@ impl From<silhouette::Error> for Stopped {
 /// # Errors
 /// A model, photos or masks that cannot be read, blocks that cannot be left out, a file that cannot be written.
 pub(super) fn drop_blocks(args: &DropBlocks) -> Result<(), Failure> {
-    figure::check(&args.report)?;
+    let list = args.voc.as_deref().map(|folder| eval::list(folder, &args.list));
+    let inputs = || args.photos.iter().chain(&args.engine.model).chain(&list);
+    figure::check(&args.report, inputs())?;
+    output::refuse_inputs(&args.save, inputs())?;
     let model = load::named_or_builtin(&args.engine)?;
     if let Some(path) = &args.save {
         let less = model.without_blocks(&args.drop).map_err(Failure::general)?;
-        output::write_atomically(path, |to| {
-            less.file().save(to, less.file().dtype()).map_err(|error| Failure::new(path, error))
-        })?;
+        less.file().save(path, less.file().dtype()).map_err(|error| Failure::new(path, error))?;
         output::say(&output::one_line(&format!("without blocks {:?} -> {}", args.drop, path.display())));
         return Ok(());
     }
@@ -50,6 +51,7 @@ pub(super) fn drop_blocks(args: &DropBlocks) -> Result<(), Failure> {
     let (experiment, against) = match &args.voc {
         Some(folder) => {
             let items = eval::voc(folder, &args.list)?;
+            output::refuse_inputs(&args.report.output, items.iter().flat_map(|item| [&item.image, &item.mask]))?;
             let judge = |less: &Model, _: &[usize]| -> Result<Score, Stopped> {
                 let evaluator = Evaluator::new(less, &protocol, workers)?;
                 let run = Run::new(less.clone(), evaluator, items.clone());

@@ -4,7 +4,7 @@ use crate::args::Report;
 use crate::failure::Failure;
 use crate::output;
 use silhouette_experiments::chart::Figure;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How a figure is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +22,9 @@ fn format(path: &Path) -> Result<Format, Failure> {
     }
 }
 
-/// Refuses a figure that cannot be written, before anything is computed for it.
-pub(super) fn check(report: &Report) -> Result<(), Failure> {
+/// Refuses a figure that cannot be written, or would be over something that is read, before anything is computed for it.
+pub(super) fn check<'a>(report: &'a Report, inputs: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), Failure> {
+    output::refuse_inputs(&report.output, inputs)?;
     report.output.as_deref().map_or(Ok(()), |path| format(path).map(|_| ()))
 }
 
@@ -34,7 +35,7 @@ pub(super) fn draw(report: &Report, figure: impl FnOnce() -> Figure) -> Result<(
         Format::Svg => figure().svg().into_bytes(),
         Format::Png => figure().png(),
     };
-    output::write_atomically(path, |to| std::fs::write(to, bytes).map_err(|error| Failure::new(path, error)))?;
+    output::write(path, &bytes)?;
     if !report.json {
         output::say(&output::one_line(&format!("-> {}", path.display())));
     }

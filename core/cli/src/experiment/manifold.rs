@@ -12,7 +12,7 @@ use silhouette_experiments::manifold;
 /// # Errors
 /// If the figure cannot be written.
 pub(super) fn manifold(args: &Manifold) -> Result<(), Failure> {
-    figure::check(&args.report)?;
+    figure::check(&args.report, [])?;
     let embeddings: Vec<_> = args.dimensions.iter().map(|&n| manifold::embed(n, args.seed, args.matrices)).collect();
     if args.report.json {
         let told = json!({ "seed": args.seed, "matrices": args.matrices, "embeddings": embeddings });

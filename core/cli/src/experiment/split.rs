@@ -14,7 +14,7 @@ use silhouette_network::network::{Network, Size};
 /// # Errors
 /// A model that cannot be read or run, or a figure that cannot be written.
 pub(super) fn split(args: &Split) -> Result<(), Failure> {
-    figure::check(&args.report)?;
+    figure::check(&args.report, &args.model)?;
     let model = match &args.model {
         Some(path) => load::model(path)?,
         None => Model::builtin().map_err(Failure::general)?,

@@ -63,7 +63,7 @@ impl Builder {
         }
     }
 
-    /// With weights that were packed earlier, for the same network, instruction set, threads and caches: what
+    /// With weights that were packed earlier, for the same network and instruction set: what
     /// [`Program::packed`] gave. Of the filters that follow only the number of biases counts; their weights may be empty.
     #[must_use]
     pub fn with_packed(mut self, shelf: Shelf) -> Self {

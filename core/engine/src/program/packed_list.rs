@@ -16,17 +16,19 @@ pub(super) struct PackedList {
     entries: Vec<Arc<dyn PackedBytes>>,
     /// Where the weights are that were packed earlier.
     shelf: Option<Shelf>,
+    /// Hash of all that was asked for so far, but for the values.
+    packing: u64,
 }
 
 impl PackedList {
     /// Empty; weights will be packed.
     pub(super) fn new(isa: Isa) -> Self {
-        Self { isa, entries: Vec::new(), shelf: None }
+        Self { isa, entries: Vec::new(), shelf: None, packing: 0 }
     }
 
     /// Empty; weights will be taken from the shelf.
     pub(super) fn from_shelf(isa: Isa, shelf: Shelf) -> Self {
-        Self { isa, entries: Vec::new(), shelf: Some(shelf) }
+        Self { isa, entries: Vec::new(), shelf: Some(shelf), packing: 0 }
     }
 
     /// Whether weights were packed earlier, so that only their number counts.
@@ -41,6 +43,7 @@ impl PackedList {
 
     /// Appends the weights of a pointwise product; `None` where fewer were packed earlier.
     pub(super) fn product(&mut self, k: usize, matrix: &Matrix<'_>, bias: &[f32]) -> Option<Arc<Packed>> {
+        self.ask(&[1, k, matrix.output, matrix.first, matrix.input, bias.len()]);
         let packed = match &mut self.shelf {
             Some(shelf) => <f32 as pointwise::Kernel<f32, f32>>::from_shelf(self.isa, shelf, k, bias.len())?,
             None => <f32 as pointwise::Kernel<f32, f32>>::pack(self.isa, k, matrix, bias),
@@ -55,11 +58,26 @@ impl PackedList {
         weight: impl Fn(usize, usize) -> f32,
         bias: impl Fn(usize) -> f32,
     ) -> Option<Arc<PackedDepthwise>> {
+        self.ask(&[2, channels]);
         let packed = match &mut self.shelf {
             Some(shelf) => <f32 as depthwise::Kernel<f32, f32>>::from_shelf(self.isa, shelf, channels)?,
             None => <f32 as depthwise::Kernel<f32, f32>>::pack(self.isa, channels, weight, bias),
         };
         Some(self.append(packed))
+    }
+
+    /// Takes a request into the hash: FNV's over whole numbers, which is the same in every version.
+    fn ask(&mut self, request: &[usize]) {
+        for &number in request {
+            self.packing = (self.packing ^ number as u64).wrapping_mul(0x0100_0000_01b3);
+            self.packing ^= self.packing >> 32;
+        }
+    }
+
+    /// A number that tells in which pieces and in which order weights were asked for: lists of one network's weights with the same number
+    /// hold the same bytes, whatever its input's size, the threads and the caches are.
+    pub(super) fn packing(&self) -> u64 {
+        self.packing
     }
 
     fn append<P: PackedBytes + 'static>(&mut self, packed: P) -> Arc<P> {
@@ -134,6 +152,18 @@ mod tests {
             let parts = list.parts();
             assert_eq!(parts[..2], one.parts());
             assert_eq!(parts[2..], two.parts());
+            // The same request again is another list; so is another part of the same matrix.
+            let before = list.packing();
+            list.product(1, &matrix, &[0.5; 4]).expect("packed now");
+            assert_ne!(list.packing(), before);
+            let ask = |first| {
+                let mut list = PackedList::new(isa);
+                list.product(1, &Matrix { first, ..matrix }, &[0.5; 4]).expect("packed now");
+                list.packing()
+            };
+            assert_eq!(ask(0), ask(0));
+            assert_ne!(ask(0), ask(1));
+            let parts = list.parts();
             assert_eq!(list.bytes(), parts.iter().map(|p| p.len()).sum::<usize>());
         }
     }

@@ -2475,7 +2475,7 @@ internal open class Model: Disposable, AutoCloseable, ModelInterface
 
 
     /**
-     * Opens a model file; it is mapped into memory, not read.
+     * Opens a model file by reading it: what happens to the file afterwards changes nothing.
      *
      * # Errors
      * `InvalidModel` where it cannot be read, is cut off or damaged, or holds no network that is known.
@@ -2494,7 +2494,7 @@ internal open class Model: Disposable, AutoCloseable, ModelInterface
 
 
     /**
-     * Opens a model that is a part of another file (an uncompressed asset of an app's package).
+     * Opens a model that is a part of another file (an uncompressed asset of an app's package), by mapping it: the file must stay as it is.
      *
      * # Errors
      * As `open`; `InvalidModel` also for a part that reaches past the file's end.

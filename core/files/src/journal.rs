@@ -1,0 +1,161 @@
+//! A file that one process at a time adds lines to, so that work that was stopped can go on.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::lock;
+use crate::open::{OpenError, regular};
+
+/// Attempts at a journal that its last owner removes meanwhile.
+const ATTEMPTS: usize = 16;
+
+/// Why a journal was not opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// It cannot be opened or read.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Another process, or this one, has it open.
+    #[error("another run is writing to it: wait until it ends, or name another file")]
+    Busy,
+}
+
+impl From<io::Error> for JournalError {
+    fn from(error: io::Error) -> Self {
+        Self::Open(error.into())
+    }
+}
+
+/// An open journal; nobody else has it open as long as this lives.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+}
+
+impl Journal {
+    /// Opens or makes the file, and gives the lines that it holds. A last line without its end was torn when its writer died, and is
+    /// removed.
+    ///
+    /// # Errors
+    /// [`JournalError::Busy`] where somebody has it open; [`OpenError`] for what is no regular file, longer than `limit` bytes, or
+    /// no text.
+    pub fn open(path: &Path, limit: u64) -> Result<(Self, Vec<String>), JournalError> {
+        let mut journal = Self { file: locked(path)?, path: path.to_owned() };
+        let mut bytes = Vec::new();
+        io::Read::by_ref(&mut journal.file).take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > limit {
+            return Err(OpenError::TooLarge { limit }.into());
+        }
+        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        if whole < bytes.len() {
+            journal.file.set_len(whole as u64)?;
+            bytes.truncate(whole);
+        }
+        let text =
+            String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))?;
+        Ok((journal, text.lines().map(str::to_owned).collect()))
+    }
+
+    /// Adds a line, which must not hold a line break.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn add(&mut self, line: &str) -> io::Result<()> {
+        // In one call: what dies between two leaves a line that looks whole.
+        self.file.write_all(format!("{line}\n").as_bytes())
+    }
+
+    /// Removes the file: the work is done.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn remove(self) -> io::Result<()> {
+        // While it is locked: who waits for it finds that it has no name any more, and makes a new one.
+        std::fs::remove_file(&self.path)
+    }
+}
+
+fn locked(path: &Path) -> Result<File, JournalError> {
+    if let Ok(about) = std::fs::metadata(path) {
+        regular(about.file_type())?;
+    }
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    }
+    for _ in 0..ATTEMPTS {
+        let file = options.open(path)?;
+        regular(file.metadata()?.file_type())?;
+        match lock::try_lock(&file) {
+            Ok(true) if lock::has_name(&file) => return Ok(file),
+            Ok(true) => {}
+            Ok(false) => return Err(JournalError::Busy),
+            // Nothing says whether there is another: to write into one file from two sides loses both.
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(JournalError::Busy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use silhouette_testkit::Folder;
+
+    #[test]
+    fn lines_come_back_and_a_torn_one_does_not() {
+        let folder = Folder::new();
+        let path = folder.path("journal");
+        let (mut journal, lines) = Journal::open(&path, 99).unwrap();
+        assert!(lines.is_empty());
+        journal.add("one").unwrap();
+        journal.add("two").unwrap();
+        assert!(matches!(Journal::open(&path, 99), Err(JournalError::Busy)));
+        drop(journal);
+        std::fs::write(&path, "one\ntwo\nthr").unwrap();
+        let (mut journal, lines) = Journal::open(&path, 99).unwrap();
+        assert_eq!(lines, ["one", "two"]);
+        journal.add("three").unwrap();
+        drop(journal);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\nthree\n");
+        // Torn within a character.
+        std::fs::write(&path, b"one\n\xc3").unwrap();
+        let (journal, lines) = Journal::open(&path, 99).unwrap();
+        assert_eq!(lines, ["one"]);
+        journal.remove().unwrap();
+        assert!(folder.files().is_empty());
+        folder.write("journal", "12345");
+        assert!(Journal::open(&path, 4).unwrap_err().to_string().contains("larger"));
+        assert!(Journal::open(folder.root(), 4).unwrap_err().to_string().contains("a folder"));
+    }
+
+    #[test]
+    fn one_at_a_time_even_while_it_is_removed() {
+        let folder = Folder::new();
+        let path = folder.path("journal");
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        match Journal::open(&path, 99) {
+                            Ok((mut journal, lines)) => {
+                                assert!(lines.is_empty(), "two had it: {lines:?}");
+                                journal.add("mine").unwrap();
+                                journal.remove().unwrap();
+                            }
+                            Err(JournalError::Busy) => std::thread::yield_now(),
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                });
+            }
+        });
+        assert!(folder.files().is_empty());
+    }
+}

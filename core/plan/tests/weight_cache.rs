@@ -1,0 +1,89 @@
+//! One folder of packed weights, many that open at the same time: threads, and processes. Some take files away meanwhile.
+
+use std::path::Path;
+use std::process::Command;
+
+use silhouette_network::network::{Network, Size};
+use silhouette_network::spec::Spec;
+use silhouette_plan::{Plan, PlanOptions};
+use silhouette_testkit::{Folder, GreyRows};
+use silhouette_weights::{Dtype, ModelFile, seeded};
+
+/// Says to the test's own program that it is the second process, and where the folder is.
+const SECOND: &str = "SILHOUETTE_TEST_SECOND_PROCESS";
+
+/// Sizes of the input; the threads of this test take one after the other.
+const SIZES: [usize; 3] = [65, 81, 97];
+
+fn plan(model: &ModelFile, size: usize, cache: Option<&Path>) -> Plan {
+    let network = Network::new(model.spec(), Size::square(size)).unwrap();
+    let options = PlanOptions { weight_cache: cache.map(Path::to_path_buf), ..PlanOptions::default() };
+    Plan::compile(&network, model.weights(), &options).unwrap()
+}
+
+fn logits(plan: &Plan) -> Vec<f32> {
+    let (size, classes) = plan.logits();
+    let mut logits = vec![0.0; size.height * size.width * classes];
+    plan.run(
+        &mut plan.new_state().unwrap(),
+        &GreyRows { width: plan.input().width, height: plan.input().height },
+        &mut logits,
+    )
+    .unwrap();
+    logits
+}
+
+/// Ten threads that open so many times each; one of them takes a file away now and then, as another program of an earlier version, or a
+/// user, does.
+fn open_many(folder: &Path, openings: usize) {
+    let cache = folder.join("cache");
+    let model = ModelFile::open(folder.join("model.safetensors")).unwrap();
+    let expected = SIZES.map(|size| logits(&plan(&model, size, None)));
+    std::thread::scope(|scope| {
+        for thread in 0..10 {
+            let (cache, model, expected) = (&cache, &model, &expected);
+            scope.spawn(move || {
+                for number in 0..openings {
+                    let which = (thread + number) % SIZES.len();
+                    let plan = plan(model, SIZES[which], Some(cache));
+                    if number % 4 == 0 {
+                        assert!(logits(&plan) == expected[which], "opening {number} of thread {thread}");
+                    }
+                    if thread == 0 && number % 16 == 7 {
+                        for entry in std::fs::read_dir(cache).into_iter().flatten().flatten() {
+                            // The budget of a day, too: else nothing is written after some time.
+                            let _ = std::fs::remove_file(entry.path());
+                        }
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn threads_and_processes_share_a_folder() {
+    let openings = if std::env::var_os("SILHOUETTE_LONG").is_some() { 1000 } else { 25 };
+    if let Some(folder) = std::env::var_os(SECOND) {
+        open_many(Path::new(&folder), openings);
+        return;
+    }
+    let folder = Folder::new();
+    let spec = Spec::preset("fixture").unwrap();
+    let tensors = seeded(&Network::native(&spec).unwrap(), 1);
+    ModelFile::new(spec, tensors).unwrap().save(folder.path("model.safetensors"), Dtype::F16).unwrap();
+    let mut second = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "threads_and_processes_share_a_folder"])
+        .env(SECOND, folder.root())
+        .spawn()
+        .unwrap();
+    open_many(folder.root(), openings);
+    assert!(second.wait().unwrap().success(), "the second process");
+    // What is left is whole: it is used, and gives the same.
+    let model = ModelFile::open(folder.path("model.safetensors")).unwrap();
+    for size in SIZES {
+        assert!(logits(&plan(&model, size, Some(&folder.path("cache")))) == logits(&plan(&model, size, None)));
+    }
+    let left: Vec<_> = std::fs::read_dir(folder.path("cache")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().starts_with(".unfinished")), "{left:?}");
+}
