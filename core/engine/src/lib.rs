@@ -11,5 +11,5 @@ mod barrier;
 pub mod caches;
 pub mod engine;
 pub mod program;
-pub mod sync;
-mod thread_pool;
+mod sync;
+pub mod thread_pool;
