@@ -4,7 +4,7 @@
 #![cfg(all(feature = "files", target_os = "linux"))]
 
 use silhouette::files::{Photo, PhotoOptions};
-use silhouette::{Frame, Model, Options, Segmenter};
+use silhouette::{Frame, Model, Options, OutputSize, Segmenter};
 use silhouette_network::network::Network;
 use silhouette_network::spec::{Extractor, Spec};
 use silhouette_testkit::Folder;
@@ -28,7 +28,18 @@ struct Opened {
 
 /// Opens a file in another process.
 fn open(path: &Path) -> Opened {
-    let mut child = Command::new(std::env::current_exe().unwrap());
+    opened_by(Command::new(std::env::current_exe().unwrap()), path)
+}
+
+/// The same with so much address space.
+fn open_within(mib: u32, path: &Path) -> Opened {
+    let mut shell = Command::new("sh");
+    let script = format!("ulimit -v {}; exec \"$0\" \"$@\"", mib * 1024);
+    shell.args(["-c", &script]).arg(std::env::current_exe().unwrap());
+    opened_by(shell, path)
+}
+
+fn opened_by(mut child: Command, path: &Path) -> Opened {
     child.args(["--exact", "opens_what_it_is_told_to", "--nocapture", "--test-threads", "1"]).env(FILE, path);
     let output = child.output().unwrap();
     assert!(output.status.success(), "{}: {output:?}", path.display());
@@ -43,14 +54,19 @@ fn open(path: &Path) -> Opened {
 fn opens_what_it_is_told_to() {
     let Some(path) = std::env::var_os(FILE).map(PathBuf::from) else { return };
     let lenient = PhotoOptions::new().lenient(path.to_string_lossy().contains("lenient"));
-    let taken = if path.extension().is_some_and(|kind| kind == "safetensors") {
+    let taken = if path.ends_with("mask.safetensors") {
+        let output = OutputSize::Given { width: 1 << 14, height: 1 << 14 };
+        let options = Options::new().threads(1).output(output);
+        let run = |model: Model| Segmenter::new(&model, &options)?.segment(&Frame::rgb8(&[0; 8 * 6 * 3], 8, 6)?);
+        Model::open(&path).and_then(run).map_err(|error| println!("\n{error}")).is_ok()
+    } else if path.extension().is_some_and(|kind| kind == "safetensors") {
         let run = |model: Model| {
             let segmenter = Segmenter::new(&model, &Options::new().threads(1))?;
             segmenter.segment(&Frame::rgb8(&[0; 8 * 6 * 3], 8, 6)?)
         };
         Model::open(&path).and_then(run).is_ok()
     } else {
-        Photo::open_with(&path, &lenient).is_ok()
+        Photo::open_with(&path, &lenient).map_err(|error| println!("\n{error}")).is_ok()
     };
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
@@ -167,6 +183,20 @@ fn what_is_taken_costs_its_pixels() {
     taken(&place.write("profile.png", &small), 8, 8);
     let deep = png(png::ColorType::Rgba, png::BitDepth::Sixteen, 3000, 3000);
     taken(&place.write("deep.png", &deep), 3000, 3000);
+}
+
+/// An abort would end the process before it says anything.
+#[test]
+fn where_there_is_no_memory_there_is_an_error() {
+    let place = Folder::new();
+    let picture = place.write("large.png", png(png::ColorType::Grayscale, png::BitDepth::Eight, 11_300, 11_300));
+    assert!(!open_within(300, &picture).taken);
+    let spec = Spec::preset("fixture").unwrap();
+    let weights = seeded(&Network::native(&spec).unwrap(), 1);
+    let path = place.path("mask.safetensors");
+    ModelFile::new(spec, weights).unwrap().save(&path, Dtype::F32).unwrap();
+    assert!(!open_within(200, &path).taken);
+    assert!(open_within(900, &path).taken);
 }
 
 fn the_largest_pictures_cost_their_pixels() {
