@@ -8,6 +8,7 @@ use common::{fixture, photo};
 use silhouette_testkit::{Folder, pipe, shared_folder};
 use silhouette_weights::npy::{self, Array};
 use std::ffi::OsString;
+use std::io::Read;
 use std::os::unix::fs::{FileTypeExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -24,15 +25,27 @@ fn start(args: &[OsString]) -> Child {
 /// Runs to the end, which must come.
 fn run(args: &[OsString]) -> Output {
     let mut child = start(args);
+    // Read while it runs: a pipe that is full would stop it.
+    let read = |mut from: Box<dyn Read + Send>| {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            from.read_to_end(&mut bytes).unwrap();
+            bytes
+        })
+    };
+    let (out, err) = (read(Box::new(child.stdout.take().unwrap())), read(Box::new(child.stderr.take().unwrap())));
     let begun = Instant::now();
-    while child.try_wait().unwrap().is_none() {
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
         if begun.elapsed() > PATIENCE {
             child.kill().unwrap();
             panic!("{args:?} hangs");
         }
         std::thread::sleep(Duration::from_millis(5));
-    }
-    child.wait_with_output().unwrap()
+    };
+    Output { status, stdout: out.join().unwrap(), stderr: err.join().unwrap() }
 }
 
 #[track_caller]
@@ -152,7 +165,7 @@ fn writers(things: &Things) -> Vec<Writer<'_>> {
         ),
         (
             "photo.mask.png",
-            Box::new(|to| {
+            Box::new(move |to| {
                 let folder = to.parent().unwrap();
                 args!["segment", things.photo, "--model", model, "--effect", "mask", "--threads", "1", "-o", folder]
                     .to_vec()
