@@ -48,20 +48,18 @@ enum Same {
 impl Same {
     /// `None` for what is no regular file (to write to it replaces nothing), or cannot be looked at.
     fn of(path: &Path) -> Option<Self> {
-        match fs::metadata(path) {
-            Ok(about) => about.is_file().then(|| Self::File(id(path, &about))),
-            Err(_) => {
-                // A link that leads nowhere yet: what it leads to is what would be written.
-                let mut path = path.to_owned();
-                for _ in 0..40 {
-                    let Ok(to) = fs::read_link(&path) else { break };
-                    path = path.parent().unwrap_or(Path::new("")).join(to);
-                }
-                let folder = folder_of(&path);
-                let about = fs::metadata(folder).ok()?;
-                Some(Self::New(id(folder, &about), path.file_name()?.to_owned()))
-            }
+        if let Ok(about) = fs::metadata(path) {
+            return about.is_file().then(|| Self::File(id(path, &about)));
         }
+        // A link that leads nowhere yet: what it leads to is what would be written.
+        let mut path = path.to_owned();
+        for _ in 0..40 {
+            let Ok(to) = fs::read_link(&path) else { break };
+            path = path.parent().unwrap_or(Path::new("")).join(to);
+        }
+        let folder = folder_of(&path);
+        let about = fs::metadata(folder).ok()?;
+        Some(Self::New(id(folder, &about), path.file_name()?.to_owned()))
     }
 }
 

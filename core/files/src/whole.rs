@@ -63,7 +63,7 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Where the bytes go.
 enum Target {
     /// To a file of its own, that goes to `path` when it is whole.
-    Beside { unfinished: tempfile::NamedTempFile, path: PathBuf, before: Option<Metadata> },
+    Beside { unfinished: tempfile::NamedTempFile, path: PathBuf, before: Option<Box<Metadata>> },
     /// Straight to what is there.
     Through(File),
 }
@@ -95,7 +95,7 @@ impl Target {
         }
         let folder = folder_of(&path);
         unfinished::remove_once(folder);
-        Ok(Self::Beside { unfinished: unfinished::create(folder, mode)?, path, before })
+        Ok(Self::Beside { unfinished: unfinished::create(folder, mode)?, path, before: before.map(Box::new) })
     }
 
     fn file(&mut self) -> &mut File {

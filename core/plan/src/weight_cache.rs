@@ -16,6 +16,7 @@
 //! what the masks are; one who cuts the file while it is mapped ends the process: the folder is for this program alone.
 
 use std::fmt::Write as _;
+use std::hash::Hasher as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -44,7 +45,7 @@ const DAILY: u64 = 64 << 20;
 const WRITTEN: &str = "silhouette-written";
 
 /// A day.
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 
 /// Where the packed weights of a network are kept.
 #[derive(Debug)]
@@ -124,8 +125,10 @@ impl Place {
         }
         let parts: Vec<&[u8]> = program.packed().into_iter().flat_map(|part| [part, padding(part)]).collect();
         let mut hasher = XxHash3_64::new();
-        parts.iter().for_each(|part| std::hash::Hasher::write(&mut hasher, part));
-        let head = head(std::hash::Hasher::finish(&hasher), program.packing(), &self.key);
+        for part in &parts {
+            hasher.write(part);
+        }
+        let head = head(hasher.finish(), program.packing(), &self.key);
         let length = parts.iter().chain([&&head[..]]).map(|part| part.len() as u64).sum();
         if !self.spend(length) {
             log::info!("packed weights are not kept: {DAILY} bytes were written today");
@@ -361,7 +364,7 @@ mod tests {
     fn other_slices_are_another_file() {
         let folder = Folder::new();
         let (model, cache) = (folder.model(1), folder.cache());
-        let small = Caches { l1: 8 << 10, l2: 16 << 10, ..Caches::detect() };
+        let small = Caches { l1: 8 << 10, l2: 16 << 10 };
         for caches in [None, Some(small), None, Some(small)] {
             let expected = with(&model, 97, 1, caches, None);
             assert!(with(&model, 97, 1, caches, Some(&cache)) == expected, "{caches:?}");
