@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from network import Conv, Network, cells, load_spec
+from network import Network, cells, cost, load_spec
 from scenes import LABELS, scenes
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -95,22 +95,6 @@ def taps_inside(side, rate):
     """Share of a 3x3 atrous convolution's reads that lie inside a map of side x side, over all its pixels."""
     axis = sum(0 <= i + d < side for i in range(side) for d in (-rate, 0, rate)) / (3 * side)
     return axis * axis
-
-
-@torch.no_grad()
-def cost(spec):
-    """Parameters (as the paper counts them, batch norm's gamma and beta included) and multiply-adds of one picture."""
-    net, madds = Network(spec).eval(), 0
-
-    def count(layer, _, out):
-        nonlocal madds
-        madds += layer.weight.numel() * out.shape[2] * out.shape[3]
-
-    for layer in net.modules():
-        if isinstance(layer, Conv):
-            layer.register_forward_hook(count)
-    net(torch.zeros(1, 3, SIZE, SIZE))
-    return sum(p.numel() for p in net.parameters()), madds
 
 
 def drawn(folder, pictures, tests):
@@ -223,7 +207,7 @@ def table(a):
         own = scores[name]
         if not own:
             continue
-        parameters, madds = cost(spec_of(name))
+        parameters, madds = cost(spec_of(name), SIZE, SIZE)
         apart = [own[s] - scores["base"][s] for s in own if s in scores["base"]]
         against = "" if name == "base" else f"{np.mean(apart):+.2f}" + (f" ± {np.std(apart, ddof=1):.2f}" if len(apart) > 1 else "") if apart else ""
         rows.append(f"| {about} | {parameters / 1e6:.3f} M | {madds / 1e6:.1f} M | {len(own)} | {spread(list(own.values()))} | {against} |")

@@ -1,5 +1,9 @@
-"""The network that a spec describes, in PyTorch. Nothing but the spec decides its shape; names of modules are the names of tensors in a model file."""
+"""The network that a spec describes, in PyTorch. Nothing but the spec decides its shape; names of modules are the names of tensors in a model file.
 
+network.py SPEC.json [--size N] [--picture WIDTH HEIGHT] prints its parameters and multiply-adds.
+"""
+
+import argparse
 import copy
 import json
 
@@ -166,10 +170,31 @@ class Aspp(nn.Module):
         return self.pointwise(self.depthwise(x))
 
 
-class DeeplabHead(nn.Module):
-    """DeepLabV3: [N, C, h, w] -> logits [N, classes, h, w]."""
+def resized(x, size, spec):
+    """Bilinear, by the rule that the spec names."""
+    return F.interpolate(x, size, mode="bilinear", align_corners=spec["head"]["resize"] == "align_corners")
 
-    def __init__(self, spec, c_in):
+
+class DecoderStage(nn.Module):
+    """A step of DeepLabV3+'s decoder (arXiv 1802.02611): what comes from below is resized to a finer map of the extractor, that map's channels are reduced and
+    put behind it, and a separable 3x3 mixes them."""
+
+    def __init__(self, spec, c_in, c_skip, reduced, c_out):
+        super().__init__()
+        self.skip = Conv(spec, c_skip, reduced)
+        self.depthwise = Conv(spec, c_in + reduced, c_in + reduced, 3, depthwise=True)
+        self.pointwise = Conv(spec, c_in + reduced, c_out)
+        self.spec = spec
+
+    def forward(self, x, skip):
+        x = torch.cat([resized(x, skip.shape[2:], self.spec), self.skip(skip)], 1)
+        return self.pointwise(self.depthwise(x))
+
+
+class DeeplabHead(nn.Module):
+    """DeepLabV3: [N, C, h, w] -> logits [N, classes, h, w]; with a decoder the logits have the size of its last skip."""
+
+    def __init__(self, spec, c_in, c_skips=()):
         super().__init__()
         head = spec["head"]
         wide, kind = head["channels"], head["aspp"]["kind"]
@@ -185,17 +210,26 @@ class DeeplabHead(nn.Module):
         self.project = Conv(spec, branches * wide, wide, act="relu")
         if head.get("refine"):
             self.refine = Conv(spec, wide, wide, 3, act="relu")
+        if head.get("decoder"):
+            self.decoder = nn.ModuleList()
+            for skip, c_skip in zip(head["decoder"]["skips"], c_skips):
+                out = skip.get("out", head["decoder"]["channels"])
+                self.decoder.append(DecoderStage(spec, wide, c_skip, skip["channels"], out))
+                wide = out
         self.classifier = Conv(spec, wide, head["classes"], act="linear", batch_norm=False)
         nn.init.normal_(self.classifier.weight, std=0.01)
         self.pooling_last, self.drop = head.get("pooling_last", False), nn.Dropout(0.1)
 
-    def forward(self, x):
+    def forward(self, x, skips=()):
         branches = [self.branch(x), *(a(x) for a in getattr(self, "aspp", ()))]
         if hasattr(self, "pool"):
             pooled = self.pool(x.mean((2, 3), keepdim=True)).expand(-1, -1, *x.shape[2:])
             branches.insert(len(branches) if self.pooling_last else 0, pooled)
         x = self.drop(self.project(torch.cat(branches, 1)))
-        return self.classifier(self.refine(x) if hasattr(self, "refine") else x)
+        x = self.refine(x) if hasattr(self, "refine") else x
+        for stage, skip in zip(getattr(self, "decoder", ()), skips):
+            x = stage(x, skip)
+        return self.classifier(x)
 
 
 class ClassifierHead(nn.Module):
@@ -210,7 +244,7 @@ class ClassifierHead(nn.Module):
 
 
 class Network(nn.Module):
-    """[N, 3, H, W], normalised as the spec's input says -> logits at the resolution of the feature map."""
+    """[N, 3, H, W], normalised as the spec's input says -> logits at the resolution of the feature map, or of the decoder's last skip."""
 
     def __init__(self, spec):
         super().__init__()
@@ -221,7 +255,7 @@ class Network(nn.Module):
         self.stem = Conv(spec, 3, c, 3, 2)
         self.blocks = nn.ModuleDict()
         v2, stride, rate = extractor["kind"] == "mobilenet_v2", 2, 1
-        dropped = extractor.get("dropped_blocks", ())
+        dropped, last_at = extractor.get("dropped_blocks", ()), {}
         for index, (t, channels, first) in enumerate(chain(extractor)):
             step, own_rate = first, rate
             if step == 2 and stride >= limit:  # past the output stride, a stride becomes a rate for the layers after it
@@ -232,21 +266,30 @@ class Network(nn.Module):
                 act, shortcut = (extractor["bottleneck_activation"], extractor["shortcut"]) if v2 else ("relu6", "none")
                 self.blocks[str(index)] = Block(spec, c, out, t, step, own_rate, act, shortcut)
                 c = out
+                last_at[stride] = (str(index), c)
         if v2 and (extractor["feature"] == "last_layer" or spec["head"]["kind"] == "classifier"):
             wide = divisible(extractor["last_channels"] * max(1.0, width), divisor)
             self.last, c = Conv(spec, c, wide), wide
-        self.head = (ClassifierHead if spec["head"]["kind"] == "classifier" else DeeplabHead)(spec, c)
+        if spec["head"]["kind"] == "classifier":
+            self.taps, self.head = (), ClassifierHead(spec, c)
+            return
+        skips = [last_at[s["stride"]] for s in (spec["head"].get("decoder") or {"skips": ()})["skips"]]
+        self.taps, self.head = [block for block, _ in skips], DeeplabHead(spec, c, [channels for _, channels in skips])
 
     def start(self, blocks):
         """The stem and the first blocks, as a module."""
         return nn.Sequential(self.stem, *list(self.blocks.values())[:blocks])
 
     def forward(self, x, skip=None):
-        """With `skip`, x is what `start(skip)` made of the pictures."""
-        x = self.stem(x) if skip is None else x
-        for block in list(self.blocks.values())[skip:]:
-            x = block(x)
-        return self.head(self.last(x) if hasattr(self, "last") else x)
+        """With `skip`, x is what `start(skip)` made of the pictures (not with a decoder, which reads the first blocks too)."""
+        if self.taps and skip is not None:
+            raise ValueError("a decoder reads the maps of the first blocks: they cannot be skipped")
+        x, maps = self.stem(x) if skip is None else x, {}
+        for name, block in list(self.blocks.items())[skip:]:
+            x = maps[name] = block(x)
+        maps = [maps[name] for name in self.taps]  # the others are let go
+        x = self.last(x) if hasattr(self, "last") else x
+        return self.head(x, maps) if maps else self.head(x)
 
     def extractor_layers(self):
         """Stem and blocks, convolution by convolution, in the order in which they run."""
@@ -273,7 +316,9 @@ def fitted(size: int, width: int, height: int) -> tuple[int, int]:
 
 
 def units(net):
-    """What learns by itself: the stem with the first block (no narrow map lies between them), every other block, and the head."""
+    """What learns by itself: the stem with the first block (no narrow map lies between them), every other block, and the head. Not with a decoder, which is no chain."""
+    if net.taps:
+        raise ValueError("a network with a decoder does not learn unit by unit")
     blocks = list(net.blocks.values())
     return [nn.Sequential(net.stem, blocks[0]), *blocks[1:], net.head]
 
@@ -284,3 +329,35 @@ def answers(parts, x):
     for part in parts:
         maps.append(part(maps[-1]))
     return maps
+
+
+@torch.no_grad()
+def cost(spec, rows, columns):
+    """Parameters (as the paper counts them, batch norm's gamma and beta included) and multiply-adds of one picture."""
+    net, madds = Network(spec).eval(), 0
+
+    def count(layer, _, out):
+        nonlocal madds
+        madds += layer.weight.numel() * out.shape[2] * out.shape[3]
+
+    for layer in net.modules():
+        if isinstance(layer, Conv):
+            layer.register_forward_hook(count)
+    net(torch.zeros(1, 3, rows, columns))
+    return sum(p.numel() for p in net.parameters()), madds
+
+
+def main(argv=None):
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("spec")
+    p.add_argument("--size", type=int, help="longer side of the input; default: the spec's")
+    p.add_argument("--picture", type=int, nargs=2, default=(4, 3), metavar=("WIDTH", "HEIGHT"), help="shape of the picture")
+    a = p.parse_args(argv)
+    spec = load_spec(a.spec)
+    rows, columns = fitted(a.size or spec["input"]["size"], *(100 * side for side in a.picture))
+    parameters, madds = cost(spec, rows, columns)
+    print(f"{spec['name']} at {columns}x{rows}: {parameters / 1e6:.3f} M parameters, {madds / 1e6:.1f} M multiply-adds")
+
+
+if __name__ == "__main__":
+    main()

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tempfile
 import unittest
 import unittest.mock
@@ -24,6 +25,10 @@ import blocks
 import export
 import joint
 import network
+import person
+import person_data
+import person_draw
+import person_score
 import prepare
 import train
 
@@ -69,6 +74,22 @@ SPECS = {
     "last layer, no image pooling": small(extractor__feature="last_layer", head__image_pooling=False),
     "MobileNetV1": v1(),
 } | {f"ablation: {name}": ablation.spec_of(name) for name in ablation.VARIANTS}
+
+
+def with_decoder(**changes):
+    """The person network, small and with an alpha, or with classes."""
+    spec = network.load_spec(f"{HERE}/specs/person.json")
+    spec["input"]["size"] = 65
+    spec["head"] |= changes
+    return spec
+
+
+# Which block each skip comes from, and the size of the logits for an input of 65x49.
+DECODERS = {
+    "strides 8, 4, 2": (with_decoder(), ["5", "2", "0"], (33, 25)),
+    "stride 4 alone, half-pixel": (with_decoder(decoder={"skips": [{"stride": 4, "channels": 8}], "channels": 24}, resize="half_pixel"), ["2"], (17, 13)),
+    "refined, without pooling": (with_decoder(refine=True, image_pooling=False), ["5", "2", "0"], (33, 25)),
+}
 
 
 def scenes(folder, n, seed):
@@ -209,6 +230,41 @@ class Training(unittest.TestCase):
         for name, value in whole.items():
             torch.testing.assert_close(halves[name], value, rtol=1e-3, atol=1e-4, msg=name)
 
+    def test_a_decoder_reads_the_last_block_of_each_stride(self):
+        for name, (spec, taps, size) in DECODERS.items():
+            with self.subTest(name):
+                net = network.Network(spec).eval()
+                stir(net, 3)
+                self.assertEqual(net.taps, taps)
+                x = torch.rand(2, 3, 65, 49, generator=torch.Generator().manual_seed(3)) * 2 - 1
+                with torch.no_grad():
+                    y = net(x)
+                    torch.testing.assert_close(network.fold(net)(x), y, rtol=1e-3, atol=1e-3)
+                    # The same by hand, from the parts.
+                    maps, at = {}, net.stem(x)
+                    for block in net.blocks:
+                        at = maps[block] = net.blocks[block](at)
+                    head = net.head
+                    branches = [head.branch(at)]
+                    if spec["head"]["image_pooling"]:
+                        branches.insert(0, head.pool(at.mean((2, 3), keepdim=True)).expand(-1, -1, *at.shape[2:]))
+                    at = head.project(torch.cat(branches, 1))
+                    at = head.refine(at) if spec["head"].get("refine") else at
+                    for tap, stage in zip(taps, head.decoder):
+                        aligned = spec["head"]["resize"] == "align_corners"
+                        finer = torch.nn.functional.interpolate(at, maps[tap].shape[2:], mode="bilinear", align_corners=aligned)
+                        at = stage.pointwise(stage.depthwise(torch.cat([finer, stage.skip(maps[tap])], 1)))
+                    torch.testing.assert_close(head.classifier(at), y)
+                self.assertEqual(y.shape, (2, 1, *size))
+                with self.assertRaises(ValueError):
+                    network.units(net)
+
+    def test_the_person_network_is_within_its_budget(self):
+        spec = network.load_spec(f"{HERE}/specs/person.json")
+        parameters, madds = network.cost(spec, *network.fitted(257, 400, 300))
+        self.assertLess(madds, 150e6)
+        self.assertLess(2 * parameters, 1e6)
+
     def test_inputs_of_a_pictures_shape_are_the_engines(self):
         """The same table as in the segmenter's tests."""
         for width, height, columns, rows in [(160, 120, 129, 97), (120, 160, 97, 129), (160, 90, 129, 81), (100, 100, 129, 129), (129, 65, 129, 65), (300, 1, 129, 33), (1, 300, 33, 129)]:
@@ -284,7 +340,7 @@ class Training(unittest.TestCase):
             rows = [line for line in file if line.startswith("| ")]
         self.assertEqual(len(rows), 2 + 2, rows)
         spec = ablation.spec_of("aspp-separable")
-        parameters, madds = ablation.cost(spec)
+        parameters, madds = network.cost(spec, ablation.SIZE, ablation.SIZE)
         told = subprocess.run([os.environ["SILHOUETTE"], "info", "--spec", f"{out}/specs/aspp-separable.json", "--json"], check=True, capture_output=True, text=True)
         total = json.loads(told.stdout)["cost"]["total"]
         self.assertEqual((parameters, madds), (total["parameters"], total["madds"]))
@@ -311,6 +367,109 @@ class Training(unittest.TestCase):
             x, k = torch.randn(2, 8, h, w, generator=g), torch.randn(8, 1, 3, 3, generator=g)
             expected = torch.nn.functional.conv2d(x, k, None, 1, rate, rate, 8)
             torch.testing.assert_close(network.atrous(x, k, None, rate, (rate,) * 4), expected)
+
+
+class People(unittest.TestCase):
+    """The person network's way, on drawn pictures: figures on noise, some of them not labelled."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.work = tempfile.TemporaryDirectory()
+        cls.at = cls.work.name
+        cls.tars = [cls.tar("picsart", 150, 1), cls.tar("voc", 20, 2), cls.tar("pets", 4, 3, people=False)]
+        with contextlib.redirect_stdout(io.StringIO()):
+            person_data.main([f"{cls.at}/pool", "--tar", *cls.tars, "--workers", "1"])
+        spec = network.load_spec(f"{HERE}/specs/person.json")
+        spec["extractor"]["width"] = 0.25
+        cls.spec = f"{cls.at}/spec.json"
+        with open(cls.spec, "w", encoding="utf-8") as file:
+            json.dump(spec, file)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.work.cleanup()
+
+    @classmethod
+    def tar(cls, source, n, seed, people=True):
+        rng = np.random.default_rng(seed)
+        with tarfile.open(f"{cls.at}/{source}.tar", "w") as archive:
+            for i in range(n):
+                image = Image.fromarray(rng.integers(0, 90, (64, 48, 3), np.uint8))
+                mask = Image.new("L", image.size)
+                x, y, r = *rng.integers(14, 34, 2), int(rng.integers(8, 13))
+                for target, color in ((image, (230, 60, 60)), (mask, 15)) if people else ():
+                    ImageDraw.Draw(target).ellipse([x - r, y - r, x + r, y + 2 * r], fill=color)
+                if people:
+                    mask.paste(254, (0, 0, 6, 6))
+                for kind, content in ((".webp", image), (".png", mask)):
+                    file = io.BytesIO()
+                    content.save(file, kind[1:], **({"lossless": True} if kind == ".webp" else {}))
+                    info = tarfile.TarInfo(f"{source}/{source}_{i:04}{kind}")
+                    info.size = file.tell()
+                    file.seek(0)
+                    archive.addfile(info, file)
+        return f"{cls.at}/{source}.tar"
+
+    def test_what_is_held_out_is_not_trained_on(self):
+        final, choosing = (person_data.of_split(self.tars[:1], s) for s in ("final", "choosing"))
+        self.assertEqual((len(final), len(choosing)), (100, 50), "60 are chosen by, of the 50 left")
+        self.assertFalse({n for _, n, *_ in final} & {n for _, n, *_ in choosing})
+        with open(f"{self.at}/pool/index.json", encoding="utf-8") as file:
+            index = json.load(file)
+        self.assertEqual([i["source"] for i in index], ["pets"] * 4, "all 150 of picsart and all 20 of voc are held out")
+
+    def test_batches_are_the_same_for_the_same_step(self):
+        pool = self.pool()
+        for step in range(12):
+            x, alpha, weight = person_draw.batch(pool, 1, step, 3, 0.6)
+            self.assertTrue(all(v.isfinite().all() for v in (x, alpha, weight)))
+            self.assertTrue(0 <= float(alpha.min()) and float(alpha.max()) <= 1)
+            again = person_draw.batch(pool, 1, step, 3, 0.6)
+            torch.testing.assert_close((x, alpha, weight), again)
+            self.assertTrue((x != person_draw.batch(pool, 1, step, 3, 0.6, part=1)[0]).any())
+
+    def pool(self):
+        """Pictures of the first tar under a source of which nothing is held out."""
+        if not os.path.isdir(f"{self.at}/people"):
+            with contextlib.redirect_stdout(io.StringIO()):
+                person_data.main([f"{self.at}/people", "--tar", self.tar("duts", 24, 4), self.tars[2], "--workers", "1"])
+        return person_draw.Pool(f"{self.at}/people")
+
+    def test_learns_stops_and_goes_on(self):
+        self.pool()
+        fixed = ["--spec", self.spec, "--device", "cpu", "--batch", "4", "--lr", "5e-3", "--extractor", "1", "--log-every", "8", "--composite", "0.2", "--longer", "65"]
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said), unittest.mock.patch.object(person_draw, "LONGER", ((0, 1.0),)):
+            person.main([f"{self.at}/people", "--out", f"{self.at}/whole", *fixed, "--steps", "48"])
+            person.main([f"{self.at}/people", "--out", f"{self.at}/halves", *fixed, "--steps", "16"])
+            person.main([f"{self.at}/people", "--out", f"{self.at}/halves", *fixed, "--steps", "18"])
+        rows = [float(v) for v in re.findall(r"entropy ([\d.]+)", said.getvalue())]
+        self.assertLess(rows[5], 0.8 * rows[0], said.getvalue())
+        self.assertIn("goes on at step 16", said.getvalue())
+        self.assertEqual(torch.load(f"{self.at}/halves/checkpoint.pt")["step"], 18)
+        model = f"{self.at}/person.safetensors"
+        with contextlib.redirect_stdout(said):
+            export.main([f"{self.at}/whole/weights.pt", model, "--spec", self.spec])
+        spec, net = export.read(model)
+        alpha = person_score.Predictor(net, spec, 65)(np.zeros((40, 60, 3), np.uint8))
+        self.assertEqual(alpha.shape, (40, 60))
+
+    def test_measures_of_a_known_mask(self):
+        mask = np.zeros((40, 40), np.uint8)
+        mask[10:30, 10:30] = 15
+        perfect = person_score.of_picture(np.float32(mask == 15), mask)
+        self.assertEqual((perfect["iou"], perfect["f2"], perfect["error"]), (1, 1, 0))
+        moved = np.zeros((40, 40), np.float32)
+        moved[10:30, 14:34] = 1
+        shifted = person_score.of_picture(moved, mask)
+        self.assertAlmostEqual(shifted["iou"], 16 / 24)
+        self.assertAlmostEqual(shifted["error"], 160 / 1600)
+        # Only the two long edges, and the short ones' ends, are further than 2 px.
+        self.assertLess(shifted["f2"], 0.6)
+        mask[:, 30:34] = 255
+        self.assertEqual(person_score.label(mask, fill_void=True)[20, 30:34].tolist(), [1, 1, 0, 0])
+        unknown = person_score.of_picture(moved, np.where(mask == 255, 254, mask).astype(np.uint8))
+        self.assertAlmostEqual(unknown["iou"], 16 / 20)
 
 
 if __name__ == "__main__":

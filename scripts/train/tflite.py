@@ -1,4 +1,4 @@
-"""Weights out of quantised MobileNetV2 `.tflite` files, dequantised, into a `Network`: the teacher, and the extractor's start.
+"""Weights out of MobileNetV2 `.tflite` files, dequantised where they are quantised, into a `Network`: the teacher, and the extractor's start.
 
 In such a file batch norm is folded into the convolutions, so a layer's batch norm becomes the identity plus the layer's bias.
 """
@@ -16,6 +16,8 @@ def convolutions(path):
 
     def floats(index):
         q = details[index]["quantization_parameters"]
+        if not len(q["scales"]):  # a float file
+            return lite.get_tensor(index)
         return ((lite.get_tensor(index).astype(np.float32) - q["zero_points"][0]) * np.float32(q["scales"][0])).astype(np.float32)
 
     for op in lite._get_ops_details():

@@ -1,0 +1,231 @@
+"""Draws what the person network learns from: windows of pictures, and composites of people cut out and put before other backgrounds, lit anew.
+
+A batch is a function of seed and step alone. Its parts: x [n, 3, h, w] normalised, alpha [n, 1, h, w] in 0..1 and weight [n, 1, h, w], 0 where nothing is known.
+"""
+
+import json
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from network import fitted
+from person_data import EXACT
+
+# Pictures' shapes, width and height, and how often each is drawn.
+SHAPES = (((4, 3), 0.27), ((3, 4), 0.3), ((1, 1), 0.1), ((16, 9), 0.1), ((9, 16), 0.08), ((3, 2), 0.05), ((2, 3), 0.1))
+# The input's longer side, as it differs from the one asked for.
+LONGER = ((0, 0.7), (-32, 0.06), (-64, 0.06), (-96, 0.04), (32, 0.06), (64, 0.08))
+# How often a picture of each source is drawn, with people in it and without; what is not named: 0.6 and 0.25.
+SHARES = {"picsart": 1.2, "ccp": 1.6, "pennfudan": 3.0, "voc": 1.6, "coco": 1.2, "coco-person": 0.7, "duts": 1.0}
+EMPTY = {"voc": 0.2, "coco": 0.4, "duts": 0.12, "duts-background": 0.35, "pets": 0.25, "caltech": 0.08, "furniture": 0.2}
+GREY = 127 / 255
+
+
+class Pool:
+    """What person_data.py wrote."""
+
+    def __init__(self, folder):
+        with open(f"{folder}/index.json", encoding="utf-8") as file:
+            self.index = json.load(file)
+        self.rgb, self.alpha, self.sure = (np.memmap(f"{folder}/{n}.bin", np.uint8, "r") for n in ("rgb", "alpha", "sure"))
+        people = np.array([i["person"] > 0.002 for i in self.index])
+        odds = np.array([SHARES.get(i["source"], 0.6) if p else EMPTY.get(i["source"], 0.25) for i, p in zip(self.index, people)])
+        exact = np.array([i["source"] in EXACT and i["person"] > 0.02 for i in self.index])
+        self.drawn = {"any": odds, "background": np.where(people, 0.15 * odds, odds), "cut": np.where(exact, odds, 0.0)}
+        self.drawn = {k: np.cumsum(v) / v.sum() for k, v in self.drawn.items()}
+        self.tall = np.array([i["size"][0] > i["size"][1] for i in self.index])
+
+    def pick(self, kind, rng, tall=None):
+        """A picture's number; `tall`: one that stands upright (or does not), as far as a few tries find it."""
+        for _ in range(4):
+            i = min(int(np.searchsorted(self.drawn[kind], rng.random())), len(self.index) - 1)
+            if tall is None or self.tall[i] == tall:
+                break
+        return i
+
+    def layers(self, i):
+        """[5, h, w] float32: RGB in 0..1, alpha, sureness."""
+        (h, w), at = self.index[i]["size"], self.index[i]["at"]
+        end = at + h * w
+        rgb = torch.from_numpy(np.array(self.rgb[3 * at : 3 * end]).reshape(h, w, 3)).permute(2, 0, 1)
+        rest = torch.from_numpy(np.stack([self.alpha[at:end], self.sure[at:end]]).reshape(2, h, w))
+        return torch.cat([rgb, rest]).float() / 255
+
+
+def choose(pairs, rng):
+    """One of the first parts, by the second parts as odds."""
+    odds = np.cumsum([p for _, p in pairs])
+    return pairs[min(int(np.searchsorted(odds, rng.random() * odds[-1])), len(pairs) - 1)][0]
+
+
+def log_uniform(lo, hi, rng):
+    return math.exp(between(math.log(lo), math.log(hi), rng))
+
+
+def between(one, other, rng):
+    """Any value between two, whichever is larger."""
+    return one + (other - one) * rng.random()
+
+
+def seen(layers, centre, step, angle, flip, size):
+    """A window of layers [c, h, w]: its centre (x, y) in pixels, pixels of the layers a pixel of the window (x, y), rotation; and where it lies inside (0 or 1)."""
+    c, h, w = layers.shape
+    coarse = min(step)
+    if coarse > 1.4:  # what is drawn much smaller is averaged first, as a resize does
+        small = (max(2, round(h / coarse)), max(2, round(w / coarse)))
+        layers = F.interpolate(layers[None], small, mode="bilinear", antialias=True, align_corners=False)[0]
+        centre = (centre[0] * small[1] / w, centre[1] * small[0] / h)
+        step = (step[0] * small[1] / w, step[1] * small[0] / h)
+        h, w = small
+    rows, columns = size
+    cos, sin = math.cos(angle), math.sin(angle)
+    sx, sy = step[0] * (-1 if flip else 1), step[1]
+    half = (columns - 1) / 2, (rows - 1) / 2
+    # From the window's -1..1 to pixels, to the layers' -1..1 (align corners).
+    theta = torch.tensor(
+        [
+            [sx * cos * half[0] * 2 / (w - 1), -sx * sin * half[1] * 2 / (w - 1), centre[0] * 2 / (w - 1) - 1],
+            [sy * sin * half[0] * 2 / (h - 1), sy * cos * half[1] * 2 / (h - 1), centre[1] * 2 / (h - 1) - 1],
+        ],
+        dtype=torch.float32,
+    )
+    grid = F.affine_grid(theta[None], (1, c, rows, columns), align_corners=True)
+    inside = (grid.abs() <= 1).all(-1).float()
+    return F.grid_sample(layers[None], grid, padding_mode="border", align_corners=True)[0], inside
+
+
+def window(pool, i, size, rng, wide=False):
+    """A window of a picture: RGB, alpha and weight; grey outside of it. `wide`: always most of the picture."""
+    layers = pool.layers(i)
+    h, w = layers.shape[1:]
+    rows, columns = size
+    whole = max(w / columns, h / rows)  # pixels of the picture a pixel of a window that shows all of it
+    if (h > w) != (rows > columns) and rng.random() < 0.7:
+        whole = min(w / columns, h / rows)  # not much grey, where the shapes do not match
+    zoom = log_uniform(0.85, 1.05, rng) if wide or rng.random() < 0.35 else log_uniform(0.4, 1.15, rng)
+    aspect = math.exp(rng.uniform(-0.12, 0.12))
+    step = whole * zoom * aspect, whole * zoom / aspect
+    free = [side - 1 - s * (n - 1) for side, s, n in ((w, step[0], columns), (h, step[1], rows))]
+    # Mostly inside the picture; where the window is larger, the picture lies anywhere in it.
+    centre = [(side - 1) / 2 + f / 2 * rng.uniform(-1, 1) for side, f in ((w, free[0]), (h, free[1]))]
+    if rng.random() < 0.25 and pool.index[i]["source"] not in ("ccp", "picsart"):
+        centre[1] = (h - 1) / 2 + free[1] / 2 * -1  # from the top, where heads are
+    angle = rng.normal() * 0.12 if rng.random() < 0.25 else 0.0
+    values, inside = seen(layers, centre, step, angle, rng.random() < 0.5, size)
+    return values[:3], values[3:4] * inside, torch.where(values[4:] > 0.45, values[4:], 0.0), inside
+
+
+def person_of(pool, rng):
+    """A person cut out: layers of RGB and alpha cropped to it, and which edges of its picture cut it off (left, top, right, bottom)."""
+    layers = pool.layers(pool.pick("cut", rng))
+    region = (layers[3] > 0.5) & (layers[4] > 0.9)
+    ys, xs = torch.nonzero(region.any(1)).flatten(), torch.nonzero(region.any(0)).flatten()
+    if len(ys) < 24 or len(xs) < 8:
+        return None
+    top, bottom, left, right = int(ys[0]), int(ys[-1]) + 1, int(xs[0]), int(xs[-1]) + 1
+    h, w = layers.shape[1:]
+    cut = (left == 0, top == 0, right == w, bottom == h)
+    around = 3
+    top, left, bottom, right = max(0, top - around), max(0, left - around), min(h, bottom + around), min(w, right + around)
+    return layers[[0, 1, 2, 3], top:bottom, left:right] * torch.stack([torch.ones_like(region)] * 3 + [region])[:, top:bottom, left:right], cut
+
+
+def put(x, alpha, weight, inside, cutout, rng):
+    """Puts a person into a picture, at any size down to 24 pixels and up to one whose face fills the frame."""
+    layers, (left, top, right, bottom) = cutout
+    c, h, w = layers.shape
+    rows, columns = x.shape[1:]
+    small = rng.random() < 0.35
+    tall = log_uniform(24, 0.4 * rows, rng) if small else log_uniform(0.35 * rows, 1.5 * rows, rng)
+    step = h / tall
+    if bottom and not small or rng.random() < 0.15:
+        y = rows - tall + tall * rng.uniform(0.0, 0.35)  # cut off below: by the frame
+    else:
+        y = between(-0.2 * tall, rows - 0.75 * tall, rng)
+    broad = w / step
+    if left != right and not small:
+        x0 = between(0, -0.3 * broad, rng) if left else columns - broad * between(0.7, 1, rng)
+    else:
+        x0 = between(-0.3 * broad, columns - 0.7 * broad, rng)
+    flip = rng.random() < 0.5
+    if flip and left != right and not small:
+        x0 = columns - broad - x0
+    aspect = math.exp(rng.uniform(-0.08, 0.08))
+    centre = (w - 1) / 2 + (1 if flip else -1) * (x0 + broad / 2 - (columns - 1) / 2) * step, (h - 1) / 2 - (y + tall / 2 - (rows - 1) / 2) * step
+    angle = rng.normal() * 0.1 if rng.random() < 0.2 else 0.0
+    values, within = seen(layers, centre, (step * aspect, step / aspect), angle, flip, (rows, columns))
+    a = values[3:4] * within
+    blurred = F.avg_pool2d(F.pad(a[None], (1, 1, 1, 1), mode="replicate"), 3, 1)[0]
+    a = ((0.5 * (a + blurred) - 0.25) / 0.65).clamp(0, 1)  # a little within the border, where the old background does not shine through
+    colour = values[:3]
+    # Partly the light of where it now is.
+    share = rng.uniform(0, 0.6)
+    area = a.sum().clamp_min(1)
+    own = (colour * a).sum((1, 2), keepdim=True) / area
+    colour = (colour + share * 0.6 * (x.mean((1, 2), keepdim=True) - own)) * math.exp(rng.uniform(-0.2, 0.2))
+    colour = own + (colour - own) * rng.uniform(0.8, 1.15)
+    x = (a * colour.clamp(0, 1) + (1 - a) * x) if rng.random() < 0.97 else x * (1 - a) + a * colour.clamp(0, 1).mean(0, keepdim=True)
+    return x, a + alpha * (1 - a), torch.where(a > 0.02, torch.ones(()), weight), torch.maximum(inside, (a > 0.02).float())
+
+
+def sample(pool, size, rng, composite):
+    """One picture of a batch: x in 0..1, alpha, weight, all [c, h, w]."""
+    tall = size[0] > size[1]
+    if rng.random() < composite:
+        x, alpha, weight, inside = window(pool, pool.pick("background", rng), size, rng, wide=rng.random() < 0.5)
+        for _ in range(int(rng.choice(4, p=(0.06, 0.54, 0.25, 0.15)))):
+            cutout = person_of(pool, rng)
+            if cutout is not None:
+                x, alpha, weight, inside = put(x, alpha, weight, inside, cutout, rng)
+    else:
+        x, alpha, weight, inside = window(pool, pool.pick("any", rng, tall if rng.random() < 0.7 else None), size, rng)
+    # What lies outside is cut away at use; but nobody is to be seen there.
+    return x, alpha, torch.where(inside > 0, weight, 0.15), inside
+
+
+def lit(x, generator):
+    """Light, colour, blur, noise and shadow, each picture by itself, stronger than a camera's automatic does; x [n, 3, h, w] in 0..1, changed in place."""
+    n, _, rows, columns = x.shape
+
+    def uniform(lo, hi, *shape):
+        return torch.empty(n, *shape).uniform_(lo, hi, generator=generator)
+
+    def some(share):
+        return torch.rand(n, generator=generator) < share
+
+    def change(share, how, *values):
+        for i in torch.nonzero(some(share)).flatten().tolist():
+            x[i] = how(x[i], *(v[i] for v in values))
+
+    change(0.5, lambda v, g: v.clamp_(1e-3, 1) ** g, torch.exp(uniform(-0.7, 0.7)))
+    # Saturation, contrast, brightness and a cast of colour are one matrix and one shift of the colours.
+    grey = torch.tensor([0.299, 0.587, 0.114]).expand(3, 3)
+    saturation = (uniform(0.5, 1.5, 1, 1) * ~some(0.06)[:, None, None]).float()
+    mixed = grey + (torch.eye(3) - grey) * saturation
+    contrast, cast = uniform(0.6, 1.4, 1, 1), 1 + some(0.6)[:, None, None] * uniform(-0.2, 0.2, 3, 1)
+    mean = x.mean((1, 2, 3))[:, None, None]
+    shift = mean * (1 - contrast) + uniform(-0.15, 0.15, 1, 1) * some(0.7)[:, None, None]
+    x = torch.baddbmm(cast * shift, cast * contrast * mixed, x.flatten(2)).view_as(x)
+    along = lambda count, v: torch.linspace(-1, 1, count) * v
+    change(0.3, lambda v, g: v * (1 + 0.5 * (along(columns, g[0])[None, :] + along(rows, g[1])[:, None])), uniform(-1, 1, 2))  # light from one side
+    for share, radius in ((0.12, 1), (0.06, 2)):
+        change(share, lambda v: F.avg_pool2d(F.pad(v, (radius,) * 4, mode="replicate"), 2 * radius + 1, 1))
+    halved = lambda v: F.interpolate(v[None], scale_factor=0.5, mode="bilinear", antialias=True)
+    change(0.08, lambda v: F.interpolate(halved(v), (rows, columns), mode="bilinear")[0])  # a small picture made large
+    change(0.3, lambda v, g: v + torch.randn(v.shape, generator=generator) * g, uniform(0, 0.06))
+    return x.clamp_(0, 1)
+
+
+def batch(pool, seed, step, n, composite=0.45, longer=257, part=0):
+    """A part of the batch of a step, all of one shape: x normalised to -1..1, alpha, weight. Negative steps are drawn for measuring."""
+    number = 2 * abs(step) + (step < 0)
+    rng = np.random.default_rng((seed, number))
+    shape, longer = choose(SHAPES, rng), max(65, longer + choose(LONGER, rng))
+    size = fitted(longer, *(100 * side for side in shape))
+    rng = np.random.default_rng((seed, number, part))
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    x, alpha, weight, inside = (torch.stack(v) for v in zip(*(sample(pool, size, rng, composite) for _ in range(n))))
+    x = torch.where(inside > 0, lit(x, generator), torch.full((), GREY))
+    return x * 2 - 1, alpha, weight
