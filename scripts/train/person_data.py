@@ -1,9 +1,9 @@
-"""Pictures for the person network: reads the tar files into one folder of arrays with an alpha for every pixel, and draws windows and composites from it.
+"""Pictures for the person network: reads the tar files into one folder of arrays with an alpha for every pixel, and says which pictures are held out.
 
-person_data.py OUT --tar FILE.tar ... [--selfie SELFIE.tflite] [--segmenter DEEPLAB.tflite] [--packed QUALITY]
+person_data.py OUT --tar FILE.tar ... [--selfie SELFIE.tflite] [--segmenter DEEPLAB.tflite]
 
 OUT holds, for all pictures one behind the other, rgb.bin (uint8, 3 a pixel), alpha.bin (uint8: 255 is a person) and sure.bin (uint8: 0 not known and not learned
-from, 128 said by teachers, 255 labelled), and index.json that says where each begins. --packed writes packed.tar of WebP and PNG beside it, to be unpacked elsewhere.
+from, 128 said by teachers, 255 labelled), and index.json that says where each begins.
 
 Labels win. Teachers speak where there are none: at borders that are void or drawn coarsely (`COARSE`) the selfie model, in pictures where it agrees with the label;
 what is not labelled in coco-person is a person, or none, where both teachers say so.
@@ -143,6 +143,16 @@ def write_some(rank, a, files, spans):
         alpha[at:end], sure[at:end] = (v.ravel() for v in truth(source, image, mask, selfie, segmenter))
 
 
+def pool_arrays(folder, sizes):
+    """Makes the folder's files for pictures of these sizes; where each begins and ends, in pixels."""
+    os.makedirs(folder, exist_ok=True)
+    ends = np.cumsum([h * w for h, w in sizes]).tolist()
+    for name, each in (("rgb", 3), ("alpha", 1), ("sure", 1)):
+        with open(f"{folder}/{name}.bin", "wb") as file:
+            file.truncate(each * ends[-1])
+    return list(zip([0, *ends[:-1]], ends))
+
+
 def thumbnail(encoded):
     small = Image.open(io.BytesIO(encoded)).convert("L").resize((12, 12), Image.BOX)
     v = np.float32(small).ravel()
@@ -172,14 +182,9 @@ def main(argv=None):
     p.add_argument("--segmenter", help="a .tflite of VOC's classes whose output is the mask")
     p.add_argument("--workers", type=int, default=os.cpu_count())
     a = p.parse_args(argv)
-    os.makedirs(a.out, exist_ok=True)
     files = labelled(a.tar)
     files = without_doubles(files, splits([(s, n, bool((m == PERSON).any())) for s, n, _, m in files]))
-    ends = np.cumsum([m.size for *_, m in files])
-    spans = list(zip([0, *ends[:-1].tolist()], ends.tolist()))
-    for name, each in (("rgb", 3), ("alpha", 1), ("sure", 1)):
-        with open(f"{a.out}/{name}.bin", "wb") as file:
-            file.truncate(each * int(ends[-1]))
+    spans = pool_arrays(a.out, [m.shape for *_, m in files])
     if a.workers == 1:
         write_some(0, a, files, spans)
     else:

@@ -28,6 +28,7 @@ import network
 import person
 import person_data
 import person_draw
+import person_pack
 import person_score
 import prepare
 import train
@@ -453,6 +454,28 @@ class People(unittest.TestCase):
         spec, net = export.read(model)
         alpha = person_score.Predictor(net, spec, 65)(np.zeros((40, 60, 3), np.uint8))
         self.assertEqual(alpha.shape, (40, 60))
+
+    def test_the_archive_trains_by_itself(self):
+        pool = self.pool()
+        run = f"{self.at}/packed"
+        with contextlib.redirect_stdout(io.StringIO()):
+            person.main([f"{self.at}/people", "--out", run, "--device", "cpu", "--batch", "2", "--longer", "65", "--steps", "1"])
+            person_pack.main(["pack", f"{self.at}/people", run, f"{self.at}/train.tar", "--limit", "60", "--quality", "90", "--workers", "1"])
+        self.assertLess(os.path.getsize(f"{self.at}/train.tar"), 60e6)
+        with tarfile.open(f"{self.at}/train.tar") as archive:
+            archive.extractall(f"{self.at}/elsewhere", filter="data")
+        call = [f"{self.at}/elsewhere/train", "1", f"{self.at}/elsewhere/run", "--device", "cpu", "--batch", "2", "--longer", "65", "--steps", "2"]
+        told = subprocess.run(call, check=True, capture_output=True, text=True, env=os.environ | {"SILHOUETTE_PYTHON": sys.executable, "PYTHONPATH": ""}).stdout
+        self.assertIn("goes on at step 1", told)
+        state = f"{self.at}/elsewhere/run/checkpoint.pt"
+        self.assertLess(os.path.getsize(state), 16e6)
+        self.assertEqual(torch.load(state)["step"], 2)
+        there = person_draw.Pool(f"{self.at}/elsewhere/pool")
+        self.assertEqual(len(there.index), len(pool.index))
+        first, same = ({i["source"] for i in p.index} for p in (pool, there))
+        self.assertEqual(first, same)
+        for kind in ("alpha", "sure"):
+            self.assertEqual(sorted(np.unique(getattr(there, kind), return_counts=True)[1].tolist()), sorted(np.unique(getattr(pool, kind), return_counts=True)[1].tolist()))
 
     def test_measures_of_a_known_mask(self):
         mask = np.zeros((40, 40), np.uint8)
