@@ -103,10 +103,11 @@ use_build_folder() {
 # leave_build_folder: lets others build there.
 leave_build_folder() { exec 9>&-; }
 
-# workspace_features: every optional feature of our crates, as cargo's --features wants them, Apple's GPU excepted.
+# workspace_features: every optional feature of the workspace's crates, as cargo's --features wants them, Apple's GPU excepted. (A crate with a
+# workspace of its own is none of them.)
 workspace_features() {
   (cd "$root" && for manifest in core/*/Cargo.toml bindings/Cargo.toml; do
-    [ -f "$manifest" ] && awk '
+    [ -f "$manifest" ] && ! grep -q '^\[workspace\]' "$manifest" && awk '
       /^name = / && !crate { split($0, part, "\""); crate = part[2] }
       /^\[/ { inside = ($0 == "[features]") }
       inside && /^[a-z0-9_-]+ *=/ { if ($1 != "default" && $1 != "metal") printf "%s/%s,", crate, $1 }' "$manifest"

@@ -332,11 +332,11 @@ fn hostile_models_are_refused() {
 struct Passes(Sender<(u64, Result<Arc<Segmentation>, SilhouetteError>)>);
 
 impl LiveListener for Passes {
-    fn on_result(&self, timestamp: u64, _dropped: u64, segmentation: Arc<Segmentation>) {
+    fn on_result(&self, timestamp: u64, _dropped: u64, _cancelled: u64, segmentation: Arc<Segmentation>) {
         let _ = self.0.send((timestamp, Ok(segmentation)));
     }
 
-    fn on_error(&self, timestamp: u64, _dropped: u64, error: SilhouetteError) {
+    fn on_error(&self, timestamp: u64, _dropped: u64, _cancelled: u64, error: SilhouetteError) {
         let _ = self.0.send((timestamp, Err(error)));
     }
 }

@@ -41,7 +41,7 @@ const WIDTH: usize = 40;
 const HEIGHT: usize = 30;
 
 fn picture(phase: usize) -> Vec<u8> {
-    (0..WIDTH * HEIGHT * 3).map(|i| (i * 7 ^ (i / (3 * WIDTH) * 5) + phase * 31) as u8).collect()
+    (0..WIDTH * HEIGHT * 3).map(|i| ((i * 7) ^ (i / (3 * WIDTH) * 5 + phase * 31)) as u8).collect()
 }
 
 fn frame(rgb: &[u8]) -> Frame<'_> {
@@ -53,7 +53,7 @@ fn segmenter(concurrency: usize) -> Segmenter {
 }
 
 /// As long as a wait may take on a machine that does other things too.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 fn close_while_running() {
     let pixels = picture(1);

@@ -246,14 +246,14 @@ typedef void (*UniffiForeignFutureCompleteVoid)(uint64_t, UniffiForeignFutureRes
 #endif
 #ifndef UNIFFI_FFIDEF_CALLBACK_INTERFACE_LIVE_LISTENER_METHOD0
 #define UNIFFI_FFIDEF_CALLBACK_INTERFACE_LIVE_LISTENER_METHOD0
-typedef void (*UniffiCallbackInterfaceLiveListenerMethod0)(uint64_t, uint64_t, uint64_t, uint64_t, void* _Nonnull,
+typedef void (*UniffiCallbackInterfaceLiveListenerMethod0)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, void* _Nonnull,
         RustCallStatus *_Nonnull uniffiCallStatus
     );
 
 #endif
 #ifndef UNIFFI_FFIDEF_CALLBACK_INTERFACE_LIVE_LISTENER_METHOD1
 #define UNIFFI_FFIDEF_CALLBACK_INTERFACE_LIVE_LISTENER_METHOD1
-typedef void (*UniffiCallbackInterfaceLiveListenerMethod1)(uint64_t, uint64_t, uint64_t, RustBuffer, void* _Nonnull,
+typedef void (*UniffiCallbackInterfaceLiveListenerMethod1)(uint64_t, uint64_t, uint64_t, uint64_t, RustBuffer, void* _Nonnull,
         RustCallStatus *_Nonnull uniffiCallStatus
     );
 
@@ -285,12 +285,12 @@ void uniffi_silhouette_ffi_fn_init_callback_vtable_livelistener(const UniffiVTab
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_SILHOUETTE_FFI_FN_METHOD_LIVELISTENER_ON_RESULT
 #define UNIFFI_FFIDEF_UNIFFI_SILHOUETTE_FFI_FN_METHOD_LIVELISTENER_ON_RESULT
-void uniffi_silhouette_ffi_fn_method_livelistener_on_result(uint64_t ptr, uint64_t timestamp, uint64_t dropped, uint64_t segmentation, RustCallStatus *_Nonnull out_status
+void uniffi_silhouette_ffi_fn_method_livelistener_on_result(uint64_t ptr, uint64_t timestamp, uint64_t dropped, uint64_t cancelled, uint64_t segmentation, RustCallStatus *_Nonnull out_status
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_SILHOUETTE_FFI_FN_METHOD_LIVELISTENER_ON_ERROR
 #define UNIFFI_FFIDEF_UNIFFI_SILHOUETTE_FFI_FN_METHOD_LIVELISTENER_ON_ERROR
-void uniffi_silhouette_ffi_fn_method_livelistener_on_error(uint64_t ptr, uint64_t timestamp, uint64_t dropped, RustBuffer error, RustCallStatus *_Nonnull out_status
+void uniffi_silhouette_ffi_fn_method_livelistener_on_error(uint64_t ptr, uint64_t timestamp, uint64_t dropped, uint64_t cancelled, RustBuffer error, RustCallStatus *_Nonnull out_status
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_SILHOUETTE_FFI_FN_CLONE_LIVESEGMENTER
@@ -321,6 +321,11 @@ void uniffi_silhouette_ffi_fn_method_livesegmenter_cancel(uint64_t ptr, RustCall
 #ifndef UNIFFI_FFIDEF_UNIFFI_SILHOUETTE_FFI_FN_METHOD_LIVESEGMENTER_DROPPED
 #define UNIFFI_FFIDEF_UNIFFI_SILHOUETTE_FFI_FN_METHOD_LIVESEGMENTER_DROPPED
 uint64_t uniffi_silhouette_ffi_fn_method_livesegmenter_dropped(uint64_t ptr, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_SILHOUETTE_FFI_FN_METHOD_LIVESEGMENTER_FORGET
+#define UNIFFI_FFIDEF_UNIFFI_SILHOUETTE_FFI_FN_METHOD_LIVESEGMENTER_FORGET
+uint64_t uniffi_silhouette_ffi_fn_method_livesegmenter_forget(uint64_t ptr, RustCallStatus *_Nonnull out_status
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_SILHOUETTE_FFI_FN_METHOD_LIVESEGMENTER_RAW
@@ -787,6 +792,12 @@ uint16_t uniffi_silhouette_ffi_checksum_method_livesegmenter_cancel(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_SILHOUETTE_FFI_CHECKSUM_METHOD_LIVESEGMENTER_DROPPED
 #define UNIFFI_FFIDEF_UNIFFI_SILHOUETTE_FFI_CHECKSUM_METHOD_LIVESEGMENTER_DROPPED
 uint16_t uniffi_silhouette_ffi_checksum_method_livesegmenter_dropped(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_SILHOUETTE_FFI_CHECKSUM_METHOD_LIVESEGMENTER_FORGET
+#define UNIFFI_FFIDEF_UNIFFI_SILHOUETTE_FFI_CHECKSUM_METHOD_LIVESEGMENTER_FORGET
+uint16_t uniffi_silhouette_ffi_checksum_method_livesegmenter_forget(void
 
 );
 #endif

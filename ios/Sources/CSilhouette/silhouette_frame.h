@@ -85,7 +85,7 @@ typedef struct SilhouetteEffect {
   const uint32_t *classes; /* else these; NULL: none */
   size_t class_count;
   const SilhouetteFrame *background; /* SILHOUETTE_REPLACE: the picture to put behind */
-  float strength; /* overlay: opacity, 0 to 1; blur: deviation as a share of the longer side; negative: the default */
+  float strength; /* overlay: opacity, 0 to 1; blur: deviation as a share of the longer side, 0 to 0.5; negative: the default */
   uint32_t bgra;  /* 1: writes B, G, R, A, else R, G, B, A */
   uint32_t premultiplied; /* 1: colours are multiplied by alpha */
 } SilhouetteEffect;

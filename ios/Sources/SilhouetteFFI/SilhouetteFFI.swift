@@ -616,14 +616,15 @@ public protocol LiveListener: AnyObject, Sendable {
     /**
      * A frame was segmented. `timestamp` is the one that it was submitted with, `dropped` the number of frames that gave
      * their place to a newer one since the start. The segmentation is the listener's as long as it holds it, and keeps
-     * its frame for effects.
+     * its frame for effects. `cancelled` is what `forget` had returned last when the frame was taken: a result whose number is
+     * smaller than that of a later call is stale.
      */
-    func onResult(timestamp: UInt64, dropped: UInt64, segmentation: Segmentation)
+    func onResult(timestamp: UInt64, dropped: UInt64, cancelled: UInt64, segmentation: Segmentation)
 
     /**
      * A frame could not be segmented; later ones are tried all the same.
      */
-    func onError(timestamp: UInt64, dropped: UInt64, error: SilhouetteError)
+    func onError(timestamp: UInt64, dropped: UInt64, cancelled: UInt64, error: SilhouetteError)
 
 }
 /**
@@ -685,14 +686,16 @@ open class LiveListenerImpl: LiveListener, @unchecked Sendable {
     /**
      * A frame was segmented. `timestamp` is the one that it was submitted with, `dropped` the number of frames that gave
      * their place to a newer one since the start. The segmentation is the listener's as long as it holds it, and keeps
-     * its frame for effects.
+     * its frame for effects. `cancelled` is what `forget` had returned last when the frame was taken: a result whose number is
+     * smaller than that of a later call is stale.
      */
-open func onResult(timestamp: UInt64, dropped: UInt64, segmentation: Segmentation)  {try! rustCall() {
+open func onResult(timestamp: UInt64, dropped: UInt64, cancelled: UInt64, segmentation: Segmentation)  {try! rustCall() {
         uniffiCallStatus in
     uniffi_silhouette_ffi_fn_method_livelistener_on_result(
             self.uniffiCloneHandle(),
         FfiConverterUInt64.lower(timestamp),
         FfiConverterUInt64.lower(dropped),
+        FfiConverterUInt64.lower(cancelled),
         FfiConverterTypeSegmentation_lower(segmentation),uniffiCallStatus
     )
 }
@@ -701,12 +704,13 @@ open func onResult(timestamp: UInt64, dropped: UInt64, segmentation: Segmentatio
     /**
      * A frame could not be segmented; later ones are tried all the same.
      */
-open func onError(timestamp: UInt64, dropped: UInt64, error: SilhouetteError)  {try! rustCall() {
+open func onError(timestamp: UInt64, dropped: UInt64, cancelled: UInt64, error: SilhouetteError)  {try! rustCall() {
         uniffiCallStatus in
     uniffi_silhouette_ffi_fn_method_livelistener_on_error(
             self.uniffiCloneHandle(),
         FfiConverterUInt64.lower(timestamp),
         FfiConverterUInt64.lower(dropped),
+        FfiConverterUInt64.lower(cancelled),
         FfiConverterTypeSilhouetteError_lower(error),uniffiCallStatus
     )
 }
@@ -744,6 +748,7 @@ fileprivate struct UniffiCallbackInterfaceLiveListener {
             uniffiHandle: UInt64,
             timestamp: UInt64,
             dropped: UInt64,
+            cancelled: UInt64,
             segmentation: UInt64,
             uniffiOutReturn: UnsafeMutableRawPointer,
             uniffiCallStatus: UnsafeMutablePointer<RustCallStatus>
@@ -756,6 +761,7 @@ fileprivate struct UniffiCallbackInterfaceLiveListener {
                 return uniffiObj.onResult(
                      timestamp: try FfiConverterUInt64.lift(timestamp),
                      dropped: try FfiConverterUInt64.lift(dropped),
+                     cancelled: try FfiConverterUInt64.lift(cancelled),
                      segmentation: try FfiConverterTypeSegmentation_lift(segmentation)
                 )
             }
@@ -772,6 +778,7 @@ fileprivate struct UniffiCallbackInterfaceLiveListener {
             uniffiHandle: UInt64,
             timestamp: UInt64,
             dropped: UInt64,
+            cancelled: UInt64,
             error: RustBuffer,
             uniffiOutReturn: UnsafeMutableRawPointer,
             uniffiCallStatus: UnsafeMutablePointer<RustCallStatus>
@@ -784,6 +791,7 @@ fileprivate struct UniffiCallbackInterfaceLiveListener {
                 return uniffiObj.onError(
                      timestamp: try FfiConverterUInt64.lift(timestamp),
                      dropped: try FfiConverterUInt64.lift(dropped),
+                     cancelled: try FfiConverterUInt64.lift(cancelled),
                      error: try FfiConverterTypeSilhouetteError_lift(error)
                 )
             }
@@ -881,7 +889,9 @@ public func FfiConverterTypeLiveListener_lower(_ value: LiveListener) -> UInt64 
 public protocol LiveSegmenterProtocol: AnyObject, Sendable {
 
     /**
-     * Forgets the frame that waits; the result of the one in work is not handed out.
+     * Forgets the frame that waits; the result of the one in work is not handed out. Waits for a call of the listener that has
+     * begun: when this returns, no frame that was submitted before is handed out any more. Called by the listener itself, it does
+     * not wait.
      */
     func cancel()
 
@@ -889,6 +899,11 @@ public protocol LiveSegmenterProtocol: AnyObject, Sendable {
      * How many frames gave their place to a newer one.
      */
     func dropped()  -> UInt64
+
+    /**
+     * As `cancel`, without waiting: returns a number, and results whose `cancelled` is smaller are stale.
+     */
+    func forget()  -> UInt64
 
     /**
      * Names this object on the C and JNI ways, as long as it lives.
@@ -989,7 +1004,9 @@ public static func idle(segmenter: Segmenter, smoothing: Smoothing?) -> LiveSegm
 
 
     /**
-     * Forgets the frame that waits; the result of the one in work is not handed out.
+     * Forgets the frame that waits; the result of the one in work is not handed out. Waits for a call of the listener that has
+     * begun: when this returns, no frame that was submitted before is handed out any more. Called by the listener itself, it does
+     * not wait.
      */
 open func cancel()  {try! rustCall() {
         uniffiCallStatus in
@@ -1006,6 +1023,18 @@ open func dropped() -> UInt64  {
     return try!  FfiConverterUInt64.lift(try! rustCall() {
         uniffiCallStatus in
     uniffi_silhouette_ffi_fn_method_livesegmenter_dropped(
+            self.uniffiCloneHandle(),uniffiCallStatus
+    )
+})
+}
+
+    /**
+     * As `cancel`, without waiting: returns a number, and results whose `cancelled` is smaller are stale.
+     */
+open func forget() -> UInt64  {
+    return try!  FfiConverterUInt64.lift(try! rustCall() {
+        uniffiCallStatus in
+    uniffi_silhouette_ffi_fn_method_livesegmenter_forget(
             self.uniffiCloneHandle(),uniffiCallStatus
     )
 })
@@ -3419,16 +3448,19 @@ private let initializationResult: InitializationResult = {
     if (uniffi_silhouette_ffi_checksum_func_version() != 35682) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_livelistener_on_result() != 7564) {
+    if (uniffi_silhouette_ffi_checksum_method_livelistener_on_result() != 42264) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_livelistener_on_error() != 65428) {
+    if (uniffi_silhouette_ffi_checksum_method_livelistener_on_error() != 4893) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_livesegmenter_cancel() != 34048) {
+    if (uniffi_silhouette_ffi_checksum_method_livesegmenter_cancel() != 26535) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_silhouette_ffi_checksum_method_livesegmenter_dropped() != 29384) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_silhouette_ffi_checksum_method_livesegmenter_forget() != 749) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_silhouette_ffi_checksum_method_livesegmenter_raw() != 41324) {
@@ -3500,10 +3532,10 @@ private let initializationResult: InitializationResult = {
     if (uniffi_silhouette_ffi_checksum_constructor_model_from_bytes() != 64320) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_constructor_model_open() != 62269) {
+    if (uniffi_silhouette_ffi_checksum_constructor_model_open() != 7522) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_constructor_model_open_part() != 596) {
+    if (uniffi_silhouette_ffi_checksum_constructor_model_open_part() != 52840) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_silhouette_ffi_checksum_constructor_segmentation_new() != 48746) {

@@ -652,10 +652,10 @@ internal interface UniffiForeignFutureCompleteVoid : com.sun.jna.Callback {
     fun callback(`callbackData`: Long,`result`: UniffiForeignFutureResultVoid.UniffiByValue,)
 }
 internal interface UniffiCallbackInterfaceLiveListenerMethod0 : com.sun.jna.Callback {
-    fun callback(`uniffiHandle`: Long,`timestamp`: Long,`dropped`: Long,`segmentation`: Long,`uniffiOutReturn`: Pointer,uniffiCallStatus: UniffiRustCallStatus,)
+    fun callback(`uniffiHandle`: Long,`timestamp`: Long,`dropped`: Long,`cancelled`: Long,`segmentation`: Long,`uniffiOutReturn`: Pointer,uniffiCallStatus: UniffiRustCallStatus,)
 }
 internal interface UniffiCallbackInterfaceLiveListenerMethod1 : com.sun.jna.Callback {
-    fun callback(`uniffiHandle`: Long,`timestamp`: Long,`dropped`: Long,`error`: RustBuffer.ByValue,`uniffiOutReturn`: Pointer,uniffiCallStatus: UniffiRustCallStatus,)
+    fun callback(`uniffiHandle`: Long,`timestamp`: Long,`dropped`: Long,`cancelled`: Long,`error`: RustBuffer.ByValue,`uniffiOutReturn`: Pointer,uniffiCallStatus: UniffiRustCallStatus,)
 }
 @Structure.FieldOrder("uniffiFree", "uniffiClone", "onResult", "onError")
 internal open class UniffiVTableCallbackInterfaceLiveListener(
@@ -713,6 +713,8 @@ internal object IntegrityCheckingUniffiLib {
     external fun uniffi_silhouette_ffi_checksum_method_livesegmenter_cancel(
     ): Int
     external fun uniffi_silhouette_ffi_checksum_method_livesegmenter_dropped(
+    ): Int
+    external fun uniffi_silhouette_ffi_checksum_method_livesegmenter_forget(
     ): Int
     external fun uniffi_silhouette_ffi_checksum_method_livesegmenter_raw(
     ): Int
@@ -797,9 +799,9 @@ internal object UniffiLib {
     ): Unit
     external fun uniffi_silhouette_ffi_fn_init_callback_vtable_livelistener(`vtable`: UniffiVTableCallbackInterfaceLiveListener,
     ): Unit
-    external fun uniffi_silhouette_ffi_fn_method_livelistener_on_result(`ptr`: Long,`timestamp`: Long,`dropped`: Long,`segmentation`: Long,uniffi_out_err: UniffiRustCallStatus,
+    external fun uniffi_silhouette_ffi_fn_method_livelistener_on_result(`ptr`: Long,`timestamp`: Long,`dropped`: Long,`cancelled`: Long,`segmentation`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): Unit
-    external fun uniffi_silhouette_ffi_fn_method_livelistener_on_error(`ptr`: Long,`timestamp`: Long,`dropped`: Long,`error`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
+    external fun uniffi_silhouette_ffi_fn_method_livelistener_on_error(`ptr`: Long,`timestamp`: Long,`dropped`: Long,`cancelled`: Long,`error`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
     ): Unit
     external fun uniffi_silhouette_ffi_fn_clone_livesegmenter(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): Long
@@ -812,6 +814,8 @@ internal object UniffiLib {
     external fun uniffi_silhouette_ffi_fn_method_livesegmenter_cancel(`ptr`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): Unit
     external fun uniffi_silhouette_ffi_fn_method_livesegmenter_dropped(`ptr`: Long,uniffi_out_err: UniffiRustCallStatus,
+    ): Long
+    external fun uniffi_silhouette_ffi_fn_method_livesegmenter_forget(`ptr`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): Long
     external fun uniffi_silhouette_ffi_fn_method_livesegmenter_raw(`ptr`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): Long
@@ -1005,16 +1009,19 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_silhouette_ffi_checksum_func_version() and 0xFFFF) != 35682) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_livelistener_on_result() and 0xFFFF) != 7564) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_livelistener_on_result() and 0xFFFF) != 42264) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_livelistener_on_error() and 0xFFFF) != 65428) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_livelistener_on_error() and 0xFFFF) != 4893) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_livesegmenter_cancel() and 0xFFFF) != 34048) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_livesegmenter_cancel() and 0xFFFF) != 26535) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_silhouette_ffi_checksum_method_livesegmenter_dropped() and 0xFFFF) != 29384) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_silhouette_ffi_checksum_method_livesegmenter_forget() and 0xFFFF) != 749) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_silhouette_ffi_checksum_method_livesegmenter_raw() and 0xFFFF) != 41324) {
@@ -1086,10 +1093,10 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_from_bytes() and 0xFFFF) != 64320) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_open() and 0xFFFF) != 62269) {
+    if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_open() and 0xFFFF) != 7522) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_open_part() and 0xFFFF) != 596) {
+    if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_open_part() and 0xFFFF) != 52840) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_silhouette_ffi_checksum_constructor_segmentation_new() and 0xFFFF) != 48746) {
@@ -1534,14 +1541,15 @@ internal interface LiveListener {
     /**
      * A frame was segmented. `timestamp` is the one that it was submitted with, `dropped` the number of frames that gave
      * their place to a newer one since the start. The segmentation is the listener's as long as it holds it, and keeps
-     * its frame for effects.
+     * its frame for effects. `cancelled` is what `forget` had returned last when the frame was taken: a result whose number is
+     * smaller than that of a later call is stale.
      */
-    fun `onResult`(`timestamp`: kotlin.ULong, `dropped`: kotlin.ULong, `segmentation`: Segmentation)
+    fun `onResult`(`timestamp`: kotlin.ULong, `dropped`: kotlin.ULong, `cancelled`: kotlin.ULong, `segmentation`: Segmentation)
 
     /**
      * A frame could not be segmented; later ones are tried all the same.
      */
-    fun `onError`(`timestamp`: kotlin.ULong, `dropped`: kotlin.ULong, `error`: SilhouetteException)
+    fun `onError`(`timestamp`: kotlin.ULong, `dropped`: kotlin.ULong, `cancelled`: kotlin.ULong, `error`: SilhouetteException)
 
     companion object
 }
@@ -1654,8 +1662,9 @@ internal open class LiveListenerImpl: Disposable, AutoCloseable, LiveListener
     /**
      * A frame was segmented. `timestamp` is the one that it was submitted with, `dropped` the number of frames that gave
      * their place to a newer one since the start. The segmentation is the listener's as long as it holds it, and keeps
-     * its frame for effects.
-     */override fun `onResult`(`timestamp`: kotlin.ULong, `dropped`: kotlin.ULong, `segmentation`: Segmentation)
+     * its frame for effects. `cancelled` is what `forget` had returned last when the frame was taken: a result whose number is
+     * smaller than that of a later call is stale.
+     */override fun `onResult`(`timestamp`: kotlin.ULong, `dropped`: kotlin.ULong, `cancelled`: kotlin.ULong, `segmentation`: Segmentation)
         =
     callWithHandle {
     uniffiRustCall() { _status ->
@@ -1664,6 +1673,7 @@ internal open class LiveListenerImpl: Disposable, AutoCloseable, LiveListener
 
         FfiConverterULong.lower(`timestamp`),
         FfiConverterULong.lower(`dropped`),
+        FfiConverterULong.lower(`cancelled`),
         FfiConverterTypeSegmentation.lower(`segmentation`),_status)
 }
     }
@@ -1673,7 +1683,7 @@ internal open class LiveListenerImpl: Disposable, AutoCloseable, LiveListener
 
     /**
      * A frame could not be segmented; later ones are tried all the same.
-     */override fun `onError`(`timestamp`: kotlin.ULong, `dropped`: kotlin.ULong, `error`: SilhouetteException)
+     */override fun `onError`(`timestamp`: kotlin.ULong, `dropped`: kotlin.ULong, `cancelled`: kotlin.ULong, `error`: SilhouetteException)
         =
     callWithHandle {
     uniffiRustCall() { _status ->
@@ -1682,6 +1692,7 @@ internal open class LiveListenerImpl: Disposable, AutoCloseable, LiveListener
 
         FfiConverterULong.lower(`timestamp`),
         FfiConverterULong.lower(`dropped`),
+        FfiConverterULong.lower(`cancelled`),
         FfiConverterTypeSilhouetteError.lower(`error`),_status)
 }
     }
@@ -1707,12 +1718,13 @@ internal open class LiveListenerImpl: Disposable, AutoCloseable, LiveListener
 // Put the implementation in an object so we don't pollute the top-level namespace
 internal object uniffiCallbackInterfaceLiveListener {
     internal object `onResult`: UniffiCallbackInterfaceLiveListenerMethod0 {
-        override fun callback(`uniffiHandle`: Long,`timestamp`: Long,`dropped`: Long,`segmentation`: Long,`uniffiOutReturn`: Pointer,uniffiCallStatus: UniffiRustCallStatus,) {
+        override fun callback(`uniffiHandle`: Long,`timestamp`: Long,`dropped`: Long,`cancelled`: Long,`segmentation`: Long,`uniffiOutReturn`: Pointer,uniffiCallStatus: UniffiRustCallStatus,) {
             val uniffiObj = FfiConverterTypeLiveListener.handleMap.get(uniffiHandle)
             val makeCall = { ->
                 uniffiObj.`onResult`(
                     FfiConverterULong.lift(`timestamp`),
                     FfiConverterULong.lift(`dropped`),
+                    FfiConverterULong.lift(`cancelled`),
                     FfiConverterTypeSegmentation.lift(`segmentation`),
                 )
             }
@@ -1721,12 +1733,13 @@ internal object uniffiCallbackInterfaceLiveListener {
         }
     }
     internal object `onError`: UniffiCallbackInterfaceLiveListenerMethod1 {
-        override fun callback(`uniffiHandle`: Long,`timestamp`: Long,`dropped`: Long,`error`: RustBuffer.ByValue,`uniffiOutReturn`: Pointer,uniffiCallStatus: UniffiRustCallStatus,) {
+        override fun callback(`uniffiHandle`: Long,`timestamp`: Long,`dropped`: Long,`cancelled`: Long,`error`: RustBuffer.ByValue,`uniffiOutReturn`: Pointer,uniffiCallStatus: UniffiRustCallStatus,) {
             val uniffiObj = FfiConverterTypeLiveListener.handleMap.get(uniffiHandle)
             val makeCall = { ->
                 uniffiObj.`onError`(
                     FfiConverterULong.lift(`timestamp`),
                     FfiConverterULong.lift(`dropped`),
+                    FfiConverterULong.lift(`cancelled`),
                     FfiConverterTypeSilhouetteError.lift(`error`),
                 )
             }
@@ -1901,7 +1914,9 @@ internal object FfiConverterTypeLiveListener: FfiConverter<LiveListener, Long> {
 internal interface LiveSegmenterInterface {
 
     /**
-     * Forgets the frame that waits; the result of the one in work is not handed out.
+     * Forgets the frame that waits; the result of the one in work is not handed out. Waits for a call of the listener that has
+     * begun: when this returns, no frame that was submitted before is handed out any more. Called by the listener itself, it does
+     * not wait.
      */
     fun `cancel`()
 
@@ -1909,6 +1924,11 @@ internal interface LiveSegmenterInterface {
      * How many frames gave their place to a newer one.
      */
     fun `dropped`(): kotlin.ULong
+
+    /**
+     * As `cancel`, without waiting: returns a number, and results whose `cancelled` is smaller are stale.
+     */
+    fun `forget`(): kotlin.ULong
 
     /**
      * Names this object on the C and JNI ways, as long as it lives.
@@ -2047,7 +2067,9 @@ internal open class LiveSegmenter: Disposable, AutoCloseable, LiveSegmenterInter
 
 
     /**
-     * Forgets the frame that waits; the result of the one in work is not handed out.
+     * Forgets the frame that waits; the result of the one in work is not handed out. Waits for a call of the listener that has
+     * begun: when this returns, no frame that was submitted before is handed out any more. Called by the listener itself, it does
+     * not wait.
      */override fun `cancel`()
         =
     callWithHandle {
@@ -2068,6 +2090,22 @@ internal open class LiveSegmenter: Disposable, AutoCloseable, LiveSegmenterInter
     callWithHandle {
     uniffiRustCall() { _status ->
     UniffiLib.uniffi_silhouette_ffi_fn_method_livesegmenter_dropped(
+        it,
+        _status)
+}
+    }
+    )
+    }
+
+
+
+    /**
+     * As `cancel`, without waiting: returns a number, and results whose `cancelled` is smaller are stale.
+     */override fun `forget`(): kotlin.ULong {
+            return FfiConverterULong.lift(
+    callWithHandle {
+    uniffiRustCall() { _status ->
+    UniffiLib.uniffi_silhouette_ffi_fn_method_livesegmenter_forget(
         it,
         _status)
 }
