@@ -28,11 +28,11 @@ fn cut_off_models_are_refused() {
 fn photos_that_are_cut_off_are_errors_unless_they_are_asked_for() {
     let place = Folder::new();
     let model = fixture(&place, "model.safetensors");
-    let whole = std::fs::read(photo(&place, "photo.jpg", 80, 60)).unwrap();
+    let whole = std::fs::read(photo(&place, "photo.jpg", 320, 240)).unwrap();
     let half = place.write("half.jpg", &whole[..whole.len() / 2]);
     let out = place.path("out");
     let segment = args!["segment", half, "--model", model, "-o", out];
-    silhouette_within(MIB, &segment).fails(&["half.jpg", "cut off", "of 60 rows are there"]);
+    silhouette_within(MIB, &segment).fails(&["half.jpg", "cut off", "of 240 rows are there"]);
     assert!(!out.join("half.overlay.png").exists());
     silhouette_within(MIB, segment.iter().chain(&args!["--lenient"])).ok();
     assert!(out.join("half.overlay.png").exists());
