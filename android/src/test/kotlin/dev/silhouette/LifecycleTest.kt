@@ -237,11 +237,7 @@ internal class LifecycleTest {
             List(8) { number ->
                 thread {
                     val random = Random(number)
-                    try {
-                        while (System.nanoTime() < until) round(random, frames, masks)
-                    } catch (@Suppress("TooGenericExceptionCaught") error: Throwable) {
-                        failures.add(error)
-                    }
+                    runCatching { while (System.nanoTime() < until) round(random, frames, masks) }.onFailure { failures.add(it) }
                 }
             }
         threads.forEach { it.join() }
