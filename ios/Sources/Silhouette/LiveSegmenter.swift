@@ -161,6 +161,8 @@ private final class Stream: Sendable {
     private let handle: SilhouetteFFI.LiveSegmenter
     private let listener: Listener
     private let ended = Locked(false)
+    /// Where streams are ended, one after the other: one thread waits for them, however many there are.
+    private static let ends = DispatchQueue(label: "dev.silhouette.end", qos: .userInitiated)
 
     /// `deliver` gets each result and how often the stream had been cancelled when its frame was taken; it says whether the result was taken
     /// without another one being lost for it.
@@ -196,7 +198,7 @@ private final class Stream: Sendable {
             defer { ended = true }
             return !ended
         }
-        if first { DispatchQueue.global(qos: .userInitiated).async { [handle] in handle.shutdown() } }
+        if first { Self.ends.async { [handle] in handle.shutdown() } }
     }
 
     var dropped: Int { Int(clamping: handle.dropped()) + listener.missed.with { $0 } }
