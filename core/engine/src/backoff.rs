@@ -4,8 +4,9 @@ use std::time::Duration;
 
 /// Rounds of spinning: a waiting thread is seldom further ahead than that.
 const SPINS: u32 = 4096;
-/// Rounds in which the core is offered to threads of the same priority.
-const YIELDS: u32 = 64;
+/// Rounds in which the core is offered to threads of the same priority: some milliseconds, longer than a share of work lasts, since a sleep in the
+/// middle of an inference costs more than it gives.
+const YIELDS: u32 = 8192;
 /// After those it sleeps: `yield` never lets a thread of lower priority run, and a real-time caller (an audio or camera thread) on the core of
 /// the thread that it waits for would wait for ever.
 const SLEEP: Duration = Duration::from_micros(50);
