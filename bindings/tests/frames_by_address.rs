@@ -25,7 +25,11 @@ const CLOSED: i32 = 4;
 static SEGMENTER: LazyLock<Arc<Segmenter>> = LazyLock::new(segmenter);
 
 fn segmenter() -> Arc<Segmenter> {
-    let options = Options {
+    Segmenter::new(&Model::from(silhouette::Model::fixture().unwrap()), options()).unwrap()
+}
+
+fn options() -> Options {
+    Options {
         threads: Some(1),
         backend: Backend::Auto,
         size: None,
@@ -34,22 +38,12 @@ fn segmenter() -> Arc<Segmenter> {
         output: OutputSize::Frame,
         refine: false,
         weight_cache: None,
-    };
-    Segmenter::new(&Model::from(silhouette::Model::fixture().unwrap()), options).unwrap()
+    }
 }
 
 #[test]
 fn numbers_out_of_their_bounds_are_refused_before_memory_is_taken_for_them() {
-    let good = Options {
-        threads: Some(1),
-        backend: Backend::Auto,
-        size: None,
-        input_shape: InputShape::Square,
-        concurrency: None,
-        output: OutputSize::Frame,
-        refine: false,
-        weight_cache: None,
-    };
+    let good = options();
     let model = Model::from(silhouette::Model::fixture().unwrap());
     for number in [0, i32::MAX as u32, i32::MAX as u32 + 1, u32::MAX] {
         for (what, options) in [

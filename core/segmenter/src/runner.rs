@@ -266,13 +266,18 @@ mod tests {
     use silhouette_network::spec::Spec;
     use silhouette_weights::{ModelFile, seeded};
 
-    #[test]
-    fn the_last_shapes_are_kept_and_a_guess_that_no_frame_had_is_not() {
+    /// Of the fixture's network, in the frame's shape.
+    fn of_frames() -> Runner {
         let spec = Spec::preset("fixture").unwrap();
         let weights = seeded(&Network::native(&spec).unwrap(), 7);
         let model = Model::from_file(ModelFile::new(spec, weights).unwrap()).unwrap();
         let options = Options::new().threads(1).input_shape(InputShape::Frame);
-        let runner = Runner::new(&model, &options, "segmenter").unwrap();
+        Runner::new(&model, &options, "segmenter").unwrap()
+    }
+
+    #[test]
+    fn the_last_shapes_are_kept_and_a_guess_that_no_frame_had_is_not() {
+        let runner = of_frames();
         let kept = || {
             let shapes = runner.shapes.lock().unwrap();
             shapes.iter().flatten().map(|shape| (shape.input.width, shape.input.height)).collect::<Vec<_>>()
@@ -292,11 +297,7 @@ mod tests {
 
     #[test]
     fn a_shape_that_is_made_keeps_no_other_waiting() {
-        let spec = Spec::preset("fixture").unwrap();
-        let weights = seeded(&Network::native(&spec).unwrap(), 7);
-        let model = Model::from_file(ModelFile::new(spec, weights).unwrap()).unwrap();
-        let options = Options::new().threads(1).input_shape(InputShape::Frame);
-        let runner = Runner::new(&model, &options, "segmenter").unwrap();
+        let runner = of_frames();
         let bytes = [0; 64 * 64 * 3];
         let see = |width, height| runner.run(&Frame::rgb8(&bytes, width, height).unwrap(), |_, _| ());
         see(48, 64).unwrap();
