@@ -7,7 +7,8 @@
 //! | [convolution](Builder::convolution) | bias, activation, concatenation of its inputs | heads |
 //! | [depthwise](Builder::depthwise) | bias, activation | a depthwise convolution that no 1x1 follows |
 //! | [average](Builder::average) | | image pooling, classifiers |
-//! | [resize](Builder::resize), [sum](Builder::sum), [concat](Builder::concat) | activation of a sum | decoders; a concatenation only where no convolution can read its parts |
+//! | [decoder](Builder::decoder) | resizes, skips' 1x1, concatenation, depthwise-separable 3x3, classifier; row by row | from coarse to fine maps of an extractor |
+//! | [resize](Builder::resize), [sum](Builder::sum), [concat](Builder::concat) | activation of a sum | joins of another shape; a concatenation only where no convolution can read its parts |
 //!
 //! A chain can be tapped: a map on its way that later steps read as well (a decoder's skip) is stored beside, and the chain
 //! stays one. The last steps write the outputs, channels-last; maps between steps are blocked (`[row][channels / lanes][pixel][lane]`),
@@ -17,9 +18,11 @@
 //! the same way whoever computes it, so that results are bit for bit the same for any number of threads.
 
 mod build;
+mod build_decoder;
 mod build_joins;
 mod chain;
 mod context;
+mod decoder;
 mod depthwise;
 mod describe;
 mod head;
@@ -37,12 +40,14 @@ use silhouette_kernels::pack::Buffer;
 use silhouette_kernels::rows::RowSource;
 use silhouette_kernels::size::Size;
 
-pub use build::{Builder, Map};
-pub use describe::{Block, BuildError, Clamp, Filter, Stem, Window};
+pub use build::Builder;
+pub use describe::{Block, BuildError, Clamp, DecoderStage, Filter, Map, Part, Stem, Window};
 pub use packed_list::layout_probe;
 
 use chain::Chain;
 use context::{Context, Layout};
+use decoder::Decoder;
+pub use decoder::MAX_STAGES as MAX_DECODER_STAGES;
 use depthwise::Depthwise;
 use head::{Average, Convolution, Unblock};
 use join::{Concat, Resize, Sum};
@@ -105,6 +110,7 @@ impl std::error::Error for RunError {}
 
 enum StepWork {
     Chain(Chain),
+    Decoder(Box<Decoder>),
     Sliced(Box<Sliced>),
     Convolution(Convolution),
     Average(Average),
@@ -316,6 +322,7 @@ impl Program {
                 let begun = (index == 0).then(std::time::Instant::now);
                 match &step.work {
                     StepWork::Chain(s) => s.run(&cx, shared.source, scratch),
+                    StepWork::Decoder(s) => s.run(&cx),
                     StepWork::Sliced(s) => s.run(&cx),
                     StepWork::Convolution(s) => s.run(&cx),
                     StepWork::Average(s) => s.run(&cx),

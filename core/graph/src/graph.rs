@@ -401,7 +401,9 @@ fn channels_last(map: &Tensor) -> candle_core::Result<Vec<f32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use silhouette_network::spec::{Aspp, DeeplabV3, Extractor, MobilenetV1, MobilenetV2, Padding, Spec};
+    use silhouette_network::spec::{
+        Aspp, Decoder, DeeplabV3, Extractor, MobilenetV1, MobilenetV2, Padding, Skip, Spec,
+    };
     use silhouette_weights::{Tensor as Stored, Tensors, seeded};
 
     type Edit = fn(&mut Spec, &mut DeeplabV3);
@@ -415,7 +417,11 @@ mod tests {
 
     /// One small network for every variant that a spec can ask for.
     fn variants() -> Vec<(&'static str, Spec)> {
-        let edits: [(&str, Edit); 13] = [
+        fn decoder(strides: &[usize]) -> Decoder {
+            let skip = |&stride: &usize| Skip { stride, channels: 3 + stride, out: (stride == 2).then_some(6) };
+            Decoder { skips: strides.iter().map(skip).collect(), channels: 10 }
+        }
+        let edits: [(&str, Edit); 15] = [
             ("plain", |_, _| {}),
             ("symmetric", |s, _| s.padding = Padding::Symmetric),
             ("output stride 8", |s, _| v2(s).output_stride = 8),
@@ -427,6 +433,10 @@ mod tests {
                 h.pooling_last = true;
             }),
             ("refined", |_, h| h.refine = true),
+            ("decoder", |_, h| h.decoder = Some(decoder(&[8, 4, 2]))),
+            ("refined, decoder by half pixels", |_, h| {
+                (h.refine, h.resize, h.decoder) = (true, Resize::HalfPixel, Some(decoder(&[4])));
+            }),
             ("relu6 bottleneck", |s, _| v2(s).bottleneck_activation = Activation::Relu6),
             ("expansion shortcut", |s, _| v2(s).shortcut = Shortcut::Expansion),
             ("no shortcut", |s, _| v2(s).shortcut = Shortcut::None),
@@ -548,7 +558,8 @@ mod tests {
                     check(r, &made["head.project"]);
                     "head.refine"
                 });
-                check(network.conv("head.classifier").unwrap(), &made[before]);
+                let before = decoded(&network, before, &made, &check);
+                check(network.conv("head.classifier").unwrap(), &made[&before]);
                 // The concatenation's order: pooling, 1x1, atrous branches; or pooling last.
                 let channels = branch.c_out;
                 let first = network.conv("head.pool").is_some() && name != "separable aspp, pooling last";
@@ -556,6 +567,46 @@ mod tests {
                 assert_eq!(values(&at), values(&made["head.branch"]), "{name}");
             }
         }
+    }
+
+    /// Every stage of a decoder that begins at the tensor `before`; the name of the last one's.
+    fn decoded(
+        network: &Network,
+        before: &str,
+        made: &std::collections::BTreeMap<String, Tensor>,
+        check: &dyn Fn(&Conv, &Tensor),
+    ) -> String {
+        let mut before = before.to_owned();
+        for i in 0.. {
+            let part = |part: &str| format!("head.decoder.{i}.{part}");
+            let Some(skip) = network.conv(&part("skip")) else { break };
+            let from = network.node(&part("skip")).unwrap().inputs[0];
+            check(skip, &made[&network.nodes()[from.index()].name]);
+            // The resize by its formula, then the skip behind it.
+            let (below, both) = (&made[&before], &made[&part("concat")]);
+            let (_, channels, h, w) = below.dims4().unwrap();
+            let (height, width) = (skip.output.height, skip.output.width);
+            let Operation::Resize(rule) = network.node(&part("resize")).unwrap().operation else { unreachable!() };
+            let place = |o: usize, len: usize, out: usize| match rule {
+                Resize::AlignCorners => o as f32 * (len - 1) as f32 / (out - 1).max(1) as f32,
+                Resize::HalfPixel => ((o as f32 + 0.5) * len as f32 / out as f32 - 0.5).clamp(0.0, (len - 1) as f32),
+            };
+            let (values, found) = (self::values(below), self::values(&both.narrow(1, 0, channels).unwrap()));
+            for (at, f) in found.iter().enumerate() {
+                let (c, y, x) = (at / (height * width), at / width % height, at % width);
+                let (py, px) = (place(y, h, height), place(x, w, width));
+                let value = |y: f32, x: f32| values[(c * h + (y as usize).min(h - 1)) * w + (x as usize).min(w - 1)];
+                let row = |y: f32| value(y, px) * (1.0 - px.fract()) + value(y, px + 1.0) * px.fract();
+                let wanted = row(py) * (1.0 - py.fract()) + row(py + 1.0) * py.fract();
+                assert!((f - wanted).abs() < 1e-3 * wanted.abs().max(1.0), "stage {i}, {at}: {f}, {wanted}");
+            }
+            let behind = both.narrow(1, channels, skip.c_out).unwrap();
+            assert_eq!(self::values(&behind), self::values(&made[&skip.name]), "stage {i}: the skip");
+            check(network.conv(&part("depthwise")).unwrap(), both);
+            check(network.conv(&part("pointwise")).unwrap(), &made[&part("depthwise")]);
+            before = part("pointwise");
+        }
+        before
     }
 
     /// The convolution as the formula says, on the whole map.

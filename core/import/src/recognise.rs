@@ -464,6 +464,7 @@ impl<'g> Walk<'g> {
             aspp,
             pooling_last,
             refine,
+            decoder: None,
             resize,
         }))
     }

@@ -1,116 +1,11 @@
-//! Logits, bit for bit: a hash of every network that a spec can ask for and of the imported reference models, for every
-//! instruction set and several threads. What changes one of them changes masks.
-//!
-//! `tests/golden/logits.tsv` has a case a line and two hashes: of instruction sets that round a multiply-add once (AVX-512, AVX2,
-//! NEON) and of those that round twice (SSE2, scalar). Within each group every sum runs in one order, so that all give the same
-//! bits. `SILHOUETTE_BLESS=1 cargo test --test golden_logits` writes them anew.
+//! The logits of imported reference models, bit for bit (see `common/golden.rs` of the plan).
 
-#[path = "../../graph/tests/common/mod.rs"]
-mod common;
-
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+#[path = "../../plan/tests/common/golden.rs"]
+mod golden;
 
 use silhouette_import::{ImportOptions, import};
-use silhouette_kernels::isa::Isa;
-use silhouette_kernels::rows::Planes;
-use silhouette_network::network::{Network, Size};
-use silhouette_plan::{Plan, PlanOptions};
-use silhouette_testkit::{is_emulated, shared_folder};
-use silhouette_weights::{ModelFile, fnv1a, seeded};
-
-use common::cases;
-
-/// (3, H, W), smooth and rough parts; whole numbers and one division, so that it is the same on every machine.
-fn picture(size: Size) -> Vec<f32> {
-    let n = 3 * size.height * size.width;
-    (0..n).map(|i| ((i * 37) % 101) as f32 / 101.0 - ((i / 7 * 53) % 211) as f32 / 422.0).collect()
-}
-
-/// The hash of the logits' bits, the same for one and three threads.
-fn hash(model: &ModelFile, size: Size, isa: Isa) -> u64 {
-    let hashes = [1, 3].map(|threads| {
-        let options = PlanOptions { threads, isa: Some(isa.name().to_owned()), ..PlanOptions::default() };
-        let plan = Plan::of(model, size, &options).unwrap();
-        let (map, channels) = plan.logits();
-        let mut logits = vec![0.0f32; map.height * map.width * channels];
-        let values = picture(size);
-        let rows = Planes::new(&values, size.width, size.height);
-        plan.run(&mut plan.new_state().unwrap(), &rows, &mut logits).unwrap();
-        fnv1a(&logits.iter().flat_map(|v| v.to_bits().to_le_bytes()).collect::<Vec<u8>>())
-    });
-    assert_eq!(hashes[0], hashes[1], "threads change nothing");
-    hashes[0]
-}
-
-/// Hashes by case: of multiply-adds that are rounded once, and twice.
-type Table = BTreeMap<String, [Option<u64>; 2]>;
-
-/// Which of the two an instruction set gives.
-fn column(isa: Isa) -> usize {
-    usize::from(matches!(isa.name(), "scalar" | "sse2"))
-}
-
-fn path() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/logits.tsv")
-}
-
-fn read() -> Table {
-    let text = std::fs::read_to_string(path()).unwrap_or_default();
-    let line = |line: &str| {
-        let cells: Vec<&str> = line.split('\t').collect();
-        (cells[0].to_owned(), [1, 2].map(|i| u64::from_str_radix(cells[i], 16).ok()))
-    };
-    text.lines().skip(1).map(line).collect()
-}
-
-/// Compares every instruction set's hash with the table, or (to bless) writes it there.
-fn hold(case: &str, model: &ModelFile, size: Size, table: &mut Table) {
-    let case = format!("{case} at {size}");
-    for isa in Isa::all() {
-        let found = hash(model, size, isa);
-        let expected = &mut table.entry(case.clone()).or_default()[column(isa)];
-        if blessing() {
-            *expected = Some(found);
-        }
-        assert_eq!(*expected, Some(found), "{case}, {}: {found:016x}", isa.name());
-    }
-}
-
-fn blessing() -> bool {
-    std::env::var_os("SILHOUETTE_BLESS").is_some()
-}
-
-/// Both tests' cases are in one file: the second to end adds its own.
-fn write(table: &Table) {
-    static LOCK: Mutex<()> = Mutex::new(());
-    let _held = LOCK.lock().unwrap();
-    let mut all = read();
-    all.extend(table.clone());
-    let cell = |hash: &Option<u64>| hash.map_or_else(String::new, |hash| format!("{hash:016x}"));
-    let line = |(case, [fused, separate]): (&String, &[Option<u64>; 2])| {
-        format!("{case}\t{}\t{}\n", cell(fused), cell(separate))
-    };
-    let text: String = all.iter().map(line).collect();
-    std::fs::write(path(), format!("case\tfused\tseparate\n{text}")).unwrap();
-}
-
-#[test]
-fn every_network_gives_the_bits_it_gave() {
-    let mut table = read();
-    let sizes = [Size { height: 40, width: 51 }, Size { height: 65, width: 65 }];
-    for (name, spec) in cases() {
-        for &size in &sizes[..if is_emulated() { 1 } else { 2 }] {
-            let network = Network::new(&spec, size).unwrap();
-            let model = ModelFile::new(spec.clone(), seeded(&network, 11)).unwrap();
-            hold(&name, &model, size, &mut table);
-        }
-    }
-    if blessing() {
-        write(&table);
-    }
-}
+use silhouette_network::network::Size;
+use silhouette_testkit::shared_folder;
 
 fn imported_models_give_the_bits_they_gave() {
     let shared = shared_folder().join("models");
@@ -120,18 +15,16 @@ fn imported_models_give_the_bits_they_gave() {
         ("deeplabv3_mnv2_pascal_quant", 21, None),
         ("mobilenet_v2_1.0_224_quant", 1001, None),
     ];
-    let mut table = read();
-    for &(name, classes, mean) in &models[..if is_emulated() { 1 } else { 4 }] {
-        let labels = Some((0..classes).map(|i| format!("class {i}")).collect());
-        let options = ImportOptions { labels, mean, std: mean, ..ImportOptions::default() };
-        let model = import(&shared.join(format!("{name}.tflite")), &options).unwrap().model().unwrap();
-        for size in [Size::square(129), Size { height: 97, width: 161 }] {
-            hold(name, &model, size, &mut table);
+    golden::hold_all(|hold| {
+        for (name, classes, mean) in models {
+            let labels = Some((0..classes).map(|i| format!("class {i}")).collect());
+            let options = ImportOptions { labels, mean, std: mean, ..ImportOptions::default() };
+            let model = import(&shared.join(format!("{name}.tflite")), &options).unwrap().model().unwrap();
+            for size in [Size::square(129), Size { height: 97, width: 161 }] {
+                hold(name, &model, size);
+            }
         }
-    }
-    if blessing() {
-        write(&table);
-    }
+    });
 }
 
 silhouette_testkit::tests_with_shared!(imported_models_give_the_bits_they_gave);

@@ -448,6 +448,28 @@ mod tests {
         assert_eq!(rows.iter().map(|r| (r.height, r.between_blocks)).collect::<Vec<_>>(), [(9, 8), (5, 8)]);
     }
 
+    /// By hand at 33x65: maps of 17x33, 9x17, 5x9 and 3x5.
+    #[test]
+    fn a_decoder_is_counted() {
+        let spec = Spec::preset("person").unwrap();
+        let cost = Cost::of(&Network::new(&spec, Size { height: 33, width: 65 }).unwrap());
+        let of = |name: &str| cost.layers.iter().find(|layer| layer.name == name).unwrap();
+        let stages = [(5 * 9, 16, 16, 64, 32), (9 * 17, 12, 12, 32, 24), (17 * 33, 8, 8, 24, 16)];
+        for (i, (pixels, read, reduced, below, written)) in stages.into_iter().enumerate() {
+            let part = |part: &str| of(&format!("head.decoder.{i}.{part}"));
+            assert_eq!(part("skip").madds, pixels * read * reduced);
+            assert_eq!(part("depthwise").madds, pixels * (below + reduced) * 9);
+            assert_eq!(part("pointwise").madds, pixels * (below + reduced) * written);
+        }
+        assert_eq!(of("head.classifier").madds, 17 * 33 * 16);
+        let joins: Vec<_> = cost.joins.iter().filter(|join| join.name.starts_with("head.decoder.2")).collect();
+        assert_eq!(joins.iter().map(|join| join.kind).collect::<Vec<_>>(), [JoinKind::Resize, JoinKind::Concat]);
+        assert_eq!(joins[1].output, MapShape { height: 17, width: 33, channels: 32 });
+        let real = Cost::of(&Network::new(&spec, Size { height: 193, width: 257 }).unwrap()).total;
+        // As `scripts/train/network.py` counts them.
+        assert_eq!((real.parameters, real.madds), (380_685, 130_229_404));
+    }
+
     #[test]
     fn json_for_machines() {
         let json = serde_json::to_value(Cost::of(&network("fixture"))).unwrap();

@@ -220,7 +220,10 @@ impl Network {
                 let mean = builder.average("average", feature)?;
                 builder.convolution(mean, Layer::linear("classifier", head.classes))?
             }
-            Head::DeeplabV3(head) => builder.deeplab(head, feature)?,
+            Head::DeeplabV3(head) => {
+                let skips = builder.skips(spec)?;
+                builder.deeplab(head, feature, &skips)?
+            }
         };
         builder.output("logits", logits, spec.task())?;
         builder.finish()

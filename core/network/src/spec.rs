@@ -11,7 +11,7 @@ pub use presets::VOC_LABELS;
 pub use silhouette_kernels::resize::Fit;
 pub use silhouette_kernels::upsample::Resize;
 pub use validate::{
-    MAX_BLOCKS, MAX_CHANNELS, MAX_PARAMETERS, MAX_RATE, MAX_RATES, MAX_SIZE, MAX_WIDTH, make_divisible,
+    MAX_BLOCKS, MAX_CHANNELS, MAX_PARAMETERS, MAX_RATE, MAX_RATES, MAX_SIZE, MAX_SKIPS, MAX_WIDTH, make_divisible,
 };
 
 /// The format version that this library writes.
@@ -216,8 +216,37 @@ pub struct DeeplabV3 {
     /// One more 3x3 convolution between projection and classifier (torchvision's and VainF's heads).
     #[serde(default)]
     pub refine: bool,
-    /// How logits are brought to the picture's size.
+    /// What follows the projection and gives logits finer than the feature map.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoder: Option<Decoder>,
+    /// How logits are brought to the picture's size, and a decoder's maps to the next skip's.
     pub resize: Resize,
+}
+
+/// DeepLabV3+'s decoder (arXiv 1802.02611, section 3.1) at mobile cost. A stage for each skip, from coarse to fine: what comes
+/// from below is resized to the skip's map, the skip is reduced by a 1x1 convolution and put behind it, and a
+/// depthwise-separable 3x3 convolution mixes the two; ReLU6 after each. The classifier reads the last stage, so that logits
+/// have its size.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decoder {
+    /// The maps of the extractor that are read, from coarse to fine.
+    pub skips: Vec<Skip>,
+    /// Channels that a stage writes, where its skip does not say otherwise.
+    pub channels: usize,
+}
+
+/// A map of the extractor that a decoder reads, and the stage that reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Skip {
+    /// Input size over the map's size: the last block at this stride is read. Below the output stride.
+    pub stride: usize,
+    /// Channels that the map is reduced to.
+    pub channels: usize,
+    /// Channels that the stage writes; absent: those of the decoder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out: Option<usize>,
 }
 
 /// Atrous spatial pyramid pooling.

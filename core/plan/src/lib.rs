@@ -2,6 +2,7 @@
 //! CPU, and packed weights kept in a file.
 #![forbid(unsafe_code)]
 
+mod decoders;
 #[cfg(test)]
 mod made_rows;
 pub mod plan;

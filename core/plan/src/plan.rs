@@ -5,6 +5,7 @@
 //! Which blocks run depth-first and which in slices is decided here, once, from the shapes and the CPU's caches.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use silhouette_engine::arena::Arena;
@@ -20,6 +21,7 @@ use silhouette_network::network::{self, Block, Conv, Network, NodeId, Operation,
 use silhouette_network::spec::{Activation, Shortcut};
 use silhouette_weights::{Folded, Weights};
 
+use crate::decoders::{Decoder, Part, decoders};
 use crate::weight_cache::Place;
 
 /// How a plan is compiled.
@@ -308,20 +310,22 @@ struct Compiler<'n, 'w> {
     /// The builder has packed weights: those of the file are not looked at.
     packed: bool,
     readers: Vec<usize>,
+    decoders: Vec<Decoder>,
     values: Vec<Value>,
 }
 
 impl<'n, 'w> Compiler<'n, 'w> {
     fn new(builder: Builder, network: &'n Network, weights: &'w Weights, caches: Caches) -> Self {
         let (readers, values) = (network.readers(), vec![Value::None; network.nodes().len()]);
-        Self { builder, network, weights, caches, ways: None, packed: false, readers, values }
+        let decoders = decoders(network, program::MAX_DECODER_STAGES);
+        Self { builder, network, weights, caches, ways: None, packed: false, readers, decoders, values }
     }
 
     /// All nodes; the maps of the outputs.
     fn outputs(&mut self) -> Result<Vec<Map>, ModelError> {
         for id in 0..self.network.nodes().len() {
             let known = !matches!(self.values[id], Value::None);
-            if !known && !self.waits(id) && !self.is_fused(id) {
+            if !known && !self.waits(id) && !self.is_fused(id) && !self.is_decoded(id) {
                 self.node(id)?;
             }
         }
@@ -369,6 +373,11 @@ impl<'n, 'w> Compiler<'n, 'w> {
         conv.depthwise && self.readers[id] == 1 && (id + 1..self.values.len()).any(fits)
     }
 
+    /// A node inside a decoder: its last one stands for all.
+    fn is_decoded(&self, id: usize) -> bool {
+        self.decoders.iter().any(|decoder| decoder.has(id) && decoder.last() != id)
+    }
+
     /// The map of a node, whatever it takes.
     fn map(&mut self, id: usize) -> Result<Map, ModelError> {
         match self.values[id].clone() {
@@ -401,6 +410,11 @@ impl<'n, 'w> Compiler<'n, 'w> {
     /// Compiles a node.
     fn node(&mut self, id: usize) -> Result<(), ModelError> {
         let node = &self.network.nodes()[id];
+        if let Some(at) = self.decoders.iter().position(|decoder| decoder.last() == id) {
+            let decoder = self.decoders[at].clone();
+            self.values[id] = Value::Map(self.decoder(&decoder)?);
+            return Ok(());
+        }
         let map = match &node.operation {
             Operation::Input => return Ok(()),
             Operation::Concat => {
@@ -535,6 +549,47 @@ impl<'n, 'w> Compiler<'n, 'w> {
             None => self.builder.sliced(input, &described),
         };
         self.release(block.convs());
+        map.map_err(unsupported)
+    }
+
+    fn conv(&self, id: usize) -> Result<&'n Conv, ModelError> {
+        match self.operation(id) {
+            Operation::Convolution(conv) => Ok(conv),
+            _ => Err(ModelError::Unsupported {
+                what: format!("{} in the CPU plan", self.network.nodes()[id].name),
+                why: "a convolution is expected here".into(),
+            }),
+        }
+    }
+
+    /// A decoder, as one step.
+    fn decoder(&mut self, decoder: &Decoder) -> Result<Map, ModelError> {
+        let below = self.map(decoder.below)?;
+        let mut folded = BTreeMap::new();
+        for id in decoder.convs() {
+            let conv = self.conv(id)?;
+            folded.insert(id, (conv, self.fold(conv)?));
+        }
+        let filter = |id: usize| {
+            let (conv, folded) = &folded[&id];
+            filter(conv, folded)
+        };
+        let mut stages = Vec::with_capacity(decoder.stages.len());
+        for stage in &decoder.stages {
+            let mut parts = Vec::with_capacity(stage.parts.len());
+            for part in &stage.parts {
+                parts.push(match *part {
+                    Part::Below(rule) => program::Part::Below(rule),
+                    Part::Pointwise(id) => program::Part::Pointwise(self.map(self.input(id))?, filter(id)),
+                });
+            }
+            let (depthwise, pointwise) = (filter(stage.depthwise), filter(stage.pointwise));
+            let (deep, last) = (self.conv(stage.depthwise)?, self.conv(stage.pointwise)?);
+            stages.push(program::DecoderStage { name: &last.name, window: window(deep), parts, depthwise, pointwise });
+        }
+        let name = &self.network.nodes()[decoder.last()].name;
+        let map = self.builder.decoder(name, below, &stages, decoder.tail.map(filter).as_ref());
+        self.release(folded.values().map(|(conv, _)| *conv));
         map.map_err(unsupported)
     }
 

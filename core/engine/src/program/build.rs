@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::chain::{BlockStage, Chain, MAX_STAGES, Stage, StemStage, Tap};
 use super::context::{Layout, Rows};
-use super::describe::{Block, BuildError, Filter, Stem, Window, check_filter, check_window, padded_columns, refuse};
+use super::describe::{
+    Block, BuildError, Filter, Map, Stem, Window, check_filter, check_window, padded_columns, refuse,
+};
 use super::head::{Average, Convolution, Input, Unblock};
 use super::packed_list::PackedList;
 use super::sliced::{Slice, Sliced};
@@ -21,10 +23,6 @@ use silhouette_kernels::size::Size;
 
 /// The next program's number: an arena knows by it whose it is.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-
-/// A map (height, width, channels) that a step writes and later steps read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Map(usize);
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MapInfo {
@@ -139,12 +137,28 @@ impl Builder {
         rows
     }
 
+    /// Channels of a group.
+    pub(super) fn lanes(&self) -> usize {
+        self.isa.lanes()
+    }
+
+    /// A buffer of `len` values for each thread, for this step alone.
+    pub(super) fn scratch(&mut self, len: usize) -> usize {
+        self.buffer::<f32>(len * self.threads)
+    }
+
     /// Channels rounded up to whole vectors.
     fn blocked(&self, channels: usize) -> usize {
         channels.next_multiple_of(self.isa.lanes())
     }
 
-    fn pack(&mut self, step: &str, k: usize, matrix: &Matrix<'_>, bias: &[f32]) -> Result<Arc<Packed>, BuildError> {
+    pub(super) fn pack(
+        &mut self,
+        step: &str,
+        k: usize,
+        matrix: &Matrix<'_>,
+        bias: &[f32],
+    ) -> Result<Arc<Packed>, BuildError> {
         self.packed.product(k, matrix, bias).map_or_else(|| refuse(step, TOO_FEW), Ok)
     }
 
@@ -634,6 +648,6 @@ fn ring_rows(cap: usize, (groups, lanes): (usize, usize), window: &Window, padde
 }
 
 /// A matrix with `k` inputs in a row, from input `first` on.
-fn rows_of_matrix(weights: &[f32], k: usize, first: usize) -> Matrix<'_> {
+pub(super) fn rows_of_matrix(weights: &[f32], k: usize, first: usize) -> Matrix<'_> {
     Matrix { weights, output: k, first, input: 1 }
 }

@@ -2,10 +2,10 @@
 //! their size.
 
 use super::StepWork;
-use super::build::{Builder, Map};
+use super::build::Builder;
 use super::context::Rows;
 use super::depthwise::Depthwise;
-use super::describe::{BuildError, Clamp, Filter, Window, check_window, refuse};
+use super::describe::{BuildError, Clamp, Filter, Map, Window, check_window, refuse};
 use super::join::{Concat, Resize, Sum};
 use silhouette_kernels::bilinear;
 use silhouette_kernels::size::Size;

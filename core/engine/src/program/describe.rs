@@ -1,6 +1,11 @@
 //! What a network's layers look like to the [`Builder`](super::Builder): weights, geometry, blocks; and the checks on them.
 
 use silhouette_kernels::size::Size;
+use silhouette_kernels::upsample::Resize;
+
+/// A map (height, width, channels) that a step writes and later steps read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Map(pub(super) usize);
 
 /// Why a network could not be compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +87,30 @@ pub struct Block<'a> {
     pub residual: bool,
     /// Adds the expanded tensor to the depthwise convolution's output.
     pub expansion_shortcut: bool,
+}
+
+/// What a stage of a decoder puts side by side, in the order of their channels.
+#[derive(Clone, Copy, Debug)]
+pub enum Part<'a> {
+    /// What the stage before writes (of the first: the decoder's map), resized to the window's input.
+    Below(Resize),
+    /// A 1x1 convolution of a map of the window's input size.
+    Pointwise(Map, Filter<'a>),
+}
+
+/// A stage of a decoder: its parts side by side, a depthwise convolution over all of them, and a pointwise one.
+#[derive(Clone, Debug)]
+pub struct DecoderStage<'a> {
+    /// For messages.
+    pub name: &'a str,
+    /// Geometry of the depthwise convolution.
+    pub window: Window,
+    /// What it reads; [`Part::Below`] exactly once.
+    pub parts: Vec<Part<'a>>,
+    /// 3x3, each channel by itself.
+    pub depthwise: Filter<'a>,
+    /// 1x1 to the output channels.
+    pub pointwise: Filter<'a>,
 }
 
 /// Columns of a padded row: all that the kernel's windows reach, and all of the input.

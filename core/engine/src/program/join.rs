@@ -1,8 +1,6 @@
 //! Steps that join maps or change their size and multiply no weights: resize, sum, concatenation. Each goes over the whole
 //! map; threads share its rows.
-//!
-//! Depth-first rings for them come with the decoder that needs them: a resize could pull the two rows that it mixes, as a
-//! block pulls its three.
+//! (In a decoder of the usual shape none of these runs: its stages resize and join row by row, see `decoder`.)
 
 use super::context::{Context, Rows};
 use super::describe::Clamp;
@@ -100,6 +98,16 @@ impl Concat {
                     }
                 }
                 before += channels;
+            }
+            // Whoever reads whole groups finds no leavings of an earlier step there, which may be no numbers.
+            let (full, filled) = (before / lanes, before % lanes);
+            if filled > 0 {
+                let last = cx.pixel::<f32>(&self.output, y).add(full * self.output.group_len());
+                for x in 0..self.output.width {
+                    let rest = last.add(x * lanes + filled).to(lanes - filled);
+                    // SAFETY: the last lanes of a pixel of this thread's row.
+                    unsafe { rest.write_bytes(0, lanes - filled) }
+                }
             }
         }
     }

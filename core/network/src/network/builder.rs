@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use super::{Block, Conv, MAX_MAP, MAX_NODES, MAX_OUTPUTS, Network, Node, NodeId, Operation, Output, Size};
 use crate::error::ModelError;
 use crate::spec::{
-    Activation, Aspp, DeeplabV3, Extractor, Feature, MAX_CHANNELS, MAX_PARAMETERS, MAX_RATE, MAX_SIZE, Padding, Resize,
-    Shortcut, Spec, Task,
+    Activation, Aspp, Decoder, DeeplabV3, Extractor, Feature, Head, MAX_CHANNELS, MAX_PARAMETERS, MAX_RATE, MAX_SIZE,
+    Padding, Resize, Shortcut, Skip, Spec, Task,
 };
 
 /// A convolution to be added: what does not follow from the map that it reads.
@@ -248,11 +248,28 @@ impl NetworkBuilder {
         }
     }
 
-    /// DeepLabV3's head over `feature`; its logits.
+    /// The maps of the [`extractor`](Self::extractor) that the decoder of a spec's head reads, as its skips are ordered; none
+    /// without a decoder.
     ///
     /// # Errors
-    /// As [`convolution`](Self::convolution).
-    pub fn deeplab(&mut self, head: &DeeplabV3, feature: NodeId) -> Result<NodeId, ModelError> {
+    /// [`ModelError::Spec`] where the extractor is not there, or writes no map at a skip's stride.
+    pub fn skips(&self, spec: &Spec) -> Result<Vec<NodeId>, ModelError> {
+        let Head::DeeplabV3(DeeplabV3 { decoder: Some(decoder), .. }) = &spec.head else { return Ok(Vec::new()) };
+        let map = |(i, skip): (usize, &Skip)| {
+            let block = spec.extractor.last_block_at(skip.stride);
+            block.and_then(|block| self.node(&format!("blocks.{block}"))).ok_or_else(|| {
+                let reason = format!("no block of the extractor writes a map at stride {}", skip.stride);
+                ModelError::spec(format!("head.decoder.skips[{i}].stride"), reason)
+            })
+        };
+        decoder.skips.iter().enumerate().map(map).collect()
+    }
+
+    /// DeepLabV3's head over `feature`, and its decoder, where it has one, over the maps `skips`; its logits.
+    ///
+    /// # Errors
+    /// As [`convolution`](Self::convolution); [`ModelError::Spec`] where there are not as many maps as the decoder has skips.
+    pub fn deeplab(&mut self, head: &DeeplabV3, feature: NodeId, skips: &[NodeId]) -> Result<NodeId, ModelError> {
         let (wide, relu) = (head.channels, Activation::Relu);
         let (size, _) = self.shape(feature)?;
         let mut branches = Vec::new();
@@ -286,7 +303,35 @@ impl NetworkBuilder {
         if head.refine {
             map = self.convolution(map, Layer::new("head.refine", 3, wide, relu))?;
         }
+        if let Some(decoder) = &head.decoder {
+            map = self.decoder(decoder, head.resize, map, skips)?;
+        }
         self.convolution(map, Layer::linear("head.classifier", head.classes))
+    }
+
+    /// A decoder's stages over what the head's projection gave.
+    fn decoder(
+        &mut self,
+        decoder: &Decoder,
+        rule: Resize,
+        mut map: NodeId,
+        skips: &[NodeId],
+    ) -> Result<NodeId, ModelError> {
+        if skips.len() != decoder.skips.len() {
+            let reason = format!("{} maps for {} skips", skips.len(), decoder.skips.len());
+            return Err(ModelError::spec("head.decoder.skips", reason));
+        }
+        let relu6 = Activation::Relu6;
+        for (i, ((skip, written), &from)) in decoder.skips.iter().zip(decoder.written()).zip(skips).enumerate() {
+            let name = |part: &str| format!("head.decoder.{i}.{part}");
+            let (size, _) = self.shape(from)?;
+            let up = self.resize(name("resize"), map, size, rule)?;
+            let reduced = self.convolution(from, Layer::new(name("skip"), 1, skip.channels, relu6))?;
+            let both = self.concat(name("concat"), &[up, reduced])?;
+            let deep = self.convolution(both, Layer::depthwise(name("depthwise"), 1, 1, relu6))?;
+            map = self.convolution(deep, Layer::new(name("pointwise"), 1, written, relu6))?;
+        }
+        Ok(map)
     }
 
     /// One more output of the network.

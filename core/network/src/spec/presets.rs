@@ -1,8 +1,8 @@
 //! The networks of the paper, as specs: what `silhouette info --spec NAME` and `silhouette import --spec NAME` know.
 
 use super::{
-    Activation, Aspp, Bottleneck, Classifier, DeeplabV3, Extractor, FORMAT, Feature, Fit, Head, Input, MobilenetV1,
-    MobilenetV2, Padding, Resize, SeparableBlock, Shortcut, Spec,
+    Activation, Aspp, Bottleneck, Classifier, Decoder, DeeplabV3, Extractor, FORMAT, Feature, Fit, Head, Input,
+    MobilenetV1, MobilenetV2, Padding, Resize, SeparableBlock, Shortcut, Skip, Spec, Task,
 };
 use crate::error::ModelError;
 
@@ -76,6 +76,11 @@ const PRESETS: &[Preset] = &[
         name: "deeplabv3_mnv1_aspp_os8",
         about: "MobileNetV1, output stride 8, ASPP (12, 24, 36), 513x513 (paper, table 7)",
         make: || deeplab(v1(1.0, 8), Aspp::Plain { rates: vec![12, 24, 36] }),
+    },
+    Preset {
+        name: "person",
+        about: "alpha of all people: V2* at width 0.5 without its last block, decoder to stride 2, 257x257",
+        make: person,
     },
     Preset {
         name: "fixture",
@@ -181,6 +186,7 @@ impl DeeplabV3 {
             aspp,
             pooling_last: false,
             refine: false,
+            decoder: None,
             resize: Resize::AlignCorners,
         }
     }
@@ -241,6 +247,19 @@ fn last_layer() -> Spec {
     deeplab(Extractor::MobilenetV2(extractor), Aspp::None)
 }
 
+/// Without the block of 320 channels: it costs a fifth of the whole network, and the decoder does what it did.
+fn person() -> Spec {
+    let mut extractor = MobilenetV2 { divisor: 1, ..MobilenetV2::paper(0.5, 16) };
+    extractor.bottlenecks.pop();
+    let skip = |stride, channels, out| Skip { stride, channels, out };
+    let decoder = Decoder { skips: vec![skip(8, 16, None), skip(4, 12, Some(24)), skip(2, 8, Some(16))], channels: 32 };
+    let head = DeeplabV3 { channels: 64, decoder: Some(decoder), ..DeeplabV3::paper(1, Aspp::None) };
+    let labels = ["background", "person"].map(String::from).to_vec();
+    let (extractor, head) = (Extractor::MobilenetV2(extractor), Head::DeeplabV3(head));
+    let spec = tensorflow(extractor, head, 257, labels, Fit::Letterbox { fill: 127 });
+    Spec { task: Some(Task::Alpha), ..spec }
+}
+
 fn fixture() -> Spec {
     let spec = deeplab(v2(0.35, 16), Aspp::None);
     Spec { input: Input { size: 65, ..spec.input }, ..spec }
@@ -258,6 +277,16 @@ mod tests {
             assert_eq!(spec.name, name);
             assert!(!about.is_empty());
             assert_eq!(Spec::from_json(&spec.to_json()).unwrap(), spec);
+        }
+    }
+
+    /// What is trained under a preset's name is the preset.
+    #[test]
+    fn the_networks_that_are_trained() {
+        for (preset, json) in [("person", include_str!("../../../../scripts/train/specs/person.json"))] {
+            let (ours, trained) = (Spec::preset(preset).unwrap(), Spec::from_json(json).unwrap());
+            let Spec { name, licence, provenance, .. } = trained.clone();
+            assert_eq!(Spec { name, licence, provenance, ..ours }, trained, "{preset}");
         }
     }
 

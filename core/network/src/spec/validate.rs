@@ -2,8 +2,8 @@
 //! hostile spec can neither overflow a product nor ask for memory that nothing explains.
 
 use super::{
-    Aspp, Bottleneck, DeeplabV3, Extractor, FORMAT, Head, MobilenetV1, MobilenetV2, SeparableBlock, Shortcut, Spec,
-    Task,
+    Aspp, Bottleneck, Decoder, DeeplabV3, Extractor, FORMAT, Head, MobilenetV1, MobilenetV2, SeparableBlock, Shortcut,
+    Spec, Task,
 };
 use crate::error::ModelError;
 
@@ -19,6 +19,8 @@ pub const MAX_WIDTH: f64 = 16.0;
 pub const MAX_RATE: usize = 1024;
 /// Largest number of ASPP's rates.
 pub const MAX_RATES: usize = 16;
+/// Largest number of a decoder's skips.
+pub const MAX_SKIPS: usize = 8;
 /// Largest number of weights of a network: 4 GiB of f32.
 pub const MAX_PARAMETERS: u64 = 1 << 30;
 
@@ -198,14 +200,76 @@ impl DeeplabV3 {
         at_most("head.classes", self.classes, MAX_CHANNELS)?;
         at_most("head.channels", self.channels, MAX_CHANNELS)?;
         let rates = match &self.aspp {
-            Aspp::None => return at_most("head.channels times the branches", self.channels * 2, MAX_CHANNELS),
-            Aspp::Plain { rates } | Aspp::Separable { rates } => rates,
+            Aspp::None => &[][..],
+            Aspp::Plain { rates } | Aspp::Separable { rates } => {
+                count("head.aspp.rates", rates.len(), MAX_RATES)?;
+                rates
+            }
         };
-        count("head.aspp.rates", rates.len(), MAX_RATES)?;
         for (i, &rate) in rates.iter().enumerate() {
             at_most(&format!("head.aspp.rates[{i}]"), rate, MAX_RATE)?;
         }
         at_most("head.channels times the branches", self.channels * (rates.len() + 2), MAX_CHANNELS)
+    }
+}
+
+impl Decoder {
+    /// Channels that the stage of each skip writes.
+    pub fn written(&self) -> impl Iterator<Item = usize> {
+        self.skips.iter().map(|skip| skip.out.unwrap_or(self.channels))
+    }
+
+    /// `extractor`: what it reads the maps of, valid itself; `before`: channels of the map that the first stage reads.
+    fn validate(&self, extractor: &Extractor, before: usize) -> Result<(), ModelError> {
+        at_most("head.decoder.channels", self.channels, MAX_CHANNELS)?;
+        count("head.decoder.skips", self.skips.len(), MAX_SKIPS)?;
+        let mut coarser = extractor.output_stride();
+        let mut channels = before;
+        for ((i, skip), written) in self.skips.iter().enumerate().zip(self.written()) {
+            let field = |f: &str| format!("head.decoder.skips[{i}].{f}");
+            if skip.stride >= coarser {
+                let reason = format!("{} is not below {coarser}: skips go from coarse to fine", skip.stride);
+                return Err(ModelError::spec(field("stride"), reason));
+            }
+            if extractor.last_block_at(skip.stride).is_none() {
+                let reason = format!("no block of the extractor writes a map at stride {}", skip.stride);
+                return Err(ModelError::spec(field("stride"), reason));
+            }
+            at_most(&field("channels"), skip.channels, MAX_CHANNELS)?;
+            at_most(&field("channels with those from below"), channels + skip.channels, MAX_CHANNELS)?;
+            at_most(&field("out"), written, MAX_CHANNELS)?;
+            coarser = skip.stride;
+            channels = written;
+        }
+        Ok(())
+    }
+}
+
+impl Extractor {
+    /// Input size over the size of the last map.
+    pub fn output_stride(&self) -> usize {
+        match self {
+            Self::MobilenetV2(v2) => v2.output_stride,
+            Self::MobilenetV1(v1) => v1.output_stride,
+        }
+    }
+
+    /// The last block that writes a map at `stride` (input size over map size), by its place in the whole chain; blocks that
+    /// are left out do not count. Of a validated extractor only.
+    pub(crate) fn last_block_at(&self, stride: usize) -> Option<usize> {
+        let (chain, dropped) = match self {
+            Self::MobilenetV2(v2) => (v2.chain(), &v2.dropped_blocks[..]),
+            Self::MobilenetV1(v1) => (v1.chain(), &[][..]),
+        };
+        let mut running = 2;
+        let mut last = None;
+        for (index, link) in chain.iter().enumerate() {
+            running *= link.stride;
+            if running == stride && !dropped.contains(&index) {
+                last = Some(index);
+            }
+        }
+        last
     }
 }
 
@@ -306,7 +370,12 @@ impl Spec {
         }
         match &self.head {
             Head::Classifier(head) => at_most("head.classes", head.classes, MAX_CHANNELS)?,
-            Head::DeeplabV3(head) => head.validate()?,
+            Head::DeeplabV3(head) => {
+                head.validate()?;
+                if let Some(decoder) = &head.decoder {
+                    decoder.validate(&self.extractor, head.channels)?;
+                }
+            }
         }
         if !(self.batch_norm_epsilon.is_finite() && self.batch_norm_epsilon >= 0.0 && self.batch_norm_epsilon <= 1.0) {
             return Err(ModelError::spec(
@@ -408,7 +477,7 @@ fn count(field: &str, value: usize, limit: usize) -> Result<(), ModelError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::Feature;
+    use crate::spec::{Feature, Skip};
 
     #[test]
     fn channels_round_to_eight_and_never_below_ninety_percent() {
@@ -464,6 +533,10 @@ mod tests {
                 Head::Classifier(_) => unreachable!(),
             }
         }
+        const SKIP: Skip = Skip { stride: 8, channels: 4, out: None };
+        fn decoder(strides: &[usize]) -> Decoder {
+            Decoder { skips: strides.iter().map(|&stride| Skip { stride, ..SKIP }).collect(), channels: 16 }
+        }
         let edits: &[Edit] = &[
             ("extractor.width", |s| v2(s).width = f64::NAN),
             ("extractor.width", |s| v2(s).width = 0.0),
@@ -490,6 +563,29 @@ mod tests {
             ("head.aspp.rates", |s| head(s).aspp = Aspp::Plain { rates: vec![] }),
             ("head.aspp.rates[1]", |s| head(s).aspp = Aspp::Separable { rates: vec![6, 0] }),
             ("head.aspp.rates[0]", |s| head(s).aspp = Aspp::Separable { rates: vec![usize::MAX] }),
+            ("head.decoder.skips", |s| head(s).decoder = Some(decoder(&[]))),
+            ("head.decoder.skips", |s| head(s).decoder = Some(decoder(&[8; 9]))),
+            ("head.decoder.skips[0].stride", |s| head(s).decoder = Some(decoder(&[16, 8]))),
+            ("head.decoder.skips[0].stride", |s| head(s).decoder = Some(decoder(&[0]))),
+            ("head.decoder.skips[0].stride", |s| head(s).decoder = Some(decoder(&[3]))),
+            ("head.decoder.skips[0].stride", |s| head(s).decoder = Some(decoder(&[1]))),
+            ("head.decoder.skips[1].stride", |s| head(s).decoder = Some(decoder(&[4, 4]))),
+            ("head.decoder.skips[1].stride", |s| head(s).decoder = Some(decoder(&[4, 8]))),
+            ("head.decoder.skips[0].stride", |s| {
+                // No block is left at stride 2: the first takes a stride of its own.
+                v2(s).bottlenecks[0].s = 2;
+                head(s).decoder = Some(decoder(&[2]));
+            }),
+            ("head.decoder.channels", |s| head(s).decoder = Some(Decoder { channels: 0, ..decoder(&[8]) })),
+            ("head.decoder.skips[0].out", |s| {
+                head(s).decoder = Some(Decoder { channels: 1, skips: vec![Skip { out: Some(0), ..SKIP }] })
+            }),
+            ("head.decoder.skips[0].channels", |s| {
+                head(s).decoder = Some(Decoder { channels: 1, skips: vec![Skip { channels: 0, ..SKIP }] });
+            }),
+            ("head.decoder.skips[0].channels with those from below", |s| {
+                head(s).decoder = Some(Decoder { channels: 1, skips: vec![Skip { channels: MAX_CHANNELS, ..SKIP }] });
+            }),
             ("batch_norm_epsilon", |s| s.batch_norm_epsilon = f64::NAN),
             ("input.size", |s| s.input.size = 0),
             ("input.size", |s| s.input.size = 1 << 20),

@@ -1,7 +1,8 @@
-//! The networks that tests run through every engine: here, and in the golden logits of the importers.
+//! The networks that tests run through every engine: golden logits here, the plan against the graph there.
 
 use silhouette_network::spec::{
-    Activation, Aspp, DeeplabV3, Extractor, Feature, Head, MobilenetV1, MobilenetV2, Padding, Shortcut, Spec,
+    Activation, Aspp, Decoder, DeeplabV3, Extractor, Feature, Head, MobilenetV1, MobilenetV2, Padding, Resize,
+    Shortcut, Skip, Spec,
 };
 
 /// A name, and the network as data.
@@ -20,6 +21,9 @@ fn with(extractor: Extractor, head: DeeplabV3, padding: Padding) -> Spec {
 pub(crate) fn cases() -> Vec<Case> {
     let deeplab = |aspp: Aspp| DeeplabV3 { channels: 24, ..DeeplabV3::paper(21, aspp) };
     let v2 = MobilenetV2::paper;
+    // Channels that fill no vector.
+    let skip = |&stride: &usize| Skip { stride, channels: 5 + stride, out: (stride == 2).then_some(9) };
+    let decoder = |strides: &[usize]| Decoder { skips: strides.iter().map(skip).collect(), channels: 20 };
     let mut cases = Vec::new();
     for padding in [Padding::Same, Padding::Symmetric] {
         for stride in [8, 16, 32] {
@@ -34,6 +38,11 @@ pub(crate) fn cases() -> Vec<Case> {
         ("separable aspp", deeplab(Aspp::Separable { rates: vec![2, 6] })),
         ("no pooling", DeeplabV3 { image_pooling: false, ..deeplab(Aspp::None) }),
         ("refined", DeeplabV3 { refine: true, ..deeplab(Aspp::None) }),
+        ("decoder to stride 2", DeeplabV3 { decoder: Some(decoder(&[8, 4, 2])), ..deeplab(Aspp::None) }),
+        (
+            "decoder to stride 4 after a refined head, half-pixel",
+            DeeplabV3 { decoder: Some(decoder(&[4])), refine: true, resize: Resize::HalfPixel, ..deeplab(Aspp::None) },
+        ),
     ];
     for (name, head) in heads {
         cases.push((name.to_owned(), with(Extractor::MobilenetV2(v2(0.35, 16)), head, Padding::Same)));
@@ -51,7 +60,10 @@ pub(crate) fn cases() -> Vec<Case> {
         cases.push((name.to_owned(), with(Extractor::MobilenetV2(extractor), deeplab(Aspp::None), Padding::Same)));
     }
     let v1 = Extractor::MobilenetV1(MobilenetV1::paper(0.25, 16));
-    cases.push(("V1".to_owned(), with(v1, deeplab(Aspp::Plain { rates: vec![2] }), Padding::Same)));
+    cases.push(("V1".to_owned(), with(v1.clone(), deeplab(Aspp::Plain { rates: vec![2] }), Padding::Same)));
+    let head = DeeplabV3 { decoder: Some(decoder(&[8, 2])), ..deeplab(Aspp::None) };
+    cases.push(("V1 with a decoder".to_owned(), with(v1, head, Padding::Symmetric)));
+    cases.push(("an alpha".to_owned(), Spec::preset("person").unwrap()));
     cases.push(("classifier".to_owned(), Spec::preset("mobilenet_v2_0.35").unwrap()));
     cases
 }

@@ -1,0 +1,187 @@
+//! The builder's decoder: checks its stages, packs their weights around the lanes that no channel fills, and lays out its rings.
+
+use std::sync::Arc;
+
+use super::StepWork;
+use super::build::{Builder, rows_of_matrix};
+use super::context::Rows;
+use super::decoder::{Decoder, MAX_STAGES, Reduced, Stage};
+use super::describe::{BuildError, DecoderStage, Filter, Map, Part, Window, check_window, refuse};
+use silhouette_kernels::bilinear;
+use silhouette_kernels::pack::{Packed, PackedDepthwise};
+use silhouette_kernels::size::Size;
+
+impl Builder {
+    /// A decoder's stages, row by row: the first resizes the map `below`, each other one what the one before writes. `tail`: a 1x1
+    /// convolution of the last stage's map; then that map exists only a row at a time.
+    ///
+    /// # Errors
+    /// If the shapes do not fit together, there are no or too many stages, or a stage does not resize what is below exactly once.
+    pub fn decoder(
+        &mut self,
+        name: &str,
+        below: Map,
+        stages: &[DecoderStage<'_>],
+        tail: Option<&Filter<'_>>,
+    ) -> Result<Map, BuildError> {
+        let Some(last) = stages.last().filter(|_| stages.len() <= MAX_STAGES) else {
+            return refuse(name, format!("{} stages are not 1 to {MAX_STAGES}", stages.len()));
+        };
+        let mut channels = self.info(below).channels;
+        for stage in stages {
+            self.check_stage(stage, channels)?;
+            channels = stage.pointwise.bias.len();
+        }
+        if let Some(tail) = tail {
+            self.check_filter(name, "tail", tail, channels, 1)?;
+        }
+        let written = tail.map_or(channels, |tail| tail.bias.len());
+        let size = last.window.output;
+        let output = self.map(name, size, written)?;
+        let map_rows = self.rows_of(output);
+
+        let lanes = self.lanes();
+        let groups_of = |this: &Self, stage: &DecoderStage<'_>, below: usize| -> usize {
+            stage.parts.iter().map(|part| this.channels_of(part, below).div_ceil(lanes)).sum()
+        };
+        let mut below_channels = self.info(below).channels;
+        let mut longest = 0;
+        for stage in stages {
+            longest = longest.max(stage.window.output.width * groups_of(self, stage, below_channels) * lanes);
+            below_channels = stage.pointwise.bias.len();
+        }
+        // One row at a time is convolved: all stages share it.
+        let wide_row_len = longest.next_multiple_of(16);
+        let wide_row = self.scratch(wide_row_len);
+
+        let mut from = (self.read(below), self.info(below).size, self.info(below).channels);
+        let (mut made, mut madds, mut ring_bytes) = (Vec::with_capacity(stages.len()), 0u64, 0);
+        for (i, stage) in stages.iter().enumerate() {
+            let (below, below_size, below_channels) = from;
+            let w = stage.window;
+            let ring = self.ring(2 * w.rate + 1, groups_of(self, stage, below_channels) * lanes, &w, true);
+            ring_bytes += ring.per_thread * size_of::<f32>();
+            let (mut group, mut own_group) = (0, 0);
+            let (mut reduced, mut rule) = (Vec::new(), None);
+            for part in &stage.parts {
+                match part {
+                    Part::Below(resize) => (own_group, rule) = (group, Some(*resize)),
+                    Part::Pointwise(map, filter) => {
+                        let k = self.info(*map).channels;
+                        let weights = self.pack(stage.name, k, &rows_of_matrix(filter.weight, k, 0), filter.bias)?;
+                        let input = self.read(*map);
+                        reduced.push(Reduced { input, weights, clamp: filter.clamp, group });
+                        madds += w.input.pixels() * (k * filter.bias.len()) as u64;
+                    }
+                }
+                group += self.channels_of(part, below_channels).div_ceil(lanes);
+            }
+            let Some(rule) = rule else { return refuse(stage.name, "resizes nothing") };
+            let (depthwise, pointwise) = self.pack_between(stage, below_channels)?;
+            let c_out = stage.pointwise.bias.len();
+            let output = match (i + 1 == stages.len(), tail) {
+                (true, None) => map_rows,
+                (true, Some(_)) => self.plain_ring(1, c_out, w.output),
+                // The two rows that a resize mixes.
+                (false, _) => self.plain_ring(2, c_out, w.output),
+            };
+            let own: usize = stage.parts.iter().map(|part| self.channels_of(part, below_channels)).sum();
+            madds += w.output.pixels() * (own * (9 + c_out)) as u64 + 3 * w.input.pixels() * below_channels as u64;
+            made.push(Stage {
+                window: w,
+                below,
+                rows: bilinear::axis(below_size.height, w.input.height, rule),
+                columns: bilinear::axis(below_size.width, w.input.width, rule),
+                group: own_group,
+                reduced,
+                ring,
+                depthwise,
+                depthwise_clamp: stage.depthwise.clamp,
+                wide_row,
+                wide_row_len,
+                pointwise,
+                clamp: stage.pointwise.clamp,
+                output,
+            });
+            from = (output, w.output, c_out);
+        }
+        let mut explain = format!("{} stages by rows; rings {} KiB a thread", stages.len(), ring_bytes >> 10);
+        let tail = match tail {
+            Some(filter) => {
+                let weights = self.pack(name, channels, &rows_of_matrix(filter.weight, channels, 0), filter.bias)?;
+                madds += size.pixels() * (channels * filter.bias.len()) as u64;
+                explain.push_str("; 1x1 of each row");
+                Some((Reduced { input: from.0, weights, clamp: filter.clamp, group: 0 }, map_rows))
+            }
+            None => None,
+        };
+        self.push(name, explain, madds, StepWork::Decoder(Box::new(Decoder { stages: made, tail })));
+        Ok(output)
+    }
+
+    fn channels_of(&self, part: &Part<'_>, below: usize) -> usize {
+        match part {
+            Part::Below(_) => below,
+            Part::Pointwise(_, filter) => filter.bias.len(),
+        }
+    }
+
+    fn check_stage(&self, stage: &DecoderStage<'_>, below: usize) -> Result<(), BuildError> {
+        check_window(stage.name, &stage.window)?;
+        let resized = stage.parts.iter().filter(|part| matches!(part, Part::Below(_))).count();
+        if resized != 1 {
+            return refuse(stage.name, format!("resizes what is below {resized} times, not once"));
+        }
+        for part in &stage.parts {
+            let Part::Pointwise(map, filter) = part else { continue };
+            let info = self.info(*map);
+            if info.size != stage.window.input {
+                return refuse(stage.name, format!("reads a map of {}, its window {}", info.size, stage.window.input));
+            }
+            self.check_filter(stage.name, "skip", filter, info.channels, 1)?;
+        }
+        let channels: usize = stage.parts.iter().map(|part| self.channels_of(part, below)).sum();
+        if stage.depthwise.bias.len() != channels {
+            let reason = format!("reads {channels} channels, depthwise has {}", stage.depthwise.bias.len());
+            return refuse(stage.name, reason);
+        }
+        self.check_filter(stage.name, "depthwise", &stage.depthwise, 1, 9)?;
+        self.check_filter(stage.name, "pointwise", &stage.pointwise, channels, 1)
+    }
+
+    /// Depthwise and pointwise weights for parts that each begin with a group of their own; zeros for the lanes between.
+    fn pack_between(
+        &mut self,
+        stage: &DecoderStage<'_>,
+        below: usize,
+    ) -> Result<(Arc<PackedDepthwise>, Arc<Packed>), BuildError> {
+        let lanes = self.lanes();
+        // The channel of each place in the ring.
+        let (mut places, mut channel) = (Vec::new(), 0);
+        for part in &stage.parts {
+            let count = self.channels_of(part, below);
+            places.resize(places.len().next_multiple_of(lanes), None);
+            places.extend((channel..channel + count).map(Some));
+            channel += count;
+        }
+        let Filter { weight, bias, clamp } = stage.depthwise;
+        // (Weights that were packed earlier are not looked at, and empty.)
+        let spread = |values: &[f32], each: usize| -> Vec<f32> {
+            let of = |place: &Option<usize>, t: usize| place.and_then(|c| values.get(each * c + t)).copied();
+            places.iter().flat_map(|place| (0..each).map(move |t| of(place, t).unwrap_or(0.0))).collect()
+        };
+        let (weights, biases) = (spread(weight, 9), spread(bias, 1));
+        let depthwise = Filter { weight: &weights, bias: &biases, clamp };
+        let depthwise = self.pack_depthwise(stage.name, &depthwise)?;
+        let rows: Vec<f32> = stage.pointwise.weight.chunks_exact(channel).flat_map(|row| spread(row, 1)).collect();
+        let k = places.len();
+        let pointwise = self.pack(stage.name, k, &rows_of_matrix(&rows, k, 0), stage.pointwise.bias)?;
+        Ok((depthwise, pointwise))
+    }
+
+    /// A ring of `cap` rows of a map of `size`, without padding, for each thread.
+    fn plain_ring(&mut self, cap: usize, channels: usize, size: Size) -> Rows {
+        let window = Window { input: size, output: size, stride: 1, rate: 1, pad: Size::square(0) };
+        self.ring(cap, channels, &window, false)
+    }
+}
