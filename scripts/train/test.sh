@@ -4,7 +4,10 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 python=$("$here/env") || { echo "skipped: no Python with torch (scripts/train/env says why)"; exit 77; }
 cd "$here/../.."
-cargo build --locked -q -p silhouette-cli
+# As the gate's unit tests select it, which may have built it already.
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+cargo build --locked -q --workspace --exclude silhouette-rules --bin silhouette --features "$(workspace_features)"
 SILHOUETTE=$(cargo metadata --format-version 1 --no-deps | "$python" -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/debug/silhouette
 export SILHOUETTE
 cd "$here"
