@@ -16,7 +16,7 @@ impl From<silhouette::Model> for Model {
 
 #[uniffi::export]
 impl Model {
-    /// Opens a model file by reading it: what happens to the file afterwards changes nothing.
+    /// Opens a model file; its tensors are read when a segmenter is made. A file that was cut or written to by then is an error.
     ///
     /// # Errors
     /// `InvalidModel` where it cannot be read, is cut off or damaged, or holds no network that is known.
@@ -25,7 +25,7 @@ impl Model {
         guard(|| Ok(Arc::new(Self(silhouette::Model::open(path)?))))
     }
 
-    /// Opens a model that is a part of another file (an uncompressed asset of an app's package), by mapping it: the file must stay as it is.
+    /// Opens a model that is a part of another file (an uncompressed asset of an app's package), as `open` does.
     ///
     /// # Errors
     /// As `open`; `InvalidModel` also for a part that reaches past the file's end.

@@ -530,7 +530,7 @@ fn kept_weights_of_another_network_are_refused() {
             let shelf = Shelf::new(Arc::new(Memory(memory))).expect("a buffer is aligned");
             match build(fresh().with_packed(shelf), empty) {
                 Ok(again) => assert!(fits && run(&again, &input) == run(&p, &input), "{len} of {all}"),
-                Err(error) => assert!(!fits && error.reason.contains("packed earlier"), "{len} of {all}: {error}"),
+                Err(error) => assert!(!fits && error.to_string().contains("packed earlier"), "{len} of {all}: {error}"),
             }
         }
     }

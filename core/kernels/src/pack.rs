@@ -333,6 +333,9 @@ pub trait PackedBytes: Send + Sync + std::fmt::Debug {
     fn parts(&self) -> Vec<&[u8]>;
 }
 
+/// What packed weights are called where there is no memory for them.
+const PACKED: &str = "packed weights";
+
 /// Weights of a pointwise product (`k` inputs, `c_out` outputs), packed panel by panel, and their bias, in which sums begin.
 #[derive(Debug)]
 pub struct Packed<W: Element = f32, B: Element = f32> {
@@ -345,13 +348,16 @@ pub struct Packed<W: Element = f32, B: Element = f32> {
 impl Packed {
     /// Packs `bias.len()` outputs of `k` inputs.
     ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    ///
     /// # Panics
     /// If the matrix does not hold so many.
-    pub fn new(k: usize, layout: Panels, matrix: &Matrix<'_>, bias: &[f32]) -> Self {
+    pub fn new(k: usize, layout: Panels, matrix: &Matrix<'_>, bias: &[f32]) -> Result<Self, OutOfMemory> {
         let panels = layout.split(bias.len(), k);
         let lanes = layout.lanes;
         let total = panels.iter().map(|p| k * p.vectors * lanes).sum();
-        let mut weights = Buffer::zeroed(total);
+        let mut weights = Buffer::try_zeroed(total, PACKED)?;
         for p in &panels {
             let wide = p.vectors * lanes;
             let panel = &mut weights[p.offset..p.offset + k * wide];
@@ -367,9 +373,9 @@ impl Packed {
                 }
             }
         }
-        let mut b = Buffer::zeroed(bias.len().next_multiple_of(lanes));
+        let mut b = Buffer::try_zeroed(bias.len().next_multiple_of(lanes), PACKED)?;
         b[..bias.len()].copy_from_slice(bias);
-        Self { weights: Values::Own(weights), bias: Values::Own(b), panels, k }
+        Ok(Self { weights: Values::Own(weights), bias: Values::Own(b), panels, k })
     }
 
     /// The same, packed earlier: `outputs` outputs of `k` inputs. `None` where the shelf does not hold as many values.
@@ -412,13 +418,16 @@ impl PackedDepthwise {
     pub(crate) const GROUP: usize = 10;
 
     /// Packs `weight(c, tap)` (tap = 3 * row + column) and `bias(c)`.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
     pub fn new(
         channels: usize,
         lanes: usize,
         weight: impl Fn(usize, usize) -> f32,
         bias: impl Fn(usize) -> f32,
-    ) -> Self {
-        let mut weights = Buffer::zeroed(Self::GROUP * channels.next_multiple_of(lanes));
+    ) -> Result<Self, OutOfMemory> {
+        let mut weights = Buffer::try_zeroed(Self::GROUP * channels.next_multiple_of(lanes), PACKED)?;
         for c in 0..channels {
             let at = c / lanes * Self::GROUP * lanes + c % lanes;
             for t in 0..9 {
@@ -426,7 +435,7 @@ impl PackedDepthwise {
             }
             weights[at + 9 * lanes] = bias(c);
         }
-        Self { weights: Values::Own(weights), channels }
+        Ok(Self { weights: Values::Own(weights), channels })
     }
 
     /// The same, packed earlier. `None` where the shelf does not hold as many values.
@@ -470,7 +479,7 @@ mod tests {
         // Five outputs of three inputs, every second value of a longer row, two lanes, panels of at most two vectors.
         let values: Vec<f32> = (0..5 * 7).map(|i| i as f32).collect();
         let matrix = Matrix { weights: &values, output: 7, first: 1, input: 2 };
-        let packed = Packed::new(3, Panels { lanes: 2, most: 2, preferred: 2 }, &matrix, &[0.5; 5]);
+        let packed = Packed::new(3, Panels { lanes: 2, most: 2, preferred: 2 }, &matrix, &[0.5; 5]).unwrap();
         assert_eq!(
             packed.panels.iter().map(|p| (p.first, p.channels, p.vectors)).collect::<Vec<_>>(),
             [(0, 4, 2), (4, 1, 1)]
@@ -497,7 +506,7 @@ mod tests {
                     let (first, output) = (2, k + 5);
                     let values: Vec<f32> = (0..c_out * output).map(|i| i as f32 + 1.0).collect();
                     let matrix = Matrix { weights: &values, output, first, input: 1 };
-                    let packed = Packed::new(k, Panels { lanes, most, preferred }, &matrix, &vec![0.0; c_out]);
+                    let packed = Packed::new(k, Panels { lanes, most, preferred }, &matrix, &vec![0.0; c_out]).unwrap();
                     let mut wanted = Vec::new();
                     for p in &packed.panels {
                         for i in 0..k {

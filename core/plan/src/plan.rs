@@ -247,7 +247,12 @@ fn pick(name: Option<&str>) -> Result<Isa, ModelError> {
 }
 
 fn unsupported(e: BuildError) -> ModelError {
-    ModelError::Unsupported { what: format!("{} in the CPU plan", e.step), why: e.reason }
+    match e {
+        BuildError::Refused { step, reason } => {
+            ModelError::Unsupported { what: format!("{step} in the CPU plan"), why: reason }
+        }
+        BuildError::OutOfMemory(error) => error.into(),
+    }
 }
 
 fn clamp(activation: Activation) -> Clamp {

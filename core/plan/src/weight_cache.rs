@@ -60,7 +60,7 @@ impl Place {
         let mut key = format!(
             "{} layout {:016x}\n{}\n{}\nepsilon {}\n",
             env!("CARGO_PKG_VERSION"),
-            layout_probe(isa),
+            layout_probe(isa)?,
             isa.name(),
             weights.source()?,
             weights.epsilon(),

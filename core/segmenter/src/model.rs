@@ -38,8 +38,8 @@ pub enum Task {
 }
 
 impl Model {
-    /// Opens a model file (`.safetensors` with its spec, as `silhouette import` writes) by reading it: what happens to the file afterwards
-    /// changes nothing.
+    /// Opens a model file (`.safetensors` with its spec, as `silhouette import` writes); its tensors are read when a network is compiled of
+    /// it. A file that was replaced by a rename meanwhile is still the one that was opened; one that was cut or written to is an error then.
     ///
     /// # Errors
     /// [`Error::InvalidModel`] where it cannot be read, is cut off or damaged, or holds no network that is known.
@@ -57,8 +57,8 @@ impl Model {
         Self::from_file(ModelFile::map(path)?)
     }
 
-    /// Opens a model that is a part of another file, such as an uncompressed asset of an app's package, by mapping it: `length` bytes
-    /// from `offset` on. As with [`map`](Self::map), the file must stay as it is.
+    /// Opens a model that is a part of another file, such as an uncompressed asset of an app's package, as [`open`](Self::open) does:
+    /// `length` bytes from `offset` on.
     ///
     /// # Errors
     /// As [`open`](Self::open); [`Error::InvalidModel`] also for a part that reaches past the file's end.

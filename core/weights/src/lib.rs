@@ -7,6 +7,7 @@ mod container;
 mod map;
 mod model_file;
 pub mod npy;
+mod on_demand;
 mod quantisation;
 mod seeded;
 mod tensor;

@@ -18,10 +18,10 @@ pub struct Map {
 }
 
 impl Map {
-    /// Maps the whole file, or `part` of it, counted in bytes.
-    pub(crate) fn open(path: &Path, part: Option<Range<u64>>) -> Result<Self, ModelError> {
+    /// Maps the whole file.
+    pub(crate) fn open(path: &Path) -> Result<Self, ModelError> {
         let opened = open_regular(path, u64::MAX).map_err(refused(path))?;
-        Self::with(&opened, path, part, &mut MmapOptions::new())
+        Self::with(&opened, path, &mut MmapOptions::new())
     }
 
     /// Maps the whole of a file that is open already and has the system fetch all of it at once, where it knows how to: everything
@@ -30,33 +30,23 @@ impl Map {
     /// # Errors
     /// [`ModelError::Io`]; [`ModelError::BadFile`] for an empty one.
     pub fn ahead(opened: &Regular, path: &Path) -> Result<Self, ModelError> {
-        Self::with(opened, path, None, MmapOptions::new().populate())
+        Self::with(opened, path, MmapOptions::new().populate())
     }
 
-    fn with(
-        opened: &Regular,
-        path: &Path,
-        part: Option<Range<u64>>,
-        options: &mut MmapOptions,
-    ) -> Result<Self, ModelError> {
+    fn with(opened: &Regular, path: &Path, options: &mut MmapOptions) -> Result<Self, ModelError> {
         // The length is the opened file's, not the path's: another file may have taken its place since.
         let Regular { file, about } = opened;
         let name = path.display().to_string();
-        let part = part.unwrap_or(0..about.len());
-        if part.is_empty() {
+        if about.len() == 0 {
             return Err(ModelError::bad_file(name, "it is empty"));
         }
-        if part.end > about.len() {
-            let what = format!("it has {} bytes, none up to {}", about.len(), part.end);
-            return Err(ModelError::bad_file(name, what));
-        }
-        let length = usize::try_from(part.end - part.start)
+        let length = usize::try_from(about.len())
             .map_err(|_| ModelError::bad_file(&name, "it is larger than the address space"))?;
         // SAFETY: the mapping is read-only and private to this value. Whoever writes to the file or cuts it while it is mapped
         // would break this: we never do (we write a new file and rename it), what packed weights are kept in is nobody else's to
-        // write, and the documentation of `ModelFile::map` asks it of those who have a model mapped; `ModelFile::open` maps nothing.
-        let mapped = unsafe { options.offset(part.start).len(length).map(file) }.map_err(ModelError::io(path))?;
-        Ok(Self { mapped, source: source(path, about, &part) })
+        // write, and the documentation of `ModelFile::map` asks it of those who have a model mapped; `ModelFile::open` and `open_part` map nothing.
+        let mapped = unsafe { options.len(length).map(file) }.map_err(ModelError::io(path))?;
+        Ok(Self { mapped, source: source(path, about, &(0..about.len())) })
     }
 
     /// Its bytes.

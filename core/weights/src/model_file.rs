@@ -31,7 +31,8 @@ pub struct ModelFile {
 }
 
 impl ModelFile {
-    /// Reads a model file into memory: what happens to the file afterwards changes nothing.
+    /// Opens a model file, of which each tensor is read when a network is compiled of it. A file that was replaced by a rename
+    /// meanwhile is still the one that was opened; one that was cut or written to is an error then, never another network.
     ///
     /// # Errors
     /// [`ModelError::Io`]; [`ModelError::BadFile`] for a file that is no model of ours, or damaged;
@@ -51,18 +52,18 @@ impl ModelFile {
     /// As [`ModelFile::open`].
     pub fn map(path: impl AsRef<Path>) -> Result<Self, ModelError> {
         let path = path.as_ref();
-        let (weights, metadata) = Weights::map(path, None, 0.0)?;
+        let (weights, metadata) = Weights::map(path, 0.0)?;
         Self::check(&path.display().to_string(), weights, &metadata)
     }
 
-    /// Maps a model that is a part of another file (an uncompressed asset of an app's package): the bytes `part`. As with
-    /// [`map`](Self::map), the file must stay as it is.
+    /// Opens a model that is a part of another file (an uncompressed asset of an app's package), as [`open`](Self::open) does: the
+    /// bytes `part`.
     ///
     /// # Errors
     /// As [`ModelFile::open`]; [`ModelError::BadFile`] also for a part that reaches past the file's end.
     pub fn open_part(path: impl AsRef<Path>, part: Range<u64>) -> Result<Self, ModelError> {
         let path = path.as_ref();
-        let (weights, metadata) = Weights::map(path, Some(part), 0.0)?;
+        let (weights, metadata) = Weights::open_part(path, Some(part), 0.0)?;
         Self::check(&path.display().to_string(), weights, &metadata)
     }
 
@@ -136,7 +137,7 @@ impl ModelFile {
 
     /// The type that its convolution weights are stored in.
     pub fn dtype(&self) -> Dtype {
-        self.weights.tensor("stem.weight").map_or(Dtype::F32, |view| view.dtype)
+        self.weights.dtype("stem.weight").unwrap_or(Dtype::F32)
     }
 
     /// The network as data.
@@ -181,14 +182,15 @@ pub fn to_bytes(spec: &Spec, weights: &Weights, dtype: Dtype) -> Result<Vec<u8>,
     let mut tensors = Vec::new();
     let mut quantised = BTreeMap::new();
     for name in weights.names() {
-        let view = weights.tensor(name).expect("a name of these weights");
+        let view = weights.tensor(name)?.expect("a name of these weights");
         if let Some(quantisation) = view.quantisation {
             quantised.insert(name, quantisation);
-            tensors.push((name, Stored { dtype: view.dtype, shape: view.shape, bytes: Cow::Borrowed(view.bytes) }));
+            tensors.push((name, Stored { dtype: view.dtype, shape: view.shape, bytes: view.bytes }));
             continue;
         }
-        let values = view.to_f32().expect("checked to be a float type");
-        let dtype = if view.shape.len() == 4 { dtype } else { Dtype::F32 };
+        let shape = view.shape;
+        let dtype = if shape.len() == 4 { dtype } else { Dtype::F32 };
+        let values = view.into_f32().expect("checked to be a float type");
         let bytes = match dtype {
             Dtype::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
             Dtype::F16 => to_f16(name, &values)?,
@@ -197,7 +199,7 @@ pub fn to_bytes(spec: &Spec, weights: &Weights, dtype: Dtype) -> Result<Vec<u8>,
                 return Err(ModelError::Unsupported { what: format!("storing weights as {other}"), why });
             }
         };
-        tensors.push((name, Stored { dtype, shape: view.shape, bytes: Cow::Owned(bytes) }));
+        tensors.push((name, Stored { dtype, shape, bytes: Cow::Owned(bytes) }));
     }
     let mut metadata = BTreeMap::from([(SPEC_KEY, spec.to_json())]);
     let bad = |e: serde_json::Error| ModelError::bad_file("model", e.to_string());
@@ -264,7 +266,7 @@ mod tests {
             assert_eq!(folded, back.weights().folded(conv).unwrap());
         }
         back.weights().release_all();
-        let view = back.weights().tensor("stem.weight").unwrap();
+        let view = back.weights().tensor("stem.weight").unwrap().unwrap();
         assert_eq!(
             view.as_f32().unwrap(),
             &model.weights().floats(&network.conv("stem").unwrap().weight()).unwrap()[..]
@@ -278,30 +280,47 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_was_read_does_not_need_its_file_any_more() {
+    fn a_model_whose_file_changes_is_the_same_or_an_error() {
         let (spec, network) = fixture();
         let folder = silhouette_testkit::Folder::new();
         let path = folder.path("model.safetensors");
-        ModelFile::new(spec, seeded(&network, 1)).unwrap().save(&path, Dtype::F32).unwrap();
-        let model = ModelFile::open(&path).unwrap();
-        let source = model.weights().source().map(str::to_owned);
-        let values = |model: &ModelFile| -> Vec<_> {
-            network.convs().map(|conv| model.weights().folded(conv).unwrap().weight.into_owned()).collect()
+        let save = |seed| {
+            ModelFile::new(spec.clone(), seeded(&network, seed)).unwrap().save(&path, Dtype::F32).unwrap();
         };
-        let before = values(&model);
-        assert_eq!(
-            ModelFile::map(&path).unwrap().weights().source().map(str::to_owned),
-            source,
-            "one file, either way"
-        );
+        let values = |model: &ModelFile| -> Result<Vec<_>, ModelError> {
+            network.convs().map(|conv| Ok(model.weights().folded(conv)?.weight.into_owned())).collect()
+        };
+        save(1);
+        let model = ModelFile::open(&path).unwrap();
+        let mapped = ModelFile::map(&path).unwrap();
+        assert_eq!(mapped.weights().source(), model.weights().source(), "one file, either way");
+        let before = values(&model).unwrap();
+        assert_eq!(values(&mapped).unwrap(), before);
+        drop(mapped);
+        // Inside another file.
+        let inside = [b"what is before".to_vec(), std::fs::read(&path).unwrap(), b"and after".to_vec()];
+        let part = inside[0].len() as u64..(inside[0].len() + inside[1].len()) as u64;
+        let package = folder.write("package", inside.concat());
+        assert_eq!(values(&ModelFile::open_part(&package, part).unwrap()).unwrap(), before);
+        // Replaced by a rename, as saving does, and deleted.
+        save(2);
+        assert_eq!(values(&model).unwrap(), before);
+        let second = ModelFile::open(&path).unwrap();
+        assert_ne!(values(&second).unwrap(), before);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(values(&model).unwrap(), before);
+        assert!(values(&second).is_ok());
         // Cut in place: a mapping of it would end the process.
-        std::fs::File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
-        assert_eq!(values(&model), before);
+        save(1);
+        let model = ModelFile::open(&path).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(1000).unwrap();
+        let error = values(&model).unwrap_err();
+        assert!(matches!(error, ModelError::BadFile { .. }) && error.to_string().contains("was written to"), "{error}");
         // A file that is longer than its header says is not read at all.
         let mut long = bytes(Dtype::F32);
         long.push(0);
         let long = folder.write("long.safetensors", long);
-        assert!(ModelFile::open(long).unwrap_err().to_string().contains("its header is of a file of"));
+        assert!(ModelFile::open(long).unwrap_err().to_string().contains("its header is of"));
     }
 
     #[test]
@@ -334,7 +353,7 @@ mod tests {
         let (wide, narrow) = (bytes(Dtype::F32), bytes(Dtype::F16));
         assert!(narrow.len() < wide.len() * 6 / 10);
         let (wide, narrow) = (ModelFile::from_bytes(wide).unwrap(), ModelFile::from_bytes(narrow).unwrap());
-        let view = narrow.weights().tensor("stem.weight").unwrap();
+        let view = narrow.weights().tensor("stem.weight").unwrap().unwrap();
         assert_eq!(
             view.as_f16().unwrap().len(),
             network.conv("stem").unwrap().weight_shape().iter().product::<usize>()
@@ -478,7 +497,7 @@ mod tests {
         assert_eq!(folded, model.weights().folded(&stem).unwrap());
         assert_eq!(folded.weight[30], (f32::from((30 * 37 % 251) as u8 as i8) - 1.0) * (0.1 / 2.0));
         assert_eq!(folded.bias[2], 1997.0 * 1e-4);
-        let view = back.weights().tensor("stem.weight").unwrap();
+        let view = back.weights().tensor("stem.weight").unwrap().unwrap();
         assert_eq!((view.bytes.len(), view.quantisation.unwrap().scale.len()), (16 * 27, 16));
         assert_eq!(back.weights().activation("stem.output").unwrap().zero_point, -128);
         assert!(back.weights().activation("blocks.1.output").is_none());

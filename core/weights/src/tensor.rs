@@ -20,35 +20,37 @@ pub struct Tensor {
 pub type Tensors = BTreeMap<String, Tensor>;
 
 /// A tensor where it lies.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct TensorView<'a> {
     /// Element type in the file.
     pub dtype: Dtype,
     /// Lengths of the dimensions.
     pub shape: &'a [usize],
     /// The elements, little-endian, last dimension fastest.
-    pub bytes: &'a [u8],
+    pub bytes: Cow<'a, [u8]>,
     /// What its whole numbers stand for; `None` for a float tensor.
     pub quantisation: Option<&'a Quantisation>,
 }
 
 impl<'a> TensorView<'a> {
     /// The values without a copy: of an f32 tensor that lies on a border of four bytes.
-    pub fn as_f32(&self) -> Option<&'a [f32]> {
-        if self.dtype == Dtype::F32 { bytemuck::try_cast_slice(self.bytes).ok() } else { None }
+    pub fn as_f32(&self) -> Option<&[f32]> {
+        if self.dtype == Dtype::F32 { bytemuck::try_cast_slice(&self.bytes).ok() } else { None }
     }
 
     /// The values without a copy: of an f16 tensor that lies on a border of two bytes.
-    pub fn as_f16(&self) -> Option<&'a [half::f16]> {
+    pub fn as_f16(&self) -> Option<&[half::f16]> {
         let bits: &[u16] =
-            if self.dtype == Dtype::F16 { bytemuck::try_cast_slice(self.bytes).ok()? } else { return None };
+            if self.dtype == Dtype::F16 { bytemuck::try_cast_slice(&self.bytes).ok()? } else { return None };
         Some(half::slice::HalfBitsSliceExt::reinterpret_cast(bits))
     }
 
     /// The values as f32, copied only where they have to be; `None` for other types than f32, f16, bf16, and i8, u8 and i32
     /// with a quantisation.
-    pub fn to_f32(&self) -> Option<Cow<'a, [f32]>> {
-        if let Some(values) = self.as_f32() {
+    pub fn into_f32(self) -> Option<Cow<'a, [f32]>> {
+        if let (Dtype::F32, Cow::Borrowed(bytes)) = (self.dtype, &self.bytes)
+            && let Ok(values) = bytemuck::try_cast_slice(bytes)
+        {
             return Some(Cow::Borrowed(values));
         }
         let (pairs, quads) = (self.bytes.as_chunks::<2>().0, self.bytes.as_chunks::<4>().0);
@@ -60,7 +62,7 @@ impl<'a> TensorView<'a> {
                 None => pairs.iter().map(|&b| half::f16::from_le_bytes(b).to_f32()).collect(),
             },
             Dtype::BF16 => pairs.iter().map(|&b| half::bf16::from_le_bytes(b).to_f32()).collect(),
-            dtype => self.quantisation?.dequantise(dtype, self.shape, self.bytes)?,
+            dtype => self.quantisation?.dequantise(dtype, self.shape, &self.bytes)?,
         }))
     }
 }

@@ -1,20 +1,19 @@
-//! A network's tensors by name: in a mapped file, in a file's bytes in memory, read or given, or made; batch norm folded on demand.
+//! A network's tensors by name: in an open or a mapped file, in a file's bytes in memory, or made; batch norm folded on demand.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
-use std::io::Read as _;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use safetensors::Dtype;
 use safetensors::tensor::Metadata;
-use safetensors::{Dtype, SafeTensors};
-use silhouette_files::{Regular, open_regular};
 use silhouette_network::error::{TensorProblems, WrongShape};
 use silhouette_network::network::{Conv, Network, TensorShape};
 
 use crate::ModelError;
-use crate::map::{Map, refused, source};
+use crate::map::Map;
+use crate::on_demand::OnDemand;
 use crate::quantisation::{ActivationQuantisation, Activations, Quantisation, QuantisedTensors};
 use crate::tensor::{TensorView, Tensors};
 
@@ -55,24 +54,34 @@ struct Entry {
 enum Storage {
     Mapped(Map),
     Bytes(Cow<'static, [u8]>),
-    /// A file's bytes, read; and which file, in which state.
-    Read(Vec<u8>, String),
+    /// An open file, of which tensors are read when they are asked for.
+    File(OnDemand),
     /// Tensors made here, each from a border of four bytes on.
     Words(Vec<u32>),
 }
 
 impl Storage {
-    fn bytes(&self) -> &[u8] {
+    fn len(&self) -> u64 {
         match self {
-            Self::Mapped(map) => map.bytes(),
-            Self::Bytes(bytes) => bytes,
-            Self::Read(bytes, _) => bytes,
-            Self::Words(words) => bytemuck::cast_slice(words),
+            Self::Mapped(map) => map.bytes().len() as u64,
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File(file) => file.len(),
+            Self::Words(words) => size_of_val(&words[..]) as u64,
         }
+    }
+
+    /// The bytes of a range inside it.
+    fn read(&self, range: Range<usize>) -> Result<Cow<'_, [u8]>, ModelError> {
+        Ok(match self {
+            Self::Mapped(map) => Cow::Borrowed(&map.bytes()[range]),
+            Self::Bytes(bytes) => Cow::Borrowed(&bytes[range]),
+            Self::File(file) => Cow::Owned(file.read(range.start as u64..range.end as u64)?),
+            Self::Words(words) => Cow::Borrowed(&bytemuck::cast_slice(words)[range]),
+        })
     }
 }
 
-/// Tensors by name, in a mapped file, in a file's bytes in memory, or made here.
+/// Tensors by name, in an open or a mapped file, in a file's bytes in memory, or made here.
 #[derive(Debug)]
 pub struct Weights {
     storage: Arc<Storage>,
@@ -135,14 +144,23 @@ impl Weights {
         Ok(Self { storage: Arc::new(Storage::Words(words)), entries, activations, epsilon })
     }
 
-    /// Reads any `.safetensors` file, ours or another's (a PyTorch state dict): its tensors and its metadata, of which
-    /// nothing is checked but that they lie inside the file, and that what it says of their quantisation can be. `epsilon` is what batch norm adds to the variance.
+    /// Opens any `.safetensors` file, ours or another's (a PyTorch state dict): its tensors and its metadata, of which
+    /// nothing is checked but that they lie inside the file, and that what it says of their quantisation can be. Each tensor is read
+    /// when it is asked for; a file that was written to by then is an error. `epsilon` is what batch norm adds to the variance.
     ///
     /// # Errors
     /// [`ModelError::Io`]; [`ModelError::BadFile`] for anything that is not a whole `.safetensors` file.
     pub fn open(path: &Path, epsilon: f64) -> Result<(Self, BTreeMap<String, String>), ModelError> {
-        let (bytes, source) = whole(path)?;
-        Self::read(Storage::Read(bytes, source), &path.display().to_string(), epsilon)
+        Self::open_part(path, None, epsilon)
+    }
+
+    /// The same for the file that stands at `part` of another one.
+    pub(crate) fn open_part(
+        path: &Path,
+        part: Option<Range<u64>>,
+        epsilon: f64,
+    ) -> Result<(Self, BTreeMap<String, String>), ModelError> {
+        Self::read(Storage::File(OnDemand::open(path, part)?), &path.display().to_string(), epsilon)
     }
 
     /// The same with the file's bytes in memory; `file` names them in errors.
@@ -157,21 +175,19 @@ impl Weights {
         Self::read(Storage::Bytes(bytes.into()), file, epsilon)
     }
 
-    /// Maps a `.safetensors` file, or the one that stands at `part` of another file.
-    pub(crate) fn map(
-        path: &Path,
-        part: Option<Range<u64>>,
-        epsilon: f64,
-    ) -> Result<(Self, BTreeMap<String, String>), ModelError> {
-        Self::read(Storage::Mapped(Map::open(path, part)?), &path.display().to_string(), epsilon)
+    /// Maps a `.safetensors` file.
+    pub(crate) fn map(path: &Path, epsilon: f64) -> Result<(Self, BTreeMap<String, String>), ModelError> {
+        Self::read(Storage::Mapped(Map::open(path)?), &path.display().to_string(), epsilon)
     }
 
     fn read(storage: Storage, file: &str, epsilon: f64) -> Result<(Self, BTreeMap<String, String>), ModelError> {
-        let bytes = storage.bytes();
-        let header = header_length(bytes, bytes.len() as u64).map_err(|what| ModelError::bad_file(file, what))?;
-        // The crate checks that offsets follow one another, go with shape and type, and end where the file ends.
-        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| ModelError::bad_file(file, e.to_string()))?;
+        let (bad, length) = (|what: String| ModelError::bad_file(file, what), storage.len());
+        if usize::try_from(length).is_err() {
+            return Err(bad("it is larger than the address space".into()));
+        }
+        let header = header_length(&storage.read(0..length.min(8) as usize)?, length).map_err(bad)?;
         let start = 8 + header as usize;
+        let metadata = read_header(&storage.read(8..start)?, length - start as u64).map_err(bad)?;
         let mut entries: BTreeMap<String, Entry> = metadata
             .tensors()
             .into_iter()
@@ -227,11 +243,20 @@ impl Weights {
         self.entries.values().map(|entry| entry.range.len()).sum()
     }
 
-    /// The tensor of this name.
-    pub fn tensor(&self, name: &str) -> Option<TensorView<'_>> {
-        let entry = self.entries.get(name)?;
-        let bytes = &self.storage.bytes()[entry.range.clone()];
-        Some(TensorView { dtype: entry.dtype, shape: &entry.shape, bytes, quantisation: entry.quantisation.as_ref() })
+    /// The tensor of this name; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`ModelError::BadFile`] where the file was written to since it was opened; [`ModelError::Io`].
+    pub fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>, ModelError> {
+        let Some(entry) = self.entries.get(name) else { return Ok(None) };
+        let (shape, quantisation) = (&entry.shape, entry.quantisation.as_ref());
+        let bytes = self.storage.read(entry.range.clone())?;
+        Ok(Some(TensorView { dtype: entry.dtype, shape, bytes, quantisation }))
+    }
+
+    /// The element type of the tensor of this name.
+    pub fn dtype(&self, name: &str) -> Option<Dtype> {
+        self.entries.get(name).map(|entry| entry.dtype)
     }
 
     /// What is known of the network's quantised edges.
@@ -258,7 +283,7 @@ impl Weights {
     pub fn source(&self) -> Option<&str> {
         match &*self.storage {
             Storage::Mapped(map) => Some(map.source()),
-            Storage::Read(_, source) => Some(source),
+            Storage::File(file) => Some(file.source()),
             Storage::Bytes(_) | Storage::Words(_) => None,
         }
     }
@@ -320,20 +345,23 @@ impl Weights {
     /// The tensor of this name and shape as f32.
     ///
     /// # Errors
-    /// [`ModelError::Tensors`] where it is missing or of another shape or type.
+    /// [`ModelError::Tensors`] where it is missing or of another shape or type; as [`tensor`](Self::tensor).
     pub fn floats(&self, wanted: &TensorShape) -> Result<Cow<'_, [f32]>, ModelError> {
         let name = &wanted.name;
         let mut problems = TensorProblems::default();
-        match self.tensor(name) {
+        match self.tensor(name)? {
             None => problems.missing.push(name.clone()),
             Some(view) if view.shape != wanted.shape => {
                 let (wanted, found) = (wanted.shape.clone(), view.shape.to_vec());
                 problems.wrong_shape.push(WrongShape { name: name.clone(), wanted, found });
             }
-            Some(view) => match view.to_f32() {
-                Some(values) => return Ok(values),
-                None => problems.wrong_type.push((name.clone(), view.dtype.to_string())),
-            },
+            Some(view) => {
+                let dtype = view.dtype;
+                match view.into_f32() {
+                    Some(values) => return Ok(values),
+                    None => problems.wrong_type.push((name.clone(), dtype.to_string())),
+                }
+            }
         }
         Err(ModelError::Tensors(problems))
     }
@@ -406,29 +434,6 @@ impl Weights {
     }
 }
 
-/// The whole of a file that begins as a `.safetensors` file does, and which file it is.
-fn whole(path: &Path) -> Result<(Vec<u8>, String), ModelError> {
-    let Regular { mut file, about } = open_regular(path, u64::MAX).map_err(refused(path))?;
-    let bad = |what: String| ModelError::bad_file(path.display().to_string(), what);
-    let mut bytes = Vec::new();
-    file.by_ref().take(8).read_to_end(&mut bytes).map_err(ModelError::io(path))?;
-    // Before memory is taken for all of it: the header says how long the file is.
-    let header = header_length(&bytes, about.len()).map_err(bad)?;
-    file.by_ref().take(header).read_to_end(&mut bytes).map_err(ModelError::io(path))?;
-    let metadata: Metadata =
-        serde_json::from_slice(bytes.get(8..).unwrap_or_default()).map_err(|error| bad(error.to_string()))?;
-    let said = 8 + header + metadata.data_len() as u64;
-    if said != about.len() {
-        return Err(bad(format!("its header is of a file of {said} bytes, it has {}", about.len())));
-    }
-    let length = usize::try_from(about.len()).map_err(|_| bad("it is larger than the address space".into()))?;
-    bytes
-        .try_reserve_exact(length.saturating_sub(bytes.len()))
-        .map_err(|_| bad(format!("no memory for its {length} bytes")))?;
-    file.take(about.len() - 8 - header).read_to_end(&mut bytes).map_err(ModelError::io(path))?;
-    Ok((bytes, source(path, &about, &(0..about.len()))))
-}
-
 /// Bytes of the header of a file of `length` bytes that begins with `bytes`.
 fn header_length(bytes: &[u8], length: u64) -> Result<u64, String> {
     let header = bytes.first_chunk::<8>().map(|n| u64::from_le_bytes(*n));
@@ -440,6 +445,32 @@ fn header_length(bytes: &[u8], length: u64) -> Result<u64, String> {
         return Err(format!("the header is {header} bytes long, more than {MAX_HEADER}"));
     }
     Ok(header)
+}
+
+/// A header's JSON, of a file with `data` bytes after it: tensors follow one another, are as long as type and shape say, and end
+/// where the file ends. (What `SafeTensors::read_metadata` asks, which wants the whole file in memory.)
+fn read_header(json: &[u8], data: u64) -> Result<Metadata, String> {
+    let metadata: Metadata = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    let mut end = 0;
+    // In the order of their offsets.
+    for name in metadata.offset_keys() {
+        let Some(info) = metadata.info(&name) else { continue };
+        let (begins, ends) = info.data_offsets;
+        let values = info.shape.iter().try_fold(1usize, |n, &side| n.checked_mul(side));
+        let bits = values.and_then(|n| n.checked_mul(info.dtype.bitsize()));
+        let Some(bits) = bits.filter(|bits| bits % 8 == 0) else {
+            return Err(format!("tensor {name}: no file holds {} {:?}", info.dtype, info.shape));
+        };
+        if begins != end || ends.checked_sub(begins) != Some(bits / 8) {
+            let found = format!("bytes {begins} to {ends}");
+            return Err(format!("tensor {name}: {found}, not {end} to {}", end.saturating_add(bits / 8)));
+        }
+        end = ends;
+    }
+    if end as u64 != data {
+        return Err(format!("its header is of {end} bytes of tensors, it has {data}"));
+    }
+    Ok(metadata)
 }
 
 /// The edges of a network that may be quantised: its input, what each convolution and each block gives, and the concatenation that
@@ -456,4 +487,53 @@ fn edges(network: &Network) -> HashSet<String> {
 /// The first edge whose quantisation cannot be, and why.
 fn check_activations(activations: &Activations) -> Result<(), (String, String)> {
     activations.iter().try_for_each(|(name, edge)| edge.check().map_err(|what| (name.clone(), what)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Headers of files with eight bytes of tensors, good and bad: what the crate says of the whole file.
+    #[test]
+    fn headers_are_read_as_by_the_crate() {
+        let tensor = |dtype: &str, shape: &str, from: u64, to: u64| {
+            format!("{{\"dtype\":\"{dtype}\",\"shape\":{shape},\"data_offsets\":[{from},{to}]}}")
+        };
+        let huge = "[4294967296,4294967296,2]";
+        let headers = [
+            format!("{{\"a\":{},\"b\":{}}}", tensor("F32", "[1]", 4, 8), tensor("F16", "[1,2]", 0, 4)),
+            format!("{{\"a\":{},\"b\":{}}}", tensor("F32", "[2]", 0, 8), tensor("U8", "[0]", 8, 8)),
+            format!("{{\"__metadata__\":{{\"x\":\"y\"}},\"a\":{}}}", tensor("F64", "[]", 0, 8)),
+            format!("{{\"a\":{}}}", tensor("F32", "[1]", 0, 4)),
+            format!("{{\"a\":{}}}", tensor("F32", "[3]", 0, 8)),
+            format!("{{\"a\":{}}}", tensor("F32", "[2]", 8, 0)),
+            format!("{{\"a\":{},\"b\":{}}}", tensor("F32", "[1]", 0, 4), tensor("F32", "[1]", 0, 4)),
+            format!("{{\"a\":{},\"b\":{}}}", tensor("U8", "[3]", 0, 3), tensor("U8", "[4]", 4, 8)),
+            format!("{{\"a\":{}}}", tensor("F32", huge, 0, 8)),
+            format!("{{\"a\":{}}}", tensor("F32", huge, 0, u64::MAX)),
+            format!("{{\"a\":{}}}", tensor("F4", "[16]", 0, 8)),
+            format!("{{\"a\":{}}}", tensor("F4", "[15]", 0, 8)),
+            format!("{{\"a\":{}}}", tensor("F99", "[2]", 0, 8)),
+            "{}".to_owned(),
+            "[]".to_owned(),
+            "{\"a\":".to_owned(),
+        ];
+        let mut good = 0;
+        for header in headers {
+            let file = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 8]].concat();
+            let theirs = safetensors::SafeTensors::read_metadata(&file);
+            let ours = read_header(header.as_bytes(), 8);
+            assert_eq!(ours.is_ok(), theirs.is_ok(), "{header}: {ours:?}, {theirs:?}");
+            let of = |metadata: &Metadata| {
+                let mut all: Vec<_> = metadata.tensors().iter().map(|(n, i)| (n.clone(), i.data_offsets)).collect();
+                all.sort();
+                all
+            };
+            if let (Ok(ours), Ok((_, theirs))) = (ours, theirs) {
+                assert_eq!(of(&ours), of(&theirs));
+                good += 1;
+            }
+        }
+        assert_eq!(good, 4);
+    }
 }

@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use proptest::prelude::*;
 use silhouette_network::network::{MAX_MAP, Network, Size};
 use silhouette_network::spec::{
-    Activation, Aspp, Bottleneck, Classifier, DeeplabV3, Extractor, Feature, Head, MobilenetV1, MobilenetV2, Padding,
-    SeparableBlock, Shortcut, Spec,
+    Activation, Aspp, Bottleneck, Classifier, Decoder, DeeplabV3, Extractor, Feature, Head, MobilenetV1, MobilenetV2,
+    Padding, SeparableBlock, Shortcut, Skip, Spec,
 };
 use silhouette_weights::{Dtype, seeded, to_bytes};
 use silhouette_weights::{ModelError, ModelFile};
@@ -131,9 +131,19 @@ fn head() -> impl Strategy<Value = Head> {
         rates().prop_map(|rates| Aspp::Plain { rates }),
         rates().prop_map(|rates| Aspp::Separable { rates })
     ];
-    let deeplab = (number(), number(), any::<[bool; 3]>(), aspp).prop_map(|(classes, channels, flags, aspp)| {
+    let skip = (
+        prop_oneof![3 => prop::sample::select(vec![2usize, 4, 8, 16]), 1 => number()],
+        number(),
+        prop::option::of(number()),
+    );
+    let skip = skip.prop_map(|(stride, channels, out)| Skip { stride, channels, out });
+    let decoder =
+        (prop::collection::vec(skip, 0..4), number()).prop_map(|(skips, channels)| Decoder { skips, channels });
+    let flags = (any::<[bool; 3]>(), prop::option::weighted(0.3, decoder));
+    let deeplab = (number(), number(), flags, aspp).prop_map(|(classes, channels, (flags, decoder), aspp)| {
         let [image_pooling, pooling_last, refine] = flags;
-        Head::DeeplabV3(DeeplabV3 { channels, image_pooling, pooling_last, refine, ..DeeplabV3::paper(classes, aspp) })
+        let paper = DeeplabV3::paper(classes, aspp);
+        Head::DeeplabV3(DeeplabV3 { channels, image_pooling, pooling_last, refine, decoder, ..paper })
     });
     prop_oneof![3 => deeplab, 1 => number().prop_map(|classes| Head::Classifier(Classifier { classes }))]
 }

@@ -6,7 +6,7 @@ internal import SilhouetteFFI
 
 /// A model file, opened and checked: for one or more ``Segmenter``s.
 ///
-/// Weights of a file are mapped into memory, not read. Values may be used from any thread.
+/// Weights of a file are read when a segmenter is made. Values may be used from any thread.
 public final class Model: Sendable {
     /// Its name.
     public let name: String
@@ -46,7 +46,8 @@ public final class Model: Sendable {
         return try Model(contentsOf: url)
     }
 
-    /// Opens a model file, as `silhouette import` writes it, by reading it: what happens to the file afterwards changes nothing.
+    /// Opens a model file, as `silhouette import` writes it; its weights are read when a segmenter is made. Replace it by renaming
+    /// a new file over it: one that was cut or written to by then is an error.
     ///
     /// - Throws: ``SilhouetteError/invalidModel(_:)`` where it cannot be read, is cut off or damaged, or holds no network
     ///   that is known.

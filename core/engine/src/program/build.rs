@@ -10,7 +10,7 @@ use super::describe::{
     Block, BuildError, Filter, Map, Stem, Window, check_filter, check_window, padded_columns, refuse,
 };
 use super::head::{Average, Convolution, Input, Unblock};
-use super::packed_list::PackedList;
+use super::packed_list::{NotPacked, PackedList};
 use super::sliced::{Slice, Sliced};
 use super::{MAX_OUTPUTS, Program, Shape, Step, StepWork};
 use crate::arena::{Live, place};
@@ -159,12 +159,12 @@ impl Builder {
         matrix: &Matrix<'_>,
         bias: &[f32],
     ) -> Result<Arc<Packed>, BuildError> {
-        self.packed.product(k, matrix, bias).map_or_else(|| refuse(step, TOO_FEW), Ok)
+        self.packed.product(k, matrix, bias).map_err(|error| not_packed(step, error))
     }
 
     pub(super) fn pack_depthwise(&mut self, step: &str, f: &Filter<'_>) -> Result<Arc<PackedDepthwise>, BuildError> {
         let packed = self.packed.depthwise(f.bias.len(), |c, t| f.weight[9 * c + t], |c| f.bias[c]);
-        packed.map_or_else(|| refuse(step, TOO_FEW), Ok)
+        packed.map_err(|error| not_packed(step, error))
     }
 
     pub(super) fn check_filter(
@@ -636,7 +636,15 @@ impl Builder {
 /// Bytes that the rings of all threads and the map that they lead to may take: about what the heads of networks need anyhow.
 const CHAIN_ROOM: usize = 11 << 18;
 
-const TOO_FEW: &str = "fewer weights were packed earlier than there are";
+fn not_packed(step: &str, error: NotPacked) -> BuildError {
+    match error {
+        NotPacked::TooFew => BuildError::Refused {
+            step: step.to_owned(),
+            reason: "fewer weights were packed earlier than there are".into(),
+        },
+        NotPacked::OutOfMemory(error) => BuildError::OutOfMemory(error),
+    }
+}
 
 /// Rows of a ring of `cap` rows of `groups` groups of `lanes` values, which has no buffer yet.
 fn ring_rows(cap: usize, (groups, lanes): (usize, usize), window: &Window, padded: bool) -> Rows {

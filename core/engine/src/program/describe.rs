@@ -1,5 +1,6 @@
 //! What a network's layers look like to the [`Builder`](super::Builder): weights, geometry, blocks; and the checks on them.
 
+use silhouette_kernels::memory::OutOfMemory;
 use silhouette_kernels::size::Size;
 use silhouette_kernels::upsample::Resize;
 
@@ -9,23 +10,31 @@ pub struct Map(pub(super) usize);
 
 /// Why a network could not be compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BuildError {
-    /// The step, by the name that it was given.
-    pub step: String,
-    /// What is wrong.
-    pub reason: String,
+pub enum BuildError {
+    /// A step cannot be made as it was described.
+    Refused {
+        /// The step, by the name that it was given.
+        step: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The system has no memory for packed weights.
+    OutOfMemory(OutOfMemory),
 }
 
 impl std::fmt::Display for BuildError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "step {}: {}", self.step, self.reason)
+        match self {
+            Self::Refused { step, reason } => write!(f, "step {step}: {reason}"),
+            Self::OutOfMemory(error) => write!(f, "{error}"),
+        }
     }
 }
 
 impl std::error::Error for BuildError {}
 
 pub(super) fn refuse<T>(step: &str, reason: impl Into<String>) -> Result<T, BuildError> {
-    Err(BuildError { step: step.to_owned(), reason: reason.into() })
+    Err(BuildError::Refused { step: step.to_owned(), reason: reason.into() })
 }
 
 /// What follows a convolution, as bounds; `None`: linear.

@@ -6,8 +6,23 @@ use std::sync::Arc;
 
 use silhouette_kernels::depthwise;
 use silhouette_kernels::isa::Isa;
+use silhouette_kernels::memory::OutOfMemory;
 use silhouette_kernels::pack::{Matrix, Packed, PackedBytes, PackedDepthwise, Shelf};
 use silhouette_kernels::pointwise;
+
+/// Why there are no packed weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotPacked {
+    /// Fewer were packed earlier.
+    TooFew,
+    OutOfMemory(OutOfMemory),
+}
+
+impl From<OutOfMemory> for NotPacked {
+    fn from(error: OutOfMemory) -> Self {
+        Self::OutOfMemory(error)
+    }
+}
 
 /// All packed weights, each packed now or taken from where it was kept.
 #[derive(Debug)]
@@ -41,29 +56,35 @@ impl PackedList {
         self.shelf.as_ref().is_some_and(|shelf| !shelf.is_empty())
     }
 
-    /// Appends the weights of a pointwise product; `None` where fewer were packed earlier.
-    pub(super) fn product(&mut self, k: usize, matrix: &Matrix<'_>, bias: &[f32]) -> Option<Arc<Packed>> {
+    /// Appends the weights of a pointwise product.
+    pub(super) fn product(&mut self, k: usize, matrix: &Matrix<'_>, bias: &[f32]) -> Result<Arc<Packed>, NotPacked> {
         self.ask(&[1, k, matrix.output, matrix.first, matrix.input, bias.len()]);
         let packed = match &mut self.shelf {
-            Some(shelf) => <f32 as pointwise::Kernel<f32, f32>>::from_shelf(self.isa, shelf, k, bias.len())?,
-            None => <f32 as pointwise::Kernel<f32, f32>>::pack(self.isa, k, matrix, bias),
+            Some(shelf) => {
+                let packed = <f32 as pointwise::Kernel<f32, f32>>::from_shelf(self.isa, shelf, k, bias.len());
+                packed.ok_or(NotPacked::TooFew)?
+            }
+            None => <f32 as pointwise::Kernel<f32, f32>>::pack(self.isa, k, matrix, bias)?,
         };
-        Some(self.append(packed))
+        Ok(self.append(packed))
     }
 
-    /// Appends the weights of a depthwise convolution: `weight(c, tap)` and `bias(c)`. `None` where fewer were packed earlier.
+    /// Appends the weights of a depthwise convolution: `weight(c, tap)` and `bias(c)`.
     pub(super) fn depthwise(
         &mut self,
         channels: usize,
         weight: impl Fn(usize, usize) -> f32,
         bias: impl Fn(usize) -> f32,
-    ) -> Option<Arc<PackedDepthwise>> {
+    ) -> Result<Arc<PackedDepthwise>, NotPacked> {
         self.ask(&[2, channels]);
         let packed = match &mut self.shelf {
-            Some(shelf) => <f32 as depthwise::Kernel<f32, f32>>::from_shelf(self.isa, shelf, channels)?,
-            None => <f32 as depthwise::Kernel<f32, f32>>::pack(self.isa, channels, weight, bias),
+            Some(shelf) => {
+                let packed = <f32 as depthwise::Kernel<f32, f32>>::from_shelf(self.isa, shelf, channels);
+                packed.ok_or(NotPacked::TooFew)?
+            }
+            None => <f32 as depthwise::Kernel<f32, f32>>::pack(self.isa, channels, weight, bias)?,
         };
-        Some(self.append(packed))
+        Ok(self.append(packed))
     }
 
     /// Takes a request into the hash: FNV's over whole numbers, which is the same in every version.
@@ -100,8 +121,8 @@ impl PackedList {
 /// A number that tells how weights are packed for an instruction set: small matrices are packed as those of a network are, and
 /// the bytes hashed. Files of packed weights carry it in their keys, so that one that another version of this code wrote, or
 /// that another CPU would write, is never read as if it were laid out as here. (Versions of Rust may hash in other ways: then
-/// weights are packed once more.)
-pub fn layout_probe(isa: Isa) -> u64 {
+/// weights are packed once more.) `None` where there is no memory for them.
+pub fn layout_probe(isa: Isa) -> Option<u64> {
     let mut list = PackedList::new(isa);
     let widest = {
         let panels = <f32 as pointwise::Kernel<f32, f32>>::panels(isa);
@@ -113,18 +134,18 @@ pub fn layout_probe(isa: Isa) -> u64 {
         for n in outputs {
             let weights: Vec<f32> = (0..n * k * apart).map(|i| i as f32 + 1.0).collect();
             let bias: Vec<f32> = (0..n).map(|o| -1.0 - o as f32).collect();
-            list.product(k, &Matrix { weights: &weights, output: k * apart, first: 0, input: apart }, &bias);
+            list.product(k, &Matrix { weights: &weights, output: k * apart, first: 0, input: apart }, &bias).ok()?;
         }
     }
     for channels in outputs {
-        list.depthwise(channels, |c, t| (9 * c + t) as f32 + 1.0, |c| -1.0 - c as f32);
+        list.depthwise(channels, |c, t| (9 * c + t) as f32 + 1.0, |c| -1.0 - c as f32).ok()?;
     }
     let mut hasher = std::collections::hash_map::DefaultHasher::new();
     for part in list.parts() {
         hasher.write_usize(part.len());
         hasher.write(part);
     }
-    hasher.finish()
+    Some(hasher.finish())
 }
 
 #[cfg(test)]
@@ -133,7 +154,8 @@ mod tests {
 
     #[test]
     fn the_probe_tells_layouts_apart_and_is_the_same_every_time() {
-        let probes: Vec<u64> = Isa::all().into_iter().map(layout_probe).collect();
+        let probes: Vec<_> = Isa::all().into_iter().map(layout_probe).collect();
+        assert!(probes.iter().all(Option::is_some));
         assert_eq!(probes, Isa::all().into_iter().map(layout_probe).collect::<Vec<_>>());
         // Every two instruction sets of one CPU differ in lanes or panels.
         for (i, a) in probes.iter().enumerate() {

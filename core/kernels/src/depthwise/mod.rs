@@ -19,6 +19,7 @@ use std::mem::MaybeUninit;
 
 use crate::element::Element;
 use crate::isa::{Isa, isa_entry};
+use crate::memory::OutOfMemory;
 use crate::pack::{PackedDepthwise, Shelf};
 use crate::pointer::Pointer;
 use tiles::{DepthwiseTiles, WholeLine};
@@ -28,12 +29,15 @@ use tiles::{DepthwiseTiles, WholeLine};
 /// A precision is an implementation beside the one here, as for [`pointwise::Kernel`](crate::pointwise::Kernel).
 pub trait Kernel<W: Element, O: Element>: Element {
     /// Packs `weight(c, tap)` (tap = 3 * row + column) and `bias(c)`.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
     fn pack(
         isa: Isa,
         channels: usize,
         weight: impl Fn(usize, usize) -> W,
         bias: impl Fn(usize) -> W,
-    ) -> PackedDepthwise<W>;
+    ) -> Result<PackedDepthwise<W>, OutOfMemory>;
 
     /// The same, packed earlier. `None` where the shelf does not hold as many values.
     fn from_shelf(isa: Isa, shelf: &mut Shelf, channels: usize) -> Option<PackedDepthwise<W>>;
@@ -53,7 +57,7 @@ impl Kernel<f32, f32> for f32 {
         channels: usize,
         weight: impl Fn(usize, usize) -> f32,
         bias: impl Fn(usize) -> f32,
-    ) -> PackedDepthwise {
+    ) -> Result<PackedDepthwise, OutOfMemory> {
         PackedDepthwise::new(channels, isa.lanes(), weight, bias)
     }
 

@@ -22,6 +22,7 @@ use std::mem::MaybeUninit;
 
 use crate::element::Element;
 use crate::isa::{Isa, isa_entry};
+use crate::memory::OutOfMemory;
 use crate::pack::{Matrix, Packed, Panel, Panels, Shelf};
 use crate::pointer::Pointer;
 use tiles::{PointwiseTiles, WholeTiles};
@@ -69,9 +70,17 @@ pub trait Kernel<W: Element, O: Element>: Element {
 
     /// Packs `bias.len()` outputs of `k` inputs.
     ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    ///
     /// # Panics
     /// If the matrix does not hold so many.
-    fn pack(isa: Isa, k: usize, matrix: &Matrix<'_, W>, bias: &[Self::Sum]) -> Packed<W, Self::Sum>;
+    fn pack(
+        isa: Isa,
+        k: usize,
+        matrix: &Matrix<'_, W>,
+        bias: &[Self::Sum],
+    ) -> Result<Packed<W, Self::Sum>, OutOfMemory>;
 
     /// The same, packed earlier: `outputs` outputs of `k` inputs. `None` where the shelf does not hold as many values.
     fn from_shelf(isa: Isa, shelf: &mut Shelf, k: usize, outputs: usize) -> Option<Packed<W, Self::Sum>>;
@@ -93,7 +102,7 @@ impl Kernel<f32, f32> for f32 {
         tiles::panels(isa)
     }
 
-    fn pack(isa: Isa, k: usize, matrix: &Matrix<'_>, bias: &[f32]) -> Packed {
+    fn pack(isa: Isa, k: usize, matrix: &Matrix<'_>, bias: &[f32]) -> Result<Packed, OutOfMemory> {
         Packed::new(k, tiles::panels(isa), matrix, bias)
     }
 

@@ -13,21 +13,21 @@ private const val BUILT_IN = "silhouette/silhouette-voc21.safetensors"
 public fun Model.Companion.builtIn(context: Context): Model = fromAsset(context, BUILT_IN)
 
 /**
- * A model among an app's assets. It is mapped into memory where it is stored uncompressed (`noCompress += "safetensors"` in
- * Gradle's `androidResources`), else read once. [SilhouetteException.InvalidModel] where there is none of this name.
+ * A model among an app's assets. Its weights are read where they lie if it is stored uncompressed (`noCompress +=
+ * "safetensors"` in Gradle's `androidResources`), else it is unpacked into memory. [SilhouetteException.InvalidModel] where there is none of this name.
  */
 public fun Model.Companion.fromAsset(
     context: Context,
     name: String,
 ): Model =
     try {
-        openMapped(context, name) ?: from(context.assets.open(name).use { it.readBytes() })
+        openInPlace(context, name) ?: from(context.assets.open(name).use { it.readBytes() })
     } catch (error: IOException) {
         throw SilhouetteException.InvalidModel("no asset '$name': ${error.message}", "put the model under src/main/assets")
     }
 
-/** Null where the asset is compressed, or where what it lies in cannot be mapped. */
-private fun Model.Companion.openMapped(
+/** Null where the asset is compressed. */
+private fun Model.Companion.openInPlace(
     context: Context,
     name: String,
 ): Model? {

@@ -34,16 +34,14 @@ public class Model internal constructor(
 
     public companion object {
         /**
-         * Opens a model file, as `silhouette import` writes them, by reading it: what happens to the file afterwards
-         * changes nothing. [SilhouetteException.InvalidModel] where it cannot be read, is damaged or holds no known network.
+         * Opens a model file, as `silhouette import` writes them; its weights are read when a [Segmenter] is made. Replace
+         * it by renaming a new file over it: one that was cut or written to by then is an error. [SilhouetteException.InvalidModel] where it cannot be read, is damaged or holds no known network.
          */
         public fun open(path: String): Model = Model(native { NativeModel.open(path) })
 
         /**
          * Opens a model that is a part of another file, such as an asset of the app's package: [length] bytes from
-         * [offset] on. It is mapped into memory, not read: pages come as they are needed, and the system may take them
-         * back. The file must not be written to or cut while the model is in use: that changes its masks, or ends the
-         * process. Otherwise as [open].
+         * [offset] on. Otherwise as [open].
          */
         public fun open(
             path: String,

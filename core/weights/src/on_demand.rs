@@ -1,0 +1,126 @@
+//! A file of tensors of which each is read when it is asked for. Nothing is mapped, so that a file that is cut does not end the
+//! process; nothing is held, so that a model costs no memory of its own once its weights are packed; and a file that was
+//! written to since it was opened is an error and not another network.
+
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use silhouette_files::{Regular, open_regular};
+use silhouette_kernels::memory::filled;
+
+use crate::ModelError;
+use crate::map::{refused, source};
+
+/// An open file, or a part of it.
+#[derive(Debug)]
+pub(crate) struct OnDemand {
+    file: File,
+    path: PathBuf,
+    part: Range<u64>,
+    source: String,
+}
+
+impl OnDemand {
+    /// Opens the file; `part`, counted in bytes, is what is read of it, or else the whole.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`]; [`ModelError::BadFile`] for what is no file, and for a part that reaches past its end.
+    pub(crate) fn open(path: &Path, part: Option<Range<u64>>) -> Result<Self, ModelError> {
+        let Regular { file, about } = open_regular(path, u64::MAX).map_err(refused(path))?;
+        let part = part.unwrap_or(0..about.len());
+        if part.is_empty() {
+            return Err(ModelError::bad_file(path.display().to_string(), "it is empty"));
+        }
+        if part.end > about.len() {
+            let what = format!("it has {} bytes, none up to {}", about.len(), part.end);
+            return Err(ModelError::bad_file(path.display().to_string(), what));
+        }
+        let source = source(path, &about, &part);
+        Ok(Self { file, path: path.to_owned(), part, source })
+    }
+
+    /// Bytes of the part.
+    pub(crate) fn len(&self) -> u64 {
+        self.part.end - self.part.start
+    }
+
+    /// Which file this is, in which state: another one, or one that was written since, has another text.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The bytes of `range`, counted from the part's beginning.
+    ///
+    /// # Errors
+    /// [`ModelError::BadFile`] where the file is not as it was when it was opened; [`ModelError::Io`];
+    /// [`ModelError::OutOfMemory`].
+    pub(crate) fn read(&self, range: Range<u64>) -> Result<Vec<u8>, ModelError> {
+        let changed = || {
+            let what = "it was written to since it was opened: replace a model by renaming a new file over it";
+            ModelError::bad_file(self.path.display().to_string(), what)
+        };
+        if range.end > self.len() {
+            return Err(changed());
+        }
+        let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
+        let mut bytes = filled(length, 0, "a tensor of a model file")?;
+        let result = read_exact_at(&self.file, &mut bytes, self.part.start + range.start);
+        let now = self.file.metadata().map_err(ModelError::io(&self.path))?;
+        if source(&self.path, &now, &self.part) != self.source {
+            return Err(changed());
+        }
+        result.map_err(ModelError::io(&self.path))?;
+        Ok(bytes)
+    }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, bytes: &mut [u8], from: u64) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, from)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut bytes: &mut [u8], mut from: u64) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        let read = std::os::windows::fs::FileExt::seek_read(file, bytes, from)?;
+        if read == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        bytes = &mut bytes[read..];
+        from += read as u64;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changed_since_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("numbers");
+        std::fs::write(&path, [1, 2, 3, 4, 5, 6]).unwrap();
+        let open = || OnDemand::open(&path, Some(1..5)).unwrap();
+        assert_eq!((open().len(), open().read(1..3).unwrap()), (4, vec![3, 4]));
+        for part in [0..0, 2..7, 9..12] {
+            assert!(matches!(OnDemand::open(&path, Some(part)), Err(ModelError::BadFile { .. })));
+        }
+        assert!(open().read(2..5).is_err(), "past the part's end");
+        // Replaced by a rename: the open one is as it was.
+        let (kept, next) = (open(), folder.path().join("next"));
+        std::fs::write(&next, [9; 6]).unwrap();
+        std::fs::rename(&next, &path).unwrap();
+        assert_eq!(kept.read(0..4).unwrap(), [2, 3, 4, 5]);
+        // Cut, and written to in place.
+        for now in [&[1, 2][..], &[7; 6]] {
+            std::fs::write(&path, [1, 2, 3, 4, 5, 6]).unwrap();
+            let kept = open();
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::fs::write(&path, now).unwrap();
+            let text = kept.read(0..4).unwrap_err().to_string();
+            assert!(text.contains("was written to"), "{text}");
+        }
+    }
+}
