@@ -53,7 +53,7 @@ def main():
     if arguments.ours:
         model = models.ours(arguments.ours)
         with tempfile.TemporaryDirectory() as cache:
-            for name, more in (("silhouette", ("--mapped",)), ("silhouette, weights kept", ("--mapped", "--weight-cache", cache)), ("silhouette, model read", ())):
+            for name, more in (("silhouette", ("--mapped",)), ("silhouette, weights cached", ("--mapped", "--weight-cache", cache)), ("silhouette, model read", ())):
                 for size in (513, 257) if "--weight-cache" in more else ():
                     ours(arguments.ours, model, size, arguments.threads, *more)  # keeps them
                 grown = [ours(arguments.ours, model, 513, arguments.threads, *more)[0] for _ in range(arguments.repeats)]

@@ -74,7 +74,7 @@ def main():
         if row[1] == "1" and both:
             whole[row] = evaluate(a, row, "val.txt", a.work / f"all-{name(*row)}.json", a.threads)
     many = f"mIOU, {pictures} pictures | " if both else ""
-    print(f"| network | OS | scales | mirrored | {many}mIOU, {count} pictures | multiply-adds (B) | ms | paper's mIOU |")
+    print(f"| network | OS | scales | mirrored | {many}mIOU, {count} pictures | MACs (B) | ms | paper's mIOU |")
     print("| --- | ---: | ---: | --- | ---: | ---: | ---: | ---: |" + (" ---: |" if both else ""))
     for row in ROWS:
         stride, scales, flip = row

@@ -202,7 +202,7 @@ def table(a):
     """The results as Markdown: mean and standard deviation over the seeds, and of the differences to the base seed by seed."""
     lines = finished(a)
     scores = {name: {r["seed"]: r["miou"] for r in lines if r["variant"] == name} for name in VARIANTS}
-    rows = ["| variant | parameters | multiply-adds | seeds | mIOU | against the base |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
+    rows = ["| variant | parameters | MACs | seeds | mIOU | against the base |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
     for name, (about, _) in VARIANTS.items():
         own = scores[name]
         if not own:

@@ -100,10 +100,10 @@ def main():
 
     rows = [
         ("public 1.0 at 513, imported, silhouette", ours(513, imported)),
-        ("public 1.0 at 513, float twin, ONNX Runtime", twin(513)),
+        ("public 1.0 at 513, dequantised, ONNX Runtime", twin(513)),
         ("public 1.0 at 513, integer, LiteRT", lambda: (score(voc, 513, litert(quantised)), None, None)),
         ("public 1.0 at 257, imported, silhouette", ours(257, imported)),
-        ("public 1.0 at 257, float twin, ONNX Runtime", twin(257)),
+        ("public 1.0 at 257, dequantised, ONNX Runtime", twin(257)),
         ("public 1.0 at 321, own shapes, silhouette", ours(321, imported, "frame")),
         ("public 0.5 at 257, float, LiteRT", lambda: (score(voc, 257, litert(half)), None, None)),
         ("ours at 257", ours(257, a.model)),
