@@ -114,10 +114,10 @@ workspace_features() {
   done | sed 's/,$//')
 }
 
-# build_host_library [ARG...]: silhouette-ffi for this machine, as Kotlin's and Swift's tests load it. With the generator, for all of them: for
+# build_host_library PROFILE: silhouette-ffi for this machine (dev or release), as Kotlin's and Swift's tests load it. With the generator, for all of them: for
 # another selection of packages cargo would build what they share anew.
 build_host_library() {
-  cargo build --locked --quiet --manifest-path "$root/Cargo.toml" -p silhouette-ffi -p silhouette-bindgen "$@" >&2
+  cargo build --locked --quiet --manifest-path "$root/Cargo.toml" -p silhouette-ffi -p silhouette-bindgen --profile "$1" >&2
 }
 
 # remap_paths: compiler flags that keep this machine's folders out of what is built (they would stand in panic messages).
