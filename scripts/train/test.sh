@@ -7,7 +7,7 @@ cd "$here/../.."
 # As the gate's unit tests select it, which may have built it already.
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
-cargo build --locked -q --workspace --exclude silhouette-rules --bin silhouette --features "$(workspace_features)"
+cargo build --locked -q --workspace --exclude silhouette-rules --exclude silhouette-bindgen --bin silhouette --features "$(workspace_features)"
 SILHOUETTE=$(cargo metadata --format-version 1 --no-deps | "$python" -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/debug/silhouette
 export SILHOUETTE
 cd "$here"

@@ -32,7 +32,8 @@ fn forward(args: &Run) -> Result<(), Failure> {
     let about = |error: &dyn std::fmt::Display| Failure::new(&args.model, error);
     let result = match args.engine {
         Runner::Graph => {
-            let graph = Graph::of(&model, size).map_err(|error| about(&error))?;
+            let limit = PlanOptions::default().memory_limit;
+            let graph = Graph::of(&model, size, limit).map_err(|error| about(&error))?;
             graph.forward_array(&input, args.tensor.as_deref()).map_err(|error| about(&error))?
         }
         Runner::Plan if args.tensor.is_some() => {

@@ -1,7 +1,7 @@
 //! Graphs for callers that do not name candle: of a model file, on a device by its name, plain arrays in and out.
 
 use candle_core::{DType, Device, Tensor};
-use silhouette_network::network::{Network, Size};
+use silhouette_network::network::{Conv, Network, Size};
 use silhouette_weights::ModelFile;
 use silhouette_weights::npy::Array;
 
@@ -9,21 +9,21 @@ use crate::error::GraphError;
 use crate::graph::Graph;
 
 impl Graph {
-    /// The graph of `model` for an input of `size`, on the CPU.
+    /// The graph of `model` for an input of `size`, on the CPU. No map may take more than `limit` bytes: they are made whole.
     ///
     /// # Errors
-    /// As [`Network::new`] and [`Graph::new`].
-    pub fn of(model: &ModelFile, size: Size) -> Result<Self, GraphError> {
-        Self::new(&Network::new(model.spec(), size)?, model.weights(), &Device::Cpu)
+    /// As [`Network::new`] and [`Graph::new`]; [`GraphError::Unsupported`] beyond the limit.
+    pub fn of(model: &ModelFile, size: Size, limit: usize) -> Result<Self, GraphError> {
+        Self::new(&within(model, size, limit)?, model.weights(), &Device::Cpu)
     }
 
     /// The same on Apple's GPU.
     ///
     /// # Errors
     /// As [`Graph::of`]; [`GraphError::Unsupported`] as [`metal`] says.
-    pub fn on_metal(model: &ModelFile, size: Size) -> Result<Self, GraphError> {
+    pub fn on_metal(model: &ModelFile, size: Size, limit: usize) -> Result<Self, GraphError> {
         let device = metal_device().map_err(|why| GraphError::Unsupported { what: "the backend metal".into(), why })?;
-        Self::new(&Network::new(model.spec(), size)?, model.weights(), &device)
+        Self::new(&within(model, size, limit)?, model.weights(), &device)
     }
 
     /// Runs the graph on `input` (N, 3, H, W): to the logits before the resize, or to the tensor called `name` (see
@@ -38,6 +38,21 @@ impl Graph {
             None => self.forward(&x)?,
         })
     }
+}
+
+/// The network, where each of its maps is within the limit.
+fn within(model: &ModelFile, size: Size, limit: usize) -> Result<Network, GraphError> {
+    let network = Network::new(model.spec(), size)?;
+    let values = |conv: &Conv| conv.output.pixels().saturating_mul(conv.c_out as u64);
+    let largest = network.convs().max_by_key(|conv| values(conv));
+    let bytes = largest.map_or(0, values).saturating_mul(size_of::<f32>() as u64);
+    if bytes > limit as u64 {
+        let name = largest.map_or("", |conv| &conv.name);
+        let what = format!("an input of {size} in the candle graph");
+        let why = format!("the map of {name} takes {bytes} bytes, more than the limit of {limit}; use a smaller input");
+        return Err(GraphError::Unsupported { what, why });
+    }
+    Ok(network)
 }
 
 /// Whether there is an Apple GPU that this build can use.

@@ -89,7 +89,9 @@ mod tests {
         let size = Size { height: 33, width: 65 };
         let network = Network::new(&spec, size).unwrap();
         let plan = Plan::compile(&network, model.weights(), &PlanOptions::default()).unwrap();
-        let graph = Graph::of(&model, size).unwrap();
+        let graph = Graph::of(&model, size, 1 << 20).unwrap();
+        let refused = Graph::of(&model, size, 1000).unwrap_err().to_string();
+        assert!(refused.contains("more than the limit of 1000"), "{refused}");
         let engines: [Arc<dyn Engine>; 2] = [Arc::new(plan), Arc::new(graph)];
         let picture: Vec<f32> = (0..3 * 33 * 65).map(|i| (i % 37) as f32 / 18.0 - 1.0).collect();
         let logits = engines.map(|engine| {

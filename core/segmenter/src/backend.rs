@@ -64,32 +64,13 @@ impl Backend {
             Self::Auto => first(PREFERRED, |backend| backend.engine(model, size, options)),
             Self::Cpu => Ok(Arc::new(Plan::of(model, size, options)?)),
             #[cfg(feature = "graph")]
-            Self::Graph => whole_maps(model, size, options)
-                .and_then(|()| Ok(Arc::new(silhouette_graph::Graph::of(model, size)?) as _)),
+            Self::Graph => Ok(Arc::new(silhouette_graph::Graph::of(model, size, options.memory_limit)?)),
             #[cfg(feature = "graph")]
-            Self::Metal => whole_maps(model, size, options)
-                .and_then(|()| Ok(Arc::new(silhouette_graph::Graph::on_metal(model, size)?) as _)),
+            Self::Metal => Ok(Arc::new(silhouette_graph::Graph::on_metal(model, size, options.memory_limit)?)),
             #[cfg(not(feature = "graph"))]
             Self::Graph | Self::Metal => Err(Error::internal(format_args!("{self} is not in this build"))),
         }
     }
-}
-
-/// Whether each map of a network, which the candle graph makes whole, is within the limit on memory.
-#[cfg(feature = "graph")]
-fn whole_maps(model: &ModelFile, size: Size, options: &PlanOptions) -> Result<()> {
-    let network = silhouette_network::network::Network::new(model.spec(), size)?;
-    let convs = network.nodes().iter().flat_map(silhouette_network::network::Node::convs);
-    let values = convs.map(|conv| conv.output.pixels().saturating_mul(conv.c_out as u64)).max().unwrap_or(0);
-    let bytes = values.saturating_mul(size_of::<f32>() as u64);
-    if bytes > options.memory_limit as u64 {
-        let reason = format!(
-            "a map of {bytes} bytes at {}x{}, where {} are the limit",
-            size.width, size.height, options.memory_limit
-        );
-        return Err(Error::unsupported(reason, "give a smaller size of the input"));
-    }
-    Ok(())
 }
 
 impl fmt::Display for Backend {

@@ -1213,7 +1213,7 @@ public static func fromBytes(bytes: Data)throws  -> Model  {
 }
 
     /**
-     * Opens a model file by reading it: what happens to the file afterwards changes nothing.
+     * Opens a model file; its tensors are read when a segmenter is made. A file that was cut or written to by then is an error.
      *
      * # Errors
      * `InvalidModel` where it cannot be read, is cut off or damaged, or holds no network that is known.
@@ -1228,7 +1228,7 @@ public static func `open`(path: String)throws  -> Model  {
 }
 
     /**
-     * Opens a model that is a part of another file (an uncompressed asset of an app's package), by mapping it: the file must stay as it is.
+     * Opens a model that is a part of another file (an uncompressed asset of an app's package), as `open` does.
      *
      * # Errors
      * As `open`; `InvalidModel` also for a part that reaches past the file's end.
@@ -3532,10 +3532,10 @@ private let initializationResult: InitializationResult = {
     if (uniffi_silhouette_ffi_checksum_constructor_model_from_bytes() != 64320) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_constructor_model_open() != 7522) {
+    if (uniffi_silhouette_ffi_checksum_constructor_model_open() != 42918) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_constructor_model_open_part() != 52840) {
+    if (uniffi_silhouette_ffi_checksum_constructor_model_open_part() != 36428) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_silhouette_ffi_checksum_constructor_segmentation_new() != 48746) {

@@ -41,13 +41,13 @@ impl Builder {
         let map_rows = self.rows_of(output);
 
         let lanes = self.lanes();
-        let groups_of = |this: &Self, stage: &DecoderStage<'_>, below: usize| -> usize {
-            stage.parts.iter().map(|part| this.channels_of(part, below).div_ceil(lanes)).sum()
+        let groups_of = |stage: &DecoderStage<'_>, below: usize| -> usize {
+            stage.parts.iter().map(|part| Self::channels_of(part, below).div_ceil(lanes)).sum()
         };
         let mut below_channels = self.info(below).channels;
         let mut longest = 0;
         for stage in stages {
-            longest = longest.max(stage.window.output.width * groups_of(self, stage, below_channels) * lanes);
+            longest = longest.max(stage.window.output.width * groups_of(stage, below_channels) * lanes);
             below_channels = stage.pointwise.bias.len();
         }
         // One row at a time is convolved: all stages share it.
@@ -59,7 +59,7 @@ impl Builder {
         for (i, stage) in stages.iter().enumerate() {
             let (below, below_size, below_channels) = from;
             let w = stage.window;
-            let ring = self.ring(2 * w.rate + 1, groups_of(self, stage, below_channels) * lanes, &w, true);
+            let ring = self.ring(2 * w.rate + 1, groups_of(stage, below_channels) * lanes, &w, true);
             ring_bytes += ring.per_thread * size_of::<f32>();
             let (mut group, mut own_group) = (0, 0);
             let (mut reduced, mut rule) = (Vec::new(), None);
@@ -74,7 +74,7 @@ impl Builder {
                         madds += w.input.pixels() * (k * filter.bias.len()) as u64;
                     }
                 }
-                group += self.channels_of(part, below_channels).div_ceil(lanes);
+                group += Self::channels_of(part, below_channels).div_ceil(lanes);
             }
             let Some(rule) = rule else { return refuse(stage.name, "resizes nothing") };
             let (depthwise, pointwise) = self.pack_between(stage, below_channels)?;
@@ -85,7 +85,7 @@ impl Builder {
                 // The two rows that a resize mixes.
                 (false, _) => self.plain_ring(2, c_out, w.output),
             };
-            let own: usize = stage.parts.iter().map(|part| self.channels_of(part, below_channels)).sum();
+            let own: usize = stage.parts.iter().map(|part| Self::channels_of(part, below_channels)).sum();
             madds += w.output.pixels() * (own * (9 + c_out)) as u64 + 3 * w.input.pixels() * below_channels as u64;
             made.push(Stage {
                 window: w,
@@ -119,7 +119,7 @@ impl Builder {
         Ok(output)
     }
 
-    fn channels_of(&self, part: &Part<'_>, below: usize) -> usize {
+    fn channels_of(part: &Part<'_>, below: usize) -> usize {
         match part {
             Part::Below(_) => below,
             Part::Pointwise(_, filter) => filter.bias.len(),
@@ -140,7 +140,7 @@ impl Builder {
             }
             self.check_filter(stage.name, "skip", filter, info.channels, 1)?;
         }
-        let channels: usize = stage.parts.iter().map(|part| self.channels_of(part, below)).sum();
+        let channels: usize = stage.parts.iter().map(|part| Self::channels_of(part, below)).sum();
         if stage.depthwise.bias.len() != channels {
             let reason = format!("reads {channels} channels, depthwise has {}", stage.depthwise.bias.len());
             return refuse(stage.name, reason);
@@ -159,7 +159,7 @@ impl Builder {
         // The channel of each place in the ring.
         let (mut places, mut channel) = (Vec::new(), 0);
         for part in &stage.parts {
-            let count = self.channels_of(part, below);
+            let count = Self::channels_of(part, below);
             places.resize(places.len().next_multiple_of(lanes), None);
             places.extend((channel..channel + count).map(Some));
             channel += count;

@@ -426,7 +426,7 @@ fn logits_are_pytorchs() {
     for Output { height, width, logits } in golden.outputs {
         let size = Size { height, width };
         let plan = Plan::of(&model, size, &PlanOptions::default()).unwrap();
-        let engines: [Arc<dyn Engine>; 2] = [Arc::new(plan), Arc::new(Graph::of(&model, size).unwrap())];
+        let engines: [Arc<dyn Engine>; 2] = [Arc::new(plan), Arc::new(Graph::of(&model, size, 1 << 30).unwrap())];
         for engine in engines {
             let mut session = engine.new_session().unwrap();
             session.run(&Pattern { height, width }).unwrap();

@@ -1093,10 +1093,10 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_from_bytes() and 0xFFFF) != 64320) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_open() and 0xFFFF) != 7522) {
+    if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_open() and 0xFFFF) != 42918) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_open_part() and 0xFFFF) != 52840) {
+    if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_open_part() and 0xFFFF) != 36428) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_silhouette_ffi_checksum_constructor_segmentation_new() and 0xFFFF) != 48746) {
@@ -2513,7 +2513,7 @@ internal open class Model: Disposable, AutoCloseable, ModelInterface
 
 
     /**
-     * Opens a model file by reading it: what happens to the file afterwards changes nothing.
+     * Opens a model file; its tensors are read when a segmenter is made. A file that was cut or written to by then is an error.
      *
      * # Errors
      * `InvalidModel` where it cannot be read, is cut off or damaged, or holds no network that is known.
@@ -2532,7 +2532,7 @@ internal open class Model: Disposable, AutoCloseable, ModelInterface
 
 
     /**
-     * Opens a model that is a part of another file (an uncompressed asset of an app's package), by mapping it: the file must stay as it is.
+     * Opens a model that is a part of another file (an uncompressed asset of an app's package), as `open` does.
      *
      * # Errors
      * As `open`; `InvalidModel` also for a part that reaches past the file's end.
