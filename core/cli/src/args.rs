@@ -104,7 +104,7 @@ pub(crate) struct Segment {
     /// certain. replace=IMG: another picture behind the foreground.
     #[arg(long = "effect", value_name = "mask|overlay|cutout|blur|replace=IMG|confidence=CLASS", value_parser = effect)]
     pub(crate) effects: Vec<Effect>,
-    /// Foreground of cutout, blur and replace: labels with commas. Default: everything but the background.
+    /// The foreground: labels with commas. Holds for every effect; in a mask all else is 0. Default: everything but the background.
     #[arg(long, value_name = "LABEL,LABEL", value_delimiter = ',')]
     pub(crate) classes: Vec<String>,
     /// Whether the borders of cutout, blur and replace follow the picture's edges.

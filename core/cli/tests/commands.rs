@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{fixture, photo, seeded, silhouette};
+use common::{fixture, indices, photo, seeded, silhouette};
 use silhouette_testkit::{Folder, shared_folder};
 use silhouette_weights::npy::{self, Array};
 use std::path::Path;
@@ -106,6 +106,47 @@ fn the_foreground_is_what_classes_says() {
     let original = image::open(&photo).unwrap().to_rgba8();
     assert_eq!(whole, original);
     assert_ne!(cut("Person", "one"), original);
+}
+
+#[test]
+fn classes_hold_for_masks_and_overlays_too_or_are_refused() {
+    let place = Folder::new();
+    let (model, photo) = (fixture(&place, "model.safetensors"), photo(&place, "photo.png", 50, 50));
+    let segment = |folder: &str, more: &[&str]| {
+        let out = place.path(folder);
+        let mut all = args!["segment", photo, "--model", model, "-o", out].to_vec();
+        all.extend(more.iter().map(std::ffi::OsString::from));
+        silhouette(all)
+    };
+    let both = ["--effect", "mask", "--effect", "overlay"];
+    segment("all", &both).ok();
+    let (.., whole) = indices(&place.path("all/photo.mask.png"));
+    let labels = silhouette::Model::open(&model).unwrap().labels().to_vec();
+    // The class that most pixels have, and one more.
+    let mut count = [0; 256];
+    whole.iter().for_each(|&class| count[usize::from(class)] += usize::from(class > 0));
+    let class = (0..=255).max_by_key(|&class: &u8| count[usize::from(class)]).unwrap();
+    let other = (1..=255).find(|&other| other != class && count[usize::from(other)] > 0).unwrap();
+    for kept in [&[class][..], &[class, other]] {
+        let names: Vec<_> = kept.iter().map(|&class| labels[usize::from(class)].as_str()).collect();
+        segment("some", &[&both[..], &["--classes", &names.join(",")]].concat()).ok();
+        let expected: Vec<u8> = whole.iter().map(|&class| if kept.contains(&class) { class } else { 0 }).collect();
+        assert!(expected != whole && indices(&place.path("some/photo.mask.png")).2 == expected, "{names:?}");
+        let [all, some, plain] =
+            [place.path("all/photo.overlay.png"), place.path("some/photo.overlay.png"), photo.clone()]
+                .map(|path| image::open(path).unwrap().to_rgb8());
+        for (at, class) in whole.iter().enumerate() {
+            let pixel = |image: &image::RgbImage| image.as_raw()[3 * at..3 * at + 3].to_vec();
+            let expected = if kept.contains(class) { pixel(&all) } else { pixel(&plain) };
+            assert_eq!(pixel(&some), expected, "pixel {at} of class {class}");
+        }
+    }
+    let name = &labels[usize::from(class)];
+    let unseen = format!("confidence={}", labels[usize::from(other)]);
+    segment("none", &["--effect", &unseen, "--classes", name]).fails(&["--classes", &labels[usize::from(other)]]);
+    segment("none", &["--effect", &format!("confidence={name}"), "--classes", name]).ok();
+    segment("none", &["--effect", "mask", "--classes", &labels[0]]).fails(&["--classes", "background"]);
+    segment("none", &["--effect", "mask", "--refine", "on"]).fails(&["--refine", "cutout"]);
 }
 
 #[test]
