@@ -49,8 +49,9 @@ pub(crate) struct Import {
     /// The network, where the file cannot say it: a spec as JSON, or the name of a preset (`silhouette info` lists them).
     #[arg(long, value_name = "SPEC.json|PRESET")]
     pub(crate) spec: Option<String>,
-    /// One label per line, in the order of the classes.
-    #[arg(long, value_name = "FILE")]
+    /// What its classes are called: a file (one a line, `3 cat`, or JSON with `id2label`), or one of voc, ade20k, cityscapes,
+    /// coco, person.
+    #[arg(long, value_name = "FILE|SET")]
     pub(crate) labels: Option<PathBuf>,
     /// Input size in pixels that the weights were made for.
     #[arg(long, value_name = "N")]

@@ -230,13 +230,24 @@ fn a_reader_that_goes_away_is_no_panic() {
     }
 }
 
+#[test]
+fn what_info_prints_is_a_spec() {
+    let place = Folder::new();
+    let printed = silhouette(["info", "--spec", "pytorch_deeplabv3_mnv2", "--json"]).ok();
+    let file = place.write("printed.json", &printed.out);
+    let again = silhouette(args!["info", "--spec", file, "--json"]).ok();
+    assert_eq!(again.json()["spec"], printed.json()["spec"]);
+    let alone = place.write("spec.json", printed.json()["spec"].to_string());
+    assert_eq!(silhouette(args!["info", "--spec", alone, "--json"]).ok().json()["spec"], printed.json()["spec"]);
+}
+
 fn reference_models_are_imported_and_see_what_is_there() {
     let shared = shared_folder();
     let place = Folder::new();
     let models = shared.join("models");
     let labels = models.join("pascal_voc_labels.txt");
     silhouette(args!["import", models.join("deeplabv3_257_mv_gpu.tflite"), "-o", place.path("m.safetensors")])
-        .fails(&["deeplabv3_257_mv_gpu.tflite", "--labels"]);
+        .fails(&["deeplabv3_257_mv_gpu.tflite", "--mean"]);
     for (name, size) in
         [("deeplabv3_257_mv_gpu", 257), ("deeplabv3_mnv2_dm05_pascal_quant", 513), ("deeplabv3_mnv2_pascal_quant", 513)]
     {
