@@ -153,13 +153,17 @@ pub(crate) struct Eval {
     /// A plain folder of pictures instead.
     #[arg(long, value_name = "DIR", requires = "masks")]
     pub(crate) images: Option<PathBuf>,
-    /// The folder of their masks: PNGs of class indices under the same names.
+    /// The folder of their masks: PNGs of class indices under the same names, or in RGB in the colours of the model's classes.
     #[arg(long, value_name = "DIR", requires = "images")]
     pub(crate) masks: Option<PathBuf>,
-    /// What the masks' indices mean: one label per line. Default: the model's labels. Labels of the model that are not in the
+    /// What the masks' indices mean: labels as for import. Default: the model's labels. Labels of the model that are not in the
     /// list count as its first.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE|SET")]
     pub(crate) labels: Option<PathBuf>,
+    /// The value of the foreground (255 where masks are black and white), 0 being the background. Scored are the two of --labels,
+    /// or all of the model's classes but the background as one.
+    #[arg(long, value_name = "V", value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) foreground: Option<u8>,
     /// How a mask comes back to the picture's size: its classes by nearest neighbour, or the logits, bilinear.
     #[arg(long, value_enum, default_value_t = Back::Mask)]
     pub(crate) back: Back,
