@@ -39,7 +39,13 @@ enum {
   SILHOUETTE_GRAY8 = 3,
   SILHOUETTE_YUV420 = 4, /* three planes with any pixel strides */
   SILHOUETTE_NV12 = 5,   /* luma; U and V by turns */
-  SILHOUETTE_NV21 = 6    /* luma; V and U by turns */
+  SILHOUETTE_NV21 = 6,   /* luma; V and U by turns */
+  /* With an alpha that counts, where that of the above is not looked at: what is hidden is seen as black, and pictures that
+   * are made of the frame keep its alpha. */
+  SILHOUETTE_RGBA8_STRAIGHT = 7,
+  SILHOUETTE_BGRA8_STRAIGHT = 8,
+  SILHOUETTE_RGBA8_PREMULTIPLIED = 9, /* colours are multiplied by alpha already */
+  SILHOUETTE_BGRA8_PREMULTIPLIED = 10
 };
 
 enum { SILHOUETTE_BT601 = 0, SILHOUETTE_BT709 = 1 };

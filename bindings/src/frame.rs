@@ -2,7 +2,8 @@
 
 use crate::error::{Result, SilhouetteError};
 use silhouette::{
-    ChannelOrder, Effect, Foreground, Frame, PixelFormat, Plane, Region, Rotation, YuvColor, YuvMatrix, YuvRange,
+    ChannelOrder, Effect, Foreground, Frame, PixelFormat, Plane, Region, Rotation, Transparency, YuvColor, YuvMatrix,
+    YuvRange,
 };
 
 /// `SilhouettePlane`: bytes that are borrowed for a call.
@@ -25,7 +26,8 @@ pub struct RawPlane {
 pub struct RawFrame {
     /// Unused ones are absent.
     pub planes: [RawPlane; 3],
-    /// 0 RGB, 1 RGBA, 2 BGRA, 3 grey, 4 YUV 4:2:0 in three planes, 5 NV12, 6 NV21.
+    /// 0 RGB, 1 RGBA, 2 BGRA, 3 grey, 4 YUV 4:2:0 in three planes, 5 NV12, 6 NV21; and with an alpha that counts, 7 RGBA and 8
+    /// BGRA, 9 and 10 the same with colours multiplied by it.
     pub format: u32,
     /// Columns of the buffer.
     pub width: u32,
@@ -125,6 +127,10 @@ impl RawFrame {
                 let make = if self.format == 5 { Frame::nv12 } else { Frame::nv21 };
                 make(data, strides, width, height, self.color()?)?
             }
+            7 => packed(PixelFormat::Rgba8)?.transparent(Transparency::Straight),
+            8 => packed(PixelFormat::Bgra8)?.transparent(Transparency::Straight),
+            9 => packed(PixelFormat::Rgba8)?.transparent(Transparency::Premultiplied),
+            10 => packed(PixelFormat::Bgra8)?.transparent(Transparency::Premultiplied),
             other => return Err(unknown("pixel format", other)),
         };
         let degrees = i32::try_from(self.rotation).unwrap_or(i32::MAX);

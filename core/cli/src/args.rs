@@ -49,8 +49,9 @@ pub(crate) struct Import {
     /// The network, where the file cannot say it: a spec as JSON, or the name of a preset (`silhouette info` lists them).
     #[arg(long, value_name = "SPEC.json|PRESET")]
     pub(crate) spec: Option<String>,
-    /// One label per line, in the order of the classes.
-    #[arg(long, value_name = "FILE")]
+    /// What its classes are called: a file (one a line, `3 cat`, or JSON with `id2label`), or one of voc, ade20k, cityscapes,
+    /// coco, person.
+    #[arg(long, value_name = "FILE|SET")]
     pub(crate) labels: Option<PathBuf>,
     /// Input size in pixels that the weights were made for.
     #[arg(long, value_name = "N")]
@@ -104,7 +105,7 @@ pub(crate) struct Segment {
     /// certain. replace=IMG: another picture behind the foreground.
     #[arg(long = "effect", value_name = "mask|overlay|cutout|blur|replace=IMG|confidence=CLASS", value_parser = effect)]
     pub(crate) effects: Vec<Effect>,
-    /// Foreground of cutout, blur and replace: labels with commas. Default: everything but the background.
+    /// The foreground: labels with commas. Holds for every effect; in a mask all else is 0. Default: everything but the background.
     #[arg(long, value_name = "LABEL,LABEL", value_delimiter = ',')]
     pub(crate) classes: Vec<String>,
     /// Whether the borders of cutout, blur and replace follow the picture's edges.
@@ -152,13 +153,17 @@ pub(crate) struct Eval {
     /// A plain folder of pictures instead.
     #[arg(long, value_name = "DIR", requires = "masks")]
     pub(crate) images: Option<PathBuf>,
-    /// The folder of their masks: PNGs of class indices under the same names.
+    /// The folder of their masks: PNGs of class indices under the same names, or in RGB in the colours of the model's classes.
     #[arg(long, value_name = "DIR", requires = "images")]
     pub(crate) masks: Option<PathBuf>,
-    /// What the masks' indices mean: one label per line. Default: the model's labels. Labels of the model that are not in the
+    /// What the masks' indices mean: labels as for import. Default: the model's labels. Labels of the model that are not in the
     /// list count as its first.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE|SET")]
     pub(crate) labels: Option<PathBuf>,
+    /// The value of the foreground (255 where masks are black and white), 0 being the background. Scored are the two of --labels,
+    /// or all of the model's classes but the background as one.
+    #[arg(long, value_name = "V", value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) foreground: Option<u8>,
     /// How a mask comes back to the picture's size: its classes by nearest neighbour, or the logits, bilinear.
     #[arg(long, value_enum, default_value_t = Back::Mask)]
     pub(crate) back: Back,

@@ -12,20 +12,18 @@ use crate::output;
 use clap::ValueEnum as _;
 pub(crate) use dataset::{Item, list, voc};
 use indicatif::{ProgressBar, ProgressStyle};
+use labels::{Key, Kind};
 use serde_json::{Value, json};
 use silhouette::eval::{Back, Boundary, Confusion, Evaluator, Protocol};
 use silhouette::files::Photo;
 use silhouette::{Mask, Model, Picture, Segmentation};
-use silhouette_files::{read_regular, read_text};
+use silhouette_files::read_regular;
 use state::{Border, Scored, State};
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
-
-/// The longest file of labels.
-const LONGEST_LABELS: u64 = 1 << 20;
 
 /// What everything else of a run hangs on.
 pub(crate) struct Run {
@@ -36,6 +34,8 @@ pub(crate) struct Run {
     labels: Vec<String>,
     /// For each class of the model, the scored one.
     scored_as: Vec<u8>,
+    /// What the true masks' values mean.
+    key: Key,
     /// Whether the foreground's border is scored too.
     boundary: bool,
 }
@@ -44,8 +44,9 @@ impl Run {
     /// Scores all of the model's classes as they are.
     pub(crate) fn new(model: Model, evaluator: Evaluator, items: Vec<Item>) -> Self {
         let labels = model.labels().to_vec();
-        let scored_as = (0..=u8::MAX).take(labels.len()).collect();
-        Self { model, evaluator, items, labels, scored_as, boundary: false }
+        let scored_as: Vec<u8> = (0..=u8::MAX).take(labels.len()).collect();
+        let key = Key::new(labels.len(), None, &scored_as, model.palette());
+        Self { model, evaluator, items, labels, scored_as, key, boundary: false }
     }
 }
 
@@ -61,14 +62,19 @@ pub(crate) fn workers(engine: &args::Engine) -> usize {
 pub(crate) fn confusion(run: &Run, workers: usize) -> Result<(Confusion, f64), Failure> {
     let (results, _) = score(run, workers, Vec::new(), None)?;
     let time = median(results.iter().map(|scored| scored.ms).collect());
-    let time = time.ok_or_else(|| Failure::general("none of the pictures could be scored"))?;
+    let time = time.ok_or_else(|| nothing(run))?;
     Ok((total(run, &results)?, time))
+}
+
+/// That there is no score, after every picture has said why.
+fn nothing(run: &Run) -> Failure {
+    Failure::general(format!("none of the {} pictures could be scored", run.items.len()))
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// What stopped it. A picture that cannot be scored stops nothing: it is named, and counted as skipped.
+/// What stopped it, or that nothing could be scored. A picture that cannot be scored stops nothing: it is named, and counted as skipped.
 pub(crate) fn eval(args: &args::Eval) -> Result<(), Vec<Failure>> {
     evaluate(args).map_err(|failure| vec![failure])
 }
@@ -105,6 +111,12 @@ fn evaluate(args: &args::Eval) -> Result<(), Failure> {
         None => (None, Vec::new()),
     };
     let (results, skipped) = score(&run, workers, done, state.as_mut())?;
+    if results.is_empty() {
+        if let Some(state) = state {
+            state.finish();
+        }
+        return Err(nothing(&run));
+    }
     let report = report(&run, &results, skipped, described)?;
     if let Some(folder) = &args.errors {
         draw_worst(&run, &results, folder, args.worst)?;
@@ -127,26 +139,66 @@ fn prepare(args: &args::Eval, protocol: &Protocol, workers: usize) -> Result<Run
         (None, Some(images), Some(masks)) => dataset::folders(images, masks)?,
         _ => return Err(Failure::general("what to score: --voc DIR, or --images DIR with --masks DIR")),
     };
-    let labels = match &args.labels {
-        Some(path) => {
-            let text = read_text(path, LONGEST_LABELS).map_err(|error| Failure::new(path, error))?;
-            let labels: Vec<_> =
-                text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
-            if !(1..=254).contains(&labels.len()) {
-                return Err(Failure::new(path, format!("{} labels, one a line; 1 to 254 are possible", labels.len())));
-            }
-            labels
-        }
-        None => model.labels().to_vec(),
-    };
-    let scored_as = scored_as(model.labels(), &labels).map_err(|text| match &args.labels {
-        Some(path) => Failure::new(path, text),
-        None => Failure::general(text),
+    let listed = args.labels.as_deref().map(listed).transpose()?;
+    let (labels, scored_as) = classes(model.labels(), listed, args.foreground.is_some()).map_err(|text| {
+        args.labels.as_ref().map_or_else(|| Failure::general(&text), |path| Failure::new(path, &text))
     })?;
+    let key = Key::new(labels.len(), args.foreground, &scored_as, model.palette());
+    if args.foreground.is_none() {
+        refuse_black_and_white(&items)?;
+    }
     if args.boundary && evaluator.runs() > 1 {
         return Err(Failure::general("--boundary scores one run of the network; leave --scales out"));
     }
-    Ok(Run { model, evaluator, items, labels, scored_as, boundary: args.boundary })
+    Ok(Run { model, evaluator, items, labels, scored_as, key, boundary: args.boundary })
+}
+
+/// The labels of a file or a set.
+fn listed(path: &Path) -> Result<Vec<String>, Failure> {
+    let labels: Vec<_> = crate::labels::read(path)?.names.into_iter().filter(|label| !label.is_empty()).collect();
+    if !(1..=254).contains(&labels.len()) {
+        return Err(Failure::new(path, format!("{} labels; 1 to 254 are possible", labels.len())));
+    }
+    Ok(labels)
+}
+
+/// What is scored, and for each of the model's labels, as which of it.
+fn classes(model: &[String], listed: Option<Vec<String>>, foreground: bool) -> Result<(Vec<String>, Vec<u8>), String> {
+    match listed {
+        Some(labels) if foreground && labels.len() != 2 => Err(format!(
+            "{} labels; with --foreground there are two, the background and what the foreground is",
+            labels.len()
+        )),
+        None if foreground && model.len() != 2 => {
+            // All that is not background.
+            let scored_as = (0..model.len()).map(|class| u8::from(class > 0)).collect();
+            Ok((vec!["background".into(), "foreground".into()], scored_as))
+        }
+        listed => {
+            let labels = listed.unwrap_or_else(|| model.to_vec());
+            let scored_as = scored_as(model, &labels)?;
+            Ok((labels, scored_as))
+        }
+    }
+}
+
+/// Masks in which nothing but 0 and 255 is found hold a foreground in white; as classes 255 is what is not scored, and every
+/// score would be one of the background alone. Told before anything is computed, and by the first mask that has a class in it
+/// (mostly the first) that they are of another kind.
+fn refuse_black_and_white(items: &[Item]) -> Result<(), Failure> {
+    let mut white = None;
+    for item in items {
+        match labels::kind(&item.mask) {
+            Some(Kind::Classes) => return Ok(()),
+            Some(Kind::BlackAndWhite) => drop(white.get_or_insert(&item.mask)),
+            Some(Kind::Empty) | None => {}
+        }
+    }
+    white.map_or(Ok(()), |mask| {
+        let text = "this mask and all others hold nothing but 0 and 255, and 255 is not scored; where it is the foreground, give \
+                    --foreground 255";
+        Err(Failure::new(mask, text))
+    })
 }
 
 /// For each of the model's labels the class that is scored: the one of the same name; those that are not in the list are
@@ -260,7 +312,7 @@ fn borders(
 /// A picture with its true labels and its mask, all of the same size, and the time that the mask took.
 fn segmented(run: &Run, item: &Item, work: &mut Segmentation) -> Result<(Photo, Mask, Mask, f64), Failure> {
     // The labels first: they are quick to read, and without them nothing can be scored.
-    let truth = labels::read(&item.mask)?;
+    let truth = labels::read(&item.mask, &run.key)?;
     let photo = Photo::open(&item.image).map_err(|error| Failure::new(&item.image, error))?;
     let frame = photo.frame().map_err(|error| Failure::new(&item.image, error))?;
     let (width, height) = frame.upright_size();
@@ -294,6 +346,7 @@ fn describe(run: &Run, args: &args::Eval, workers: usize) -> Value {
         "scales": args.scales,
         "flip": args.flip,
         "output_stride": args.output_stride,
+        "foreground": args.foreground,
         "boundary": args.boundary,
         "threads": workers,
     })
@@ -444,6 +497,17 @@ mod tests {
         assert_eq!(scored_as(&model, &model).unwrap(), [0, 1, 2, 3]);
         assert_eq!(scored_as(&model, &names(&["background", "Person", "cat"])).unwrap(), [0, 2, 0, 1]);
         assert!(scored_as(&model, &names(&["background", "zebra"])).unwrap_err().contains("zebra"));
+    }
+
+    #[test]
+    fn a_foreground_is_two_classes() {
+        let model = names(&["background", "cat", "person"]);
+        let two = names(&["background", "person"]);
+        let all = (names(&["background", "foreground"]), vec![0, 1, 1]);
+        assert_eq!(classes(&model, None, true).unwrap(), all);
+        assert_eq!(classes(&model, Some(two.clone()), true).unwrap(), (two.clone(), vec![0, 0, 1]));
+        assert_eq!(classes(&two, None, true).unwrap(), (two, vec![0, 1]));
+        assert!(classes(&model, Some(model.clone()), true).unwrap_err().contains("--foreground"));
     }
 
     #[test]

@@ -2,15 +2,11 @@
 
 use crate::args::Import;
 use crate::failure::Failure;
-use crate::{load, output};
+use crate::{labels, load, output};
 use serde_json::json;
-use silhouette_files::{OpenError, read_text};
 use silhouette_import::{ImportOptions, import as import_file};
 use silhouette_weights::Dtype;
-use std::path::{Path, PathBuf};
-
-/// The longest file of labels: ten thousand classes with long names.
-const LONGEST_LABELS: u64 = 1 << 20;
+use std::path::PathBuf;
 
 /// Runs the command.
 ///
@@ -23,9 +19,11 @@ pub(crate) fn import(args: &Import) -> Result<(), Vec<Failure>> {
 fn convert(args: &Import) -> Result<(), Failure> {
     let spec = args.spec.as_ref().map(PathBuf::from);
     output::refuse_inputs([&args.output], [&args.source].into_iter().chain(&args.labels).chain(&spec))?;
+    let labels = args.labels.as_deref().map(labels::read).transpose()?;
     let options = ImportOptions {
         spec: args.spec.as_deref().map(load::spec).transpose()?,
-        labels: args.labels.as_deref().map(labels).transpose()?,
+        optional_background: labels.as_ref().is_some_and(|labels| labels.optional_background),
+        labels: labels.map(|labels| labels.names),
         size: args.size,
         output_stride: args.output_stride,
         mean: args.mean,
@@ -58,13 +56,4 @@ fn convert(args: &Import) -> Result<(), Failure> {
         )));
     }
     Ok(())
-}
-
-/// One label per line; blank lines at the end do not count.
-fn labels(path: &Path) -> Result<Vec<String>, Failure> {
-    let text = read_text(path, LONGEST_LABELS).map_err(|error| match error {
-        OpenError::TooLarge { .. } => Failure::new(path, "too long for a file of labels: over 1 MiB"),
-        error => Failure::new(path, format!("cannot be read: {error}")),
-    })?;
-    Ok(text.trim_end().lines().map(|line| line.trim().to_owned()).collect())
 }

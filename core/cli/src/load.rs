@@ -2,6 +2,7 @@
 
 use crate::args::Engine;
 use crate::failure::Failure;
+use serde_json::Value;
 use silhouette::{Model, Options};
 use silhouette_files::{OpenError, read_text};
 use silhouette_network::spec::Spec;
@@ -68,5 +69,12 @@ pub(crate) fn spec(name: &str) -> Result<Spec, Failure> {
         OpenError::TooLarge { .. } => Failure::new(path, "too long for a spec: over 1 MiB"),
         error => Failure::new(path, format!("cannot be read: {error}")),
     })?;
+    // What `info` and `import` print holds the spec as one of several things.
+    let text = match serde_json::from_str(&text) {
+        Ok(Value::Object(mut printed)) if !printed.contains_key("format") => {
+            printed.remove("spec").map_or(text, |spec| spec.to_string())
+        }
+        _ => text,
+    };
     Spec::from_json(&text).map_err(|error| Failure::new(path, error))
 }

@@ -10,6 +10,7 @@ mod experiment;
 mod failure;
 mod import;
 mod info;
+mod labels;
 mod load;
 mod logger;
 mod output;

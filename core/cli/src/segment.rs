@@ -6,7 +6,7 @@ use crate::photos::{self, Report};
 use crate::{load, output};
 use serde_json::{Value, json};
 use silhouette::files::{self, Photo, PhotoOptions};
-use silhouette::{Foreground, Frame, Model, Segmentation, Segmenter};
+use silhouette::{Effect as Render, Foreground, Frame, Model, OVERLAY_OPACITY, Segmentation, Segmenter};
 use std::path::{Path, PathBuf};
 
 /// One picture per photo to make, everything that does not depend on the photo looked up.
@@ -69,6 +69,7 @@ fn prepare(args: &Segment) -> Result<Prepared, Failure> {
         Foreground::Classes(args.classes.iter().map(|label| class(label)).collect::<Result<_, _>>()?)
     };
     let wanted = if args.effects.is_empty() { vec![Effect::Overlay] } else { args.effects.clone() };
+    options_have_an_effect(args, &wanted, &foreground, class)?;
     let reading = PhotoOptions::new().lenient(args.lenient);
     let mut pictures: Vec<(String, Picture)> = Vec::new();
     for (number, effect) in wanted.iter().enumerate() {
@@ -96,6 +97,41 @@ fn prepare(args: &Segment) -> Result<Prepared, Failure> {
     let options = load::options(&args.engine).refine(args.refine == Switch::On);
     let segmenter = Segmenter::new(&model, &options).map_err(|error| load::about(&args.engine, &error))?;
     Ok(Prepared { model, segmenter, pictures, foreground, reading })
+}
+
+/// No option is passed over in silence: `--classes` and `--refine` change something of each picture they are said to, or are refused.
+fn options_have_an_effect(
+    args: &Segment,
+    wanted: &[Effect],
+    foreground: &Foreground,
+    class: impl Fn(&str) -> Result<usize, Failure>,
+) -> Result<(), Failure> {
+    if let Foreground::Classes(classes) = foreground {
+        if wanted.contains(&Effect::Mask) && classes.iter().all(|&class| class == 0) {
+            return Err(Failure::general(
+                "--classes: a mask of the background alone holds nothing but 0; name the other classes, or write \
+                 --effect confidence=CLASS of the background",
+            ));
+        }
+        for effect in wanted {
+            if let Effect::Confidence(label) = effect
+                && !classes.contains(&class(label)?)
+            {
+                return Err(Failure::general(format!(
+                    "--effect confidence={label} shows a class that --classes leaves out; name it there too, or leave \
+                     --classes out"
+                )));
+            }
+        }
+    }
+    let follows = |effect: &Effect| matches!(effect, Effect::Cutout | Effect::Blur | Effect::Replace(_));
+    if args.refine == Switch::On && !wanted.iter().any(follows) {
+        return Err(Failure::general(
+            "--refine changes the borders of cutout, blur and replace, and none of them is written: give --effect one of them, or \
+             leave --refine out",
+        ));
+    }
+    Ok(())
 }
 
 /// A label comes from the model file: in a file's name it must not lead to another folder.
@@ -127,11 +163,19 @@ impl Prepared {
         to: &Path,
     ) -> silhouette::Result<()> {
         let made = match picture {
-            Picture::Mask => return Ok(files::write_mask(to, segmentation.mask(), segmentation.palette())?),
+            Picture::Mask => {
+                let palette = segmentation.palette();
+                return Ok(match &self.foreground {
+                    Foreground::All => files::write_mask(to, segmentation.mask(), palette),
+                    chosen @ Foreground::Classes(_) => files::write_mask(to, &segmentation.mask_of(chosen)?, palette),
+                }?);
+            }
             Picture::Confidence(class) => {
                 return Ok(files::write_confidence(to, &segmentation.confidence(&[*class])?)?);
             }
-            Picture::Overlay => segmentation.overlay(frame),
+            Picture::Overlay => {
+                segmentation.render(frame, Render::Overlay { opacity: OVERLAY_OPACITY }, &self.foreground)
+            }
             Picture::Cutout => segmentation.cutout(frame, &self.foreground),
             Picture::Blur => segmentation.blur(frame, &self.foreground),
             Picture::Replace(background) => segmentation.replace(frame, &self.foreground, &background.frame()?),

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{fixture, photo, seeded, silhouette};
+use common::{fixture, indices, photo, seeded, silhouette};
 use silhouette_testkit::{Folder, shared_folder};
 use silhouette_weights::npy::{self, Array};
 use std::path::Path;
@@ -109,6 +109,47 @@ fn the_foreground_is_what_classes_says() {
 }
 
 #[test]
+fn classes_hold_for_masks_and_overlays_too_or_are_refused() {
+    let place = Folder::new();
+    let (model, photo) = (fixture(&place, "model.safetensors"), photo(&place, "photo.png", 50, 50));
+    let segment = |folder: &str, more: &[&str]| {
+        let out = place.path(folder);
+        let mut all = args!["segment", photo, "--model", model, "-o", out].to_vec();
+        all.extend(more.iter().map(std::ffi::OsString::from));
+        silhouette(all)
+    };
+    let both = ["--effect", "mask", "--effect", "overlay"];
+    segment("all", &both).ok();
+    let (.., whole) = indices(&place.path("all/photo.mask.png"));
+    let labels = silhouette::Model::open(&model).unwrap().labels().to_vec();
+    // The class that most pixels have, and one more.
+    let mut count = [0; 256];
+    whole.iter().for_each(|&class| count[usize::from(class)] += usize::from(class > 0));
+    let class = (0..=255).max_by_key(|&class: &u8| count[usize::from(class)]).unwrap();
+    let other = (1..=255).find(|&other| other != class && count[usize::from(other)] > 0).unwrap();
+    for kept in [&[class][..], &[class, other]] {
+        let names: Vec<_> = kept.iter().map(|&class| labels[usize::from(class)].as_str()).collect();
+        segment("some", &[&both[..], &["--classes", &names.join(",")]].concat()).ok();
+        let expected: Vec<u8> = whole.iter().map(|&class| if kept.contains(&class) { class } else { 0 }).collect();
+        assert!(expected != whole && indices(&place.path("some/photo.mask.png")).2 == expected, "{names:?}");
+        let [all, some, plain] =
+            [place.path("all/photo.overlay.png"), place.path("some/photo.overlay.png"), photo.clone()]
+                .map(|path| image::open(path).unwrap().to_rgb8());
+        for (at, class) in whole.iter().enumerate() {
+            let pixel = |image: &image::RgbImage| image.as_raw()[3 * at..3 * at + 3].to_vec();
+            let expected = if kept.contains(class) { pixel(&all) } else { pixel(&plain) };
+            assert_eq!(pixel(&some), expected, "pixel {at} of class {class}");
+        }
+    }
+    let name = &labels[usize::from(class)];
+    let unseen = format!("confidence={}", labels[usize::from(other)]);
+    segment("none", &["--effect", &unseen, "--classes", name]).fails(&["--classes", &labels[usize::from(other)]]);
+    segment("none", &["--effect", &format!("confidence={name}"), "--classes", name]).ok();
+    segment("none", &["--effect", "mask", "--classes", &labels[0]]).fails(&["--classes", "background"]);
+    segment("none", &["--effect", "mask", "--refine", "on"]).fails(&["--refine", "cutout"]);
+}
+
+#[test]
 fn tensors_go_through_graph_and_plan_alike() {
     let place = Folder::new();
     let model = fixture(&place, "model.safetensors");
@@ -189,13 +230,24 @@ fn a_reader_that_goes_away_is_no_panic() {
     }
 }
 
+#[test]
+fn what_info_prints_is_a_spec() {
+    let place = Folder::new();
+    let printed = silhouette(["info", "--spec", "pytorch_deeplabv3_mnv2", "--json"]).ok();
+    let file = place.write("printed.json", &printed.out);
+    let again = silhouette(args!["info", "--spec", file, "--json"]).ok();
+    assert_eq!(again.json()["spec"], printed.json()["spec"]);
+    let alone = place.write("spec.json", printed.json()["spec"].to_string());
+    assert_eq!(silhouette(args!["info", "--spec", alone, "--json"]).ok().json()["spec"], printed.json()["spec"]);
+}
+
 fn reference_models_are_imported_and_see_what_is_there() {
     let shared = shared_folder();
     let place = Folder::new();
     let models = shared.join("models");
     let labels = models.join("pascal_voc_labels.txt");
     silhouette(args!["import", models.join("deeplabv3_257_mv_gpu.tflite"), "-o", place.path("m.safetensors")])
-        .fails(&["deeplabv3_257_mv_gpu.tflite", "--labels"]);
+        .fails(&["deeplabv3_257_mv_gpu.tflite", "--mean"]);
     for (name, size) in
         [("deeplabv3_257_mv_gpu", 257), ("deeplabv3_mnv2_dm05_pascal_quant", 513), ("deeplabv3_mnv2_pascal_quant", 513)]
     {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{fixture, photo, silhouette};
+use common::{fixture, indices, photo, silhouette};
 use serde_json::Value;
 use silhouette_testkit::{Folder, shared_folder};
 use std::path::{Path, PathBuf};
@@ -132,6 +132,79 @@ fn missing_and_mismatched_masks_are_named_and_counted() {
     for named in ["p1.png", "p2.png", "82x66", "p3.jpg"] {
         assert!(ran.err.contains(named), "{named}: {}", ran.err);
     }
+}
+
+#[test]
+fn black_and_white_masks_are_told_about_and_read_as_a_foreground() {
+    let place = Folder::new();
+    let (root, model) = voc(&place, 3);
+    let spec = silhouette_network::spec::Spec::preset("fixture").unwrap();
+    let (images, masks, out) = (root.join("JPEGImages"), place.path("white"), place.path("scores.json"));
+    std::fs::create_dir(&masks).unwrap();
+    // White is where the model sees one class.
+    let names: Vec<String> = (0..3).map(|i| format!("p{i}.png")).collect();
+    let own: Vec<_> = names.iter().map(|name| indices(&root.join("SegmentationClass").join(name))).collect();
+    let class = (1..=20).max_by_key(|class| own.iter().filter(|own| own.2.contains(class)).count()).unwrap();
+    let label = &spec.labels[usize::from(class)];
+    for (name, (width, height, classes)) in names.iter().zip(&own) {
+        let white = classes.iter().map(|&found| if found == class { 255 } else { 0 }).collect();
+        image::GrayImage::from_raw(*width, *height, white).unwrap().save(masks.join(name)).unwrap();
+    }
+    let list = place.write("two.txt", format!("background\n{label}\n").as_bytes());
+    let eval = |masks: &Path, more: &[&str]| {
+        let mut all = args![
+            "eval", "--images", images, "--masks", masks, "--labels", list, "--model", model, "--back", "logits",
+            "--json", out
+        ]
+        .to_vec();
+        all.extend(more.iter().map(std::ffi::OsString::from));
+        silhouette(all)
+    };
+    eval(&masks, &[]).fails(&["p0.png", "0 and 255", "--foreground 255"]);
+    assert!(!out.exists());
+    eval(&masks, &["--foreground", "255"]).ok();
+    let report = json(&out);
+    assert_eq!((&report["miou"], &report["iou"][label]), (&100.0.into(), &100.0.into()), "{report}");
+    assert_eq!(report["protocol"]["foreground"], 255);
+    // In RGB: white by the same flag, the class's colour without.
+    let rgb = |name: &str, colour: [u8; 3]| {
+        let folder = place.path(name);
+        std::fs::create_dir(&folder).unwrap();
+        for (name, (width, height, classes)) in names.iter().zip(&own) {
+            let pixels = classes.iter().flat_map(|&found| if found == class { colour } else { [0; 3] }).collect();
+            image::RgbImage::from_raw(*width, *height, pixels).unwrap().save(folder.join(name)).unwrap();
+        }
+        folder
+    };
+    eval(&rgb("white-rgb", [255; 3]), &["--foreground", "255"]).ok();
+    assert_eq!(json(&out)["iou"][label], 100.0);
+    eval(&rgb("coloured", silhouette::Palette::voc().color(class)), &[]).ok();
+    assert_eq!(json(&out)["iou"][label], 100.0);
+    let other = eval(&rgb("other", [1, 2, 3]), &[]);
+    assert!(
+        other.code == 1 && other.err.contains("(1, 2, 3)") && other.err.contains("none of the 3 pictures"),
+        "{other:?}"
+    );
+}
+
+#[test]
+fn where_nothing_is_scored_the_exit_code_says_so() {
+    let place = Folder::new();
+    let (root, model) = voc(&place, 2);
+    let (images, out) = (root.join("JPEGImages"), place.path("scores.json"));
+    let absent = place.path("absent");
+    silhouette(args!["eval", "--images", images, "--masks", absent, "--model", model])
+        .fails(&["absent", "no such folder"]);
+    let empty = place.path("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let ran = silhouette(args!["eval", "--images", images, "--masks", empty, "--model", model, "--json", out]);
+    assert!(ran.code == 1 && ran.out.is_empty() && ran.err.contains("none of the 2 pictures"), "{ran:?}");
+    assert!(!out.exists() && !place.path("scores.json.partial").exists());
+    std::fs::write(empty.join("p0.jpg"), "").unwrap();
+    let ran = silhouette(args!["eval", "--images", images, "--masks", empty, "--model", model]);
+    assert!(ran.code == 1 && ran.err.contains("only p0.jpg"), "{ran:?}");
+    std::fs::remove_dir_all(root.join("SegmentationClass")).unwrap();
+    silhouette(args!["eval", "--voc", root, "--model", model]).fails(&["SegmentationClass", "no such folder"]);
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! Picture files: photos in (PNG, JPEG, WebP; EXIF orientation obeyed), masks and pictures out (PNG).
 //!
 //! Files are hostile: a photo's size is looked at before a byte is reserved for its pixels, and refused above a limit
-//! that the caller states; no more of a file is read than its size explains, no profile is unpacked, and a photo that was cut off
-//! is an error unless the caller takes what there is.
+//! that the caller states; no more of a file is read than its size explains, no profile unpacked beyond the length that one has,
+//! and a photo that was cut off is an error unless the caller takes what there is. Colours become sRGB, transparency stays.
 
 mod entropy;
 mod jpeg;
+mod pixels;
 mod png_rows;
 mod problem;
+mod profile;
 
 use std::io::{BufRead, Cursor, ErrorKind, Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -24,16 +26,19 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use jpeg::Jpeg;
+use pixels::Pixels;
 use png_rows::Rows;
 use problem::Problem;
+use profile::{MOST_PROFILE, ToSrgb};
 
-use crate::frame::{Frame, FrameError, Rotation};
+use crate::frame::{Frame, FrameError, Rotation, Transparency};
 use crate::mask::{Confidence, Mask};
 use crate::palette::Palette;
 use crate::picture::Picture;
 
-/// The most pixels that [`Photo::open`] takes unless told: a photo then needs at most 384 MB while it is open, and up to
-/// three times that for a moment if it is a progressive JPEG or a WebP.
+/// The most pixels that [`Photo::open`] takes unless told: a photo then needs at most 384 MB while it is open, 512 MB with an
+/// alpha, and up to three times that for a moment if it is a progressive JPEG, a WebP, or a PNG of sixteen bits of which fewer
+/// are filled.
 pub const MAX_PIXELS: u64 = 128_000_000;
 
 /// The longest picture file that is opened.
@@ -111,12 +116,12 @@ pub enum FileError {
     },
 }
 
-/// A decoded photo: RGB as stored in the file, and how it becomes upright.
+/// A decoded photo: sRGB colours, an alpha where something of it is transparent, and how it becomes upright.
 #[derive(Clone, Debug)]
 pub struct Photo {
     width: usize,
     height: usize,
-    rgb: Vec<u8>,
+    pixels: Pixels,
     rotation: Rotation,
     mirror: bool,
 }
@@ -232,7 +237,7 @@ impl Photo {
     }
 
     fn jpeg(reader: impl BufRead, options: &PhotoOptions) -> Result<Self, Problem> {
-        let Jpeg { bytes, width, height, cut } = Jpeg::read(reader, options.max_pixels)?;
+        let Jpeg { bytes, width, height, cut, profile } = Jpeg::read(reader, options.max_pixels)?;
         if let Some(there) = cut.filter(|_| !options.lenient) {
             return Err(Problem::Cut(there));
         }
@@ -250,21 +255,26 @@ impl Photo {
         decoder.decode_into(&mut decoded).map_err(wrong)?;
         drop(decoder);
         drop(bytes);
-        let rgb = if grey {
+        let mut rgb = if grey {
             let mut rgb = memory::filled(pixels * 3, 0, "a picture")?;
             rgb.chunks_exact_mut(3).zip(decoded).for_each(|(pixel, level)| pixel.fill(level));
             rgb
         } else {
             decoded
         };
-        Ok(Self::turned(width, height, rgb, exif.unwrap_or(Orientation::NoTransforms)))
+        if !profile.is_empty()
+            && let Some(to_srgb) = ToSrgb::icc(&profile, grey, false)
+        {
+            to_srgb.eight(&mut rgb);
+        }
+        Ok(Self::turned(width, height, Pixels::of(rgb, 3), exif.unwrap_or(Orientation::NoTransforms)))
     }
 
     fn png(reader: impl BufRead + Seek, options: &PhotoOptions) -> Result<Self, Problem> {
-        let Rows { width, height, rgb, orientation, cut } = Rows::read(reader, options.max_pixels)?;
+        let Rows { width, height, pixels, orientation, cut } = Rows::read(reader, options.max_pixels)?;
         match cut {
             Some(there) if !options.lenient => Err(Problem::Cut(there)),
-            _ => Ok(Self::turned(width, height, rgb, orientation)),
+            _ => Ok(Self::turned(width, height, pixels, orientation)),
         }
     }
 
@@ -296,11 +306,19 @@ impl Photo {
         decoder.set_limits(limits).map_err(failed)?;
         // A broken EXIF block is no reason to refuse the picture.
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        let rgb = DynamicImage::from_decoder(decoder).map_err(failed)?.into_rgb8().into_raw();
-        Ok(Self::turned(width, height, rgb, orientation))
+        // And so is a broken profile none.
+        let profile = decoder.icc_profile().unwrap_or_default().filter(|profile| profile.len() <= MOST_PROFILE);
+        let alpha = decoder.color_type().has_alpha();
+        let image = DynamicImage::from_decoder(decoder).map_err(failed)?;
+        let (mut bytes, channels) =
+            if alpha { (image.into_rgba8().into_raw(), 4) } else { (image.into_rgb8().into_raw(), 3) };
+        if let Some(to_srgb) = profile.and_then(|profile| ToSrgb::icc(&profile, false, alpha)) {
+            to_srgb.eight(&mut bytes);
+        }
+        Ok(Self::turned(width, height, Pixels::of(bytes, channels), orientation))
     }
 
-    fn turned(width: u32, height: u32, rgb: Vec<u8>, orientation: Orientation) -> Self {
+    fn turned(width: u32, height: u32, pixels: Pixels, orientation: Orientation) -> Self {
         let (rotation, mirror) = match orientation {
             Orientation::NoTransforms => (Rotation::None, false),
             Orientation::Rotate90 => (Rotation::Clockwise90, false),
@@ -312,15 +330,21 @@ impl Photo {
             Orientation::Rotate90FlipH => (Rotation::Clockwise90, true),
             Orientation::Rotate270FlipH => (Rotation::Clockwise270, true),
         };
-        Self { width: width as usize, height: height as usize, rgb, rotation, mirror }
+        Self { width: width as usize, height: height as usize, pixels, rotation, mirror }
     }
 
-    /// The photo as a frame that is turned and mirrored as the file says.
+    /// The photo as a frame that is turned and mirrored as the file says, and transparent where it says so.
     ///
     /// # Errors
     /// A photo with a side over [`MAX_SIDE`](crate::frame::MAX_SIDE), or without pixels.
     pub fn frame(&self) -> Result<Frame<'_>, FrameError> {
-        Ok(Frame::rgb8(&self.rgb, self.width, self.height)?.rotated(self.rotation).mirrored(self.mirror))
+        let Pixels { bytes, channels } = &self.pixels;
+        let frame = if *channels == 4 {
+            Frame::rgba8(bytes, self.width, self.height)?.transparent(Transparency::Straight)
+        } else {
+            Frame::rgb8(bytes, self.width, self.height)?
+        };
+        Ok(frame.rotated(self.rotation).mirrored(self.mirror))
     }
 }
 
@@ -487,7 +511,7 @@ mod tests {
         assert!(matches!(write_picture(dir.join("b.png"), &broken), Err(FileError::Encode { .. })));
         write_confidence(dir.join("c.png"), &Confidence { width: 2, height: 1, values: vec![0, 200] }).unwrap();
         let photo = Photo::open(dir.join("c.png")).unwrap();
-        assert_eq!(photo.rgb, [0, 0, 0, 200, 200, 200]);
+        assert_eq!(photo.pixels.bytes, [0, 0, 0, 200, 200, 200]);
         std::fs::remove_dir_all(dir).unwrap();
     }
 

@@ -165,9 +165,9 @@ impl Plane<'_> {
 pub enum PixelFormat {
     /// Red, green, blue.
     Rgb8,
-    /// Red, green, blue, alpha; alpha is not looked at.
+    /// Red, green, blue, alpha; alpha is not looked at unless [`Frame::transparent`] says what it is.
     Rgba8,
-    /// Blue, green, red, alpha (iOS's 32BGRA); alpha is not looked at.
+    /// Blue, green, red, alpha (iOS's 32BGRA); alpha is not looked at unless [`Frame::transparent`] says what it is.
     Bgra8,
     /// One grey level.
     Gray8,
@@ -182,6 +182,18 @@ impl PixelFormat {
             Self::Gray8 => 1,
         }
     }
+}
+
+/// What the alpha of RGBA and BGRA pixels says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Transparency {
+    /// Nothing: cameras leave anything in that byte.
+    #[default]
+    Ignored,
+    /// How much of the pixel is there; colours are whole (PNG, WebP, [`Picture`](crate::picture::Picture)).
+    Straight,
+    /// The same, and colours are multiplied by it already (Android's bitmaps, Core Graphics).
+    Premultiplied,
 }
 
 /// Which weights of red, green and blue make luma.
@@ -291,12 +303,14 @@ pub struct Frame<'a> {
     rotation: Rotation,
     mirror: bool,
     region: Region,
+    transparency: Transparency,
 }
 
 impl<'a> Frame<'a> {
     fn new(pixels: Pixels<'a>, width: usize, height: usize) -> Self {
         let region = Region { x: 0, y: 0, width, height };
-        Self { pixels, width, height, rotation: Rotation::None, mirror: false, region }
+        let (rotation, mirror, transparency) = (Rotation::None, false, Transparency::Ignored);
+        Self { pixels, width, height, rotation, mirror, region, transparency }
     }
 
     /// `width` by `height` pixels of a packed format, `row_stride` bytes from row to row.
@@ -435,6 +449,16 @@ impl<'a> Frame<'a> {
         self
     }
 
+    /// Sets what the alpha of RGBA and BGRA pixels says; the other formats have none. The network then sees the picture over
+    /// black, so that what is hidden says nothing, and what is made of the frame keeps its alpha, hidden pixels being black.
+    #[must_use]
+    pub fn transparent(mut self, transparency: Transparency) -> Self {
+        if matches!(self.pixels, Pixels::Packed(PixelFormat::Rgba8 | PixelFormat::Bgra8, _)) {
+            self.transparency = transparency;
+        }
+        self
+    }
+
     /// Sets the part to look at, in pixels of the upright picture (after turning and mirroring). Call it last.
     ///
     /// # Errors
@@ -467,6 +491,11 @@ impl<'a> Frame<'a> {
     /// Whether it is mirrored after that.
     pub fn mirror(&self) -> bool {
         self.mirror
+    }
+
+    /// What its alpha says; [`Transparency::Ignored`] where it has none.
+    pub fn transparency(&self) -> Transparency {
+        self.transparency
     }
 
     /// The part of the upright picture that is looked at.

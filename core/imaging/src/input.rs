@@ -11,7 +11,7 @@ use silhouette_kernels::yuv::{Yuv420, YuvToRgb, combine_yuv_columns, combine_yuv
 
 pub use silhouette_kernels::resize::Fit;
 
-use crate::frame::{Axes, Frame, PixelFormat, Pixels, YuvMatrix, YuvRange};
+use crate::frame::{Axes, Frame, PixelFormat, Pixels, Transparency, YuvMatrix, YuvRange};
 
 /// What the network wants to see.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -114,7 +114,12 @@ impl Resampler {
         };
         let (mean, std) = (self.spec.mean, self.spec.std);
         let source = match frame.pixels {
-            Pixels::Packed(format, plane) => Source::Packed { data: plane.data, row_stride: plane.row_stride, format },
+            Pixels::Packed(format, plane) => Source::Packed {
+                data: plane.data,
+                row_stride: plane.row_stride,
+                format,
+                straight: frame.transparency() == Transparency::Straight,
+            },
             Pixels::Yuv420 { y, u, v, color } => {
                 let (kr, kb) = match color.matrix {
                     YuvMatrix::Bt601 => (0.299, 0.114),
@@ -152,8 +157,17 @@ impl Resampler {
 
 #[derive(Clone, Copy, Debug)]
 enum Source<'a> {
-    Packed { data: &'a [u8], row_stride: usize, format: PixelFormat },
-    Yuv { picture: Yuv420<'a>, color: YuvToRgb },
+    /// `straight`: colours are to be multiplied by an alpha first.
+    Packed {
+        data: &'a [u8],
+        row_stride: usize,
+        format: PixelFormat,
+        straight: bool,
+    },
+    Yuv {
+        picture: Yuv420<'a>,
+        color: YuvToRgb,
+    },
 }
 
 impl Source<'_> {
@@ -224,6 +238,16 @@ impl RowSource for FrameRows<'_> {
         let (pixels, origin, channels) = (line.len() - 1, self.origin(), self.source.channels());
         line[pixels] = 0.0;
         match self.source {
+            Source::Packed { data, row_stride, straight: true, .. } if self.axes.transposed => {
+                let (rows, row_bytes) = (pixels / channels, weights.len() * channels);
+                let block = premultiplied(&data[origin * row_stride + start * channels..], row_stride, rows, row_bytes);
+                combine_columns(self.isa, &block, row_bytes, channels, weights, &mut line[..pixels]);
+            }
+            Source::Packed { data, row_stride, straight: true, .. } => {
+                let rows = &data[start * row_stride + origin * channels..];
+                let block = premultiplied(rows, row_stride, weights.len(), pixels);
+                combine_rows(self.isa, &block, pixels, weights, &mut line[..pixels]);
+            }
             Source::Packed { data, row_stride, .. } if self.axes.transposed => {
                 let src = &data[origin * row_stride + start * channels..];
                 combine_columns(self.isa, src, row_stride, channels, weights, &mut line[..pixels]);
@@ -241,6 +265,19 @@ impl RowSource for FrameRows<'_> {
         }
         filter_line(self.isa, line, origin, channels, self.x, &self.affine, valid);
     }
+}
+
+/// A part of a picture of four channels, colours multiplied by alpha, `row_bytes` from row to row. Only photos with something
+/// transparent in them come this way.
+fn premultiplied(data: &[u8], row_stride: usize, rows: usize, row_bytes: usize) -> Vec<u8> {
+    let mut block = Vec::with_capacity(rows * row_bytes);
+    for row in 0..rows {
+        for pixel in data[row * row_stride..][..row_bytes].chunks_exact(4) {
+            let scale = |colour: u8| ((u32::from(colour) * u32::from(pixel[3]) + 127) / 255) as u8;
+            block.extend([scale(pixel[0]), scale(pixel[1]), scale(pixel[2]), pixel[3]]);
+        }
+    }
+    block
 }
 
 #[cfg(test)]

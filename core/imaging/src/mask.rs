@@ -45,6 +45,13 @@ impl Mask {
         copy_rows(&self.classes, self.width, self.height, out, row_stride)
     }
 
+    /// The pixels of the classes whose flag in `kept` is set; the others are class 0.
+    #[must_use]
+    pub fn only(&self, kept: &[bool; 256]) -> Self {
+        let class = |&class: &u8| if kept[usize::from(class)] { class } else { 0 };
+        Self { width: self.width, height: self.height, classes: self.classes.iter().map(class).collect() }
+    }
+
     /// How many pixels each of the 256 possible classes has.
     pub fn histogram(&self) -> [usize; 256] {
         let mut counts = [0; 256];

@@ -2,7 +2,7 @@
 
 use silhouette_kernels::memory::{self, OutOfMemory};
 
-use crate::frame::{Frame, PixelFormat, Pixels, Plane, Region, Rotation, YuvColor};
+use crate::frame::{Frame, PixelFormat, Pixels, Plane, Region, Rotation, Transparency, YuvColor};
 
 /// The bytes of a frame, copied, and everything else that it says. Copying again reuses the memory.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +20,7 @@ struct Shape {
     rotation: Rotation,
     mirror: bool,
     region: Region,
+    transparency: Transparency,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -58,13 +59,14 @@ impl FrameBuffer {
             }
         };
         let (rotation, mirror, region) = (frame.rotation(), frame.mirror(), frame.region());
-        self.shape = Some(Shape { layout, width, height, rotation, mirror, region });
+        let transparency = frame.transparency();
+        self.shape = Some(Shape { layout, width, height, rotation, mirror, region, transparency });
         Ok(())
     }
 
     /// The frame as it was; `None` before the first copy.
     pub fn frame(&self) -> Option<Frame<'_>> {
-        let Shape { layout, width, height, rotation, mirror, region } = self.shape?;
+        let Shape { layout, width, height, rotation, mirror, region, transparency } = self.shape?;
         let [first, second, third] = &self.planes;
         let frame = match layout {
             Layout::Packed { format, row_stride } => Frame::packed(format, first, width, height, row_stride),
@@ -75,7 +77,7 @@ impl FrameBuffer {
             }
         };
         // A copy of what was checked passes the same checks.
-        frame.ok()?.rotated(rotation).mirrored(mirror).cropped(region).ok()
+        frame.ok()?.transparent(transparency).rotated(rotation).mirrored(mirror).cropped(region).ok()
     }
 }
 
@@ -110,6 +112,18 @@ mod tests {
         let before = buffer.planes[0].as_ptr();
         buffer.copy_from(&frame).unwrap();
         assert_eq!(buffer.planes[0].as_ptr(), before);
+    }
+
+    #[test]
+    fn a_copy_keeps_what_alpha_says() {
+        let bytes = [7; 4 * 6];
+        let frame = Frame::rgba8(&bytes, 3, 2).unwrap().transparent(Transparency::Premultiplied);
+        let mut buffer = FrameBuffer::default();
+        buffer.copy_from(&frame).unwrap();
+        assert_eq!(buffer.frame().unwrap().transparency(), Transparency::Premultiplied);
+        // What has no alpha says nothing by it.
+        let grey = Frame::packed(PixelFormat::Gray8, &bytes, 3, 2, 3).unwrap().transparent(Transparency::Straight);
+        assert_eq!(grey.transparency(), Transparency::Ignored);
     }
 
     #[test]

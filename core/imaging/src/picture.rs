@@ -8,7 +8,7 @@ use silhouette_kernels::memory::{self, OutOfMemory};
 use silhouette_kernels::rows::RowSource;
 
 use crate::blur::blur_quads;
-use crate::frame::{Frame, FrameError, Plane, PlaneName, Region};
+use crate::frame::{Frame, FrameError, PixelFormat, Pixels, Plane, PlaneName, Region, Transparency};
 use crate::input::{Fit, InputSpec, Resampler};
 use crate::mask::{Confidence, Mask};
 use crate::palette::Palette;
@@ -73,7 +73,8 @@ impl Picture {
         Ok(())
     }
 
-    /// The frame's region, upright, at its own size; opaque.
+    /// The frame's region, upright, at its own size; opaque unless the frame's alpha says otherwise
+    /// ([`Frame::transparent`]): then with that alpha, what is wholly hidden being black.
     ///
     /// # Errors
     /// [`OutOfMemory`].
@@ -82,7 +83,7 @@ impl Picture {
         Self::from_frame_at(frame, width, height)
     }
 
-    /// The frame's region, upright, stretched to `width` by `height` (shrinking is antialiased); opaque.
+    /// The same stretched to `width` by `height` (shrinking is antialiased).
     ///
     /// # Errors
     /// [`OutOfMemory`].
@@ -90,6 +91,27 @@ impl Picture {
     /// # Panics
     /// If `width` or `height` is 0.
     pub fn from_frame_at(frame: &Frame<'_>, width: usize, height: usize) -> Result<Self, OutOfMemory> {
+        let colours = frame.transparent(Transparency::Ignored);
+        let Some(alpha) = alpha(frame, width, height)? else { return Self::opaque(&colours, width, height) };
+        // At its own size a frame's colours are had as they are; mixed with others each counts by its alpha.
+        let whole = (frame.region().width, frame.region().height) == (width, height);
+        let straight = whole && frame.transparency() == Transparency::Straight;
+        let mut picture = Self::opaque(if straight { &colours } else { frame }, width, height)?;
+        for (pixel, alpha) in picture.rgba.chunks_exact_mut(4).zip(alpha) {
+            pixel[3] = alpha;
+            for colour in &mut pixel[..3] {
+                *colour = match alpha {
+                    0 => 0,
+                    _ if straight => *colour,
+                    _ => ((u32::from(*colour) * 255 + u32::from(alpha / 2)) / u32::from(alpha)).min(255) as u8,
+                };
+            }
+        }
+        Ok(picture)
+    }
+
+    /// The frame's colours as the network sees them, at another size.
+    fn opaque(frame: &Frame<'_>, width: usize, height: usize) -> Result<Self, OutOfMemory> {
         let spec = InputSpec { width, height, mean: [0.0; 3], std: [1.0; 3], fit: Fit::Stretch };
         let mut resampler = Resampler::unbounded(spec);
         let rows = resampler.rows(frame);
@@ -107,12 +129,14 @@ impl Picture {
         Ok(Self { width, height, rgba })
     }
 
-    /// The picture as a frame, upright.
+    /// The picture as a frame, upright, with its alpha where that hides anything.
     ///
     /// # Errors
     /// An empty picture, or one whose bytes are fewer than its size says.
     pub fn frame(&self) -> Result<Frame<'_>, FrameError> {
-        Frame::rgba8(&self.rgba, self.width, self.height)
+        let frame = Frame::rgba8(&self.rgba, self.width, self.height)?;
+        let opaque = self.rgba.chunks_exact(4).all(|pixel| pixel[3] == 255);
+        Ok(if opaque { frame } else { frame.transparent(Transparency::Straight) })
     }
 
     /// A picture of the mask in its classes' colours.
@@ -160,7 +184,7 @@ impl Picture {
         self.for_each_with(alpha, |pixel, a, _, _| pixel[3] = scale(pixel[3], a));
     }
 
-    /// Puts another picture behind the foreground; it is scaled to cover this one, centred.
+    /// Puts another picture behind the foreground, and behind what is transparent; it is scaled to cover this one, centred.
     ///
     /// # Errors
     /// If `background` is empty; [`FrameError::OutOfMemory`].
@@ -169,13 +193,18 @@ impl Picture {
         let width = self.width;
         self.for_each_with(alpha, |pixel, a, x, y| {
             let other = &behind.rgba[(y * width + x) * 4..][..4];
-            blend(pixel, other, a);
+            if pixel[3] == 255 && other[3] == 255 {
+                blend(pixel, other, a);
+            } else {
+                pixel[3] = scale(pixel[3], a);
+                over(pixel, other);
+            }
         });
         Ok(())
     }
 
     /// Blurs what is not foreground, with a standard deviation of about `radius` pixels. The foreground does not bleed
-    /// into the blur: it has no weight there.
+    /// into the blur: it has no weight there, and neither has what is transparent. Alpha stays as it is.
     ///
     /// # Errors
     /// [`OutOfMemory`]; the picture is then as it was.
@@ -227,6 +256,43 @@ fn blend(over: &mut [u8], under: &[u8], a: u8) {
     for (o, &u) in over.iter_mut().zip(under).take(3) {
         *o = ((u32::from(*o) * u32::from(a) + u32::from(u) * u32::from(255 - a) + 127) / 255) as u8;
     }
+}
+
+/// `upper` laid over `lower`, each with its alpha.
+fn over(upper: &mut [u8], lower: &[u8]) {
+    let [above, below] = [upper[3], lower[3]].map(|alpha| f32::from(alpha) / 255.0);
+    let below = below * (1.0 - above);
+    let alpha = above + below;
+    for (u, &l) in upper.iter_mut().zip(lower).take(3) {
+        // Where nothing is seen of either, black.
+        *u = if alpha > 0.0 { ((f32::from(*u) * above + f32::from(l) * below) / alpha + 0.5) as u8 } else { 0 };
+    }
+    upper[3] = (alpha * 255.0 + 0.5) as u8;
+}
+
+/// The alpha of a frame at another size; `None` where it says nothing or hides nothing.
+fn alpha(frame: &Frame<'_>, width: usize, height: usize) -> Result<Option<Vec<u8>>, OutOfMemory> {
+    let (Pixels::Packed(_, plane), Transparency::Straight | Transparency::Premultiplied) =
+        (frame.pixels, frame.transparency())
+    else {
+        return Ok(None);
+    };
+    let (columns, rows) = (frame.width(), frame.height());
+    let mut levels = Vec::new();
+    memory::reserve(&mut levels, columns.saturating_mul(rows), "a frame's alpha")?;
+    for row in 0..rows {
+        levels.extend(plane.data[row * plane.row_stride..][..columns * 4].chunks_exact(4).map(|pixel| pixel[3]));
+    }
+    if levels.iter().all(|&level| level == 255) {
+        return Ok(None);
+    }
+    // As a grey picture it is turned, mirrored and cut as the colours are.
+    let grey = Frame::packed(PixelFormat::Gray8, &levels, columns, rows, columns);
+    let grey = grey.and_then(|grey| grey.rotated(frame.rotation()).mirrored(frame.mirror()).cropped(frame.region()));
+    // Of a frame that was checked this is one too.
+    let Ok(grey) = grey else { return Ok(None) };
+    let picture = Picture::opaque(&grey, width, height)?;
+    Ok(Some(picture.rgba.chunks_exact(4).map(|pixel| pixel[0]).collect()))
 }
 
 /// For each of `to` pixels the nearest of `from`.
@@ -282,7 +348,7 @@ impl Blurred {
             let line = &mut values[y / step * width..][..width];
             for (x, pixel) in row.chunks_exact(4).enumerate() {
                 // A trace of weight everywhere, so that a picture without background is blurred and not black.
-                let weight = f32::from(255 - alphas[columns[x]]) + 0.01;
+                let weight = (f32::from(255 - alphas[columns[x]]) + 0.01) * (f32::from(pixel[3]) / 255.0);
                 let sum = &mut line[x / step];
                 for c in 0..3 {
                     sum[c] += f32::from(pixel[c]) * weight;
@@ -309,6 +375,7 @@ impl Blurred {
         for i in 0..4 {
             mixed[i] = (a[i] * (1.0 - fx) + b[i] * fx) * (1.0 - fy) + (c[i] * (1.0 - fx) + d[i] * fx) * fy;
         }
+        // None at all where all is transparent; then it is black.
         let weight = mixed[3];
         [0, 1, 2, 3].map(|i| if i < 3 { (mixed[i] / weight + 0.5) as u8 } else { 255 })
     }
@@ -354,6 +421,80 @@ mod tests {
         for (pixel, want) in p.rgba.chunks_exact(4).zip(data.chunks_exact(3)) {
             assert_eq!(pixel, [want[0], want[1], want[2], 255]);
         }
+    }
+
+    /// Half of the pixels hidden with noise in them, some half there; every orientation, both ways of alpha.
+    #[test]
+    fn alpha_stays_and_what_it_hides_does_not_come_back() {
+        let (width, height) = (7, 5);
+        let sticker = picture(width, height, |x, y| {
+            let alpha = [0, 255, 128, 255][(x + 3 * y) % 4];
+            [(x * 40) as u8, (y * 60) as u8, 200, alpha]
+        });
+        let mut expected = sticker.clone();
+        expected.rgba.chunks_exact_mut(4).filter(|pixel| pixel[3] == 0).for_each(|pixel| pixel.fill(0));
+        let straight = sticker.frame().unwrap();
+        assert_eq!(straight.transparency(), Transparency::Straight);
+        assert_eq!(Picture::from_frame(&straight).unwrap(), expected);
+        let mut bytes = vec![0; sticker.rgba.len()];
+        sticker.copy_into(&mut bytes, width * 4, ChannelOrder::Rgba, true).unwrap();
+        let premultiplied = Frame::rgba8(&bytes, width, height).unwrap().transparent(Transparency::Premultiplied);
+        let back = Picture::from_frame(&premultiplied).unwrap();
+        assert!(back.rgba.iter().zip(&expected.rgba).all(|(a, b)| a.abs_diff(*b) <= 1), "{back:?}");
+        for degrees in [0, 90, 180, 270] {
+            for mirror in [false, true] {
+                let turn = |frame: Frame<'_>, side: bool| {
+                    let rotation = crate::frame::Rotation::from_degrees(degrees).unwrap();
+                    let frame = frame.rotated(rotation).mirrored(mirror);
+                    let (width, height) = frame.upright_size();
+                    let part = Region { x: 1, y: 1, width: width - 1, height: height - 2 };
+                    let frame = frame.cropped(part).unwrap();
+                    // What the network sees is the same of both, and that of the picture over black.
+                    let size = if side { (part.width, part.height) } else { (4, 3) };
+                    Picture::opaque(&frame, size.0, size.1).unwrap()
+                };
+                let black = Frame::rgba8(&bytes, width, height).unwrap();
+                for side in [false, true] {
+                    let seen = turn(black, side);
+                    assert_eq!(turn(straight, side), seen, "{degrees} {mirror}");
+                    assert_eq!(turn(premultiplied, side), seen, "{degrees} {mirror}");
+                }
+            }
+        }
+        // Made smaller, colours count by their alpha: nothing of what is hidden mixes in.
+        let two = picture(2, 1, |x, _| if x == 0 { [200, 100, 50, 255] } else { [9, 255, 9, 0] });
+        let one = Picture::from_frame_at(&two.frame().unwrap(), 1, 1).unwrap();
+        assert!(one.rgba.iter().zip([200, 100, 50, 128]).all(|(a, b)| a.abs_diff(b) <= 1), "{one:?}");
+    }
+
+    #[test]
+    fn effects_keep_alpha_and_take_nothing_from_what_it_hides() {
+        // The left half is foreground; every second column is hidden, with white in it.
+        let sticker = || picture(16, 8, |x, _| if x % 2 == 0 { [60, 60, 60, 255] } else { [255, 255, 255, 0] });
+        let hidden = |picture: &Picture| picture.rgba.chunks_exact(4).map(|pixel| pixel[3]).collect::<Vec<_>>();
+        let alpha = left_half(16, 8);
+        let mut blurred = sticker();
+        blurred.blur_background(&alpha, 3.0).unwrap();
+        assert_eq!(hidden(&blurred), hidden(&sticker()));
+        assert!(blurred.rgba.chunks_exact(4).filter(|pixel| pixel[3] > 0).all(|pixel| pixel[0].abs_diff(60) <= 1));
+        let mut cut = sticker();
+        cut.cut_out(&alpha);
+        assert_eq!(hidden(&cut)[..16], [255, 0, 255, 0, 255, 0, 255, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let mut mask = Mask::new(16, 8);
+        mask.classes.fill(1);
+        let mut tinted = sticker();
+        tinted.overlay(&mask, &Palette::voc(), 0.5);
+        assert_eq!(hidden(&tinted), hidden(&sticker()));
+        let mut replaced = sticker();
+        let behind = picture(16, 8, |_, _| [0, 0, 255, 255]);
+        replaced.replace_background(&alpha, &behind.frame().unwrap()).unwrap();
+        let expected = |x: usize| if x < 8 && x % 2 == 0 { [60, 60, 60, 255] } else { [0, 0, 255, 255] };
+        assert_eq!(replaced, picture(16, 8, |x, _| expected(x)));
+        // Behind it something that hides nothing, and that hides all.
+        let mut nothing = sticker();
+        let clear = picture(16, 8, |_, _| [0, 0, 255, 0]);
+        nothing.replace_background(&alpha, &clear.frame().unwrap()).unwrap();
+        assert_eq!(hidden(&nothing), hidden(&cut));
     }
 
     #[test]

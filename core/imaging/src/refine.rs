@@ -7,7 +7,7 @@
 use silhouette_kernels::memory;
 
 use crate::blur::blur_quads;
-use crate::frame::FrameError;
+use crate::frame::{Frame, FrameError};
 use crate::mask::Confidence;
 use crate::picture::{Picture, linear};
 
@@ -36,7 +36,8 @@ fn luminance(pixel: &[u8]) -> f32 {
 /// [`FrameError::Empty`] if the picture or the confidence is empty; [`FrameError::OutOfMemory`].
 pub fn refine(confidence: &Confidence, picture: &Picture, guide: Guide) -> Result<Confidence, FrameError> {
     let (width, height) = (confidence.width, confidence.height);
-    let frame = picture.frame()?;
+    // Colours alone: what is hidden is black, and has no edges in it.
+    let frame = Frame::rgba8(&picture.rgba, picture.width, picture.height)?;
     if width == 0 || height == 0 {
         return Err(FrameError::Empty { width, height });
     }

@@ -5,8 +5,12 @@
 use std::io::Cursor;
 use std::path::Path;
 
+use image::ImageEncoder as _;
 use silhouette_imaging::files::{FileError, MAX_PIXELS, Photo, PhotoOptions};
+use silhouette_imaging::frame::{Frame, Transparency};
+use silhouette_imaging::input::{Fit, InputSpec, Resampler};
 use silhouette_imaging::picture::Picture;
+use silhouette_kernels::rows::RowSource as _;
 
 const JPEGS: [(&str, &[u8]); 7] = [
     ("baseline 4:2:2", include_bytes!("pictures/baseline422.jpg")),
@@ -27,8 +31,44 @@ fn lenient(bytes: &[u8]) -> Result<Photo, FileError> {
 }
 
 fn rgb(photo: &Photo) -> Vec<u8> {
-    let picture = Picture::from_frame(&photo.frame().unwrap()).unwrap();
-    picture.rgba.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect()
+    rgba(photo).chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect()
+}
+
+fn rgba(photo: &Photo) -> Vec<u8> {
+    Picture::from_frame(&photo.frame().unwrap()).unwrap().rgba
+}
+
+/// A PNG with one more chunk after its header.
+fn with_chunk(png: &[u8], kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    let mut chunk = kind.to_vec();
+    chunk.extend(content);
+    let crc = !chunk.iter().fold(!0u32, |crc, &b| {
+        (0..8).fold(crc ^ u32::from(b), |c, _| if c & 1 == 1 { c >> 1 ^ 0xEDB8_8320 } else { c >> 1 })
+    });
+    let mut bytes = png[..33].to_vec();
+    bytes.extend((content.len() as u32).to_be_bytes());
+    bytes.extend(chunk);
+    bytes.extend(crc.to_be_bytes());
+    bytes.extend(&png[33..]);
+    bytes
+}
+
+/// A PNG with an ICC profile.
+fn with_profile(png: &[u8], profile: &[u8]) -> Vec<u8> {
+    let mut content = b"x\0\0".to_vec();
+    content.extend(fdeflate::compress_to_vec(profile));
+    with_chunk(png, b"iCCP", &content)
+}
+
+/// A PNG of given samples.
+fn encoded(color: png::ColorType, depth: png::BitDepth, width: u32, data: &[u8]) -> Vec<u8> {
+    let row = width as usize * color.samples() * depth as usize / 8;
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, (data.len() / row) as u32);
+    encoder.set_color(color);
+    encoder.set_depth(depth);
+    encoder.write_header().unwrap().write_image_data(data).unwrap();
+    bytes
 }
 
 /// A PNG of 19x11 pixels of every colour type and depth, in one pass or in seven.
@@ -67,8 +107,10 @@ fn pixels_are_those_of_the_decoders() {
     files.push(("seven passes".into(), include_bytes!("pictures/interlaced.png").to_vec()));
     files.push(("seven passes, sixteen bits".into(), include_bytes!("pictures/interlaced16.png").to_vec()));
     for (name, bytes) in files {
-        let expected = image::load_from_memory(&bytes).unwrap().into_rgb8().into_raw();
-        assert!(rgb(&photo(&bytes).unwrap()) == expected, "{name}");
+        let mut expected = image::load_from_memory(&bytes).unwrap().into_rgba8().into_raw();
+        // What is wholly hidden is nothing.
+        expected.chunks_exact_mut(4).filter(|pixel| pixel[3] == 0).for_each(|pixel| pixel.fill(0));
+        assert!(rgba(&photo(&bytes).unwrap()) == expected, "{name}");
     }
 }
 
@@ -189,18 +231,145 @@ fn scans_without_end_and_data_without_end_are_refused() {
 }
 
 #[test]
-fn profiles_are_not_unpacked() {
-    // An iCCP chunk whose profile is broken would be an error (or, if it were whole, gigabytes) to whoever looked at it.
-    let mut bytes = png(png::ColorType::Rgb, png::BitDepth::Eight, 1);
-    let mut chunk = b"iCCPx\0\0".to_vec();
-    chunk.extend([0x78, 0x9c, 1, 2, 3]);
-    let crc = !chunk.iter().fold(!0u32, |crc, &b| {
-        (0..8).fold(crc ^ u32::from(b), |c, _| if c & 1 == 1 { c >> 1 ^ 0xEDB8_8320 } else { c >> 1 })
-    });
-    let mut with = (chunk.len() as u32 - 4).to_be_bytes().to_vec();
-    with.extend(&chunk);
-    with.extend(crc.to_be_bytes());
+fn what_is_transparent_stays_so_and_hides_what_it_hides() {
+    use png::{BitDepth, ColorType};
+    let noise: Vec<u8> = (0..8 * 8 * 4).map(|i: usize| (i * 73 % 251) as u8).collect();
+    let alpha = |i: usize| [0, 255, 100, 0][i % 4];
+    let sticker: Vec<u8> = noise.chunks_exact(4).enumerate().flat_map(|(i, p)| [p[0], p[1], p[2], alpha(i)]).collect();
+    let mut expected = sticker.clone();
+    expected.chunks_exact_mut(4).filter(|pixel| pixel[3] == 0).for_each(|pixel| pixel.fill(0));
+    let deep: Vec<u8> = sticker.iter().flat_map(|&value| [value, value]).collect();
+    let mut webp = Vec::new();
+    let webp_encoder = image::codecs::webp::WebPEncoder::new_lossless(&mut webp);
+    webp_encoder.encode(&sticker, 8, 8, image::ExtendedColorType::Rgba8).unwrap();
+    for (name, bytes) in [
+        ("PNG", encoded(ColorType::Rgba, BitDepth::Eight, 8, &sticker)),
+        ("PNG of sixteen bits", encoded(ColorType::Rgba, BitDepth::Sixteen, 8, &deep)),
+        ("WebP", webp),
+    ] {
+        let photo = photo(&bytes).unwrap();
+        assert_eq!(rgba(&photo), expected, "{name}");
+        // The network does not see what is hidden: whatever it is, its input is the same.
+        let other: Vec<u8> = expected
+            .chunks_exact(4)
+            .flat_map(|p| if p[3] == 0 { [9, 8, 7, 0] } else { [p[0], p[1], p[2], p[3]] })
+            .collect();
+        let other = Frame::rgba8(&other, 8, 8).unwrap().transparent(Transparency::Straight);
+        let [one, two] = [photo.frame().unwrap(), other].map(|frame| {
+            let spec = InputSpec { width: 5, height: 5, mean: [0.0; 3], std: [1.0; 3], fit: Fit::Stretch };
+            let mut resampler = Resampler::new(spec);
+            let rows = resampler.rows(&frame);
+            let (mut scratch, mut row) = (vec![0.0; rows.scratch_len()], vec![0.0; 15]);
+            let mut all = Vec::new();
+            for y in 0..5 {
+                rows.row(y, &mut scratch, &mut row);
+                all.extend_from_slice(&row);
+            }
+            all
+        });
+        assert_eq!(one, two, "{name}");
+    }
+    // An alpha that hides nothing is none.
+    let opaque: Vec<u8> = sticker.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2], 255]).collect();
+    let whole = photo(&encoded(ColorType::Rgba, BitDepth::Eight, 8, &opaque)).unwrap();
+    assert_eq!((rgba(&whole), whole.frame().unwrap().transparency()), (opaque.clone(), Transparency::Ignored));
+    // What a cut off file lacks is black, and hides nothing.
+    let tall: Vec<u8> = (0..200).flat_map(|_| sticker.clone()).collect();
+    let bytes = encoded(ColorType::Rgba, BitDepth::Eight, 8, &tall);
+    let part = rgba(&lenient(&bytes[..bytes.len() - 40]).unwrap());
+    assert_eq!(part[part.len() - 4..], [0, 0, 0, 255]);
+}
+
+#[test]
+fn a_profile_is_followed_in_every_format() {
+    use png::{BitDepth, ColorType};
+    let p3 = moxcms::ColorProfile::new_display_p3().encode().unwrap();
+    // Display P3's green and a skin's colour, and what they are in sRGB (by the definition of both).
+    let colours = [[0, 255, 0], [200, 150, 120], [128, 128, 128], [250, 10, 10]];
+    let expected = [[0, 255, 0], [209, 147, 115], [128, 128, 128], [255, 0, 0]];
+    let near = |found: &[u8], what: &str, most: u8| {
+        for (at, (found, expected)) in found.chunks_exact(3).zip(expected.iter().cycle()).enumerate() {
+            let far = found.iter().zip(expected).any(|(a, b)| a.abs_diff(*b) > most);
+            assert!(!far, "{what}, pixel {at}: {found:?} and {expected:?}");
+        }
+    };
+    let pixels: Vec<u8> = (0..4).flat_map(|_| colours).flatten().collect();
+    let deep: Vec<u8> = pixels.iter().flat_map(|&value| [value, value]).collect();
+    let alpha: Vec<u8> = pixels.chunks_exact(3).flat_map(|p| [p[0], p[1], p[2], 128]).collect();
+    let plain = encoded(ColorType::Rgb, BitDepth::Eight, 4, &pixels);
+    near(&rgb(&photo(&with_profile(&plain, &p3)).unwrap()), "PNG", 1);
+    near(&rgb(&photo(&with_chunk(&plain, b"cICP", &[12, 13, 0, 1])).unwrap()), "PNG's code points", 1);
+    let deep = encoded(ColorType::Rgb, BitDepth::Sixteen, 4, &deep);
+    near(&rgb(&photo(&with_profile(&deep, &p3)).unwrap()), "PNG of sixteen bits", 1);
+    let sticker = photo(&with_profile(&encoded(ColorType::Rgba, BitDepth::Eight, 4, &alpha), &p3)).unwrap();
+    near(&rgb(&sticker), "PNG with an alpha", 1);
+    assert!(rgba(&sticker).iter().skip(3).step_by(4).all(|&alpha| alpha == 128));
+    let mut webp = Vec::new();
+    let mut encoder = image::codecs::webp::WebPEncoder::new_lossless(&mut webp);
+    encoder.set_icc_profile(p3.clone()).unwrap();
+    encoder.encode(&pixels, 4, 4, image::ExtendedColorType::Rgb8).unwrap();
+    near(&rgb(&photo(&webp).unwrap()), "WebP", 1);
+    // A JPEG's profile stands in parts, here in the wrong order; blocks of one colour survive its compression.
+    let blocks: Vec<u8> = (0..64 * 16).flat_map(|i| colours[i % 64 / 16]).collect();
+    let mut jpeg = Vec::new();
+    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 100)
+        .encode(&blocks, 64, 16, image::ExtendedColorType::Rgb8)
+        .unwrap();
+    let with_parts = |parts: &[(u8, &[u8])]| {
+        let mut bytes = jpeg[..2].to_vec();
+        for (number, part) in parts {
+            bytes.extend([0xFF, 0xE2]);
+            bytes.extend((part.len() as u16 + 16).to_be_bytes());
+            bytes.extend(b"ICC_PROFILE\0");
+            bytes.extend([*number, 2]);
+            bytes.extend(*part);
+        }
+        bytes.extend(&jpeg[2..]);
+        let all = rgb(&photo(&bytes).unwrap());
+        (0..4).flat_map(|block| all[3 * (64 * 8 + 16 * block + 8)..][..3].to_vec()).collect::<Vec<_>>()
+    };
+    near(&with_parts(&[(2, &p3[200..]), (1, &p3[..200])]), "JPEG", 3);
+    // A part is missing: no profile.
+    let unconverted = with_parts(&[(1, &p3[..200])]);
+    assert!(unconverted[3].abs_diff(200) <= 3, "{unconverted:?}");
+    // sRGB's own profile changes no number.
+    let srgb = moxcms::ColorProfile::new_srgb().encode().unwrap();
+    assert_eq!(rgb(&photo(&with_profile(&plain, &srgb)).unwrap()), pixels);
+}
+
+#[test]
+fn samples_of_sixteen_bits_are_read_as_their_file_says() {
+    use png::{BitDepth, ColorType};
+    let levels = [0_u16, 1, 100, 2048, 4000, 4095];
+    let expected: Vec<u8> = levels.iter().map(|&level| (f64::from(level) * 255.0 / 4095.0).round() as u8).collect();
+    let bytes = |scale: u32| levels.iter().flat_map(|&level| (level << scale).to_be_bytes()).collect::<Vec<u8>>();
+    let grey = |data: &[u8]| encoded(ColorType::Grayscale, BitDepth::Sixteen, 6, data);
+    let first = |png: &[u8]| rgb(&photo(png).unwrap()).chunks_exact(3).map(|pixel| pixel[0]).collect::<Vec<_>>();
+    // In the lower bits, as some cameras write them, and in the upper ones, as PNG wants it.
+    assert_eq!(first(&with_chunk(&grey(&bytes(0)), b"sBIT", &[12])), expected);
+    assert_eq!(first(&with_chunk(&grey(&bytes(4)), b"sBIT", &[12])), expected);
+    // A file that says nothing, or all sixteen, means sixteen.
+    let dark: Vec<u8> = levels.iter().map(|&level| ((u32::from(level) + 128) / 257) as u8).collect();
+    assert_eq!(first(&grey(&bytes(0))), dark);
+    assert_eq!(first(&with_chunk(&grey(&bytes(0)), b"sBIT", &[16])), dark);
+    // Colours the same way, and an alpha by its own bits.
+    let data: Vec<u8> = levels.iter().flat_map(|&l| [l, 0, l, 65_535]).flat_map(u16::to_be_bytes).collect();
+    let png = with_chunk(&encoded(ColorType::Rgba, BitDepth::Sixteen, 6, &data), b"sBIT", &[12, 12, 12, 16]);
+    let wanted: Vec<u8> = expected.iter().flat_map(|&level| [level, 0, level, 255]).collect();
+    assert_eq!(rgba(&photo(&png).unwrap()), wanted);
+}
+
+#[test]
+fn profiles_that_are_broken_or_too_long_are_left_alone() {
+    let bytes = png(png::ColorType::Rgb, png::BitDepth::Eight, 1);
     let whole = rgb(&photo(&bytes).unwrap());
-    bytes.splice(33..33, with);
-    assert!(rgb(&photo(&bytes).unwrap()) == whole);
+    // Gigabytes to whoever unpacks all of it.
+    let bomb = vec![0; 1 << 26];
+    for content in [&b"x\0\0\x78\x9c\x01\x02\x03"[..], b"x\0\x07", b"x", b""] {
+        assert!(rgb(&photo(&with_chunk(&bytes, b"iCCP", content)).unwrap()) == whole);
+    }
+    assert!(rgb(&photo(&with_profile(&bytes, &bomb)).unwrap()) == whole);
+    let mut p3 = moxcms::ColorProfile::new_display_p3().encode().unwrap();
+    p3.truncate(p3.len() / 2);
+    assert!(rgb(&photo(&with_profile(&bytes, &p3)).unwrap()) == whole);
 }

@@ -60,6 +60,8 @@ pub(crate) enum Op {
     /// Along the channels.
     Concatenate,
     Softmax,
+    /// The sigmoid of each value.
+    Logistic,
     ArgMax,
     /// Zeros around the map.
     Pad(Borders),

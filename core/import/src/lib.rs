@@ -31,11 +31,12 @@ use std::collections::{HashMap, HashSet};
 use std::io::Read as _;
 use std::path::Path;
 
+use log::warn;
 use silhouette_files::{OpenError, Regular, open_regular};
 use silhouette_network::ModelError;
 use silhouette_network::error::{TensorProblems, WrongShape};
 use silhouette_network::network::Network;
-use silhouette_network::spec::{Extractor, FORMAT, Fit, Head, Input, Spec};
+use silhouette_network::spec::{Classifier, DeeplabV3, Extractor, FORMAT, Fit, Head, Input, Spec, Task, VOC_LABELS};
 use silhouette_weights::{Activations, ModelFile, QuantisedTensors, Tensors};
 
 pub use error::{ImportError, ImportFailure};
@@ -56,8 +57,11 @@ pub struct ImportOptions {
     /// The whole specification, where the file has names but no graph (PyTorch), or to say in one place what a graph
     /// cannot (labels, normalisation). A graph file must agree with its structure.
     pub spec: Option<Spec>,
-    /// One label per class, in the order of the logits.
+    /// One label per class, in the order of the logits; of a head with a single logit, that of the foreground, or of background
+    /// and foreground.
     pub labels: Option<Vec<String>>,
+    /// Whether a background may stand before the labels, where the file has one class more than there are labels.
+    pub optional_background: bool,
     /// Height and width of the input.
     pub size: Option<usize>,
     /// 8, 16 or 32, where it shall be another than the file's (or the specification's).
@@ -153,8 +157,8 @@ pub fn import_bytes(bytes: &[u8], name: &str, options: &ImportOptions) -> Result
         Err(ImportError::Unsupported { what: what.to_owned(), instead: instead.to_owned() })
     };
     let given = options.spec.as_ref();
-    let (derived, format) = match format(bytes, bytes.len() as u64)? {
-        Format::TfLite => (tflite::import(bytes)?, "TensorFlow Lite"),
+    let ((derived, given), format) = match format(bytes, bytes.len() as u64)? {
+        Format::TfLite => ((tflite::import(bytes)?, given.cloned()), "TensorFlow Lite"),
         Format::Pth => (pytorch::import_pth(bytes, given)?, "PyTorch"),
         Format::Safetensors => (pytorch::import_safetensors(bytes, given)?, "safetensors"),
         Format::FrozenGraph => {
@@ -163,7 +167,7 @@ pub fn import_bytes(bytes: &[u8], name: &str, options: &ImportOptions) -> Result
         Format::Onnx => return unsupported("ONNX", "import the TensorFlow Lite or PyTorch file it was made from"),
     };
     let provenance = format!("imported from {name} ({format})");
-    assemble(derived, name, provenance, options)
+    assemble(derived, name, provenance, &ImportOptions { spec: given, ..options.clone() })
 }
 
 /// Tells the format by the beginning of a file of `length` bytes.
@@ -248,6 +252,11 @@ fn assemble(
             Tensor::Quantised(tensor) => drop(quantised.insert(name, tensor)),
         }
     }
+    if options.labels.is_none() && options.spec.is_none() && spec.labels == VOC_LABELS {
+        warn!(
+            "nothing says what its 21 classes are called: taken for PASCAL VOC's, as DeepLab's public models have them"
+        );
+    }
     Ok(Imported { spec, tensors, quantised, activations: derived.activations })
 }
 
@@ -268,29 +277,17 @@ fn specification(
             flag: "--spec",
             problem: format!("its {what} is {there:?}, the file's {here:?}"),
         };
-        if spec.head != derived.head {
-            return Err(differs("head", &derived.head, &spec.head));
+        let classes = classes(&derived.head);
+        let head = with_classes(&spec.head, classes);
+        if derived.convs.is_some() && head != derived.head {
+            return Err(differs("head", &derived.head, &head));
         }
         if spec.padding != derived.padding {
             return Err(differs("padding", &derived.padding, &spec.padding));
         }
     }
-    let classes = match &derived.head {
-        Head::Classifier(head) => head.classes,
-        Head::DeeplabV3(head) => head.classes,
-    };
-    let labels = options
-        .labels
-        .clone()
-        .or_else(|| given.map(|spec| spec.labels.clone()))
-        .ok_or_else(|| not_said(&format!("what its {classes} classes are called"), "--labels"))?;
-    if labels.len() != classes {
-        let flag = if options.labels.is_some() { "--labels" } else { "--spec" };
-        return Err(ImportError::DoesNotFit {
-            flag,
-            problem: format!("{} labels for {classes} classes", labels.len()),
-        });
-    }
+    let task = task(&derived.head, given)?;
+    let labels = labels(&derived.head, derived.convs.is_some(), task, options)?;
     let (mean, std) = (derived.normalisation.map(|n| [n.0; 3]), derived.normalisation.map(|n| [n.1; 3]));
     let mean = options.mean.or(mean).or(given.map(|spec| spec.input.mean));
     let std = options.std.or(std).or(given.map(|spec| spec.input.std));
@@ -313,12 +310,89 @@ fn specification(
         padding: derived.padding,
         batch_norm_epsilon: given.map_or(derived.batch_norm_epsilon, |spec| spec.batch_norm_epsilon),
         input: Input { size, mean, std, fit },
+        colors: colors(given, labels.len()),
         labels,
-        colors: given.map(|spec| spec.colors.clone()).unwrap_or_default(),
         licence: text(&options.licence, |spec| &spec.licence, String::new()),
-        task: given.and_then(|spec| spec.task),
+        task,
         provenance: text(&options.provenance, |spec| &spec.provenance, provenance),
     })
+}
+
+fn classes(head: &Head) -> usize {
+    match head {
+        Head::Classifier(head) => head.classes,
+        Head::DeeplabV3(head) => head.classes,
+    }
+}
+
+/// The same head of another number of classes.
+fn with_classes(head: &Head, classes: usize) -> Head {
+    match head {
+        Head::Classifier(_) => Head::Classifier(Classifier { classes }),
+        Head::DeeplabV3(head) => Head::DeeplabV3(DeeplabV3 { classes, ..head.clone() }),
+    }
+}
+
+/// What the output means where that is not what the head implies: a single logit at each pixel is an alpha, its sigmoid the
+/// foreground's.
+fn task(head: &Head, given: Option<&Spec>) -> Result<Option<Task>, ImportError> {
+    match head {
+        Head::Classifier(Classifier { classes: 1 }) => Err(ImportError::Unsupported {
+            what: "a classifier with a single logit".into(),
+            instead: "its only class would always be certain; give it two logits, 0 and the one that it has".into(),
+        }),
+        Head::DeeplabV3(DeeplabV3 { classes: 1, .. }) => Ok(Some(Task::Alpha)),
+        Head::Classifier(_) | Head::DeeplabV3(_) => {
+            // Said of an alpha, it does not hold for a file with more logits.
+            Ok(given.filter(|spec| spec.task != Some(Task::Alpha)).and_then(|spec| spec.task))
+        }
+    }
+}
+
+/// What was given, else what the specification says, where it says it of as many classes as the file has; an alpha can do
+/// without, and 21 classes of a graph are VOC's.
+fn labels(head: &Head, graph: bool, task: Option<Task>, options: &ImportOptions) -> Result<Vec<String>, ImportError> {
+    let graph = graph && matches!(head, Head::DeeplabV3(_));
+    let (alpha, logits) = (task == Some(Task::Alpha), classes(head));
+    let classes = if alpha { 2 } else { logits };
+    let ours = options.spec.as_ref().filter(|spec| self::classes(&spec.head) == logits).map(|spec| &spec.labels);
+    let (labels, flag) = match (&options.labels, ours) {
+        (Some(given), _) => (given.clone(), "--labels"),
+        (None, Some(ours)) => (ours.clone(), "--spec"),
+        (None, None) if alpha => (vec!["foreground".into()], "--labels"),
+        // The public models that come as graphs, and most that were made of them.
+        (None, None) if options.spec.is_none() && graph && logits == VOC_LABELS.len() => {
+            (VOC_LABELS.map(String::from).to_vec(), "--labels")
+        }
+        (None, None) => return Err(not_said(&format!("what its {classes} classes are called"), "--labels")),
+    };
+    let background = || std::iter::once("background".to_owned());
+    match labels.as_slice() {
+        labels if options.optional_background && !alpha && labels.len() + 1 == classes => {
+            Ok(background().chain(labels.iter().cloned()).collect())
+        }
+        [foreground] if alpha => Ok(background().chain([foreground.clone()]).collect()),
+        labels if labels.len() == classes => Ok(labels.to_vec()),
+        labels if alpha => Err(ImportError::DoesNotFit {
+            flag,
+            problem: format!(
+                "{} labels for a single logit, which has two: the background's and the foreground's",
+                labels.len()
+            ),
+        }),
+        labels => {
+            Err(ImportError::DoesNotFit { flag, problem: format!("{} labels for {classes} classes", labels.len()) })
+        }
+    }
+}
+
+/// The specification's colours, where they are of as many classes as the file has; black beside the one of an alpha.
+fn colors(given: Option<&Spec>, classes: usize) -> Vec<[u8; 3]> {
+    match given.map_or(&[][..], |spec| &spec.colors) {
+        &[foreground] if classes == 2 => vec![[0; 3], foreground],
+        colors if colors.len() == classes => colors.to_vec(),
+        _ => Vec::new(),
+    }
 }
 
 fn not_said(what: &str, flag: &'static str) -> ImportError {

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use log::warn;
 use silhouette_network::network::{Conv, Network};
 use silhouette_network::spec::{
     Activation, Aspp, Classifier, DeeplabV3, Extractor, Feature, Head, MobilenetV1, MobilenetV2, Padding, Resize,
@@ -503,10 +504,11 @@ impl<'g> Walk<'g> {
         self.take(next, format!("head.aspp.{index}.pointwise"))
     }
 
-    /// After the logits: resizes, softmax, the arg max, in any number. Gives the rule of the resize that changes the
-    /// size.
+    /// After the logits: resizes, softmax, the arg max, in any number; of a single logit its sigmoid. Gives the rule of the
+    /// resize that changes the size.
     fn tail(&mut self, logits: Value) -> Result<Option<Resize>, ImportError> {
-        let (mut value, mut found) = (logits, None);
+        let (mut value, mut found, mut sigmoid) = (logits, None, false);
+        let single = self.channels(logits) == 1;
         while let &[next] = self.consumers[value].as_slice() {
             let node = &self.graph.nodes[next];
             match node.op {
@@ -520,7 +522,26 @@ impl<'g> Walk<'g> {
                         if found.replace(rule).is_some() {
                             return Err(unknown(&node.label, "the logits are resized a second time".into()));
                         }
+                        if sigmoid {
+                            warn!(
+                                "{}: the sigmoid stands before the resize; here the logit is resized, and an alpha between \
+                                 two of the map's pixels will differ a little",
+                                node.label
+                            );
+                        }
                     }
+                }
+                Op::Logistic if single && !sigmoid => sigmoid = true,
+                Op::Logistic if single => {
+                    return Err(unknown(&node.label, "it is the sigmoid of what is a sigmoid already".into()));
+                }
+                Op::Logistic => {
+                    let problem = "with a sigmoid of each of several logits a pixel may be of many classes at once; here it \
+                                   is of one (softmax, or nothing, after the logits), or the network has a single logit";
+                    return Err(unknown(&node.label, problem.into()));
+                }
+                Op::Softmax | Op::ArgMax if single => {
+                    return Err(unknown(&node.label, "of a single logit it gives the same for every pixel".into()));
                 }
                 Op::Softmax | Op::ArgMax => {}
                 _ => return Err(unknown(&node.label, "nothing like it can follow the logits".into())),

@@ -4,7 +4,7 @@ use crate::bounds;
 use crate::error::Result;
 use crate::segmentation::Segmentation;
 use silhouette_imaging::frame::Frame;
-use silhouette_imaging::mask::Confidence;
+use silhouette_imaging::mask::{Confidence, Mask};
 use silhouette_imaging::picture::Picture;
 use silhouette_imaging::refine::{Guide, refine};
 
@@ -123,6 +123,14 @@ impl Segmentation {
     /// As [`cutout`](Self::cutout).
     pub fn alpha(&self, frame: &Frame<'_>, foreground: &Foreground) -> Result<Confidence> {
         self.alpha_of(&self.picture(frame)?, foreground)
+    }
+
+    /// The mask of the foreground alone: every other pixel is class 0, the background.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for a class that the model does not have.
+    pub fn mask_of(&self, foreground: &Foreground) -> Result<Mask> {
+        Ok(self.mask().only(&self.flags(foreground)?))
     }
 
     /// A flag for each class: whether it is foreground.

@@ -95,6 +95,12 @@ impl Model {
                 "a mask holds one byte a pixel: at most 256 classes are possible",
             ));
         }
+        if segments && spec.labels.len() == 1 {
+            return Err(Error::model(
+                format_args!("'{}' has a single class, of which every pixel would be", spec.name),
+                "a network with one logit gives an alpha; import its file again",
+            ));
+        }
         let classes = Classes { labels: spec.labels.clone(), palette: Palette::with_colors(&spec.colors) };
         Ok(Self { classes: Arc::new(classes), file: Arc::new(file) })
     }

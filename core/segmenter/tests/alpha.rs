@@ -193,6 +193,17 @@ fn a_video_is_smoothed() {
     assert_eq!(segmentation.mask(), goal.mask());
 }
 
+/// What an import once made of a network with one logit: every pixel would be of its only class.
+#[test]
+fn a_single_class_is_refused_with_the_way_out() {
+    let spec = Spec { task: None, labels: vec!["person".into()], ..spec() };
+    let tensors = seeded(&Network::native(&spec).unwrap(), 7);
+    match Model::from_file(ModelFile::new(spec, tensors).unwrap()) {
+        Err(error @ Error::InvalidModel(_)) => assert!(error.to_string().contains("alpha"), "{error}"),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn the_task_is_kept_in_the_file_and_checked() {
     let model = model();

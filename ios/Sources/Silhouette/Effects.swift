@@ -36,7 +36,7 @@ public struct Picture: Sendable, Hashable {
     public let rgba: Data
 
     /// The picture as a frame, as a background for instance.
-    public var frame: Frame { Frame(rgba, format: .rgba, width: width, height: height) }
+    public var frame: Frame { Frame(rgba, format: .rgbaStraight, width: width, height: height) }
 }
 
 /// How the pixels of a buffer that a picture is drawn into are laid out.

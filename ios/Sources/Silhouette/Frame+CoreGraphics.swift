@@ -6,7 +6,8 @@
 
     extension Frame {
         /// A decoded photo, as its pixels lie in memory: an `UIImage`'s orientation, or a file's, is a matter of
-        /// ``oriented(_:)``. The pixels are drawn once into memory of the frame's own, as sRGB.
+        /// ``oriented(_:)``. The pixels are drawn once into memory of the frame's own, as sRGB; where the image is
+        /// transparent, the network sees black, and pictures made of the frame stay transparent.
         ///
         /// - Throws: ``SilhouetteError/invalidFrame(_:)`` for an empty image; ``SilhouetteError/internal(_:)`` where there is no
         ///   memory for it.
@@ -25,7 +26,7 @@
                 return true
             }
             guard drawn else { throw SilhouetteError.internal(.init("no memory for an image of \(width)x\(height)")) }
-            self.init(rgba, format: .rgba, width: width, height: height)
+            self.init(rgba, format: .rgbaPremultiplied, width: width, height: height)
         }
     }
 

@@ -156,6 +156,15 @@ public enum PixelFormat: Sendable, Hashable, CaseIterable {
     case rgba
     /// Blue, green, red, alpha; alpha is not looked at.
     case bgra
+    /// Red, green, blue, and an alpha that counts: the network sees the picture over black, and pictures that are made of the
+    /// frame keep its alpha, hidden pixels being black.
+    case rgbaStraight
+    /// Blue, green, red, and an alpha that counts.
+    case bgraStraight
+    /// As ``rgbaStraight``, colours multiplied by alpha already.
+    case rgbaPremultiplied
+    /// As ``bgraStraight``, colours multiplied by alpha already.
+    case bgraPremultiplied
     /// One grey level.
     case gray
 
@@ -163,7 +172,7 @@ public enum PixelFormat: Sendable, Hashable, CaseIterable {
     public var bytesPerPixel: Int {
         switch self {
         case .rgb: 3
-        case .rgba, .bgra: 4
+        case .rgba, .bgra, .rgbaStraight, .bgraStraight, .rgbaPremultiplied, .bgraPremultiplied: 4
         case .gray: 1
         }
     }

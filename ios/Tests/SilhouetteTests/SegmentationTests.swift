@@ -151,6 +151,21 @@ final class SegmentationTests: XCTestCase {
         }
     }
 
+    func testAnAlphaThatCountsStays() throws {
+        let hidden: [UInt8] = [9, 8, 7, 0]
+        let half: [UInt8] = [200, 100, 50, 128]
+        let whole: [UInt8] = [10, 20, 30, 255]
+        let bytes = Data((0..<48).flatMap { [hidden, half, whole][$0 % 3] })
+        let expected = Data((0..<48).flatMap { [[0, 0, 0, 0], half, whole][$0 % 3] })
+        let frame = Frame(bytes, format: .rgbaStraight, width: 8, height: 6)
+        let segmentation = try segmenter().segmentNow(frame)
+        let picture = try segmentation.render(.none, of: frame)
+        XCTAssertEqual(picture.rgba, expected)
+        XCTAssertEqual(try segmentation.render(.none, of: picture.frame).rgba, expected)
+        let ignored = Frame(bytes, format: .rgba, width: 8, height: 6)
+        XCTAssertEqual(try segmentation.render(.none, of: ignored).rgba[3], 255)
+    }
+
     func testPicturesInBuffersOfOtherLayouts() throws {
         let frame = waves(9, 5)
         let segmentation = try segmenter().segmentNow(frame)

@@ -29,13 +29,16 @@ pub(crate) fn list(folder: &Path, list: &Path) -> PathBuf {
 /// `JPEGImages/NAME.jpg` and `SegmentationClass/NAME.png` for each name in a list, found by [`list`].
 ///
 /// # Errors
-/// If the list cannot be read, names nothing, or names a picture twice.
+/// If the list cannot be read, names nothing, or names a picture twice, or one of the two folders is missing.
 pub(crate) fn voc(folder: &Path, names: &Path) -> Result<Vec<Item>, Failure> {
     let path = &list(folder, names);
     let text = read_text(path, LONGEST_LIST).map_err(|error| Failure::new(path, error))?;
     let mut seen = HashSet::new();
     if let Some(twice) = text.split_whitespace().find(|name| !seen.insert(*name)) {
         return Err(Failure::new(path, format!("the list names '{twice}' twice")));
+    }
+    for inside in ["JPEGImages", "SegmentationClass"] {
+        folder_is_there(&folder.join(inside))?;
     }
     let items: Vec<_> = text
         .split_whitespace()
@@ -48,11 +51,17 @@ pub(crate) fn voc(folder: &Path, names: &Path) -> Result<Vec<Item>, Failure> {
     if items.is_empty() { Err(Failure::new(path, "the list names no picture")) } else { Ok(items) }
 }
 
+/// Without it every picture would be skipped by itself.
+fn folder_is_there(folder: &Path) -> Result<(), Failure> {
+    if folder.is_dir() { Ok(()) } else { Err(Failure::new(folder, "there is no such folder")) }
+}
+
 /// Every picture of a folder, in the order of their names; its labels are the PNG of the same name in `masks`.
 ///
 /// # Errors
-/// If the folder cannot be read, holds no picture, or two of one name.
+/// If a folder cannot be read or is not there, holds no picture, or two of one name.
 pub(crate) fn folders(images: &Path, masks: &Path) -> Result<Vec<Item>, Failure> {
+    folder_is_there(masks)?;
     let mut found: BTreeMap<String, (String, PathBuf)> = BTreeMap::new();
     for entry in std::fs::read_dir(images).map_err(|error| Failure::new(images, error))? {
         let path = entry.map_err(|error| Failure::new(images, error))?.path();
@@ -95,6 +104,10 @@ mod tests {
     fn vocs_layout() {
         let root = folder("voc");
         std::fs::write(root.join("val.txt"), "a\n b \n\n").unwrap();
+        std::fs::create_dir_all(root.join("JPEGImages")).unwrap();
+        let _ = std::fs::remove_dir(root.join("SegmentationClass"));
+        assert!(voc(&root, Path::new("val.txt")).unwrap_err().to_string().contains("SegmentationClass"));
+        std::fs::create_dir_all(root.join("SegmentationClass")).unwrap();
         let items = voc(&root, Path::new("val.txt")).unwrap();
         assert_eq!(items.len(), 2);
         assert_eq!(items[1].image, root.join("JPEGImages/b.jpg"));
@@ -117,6 +130,8 @@ mod tests {
         let names: Vec<_> = folders(&images, &images).unwrap().into_iter().map(|item| item.name).collect();
         assert_eq!(names, ["a", "b"]);
         assert!(folders(&masks, &masks).unwrap_err().to_string().contains("no JPEG"));
+        let absent = masks.join("absent");
+        assert!(folders(&images, &absent).unwrap_err().to_string().contains("no such folder"));
     }
 
     #[test]

@@ -1,7 +1,11 @@
-//! True labels: class indices out of a PNG, exactly as stored (a palette is for people's eyes).
+//! True labels: class indices out of a PNG as stored (a palette is for people's eyes), or classes told by their colours where
+//! there is nothing but colours.
 
 use crate::failure::Failure;
+use silhouette::Palette;
+use silhouette::eval::VOID;
 use silhouette_files::open_regular;
+use std::collections::HashMap;
 use std::io::BufReader;
 use std::path::Path;
 
@@ -20,13 +24,128 @@ const MAX_SIDE: u32 = 16_384;
 /// The longest file of a mask.
 const MAX_FILE: u64 = 1 << 30;
 
-/// Reads a mask: a palette or grey PNG of at most 8 bits.
+/// Not labelled, as data for training have it; no more scored than [`VOID`].
+const UNLABELLED: u8 = 254;
+
+/// What the values and colours of masks mean.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// How many classes are scored.
+    classes: usize,
+    /// The one value that is foreground, where 0 is background and there is nothing else.
+    foreground: Option<u8>,
+    colours: HashMap<[u8; 3], u8>,
+}
+
+impl Key {
+    /// For `classes` that are scored; `scored_as` says for each of the model's, which has a colour in `palette`, the scored one.
+    pub(crate) fn new(classes: usize, foreground: Option<u8>, scored_as: &[u8], palette: &Palette) -> Self {
+        let mut colours = HashMap::from([(palette.color(VOID), VOID)]);
+        // Where two classes share a colour, the first has it.
+        for (class, &scored) in (0..=u8::MAX).zip(scored_as).rev() {
+            colours.insert(palette.color(class), scored);
+        }
+        Self { classes, foreground, colours }
+    }
+
+    /// The class that a value stands for.
+    fn value(&self, value: u8) -> Result<u8, String> {
+        match self.foreground {
+            Some(foreground) if value == foreground => Ok(1),
+            Some(_) if value == 0 || value == VOID => Ok(value),
+            Some(foreground) => Err(format!(
+                "a pixel is {value}, which is neither 0 (background) nor {foreground} (foreground), nor 255 (not scored)"
+            )),
+            None if usize::from(value) < self.classes || value >= UNLABELLED => Ok(value),
+            None => Err(format!(
+                "a pixel is of class {value}, and classes 0 to {} are scored; --labels says what a mask's indices mean, \
+                 --foreground which value is the foreground",
+                self.classes - 1
+            )),
+        }
+    }
+
+    /// The class that a colour stands for.
+    fn colour(&self, [r, g, b]: [u8; 3]) -> Result<u8, String> {
+        if self.foreground.is_some() {
+            return if r == g && g == b {
+                self.value(r)
+            } else {
+                Err(format!("a pixel is ({r}, {g}, {b}), and --foreground reads grey"))
+            };
+        }
+        self.colours.get(&[r, g, b]).copied().ok_or_else(|| {
+            format!(
+                "a mask in RGB is read by the colours of the model's classes, and ({r}, {g}, {b}) is none of them; write class \
+                 indices (palette or grey PNG), or, of black and white, give --foreground 255"
+            )
+        })
+    }
+}
+
+/// A mask's pixels as they are stored.
+#[derive(Debug)]
+enum Pixels {
+    Values(Vec<u8>),
+    Colours(Vec<[u8; 3]>),
+}
+
+/// Reads a mask: a palette or grey PNG of at most 8 bits, or one in RGB.
 ///
 /// # Errors
 /// What is wrong with the file, with its name.
-pub(crate) fn read(path: &Path) -> Result<Labels, Failure> {
+pub(crate) fn read(path: &Path, key: &Key) -> Result<Labels, Failure> {
+    let (width, height, pixels) = stored(path)?;
     let wrong = |text: String| Failure::new(path, text);
-    let opened = open_regular(path, MAX_FILE).map_err(|error| wrong(error.to_string()))?;
+    let classes = match pixels {
+        Pixels::Values(mut values) => {
+            let mut meaning = [None; 256];
+            for value in &mut values {
+                let known = &mut meaning[usize::from(*value)];
+                *value = match *known {
+                    Some(class) => class,
+                    None => *known.insert(key.value(*value).map_err(wrong)?),
+                };
+            }
+            values
+        }
+        Pixels::Colours(colours) => {
+            colours.into_iter().map(|colour| key.colour(colour)).collect::<Result<_, _>>().map_err(wrong)?
+        }
+    };
+    Ok(Labels { width, height, classes })
+}
+
+/// What the values of a mask say about its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Nothing but 0.
+    Empty,
+    /// 0 and 255, or 255 alone: a foreground in white, or a picture of whose only thing not even the inside is scored.
+    BlackAndWhite,
+    /// It holds classes, or colours.
+    Classes,
+}
+
+/// Looks at a mask; `None` where it cannot be read.
+pub(crate) fn kind(path: &Path) -> Option<Kind> {
+    let Pixels::Values(values) = stored(path).ok()?.2 else { return Some(Kind::Classes) };
+    Some(match (values.iter().any(|&v| v == VOID), values.iter().any(|&v| v != 0 && v != VOID)) {
+        (_, true) => Kind::Classes,
+        (true, false) => Kind::BlackAndWhite,
+        (false, false) => Kind::Empty,
+    })
+}
+
+/// Columns, rows and pixels.
+fn stored(path: &Path) -> Result<(usize, usize, Pixels), Failure> {
+    let wrong = |text: String| Failure::new(path, text);
+    let opened = open_regular(path, MAX_FILE).map_err(|error| match beside(path) {
+        Some(other) if !path.exists() => {
+            wrong(format!("there is no such file, only {other}; a mask is a PNG, whose values are what was written"))
+        }
+        _ => wrong(error.to_string()),
+    })?;
     let mut decoder = png::Decoder::new(BufReader::new(opened.file));
     decoder.set_transformations(png::Transformations::IDENTITY);
     // Compressed as they are, a few bytes of these may be gigabytes.
@@ -38,14 +157,16 @@ pub(crate) fn read(path: &Path) -> Result<Labels, Failure> {
     if width > MAX_SIDE || height > MAX_SIDE {
         return Err(wrong(format!("a mask of {width}x{height} is larger than {MAX_SIDE}x{MAX_SIDE}")));
     }
-    let depth = match (info.color_type, info.bit_depth) {
-        (png::ColorType::Indexed | png::ColorType::Grayscale, png::BitDepth::One) => 1,
-        (png::ColorType::Indexed | png::ColorType::Grayscale, png::BitDepth::Two) => 2,
-        (png::ColorType::Indexed | png::ColorType::Grayscale, png::BitDepth::Four) => 4,
-        (png::ColorType::Indexed | png::ColorType::Grayscale, png::BitDepth::Eight) => 8,
+    let (channels, depth) = match (info.color_type, info.bit_depth) {
+        (png::ColorType::Indexed | png::ColorType::Grayscale, depth) if depth != png::BitDepth::Sixteen => {
+            (1, depth as usize)
+        }
+        (png::ColorType::Rgb, png::BitDepth::Eight) => (3, 8),
+        (png::ColorType::Rgba, png::BitDepth::Eight) => (4, 8),
         (color, depth) => {
             return Err(wrong(format!(
-                "a mask holds class indices (palette or grey, 8 bits), this PNG is {color:?} of {depth:?}"
+                "a mask holds class indices (palette or grey, 8 bits) or their colours (RGB, 8 bits), this PNG is {color:?} of \
+                 {depth:?}"
             )));
         }
     };
@@ -53,7 +174,14 @@ pub(crate) fn read(path: &Path) -> Result<Labels, Failure> {
     let bytes = reader.output_buffer_size().ok_or_else(|| wrong("its size overflows".into()))?;
     let mut packed = vec![0; bytes];
     reader.next_frame(&mut packed).map_err(|error| wrong(error.to_string()))?;
-    let classes = if depth == 8 {
+    if channels > 1 {
+        let pixels = packed.chunks_exact(channels).take(width * height);
+        if pixels.clone().any(|pixel| pixel.get(3).is_some_and(|&alpha| alpha != 255)) {
+            return Err(wrong("its pixels are transparent here and there; write the mask without an alpha".into()));
+        }
+        return Ok((width, height, Pixels::Colours(pixels.map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect())));
+    }
+    let values = if depth == 8 {
         packed.truncate(width * height);
         packed
     } else {
@@ -61,7 +189,14 @@ pub(crate) fn read(path: &Path) -> Result<Labels, Failure> {
         let pixel = |row: &[u8], x: usize| row[x * depth / 8] >> (8 - depth - x * depth % 8) & ((1 << depth) - 1);
         packed.chunks_exact(stride).take(height).flat_map(|row| (0..width).map(move |x| pixel(row, x))).collect()
     };
-    Ok(Labels { width, height, classes })
+    Ok((width, height, Pixels::Values(values)))
+}
+
+/// The name of a file that differs from `path`, which ends in `.png`, by its ending alone.
+fn beside(path: &Path) -> Option<String> {
+    let endings = ["PNG", "jpg", "jpeg", "JPG", "JPEG", "webp", "bmp", "gif", "tif", "tiff", "npy", "mat"];
+    let other = endings.into_iter().map(|ending| path.with_extension(ending)).find(|other| other.exists())?;
+    Some(other.file_name()?.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
@@ -86,6 +221,11 @@ mod tests {
         path
     }
 
+    fn key(classes: usize, foreground: Option<u8>) -> Key {
+        let scored_as: Vec<u8> = (0..classes as u8).collect();
+        Key::new(classes, foreground, &scored_as, &Palette::voc())
+    }
+
     #[test]
     fn indices_not_colours_at_every_depth() {
         use png::{BitDepth, ColorType};
@@ -97,15 +237,16 @@ mod tests {
             ("g8", ColorType::Grayscale, BitDepth::Eight, vec![3, 4, 5, 6, 7, 8], [3, 4, 5, 6, 7, 8]),
         ] {
             let path = written(name, color, depth, &data, color == ColorType::Indexed);
-            let labels = read(&path).unwrap();
+            let labels = read(&path, &key(21, None)).unwrap();
             assert_eq!((labels.width, labels.height, &labels.classes[..]), (3, 2, &classes[..]), "{name}");
         }
     }
 
     #[test]
     fn what_is_no_mask_is_named() {
-        let rgb = written("rgb", png::ColorType::Rgb, png::BitDepth::Eight, &[0; 18], false);
-        assert!(read(&rgb).unwrap_err().to_string().contains("class indices"));
+        let read = |path: &Path| read(path, &key(21, None));
+        let deep = written("rgb16", png::ColorType::Rgb, png::BitDepth::Sixteen, &[0; 36], false);
+        assert!(read(&deep).unwrap_err().to_string().contains("class indices"));
         let missing = std::env::temp_dir().join("silhouette-labels-missing.png");
         assert!(read(&missing).unwrap_err().to_string().contains("silhouette-labels-missing.png"));
         let cut = std::env::temp_dir().join(format!("silhouette-labels-{}-cut.png", std::process::id()));
@@ -113,5 +254,45 @@ mod tests {
             std::fs::read(written("whole", png::ColorType::Grayscale, png::BitDepth::Eight, &[0; 6], false)).unwrap();
         std::fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
         assert!(read(&cut).is_err());
+    }
+
+    #[test]
+    fn colours_are_the_models_or_an_error() {
+        let rgb = |name: &str, colours: [[u8; 3]; 6]| {
+            written(name, png::ColorType::Rgb, png::BitDepth::Eight, colours.as_flattened(), false)
+        };
+        const BLACK: [u8; 3] = [0; 3];
+        let person = rgb("person", [BLACK, [192, 128, 128], BLACK, [224, 224, 192], [128, 0, 0], BLACK]);
+        assert_eq!(read(&person, &key(21, None)).unwrap().classes, [0, 15, 0, 255, 1, 0]);
+        // Of two classes that are scored the second is the person.
+        let mut scored_as = [0; 21];
+        scored_as[15] = 1;
+        let two = Key::new(2, None, &scored_as, &Palette::voc());
+        assert_eq!(read(&person, &two).unwrap().classes, [0, 1, 0, 255, 0, 0]);
+        let white = rgb("white", [BLACK, [255; 3], BLACK, BLACK, BLACK, BLACK]);
+        let error = read(&white, &key(21, None)).unwrap_err().to_string();
+        assert!(error.contains("(255, 255, 255)") && error.contains("--foreground 255"), "{error}");
+        assert_eq!(read(&white, &key(2, Some(255))).unwrap().classes, [0, 1, 0, 0, 0, 0]);
+        assert!(read(&person, &key(2, Some(255))).unwrap_err().to_string().contains("(192, 128, 128)"));
+        let mut clear = [[0, 0, 0, 255]; 6];
+        clear[3][3] = 254;
+        let clear = written("clear", png::ColorType::Rgba, png::BitDepth::Eight, clear.as_flattened(), false);
+        assert!(read(&clear, &key(21, None)).unwrap_err().to_string().contains("alpha"));
+    }
+
+    #[test]
+    fn values_are_classes_the_foreground_or_an_error() {
+        let grey =
+            |name: &str, data: &[u8]| written(name, png::ColorType::Grayscale, png::BitDepth::Eight, data, false);
+        let soft = grey("soft", &[0, 128, 255, 0, 0, 0]);
+        let error = read(&soft, &key(2, Some(255))).unwrap_err().to_string();
+        assert!(error.contains("128") && error.contains("neither 0"), "{error}");
+        assert_eq!(read(&soft, &key(2, Some(128))).unwrap().classes, [0, 1, 255, 0, 0, 0]);
+        let error = read(&soft, &key(21, None)).unwrap_err().to_string();
+        assert!(error.contains("class 128") && error.contains("0 to 20"), "{error}");
+        assert_eq!(kind(&soft), Some(Kind::Classes));
+        assert_eq!(kind(&grey("white", &[0, 255, 255, 0, 0, 0])), Some(Kind::BlackAndWhite));
+        assert_eq!(kind(&grey("none", &[0; 6])), Some(Kind::Empty));
+        assert_eq!(kind(Path::new("absent.png")), None);
     }
 }

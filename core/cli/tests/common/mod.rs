@@ -5,7 +5,7 @@ use silhouette_network::network::Network;
 use silhouette_network::spec::Spec;
 use silhouette_testkit::{Folder, waves};
 use silhouette_weights::{self as weights, ModelFile};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// A picture in `place` with soft shapes in it, so that a mask of it has more than one class.
@@ -28,6 +28,16 @@ pub(crate) fn seeded(place: &Folder, name: &str, preset: &str) -> PathBuf {
     let path = place.path(name);
     ModelFile::new(spec, weights).unwrap().save(&path, weights::Dtype::F32).unwrap();
     path
+}
+
+/// Columns, rows and class indices of a mask as it is stored.
+pub(crate) fn indices(path: &Path) -> (u32, u32, Vec<u8>) {
+    let decoder = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(path).unwrap()));
+    let mut reader = decoder.read_info().unwrap();
+    assert_eq!(reader.output_color_type(), (png::ColorType::Indexed, png::BitDepth::Eight));
+    let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
+    let frame = reader.next_frame(&mut bytes).unwrap();
+    (frame.width, frame.height, bytes)
 }
 
 /// How a run ended.

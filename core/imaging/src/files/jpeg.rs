@@ -4,12 +4,14 @@
 //! The decoder gives grey for whatever is not there and says nothing. So the file's markers are followed here while it is
 //! read; where it has no end marker, its Huffman codes are counted (`entropy`).
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, ErrorKind, Read};
 
 use silhouette_kernels::memory::OutOfMemory;
 
 use super::entropy::{Component, Scan, Tables, Walker};
 use super::problem::Problem;
+use super::profile::MOST_PROFILE;
 
 /// The most that stands before and between a picture's scans and is of use for decoding it.
 const MOST_HEADERS: usize = 1 << 20;
@@ -31,6 +33,7 @@ const SOS: u8 = 0xDA;
 const DHT: u8 = 0xC4;
 const APP0: u8 = 0xE0;
 const APP1: u8 = 0xE1;
+const APP2: u8 = 0xE2;
 const APP14: u8 = 0xEE;
 const APP15: u8 = 0xEF;
 const COMMENT: u8 = 0xFE;
@@ -43,6 +46,8 @@ pub(super) struct Jpeg {
     pub(super) height: u32,
     /// What there is of it, where that is not all.
     pub(super) cut: Option<String>,
+    /// Its colour profile, where all parts of one are there; empty: none.
+    pub(super) profile: Vec<u8>,
 }
 
 /// The size and components that a frame header states.
@@ -66,14 +71,22 @@ impl Jpeg {
     /// # Errors
     /// [`Problem`].
     pub(super) fn read(mut reader: impl BufRead, max_pixels: u64) -> Result<Self, Problem> {
-        let mut reading =
-            Reading { bytes: Vec::new(), frame: None, scans: Vec::new(), headers: 0, passed: 0, entropy: 0 };
+        let mut reading = Reading {
+            bytes: Vec::new(),
+            frame: None,
+            scans: Vec::new(),
+            headers: 0,
+            passed: 0,
+            entropy: 0,
+            parts: Parts::default(),
+        };
         let complete = match reading.markers(&mut reader, max_pixels) {
             Ok(()) => true,
             Err(Problem::Cut(_)) if reading.frame.is_some() && !reading.scans.is_empty() => false,
             Err(problem) => return Err(problem),
         };
-        let Reading { bytes, frame, scans, entropy, .. } = reading;
+        let Reading { bytes, frame, scans, entropy, parts, .. } = reading;
+        let profile = parts.whole();
         let frame = frame.ok_or_else(|| Problem::Damaged("it has no picture".into()))?;
         let (width, height) = (frame.width, frame.height);
         // Each block's first coefficient takes a bit at least.
@@ -89,10 +102,10 @@ impl Jpeg {
             if entropy.saturating_mul(8 * LEAST_SHARE) < blocks {
                 return Err(Problem::Cut(there));
             }
-            return Ok(Self { bytes, width, height, cut: Some(there) });
+            return Ok(Self { bytes, width, height, cut: Some(there), profile });
         }
         let cut = if complete { None } else { missing(&bytes, &frame, &scans)? };
-        Ok(Self { bytes, width, height, cut })
+        Ok(Self { bytes, width, height, cut, profile })
     }
 }
 
@@ -112,6 +125,34 @@ struct Reading {
     headers: usize,
     passed: u64,
     entropy: u64,
+    parts: Parts,
+}
+
+/// The parts of a colour profile, each a segment of its own: a number from 1, how many there are, and bytes.
+#[derive(Default)]
+struct Parts {
+    parts: BTreeMap<u8, Vec<u8>>,
+    count: u8,
+    bytes: usize,
+}
+
+impl Parts {
+    fn add(&mut self, content: &[u8]) {
+        let Some(&[number, count, ref part @ ..]) = content.strip_prefix(b"ICC_PROFILE\0") else { return };
+        self.bytes += part.len();
+        if self.bytes <= MOST_PROFILE {
+            self.count = count;
+            self.parts.entry(number).or_insert_with(|| part.to_vec());
+        }
+    }
+
+    /// Nothing where a part is missing.
+    fn whole(self) -> Vec<u8> {
+        if self.bytes > MOST_PROFILE || !self.parts.keys().copied().eq(1..=self.count) {
+            return Vec::new();
+        }
+        self.parts.into_values().flatten().collect()
+    }
 }
 
 impl Reading {
@@ -187,10 +228,17 @@ impl Reading {
     ) -> Result<(), Problem> {
         // Two bytes of marker, two of length.
         let begins = self.bytes.len() + 4;
-        // Profiles, thumbnails and comments say nothing of the pixels; what says how it is turned, and Adobe's colours, do.
+        // Thumbnails and comments say nothing of the pixels; what says how it is turned, and Adobe's colours, do. A profile is
+        // no matter of the decoder's.
         let of_use = !matches!(marker, APP0..=APP15 | COMMENT) || matches!(marker, APP0 | APP1 | APP14);
         if !of_use {
             self.pass(content as u64)?;
+            if marker == APP2 {
+                let mut segment = vec![0; content];
+                fill(reader, &mut segment)?;
+                self.parts.add(&segment);
+                return Ok(());
+            }
             let passed =
                 std::io::copy(&mut reader.take(content as u64), &mut std::io::sink()).map_err(Problem::Read)?;
             return if passed == content as u64 { Ok(()) } else { Err(cut()) };

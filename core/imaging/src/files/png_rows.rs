@@ -1,15 +1,21 @@
-//! A PNG's pixels as RGB, row by row: nothing of it is held at sixteen bits or with an alpha that nobody looks at.
+//! A PNG's pixels as RGB or RGBA of eight bits, row by row: nothing of it is held at sixteen bits, but where only the whole
+//! picture shows how its samples are to be read.
 
-use std::io::{BufRead, ErrorKind, Seek};
+use std::io::{BufRead, ErrorKind, Read as _, Seek, SeekFrom};
 
 use image::metadata::Orientation;
-use png::{BitDepth, ColorType, Decoder, DecodingError, InterlaceInfo, Limits, Transformations};
+use png::{BitDepth, ColorType, Decoder, DecodingError, Info, InterlaceInfo, Limits, Transformations};
 use silhouette_kernels::memory;
 
+use super::pixels::Pixels;
 use super::problem::Problem;
+use super::profile::{MOST_PROFILE, ToSrgb, to_eight};
 
 /// What a decoder may hold besides its output: two rows of the widest picture, palette, orientation.
 const MOST_BYTES: usize = 1 << 25;
+
+/// Chunks that may stand before a picture's data.
+const MOST_CHUNKS: usize = 1 << 10;
 
 /// Pixels, and how they become upright.
 #[derive(Debug)]
@@ -17,7 +23,7 @@ pub(super) struct Rows {
     pub(super) width: u32,
     pub(super) height: u32,
     /// What is not there is black.
-    pub(super) rgb: Vec<u8>,
+    pub(super) pixels: Pixels,
     pub(super) orientation: Orientation,
     /// What there is of it, where that is not all.
     pub(super) cut: Option<String>,
@@ -28,7 +34,10 @@ impl Rows {
     ///
     /// # Errors
     /// [`Problem`].
-    pub(super) fn read(reader: impl BufRead + Seek, max_pixels: u64) -> Result<Self, Problem> {
+    pub(super) fn read(mut reader: impl BufRead + Seek, max_pixels: u64) -> Result<Self, Problem> {
+        let start = reader.stream_position().map_err(Problem::Read)?;
+        let profile = profile(&mut reader);
+        reader.seek(SeekFrom::Start(start)).map_err(Problem::Read)?;
         let mut decoder = Decoder::new_with_limits(reader, Limits { bytes: MOST_BYTES });
         decoder.set_transformations(Transformations::EXPAND);
         // Compressed as they are, a few bytes of these may be gigabytes.
@@ -44,10 +53,11 @@ impl Rows {
         // A broken EXIF block is no reason to refuse the picture.
         let orientation = exif.and_then(|exif| Orientation::from_exif_chunk(exif)).unwrap_or(Orientation::NoTransforms);
         let (color, depth) = reader.output_color_type();
-        let stride = width as usize * 3;
+        let samples = Samples::new(reader.info(), color, depth, &profile);
+        let stride = width as usize * samples.bytes();
         let bytes = stride.saturating_mul(height as usize);
-        let (mut rgb, mut line) = (Vec::new(), memory::filled(stride, 0, "a row of a PNG")?);
-        memory::reserve(&mut rgb, bytes, "a picture")?;
+        let (mut held, mut line) = (Vec::new(), memory::filled(stride, 0, "a row of a PNG")?);
+        memory::reserve(&mut held, bytes, "a picture")?;
         let (mut rows, mut cut) = (0, None);
         loop {
             let row = match reader.next_interlaced_row() {
@@ -68,13 +78,13 @@ impl Rows {
             };
             match row.interlace() {
                 InterlaceInfo::Null(_) => {
-                    to_rgb(row.data(), color, depth, &mut line);
-                    rgb.extend_from_slice(&line);
+                    samples.row(row.data(), &mut line);
+                    held.extend_from_slice(&line);
                 }
                 InterlaceInfo::Adam7(pass) => {
-                    rgb.resize(bytes, 0);
-                    let taken = to_rgb(row.data(), color, depth, &mut line);
-                    png::expand_interlaced_row(&mut rgb, stride, &line[..taken], pass, 24);
+                    samples.fill(&mut held, bytes);
+                    let taken = samples.row(row.data(), &mut line);
+                    png::expand_interlaced_row(&mut held, stride, &line[..taken], pass, samples.bytes() as u8 * 8);
                 }
             }
             rows += 1;
@@ -82,9 +92,41 @@ impl Rows {
         if cut.is_none() && !reader.info().interlaced && rows < height {
             cut = Some(format!("{rows} of {height} rows are there"));
         }
-        rgb.resize(bytes, 0);
-        Ok(Self { width, height, rgb, orientation, cut })
+        samples.fill(&mut held, bytes);
+        let (bytes, channels) = (samples.finished(held), samples.channels);
+        Ok(Self { width, height, pixels: Pixels::of(bytes, channels), orientation, cut })
     }
+}
+
+/// The ICC profile that stands before the data; empty where there is none, or none of a length that one has.
+fn profile(reader: &mut (impl BufRead + Seek)) -> Vec<u8> {
+    find_profile(reader).unwrap_or_default()
+}
+
+fn find_profile(reader: &mut (impl BufRead + Seek)) -> Option<Vec<u8>> {
+    // The signature.
+    reader.seek_relative(8).ok()?;
+    for _ in 0..MOST_CHUNKS {
+        let mut head = [0; 8];
+        reader.read_exact(&mut head).ok()?;
+        let [l3, l2, l1, l0, kind @ ..] = head;
+        let length = u32::from_be_bytes([l3, l2, l1, l0]);
+        match &kind {
+            b"IDAT" | b"IEND" => return None,
+            b"iCCP" => {
+                let length = usize::try_from(length).ok().filter(|&length| length <= MOST_PROFILE)?;
+                let mut chunk = Vec::new();
+                reader.by_ref().take(length as u64).read_to_end(&mut chunk).ok()?;
+                // A name, a zero, and how it is compressed (0: deflate), and the profile.
+                let end = chunk.iter().position(|&byte| byte == 0)?;
+                let compressed = chunk.get(end + 1..)?.strip_prefix(&[0])?;
+                return fdeflate::decompress_to_vec_bounded(compressed, MOST_PROFILE).ok();
+            }
+            // And its checksum.
+            _ => reader.seek_relative(i64::from(length) + 4).ok()?,
+        }
+    }
+    None
 }
 
 /// `there` says what there is, where an early end is all that is wrong.
@@ -96,30 +138,142 @@ fn problem(error: DecodingError, there: &str) -> Problem {
     }
 }
 
-/// A row as RGB of eight bits; returns how many bytes of `line` it fills.
-fn to_rgb(row: &[u8], color: ColorType, depth: BitDepth, line: &mut [u8]) -> usize {
-    let (channels, colors) = match color {
-        ColorType::Grayscale | ColorType::Indexed => (1, 1),
-        ColorType::GrayscaleAlpha => (2, 1),
-        ColorType::Rgb => (3, 3),
-        ColorType::Rgba => (4, 3),
-    };
-    if (color, depth) == (ColorType::Rgb, BitDepth::Eight) {
-        line[..row.len()].copy_from_slice(row);
-        return row.len();
+/// How a PNG's samples become eight bits of sRGB.
+struct Samples {
+    color: ColorType,
+    deep: bool,
+    /// 3, or 4 with an alpha.
+    channels: usize,
+    /// Of sixteen bits, as many as the file says are filled, where these are fewer: of colours and of an alpha. Whether they
+    /// are the upper ones, as PNG wants it, or the lower ones, as some cameras write them, only the whole picture shows.
+    significant: Option<[u32; 2]>,
+    to_srgb: Option<ToSrgb>,
+}
+
+impl Samples {
+    fn new(info: &Info<'_>, color: ColorType, depth: BitDepth, profile: &[u8]) -> Self {
+        let (grey, alpha) = match color {
+            ColorType::Grayscale => (true, false),
+            ColorType::GrayscaleAlpha => (true, true),
+            ColorType::Rgb | ColorType::Indexed => (false, false),
+            ColorType::Rgba => (false, true),
+        };
+        let deep = depth == BitDepth::Sixteen;
+        let significant = info.sbit.as_ref().filter(|_| deep).and_then(|said| {
+            let colours = said.iter().take(if grey { 1 } else { 3 }).copied().max()?;
+            // An alpha that tRNS made has no bits of its own.
+            let alpha = said.get(if grey { 1 } else { 3 }).copied().unwrap_or(16);
+            let bits = [colours, alpha].map(u32::from);
+            let possible = bits.iter().all(|bits| (1..=16).contains(bits)) && bits != [16, 16];
+            possible.then_some(bits)
+        });
+        // Code points say more than a profile, where there are both.
+        let points = info
+            .coding_independent_code_points
+            .filter(|points| !grey && points.is_video_full_range_image && points.matrix_coefficients == 0);
+        let to_srgb = match points {
+            Some(points) => ToSrgb::code_points(points.color_primaries, points.transfer_function, alpha),
+            None if profile.is_empty() => None,
+            None => ToSrgb::icc(profile, grey, alpha),
+        };
+        Self { color, deep, channels: if alpha { 4 } else { 3 }, significant, to_srgb }
     }
-    let width = if depth == BitDepth::Sixteen { 2 } else { 1 };
-    let pixels = row.len() / (channels * width);
-    for (to, from) in line.chunks_exact_mut(3).zip(row.chunks_exact(channels * width)) {
-        for (channel, value) in to.iter_mut().enumerate() {
-            let at = if colors == 1 { 0 } else { channel * width };
-            *value = if width == 2 {
-                // Rounded to the nearest.
-                ((u32::from(u16::from_be_bytes([from[at], from[at + 1]])) + 128) / 257) as u8
-            } else {
-                from[at]
-            };
+
+    /// Bytes of a pixel while the picture is read.
+    fn bytes(&self) -> usize {
+        self.channels * if self.significant.is_some() { 2 } else { 1 }
+    }
+
+    /// A row as it is held; returns how many bytes of `line` it fills.
+    fn row(&self, row: &[u8], line: &mut [u8]) -> usize {
+        if !self.deep {
+            let pixels = row.len() / self.color.samples();
+            let line = &mut line[..pixels * self.channels];
+            self.spread(|at| row[at], line);
+            if let Some(to_srgb) = &self.to_srgb {
+                to_srgb.eight(line);
+            }
+            return line.len();
+        }
+        let pixels = row.len() / (2 * self.color.samples());
+        let mut deep = vec![0; pixels * self.channels];
+        self.spread(|at| u16::from_be_bytes([row[2 * at], row[2 * at + 1]]), &mut deep);
+        let line = &mut line[..pixels * self.bytes()];
+        if self.significant.is_some() {
+            line.copy_from_slice(deep.iter().copied().flat_map(u16::to_be_bytes).collect::<Vec<_>>().as_slice());
+        } else {
+            self.shallow(&mut deep, line);
+        }
+        line.len()
+    }
+
+    /// The samples of a row as pixels of all channels.
+    fn spread<T>(&self, sample: impl Fn(usize) -> T, pixels: &mut [T]) {
+        let of_pixel = self.color.samples();
+        for (number, pixel) in pixels.chunks_exact_mut(self.channels).enumerate() {
+            for (channel, value) in pixel.iter_mut().enumerate() {
+                // A grey level is all three colours; an alpha stands last.
+                let at = if channel == 3 {
+                    of_pixel - 1
+                } else if of_pixel < 3 {
+                    0
+                } else {
+                    channel
+                };
+                *value = sample(number * of_pixel + at);
+            }
         }
     }
-    pixels * 3
+
+    /// Sixteen bits as eight of sRGB.
+    fn shallow(&self, deep: &mut [u16], line: &mut [u8]) {
+        if let Some(to_srgb) = &self.to_srgb {
+            to_srgb.sixteen(deep);
+        }
+        line.iter_mut().zip(deep).for_each(|(to, from)| *to = to_eight(*from));
+    }
+
+    /// What is not there is black, and hides nothing.
+    fn fill(&self, held: &mut Vec<u8>, bytes: usize) {
+        let begin = held.len();
+        if begin == bytes {
+            return;
+        }
+        held.resize(bytes, 0);
+        if self.channels == 4 {
+            let alpha = self.bytes() / 4;
+            held[begin..].chunks_exact_mut(4 * alpha).for_each(|pixel| pixel[3 * alpha..].fill(255));
+        }
+    }
+
+    /// The whole picture, eight bits a channel.
+    fn finished(&self, held: Vec<u8>) -> Vec<u8> {
+        let Some(bits) = self.significant else { return held };
+        let sample = |pair: &[u8]| u16::from_be_bytes([pair[0], pair[1]]);
+        let mut most = [0, 0];
+        for pixel in held.chunks_exact(2 * self.channels) {
+            for (channel, pair) in pixel.chunks_exact(2).enumerate() {
+                let most = &mut most[usize::from(channel == 3)];
+                *most = sample(pair).max(*most);
+            }
+        }
+        let full = |value: u16, kind: usize| {
+            let white = (1u32 << bits[kind]) - 1;
+            let value = u32::from(value);
+            // With none above them, the lower bits are the filled ones.
+            let value = if u32::from(most[kind]) <= white { value } else { value >> (16 - bits[kind]) };
+            ((value * 65_535 + white / 2) / white) as u16
+        };
+        let mut bytes = vec![0; held.len() / 2];
+        let row = 1 << 12;
+        for (from, to) in held.chunks(2 * self.channels * row).zip(bytes.chunks_mut(self.channels * row)) {
+            let mut deep: Vec<u16> = from
+                .chunks_exact(2)
+                .enumerate()
+                .map(|(at, pair)| full(sample(pair), usize::from(at % self.channels == 3)))
+                .collect();
+            self.shallow(&mut deep, to);
+        }
+        bytes
+    }
 }

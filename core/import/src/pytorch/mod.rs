@@ -14,7 +14,7 @@ use std::collections::HashMap;
 
 use log::{debug, info, warn};
 use silhouette_network::error::TensorProblems;
-use silhouette_network::spec::{Classifier, Extractor, Feature, Head, Padding, Spec};
+use silhouette_network::spec::{Classifier, DeeplabV3, Extractor, Feature, Head, Padding, Spec};
 use silhouette_weights::Activations;
 
 use crate::derived::Derived;
@@ -23,23 +23,27 @@ use crate::tables;
 use crate::tensor::Tensor;
 use archive::StateDict;
 
+/// A network, and the specification that was given as it holds for the file.
+type Read = (Derived, Option<Spec>);
+
 /// Reads a `.pth` file.
-pub(super) fn import_pth(bytes: &[u8], given: Option<&Spec>) -> Result<Derived, ImportError> {
+pub(super) fn import_pth(bytes: &[u8], given: Option<&Spec>) -> Result<Read, ImportError> {
     derive(archive::pth(bytes, &known)?, given)
 }
 
 /// Reads a `.safetensors` file.
-pub(super) fn import_safetensors(bytes: &[u8], given: Option<&Spec>) -> Result<Derived, ImportError> {
+pub(super) fn import_safetensors(bytes: &[u8], given: Option<&Spec>) -> Result<Read, ImportError> {
     derive(archive::safetensors(bytes, &known)?, given)
 }
 
-fn derive(state: StateDict, given: Option<&Spec>) -> Result<Derived, ImportError> {
-    let tensors = rename(state)?;
-    let (extractor, head, padding) = match given {
-        Some(spec) => (spec.extractor.clone(), spec.head.clone(), spec.padding),
+fn derive(state: StateDict, given: Option<&Spec>) -> Result<Read, ImportError> {
+    let (tensors, dialect) = rename(state)?;
+    let given = given.map(|spec| by_conventions(spec, dialect));
+    let (extractor, head, padding) = match &given {
+        Some(spec) => (spec.extractor.clone(), head(&spec.head, &tensors, dialect.is_some()), spec.padding),
         None => classifier(&tensors)?,
     };
-    Ok(Derived {
+    let derived = Derived {
         extractor,
         head,
         padding,
@@ -50,7 +54,53 @@ fn derive(state: StateDict, given: Option<&Spec>) -> Result<Derived, ImportError
         convs: None,
         // PyTorch's own, which all these implementations keep.
         batch_norm_epsilon: 1e-5,
-    })
+    };
+    Ok((derived, given))
+}
+
+/// A preset is the paper's network by TensorFlow's conventions; names of a PyTorch implementation say that its are others. A
+/// specification that was written for the file is left as it is.
+fn by_conventions(given: &Spec, dialect: Option<&str>) -> Spec {
+    let preset = || Spec::preset(&given.name).is_ok_and(|preset| preset == *given);
+    match dialect {
+        Some(dialect) if given.padding == Padding::Same && preset() => {
+            warn!(
+                "'{}' is TensorFlow's; taken as {dialect} has it: symmetric padding, epsilon 1e-5, ImageNet's mean and deviation, \
+                 and DeepLabV3's image pooling last and half-pixel resize",
+                given.name
+            );
+            given.clone().pytorch()
+        }
+        Some(dialect) if given.padding == Padding::Same => {
+            warn!(
+                "the spec's padding is TensorFlow's, and {dialect} pads symmetrically: results may differ from PyTorch's"
+            );
+            given.clone()
+        }
+        _ => given.clone(),
+    }
+}
+
+/// The specification's head with what the tensors say of it themselves: the number of classes and of channels, whether a 3x3
+/// layer stands before the classifier, and in PyTorch's (`theirs`) that image pooling stands last.
+fn head(given: &Head, tensors: &HashMap<String, Tensor>, theirs: bool) -> Head {
+    let channels = |name: &str| tensors.get(name).and_then(|tensor| tensor.dims().first().copied());
+    let said = match given {
+        Head::Classifier(head) => {
+            Head::Classifier(Classifier { classes: channels("classifier.weight").unwrap_or(head.classes) })
+        }
+        Head::DeeplabV3(head) => Head::DeeplabV3(DeeplabV3 {
+            classes: channels("head.classifier.weight").unwrap_or(head.classes),
+            channels: channels("head.project.weight").unwrap_or(head.channels),
+            refine: tensors.contains_key("head.refine.weight"),
+            pooling_last: head.pooling_last || (theirs && tensors.contains_key("head.pool.weight")),
+            ..head.clone()
+        }),
+    };
+    if said != *given {
+        info!("its tensors say of the head {said:?}, and not {given:?}");
+    }
+    said
 }
 
 /// Whose names these are.
@@ -68,8 +118,8 @@ fn known(names: &[&str]) -> Result<(), ImportError> {
     translation(names).map(|_| ())
 }
 
-/// Our names for the file's tensors; linear layers as 1x1 convolutions.
-fn rename(state: StateDict) -> Result<HashMap<String, Tensor>, ImportError> {
+/// Our names for the file's tensors, linear layers as 1x1 convolutions; and whose names the file's are, where not ours.
+fn rename(state: StateDict) -> Result<(HashMap<String, Tensor>, Option<&'static str>), ImportError> {
     let keys: Vec<String> = state.keys().cloned().collect();
     let names: Vec<&str> = keys.iter().map(String::as_str).collect();
     let translation = translation(&names)?;
@@ -101,7 +151,8 @@ fn rename(state: StateDict) -> Result<HashMap<String, Tensor>, ImportError> {
     if auxiliary > 0 {
         info!("{auxiliary} tensors of an auxiliary classifier, which only training uses, ignored");
     }
-    if problems.is_empty() { Ok(tensors) } else { Err(ImportError::Tensors(problems)) }
+    let dialect = (!translation.is_own()).then(|| translation.dialect());
+    if problems.is_empty() { Ok((tensors, dialect)) } else { Err(ImportError::Tensors(problems)) }
 }
 
 /// A classifier's structure from its tensors' shapes.

@@ -86,6 +86,11 @@ impl<'a> Translation<'a> {
         }
     }
 
+    /// Whether they are this library's.
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self.dialect, Dialect::Own)
+    }
+
     /// What the network of these names does and no specification can say.
     pub(super) fn caveat(&self) -> Option<&'static str> {
         match &self.dialect {

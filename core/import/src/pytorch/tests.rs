@@ -10,7 +10,7 @@ use silhouette_engine::engine::Engine;
 use silhouette_graph::Graph;
 use silhouette_kernels::rows::RowSource;
 use silhouette_network::network::{Network, Size};
-use silhouette_network::spec::{Aspp, Extractor, Head, Padding, Resize, Spec};
+use silhouette_network::spec::{Aspp, Extractor, Head, Padding, Resize, Spec, Task};
 use silhouette_plan::{Plan, PlanOptions};
 use silhouette_weights::Tensor;
 use zip::write::SimpleFileOptions;
@@ -269,6 +269,53 @@ fn deeplab_names_of_torchvision_and_vainf() {
         let error = import_bytes(&pth(&theirs, Layout::Plain), "state", &ImportOptions::default()).unwrap_err();
         assert!(matches!(&error, ImportError::NotSaid { flag: "--spec", .. }), "{error}");
     }
+}
+
+#[test]
+fn what_the_tensors_say_of_a_head_is_not_asked() {
+    // TensorFlow's, 21 classes, 256 channels, no layer of 3x3 before the classifier; and PyTorch's own.
+    for (name, classes) in [("deeplabv3_mnv2_aspp", 1), ("deeplabv3_mnv2_aspp", 2), ("pytorch_deeplabv3_mnv2", 2)] {
+        let preset = Spec::preset(name).unwrap();
+        let mut spec = preset.clone().pytorch();
+        let Head::DeeplabV3(head) = &mut spec.head else { panic!("a classifier") };
+        (head.classes, head.channels, head.refine) = (classes, 24, true);
+        spec.labels = vec!["background".into(), "person".into()];
+        spec.task = (classes == 1).then_some(Task::Alpha);
+        let file = pth(&torchvision(&spec, |i| format!("backbone.features.{i}"), "classifier."), Layout::Plain);
+        let options = ImportOptions { labels: Some(spec.labels.clone()), ..with_spec(&preset) };
+        let imported = import_bytes(&file, "state", &options).unwrap();
+        assert_eq!((&imported.spec.head, &imported.spec.labels), (&spec.head, &spec.labels));
+        assert_eq!((imported.spec.task, imported.tensors.clone()), (spec.task, tensors(&spec)));
+        assert_eq!((imported.spec.padding, &imported.spec.input), (Padding::Symmetric, &spec.input));
+        assert!((imported.spec.batch_norm_epsilon - 1e-5).abs() < 1e-12);
+        imported.model().unwrap();
+        // Its labels are those of other classes.
+        let alone = import_bytes(&file, "state", &with_spec(&preset));
+        match alone {
+            Ok(alone) => {
+                assert_eq!((classes, &alone.spec.labels[..]), (1, &["background", "foreground"].map(String::from)[..]))
+            }
+            Err(ImportError::NotSaid { flag, what }) => {
+                assert!(classes == 2 && flag == "--labels" && what.contains("2 classes"), "{what}");
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    // What was written for the file is left as it is.
+    let same = Spec { name: "mine".into(), ..Spec::preset("deeplabv3_mnv2_aspp").unwrap() };
+    let mut theirs = same.clone();
+    let Head::DeeplabV3(head) = &mut theirs.head else { panic!("a classifier") };
+    head.pooling_last = true;
+    let file = pth(&torchvision(&theirs, |i| format!("backbone.features.{i}"), "classifier."), Layout::Plain);
+    let kept = import_bytes(&file, "state", &with_spec(&same)).unwrap().spec;
+    assert_eq!((kept.padding, kept.head), (Padding::Same, theirs.head));
+    // A classifier with a single logit would be certain of its only class, whatever it sees.
+    let mut single = classifier();
+    single.head = Head::Classifier(silhouette_network::spec::Classifier { classes: 1 });
+    single.labels.truncate(1);
+    let file = pth(&torchvision(&single, |i| format!("features.{i}"), ""), Layout::Plain);
+    let error = import_bytes(&file, "state", &with_spec(&single)).unwrap_err().to_string();
+    assert!(error.contains("single logit") && error.contains("two logits"), "{error}");
 }
 
 #[test]

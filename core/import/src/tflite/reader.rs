@@ -486,6 +486,7 @@ impl<'a> Reader<'a> {
             BuiltinOperator::RELU => Op::Activation(Activation::Relu),
             BuiltinOperator::RELU6 => Op::Activation(Activation::Relu6),
             BuiltinOperator::SOFTMAX => Op::Softmax,
+            BuiltinOperator::LOGISTIC => Op::Logistic,
             BuiltinOperator::ARG_MAX => Op::ArgMax,
             BuiltinOperator::QUANTIZE | BuiltinOperator::DEQUANTIZE | BuiltinOperator::CAST => Op::Pass,
             _ => return Err(unknown(label, "MobileNets and DeepLabV3 have no such operator")),

@@ -8,7 +8,7 @@ use flatbuffers::{FlatBufferBuilder, UnionWIPOffset, WIPOffset};
 use proptest::prelude::*;
 use silhouette_kernels::rows::Planes;
 use silhouette_network::network::{self, Conv, Network, Size};
-use silhouette_network::spec::{Activation, Aspp, Extractor, Head, Padding, Resize, Shortcut, Spec};
+use silhouette_network::spec::{Activation, Aspp, Extractor, Head, Padding, Resize, Shortcut, Spec, Task};
 use silhouette_plan::{Plan, PlanOptions};
 use silhouette_weights::{Dtype, ModelFile, Tensors, to_bytes};
 
@@ -360,8 +360,19 @@ fn dilate(weight: &Tensor, rate: usize) -> Tensor {
     Tensor::floats(vec![dims[0], side, side, dims[3]], wide)
 }
 
-/// The whole network as a file.
+/// The whole network as a file that ends in the arg max of its logits.
 fn write(spec: &Spec, tensors: &HashMap<String, Tensor>, style: Style) -> Vec<u8> {
+    write_ending(spec, tensors, style, &[], &[Code::ARG_MAX])
+}
+
+/// The same with other operators on the logits: before their resize, and after it.
+fn write_ending(
+    spec: &Spec,
+    tensors: &HashMap<String, Tensor>,
+    style: Style,
+    before: &[Code],
+    after: &[Code],
+) -> Vec<u8> {
     let network = Network::native(spec).unwrap();
     let symmetric = spec.padding == Padding::Symmetric;
     let mut w = Writer::new(style);
@@ -444,11 +455,23 @@ fn write(spec: &Spec, tensors: &HashMap<String, Tensor>, style: Style) -> Vec<u8
             let Head::DeeplabV3(head) = &spec.head else { unreachable!() };
             logits = w.conv(logits, classifier, tensors, symmetric);
             let classes = classifier.c_out;
+            for &code in before {
+                let output = w.map(size, classes);
+                logits = w.push(code, &[logits], output, None);
+            }
             logits = w.resize(logits, size, classes, head.resize);
             logits = w.resize(logits, network.input, classes, head.resize);
-            let axis = w.integers(&[3], &[1]);
-            let mask = w.tensor(&[1, network.input.height, network.input.width], TensorType::INT64, None, None);
-            w.push(Code::ARG_MAX, &[logits, axis], mask, None)
+            for &code in after {
+                logits = if code == Code::ARG_MAX {
+                    let axis = w.integers(&[3], &[1]);
+                    let mask = w.tensor(&[1, network.input.height, network.input.width], TensorType::INT64, None, None);
+                    w.push(code, &[logits, axis], mask, None)
+                } else {
+                    let output = w.map(network.input, classes);
+                    w.push(code, &[logits], output, None)
+                };
+            }
+            logits
         }
     };
     w.finish(input, output)
@@ -642,7 +665,6 @@ fn what_the_file_does_not_say_names_the_flag() {
     let file = write(&spec, &weights(&spec), PLAIN);
     let whole = options(&spec);
     for (options, flag) in [
-        (ImportOptions { labels: None, ..whole.clone() }, "--labels"),
         (ImportOptions { mean: None, ..whole.clone() }, "--mean"),
         (ImportOptions { std: None, ..whole.clone() }, "--std"),
         (ImportOptions { labels: Some(vec!["one".into()]), ..whole.clone() }, "--labels"),
@@ -653,12 +675,69 @@ fn what_the_file_does_not_say_names_the_flag() {
         assert!(flagged, "{error} should name {flag}");
         assert!(error.to_string().contains(flag));
     }
+    let voc = import_bytes(&file, "fixture", &ImportOptions { labels: None, ..whole.clone() }).unwrap();
+    assert_eq!(voc.spec.labels, spec.labels, "21 classes are VOC's");
+    let few = fixture(|spec| {
+        deeplab(spec).classes = 4;
+        spec.labels.truncate(4);
+    });
+    let four = write(&few, &weights(&few), PLAIN);
+    let error = import_bytes(&four, "fixture", &ImportOptions { labels: None, ..whole.clone() }).unwrap_err();
+    assert!(matches!(&error, ImportError::NotSaid { flag: "--labels", what } if what.contains("4 classes")), "{error}");
+    // A set's labels, whose networks may have a background before them.
+    let three = ImportOptions { labels: Some(few.labels[1..].to_vec()), optional_background: true, ..whole.clone() };
+    assert_eq!(import_bytes(&four, "fixture", &three).unwrap().spec.labels, few.labels);
+    let strict = import_bytes(&four, "fixture", &ImportOptions { optional_background: false, ..three }).unwrap_err();
+    assert!(strict.to_string().contains("3 labels for 4 classes"), "{strict}");
     let with_spec = ImportOptions { spec: Some(spec.clone()), ..ImportOptions::default() };
     let imported = import_bytes(&file, "fixture", &with_spec).unwrap();
     assert_eq!(imported.spec.input, spec.input);
     let atrous = ImportOptions { output_stride: Some(8), ..whole };
     let imported = import_bytes(&file, "fixture", &atrous).unwrap();
     assert!(matches!(imported.spec.extractor, Extractor::MobilenetV2(v2) if v2.output_stride == 8));
+}
+
+#[test]
+fn a_single_logit_is_an_alpha() {
+    let one = fixture(|spec| {
+        deeplab(spec).classes = 1;
+        spec.labels = vec!["person".into()];
+    });
+    let tensors = weights(&one);
+    let labelled = |labels: Option<&[&str]>| ImportOptions {
+        labels: labels.map(|labels| labels.iter().map(|&label| label.to_owned()).collect()),
+        ..options(&one)
+    };
+    for (before, after) in [(&[][..], &[][..]), (&[], &[Code::LOGISTIC]), (&[Code::LOGISTIC], &[])] {
+        let file = write_ending(&one, &tensors, PLAIN, before, after);
+        for (given, labels) in [
+            (Some(&["person"][..]), ["background", "person"]),
+            (Some(&["street", "person"]), ["street", "person"]),
+            (None, ["background", "foreground"]),
+        ] {
+            let imported = import_bytes(&file, "one", &labelled(given)).unwrap();
+            assert_eq!((imported.spec.task(), &imported.spec.labels[..]), (Task::Alpha, &labels.map(String::from)[..]));
+            imported.spec.validate().unwrap();
+            assert_eq!(imported.tensors.len(), tensors.len());
+            imported.model().unwrap();
+        }
+        let three = import_bytes(&file, "one", &labelled(Some(&["a", "b", "c"]))).unwrap_err().to_string();
+        assert!(three.contains("3 labels for a single logit"), "{three}");
+    }
+    for (classes, after, part) in [
+        (1, &[Code::ARG_MAX][..], "the same for every pixel"),
+        (1, &[Code::SOFTMAX], "the same for every pixel"),
+        (1, &[Code::LOGISTIC, Code::LOGISTIC], "a sigmoid already"),
+        (2, &[Code::LOGISTIC], "many classes at once"),
+    ] {
+        let spec = fixture(|spec| {
+            deeplab(spec).classes = classes;
+            spec.labels.truncate(classes);
+        });
+        let file = write_ending(&spec, &weights(&spec), PLAIN, &[], after);
+        let error = import_bytes(&file, "one", &options(&spec)).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
 }
 
 #[test]

@@ -30,7 +30,7 @@ const PRESETS: &[Preset] = &[
     Preset {
         name: "torchvision_mobilenet_v2",
         about: "torchvision's classifier, width 1.0, 224x224: symmetric padding, ImageNet mean and deviation",
-        make: torchvision_classifier,
+        make: || classifier(1.0).pytorch(),
     },
     Preset {
         name: "deeplabv3_mnv2",
@@ -66,6 +66,16 @@ const PRESETS: &[Preset] = &[
         name: "deeplabv3_mnv2_dm05",
         about: "V2*, width 0.5 with channels as TensorFlow's DeepLab rounds them, output stride 16, 513x513",
         make: || deeplab(v2_tensorflow(0.5, 16), Aspp::None),
+    },
+    Preset {
+        name: "pytorch_deeplabv3_mnv2",
+        about: "torchvision's and VainF's DeepLabV3 on mobilenet_v2, output stride 16, rates (6, 12, 18), 513x513",
+        make: || deeplab(v2(1.0, 16), Aspp::Plain { rates: vec![6, 12, 18] }).pytorch(),
+    },
+    Preset {
+        name: "pytorch_deeplabv3_mnv2_os8",
+        about: "torchvision's and VainF's DeepLabV3 on mobilenet_v2, output stride 8, rates (12, 24, 36), 513x513",
+        make: || deeplab(v2(1.0, 8), Aspp::Plain { rates: vec![12, 24, 36] }).pytorch(),
     },
     Preset {
         name: "deeplabv3_mnv1_aspp",
@@ -125,6 +135,21 @@ impl Spec {
             known: PRESETS.iter().map(|p| p.name).collect(),
         })?;
         Ok(Self { name: found.name.to_owned(), ..(found.make)() })
+    }
+
+    /// The same network by PyTorch's conventions, as torchvision, timm and VainF have them: symmetric padding, batch norm's
+    /// epsilon 1e-5, ImageNet's mean and deviation; in DeepLabV3's head image pooling last, a 3x3 convolution before the
+    /// classifier, and a half-pixel resize.
+    #[must_use]
+    pub fn pytorch(mut self) -> Self {
+        self.padding = Padding::Symmetric;
+        self.batch_norm_epsilon = 1e-5;
+        // 0 to 255.
+        (self.input.mean, self.input.std) = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]);
+        if let Head::DeeplabV3(head) = &mut self.head {
+            (head.pooling_last, head.refine, head.resize) = (true, true, Resize::HalfPixel);
+        }
+        self
     }
 
     /// Name and one line about each preset.
@@ -227,13 +252,6 @@ fn classifier(width: f64) -> Spec {
     let labels = (0..1000).map(|i| format!("class {i}")).collect();
     let head = Head::Classifier(Classifier { classes: 1000 });
     tensorflow(Extractor::MobilenetV2(extractor), head, 224, labels, Fit::Stretch)
-}
-
-fn torchvision_classifier() -> Spec {
-    let spec = classifier(1.0);
-    // ImageNet's mean and deviation, 0 to 255.
-    let input = Input { mean: [123.675, 116.28, 103.53], std: [58.395, 57.12, 57.375], ..spec.input };
-    Spec { padding: Padding::Symmetric, batch_norm_epsilon: 1e-5, input, ..spec }
 }
 
 fn deeplab(extractor: Extractor, aspp: Aspp) -> Spec {

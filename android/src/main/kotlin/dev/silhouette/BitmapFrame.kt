@@ -7,8 +7,8 @@ import java.nio.Buffer
 import java.nio.ByteBuffer
 
 /**
- * A copy of the bitmap as a frame. `ARGB_8888` is taken as it is (where it is transparent, over black), other
- * configurations are converted; a hardware bitmap's pixels cannot be read and are [SilhouetteException.Unsupported].
+ * A copy of the bitmap as a frame. `ARGB_8888` is taken as it is (where it is transparent, the network sees black, and
+ * pictures made of the frame stay transparent), other configurations are converted; a hardware bitmap's pixels cannot be read and are [SilhouetteException.Unsupported].
  */
 public fun Bitmap.toFrame(
     rotationDegrees: Int = 0,
@@ -25,11 +25,17 @@ public fun Bitmap.toFrame(
     val pixels = ByteBuffer.allocateDirect(rowBytes * height)
     copyPixelsToBuffer(pixels)
     pixels.rewound()
+    val transparency =
+        when {
+            !hasAlpha() -> Transparency.IGNORED
+            isPremultiplied -> Transparency.PREMULTIPLIED
+            else -> Transparency.STRAIGHT
+        }
     val frame =
         if (PixelOrder.isBgra) {
-            Frame.bgra(width, height, pixels, rowBytes)
+            Frame.bgra(width, height, pixels, rowBytes, transparency)
         } else {
-            Frame.rgba(width, height, pixels, rowBytes)
+            Frame.rgba(width, height, pixels, rowBytes, transparency)
         }
     return frame.upright(rotationDegrees, mirrored, 0)
 }

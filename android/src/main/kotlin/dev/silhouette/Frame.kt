@@ -103,6 +103,10 @@ public class Frame private constructor(
         private const val YUV420 = 4
         private const val NV12 = 5
         private const val NV21 = 6
+        private const val RGBA_STRAIGHT = 7
+        private const val BGRA_STRAIGHT = 8
+        private const val RGBA_PREMULTIPLIED = 9
+        private const val BGRA_PREMULTIPLIED = 10
 
         /**
          * Three planes as Android's `YUV_420_888` gives them (any row and pixel strides), or I420: luma of [width] by
@@ -135,21 +139,42 @@ public class Frame private constructor(
             color: YuvColor = YuvColor.CAMERA,
         ): Frame = of(NV21, width, height, y, vu, null, color)
 
-        /** Red, green, blue, alpha; alpha is not looked at. [rowStride] is bytes from row to row. */
+        /**
+         * Red, green, blue, alpha, which is not looked at unless [transparency] says what it is. [rowStride] is bytes from
+         * row to row.
+         */
         public fun rgba(
             width: Int,
             height: Int,
             pixels: ByteBuffer,
             rowStride: Int = 4 * width,
-        ): Frame = of(RGBA, width, height, Plane(pixels, rowStride, 4))
+            transparency: Transparency = Transparency.IGNORED,
+        ): Frame {
+            val format =
+                when (transparency) {
+                    Transparency.IGNORED -> RGBA
+                    Transparency.STRAIGHT -> RGBA_STRAIGHT
+                    Transparency.PREMULTIPLIED -> RGBA_PREMULTIPLIED
+                }
+            return of(format, width, height, Plane(pixels, rowStride, 4))
+        }
 
-        /** Blue, green, red, alpha; alpha is not looked at. */
+        /** Blue, green, red, alpha, which is not looked at unless [transparency] says what it is. */
         public fun bgra(
             width: Int,
             height: Int,
             pixels: ByteBuffer,
             rowStride: Int = 4 * width,
-        ): Frame = of(BGRA, width, height, Plane(pixels, rowStride, 4))
+            transparency: Transparency = Transparency.IGNORED,
+        ): Frame {
+            val format =
+                when (transparency) {
+                    Transparency.IGNORED -> BGRA
+                    Transparency.STRAIGHT -> BGRA_STRAIGHT
+                    Transparency.PREMULTIPLIED -> BGRA_PREMULTIPLIED
+                }
+            return of(format, width, height, Plane(pixels, rowStride, 4))
+        }
 
         /** Red, green, blue. */
         public fun rgb(
@@ -199,6 +224,21 @@ public class Frame private constructor(
             numbers[at + 3] = plane.pixelStride.toLong()
         }
     }
+}
+
+/**
+ * What the alpha of RGBA and BGRA pixels says. Where it counts, the network sees the picture over black, and pictures that
+ * are made of the frame keep it, hidden pixels being black.
+ */
+public enum class Transparency {
+    /** Nothing: cameras leave anything in that byte. */
+    IGNORED,
+
+    /** How much of the pixel is there; colours are whole, as in a [Picture]. */
+    STRAIGHT,
+
+    /** The same, and colours are multiplied by it already, as in bitmaps. */
+    PREMULTIPLIED,
 }
 
 /**

@@ -342,7 +342,7 @@ public class Picture(
     public val pixels: ByteBuffer = ByteBuffer.allocateDirect(bytes(width, height))
 
     /** The picture as a frame, without a copy. */
-    public fun toFrame(): Frame = Frame.rgba(width, height, pixels)
+    public fun toFrame(): Frame = Frame.rgba(width, height, pixels, transparency = Transparency.STRAIGHT)
 
     private companion object {
         fun bytes(

@@ -59,6 +59,26 @@ internal class AndroidBitmapTest {
     }
 
     @Test
+    fun whatABitmapHidesStaysHidden() {
+        val half = Color.argb(128, 200, 100, 50)
+        val sticker = bitmap()
+        for (x in 0 until width) sticker.setPixel(x, 3, if (x % 2 == 0) Color.TRANSPARENT else half)
+        Fixture.segmenter().use { segmenter ->
+            val frame = sticker.toFrame()
+            segmenter.segmentNow(frame).use {
+                val found = pixels(it.picture(frame))
+                assertEquals(Color.TRANSPARENT, found[3 * width])
+                assertEquals(128, Color.alpha(found[3 * width + 1]))
+                assertTrue(kotlin.math.abs(Color.red(found[3 * width + 1]) - 200) <= 2)
+                assertEquals(255, Color.alpha(found[0]))
+                // And in the way back to a bitmap and to a frame.
+                val again = it.picture(frame).toFrame()
+                assertArrayEquals(found, pixels(it.picture(again)))
+            }
+        }
+    }
+
+    @Test
     fun otherConfigurationsAreConverted() {
         Fixture.segmenter().use { segmenter ->
             for (config in listOf(Bitmap.Config.RGB_565, Bitmap.Config.RGBA_F16)) {
