@@ -130,7 +130,7 @@ pub(crate) enum Kind {
 /// Looks at a mask; `None` where it cannot be read.
 pub(crate) fn kind(path: &Path) -> Option<Kind> {
     let Pixels::Values(values) = stored(path).ok()?.2 else { return Some(Kind::Classes) };
-    Some(match (values.iter().any(|&v| v == VOID), values.iter().any(|&v| v != 0 && v != VOID)) {
+    Some(match (values.contains(&VOID), values.iter().any(|&v| v != 0 && v != VOID)) {
         (_, true) => Kind::Classes,
         (true, false) => Kind::BlackAndWhite,
         (false, false) => Kind::Empty,

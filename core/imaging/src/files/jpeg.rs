@@ -131,7 +131,7 @@ struct Reading {
 /// The parts of a colour profile, each a segment of its own: a number from 1, how many there are, and bytes.
 #[derive(Default)]
 struct Parts {
-    parts: BTreeMap<u8, Vec<u8>>,
+    by_number: BTreeMap<u8, Vec<u8>>,
     count: u8,
     bytes: usize,
 }
@@ -142,16 +142,16 @@ impl Parts {
         self.bytes += part.len();
         if self.bytes <= MOST_PROFILE {
             self.count = count;
-            self.parts.entry(number).or_insert_with(|| part.to_vec());
+            self.by_number.entry(number).or_insert_with(|| part.to_vec());
         }
     }
 
     /// Nothing where a part is missing.
     fn whole(self) -> Vec<u8> {
-        if self.bytes > MOST_PROFILE || !self.parts.keys().copied().eq(1..=self.count) {
+        if self.bytes > MOST_PROFILE || !self.by_number.keys().copied().eq(1..=self.count) {
             return Vec::new();
         }
-        self.parts.into_values().flatten().collect()
+        self.by_number.into_values().flatten().collect()
     }
 }
 

@@ -91,7 +91,7 @@ impl ToSrgb {
     pub(super) fn eight(&self, pixels: &mut [u8]) {
         match self {
             Self::Colours { eight, channels, .. } => {
-                in_place(pixels, *channels, |from, to| eight.transform(from, to).is_ok())
+                in_place(pixels, *channels, |from, to| eight.transform(from, to).is_ok());
             }
             Self::Grey { eight, .. } => pixels.iter_mut().for_each(|level| *level = eight[usize::from(*level)]),
         }
