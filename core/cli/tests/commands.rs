@@ -124,7 +124,9 @@ fn classes_hold_for_masks_and_overlays_too_or_are_refused() {
     let labels = silhouette::Model::open(&model).unwrap().labels().to_vec();
     // The class that most pixels have, and one more.
     let mut count = [0; 256];
-    whole.iter().for_each(|&class| count[usize::from(class)] += usize::from(class > 0));
+    for &class in &whole {
+        count[usize::from(class)] += usize::from(class > 0);
+    }
     let class = (0..=255).max_by_key(|&class: &u8| count[usize::from(class)]).unwrap();
     let other = (1..=255).find(|&other| other != class && count[usize::from(other)] > 0).unwrap();
     for kept in [&[class][..], &[class, other]] {

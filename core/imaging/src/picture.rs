@@ -488,7 +488,7 @@ mod tests {
         let mut replaced = sticker();
         let behind = picture(16, 8, |_, _| [0, 0, 255, 255]);
         replaced.replace_background(&alpha, &behind.frame().unwrap()).unwrap();
-        let expected = |x: usize| if x < 8 && x % 2 == 0 { [60, 60, 60, 255] } else { [0, 0, 255, 255] };
+        let expected = |x: usize| if x < 8 && x.is_multiple_of(2) { [60, 60, 60, 255] } else { [0, 0, 255, 255] };
         assert_eq!(replaced, picture(16, 8, |x, _| expected(x)));
         // Behind it something that hides nothing, and that hides all.
         let mut nothing = sticker();

@@ -39,7 +39,7 @@ fn rgba(photo: &Photo) -> Vec<u8> {
 }
 
 /// A PNG with one more chunk after its header.
-fn with_chunk(png: &[u8], kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+fn with_chunk(png: &[u8], kind: [u8; 4], content: &[u8]) -> Vec<u8> {
     let mut chunk = kind.to_vec();
     chunk.extend(content);
     let crc = !chunk.iter().fold(!0u32, |crc, &b| {
@@ -57,7 +57,7 @@ fn with_chunk(png: &[u8], kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
 fn with_profile(png: &[u8], profile: &[u8]) -> Vec<u8> {
     let mut content = b"x\0\0".to_vec();
     content.extend(fdeflate::compress_to_vec(profile));
-    with_chunk(png, b"iCCP", &content)
+    with_chunk(png, *b"iCCP", &content)
 }
 
 /// A PNG of given samples.
@@ -298,7 +298,7 @@ fn a_profile_is_followed_in_every_format() {
     let alpha: Vec<u8> = pixels.chunks_exact(3).flat_map(|p| [p[0], p[1], p[2], 128]).collect();
     let plain = encoded(ColorType::Rgb, BitDepth::Eight, 4, &pixels);
     near(&rgb(&photo(&with_profile(&plain, &p3)).unwrap()), "PNG", 1);
-    near(&rgb(&photo(&with_chunk(&plain, b"cICP", &[12, 13, 0, 1])).unwrap()), "PNG's code points", 1);
+    near(&rgb(&photo(&with_chunk(&plain, *b"cICP", &[12, 13, 0, 1])).unwrap()), "PNG's code points", 1);
     let deep = encoded(ColorType::Rgb, BitDepth::Sixteen, 4, &deep);
     near(&rgb(&photo(&with_profile(&deep, &p3)).unwrap()), "PNG of sixteen bits", 1);
     let sticker = photo(&with_profile(&encoded(ColorType::Rgba, BitDepth::Eight, 4, &alpha), &p3)).unwrap();
@@ -346,15 +346,15 @@ fn samples_of_sixteen_bits_are_read_as_their_file_says() {
     let grey = |data: &[u8]| encoded(ColorType::Grayscale, BitDepth::Sixteen, 6, data);
     let first = |png: &[u8]| rgb(&photo(png).unwrap()).chunks_exact(3).map(|pixel| pixel[0]).collect::<Vec<_>>();
     // In the lower bits, as some cameras write them, and in the upper ones, as PNG wants it.
-    assert_eq!(first(&with_chunk(&grey(&bytes(0)), b"sBIT", &[12])), expected);
-    assert_eq!(first(&with_chunk(&grey(&bytes(4)), b"sBIT", &[12])), expected);
+    assert_eq!(first(&with_chunk(&grey(&bytes(0)), *b"sBIT", &[12])), expected);
+    assert_eq!(first(&with_chunk(&grey(&bytes(4)), *b"sBIT", &[12])), expected);
     // A file that says nothing, or all sixteen, means sixteen.
     let dark: Vec<u8> = levels.iter().map(|&level| ((u32::from(level) + 128) / 257) as u8).collect();
     assert_eq!(first(&grey(&bytes(0))), dark);
-    assert_eq!(first(&with_chunk(&grey(&bytes(0)), b"sBIT", &[16])), dark);
+    assert_eq!(first(&with_chunk(&grey(&bytes(0)), *b"sBIT", &[16])), dark);
     // Colours the same way, and an alpha by its own bits.
     let data: Vec<u8> = levels.iter().flat_map(|&l| [l, 0, l, 65_535]).flat_map(u16::to_be_bytes).collect();
-    let png = with_chunk(&encoded(ColorType::Rgba, BitDepth::Sixteen, 6, &data), b"sBIT", &[12, 12, 12, 16]);
+    let png = with_chunk(&encoded(ColorType::Rgba, BitDepth::Sixteen, 6, &data), *b"sBIT", &[12, 12, 12, 16]);
     let wanted: Vec<u8> = expected.iter().flat_map(|&level| [level, 0, level, 255]).collect();
     assert_eq!(rgba(&photo(&png).unwrap()), wanted);
 }
@@ -366,7 +366,7 @@ fn profiles_that_are_broken_or_too_long_are_left_alone() {
     // Gigabytes to whoever unpacks all of it.
     let bomb = vec![0; 1 << 26];
     for content in [&b"x\0\0\x78\x9c\x01\x02\x03"[..], b"x\0\x07", b"x", b""] {
-        assert!(rgb(&photo(&with_chunk(&bytes, b"iCCP", content)).unwrap()) == whole);
+        assert!(rgb(&photo(&with_chunk(&bytes, *b"iCCP", content)).unwrap()) == whole);
     }
     assert!(rgb(&photo(&with_profile(&bytes, &bomb)).unwrap()) == whole);
     let mut p3 = moxcms::ColorProfile::new_display_p3().encode().unwrap();

@@ -258,10 +258,10 @@ mod tests {
 
     #[test]
     fn colours_are_the_models_or_an_error() {
+        const BLACK: [u8; 3] = [0; 3];
         let rgb = |name: &str, colours: [[u8; 3]; 6]| {
             written(name, png::ColorType::Rgb, png::BitDepth::Eight, colours.as_flattened(), false)
         };
-        const BLACK: [u8; 3] = [0; 3];
         let person = rgb("person", [BLACK, [192, 128, 128], BLACK, [224, 224, 192], [128, 0, 0], BLACK]);
         assert_eq!(read(&person, &key(21, None)).unwrap().classes, [0, 15, 0, 255, 1, 0]);
         // Of two classes that are scored the second is the person.

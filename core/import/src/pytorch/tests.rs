@@ -293,7 +293,7 @@ fn what_the_tensors_say_of_a_head_is_not_asked() {
         let alone = import_bytes(&file, "state", &with_spec(&preset));
         match alone {
             Ok(alone) => {
-                assert_eq!((classes, &alone.spec.labels[..]), (1, &["background", "foreground"].map(String::from)[..]))
+                assert_eq!((classes, &alone.spec.labels[..]), (1, &["background", "foreground"].map(String::from)[..]));
             }
             Err(ImportError::NotSaid { flag, what }) => {
                 assert!(classes == 2 && flag == "--labels" && what.contains("2 classes"), "{what}");
