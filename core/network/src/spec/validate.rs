@@ -578,7 +578,7 @@ mod tests {
             }),
             ("head.decoder.channels", |s| head(s).decoder = Some(Decoder { channels: 0, ..decoder(&[8]) })),
             ("head.decoder.skips[0].out", |s| {
-                head(s).decoder = Some(Decoder { channels: 1, skips: vec![Skip { out: Some(0), ..SKIP }] })
+                head(s).decoder = Some(Decoder { channels: 1, skips: vec![Skip { out: Some(0), ..SKIP }] });
             }),
             ("head.decoder.skips[0].channels", |s| {
                 head(s).decoder = Some(Decoder { channels: 1, skips: vec![Skip { channels: 0, ..SKIP }] });
