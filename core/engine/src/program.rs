@@ -28,6 +28,7 @@ mod describe;
 mod head;
 mod join;
 mod packed_list;
+mod row;
 mod sliced;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

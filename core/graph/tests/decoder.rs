@@ -239,3 +239,38 @@ fn outputs_are_asked_for_together() {
         plan.outputs().map(|(output, shape)| (output.name.as_str(), output.task, shape.channels)).collect();
     assert_eq!(names[1..3], [("fine", Task::Categories, 5), ("alpha", Task::Alpha, 1)]);
 }
+
+/// A decoder's stage: `below` resized to the size of `beside`, whose 1x1 convolution follows it.
+fn stage(b: &mut NetworkBuilder, name: &str, below: NodeId, beside: NodeId, channels: usize) -> NodeId {
+    let part = |part: &str| format!("{name}.{part}");
+    let (size, _) = b.shape(beside).unwrap();
+    let up = b.resize(part("up"), below, size, Resize::HalfPixel).unwrap();
+    let skip = b.convolution(beside, Layer::new(part("skip"), 1, 5, RELU)).unwrap();
+    let both = b.concat(part("concat"), &[up, skip]).unwrap();
+    let deep = b.convolution(both, Layer::depthwise(part("depthwise"), 1, 1, RELU)).unwrap();
+    b.convolution(deep, Layer::new(part("pointwise"), 1, channels, RELU)).unwrap()
+}
+
+/// Decoders of other shapes than the spec's: one whose map is another's skip, one that two read, one at the end of which stands no
+/// classifier. Each is the graph's, whatever of it becomes one step.
+#[test]
+fn decoders_that_read_each_other() {
+    for size in [Size::square(65), Size { height: 40, width: 51 }] {
+        let spec = Spec::preset("fixture").unwrap();
+        let mut b = NetworkBuilder::new(size, spec.padding).unwrap();
+        let feature = b.extractor(&spec).unwrap();
+        let deep = b.convolution(feature, Layer::new("deep", 1, 12, RELU)).unwrap();
+        let (eighth, quarter) = (b.node("blocks.4").unwrap(), b.node("blocks.1").unwrap());
+        let first = stage(&mut b, "first", deep, quarter, 9);
+        // Reads the first one's map as its skip: what would be the first one's classifier is a part of this.
+        let second = stage(&mut b, "second", deep, first, 6);
+        let alpha = b.convolution(second, Layer::linear("alpha", 1)).unwrap();
+        b.output("alpha", alpha, Task::Alpha).unwrap();
+        // A chain of two stages, of which the first is an output as well.
+        let third = stage(&mut b, "third", deep, eighth, 7);
+        let fourth = stage(&mut b, "fourth", third, quarter, 4);
+        b.output("third", third, Task::Categories).unwrap();
+        b.output("fourth", fourth, Task::Categories).unwrap();
+        agree(&format!("decoders at {size}"), &b.finish().unwrap());
+    }
+}

@@ -190,7 +190,8 @@ pub enum Transparency {
     /// Nothing: cameras leave anything in that byte.
     #[default]
     Ignored,
-    /// How much of the pixel is there; colours are whole (PNG, WebP, [`Picture`](crate::picture::Picture)).
+    /// How much of the pixel is there; colours are whole (PNG, WebP, [`Picture`](crate::picture::Picture)). Rows are
+    /// multiplied as they are read, which allocates: for photos, not for a camera's frames.
     Straight,
     /// The same, and colours are multiplied by it already (Android's bitmaps, Core Graphics).
     Premultiplied,

@@ -79,10 +79,13 @@ pub(crate) fn decoders(network: &Network, longest: usize) -> Vec<Decoder> {
             None => found.push(Decoder { below, stages: vec![stage], tail: None, nodes }),
         }
     }
-    for decoder in &mut found {
-        let last = decoder.last();
-        decoder.tail = finder.only_reader(last).filter(|&reader| finder.pointwise(reader).is_some());
-        decoder.nodes.extend(decoder.tail);
+    for at in 0..found.len() {
+        // A part of another decoder is computed there.
+        let free = |reader: &usize| !found.iter().any(|other| other.has(*reader));
+        let reader = finder.only_reader(found[at].last());
+        let tail = reader.filter(|&reader| finder.pointwise(reader).is_some()).filter(free);
+        found[at].tail = tail;
+        found[at].nodes.extend(tail);
     }
     found
 }

@@ -11,6 +11,7 @@ use super::describe::{
 };
 use super::head::{Average, Convolution, Input, Unblock};
 use super::packed_list::{NotPacked, PackedList};
+use super::row::{Pointwise, Separable};
 use super::sliced::{Slice, Sliced};
 use super::{MAX_OUTPUTS, Program, Shape, Step, StepWork};
 use crate::arena::{Live, place};
@@ -357,29 +358,30 @@ impl Builder {
                 let ring = self.ring(2 * b.window.rate + 1, wide, &b.window, true);
                 ring_bytes += ring.per_thread * size_of::<f32>();
                 let packed = self.pack(b.name, b.c_in, &rows_of_matrix(e.weight, b.c_in, 0), e.bias)?;
-                expand = Some((packed, e.clamp, ring));
+                expand = Some((Pointwise { weights: packed, clamp: e.clamp }, ring));
             }
             let depthwise = self.pack_depthwise(b.name, &b.depthwise)?;
             let c_out = b.project.bias.len();
-            let project = self.pack(b.name, wide, &rows_of_matrix(b.project.weight, wide, 0), b.project.bias)?;
+            let weights = self.pack(b.name, wide, &rows_of_matrix(b.project.weight, wide, 0), b.project.bias)?;
             let to = ring_for(self, blocks.get(i + 1));
             let (pixels_in, pixels_out) =
                 (b.window.input.height * b.window.input.width, b.window.output.height * b.window.output.width);
             madds +=
                 (if expand.is_some() { pixels_in * b.c_in * wide } else { 0 } + pixels_out * wide * (9 + c_out)) as u64;
             stages.push(Stage::Block(Box::new(BlockStage {
-                window: b.window,
                 input,
                 expand,
-                depthwise,
-                depthwise_clamp: b.depthwise.clamp,
+                separable: Separable {
+                    window: b.window,
+                    depthwise,
+                    depthwise_clamp: b.depthwise.clamp,
+                    wide_row,
+                    wide_row_len,
+                    pointwise: Pointwise { weights, clamp: b.project.clamp },
+                    output: to,
+                },
                 expansion_shortcut: b.expansion_shortcut,
-                wide_row,
-                wide_row_len,
-                project,
-                clamp: b.project.clamp,
                 residual: b.residual,
-                output: to,
             })));
             from = Some(to);
         }
@@ -390,7 +392,7 @@ impl Builder {
             }
             let (from, size) = match &stages[tap] {
                 Stage::Stem(s) => (s.output, s.window.output),
-                Stage::Block(b) => (b.output, b.window.output),
+                Stage::Block(b) => (b.separable.output, b.separable.window.output),
             };
             let mut written =
                 stem.map(|s| s.filter.bias.len()).into_iter().chain(blocks.iter().map(|b| b.project.bias.len()));

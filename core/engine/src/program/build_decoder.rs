@@ -7,6 +7,7 @@ use super::build::{Builder, rows_of_matrix};
 use super::context::Rows;
 use super::decoder::{Decoder, MAX_STAGES, Reduced, Stage};
 use super::describe::{BuildError, DecoderStage, Filter, Map, Part, Window, check_window, refuse};
+use super::row::{Pointwise, Separable};
 use silhouette_kernels::bilinear;
 use silhouette_kernels::pack::{Packed, PackedDepthwise};
 use silhouette_kernels::size::Size;
@@ -70,14 +71,15 @@ impl Builder {
                         let k = self.info(*map).channels;
                         let weights = self.pack(stage.name, k, &rows_of_matrix(filter.weight, k, 0), filter.bias)?;
                         let input = self.read(*map);
-                        reduced.push(Reduced { input, weights, clamp: filter.clamp, group });
+                        let pointwise = Pointwise { weights, clamp: filter.clamp };
+                        reduced.push(Reduced { input, pointwise, group });
                         madds += w.input.pixels() * (k * filter.bias.len()) as u64;
                     }
                 }
                 group += Self::channels_of(part, below_channels).div_ceil(lanes);
             }
             let Some(rule) = rule else { return refuse(stage.name, "resizes nothing") };
-            let (depthwise, pointwise) = self.pack_between(stage, below_channels)?;
+            let (depthwise, weights) = self.pack_between(stage, below_channels)?;
             let c_out = stage.pointwise.bias.len();
             let output = match (i + 1 == stages.len(), tail) {
                 (true, None) => map_rows,
@@ -88,20 +90,21 @@ impl Builder {
             let own: usize = stage.parts.iter().map(|part| Self::channels_of(part, below_channels)).sum();
             madds += w.output.pixels() * (own * (9 + c_out)) as u64 + 3 * w.input.pixels() * below_channels as u64;
             made.push(Stage {
-                window: w,
                 below,
                 rows: bilinear::axis(below_size.height, w.input.height, rule),
                 columns: bilinear::axis(below_size.width, w.input.width, rule),
                 group: own_group,
                 reduced,
                 ring,
-                depthwise,
-                depthwise_clamp: stage.depthwise.clamp,
-                wide_row,
-                wide_row_len,
-                pointwise,
-                clamp: stage.pointwise.clamp,
-                output,
+                separable: Separable {
+                    window: w,
+                    depthwise,
+                    depthwise_clamp: stage.depthwise.clamp,
+                    wide_row,
+                    wide_row_len,
+                    pointwise: Pointwise { weights, clamp: stage.pointwise.clamp },
+                    output,
+                },
             });
             from = (output, w.output, c_out);
         }
@@ -111,7 +114,7 @@ impl Builder {
                 let weights = self.pack(name, channels, &rows_of_matrix(filter.weight, channels, 0), filter.bias)?;
                 madds += size.pixels() * (channels * filter.bias.len()) as u64;
                 explain.push_str("; 1x1 of each row");
-                Some((Reduced { input: from.0, weights, clamp: filter.clamp, group: 0 }, map_rows))
+                Some((Pointwise { weights, clamp: filter.clamp }, map_rows))
             }
             None => None,
         };

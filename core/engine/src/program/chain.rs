@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::context::{Context, Rows};
 use super::describe::{Clamp, Window, first_row, last_row, window_row};
-use silhouette_kernels::depthwise::{self, Row};
-use silhouette_kernels::pack::{Packed, PackedDepthwise};
+use super::row::{Pointwise, Separable};
+use silhouette_kernels::pack::Packed;
 use silhouette_kernels::pointer::Pointer;
 use silhouette_kernels::pointwise::{self, Init, Job, Source};
 use silhouette_kernels::rows::RowSource;
@@ -23,20 +23,13 @@ pub(super) struct StemStage {
 }
 
 pub(super) struct BlockStage {
-    pub(super) window: Window,
     pub(super) input: Rows,
     /// Expansion, and the ring that it fills; without one the input itself is the (padded) ring.
-    pub(super) expand: Option<(Arc<Packed>, Clamp, Rows)>,
-    pub(super) depthwise: Arc<PackedDepthwise>,
-    pub(super) depthwise_clamp: Clamp,
+    pub(super) expand: Option<(Pointwise, Rows)>,
+    /// The depthwise convolution and the projection.
+    pub(super) separable: Separable,
     pub(super) expansion_shortcut: bool,
-    /// One row of the depthwise convolution's output, per thread.
-    pub(super) wide_row: usize,
-    pub(super) wide_row_len: usize,
-    pub(super) project: Arc<Packed>,
-    pub(super) clamp: Clamp,
     pub(super) residual: bool,
-    pub(super) output: Rows,
 }
 
 pub(super) enum Stage {
@@ -92,7 +85,7 @@ impl Chain {
             match stage {
                 Stage::Stem(s) => cx.clear_padding::<f32>(&s.input, 0..s.input.cap),
                 Stage::Block(b) => {
-                    let ring = b.expand.as_ref().map_or(&b.input, |(_, _, ring)| ring);
+                    let ring = b.expand.as_ref().map_or(&b.input, |(_, ring)| ring);
                     cx.clear_padding::<f32>(ring, 0..ring.cap);
                 }
             }
@@ -110,7 +103,7 @@ impl Chain {
     fn window(&self, i: usize) -> &Window {
         match &self.stages[i] {
             Stage::Stem(s) => &s.window,
-            Stage::Block(b) => &b.window,
+            Stage::Block(b) => &b.separable.window,
         }
     }
 
@@ -199,62 +192,14 @@ impl StemStage {
 
 impl BlockStage {
     fn expand_row(&self, cx: &Context<'_>, y: usize) {
-        let Some((weights, clamp, ring)) = &self.expand else { return };
-        let job: Job<'_> = Job {
-            source: Source::Groups { first: cx.pixel(&self.input, y), group: self.input.group_len() },
-            a_row: 0,
-            weights,
-            bias: Pointer::read(weights.bias()),
-            c: cx.pixel(ring, y),
-            c_group: ring.group_len(),
-            c_row: 0,
-            residual: None,
-            width: self.input.width,
-            rows: 1,
-            init: Init::Bias,
-            clamp: *clamp,
-        };
-        // SAFETY: both rows are `width` pixels inside their buffers, and different buffers.
-        unsafe { pointwise::run(cx.program.isa, &job) }
+        if let Some((expand, ring)) = &self.expand {
+            expand.row(cx, &self.input, y, ring, 0);
+        }
     }
 
     fn row(&self, cx: &Context<'_>, o: usize) {
-        let w = &self.window;
-        let ring = self.expand.as_ref().map_or(&self.input, |(_, _, ring)| ring);
-        let group = w.output.width * ring.lanes;
-        let wide: Pointer = cx.buffer::<f32>(self.wide_row, self.wide_row_len).at(0, ring.groups * group);
-        let row = Row {
-            rows: [0, 1, 2].map(|r| cx.padded::<f32>(ring, window_row(w, o, r), w.input.height)),
-            e_group: ring.group_len(),
-            weights: &self.depthwise,
-            first: 0,
-            channels: self.depthwise.channels(),
-            d: wide,
-            d_group: group,
-            width: w.output.width,
-            stride: w.stride,
-            rate: w.rate,
-            clamp: self.depthwise_clamp,
-            add_input: self.expansion_shortcut,
-        };
-        let job = Job {
-            source: Source::Groups { first: wide, group },
-            a_row: 0,
-            weights: &self.project,
-            bias: Pointer::read(self.project.bias()),
-            c: cx.pixel(&self.output, o),
-            c_group: self.output.group_len(),
-            c_row: 0,
-            residual: self.residual.then(|| (cx.pixel(&self.input, o), self.input.group_len(), 0)),
-            width: w.output.width,
-            rows: 1,
-            init: Init::Bias,
-            clamp: self.clamp,
-        };
-        // SAFETY: padded rows reach as far as the last window; wide row and output row are this thread's.
-        unsafe {
-            depthwise::run(cx.program.isa, &row);
-            pointwise::run(cx.program.isa, &job);
-        }
+        let ring = self.expand.as_ref().map_or(&self.input, |(_, ring)| ring);
+        let residual = self.residual.then(|| (cx.pixel(&self.input, o), self.input.group_len()));
+        self.separable.row(cx, ring, o, self.expansion_shortcut, residual);
     }
 }

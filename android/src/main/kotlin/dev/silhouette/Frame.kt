@@ -150,12 +150,7 @@ public class Frame private constructor(
             rowStride: Int = 4 * width,
             transparency: Transparency = Transparency.IGNORED,
         ): Frame {
-            val format =
-                when (transparency) {
-                    Transparency.IGNORED -> RGBA
-                    Transparency.STRAIGHT -> RGBA_STRAIGHT
-                    Transparency.PREMULTIPLIED -> RGBA_PREMULTIPLIED
-                }
+            val format = transparency.choose(RGBA, RGBA_STRAIGHT, RGBA_PREMULTIPLIED)
             return of(format, width, height, Plane(pixels, rowStride, 4))
         }
 
@@ -167,14 +162,20 @@ public class Frame private constructor(
             rowStride: Int = 4 * width,
             transparency: Transparency = Transparency.IGNORED,
         ): Frame {
-            val format =
-                when (transparency) {
-                    Transparency.IGNORED -> BGRA
-                    Transparency.STRAIGHT -> BGRA_STRAIGHT
-                    Transparency.PREMULTIPLIED -> BGRA_PREMULTIPLIED
-                }
+            val format = transparency.choose(BGRA, BGRA_STRAIGHT, BGRA_PREMULTIPLIED)
             return of(format, width, height, Plane(pixels, rowStride, 4))
         }
+
+        private fun Transparency.choose(
+            ignored: Int,
+            straight: Int,
+            premultiplied: Int,
+        ): Int =
+            when (this) {
+                Transparency.IGNORED -> ignored
+                Transparency.STRAIGHT -> straight
+                Transparency.PREMULTIPLIED -> premultiplied
+            }
 
         /** Red, green, blue. */
         public fun rgb(
