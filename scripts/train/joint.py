@@ -11,8 +11,10 @@ joint.py PREPARED --start WEIGHTS.pt --teacher TEACHER.tflite --out FOLDER
 """
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import time
 
 import numpy as np
@@ -144,8 +146,9 @@ class Ahead:
         self.run, self.depth, self.got = run, depth, {}
         context = mp.get_context("fork")
         self.ready, self.now, self.next = context.Queue(), context.Value("q", first), context.Value("q", first)
-        if depth:
-            context.Process(target=self.make, daemon=True).start()
+        self.other = context.Process(target=self.make, args=(os.getpid(),), daemon=True) if depth else None
+        if self.other:
+            self.other.start()
 
     def claim(self):
         """A step whose batch nobody has begun."""
@@ -154,12 +157,15 @@ class Ahead:
             self.next.value += 1
         return step
 
-    def make(self):
+    def make(self, parent):
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whatever the caller does with it, this process ends by it
         others = set(range(os.cpu_count() or 1)) - os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else ()
         if others:
             os.sched_setaffinity(0, others)
         while True:
             while self.next.value > self.now.value + self.depth:
+                if os.getppid() != parent:
+                    return
                 time.sleep(0.01)
             step = self.claim()
             self.ready.put((step, self.run.batch(step)))
@@ -175,6 +181,12 @@ class Ahead:
         batch = self.got.get(step) or self.run.batch(step)
         self.got = {n: b for n, b in self.got.items() if n > step}
         return batch
+
+    def close(self):
+        """Ends the other process."""
+        if self.other:
+            self.other.kill()
+            self.other.join()
 
     def receive(self):
         while not self.ready.empty():
@@ -210,30 +222,30 @@ def main(argv=None):
         average.net.load_state_dict(resumed["average"])
     held = json.load(open(a.held, encoding="utf-8")) if a.held else []
     sums, since, count = np.zeros(3), time.time(), 0
-    ahead = Ahead(run, step, a.ahead)
-    while step < a.steps:
-        for group in optimizer.param_groups:
-            group["lr"] = a.lr * group["share"] * min(1, (step + 1) / 20) * (1 - step / a.steps)
-        maps, kl, hard = run.losses(ahead.take(step))
-        optimizer.zero_grad()
-        (a.maps * maps.mean() + a.logits * kl + a.labels * hard).backward()
-        optimizer.step()
-        step += 1
-        average.take(net, step)
-        sums, count = sums + [maps.mean().item(), kl.item(), hard.item()], count + 1
-        if count == 25 or step == a.steps:
-            print(f"step {step}/{a.steps}  {count * a.batch / (time.time() - since):.1f} images/s  maps {{:.4f}}  teacher {{:.4f}}  labels {{:.4f}}".format(*sums / count), flush=True)
-            sums, since, count = np.zeros(3), time.time(), 0
-        if step % a.save_every == 0 or step == a.steps:
-            settle(net), settle(average.net)
-            whole = {"net": net, "average": average.net, "optimizer": optimizer}
-            save_as({"step": step, "centres": [m.centre for m in layers]} | {k: v.state_dict() for k, v in whole.items()}, state)
-            save_as(average.net.state_dict(), f"{a.out}/weights.pt")
-            if held:
-                print(f"step {step}  mIOU of the pictures held out {100 * np.nanmean(score.pairs(average.net, run.spec, held, run.size)):.2f}", flush=True)
-                if a.frames:
-                    framed = score.pairs(average.net, run.spec, held, a.frame_size, frame=True)
-                    print(f"step {step}  in their own shape at {a.frame_size} {100 * np.nanmean(framed):.2f}", flush=True)
+    with contextlib.closing(Ahead(run, step, a.ahead)) as ahead:
+        while step < a.steps:
+            for group in optimizer.param_groups:
+                group["lr"] = a.lr * group["share"] * min(1, (step + 1) / 20) * (1 - step / a.steps)
+            maps, kl, hard = run.losses(ahead.take(step))
+            optimizer.zero_grad()
+            (a.maps * maps.mean() + a.logits * kl + a.labels * hard).backward()
+            optimizer.step()
+            step += 1
+            average.take(net, step)
+            sums, count = sums + [maps.mean().item(), kl.item(), hard.item()], count + 1
+            if count == 25 or step == a.steps:
+                print(f"step {step}/{a.steps}  {count * a.batch / (time.time() - since):.1f} images/s  maps {{:.4f}}  teacher {{:.4f}}  labels {{:.4f}}".format(*sums / count), flush=True)
+                sums, since, count = np.zeros(3), time.time(), 0
+            if step % a.save_every == 0 or step == a.steps:
+                settle(net), settle(average.net)
+                whole = {"net": net, "average": average.net, "optimizer": optimizer}
+                save_as({"step": step, "centres": [m.centre for m in layers]} | {k: v.state_dict() for k, v in whole.items()}, state)
+                save_as(average.net.state_dict(), f"{a.out}/weights.pt")
+                if held:
+                    print(f"step {step}  mIOU of the pictures held out {100 * np.nanmean(score.pairs(average.net, run.spec, held, run.size)):.2f}", flush=True)
+                    if a.frames:
+                        framed = score.pairs(average.net, run.spec, held, a.frame_size, frame=True)
+                        print(f"step {step}  in their own shape at {a.frame_size} {100 * np.nanmean(framed):.2f}", flush=True)
 
 
 if __name__ == "__main__":

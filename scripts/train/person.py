@@ -144,7 +144,20 @@ def train(rank, a):
                 print(text, file=log)
 
     stop, parent = [], os.getppid()
-    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+    before = signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+    try:
+        learn(rank, a, say, stop, parent)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def mortal(_):
+    """What a process that loads batches begins with: the handler that it inherited would keep SIGTERM from ending it."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def learn(rank, a, say, stop, parent):
+    """The training itself, until its time is up, its steps are done, or `stop` is no longer empty."""
     device, spec = torch.device(a.device), load_spec(a.spec)
     pool = person_draw.Pool(a.pool)
     held = []
@@ -182,7 +195,15 @@ def train(rank, a):
     params = [p for group in optimizer.param_groups for p in group["params"]]
     half = torch.autocast(a.device, torch.bfloat16, enabled=a.device == "cuda" or a.bf16)
     loader = iter(
-        torch.utils.data.DataLoader(Batches(a, rank), None, sampler=Steps(step), num_workers=a.loaders, pin_memory=a.device == "cuda", prefetch_factor=4 if a.loaders else None)
+        torch.utils.data.DataLoader(
+            Batches(a, rank),
+            None,
+            sampler=Steps(step),
+            num_workers=a.loaders,
+            pin_memory=a.device == "cuda",
+            prefetch_factor=4 if a.loaders else None,
+            worker_init_fn=mortal,
+        )
     )
 
     def save():
@@ -244,9 +265,12 @@ def main(argv=None):
         json.dump(vars(a), file, indent=1)
     if a.workers > 1:
         workers = mp.spawn(train, (a,), a.workers, join=False)
-        signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in workers.processes])
-        while not workers.join():
-            pass
+        before = signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in workers.processes])
+        try:
+            while not workers.join():
+                pass
+        finally:
+            signal.signal(signal.SIGTERM, before)
     else:
         train(0, a)
 

@@ -7,8 +7,10 @@ many shapes the logits of the Rust side agree with PyTorch's.
 import contextlib
 import io
 import json
+import multiprocessing
 import os
 import re
+import signal
 import subprocess
 import sys
 import tarfile
@@ -223,7 +225,11 @@ class Training(unittest.TestCase):
             fixed[-1] = f"{self.at}/joint-halves"
             with unittest.mock.patch.object(joint.Run, "batch", until_thirty), self.assertRaises(KeyboardInterrupt):
                 joint.main([f"{self.at}/labels", *fixed, *short])
-            joint.main([f"{self.at}/labels", *fixed, *short, "--ahead", "2"])  # a second process changes nothing
+            # A second process changes nothing, and ends with the run, even where a caller handles the signal to end.
+            before = signal.signal(signal.SIGTERM, lambda *_: None)
+            joint.main([f"{self.at}/labels", *fixed, *short, "--ahead", "2"])
+            signal.signal(signal.SIGTERM, before)
+        self.assertEqual(multiprocessing.active_children(), [])
         self.assertIn("goes on at step 20", said.getvalue())
         rows = [float(v) for v in re.findall(r"teacher ([\d.]+)", said.getvalue())]
         self.assertLess(rows[2], 0.9 * rows[0], said.getvalue())
@@ -447,6 +453,7 @@ class People(unittest.TestCase):
             person.main([f"{self.at}/people", "--out", f"{self.at}/whole", *fixed, "--steps", "48"])
             person.main([f"{self.at}/people", "--out", f"{self.at}/halves", *fixed, "--steps", "16"])
             person.main([f"{self.at}/people", "--out", f"{self.at}/halves", *fixed, "--steps", "18"])
+        self.assertEqual(signal.getsignal(signal.SIGTERM), signal.SIG_DFL)  # a training leaves no handler behind
         rows = [float(v) for v in re.findall(r"entropy ([\d.]+)", said.getvalue())]
         self.assertLess(rows[5], 0.8 * rows[0], said.getvalue())
         self.assertIn("goes on at step 16", said.getvalue())
