@@ -5,7 +5,8 @@ person.py POOL --out FOLDER --start DEEPLAB.tflite [--minutes N] [--finish]
 FOLDER gets checkpoint.pt (network, average, optimiser, step: all that a run needs to go on; whole at any moment), weights.pt (the average, for export.py) and log.
 Batches are a function of seed and step. The rate is constant after a warm-up; a run with --finish lets it fall to zero towards the end of its minutes, by the clock.
 
-Loss: binary cross-entropy of alpha, more at the border; one less the IoU of alpha, picture by picture; the step of alpha from pixel to pixel at borders.
+Loss: binary cross-entropy of alpha, more at the border; one less the IoU of alpha, picture by picture; the step of alpha from pixel to pixel at borders; the
+difference of two answers to one picture, moved by a few pixels and in other light.
 """
 
 import argparse
@@ -41,6 +42,7 @@ def arguments(argv=None):
     p.add_argument("--freeze", type=int, default=0, help="first blocks kept as they are, with the stem")
     p.add_argument("--weight-decay", type=float, default=1e-2)
     p.add_argument("--ema", type=float, default=0.998)
+    p.add_argument("--steady", type=float, default=2.0, help="weight of the difference between two answers to one picture")
     p.add_argument("--composite", type=float, default=0.45, help="share of the pictures that are composites")
     p.add_argument("--longer", type=int, default=257, help="longer side of most windows; smaller ones first are cheaper")
     p.add_argument("--workers", type=int, default=1, help="processes of one thread each that share every batch (CPU)")
@@ -124,6 +126,15 @@ def losses(logits, alpha, weight):
     return entropy, overlap, steps
 
 
+def unsteady(logits, size, moved):
+    """How much alpha of the last picture differs from that of the first, which shows the same `moved` pixels further: mean over what both see."""
+    (x, y), (rows, columns) = moved.tolist(), size
+    theta = logits.new_tensor([[[1, 0, 2 * x / (columns - 1)], [0, 1, 2 * y / (rows - 1)]]])
+    ours = logits[[0, -1]].sigmoid()
+    first = F.grid_sample(ours[:1], F.affine_grid(theta, ours[:1].shape, align_corners=True), padding_mode="border", align_corners=True)
+    return (first - ours[1:])[:, :, 2:-2, 2:-2].abs().mean()
+
+
 def score(net, spec, held, say):
     rows = person_score.by_source(person_score.Predictor(net, spec), held)
     for name, some in sorted(rows.items()):
@@ -131,8 +142,13 @@ def score(net, spec, held, say):
     say(person_score.line("  all", person_score.summary([r for some in rows.values() for r in some])))
 
 
+def cores():
+    """How many cores this process may use: fewer than the machine has, where it is bound to some."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def train(rank, a):
-    torch.set_num_threads(1 if a.workers > 1 else max(1, (os.cpu_count() or 1)))
+    torch.set_num_threads(1 if a.workers > 1 else cores())
     if a.workers > 1:
         dist.init_process_group("gloo", init_method=f"file://{os.path.abspath(a.out)}/.meeting-{os.getppid()}", rank=rank, world_size=a.workers)
     os.makedirs(a.out, exist_ok=True)
@@ -213,19 +229,20 @@ def learn(rank, a, say, stop, parent):
             save_as({k: v.cpu() for k, v in average.net.state_dict().items()}, f"{a.out}/weights.pt")
 
     begun = saved = scored = told = time.monotonic()
-    sums, count, warm = torch.zeros(3, device=device), 0, step
+    sums, count, warm = torch.zeros(4, device=device), 0, step
     while step < a.steps:
         share = (time.monotonic() - begun) / 60 / a.minutes
         signals = torch.tensor([min(share, 1.0), float(bool(stop) or a.workers > 1 and os.getppid() != parent)]) * (rank == 0)  # the first says for all
-        x, alpha, weight = (v.to(device, non_blocking=True) for v in next(loader))
+        x, alpha, weight, moved = (v.to(device, non_blocking=True) for v in next(loader))
         net.train()
         for module in fixed:
             module.eval()
         with half:
             logits = net(x.contiguous(memory_format=torch.channels_last))
-        parts = losses(logits.float(), alpha, weight)
+        logits = logits.float()
+        parts = (*losses(logits, alpha, weight), unsteady(logits, x.shape[2:], moved))
         optimizer.zero_grad()
-        (parts[0] + 0.5 * parts[1] + 0.25 * parts[2]).backward()
+        (parts[0] + 0.5 * parts[1] + 0.25 * parts[2] + a.steady * parts[3]).backward()
         if a.workers > 1:
             share_gradients(optimizer, a.workers)
             dist.all_reduce(signals)
@@ -242,8 +259,8 @@ def learn(rank, a, say, stop, parent):
         sums, count = sums + torch.stack([p.detach() for p in parts]), count + 1
         now = time.monotonic()
         if step % a.log_every == 0:
-            entropy, overlap, steps = (sums / count).tolist()
-            say(f"step {step}  {count * a.batch / (now - told):.1f} pictures/s  entropy {entropy:.4f}  overlap {overlap:.4f}  steps {steps:.4f}  rate {optimizer.param_groups[-1]['lr']:.2e}")
+            entropy, overlap, steps, difference = (sums / count).tolist()
+            say(f"step {step}  {count * a.batch / (now - told):.1f} pictures/s  entropy {entropy:.4f}  overlap {overlap:.4f}  steps {steps:.4f}  unsteady {difference:.4f}  rate {optimizer.param_groups[-1]['lr']:.2e}")
             sums, count, told = sums * 0, 0, now
         if now - saved > 60 * a.save_minutes:
             save()

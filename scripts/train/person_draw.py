@@ -1,6 +1,7 @@
 """Draws what the person network learns from: windows of pictures, and composites of people cut out and put before other backgrounds, lit anew.
 
 A batch is a function of seed and step alone. Its parts: x [n, 3, h, w] normalised, alpha [n, 1, h, w] in 0..1 and weight [n, 1, h, w], 0 where nothing is known.
+The last picture of a batch is its first, moved by a few pixels and in other light.
 """
 
 import json
@@ -71,7 +72,7 @@ def between(one, other, rng):
 
 def seen(layers, centre, step, angle, flip, size):
     """A window of layers [c, h, w]: its centre (x, y) in pixels, pixels of the layers a pixel of the window (x, y), rotation; and where it lies inside (0 or 1)."""
-    c, h, w = layers.shape
+    h, w = layers.shape[1:]
     coarse = min(step)
     if coarse > 1.4:  # what is drawn much smaller is averaged first, as a resize does
         small = (max(2, round(h / coarse)), max(2, round(w / coarse)))
@@ -82,18 +83,13 @@ def seen(layers, centre, step, angle, flip, size):
     rows, columns = size
     cos, sin = math.cos(angle), math.sin(angle)
     sx, sy = step[0] * (-1 if flip else 1), step[1]
-    half = (columns - 1) / 2, (rows - 1) / 2
-    # From the window's -1..1 to pixels, to the layers' -1..1 (align corners).
-    theta = torch.tensor(
-        [
-            [sx * cos * half[0] * 2 / (w - 1), -sx * sin * half[1] * 2 / (w - 1), centre[0] * 2 / (w - 1) - 1],
-            [sy * sin * half[0] * 2 / (h - 1), sy * cos * half[1] * 2 / (h - 1), centre[1] * 2 / (h - 1) - 1],
-        ],
-        dtype=torch.float32,
-    )
-    grid = F.affine_grid(theta[None], (1, c, rows, columns), align_corners=True)
-    inside = (grid.abs() <= 1).all(-1).float()
-    return F.grid_sample(layers[None], grid, padding_mode="border", align_corners=True)[0], inside
+    # From pixels of the window, around its middle, to the layers' -1..1 (align corners).
+    xs, ys = torch.arange(columns) - (columns - 1) / 2, (torch.arange(rows) - (rows - 1) / 2)[:, None]
+    to_x, to_y = 2 / (w - 1), 2 / (h - 1)
+    x = (sx * cos * to_x * xs + centre[0] * to_x - 1) - sx * sin * to_x * ys
+    y = (sy * cos * to_y * ys + centre[1] * to_y - 1) + sy * sin * to_y * xs
+    inside = ((x.abs() <= 1) & (y.abs() <= 1)).float()[None]
+    return F.grid_sample(layers[None], torch.stack([x, y], -1)[None], padding_mode="border", align_corners=True)[0], inside
 
 
 def window(pool, i, size, rng, wide=False):
@@ -135,7 +131,7 @@ def person_of(pool, rng):
 def put(x, alpha, weight, inside, cutout, rng):
     """Puts a person into a picture, at any size down to 24 pixels and up to one whose face fills the frame."""
     layers, (left, top, right, bottom) = cutout
-    c, h, w = layers.shape
+    h, w = layers.shape[1:]
     rows, columns = x.shape[1:]
     small = rng.random() < 0.35
     tall = log_uniform(24, 0.4 * rows, rng) if small else log_uniform(0.35 * rows, 1.5 * rows, rng)
@@ -185,6 +181,13 @@ def sample(pool, size, rng, composite):
     return x, alpha, torch.where(inside > 0, weight, 0.15), inside
 
 
+def shifted(layers, by):
+    """Layers [c, h, w] moved to the left and up by whole pixels; what comes in at the other side repeats the last column and row."""
+    h, w = layers.shape[1:]
+    columns, rows = ((torch.arange(n) + d).clamp(0, n - 1) for n, d in zip((w, h), by))
+    return layers[:, rows][:, :, columns]
+
+
 def lit(x, generator):
     """Light, colour, blur, noise and shadow, each picture by itself, stronger than a camera's automatic does; x [n, 3, h, w] in 0..1, changed in place."""
     n, _, rows, columns = x.shape
@@ -219,13 +222,18 @@ def lit(x, generator):
 
 
 def batch(pool, seed, step, n, composite=0.45, longer=257, part=0):
-    """A part of the batch of a step, all of one shape: x normalised to -1..1, alpha, weight. Negative steps are drawn for measuring."""
+    """A part of the batch of a step, all of one shape: x normalised to -1..1, alpha, weight, and how many pixels (x, y) the last picture lies left and above of the
+    first. Negative steps are drawn for measuring."""
     number = 2 * abs(step) + (step < 0)
     rng = np.random.default_rng((seed, number))
     shape, longer = choose(SHAPES, rng), max(65, longer + choose(LONGER, rng))
     size = fitted(longer, *(100 * side for side in shape))
     rng = np.random.default_rng((seed, number, part))
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    x, alpha, weight, inside = (torch.stack(v) for v in zip(*(sample(pool, size, rng, composite) for _ in range(n))))
+    samples = [sample(pool, size, rng, composite) for _ in range(max(1, n - 1))]
+    moved = rng.integers(-4, 5, 2).tolist()
+    if n > 1:
+        samples.append([shifted(v, moved) for v in samples[0]])
+    x, alpha, weight, inside = (torch.stack(v) for v in zip(*samples))
     x = torch.where(inside > 0, lit(x, generator), torch.full((), GREY))
-    return x * 2 - 1, alpha, weight
+    return x * 2 - 1, alpha, weight, torch.tensor(moved)

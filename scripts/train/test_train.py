@@ -357,6 +357,31 @@ class Training(unittest.TestCase):
         # Three taps in a row of seven, three apart: 4, 7 and 4 of them lie inside.
         self.assertEqual(ablation.taps_inside(7, 3), (15 / 21) ** 2)
 
+    def test_a_public_float_file_gives_the_same_logits(self):
+        """Width 0.5 with channels of any number, output stride 8: what the person network begins from."""
+        path = f"{os.environ.get('SILHOUETTE_SHARED', HERE + '/../../../shared')}/models/deeplabv3_257_mv_gpu.tflite"
+        if not os.path.exists(path):
+            self.skipTest("../shared/models is absent")
+        try:
+            import tflite
+        except ImportError:
+            self.skipTest("ai-edge-litert is not installed")
+        spec = network.load_spec(f"{HERE}/specs/voc21.json")
+        spec["extractor"] |= {"width": 0.5, "divisor": 1, "output_stride": 8}
+        net = tflite.deeplab(network.Network(spec), path)
+        x = torch.rand(1, 3, 257, 257, generator=torch.Generator().manual_seed(3)) * 2 - 1
+        lite = tflite.Interpreter(path)
+        lite.allocate_tensors()
+        lite.set_tensor(lite.get_input_details()[0]["index"], x.permute(0, 2, 3, 1).numpy())
+        lite.invoke()
+        expected = lite.get_tensor(lite.get_output_details()[0]["index"]).transpose(0, 3, 1, 2)
+        with torch.no_grad():
+            np.testing.assert_allclose(network.resized(net(x), (257, 257), spec).numpy(), expected, atol=2e-3, rtol=0)
+        # At output stride 16 the same weights fit the person network's extractor.
+        person_net = network.Network(network.load_spec(f"{HERE}/specs/person.json"))
+        layers, rest = tflite.extractor(person_net, path)
+        self.assertEqual((len(layers), len(list(rest))), (1 + 2 + 3 * 15, 3 + 4), "left over: the 320 block and the head")
+
     def test_drawn_scenes_are_the_same_for_the_same_seed(self):
         (x, y), (again, _), (other, _) = ablation.scenes(3, 33, 5), ablation.scenes(2, 33, 5), ablation.scenes(3, 33, 6)
         np.testing.assert_array_equal(x[:2], again)
@@ -431,11 +456,20 @@ class People(unittest.TestCase):
     def test_batches_are_the_same_for_the_same_step(self):
         pool = self.pool()
         for step in range(12):
-            x, alpha, weight = person_draw.batch(pool, 1, step, 3, 0.6)
+            x, alpha, weight, moved = person_draw.batch(pool, 1, step, 3, 0.6)
             self.assertTrue(all(v.isfinite().all() for v in (x, alpha, weight)))
             self.assertTrue(0 <= float(alpha.min()) and float(alpha.max()) <= 1)
             again = person_draw.batch(pool, 1, step, 3, 0.6)
-            torch.testing.assert_close((x, alpha, weight), again)
+            torch.testing.assert_close((x, alpha, weight, moved), again)
+            # The last is the first, moved.
+            dx, dy = moved.tolist()
+            rows, columns = alpha.shape[2:]
+            here = alpha[-1][:, 4 : rows - 4, 4 : columns - 4]
+            torch.testing.assert_close(here, alpha[0][:, 4 + dy : rows - 4 + dy, 4 + dx : columns - 4 + dx])
+            answer = torch.logit(alpha.clamp(0.01, 0.99))
+            self.assertLess(float(person.unsteady(answer, (rows, columns), moved)), 1e-4)
+            if moved.any() and alpha[0].std() > 0.1:
+                self.assertGreater(float(person.unsteady(answer, (rows, columns), torch.zeros(2))), 1e-4)
             self.assertTrue((x != person_draw.batch(pool, 1, step, 3, 0.6, part=1)[0]).any())
 
     def pool(self):
