@@ -1,99 +1,175 @@
-//! Box blurs of bytes and of four floats, with running sums: their time does not depend on the radius.
+//! Box sums over windows of integers, with running sums: their time does not depend on the radius, and nothing is lost on the way.
+//!
+//! Columns are summed row by row, so that the inner loops run over whole rows in memory order and the compiler can vectorise them.
 
 use silhouette_kernels::memory::{self, OutOfMemory};
 
-/// Box blurs of one byte per pixel, in place; edges are continued. Linear in the picture, whatever the radius.
-pub(crate) fn blur_bytes(values: &mut [u8], width: usize, height: usize, radius: usize, passes: usize) {
-    if values.is_empty() {
-        return;
-    }
-    let mut line = vec![0u8; width.max(height)];
-    for _ in 0..passes {
-        for row in values.chunks_exact_mut(width) {
-            box_line(row, &mut line, radius);
-        }
-    }
-    // Columns several at a time would be kinder to the cache; a transposed copy is simpler and does the same.
-    let mut turned = vec![0u8; values.len()];
-    transpose(values, &mut turned, width, height);
-    for _ in 0..passes {
-        for row in turned.chunks_exact_mut(height) {
-            box_line(row, &mut line, radius);
-        }
-    }
-    transpose(&turned, values, height, width);
-}
+/// The largest sum of a window that is still exact as f32, which [`mean`] computes in.
+const EXACT: i32 = 1 << 24;
 
-fn transpose<T: Copy>(from: &[T], to: &mut [T], width: usize, height: usize) {
-    // In squares, so that both sides stay in the cache.
-    const SIDE: usize = 32;
-    for y0 in (0..height).step_by(SIDE) {
-        for x0 in (0..width).step_by(SIDE) {
-            for y in y0..(y0 + SIDE).min(height) {
-                for x in x0..(x0 + SIDE).min(width) {
-                    to[x * height + y] = from[y * width + x];
-                }
-            }
-        }
-    }
-}
-
-fn box_line(row: &mut [u8], copy: &mut [u8], radius: usize) {
-    let n = row.len();
-    let copy = &mut copy[..n];
-    copy.copy_from_slice(row);
-    let last = n - 1;
-    let size = 2 * radius as u64 + 1;
-    let mut sum = u64::from(copy[0]) * (radius as u64 + 1);
-    for i in 1..=radius {
-        sum += u64::from(copy[i.min(last)]);
-    }
-    for i in 0..n {
-        row[i] = ((sum + size / 2) / size) as u8;
-        sum += u64::from(copy[(i + radius + 1).min(last)]);
-        sum -= u64::from(copy[i.saturating_sub(radius)]);
-    }
-}
-
-/// The same of four floats per pixel.
+/// Replaces each cell by the sum over the window of `2 * radius + 1` cells squared around it; edges are continued.
+/// The caller makes sure that such sums fit an i32.
 ///
 /// # Errors
 /// [`OutOfMemory`].
-pub(crate) fn blur_quads(
-    values: &mut [[f32; 4]],
+pub(crate) fn window_sums<const N: usize>(
+    values: &mut Vec<[i32; N]>,
     width: usize,
     height: usize,
     radius: usize,
-    passes: usize,
 ) -> Result<(), OutOfMemory> {
-    if radius == 0 {
+    if values.is_empty() || radius == 0 {
         return Ok(());
     }
-    let mut line = vec![[0.0; 4]; width.max(height)];
-    let mut turned = memory::filled(values.len(), [0.0; 4], "a blur")?;
-    for _ in 0..passes {
-        values.chunks_exact_mut(width).for_each(|row| box_quads(row, &mut line, radius));
-    }
-    transpose(values, &mut turned, width, height);
-    for _ in 0..passes {
-        turned.chunks_exact_mut(height).for_each(|row| box_quads(row, &mut line, radius));
-    }
-    transpose(&turned, values, height, width);
+    let mut scratch = Scratch::new(values.len(), width, "window sums")?;
+    scratch.rows(values, width, radius, |sum| sum);
+    scratch.columns(values, width, height, radius, |sum| sum);
     Ok(())
 }
 
-fn box_quads(row: &mut [[f32; 4]], copy: &mut [[f32; 4]], radius: usize) {
-    let copy = &mut copy[..row.len()];
-    copy.copy_from_slice(row);
-    let last = copy.len() - 1;
-    let size = 1.0 / (2 * radius + 1) as f32;
-    for c in 0..4 {
-        // f64 sums: adding and taking away must not leave a trace along the row.
-        let at = |i: usize| f64::from(copy[i.min(last)][c]);
-        let mut sum = at(0) * (radius + 1) as f64 + (1..=radius).map(at).sum::<f64>();
-        for (i, out) in row.iter_mut().enumerate() {
-            out[c] = sum as f32 * size;
-            sum += at(i + radius + 1) - at(i.saturating_sub(radius));
+/// Blurs in place with three boxes a side, close to a Gaussian of variance `radius * (radius + 1)`; edges are continued.
+/// Values are 0 to 2^24 / (2 * `radius` + 1).
+///
+/// # Errors
+/// [`OutOfMemory`].
+pub(crate) fn blur<const N: usize>(
+    values: &mut Vec<[i32; N]>,
+    width: usize,
+    height: usize,
+    radius: usize,
+) -> Result<(), OutOfMemory> {
+    if values.is_empty() || radius == 0 {
+        return Ok(());
+    }
+    debug_assert!(values.as_flattened().iter().all(|&v| v >= 0 && v <= EXACT / (2 * radius as i32 + 1)));
+    let mut scratch = Scratch::new(values.len(), width, "a blur")?;
+    let part = 1.0 / (2 * radius + 1) as f32;
+    for _ in 0..3 {
+        scratch.rows(values, width, radius, |sum| mean(sum, part));
+    }
+    for _ in 0..3 {
+        scratch.columns(values, width, height, radius, |sum| mean(sum, part));
+    }
+    Ok(())
+}
+
+/// `sum * part`, rounded; below 2^22. Adding 1.5 * 2^23 leaves the integer in the low bits: a cast would check for what cannot be.
+fn mean(sum: i32, part: f32) -> i32 {
+    const SHIFT: f32 = 12_582_912.0;
+    (sum as f32 * part + SHIFT).to_bits() as i32 - SHIFT.to_bits() as i32
+}
+
+/// Memory for the passes.
+struct Scratch<const N: usize> {
+    line: Vec<[i32; N]>,
+    other: Vec<[i32; N]>,
+}
+
+impl<const N: usize> Scratch<N> {
+    fn new(len: usize, width: usize, what: &'static str) -> Result<Self, OutOfMemory> {
+        Ok(Self { line: memory::filled(width, [0; N], what)?, other: memory::filled(len, [0; N], what)? })
+    }
+
+    fn rows(&mut self, values: &mut [[i32; N]], width: usize, radius: usize, finish: impl Fn(i32) -> i32 + Copy) {
+        let last = width - 1;
+        for row in values.chunks_exact_mut(width) {
+            let line = &mut self.line;
+            line.copy_from_slice(row);
+            let mut sum = line[0].map(|v| v * (radius + 1) as i32);
+            for i in 1..=radius {
+                add(&mut sum, &line[i.min(last)]);
+            }
+            for (i, out) in row.iter_mut().enumerate() {
+                *out = sum.map(finish);
+                add(&mut sum, &line[(i + radius + 1).min(last)]);
+                subtract(&mut sum, &line[i.saturating_sub(radius)]);
+            }
+        }
+    }
+
+    fn columns(
+        &mut self,
+        values: &mut Vec<[i32; N]>,
+        width: usize,
+        height: usize,
+        radius: usize,
+        finish: impl Fn(i32) -> i32 + Copy,
+    ) {
+        let last = height - 1;
+        let row = |y: usize| y.min(last) * width..(y.min(last) + 1) * width;
+        let sums = self.line.as_flattened_mut();
+        for (sum, &v) in sums.iter_mut().zip(values[row(0)].as_flattened()) {
+            *sum = v * (radius + 1) as i32;
+        }
+        for i in 1..=radius {
+            for (sum, &v) in sums.iter_mut().zip(values[row(i)].as_flattened()) {
+                *sum += v;
+            }
+        }
+        for y in 0..height {
+            let enters = values[row(y + radius + 1)].as_flattened();
+            let leaves = values[row(y.saturating_sub(radius))].as_flattened();
+            let out = self.other[row(y)].as_flattened_mut();
+            for (((out, sum), &enters), &leaves) in out.iter_mut().zip(sums.iter_mut()).zip(enters).zip(leaves) {
+                *out = finish(*sum);
+                *sum += enters - leaves;
+            }
+        }
+        std::mem::swap(values, &mut self.other);
+    }
+}
+
+fn add<const N: usize>(sum: &mut [i32; N], values: &[i32; N]) {
+    sum.iter_mut().zip(values).for_each(|(sum, &v)| *sum += v);
+}
+
+fn subtract<const N: usize>(sum: &mut [i32; N], values: &[i32; N]) {
+    sum.iter_mut().zip(values).for_each(|(sum, &v)| *sum -= v);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use silhouette_testkit::Noise;
+
+    /// Windows summed one by one.
+    fn naive(values: &[[i32; 2]], width: usize, height: usize, (rx, ry): (usize, usize)) -> Vec<[i32; 2]> {
+        let at = |x: isize, y: isize| {
+            values[y.clamp(0, height as isize - 1) as usize * width + x.clamp(0, width as isize - 1) as usize]
+        };
+        let (rx, ry) = (rx as isize, ry as isize);
+        let cell = |i: usize| {
+            let (x, y) = ((i % width) as isize, (i / width) as isize);
+            let mut sum = [0; 2];
+            (y - ry..=y + ry).for_each(|y| (x - rx..=x + rx).for_each(|x| add(&mut sum, &at(x, y))));
+            sum
+        };
+        (0..width * height).map(cell).collect()
+    }
+
+    #[test]
+    fn running_sums_are_the_windows_sums() {
+        let mut noise = Noise::new(3);
+        for (width, height) in [(1, 1), (7, 1), (1, 5), (13, 9), (40, 23)] {
+            for radius in [0, 1, 2, 5, 30] {
+                let values: Vec<[i32; 2]> =
+                    (0..width * height).map(|_| [0; 2].map(|_: i32| (noise.fraction() * 60_000.0) as i32)).collect();
+                let mut sums = values.clone();
+                window_sums(&mut sums, width, height, radius).unwrap();
+                assert_eq!(sums, naive(&values, width, height, (radius, radius)), "{width}x{height}, {radius}");
+                let mut blurred = values.clone();
+                blur(&mut blurred, width, height, radius).unwrap();
+                let mut expected = values;
+                let size = 2 * radius as i32 + 1;
+                for window in [(radius, 0), (0, radius)] {
+                    for _ in 0..3 {
+                        expected = naive(&expected, width, height, window);
+                        // To the nearest; the size is odd, so there are no ties.
+                        expected.iter_mut().flatten().for_each(|sum| *sum = (*sum + size / 2) / size);
+                    }
+                }
+                assert_eq!(blurred, expected, "{width}x{height}, {radius}");
+            }
         }
     }
 }

@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+mod background;
+mod blend;
 mod blur;
 #[cfg(feature = "files")]
 pub mod files;

@@ -6,7 +6,6 @@ use silhouette_kernels::upsample::{self, Axis, Upsample};
 
 pub use silhouette_kernels::upsample::Resize;
 
-use crate::blur::blur_bytes;
 use crate::frame::{FrameError, Plane, PlaneName};
 use crate::input::Placement;
 
@@ -90,21 +89,6 @@ impl Confidence {
     /// As [`Mask::copy_into`].
     pub fn copy_into(&self, out: &mut [u8], row_stride: usize) -> Result<(), FrameError> {
         copy_rows(&self.values, self.width, self.height, out, row_stride)
-    }
-
-    /// 255 where the mask holds one of `foreground`, 0 elsewhere, the border softened over about `softness` pixels on
-    /// both sides (0: hard).
-    pub fn from_mask(mask: &Mask, foreground: &[u8], softness: usize) -> Self {
-        let mut chosen = [0u8; 256];
-        for &class in foreground {
-            chosen[usize::from(class)] = 255;
-        }
-        let mut values: Vec<u8> = mask.classes.iter().map(|&class| chosen[usize::from(class)]).collect();
-        if softness > 0 {
-            // Three boxes of radius r reach 3 r.
-            blur_bytes(&mut values, mask.width, mask.height, softness.div_ceil(3), 3);
-        }
-        Self { width: mask.width, height: mask.height, values }
     }
 }
 
@@ -279,20 +263,5 @@ mod tests {
         let confidence = Confidence { width: 3, height: 1, values: vec![7, 8, 9] };
         confidence.copy_into(&mut out[..3], 0).unwrap();
         assert_eq!(out[..3], [7, 8, 9]);
-    }
-
-    #[test]
-    fn soft_edges_pass_through_the_middle_at_the_border() {
-        let mut mask = Mask::new(40, 3);
-        for row in mask.classes.chunks_exact_mut(40) {
-            row[20..].fill(15);
-        }
-        let hard = Confidence::from_mask(&mask, &[15], 0);
-        assert_eq!((hard.values[19], hard.values[20]), (0, 255));
-        let soft = Confidence::from_mask(&mask, &[15, 3], 6);
-        let row = &soft.values[40..80];
-        assert!(row.windows(2).all(|w| w[0] <= w[1]), "{row:?}");
-        assert!(row[19] < 128 && row[20] > 127 && row[19] > 80 && row[20] < 175);
-        assert_eq!((row[12], row[27]), (0, 255));
     }
 }

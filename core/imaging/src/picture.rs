@@ -1,13 +1,13 @@
 //! Pictures out: overlay, cut-out, blurred and replaced background. All take upright pictures and masks; a mask or
 //! confidence of another size than the picture is looked up at the nearest pixel or interpolated.
 //!
-//! Blurs are three box blurs with running sums (close to a Gaussian, the time independent of the radius); large radii
-//! work on a reduced picture.
+//! Blurs are three box blurs with running sums (close to a Gaussian, the time independent of the radius) of a reduced picture.
 
 use silhouette_kernels::memory::{self, OutOfMemory};
 use silhouette_kernels::rows::RowSource;
 
-use crate::blur::blur_quads;
+use crate::background::Blurred;
+use crate::blend::{AlphaRows, blend_row, scale};
 use crate::frame::{Frame, FrameError, PixelFormat, Pixels, Plane, PlaneName, Region, Transparency};
 use crate::input::{Fit, InputSpec, Resampler};
 use crate::mask::{Confidence, Mask};
@@ -180,8 +180,15 @@ impl Picture {
     }
 
     /// Multiplies the picture's alpha by the confidence: what is not foreground becomes transparent.
-    pub fn cut_out(&mut self, alpha: &Confidence) {
-        self.for_each_with(alpha, |pixel, a, _, _| pixel[3] = scale(pixel[3], a));
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn cut_out(&mut self, alpha: &Confidence) -> Result<(), OutOfMemory> {
+        self.for_each_row(alpha, |row, alphas, _| {
+            for (pixel, &alpha) in row.as_chunks_mut::<4>().0.iter_mut().zip(alphas) {
+                pixel[3] = scale(pixel[3], alpha);
+            }
+        })
     }
 
     /// Puts another picture behind the foreground, and behind what is transparent; it is scaled to cover this one, centred.
@@ -190,16 +197,19 @@ impl Picture {
     /// If `background` is empty; [`FrameError::OutOfMemory`].
     pub fn replace_background(&mut self, alpha: &Confidence, background: &Frame<'_>) -> Result<(), FrameError> {
         let behind = cover(background, self.width, self.height)?;
-        let width = self.width;
-        self.for_each_with(alpha, |pixel, a, x, y| {
-            let other = &behind.rgba[(y * width + x) * 4..][..4];
-            if pixel[3] == 255 && other[3] == 255 {
-                blend(pixel, other, a);
-            } else {
-                pixel[3] = scale(pixel[3], a);
-                over(pixel, other);
+        let row_bytes = self.width * 4;
+        self.for_each_row(alpha, |row, alphas, y| {
+            let under = &behind.rgba[y * row_bytes..][..row_bytes];
+            if is_opaque(row) && is_opaque(under) {
+                blend_row(row, under, alphas);
+                return;
             }
-        });
+            let pixels = row.as_chunks_mut::<4>().0.iter_mut().zip(under.as_chunks::<4>().0).zip(alphas);
+            for ((pixel, under), &alpha) in pixels {
+                pixel[3] = scale(pixel[3], alpha);
+                over(pixel, under);
+            }
+        })?;
         Ok(())
     }
 
@@ -212,54 +222,38 @@ impl Picture {
         if self.rgba.is_empty() || alpha.values.is_empty() || radius.is_nan() || radius <= 0.0 {
             return Ok(());
         }
-        let blurred = Blurred::new(self, alpha, radius)?;
-        self.for_each_with(alpha, |pixel, a, x, y| {
-            let other = blurred.at(x, y);
-            blend(pixel, &other, a);
-        });
+        let mut blurred = Blurred::new(&self.rgba, (self.width, self.height), alpha, radius)?;
+        let mut under = memory::filled(self.width * 4, 0, "a blurred background")?;
+        self.for_each_row(alpha, |row, alphas, y| {
+            blurred.row(y, &mut under);
+            blend_row(row, &under, alphas);
+        })
+    }
+
+    /// Calls `f(row, alphas, y)` for each row, the confidence interpolated to the picture's size.
+    fn for_each_row(
+        &mut self,
+        alpha: &Confidence,
+        mut f: impl FnMut(&mut [u8], &[u8], usize),
+    ) -> Result<(), OutOfMemory> {
+        if self.rgba.is_empty() || alpha.values.is_empty() {
+            return Ok(());
+        }
+        let mut alphas = AlphaRows::new(alpha, self.width, self.height)?;
+        for (y, row) in self.rgba.chunks_exact_mut(self.width * 4).enumerate() {
+            f(row, alphas.row(y), y);
+        }
         Ok(())
     }
-
-    /// Calls `f(pixel, alpha, x, y)` for each pixel, the confidence interpolated to the picture's size.
-    fn for_each_with(&mut self, alpha: &Confidence, mut f: impl FnMut(&mut [u8], u8, usize, usize)) {
-        if self.rgba.is_empty() || alpha.values.is_empty() {
-            return;
-        }
-        let same = alpha.width == self.width && alpha.height == self.height;
-        let columns = linear(alpha.width, self.width);
-        let rows = linear(alpha.height, self.height);
-        for (y, row) in self.rgba.chunks_exact_mut(self.width * 4).enumerate() {
-            let (y0, y1, fy) = rows[y];
-            let top = &alpha.values[y0 * alpha.width..(y0 + 1) * alpha.width];
-            let bottom = &alpha.values[y1 * alpha.width..(y1 + 1) * alpha.width];
-            for (x, pixel) in row.chunks_exact_mut(4).enumerate() {
-                let a = if same {
-                    top[x]
-                } else {
-                    let (x0, x1, fx) = columns[x];
-                    let mix = |line: &[u8]| f32::from(line[x0]) * (1.0 - fx) + f32::from(line[x1]) * fx;
-                    (mix(top) * (1.0 - fy) + mix(bottom) * fy + 0.5) as u8
-                };
-                f(pixel, a, x, y);
-            }
-        }
-    }
 }
 
-/// `v * a / 255`, rounded.
-fn scale(v: u8, a: u8) -> u8 {
-    ((u32::from(v) * u32::from(a) + 127) / 255) as u8
-}
-
-/// `over` where `a` is 255, `under` where it is 0; both with their own alpha taken as opaque.
-fn blend(over: &mut [u8], under: &[u8], a: u8) {
-    for (o, &u) in over.iter_mut().zip(under).take(3) {
-        *o = ((u32::from(*o) * u32::from(a) + u32::from(u) * u32::from(255 - a) + 127) / 255) as u8;
-    }
+/// Whether nothing of a row is transparent.
+fn is_opaque(row: &[u8]) -> bool {
+    row.as_chunks::<4>().0.iter().all(|pixel| pixel[3] == 255)
 }
 
 /// `upper` laid over `lower`, each with its alpha.
-fn over(upper: &mut [u8], lower: &[u8]) {
+fn over(upper: &mut [u8; 4], lower: &[u8; 4]) {
     let [above, below] = [upper[3], lower[3]].map(|alpha| f32::from(alpha) / 255.0);
     let below = below * (1.0 - above);
     let alpha = above + below;
@@ -300,17 +294,6 @@ fn nearest(from: usize, to: usize) -> Vec<usize> {
     (0..to).map(|i| ((i as f64 + 0.5) * from as f64 / to as f64) as usize).map(|i| i.min(from.max(1) - 1)).collect()
 }
 
-/// For each of `to` pixels two neighbours of `from` and how far it is from the first, half-pixel centres.
-pub(crate) fn linear(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
-    (0..to)
-        .map(|i| {
-            let p = ((i as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, (from - 1) as f64);
-            let low = p as usize;
-            (low, (low + 1).min(from - 1), (p - low as f64) as f32)
-        })
-        .collect()
-}
-
 /// The middle of `frame`'s region that has the shape of `width` by `height`, scaled to it.
 fn cover(frame: &Frame<'_>, width: usize, height: usize) -> Result<Picture, FrameError> {
     if width == 0 || height == 0 {
@@ -323,62 +306,6 @@ fn cover(frame: &Frame<'_>, width: usize, height: usize) -> Result<Picture, Fram
     let part =
         Region { x: region.x + (region.width - w) / 2, y: region.y + (region.height - h) / 2, width: w, height: h };
     Ok(Picture::from_frame_at(&frame.cropped(part)?, width, height)?)
-}
-
-/// A blurred, reduced copy of a picture's background: premultiplied by the background's weight, which is the fourth
-/// channel.
-struct Blurred {
-    width: usize,
-    height: usize,
-    step: usize,
-    values: Vec<[f32; 4]>,
-}
-
-impl Blurred {
-    fn new(picture: &Picture, alpha: &Confidence, radius: f32) -> Result<Self, OutOfMemory> {
-        // A box of radius r has variance r (r + 1) / 3; three of them r (r + 1). Reduce so that r is about 4.
-        let radius = radius.min(picture.width.max(picture.height) as f32);
-        let step = ((radius / 4.0) as usize).max(1);
-        let (width, height) = (picture.width.div_ceil(step), picture.height.div_ceil(step));
-        let mut values = memory::filled(width * height, [0.0f32; 4], "a blurred background")?;
-        let columns = nearest(alpha.width, picture.width);
-        let rows = nearest(alpha.height, picture.height);
-        for (y, row) in picture.rgba.chunks_exact(picture.width * 4).enumerate() {
-            let alphas = &alpha.values[rows[y] * alpha.width..][..alpha.width];
-            let line = &mut values[y / step * width..][..width];
-            for (x, pixel) in row.chunks_exact(4).enumerate() {
-                // A trace of weight everywhere, so that a picture without background is blurred and not black.
-                let weight = (f32::from(255 - alphas[columns[x]]) + 0.01) * (f32::from(pixel[3]) / 255.0);
-                let sum = &mut line[x / step];
-                for c in 0..3 {
-                    sum[c] += f32::from(pixel[c]) * weight;
-                }
-                sum[3] += weight;
-            }
-        }
-        let r = (radius / step as f32 - 0.5).max(0.0).round() as usize;
-        blur_quads(&mut values, width, height, r, 3)?;
-        Ok(Self { width, height, step, values })
-    }
-
-    /// The blurred background at a pixel of the picture, interpolated.
-    fn at(&self, x: usize, y: usize) -> [u8; 4] {
-        let place = |i: usize, most: usize| {
-            let p = ((i as f32 + 0.5) / self.step as f32 - 0.5).clamp(0.0, (most - 1) as f32);
-            let low = p as usize;
-            (low, (low + 1).min(most - 1), p - low as f32)
-        };
-        let ((x0, x1, fx), (y0, y1, fy)) = (place(x, self.width), place(y, self.height));
-        let at = |x: usize, y: usize| self.values[y * self.width + x];
-        let (a, b, c, d) = (at(x0, y0), at(x1, y0), at(x0, y1), at(x1, y1));
-        let mut mixed = [0.0f32; 4];
-        for i in 0..4 {
-            mixed[i] = (a[i] * (1.0 - fx) + b[i] * fx) * (1.0 - fy) + (c[i] * (1.0 - fx) + d[i] * fx) * fy;
-        }
-        // None at all where all is transparent; then it is black.
-        let weight = mixed[3];
-        [0, 1, 2, 3].map(|i| if i < 3 { (mixed[i] / weight + 0.5) as u8 } else { 255 })
-    }
 }
 
 #[cfg(test)]
@@ -478,7 +405,7 @@ mod tests {
         assert_eq!(hidden(&blurred), hidden(&sticker()));
         assert!(blurred.rgba.chunks_exact(4).filter(|pixel| pixel[3] > 0).all(|pixel| pixel[0].abs_diff(60) <= 1));
         let mut cut = sticker();
-        cut.cut_out(&alpha);
+        cut.cut_out(&alpha).unwrap();
         assert_eq!(hidden(&cut)[..16], [255, 0, 255, 0, 255, 0, 255, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         let mut mask = Mask::new(16, 8);
         mask.classes.fill(1);
@@ -510,7 +437,7 @@ mod tests {
     fn cut_out_scales_alpha() {
         let mut p = picture(4, 1, |x, _| [x as u8, 0, 0, 200]);
         let alpha = Confidence { width: 4, height: 1, values: vec![0, 255, 128, 51] };
-        p.cut_out(&alpha);
+        p.cut_out(&alpha).unwrap();
         assert_eq!(p.rgba.iter().skip(3).step_by(4).copied().collect::<Vec<_>>(), [0, 200, 100, 40]);
     }
 
@@ -568,7 +495,7 @@ mod tests {
             let mask = Mask::new(3, 3);
             p.overlay(&mask, &Palette::voc(), 0.3);
             p.blur_background(&alpha, 1e9).unwrap();
-            p.cut_out(&alpha);
+            p.cut_out(&alpha).unwrap();
             assert_eq!(p.rgba.len(), w * h * 4);
         }
     }

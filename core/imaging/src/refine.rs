@@ -6,15 +6,16 @@
 
 use silhouette_kernels::memory;
 
-use crate::blur::blur_quads;
+use crate::blend::linear;
+use crate::blur::window_sums;
 use crate::frame::{Frame, FrameError};
 use crate::mask::Confidence;
-use crate::picture::{Picture, linear};
+use crate::picture::Picture;
 
 /// How far and how eagerly borders follow the picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Guide {
-    /// Windows reach this many pixels of the confidence to each side.
+    /// Windows reach this many pixels of the confidence to each side; at most 64.
     pub radius: usize,
     /// Luminance differences (0 to 1) whose square is below it count as flat: there the alpha is only smoothed.
     pub epsilon: f32,
@@ -26,8 +27,12 @@ impl Default for Guide {
     }
 }
 
-fn luminance(pixel: &[u8]) -> f32 {
-    (0.299 * f32::from(pixel[0]) + 0.587 * f32::from(pixel[1]) + 0.114 * f32::from(pixel[2])) / 255.0
+/// The sums of the largest window, 129 by 129 products of two bytes, still fit an i32.
+const MAX_RADIUS: usize = 64;
+
+/// 256 times a pixel's luminance in 0 to 255.
+fn luminance(pixel: [u8; 4]) -> i32 {
+    77 * i32::from(pixel[0]) + 150 * i32::from(pixel[1]) + 29 * i32::from(pixel[2])
 }
 
 /// The confidence at the picture's size, its borders moved to the picture's edges.
@@ -35,6 +40,7 @@ fn luminance(pixel: &[u8]) -> f32 {
 /// # Errors
 /// [`FrameError::Empty`] if the picture or the confidence is empty; [`FrameError::OutOfMemory`].
 pub fn refine(confidence: &Confidence, picture: &Picture, guide: Guide) -> Result<Confidence, FrameError> {
+    const WHAT: &str = "refined borders";
     let (width, height) = (confidence.width, confidence.height);
     // Colours alone: what is hidden is black, and has no edges in it.
     let frame = Frame::rgba8(&picture.rgba, picture.width, picture.height)?;
@@ -42,39 +48,79 @@ pub fn refine(confidence: &Confidence, picture: &Picture, guide: Guide) -> Resul
         return Err(FrameError::Empty { width, height });
     }
     let small = Picture::from_frame_at(&frame, width, height)?;
-    // Means over windows of I, p, I p and I I, together.
-    let mut means: Vec<[f32; 4]> = Vec::new();
-    memory::reserve(&mut means, confidence.values.len(), "refined borders")?;
-    means.extend(small.rgba.chunks_exact(4).zip(&confidence.values).map(|(pixel, &alpha)| {
-        let (i, p) = (luminance(pixel), f32::from(alpha) / 255.0);
-        [i, p, i * p, i * i]
-    }));
-    let radius = guide.radius.min(width.max(height));
-    blur_quads(&mut means, width, height, radius, 1)?;
-    // Equations 5 and 6, then the mean of the lines of all windows that hold a pixel (equation 8).
-    for m in &mut means {
-        let [i, p, ip, ii] = *m;
-        let a = (ip - i * p) / ((ii - i * i).max(0.0) + guide.epsilon.max(f32::MIN_POSITIVE));
-        *m = [a, p - a * i, 0.0, 0.0];
-    }
-    blur_quads(&mut means, width, height, radius, 1)?;
-    let columns = linear(width, picture.width);
-    let rows = linear(height, picture.height);
-    let mut values = Vec::new();
-    memory::reserve(&mut values, picture.width * picture.height, "refined borders")?;
-    for (row, &(y0, y1, fy)) in picture.rgba.chunks_exact(picture.width * 4).zip(&rows) {
-        let (top, bottom) = (&means[y0 * width..(y0 + 1) * width], &means[y1 * width..(y1 + 1) * width]);
-        for (pixel, &(x0, x1, fx)) in row.chunks_exact(4).zip(&columns) {
-            let mix = |k: usize| {
-                let upper = top[x0][k] * (1.0 - fx) + top[x1][k] * fx;
-                let lower = bottom[x0][k] * (1.0 - fx) + bottom[x1][k] * fx;
-                upper * (1.0 - fy) + lower * fy
-            };
-            let q = mix(0) * luminance(pixel) + mix(1);
-            values.push((q * 255.0 + 0.5) as u8);
+    let lines = lines(confidence, &small, guide)?;
+    let columns = linear(width, picture.width)?;
+    let rows = linear(height, picture.height)?;
+    let mut values = memory::filled(picture.width * picture.height, 0, WHAT)?;
+    // The last two rows of lines that were needed, at the picture's width.
+    let wide = || memory::filled(picture.width, [0.0f32; 2], WHAT);
+    let mut wide = [(usize::MAX, wide()?), (usize::MAX, wide()?)];
+    let pixels = picture.rgba.chunks_exact(picture.width * 4).zip(values.chunks_exact_mut(picture.width));
+    for ((row, out), &(above, below, share)) in pixels.zip(&rows) {
+        for y in [above, below] {
+            let (made, wide) = &mut wide[y % 2];
+            if *made != y {
+                *made = y;
+                widen(&lines[y * width..][..width], &columns, wide);
+            }
+        }
+        let lines = wide[above % 2].1.iter().zip(&wide[below % 2].1);
+        for ((out, &pixel), (top, bottom)) in out.iter_mut().zip(row.as_chunks::<4>().0).zip(lines) {
+            let [slope, offset] = [0, 1].map(|k| top[k] + (bottom[k] - top[k]) * share);
+            *out = to_byte(slope * luminance(pixel) as f32 + offset);
         }
     }
     Ok(Confidence { width: picture.width, height: picture.height, values })
+}
+
+/// For each pixel of the confidence the straight line that explains alpha by luminance: 1/256 of the slope, and the offset times 255.
+fn lines(confidence: &Confidence, small: &Picture, guide: Guide) -> Result<Vec<[f32; 2]>, FrameError> {
+    const WHAT: &str = "refined borders";
+    let (width, height) = (confidence.width, confidence.height);
+    let radius = guide.radius.min(width.max(height)).min(MAX_RADIUS);
+    let epsilon = guide.epsilon.max(f32::MIN_POSITIVE);
+    // Sums over windows of I, p, I p and I I, together.
+    let mut sums = Vec::new();
+    memory::reserve(&mut sums, confidence.values.len(), WHAT)?;
+    sums.extend(small.rgba.as_chunks::<4>().0.iter().zip(&confidence.values).map(|(&pixel, &alpha)| {
+        let (i, p) = ((luminance(pixel) + 128) >> 8, i32::from(alpha));
+        [i, p, i * p, i * i]
+    }));
+    window_sums(&mut sums, width, height, radius)?;
+    // Equations 5 and 6, as integers whose sums over a window fit again.
+    let cells = (2 * radius + 1).pow(2) as f32;
+    let unit = (1 << 30) as f32 / (STEEPEST * cells);
+    let mut lines = Vec::new();
+    memory::reserve(&mut lines, sums.len(), WHAT)?;
+    lines.extend(sums.iter().map(|sums| {
+        let [i, p] = [sums[0], sums[1]].map(|sum| sum as f32 / (255.0 * cells));
+        let [ip, ii] = [sums[2], sums[3]].map(|sum| sum as f32 / (255.0 * 255.0 * cells));
+        let a = (ip - i * p) / ((ii - i * i).max(0.0) + epsilon);
+        [a, p - a * i].map(|v| (v.clamp(-STEEPEST, STEEPEST) * unit) as i32)
+    }));
+    // The mean of the lines of all windows that hold a pixel (equation 8).
+    window_sums(&mut lines, width, height, radius)?;
+    let mut means = Vec::new();
+    memory::reserve(&mut means, lines.len(), WHAT)?;
+    let mean = 1.0 / (unit * cells);
+    means.extend(lines.iter().map(|&[a, b]| [a as f32 * mean / 256.0, b as f32 * mean * 255.0]));
+    Ok(means)
+}
+
+/// No line is steeper: of bytes that differ at all, with the default epsilon, none comes near.
+const STEEPEST: f32 = 64.0;
+
+/// A row of lines at the picture's width.
+fn widen(lines: &[[f32; 2]], columns: &[(usize, usize, f32)], wide: &mut [[f32; 2]]) {
+    for (out, &(left, right, share)) in wide.iter_mut().zip(columns) {
+        let (left, right) = (lines[left], lines[right]);
+        *out = [0, 1].map(|k| left[k] + (right[k] - left[k]) * share);
+    }
+}
+
+/// Rounded and clamped; adding 1.5 * 2^23 leaves the integer in the low byte, and the compiler no range to check.
+fn to_byte(value: f32) -> u8 {
+    (value.clamp(0.0, 255.0) + 12_582_912.0).to_bits() as u8
 }
 
 #[cfg(test)]

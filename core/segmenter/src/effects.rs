@@ -68,7 +68,7 @@ impl Segmentation {
                 let opacity = if opacity.is_nan() { OVERLAY_OPACITY } else { opacity };
                 picture.overlay_classes(self.mask(), self.palette(), opacity, &self.flags(foreground)?);
             }
-            Effect::Cutout => picture.cut_out(&self.alpha_of(&picture, foreground)?),
+            Effect::Cutout => picture.cut_out(&self.alpha_of(&picture, foreground)?)?,
             Effect::Blur { radius } => {
                 let share = if radius.is_nan() { BLUR_RADIUS } else { radius };
                 let radius = share * picture.width.max(picture.height) as f32;

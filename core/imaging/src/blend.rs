@@ -1,0 +1,121 @@
+//! Rows of pixels mixed by an alpha, which may be of another size than the picture.
+
+use silhouette_kernels::memory::{self, OutOfMemory};
+
+use crate::mask::Confidence;
+
+/// The rows of a confidence at a picture's size: as they are, or interpolated.
+pub(crate) struct AlphaRows<'a> {
+    alpha: &'a Confidence,
+    /// For each column and row of the picture two of the confidence, and how far it is from the first; nothing where the sizes are the same.
+    columns: Vec<(usize, usize, f32)>,
+    rows: Vec<(usize, usize, f32)>,
+    line: Vec<u8>,
+}
+
+impl<'a> AlphaRows<'a> {
+    /// Of a confidence that is not empty.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub(crate) fn new(alpha: &'a Confidence, width: usize, height: usize) -> Result<Self, OutOfMemory> {
+        let mut rows = Self { alpha, columns: Vec::new(), rows: Vec::new(), line: Vec::new() };
+        if (alpha.width, alpha.height) != (width, height) {
+            rows.columns = linear(alpha.width, width)?;
+            rows.rows = linear(alpha.height, height)?;
+            memory::resize(&mut rows.line, width, 0, "a row of alpha")?;
+        }
+        Ok(rows)
+    }
+
+    /// One value for each pixel of row `y` of the picture.
+    pub(crate) fn row(&mut self, y: usize) -> &[u8] {
+        let (width, values) = (self.alpha.width, &self.alpha.values);
+        if self.rows.is_empty() {
+            return &values[y * width..][..width];
+        }
+        let (top, bottom, fy) = self.rows[y];
+        let (top, bottom) = (&values[top * width..][..width], &values[bottom * width..][..width]);
+        for (out, &(left, right, fx)) in self.line.iter_mut().zip(&self.columns) {
+            let mix = |line: &[u8]| f32::from(line[left]) * (1.0 - fx) + f32::from(line[right]) * fx;
+            *out = (mix(top) * (1.0 - fy) + mix(bottom) * fy + 0.5) as u8;
+        }
+        &self.line
+    }
+}
+
+/// Pixels of `over` where `alphas` are 255, of `under` where they are 0, a mixture between; the alpha of `over` stays, both count as opaque.
+pub(crate) fn blend_row(over: &mut [u8], under: &[u8], alphas: &[u8]) {
+    /// Pixels that are looked at together: foreground needs no work.
+    const RUN: usize = 32;
+    let runs = over.chunks_mut(RUN * 4).zip(under.chunks(RUN * 4)).zip(alphas.chunks(RUN));
+    for ((over, under), alphas) in runs {
+        if alphas.iter().fold(255, |least, &alpha| least & alpha) == 255 {
+            continue;
+        }
+        // The alpha of each channel, so that what follows is one flat loop.
+        let mut weights = [[255u8; 4]; RUN];
+        for (weights, &alpha) in weights.iter_mut().zip(alphas) {
+            *weights = [alpha, alpha, alpha, 255];
+        }
+        for ((over, &under), &weight) in over.iter_mut().zip(under).zip(weights.as_flattened()) {
+            let weight = u16::from(weight);
+            *over = by_255(u16::from(*over) * weight + u16::from(under) * (255 - weight));
+        }
+    }
+}
+
+/// `value / 255`, rounded; of at most 255 * 255.
+fn by_255(value: u16) -> u8 {
+    let value = value + 128;
+    ((value + (value >> 8)) >> 8) as u8
+}
+
+/// `v * a / 255`, rounded.
+pub(crate) fn scale(v: u8, a: u8) -> u8 {
+    by_255(u16::from(v) * u16::from(a))
+}
+
+/// For each of `to` pixels two neighbours of `from` and how far it is from the first, half-pixel centres.
+///
+/// # Errors
+/// [`OutOfMemory`].
+pub(crate) fn linear(from: usize, to: usize) -> Result<Vec<(usize, usize, f32)>, OutOfMemory> {
+    let mut places = Vec::new();
+    memory::reserve(&mut places, to, "a resized picture")?;
+    places.extend((0..to).map(|i| {
+        let p = ((i as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, (from - 1) as f64);
+        let low = p as usize;
+        (low, (low + 1).min(from - 1), (p - low as f64) as f32)
+    }));
+    Ok(places)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn division_by_255_is_exact() {
+        for value in 0..=255 * 255u16 {
+            assert_eq!(u32::from(by_255(value)), (u32::from(value) + 127) / 255, "{value}");
+        }
+    }
+
+    #[test]
+    fn rows_are_mixed_by_alpha_and_keep_theirs() {
+        for pixels in [1, 31, 32, 33, 100] {
+            let over: Vec<u8> = (0..pixels * 4).map(|i| (i * 7) as u8).collect();
+            let under: Vec<u8> = (0..pixels * 4).map(|i| (i * 13 + 5) as u8).collect();
+            for alphas in [vec![255; pixels], (0..pixels).map(|i| (i * 29) as u8).collect()] {
+                let mut mixed = over.clone();
+                blend_row(&mut mixed, &under, &alphas);
+                for (i, &value) in mixed.iter().enumerate() {
+                    let alpha = if i % 4 == 3 { 255 } else { u32::from(alphas[i / 4]) };
+                    let sum = u32::from(over[i]) * alpha + u32::from(under[i]) * (255 - alpha);
+                    assert_eq!(u32::from(value), (sum + 127) / 255, "{pixels}, {i}");
+                }
+            }
+        }
+    }
+}
