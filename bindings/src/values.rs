@@ -34,6 +34,8 @@ pub enum InputShape {
 pub enum Task {
     /// A class for each pixel.
     Segmentation,
+    /// How much of each pixel is foreground: two classes, background and foreground, of which the second's confidence is the alpha.
+    Alpha,
     /// Classes for the picture as a whole.
     Classification,
 }
@@ -236,5 +238,24 @@ impl From<silhouette::Polygon> for Polygon {
             outer: polygon.outer.into_flattened(),
             holes: polygon.holes.into_iter().map(Vec::into_flattened).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::UniFfiTag;
+    use uniffi::FfiConverter;
+
+    /// Enums of the crate `silhouette` may grow; one that lacks a variant here would panic when it is handed over.
+    #[test]
+    fn every_task_can_be_handed_over() {
+        for task in Task::ALL {
+            let mut bytes = Vec::new();
+            <Task as FfiConverter<UniFfiTag>>::write(task, &mut bytes);
+            assert_eq!(<Task as FfiConverter<UniFfiTag>>::try_read(&mut bytes.as_slice()).unwrap(), task);
+        }
+        let alpha = crate::model::Model::from(silhouette::Model::alpha_fixture().unwrap());
+        assert_eq!(alpha.info().task, Task::Alpha);
     }
 }

@@ -1,5 +1,5 @@
-//! Writes the model that tests share, [`Model::fixture`], for those in Kotlin and Swift. `tests/golden` holds what it makes
-//! of a few frames.
+//! Writes the models that tests share, for those in Kotlin and Swift: [`Model::fixture`], of whose masks `tests/golden` holds some, and beside it
+//! `alpha.safetensors`, [`Model::alpha_fixture`].
 //!
 //! `cargo run -p silhouette --features fixture --example fixture -- OUT.safetensors`
 #![forbid(unsafe_code)]
@@ -7,9 +7,11 @@
 use silhouette::Model;
 use silhouette_weights::Dtype;
 use std::error::Error;
+use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let path = std::env::args_os().nth(1).ok_or("usage: fixture OUT.safetensors")?;
+    let path = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: fixture OUT.safetensors")?);
+    Model::alpha_fixture()?.file().save(path.with_file_name("alpha.safetensors"), Dtype::F32)?;
     Model::fixture()?.file().save(path, Dtype::F32)?;
     Ok(())
 }

@@ -37,6 +37,11 @@ pub enum Task {
     Classification,
 }
 
+impl Task {
+    /// Every task.
+    pub const ALL: [Self; 3] = [Self::Segmentation, Self::Alpha, Self::Classification];
+}
+
 impl Model {
     /// Opens a model file (`.safetensors` with its spec, as `silhouette import` writes); its tensors are read when a network is compiled of
     /// it. A file that was replaced by a rename meanwhile is still the one that was opened; one that was cut or written to is an error then.

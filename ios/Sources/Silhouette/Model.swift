@@ -8,8 +8,29 @@ internal import SilhouetteFFI
 ///
 /// Weights of a file are read when a segmenter is made. Values may be used from any thread.
 public final class Model: Sendable {
+    /// What a model is for.
+    public enum Task: Sendable, Hashable {
+        /// A class for each pixel.
+        case segmentation
+        /// How much of each pixel is foreground. There are two classes, background and foreground; the confidence of the foreground,
+        /// which effects use, is the alpha itself.
+        case alpha
+        /// Classes for the picture as a whole, which this package does not run.
+        case classification
+
+        init(_ task: SilhouetteFFI.Task) {
+            switch task {
+            case .segmentation: self = .segmentation
+            case .alpha: self = .alpha
+            case .classification: self = .classification
+            }
+        }
+    }
+
     /// Its name.
     public let name: String
+    /// What it is for.
+    public let task: Task
     /// One label per class, in the order of the classes. Class 0 is the background.
     public let labels: [String]
     /// A colour for each class.
@@ -26,6 +47,7 @@ public final class Model: Sendable {
         let info = handle.info()
         self.handle = handle
         name = info.name
+        task = Task(info.task)
         labels = info.labels
         colors = info.colors.map(ClassColor.init(packed:))
         inputSize = Int(info.size)

@@ -3136,6 +3136,10 @@ public enum Task: Equatable, Hashable {
      */
     case segmentation
     /**
+     * How much of each pixel is foreground: two classes, background and foreground, of which the second's confidence is the alpha.
+     */
+    case alpha
+    /**
      * Classes for the picture as a whole.
      */
     case classification
@@ -3162,7 +3166,9 @@ public struct FfiConverterTypeTask: FfiConverterRustBuffer {
 
         case 1: return .segmentation
 
-        case 2: return .classification
+        case 2: return .alpha
+
+        case 3: return .classification
 
         default: throw UniffiInternalError.unexpectedEnumCase
         }
@@ -3176,8 +3182,12 @@ public struct FfiConverterTypeTask: FfiConverterRustBuffer {
             writeInt(&buf, Int32(1))
 
 
-        case .classification:
+        case .alpha:
             writeInt(&buf, Int32(2))
+
+
+        case .classification:
+            writeInt(&buf, Int32(3))
 
         }
     }

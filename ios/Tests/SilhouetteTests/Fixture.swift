@@ -19,6 +19,11 @@ func fixtureURL() throws -> URL {
 
 func fixture() throws -> Model { try Model(contentsOf: fixtureURL()) }
 
+/// The same network with one logit: a model that gives an alpha.
+func alphaFixture() throws -> Model {
+    try Model(contentsOf: fixtureURL().deletingLastPathComponent().appendingPathComponent("alpha.safetensors"))
+}
+
 /// A segmenter of the fixture.
 func segmenter(_ options: Options = Options(threads: 1)) throws -> Segmenter {
     try Segmenter(model: fixture(), options: options)

@@ -24,6 +24,17 @@ final class ModelTests: XCTestCase {
         XCTAssertEqual(try segmenter.segmentNow(waves(40, 30)).mask().classes.count, 1200)
     }
 
+    func testAnAlphaIsAForegroundsConfidence() throws {
+        XCTAssertEqual(try fixture().task, .segmentation)
+        let model = try alphaFixture()
+        XCTAssertEqual(model.task, .alpha)
+        XCTAssertEqual(model.labels, ["background", "foreground"])
+        let segmentation = try Segmenter(model: model, options: Options(threads: 1)).segmentNow(waves(60, 50))
+        let alpha = try segmentation.confidence(of: [1]).values
+        XCTAssertEqual(try segmentation.mask().classes, alpha.map { $0 >= 128 ? 1 : 0 })
+        XCTAssertGreaterThan(Set(alpha).count, 20, "it is soft")
+    }
+
     func testFileAndBytesAreTheSame() throws {
         let url = try fixtureURL()
         let file = try Segmenter(model: Model(contentsOf: url), options: Options(threads: 1))

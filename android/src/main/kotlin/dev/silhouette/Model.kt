@@ -89,7 +89,11 @@ public class ModelInfo internal constructor(
         fun of(info: dev.silhouette.ffi.ModelInfo): ModelInfo =
             ModelInfo(
                 info.name,
-                if (info.task == NativeTask.CLASSIFICATION) Task.CLASSIFICATION else Task.SEGMENTATION,
+                when (info.task) {
+                    NativeTask.SEGMENTATION -> Task.SEGMENTATION
+                    NativeTask.ALPHA -> Task.ALPHA
+                    NativeTask.CLASSIFICATION -> Task.CLASSIFICATION
+                },
                 info.labels,
                 info.colors.map { it.toInt() or (0xFF shl 24) },
                 info.size.toInt(),
@@ -103,6 +107,12 @@ public class ModelInfo internal constructor(
 public enum class Task {
     /** A class for each pixel: for [Segmenter]. */
     SEGMENTATION,
+
+    /**
+     * How much of each pixel is foreground: for [Segmenter] too. There are two classes, background and foreground; the confidence of the
+     * foreground, which effects use, is the alpha itself.
+     */
+    ALPHA,
 
     /** Classes for the picture as a whole. */
     CLASSIFICATION,

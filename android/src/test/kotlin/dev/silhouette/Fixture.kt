@@ -13,6 +13,9 @@ internal object Fixture {
     val path: String = System.getProperty("silhouette.fixture")
     val model: Model by lazy { Model.open(path) }
 
+    /** The same network with one logit: a model that gives an alpha. */
+    val alpha: Model by lazy { Model.open(File(path).resolveSibling("alpha.safetensors").path) }
+
     /** One thread and masks of the frame's size, unless told otherwise. */
     fun segmenter(options: Options = Options(threads = 1)): Segmenter = Segmenter(model, options)
 

@@ -177,6 +177,20 @@ internal class SegmenterTest {
     }
 
     @Test
+    fun anAlphaIsAForegroundsConfidence() {
+        assertEquals(Task.SEGMENTATION, Fixture.model.info.task)
+        assertEquals(Task.ALPHA, Fixture.alpha.info.task)
+        assertEquals(listOf("background", "foreground"), Fixture.alpha.labels)
+        Segmenter(Fixture.alpha, Options(threads = 1)).use { segmenter ->
+            segmenter.segmentNow(Fixture.frame(60, 40)).use { result ->
+                val alpha = Fixture.bytes(result.confidence(1)).map { it.toInt() and 0xFF }
+                assertEquals(alpha.map { if (it >= 128) 1 else 0 }, Fixture.maskOf(result).map { it.toInt() })
+                assertTrue("it is soft", alpha.toSet().size > 20)
+            }
+        }
+    }
+
+    @Test
     fun resultsAgreeWithOneAnother() {
         val frame = Fixture.frame(60, 40).at(123)
         Fixture.segmenter().use { segmenter ->

@@ -4630,6 +4630,10 @@ internal enum class Task {
      */
     SEGMENTATION,
     /**
+     * How much of each pixel is foreground: two classes, background and foreground, of which the second's confidence is the alpha.
+     */
+    ALPHA,
+    /**
      * Classes for the picture as a whole.
      */
     CLASSIFICATION;
