@@ -2,12 +2,18 @@
 
 use silhouette_kernels::memory::{self, OutOfMemory};
 
-use crate::blend::AlphaRows;
+use crate::blend::{AlphaRows, blend_between, mix, scale};
 use crate::blur::blur;
 use crate::mask::Confidence;
 
 /// The most that a cell holds: window sums of 17 cells stay below 2^23, which [`blur`] computes exactly.
 const FULL: f32 = (1 << 19) as f32;
+
+/// The weight of a pixel that is background wholly: few enough that the sums of [`ROWS`] rows fit 16 bits.
+const HEAVIEST: u16 = 15;
+
+/// Rows that are summed before they are added to their cells.
+const ROWS: usize = 16;
 
 /// The blurred background of a picture. The foreground does not bleed into it: it has no weight there, and neither has what is
 /// transparent.
@@ -36,28 +42,33 @@ impl Blurred {
         let radius = radius.min(full_width.max(full_height) as f32);
         let step = ((radius / 4.0) as usize).max(1);
         let (width, height) = (full_width.div_ceil(step), full_height.div_ceil(step));
-        let mut sums = memory::filled(width.saturating_mul(height), [0i32; 4], WHAT)?;
-        let mut band = memory::filled(full_width * 4, 0i32, WHAT)?;
-        let mut weights = memory::filled(full_width * 4, 0u8, WHAT)?;
+        let mut sums = memory::filled(width.saturating_mul(height), [0f32; 4], WHAT)?;
+        let mut band = memory::filled(full_width * 4, 0u16, WHAT)?;
+        let mut weights = memory::filled(full_width * 4, 0u16, WHAT)?;
         let mut alphas = AlphaRows::new(alpha, full_width, full_height)?;
-        let part = FULL / (255.0 * 255.0 * (step * step) as f32);
-        let rows = rgba.chunks_exact(full_width * 4);
-        for (y, row) in rows.enumerate() {
+        for (y, row) in rgba.chunks_exact(full_width * 4).enumerate() {
             weigh(row, alphas.row(y), &mut weights);
-            add_weighted(&mut band, row, &weights);
-            if (y + 1) % step == 0 || y + 1 == full_height {
+            for ((sum, &value), &weight) in band.iter_mut().zip(row).zip(&weights) {
+                *sum += u16::from(value) * weight;
+            }
+            if (y + 1) % step.min(ROWS) == 0 || (y + 1) % step == 0 || y + 1 == full_height {
                 let line = &mut sums[y / step * width..][..width];
                 for (cell, columns) in line.iter_mut().zip(band.chunks(step * 4)) {
-                    *cell = total(columns).map(|sum| (sum as f32 * part + 0.5) as i32);
+                    add(cell, columns);
                 }
                 band.fill(0);
             }
         }
+        let part = FULL / (255.0 * f32::from(HEAVIEST) * (step * step) as f32);
+        let mut means = Vec::new();
+        memory::reserve(&mut means, sums.len(), WHAT)?;
+        means.extend(sums.iter().map(|cell| cell.map(|sum| (sum * part + 0.5) as i32)));
+        drop(sums);
         let r = (radius / step as f32 - 0.5).max(0.0).round() as usize;
-        blur(&mut sums, width, height, r)?;
+        blur(&mut means, width, height, r)?;
         let mut cells = Vec::new();
-        memory::reserve(&mut cells, sums.len(), WHAT)?;
-        cells.extend(sums.iter().map(|&[r, g, b, weight]| {
+        memory::reserve(&mut cells, means.len(), WHAT)?;
+        cells.extend(means.iter().map(|&[r, g, b, weight]| {
             let scale = 255.0 / weight.max(1) as f32;
             let [r, g, b] = [r, g, b].map(|sum| (sum as f32 * scale + 0.5) as u8);
             [r, g, b, 255]
@@ -73,17 +84,14 @@ impl Blurred {
         Ok(blurred)
     }
 
-    /// Row `y` of the picture, R, G, B and 255 of each pixel; rows are cheapest in their order.
-    pub(crate) fn row(&mut self, y: usize, out: &mut [u8]) {
+    /// Puts the blurred background behind row `y` of the picture; rows are cheapest in their order.
+    pub(crate) fn put_behind(&mut self, row: &mut [u8], alphas: &[u8], y: usize) {
         let (above, share) = between(y, self.step, self.height);
         let below = (above + 1).min(self.height - 1);
         for row in [above, below] {
             self.widen(row);
         }
-        let (top, bottom) = (&self.wide[above % 2].1, &self.wide[below % 2].1);
-        for ((out, &top), &bottom) in out.iter_mut().zip(top).zip(bottom) {
-            *out = mix(top, bottom, share);
-        }
+        blend_between(row, &self.wide[above % 2].1, &self.wide[below % 2].1, share, alphas);
     }
 
     /// Makes row `y` of the cells as wide as the picture, unless it is there.
@@ -109,36 +117,30 @@ fn between(i: usize, step: usize, cells: usize) -> (usize, u16) {
     (place as usize, ((place - place.floor()) * 256.0) as u16)
 }
 
-/// `share` 256ths of `other`, the rest of `one`, rounded.
-fn mix(one: u8, other: u8, share: u16) -> u8 {
-    ((u16::from(one) * (256 - share) + u16::from(other) * share + 128) >> 8) as u8
-}
-
-/// How much each pixel of a row counts, once for each of its channels: 255 less the foreground's alpha, times the pixel's own.
-fn weigh(row: &[u8], alphas: &[u8], weights: &mut [u8]) {
+/// How much each pixel of a row counts, 0 to [`HEAVIEST`], once for each of its channels: what the foreground leaves, times the pixel's own alpha. Colours
+/// weigh as much as their pixel; the fourth channel, which is then the weight itself, as much as that of an opaque one.
+fn weigh(row: &[u8], alphas: &[u8], weights: &mut [u16]) {
+    const UNIT: u16 = 255 / HEAVIEST;
     let pixels = weights.as_chunks_mut::<4>().0.iter_mut().zip(alphas).zip(row.as_chunks::<4>().0);
-    for ((weights, &alpha), pixel) in pixels {
-        let weight = (u16::from(255 - alpha) * u16::from(pixel[3]) + 127) / 255;
-        *weights = [weight as u8; 4];
-    }
-}
-
-/// Adds colours times weights, and 255 times the weight for the fourth channel.
-fn add_weighted(band: &mut [i32], row: &[u8], weights: &[u8]) {
-    let pixels = band.as_chunks_mut::<4>().0.iter_mut().zip(row.as_chunks::<4>().0).zip(weights.as_chunks::<4>().0);
-    for ((sums, pixel), weights) in pixels {
-        let opaque = [pixel[0], pixel[1], pixel[2], 255];
-        for ((sum, value), &weight) in sums.iter_mut().zip(opaque).zip(weights) {
-            *sum += i32::from(u16::from(value) * u16::from(weight));
+    if row.as_chunks::<4>().0.iter().fold(255, |least, pixel| least & pixel[3]) == 255 {
+        for ((weights, &alpha), _) in pixels {
+            *weights = [(u16::from(255 - alpha) + UNIT / 2) / UNIT; 4];
         }
+        return;
+    }
+    for ((weights, &alpha), pixel) in pixels {
+        let weight = (u16::from(scale(255 - alpha, pixel[3])) + UNIT / 2) / UNIT;
+        // Times the pixel's alpha it is 255 times the weight again, or nearly.
+        let own = (weight * 255).checked_div(u16::from(pixel[3])).unwrap_or(0);
+        *weights = [weight, weight, weight, own];
     }
 }
 
-/// The sums of a cell's columns.
-fn total(columns: &[i32]) -> [i64; 4] {
-    let mut sums = [0; 4];
+/// Adds columns to a cell's sums.
+fn add(cell: &mut [f32; 4], columns: &[u16]) {
+    let mut sums = [0u32; 4];
     for column in columns.as_chunks::<4>().0 {
-        sums.iter_mut().zip(column).for_each(|(sum, &value)| *sum += i64::from(value));
+        sums.iter_mut().zip(column).for_each(|(sum, &value)| *sum += u32::from(value));
     }
-    sums
+    cell.iter_mut().zip(sums).for_each(|(cell, sum)| *cell += sum as f32);
 }

@@ -46,23 +46,46 @@ impl<'a> AlphaRows<'a> {
 
 /// Pixels of `over` where `alphas` are 255, of `under` where they are 0, a mixture between; the alpha of `over` stays, both count as opaque.
 pub(crate) fn blend_row(over: &mut [u8], under: &[u8], alphas: &[u8]) {
-    /// Pixels that are looked at together: foreground needs no work.
-    const RUN: usize = 32;
-    let runs = over.chunks_mut(RUN * 4).zip(under.chunks(RUN * 4)).zip(alphas.chunks(RUN));
-    for ((over, under), alphas) in runs {
-        if alphas.iter().fold(255, |least, &alpha| least & alpha) == 255 {
-            continue;
-        }
-        // The alpha of each channel, so that what follows is one flat loop.
-        let mut weights = [[255u8; 4]; RUN];
-        for (weights, &alpha) in weights.iter_mut().zip(alphas) {
-            *weights = [alpha, alpha, alpha, 255];
-        }
-        for ((over, &under), &weight) in over.iter_mut().zip(under).zip(weights.as_flattened()) {
-            let weight = u16::from(weight);
-            *over = by_255(u16::from(*over) * weight + u16::from(under) * (255 - weight));
+    let unders = under.chunks(RUN * 4);
+    for ((over, under), alphas) in over.chunks_mut(RUN * 4).zip(unders).zip(alphas.chunks(RUN)) {
+        if !is_foreground(alphas) {
+            blend_run(over, under.iter().copied(), alphas);
         }
     }
+}
+
+/// The same with an `under` that lies between two rows: `share` 256ths of the way from `top` to `bottom`.
+pub(crate) fn blend_between(over: &mut [u8], top: &[u8], bottom: &[u8], share: u16, alphas: &[u8]) {
+    let unders = top.chunks(RUN * 4).zip(bottom.chunks(RUN * 4));
+    for ((over, (top, bottom)), alphas) in over.chunks_mut(RUN * 4).zip(unders).zip(alphas.chunks(RUN)) {
+        if !is_foreground(alphas) {
+            blend_run(over, top.iter().zip(bottom).map(|(&top, &bottom)| mix(top, bottom, share)), alphas);
+        }
+    }
+}
+
+/// Pixels that are looked at together: foreground needs no work.
+const RUN: usize = 32;
+
+fn is_foreground(alphas: &[u8]) -> bool {
+    alphas.iter().fold(255, |least, &alpha| least & alpha) == 255
+}
+
+fn blend_run(over: &mut [u8], under: impl Iterator<Item = u8>, alphas: &[u8]) {
+    // The alpha of each channel, so that what follows is one flat loop.
+    let mut weights = [[255u8; 4]; RUN];
+    for (weights, &alpha) in weights.iter_mut().zip(alphas) {
+        *weights = [alpha, alpha, alpha, 255];
+    }
+    for ((over, under), &weight) in over.iter_mut().zip(under).zip(weights.as_flattened()) {
+        let weight = u16::from(weight);
+        *over = by_255(u16::from(*over) * weight + u16::from(under) * (255 - weight));
+    }
+}
+
+/// `share` 256ths of `other`, the rest of `one`, rounded.
+pub(crate) fn mix(one: u8, other: u8, share: u16) -> u8 {
+    ((u16::from(one) * (256 - share) + u16::from(other) * share + 128) >> 8) as u8
 }
 
 /// `value / 255`, rounded; of at most 255 * 255.

@@ -8,7 +8,7 @@ use silhouette_kernels::rows::RowSource;
 
 use crate::background::Blurred;
 use crate::blend::{AlphaRows, blend_row, scale};
-use crate::frame::{Frame, FrameError, PixelFormat, Pixels, Plane, PlaneName, Region, Transparency};
+use crate::frame::{Frame, FrameError, PixelFormat, Pixels, Plane, PlaneName, Region, Rotation, Transparency};
 use crate::input::{Fit, InputSpec, Resampler};
 use crate::mask::{Confidence, Mask};
 use crate::palette::Palette;
@@ -112,6 +112,9 @@ impl Picture {
 
     /// The frame's colours as the network sees them, at another size.
     fn opaque(frame: &Frame<'_>, width: usize, height: usize) -> Result<Self, OutOfMemory> {
+        if let Some(picture) = Self::copied(frame, width, height)? {
+            return Ok(picture);
+        }
         let spec = InputSpec { width, height, mean: [0.0; 3], std: [1.0; 3], fit: Fit::Stretch };
         let mut resampler = Resampler::unbounded(spec);
         let rows = resampler.rows(frame);
@@ -127,6 +130,34 @@ impl Picture {
             }
         }
         Ok(Self { width, height, rgba })
+    }
+
+    /// The same where the pixels only have to be copied: upright, at their own size, in a packed format.
+    fn copied(frame: &Frame<'_>, width: usize, height: usize) -> Result<Option<Self>, OutOfMemory> {
+        let region = frame.region();
+        let upright = frame.rotation() == Rotation::None && !frame.mirror();
+        let straight = frame.transparency() == Transparency::Straight;
+        let (Pixels::Packed(format, plane), true) = (frame.pixels, upright && !straight) else { return Ok(None) };
+        if (region.width, region.height) != (width, height) {
+            return Ok(None);
+        }
+        let mut rgba = memory::filled(width.saturating_mul(height).saturating_mul(4), 255, "a picture")?;
+        for (y, row) in rgba.chunks_exact_mut(width * 4).enumerate() {
+            let start = (region.y + y) * plane.row_stride + region.x * format.bytes();
+            let from = &plane.data[start..][..width * format.bytes()];
+            let to = row.as_chunks_mut::<4>().0.iter_mut();
+            match format {
+                PixelFormat::Rgb8 => to.zip(from.as_chunks::<3>().0).for_each(|(to, &[r, g, b])| *to = [r, g, b, 255]),
+                PixelFormat::Rgba8 => {
+                    to.zip(from.as_chunks::<4>().0).for_each(|(to, &[r, g, b, _])| *to = [r, g, b, 255])
+                }
+                PixelFormat::Bgra8 => {
+                    to.zip(from.as_chunks::<4>().0).for_each(|(to, &[b, g, r, _])| *to = [r, g, b, 255])
+                }
+                PixelFormat::Gray8 => to.zip(from).for_each(|(to, &grey)| *to = [grey, grey, grey, 255]),
+            }
+        }
+        Ok(Some(Self { width, height, rgba }))
     }
 
     /// The picture as a frame, upright, with its alpha where that hides anything.
@@ -223,11 +254,7 @@ impl Picture {
             return Ok(());
         }
         let mut blurred = Blurred::new(&self.rgba, (self.width, self.height), alpha, radius)?;
-        let mut under = memory::filled(self.width * 4, 0, "a blurred background")?;
-        self.for_each_row(alpha, |row, alphas, y| {
-            blurred.row(y, &mut under);
-            blend_row(row, &under, alphas);
-        })
+        self.for_each_row(alpha, |row, alphas, y| blurred.put_behind(row, alphas, y))
     }
 
     /// Calls `f(row, alphas, y)` for each row, the confidence interpolated to the picture's size.
@@ -347,6 +374,24 @@ mod tests {
         let p = Picture::from_frame(&frame).unwrap();
         for (pixel, want) in p.rgba.chunks_exact(4).zip(data.chunks_exact(3)) {
             assert_eq!(pixel, [want[0], want[1], want[2], 255]);
+        }
+    }
+
+    #[test]
+    fn copied_pixels_are_those_that_are_resampled() {
+        let bytes: Vec<u8> = (0..9 * 40).map(|i| (i * 37 % 251) as u8).collect();
+        for format in [PixelFormat::Rgb8, PixelFormat::Rgba8, PixelFormat::Bgra8, PixelFormat::Gray8] {
+            let frame = Frame::packed(format, &bytes, 7, 8, 40).unwrap();
+            for region in [frame.region(), Region { x: 2, y: 3, width: 4, height: 5 }] {
+                let part = frame.cropped(region).unwrap();
+                let copied = Picture::copied(&part, region.width, region.height).unwrap().unwrap();
+                // Mirrored there and back, by the way that all others go.
+                let there = Region { x: 7 - region.x - region.width, ..region };
+                let mirrored = Picture::from_frame(&frame.mirrored(true).cropped(there).unwrap()).unwrap();
+                for (row, back) in copied.rgba.chunks(region.width * 4).zip(mirrored.rgba.chunks(region.width * 4)) {
+                    assert!(row.chunks(4).eq(back.chunks(4).rev()), "{format:?} {region:?}");
+                }
+            }
         }
     }
 

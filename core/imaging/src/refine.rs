@@ -4,11 +4,11 @@
 //! In every window the alpha is explained as a straight line of the picture's luminance, q = a I + b. The lines are
 //! found at the confidence's own, small size and applied at the picture's; time is linear in both, whatever the radius.
 
-use silhouette_kernels::memory;
+use silhouette_kernels::memory::{self, OutOfMemory};
 
 use crate::blend::linear;
 use crate::blur::window_sums;
-use crate::frame::{Frame, FrameError};
+use crate::frame::{Frame, FrameError, PixelFormat};
 use crate::mask::Confidence;
 use crate::picture::Picture;
 
@@ -19,71 +19,83 @@ pub struct Guide {
     pub radius: usize,
     /// Luminance differences (0 to 1) whose square is below it count as flat: there the alpha is only smoothed.
     pub epsilon: f32,
+    /// Windows leave a haze: alpha of at most this much (0 up to, not including, a half) goes wholly, as much below 1 becomes 1, with a smooth step
+    /// between.
+    pub haze: f32,
 }
 
 impl Default for Guide {
     fn default() -> Self {
-        Self { radius: 8, epsilon: 1e-3 }
+        Self { radius: 8, epsilon: 1e-3, haze: 0.25 }
     }
 }
 
 /// The sums of the largest window, 129 by 129 products of two bytes, still fit an i32.
 const MAX_RADIUS: usize = 64;
 
-/// 256 times a pixel's luminance in 0 to 255.
-fn luminance(pixel: [u8; 4]) -> i32 {
-    77 * i32::from(pixel[0]) + 150 * i32::from(pixel[1]) + 29 * i32::from(pixel[2])
-}
+/// No line is steeper: of bytes that differ at all, with the default epsilon, none comes near.
+const STEEPEST: f32 = 64.0;
+
+/// What memory is for, in errors.
+const WHAT: &str = "refined borders";
 
 /// The confidence at the picture's size, its borders moved to the picture's edges.
 ///
 /// # Errors
 /// [`FrameError::Empty`] if the picture or the confidence is empty; [`FrameError::OutOfMemory`].
 pub fn refine(confidence: &Confidence, picture: &Picture, guide: Guide) -> Result<Confidence, FrameError> {
-    const WHAT: &str = "refined borders";
     let (width, height) = (confidence.width, confidence.height);
-    // Colours alone: what is hidden is black, and has no edges in it.
-    let frame = Frame::rgba8(&picture.rgba, picture.width, picture.height)?;
     if width == 0 || height == 0 {
         return Err(FrameError::Empty { width, height });
     }
+    // Colours alone: what is hidden is black, and has no edges in it.
+    let mut luminances = Vec::new();
+    memory::reserve(&mut luminances, picture.rgba.len() / 4, WHAT)?;
+    luminances.extend(picture.rgba.as_chunks::<4>().0.iter().map(|&pixel| luminance(pixel)));
+    let frame = Frame::packed(PixelFormat::Gray8, &luminances, picture.width, picture.height, picture.width)?;
     let small = Picture::from_frame_at(&frame, width, height)?;
     let lines = lines(confidence, &small, guide)?;
     let columns = linear(width, picture.width)?;
     let rows = linear(height, picture.height)?;
-    let mut values = memory::filled(picture.width * picture.height, 0, WHAT)?;
+    let mut values = memory::filled(luminances.len(), 0, WHAT)?;
     // The last two rows of lines that were needed, at the picture's width.
-    let wide = || memory::filled(picture.width, [0.0f32; 2], WHAT);
-    let mut wide = [(usize::MAX, wide()?), (usize::MAX, wide()?)];
-    let pixels = picture.rgba.chunks_exact(picture.width * 4).zip(values.chunks_exact_mut(picture.width));
+    let mut wide = [Wide::new(picture.width)?, Wide::new(picture.width)?];
+    let haze = guide.haze.clamp(0.0, 0.499);
+    let steep = 1.0 / (1.0 - 2.0 * haze);
+    let pixels = luminances.chunks_exact(picture.width).zip(values.chunks_exact_mut(picture.width));
     for ((row, out), &(above, below, share)) in pixels.zip(&rows) {
         for y in [above, below] {
-            let (made, wide) = &mut wide[y % 2];
-            if *made != y {
-                *made = y;
-                widen(&lines[y * width..][..width], &columns, wide);
-            }
+            wide[y % 2].make(y, &lines[y * width..][..width], &columns);
         }
-        let lines = wide[above % 2].1.iter().zip(&wide[below % 2].1);
-        for ((out, &pixel), (top, bottom)) in out.iter_mut().zip(row.as_chunks::<4>().0).zip(lines) {
-            let [slope, offset] = [0, 1].map(|k| top[k] + (bottom[k] - top[k]) * share);
-            *out = to_byte(slope * luminance(pixel) as f32 + offset);
+        let (top, bottom) = (&wide[above % 2], &wide[below % 2]);
+        let slopes = top.slopes.iter().zip(&bottom.slopes);
+        let offsets = top.offsets.iter().zip(&bottom.offsets);
+        for (((out, &luminance), slope), offset) in out.iter_mut().zip(row).zip(slopes).zip(offsets) {
+            let [slope, offset] = [slope, offset].map(|(top, bottom)| top + (bottom - top) * share);
+            let alpha = slope * f32::from(luminance) + offset;
+            let t = ((alpha - haze) * steep).clamp(0.0, 1.0);
+            *out = to_byte(t * t * (3.0 - 2.0 * t));
         }
     }
     Ok(Confidence { width: picture.width, height: picture.height, values })
 }
 
-/// For each pixel of the confidence the straight line that explains alpha by luminance: 1/256 of the slope, and the offset times 255.
+/// Rec. 601's luminance of a pixel.
+fn luminance(pixel: [u8; 4]) -> u8 {
+    let [r, g, b, _] = pixel.map(u16::from);
+    ((77 * r + 150 * g + 29 * b + 128) >> 8) as u8
+}
+
+/// For each pixel of the confidence the straight line that explains alpha (0 to 1) by luminance (0 to 255): slope and offset.
 fn lines(confidence: &Confidence, small: &Picture, guide: Guide) -> Result<Vec<[f32; 2]>, FrameError> {
-    const WHAT: &str = "refined borders";
     let (width, height) = (confidence.width, confidence.height);
     let radius = guide.radius.min(width.max(height)).min(MAX_RADIUS);
     let epsilon = guide.epsilon.max(f32::MIN_POSITIVE);
     // Sums over windows of I, p, I p and I I, together.
     let mut sums = Vec::new();
     memory::reserve(&mut sums, confidence.values.len(), WHAT)?;
-    sums.extend(small.rgba.as_chunks::<4>().0.iter().zip(&confidence.values).map(|(&pixel, &alpha)| {
-        let (i, p) = ((luminance(pixel) + 128) >> 8, i32::from(alpha));
+    sums.extend(small.rgba.as_chunks::<4>().0.iter().zip(&confidence.values).map(|(pixel, &alpha)| {
+        let (i, p) = (i32::from(pixel[0]), i32::from(alpha));
         [i, p, i * p, i * i]
     }));
     window_sums(&mut sums, width, height, radius)?;
@@ -92,9 +104,10 @@ fn lines(confidence: &Confidence, small: &Picture, guide: Guide) -> Result<Vec<[
     let unit = (1 << 30) as f32 / (STEEPEST * cells);
     let mut lines = Vec::new();
     memory::reserve(&mut lines, sums.len(), WHAT)?;
+    let (single, double) = (1.0 / (255.0 * cells), 1.0 / (255.0 * 255.0 * cells));
     lines.extend(sums.iter().map(|sums| {
-        let [i, p] = [sums[0], sums[1]].map(|sum| sum as f32 / (255.0 * cells));
-        let [ip, ii] = [sums[2], sums[3]].map(|sum| sum as f32 / (255.0 * 255.0 * cells));
+        let [i, p] = [sums[0], sums[1]].map(|sum| sum as f32 * single);
+        let [ip, ii] = [sums[2], sums[3]].map(|sum| sum as f32 * double);
         let a = (ip - i * p) / ((ii - i * i).max(0.0) + epsilon);
         [a, p - a * i].map(|v| (v.clamp(-STEEPEST, STEEPEST) * unit) as i32)
     }));
@@ -103,24 +116,40 @@ fn lines(confidence: &Confidence, small: &Picture, guide: Guide) -> Result<Vec<[
     let mut means = Vec::new();
     memory::reserve(&mut means, lines.len(), WHAT)?;
     let mean = 1.0 / (unit * cells);
-    means.extend(lines.iter().map(|&[a, b]| [a as f32 * mean / 256.0, b as f32 * mean * 255.0]));
+    means.extend(lines.iter().map(|&[a, b]| [a as f32 * mean / 255.0, b as f32 * mean]));
     Ok(means)
 }
 
-/// No line is steeper: of bytes that differ at all, with the default epsilon, none comes near.
-const STEEPEST: f32 = 64.0;
-
 /// A row of lines at the picture's width.
-fn widen(lines: &[[f32; 2]], columns: &[(usize, usize, f32)], wide: &mut [[f32; 2]]) {
-    for (out, &(left, right, share)) in wide.iter_mut().zip(columns) {
-        let (left, right) = (lines[left], lines[right]);
-        *out = [0, 1].map(|k| left[k] + (right[k] - left[k]) * share);
+struct Wide {
+    made: usize,
+    slopes: Vec<f32>,
+    offsets: Vec<f32>,
+}
+
+impl Wide {
+    fn new(width: usize) -> Result<Self, OutOfMemory> {
+        let row = || memory::filled(width, 0.0, WHAT);
+        Ok(Self { made: usize::MAX, slopes: row()?, offsets: row()? })
+    }
+
+    /// Makes row `y` of `lines`, unless it is there.
+    fn make(&mut self, y: usize, lines: &[[f32; 2]], columns: &[(usize, usize, f32)]) {
+        if self.made == y {
+            return;
+        }
+        self.made = y;
+        for ((slope, offset), &(left, right, share)) in self.slopes.iter_mut().zip(&mut self.offsets).zip(columns) {
+            let (left, right) = (lines[left], lines[right]);
+            *slope = left[0] + (right[0] - left[0]) * share;
+            *offset = left[1] + (right[1] - left[1]) * share;
+        }
     }
 }
 
-/// Rounded and clamped; adding 1.5 * 2^23 leaves the integer in the low byte, and the compiler no range to check.
+/// 0 to 1 as 0 to 255, rounded; adding 1.5 * 2^23 leaves the integer in the low byte, and the compiler no range to check.
 fn to_byte(value: f32) -> u8 {
-    (value.clamp(0.0, 255.0) + 12_582_912.0).to_bits() as u8
+    (value * 255.0 + 12_582_912.0).to_bits() as u8
 }
 
 #[cfg(test)]
@@ -172,10 +201,11 @@ mod tests {
     #[test]
     fn nothing_to_follow_leaves_the_alpha() {
         let grey = Picture { width: 30, height: 20, rgba: [90, 90, 90, 255].repeat(600) };
-        for alpha in [0, 77, 255] {
+        // Sure or half sure it stays; haze goes.
+        for (alpha, expected) in [(0, 0), (50, 0), (128, 128), (205, 255), (255, 255)] {
             let flat = Confidence { width: 15, height: 10, values: vec![alpha; 150] };
             let refined = refine(&flat, &grey, Guide::default()).unwrap();
-            assert!(refined.values.iter().all(|&v| v.abs_diff(alpha) <= 1));
+            assert!(refined.values.iter().all(|&v| v.abs_diff(expected) <= 2), "{alpha}: {:?}", refined.values[0]);
         }
         assert!(refine(&Confidence::default(), &grey, Guide::default()).is_err());
         assert!(

@@ -157,14 +157,16 @@ impl Segmentation {
             }
         };
         let (coarse, refined) = self.coarse(classes)?;
-        let mut alpha = if refined { refine(&coarse, picture, Guide::default())? } else { self.confidence(classes)? };
-        if self.is_alpha() && !refined {
-            return Ok(alpha);
+        let guide = Guide { haze: HAZE, ..Guide::default() };
+        if refined {
+            return Ok(refine(&coarse, picture, guide)?);
         }
-        // After refining, whose windows leave a haze of their own.
-        let curve: [u8; 256] = std::array::from_fn(|value| soft_edge(value as f32 / 255.0));
-        for value in &mut alpha.values {
-            *value = curve[usize::from(*value)];
+        let mut alpha = self.confidence(classes)?;
+        if !self.is_alpha() {
+            let curve: [u8; 256] = std::array::from_fn(|value| soft_edge(value as f32 / 255.0));
+            for value in &mut alpha.values {
+                *value = curve[usize::from(*value)];
+            }
         }
         Ok(alpha)
     }
@@ -176,11 +178,11 @@ impl Segmentation {
 }
 
 /// Below this probability nothing of a pixel stays, above one less it nothing is taken away.
-const CERTAIN: f32 = 0.25;
+const HAZE: f32 = 0.25;
 
-/// A smooth step from 0 at [`CERTAIN`] to 255 at one less it.
+/// A smooth step from 0 at [`HAZE`] to 255 at one less it.
 fn soft_edge(probability: f32) -> u8 {
-    let t = ((probability - CERTAIN) / (1.0 - 2.0 * CERTAIN)).clamp(0.0, 1.0);
+    let t = ((probability - HAZE) / (1.0 - 2.0 * HAZE)).clamp(0.0, 1.0);
     (255.0 * t * t * (3.0 - 2.0 * t) + 0.5) as u8
 }
 
