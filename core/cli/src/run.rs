@@ -25,7 +25,7 @@ fn forward(args: &Run) -> Result<(), Failure> {
     let input = npy::read(&args.input).map_err(|error| Failure::new(&args.input, error))?;
     let [1, 3, height, width] = input.shape else {
         let shape = input.shape;
-        return Err(Failure::new(&args.input, format!("its shape is {shape:?}; the network wants (1, 3, H, W)")));
+        return Err(Failure::new(&args.input, format!("its shape is {shape:?}; the network expects (1, 3, H, W)")));
     };
     let model = ModelFile::open(&args.model).map_err(|error| Failure::new(&args.model, error))?;
     let size = Size { height, width };

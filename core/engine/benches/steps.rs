@@ -1,6 +1,6 @@
-//! Each kind of step on the shapes of the paper's network at 513x513, for every instruction set: the median and the best time
-//! of a second's rounds, the best one's GFLOP/s (a multiply-add is two operations) and its share of the core's measured peak.
-//! The engine times its steps itself, so that nothing but a loop is needed around it.
+//! Each kind of step on the shapes of the paper's network at 513x513, for every instruction set: the median and the
+//! best time of one second of rounds, and for the best its GFLOP/s (a multiply-add is two operations) and share of the
+//! core's measured peak. The engine times its steps itself, so a loop around it is all that is needed.
 //!
 //! `cargo bench -p silhouette-engine -- [PART OF A NAME]`
 
@@ -13,7 +13,7 @@ use silhouette_kernels::peak;
 use silhouette_kernels::rows::RowSource;
 use silhouette_kernels::size::Size;
 
-/// A grey picture: the first chain of every program needs one.
+/// A grey image: the first chain of every program needs one.
 struct Grey(usize);
 
 impl RowSource for Grey {
@@ -62,7 +62,7 @@ fn measure(only: &str, name: &str, side: usize, channels: usize, step: &dyn Fn(&
         let map = step(&mut builder, map);
         let program = builder.finish(&[map], 1 << 30).expect("a program");
         let (mut arena, mut out) = (program.arena().unwrap(), vec![0.0; program.outputs()[0].values()]);
-        // After the step comes the one that writes the output.
+        // After it comes the step that writes the output.
         let measured = program.steps().count() - 2;
         let operations = 2.0 * program.steps().nth(measured).expect("a step").madds as f64;
         let mut run = || {
@@ -89,7 +89,7 @@ fn measure(only: &str, name: &str, side: usize, channels: usize, step: &dyn Fn(&
     }
 }
 
-/// The most that the core does in this instruction set, of several short tries.
+/// The core's peak in this instruction set, the best of several short runs.
 fn peak_gflops(isa: Isa) -> f64 {
     let rate = |_| {
         let begun = Instant::now();

@@ -19,7 +19,7 @@ pub enum GraphError {
         why: String,
     },
     /// Input or output that does not fit the network.
-    #[error("{what}: the network wants {wanted}, got {found}")]
+    #[error("{what}: the network expects {wanted}, got {found}")]
     Mismatch {
         /// Which buffer.
         what: &'static str,

@@ -82,7 +82,7 @@ pub enum ModelError {
     #[error(transparent)]
     OutOfMemory(#[from] OutOfMemory),
     /// Input or output buffers that do not fit the network.
-    #[error("{what}: the network wants {wanted}, got {found}")]
+    #[error("{what}: the network expects {wanted}, got {found}")]
     Mismatch {
         /// Which buffer.
         what: &'static str,

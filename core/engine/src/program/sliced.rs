@@ -1,7 +1,8 @@
 //! The sliced block: a slice of expanded channels at a time over the whole map, the projection accumulating over slices
-//! (the paper's t-way split, section 5). Each weight is read once an inference, and the slice stays in the L2.
+//! (the paper's t-way split, section 5). Each weight is read once per inference, and the slice stays in the L2.
 //!
-//! Threads share the pixels: all fill theirs of the slice, meet, then convolve and project theirs of the output.
+//! Threads share the pixels: all fill theirs of the slice, wait at the barrier, then convolve and project theirs of the
+//! output.
 
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ pub(super) struct Sliced {
     pub(super) depthwise: Arc<PackedDepthwise>,
     pub(super) depthwise_clamp: Clamp,
     pub(super) expansion_shortcut: bool,
-    /// Two buffers, used in turn, so that one meeting a slice is enough (the same one twice where nobody is to be met).
+    /// Two alternating buffers, so that one barrier per slice is enough (the same one twice with a single thread).
     /// `Rows::groups` is the widest slice's.
     pub(super) wide: [Rows; 2],
     pub(super) strip: usize,
@@ -52,7 +53,7 @@ impl Sliced {
             for piece in pieces_in.iter().filter(|p| !p.is_empty()) {
                 self.fill(cx, slice, wide, piece);
             }
-            // All rows of the slice are there; and nobody reads the other buffer any more, which is filled next.
+            // All rows of the slice are complete; and no thread still reads the other buffer, which is filled next.
             cx.barrier.meet();
             for piece in pieces_out.iter().filter(|p| !p.is_empty()) {
                 let (x, width) = (piece.columns.start, piece.columns.len());
