@@ -204,9 +204,9 @@ type Make = fn(&mut NetworkBuilder) -> NodeId;
 fn what_the_plan_cannot_express_says_so() {
     let size = Size::square(9);
     let cases: [(&str, Make); 3] = [
-        ("3x3 convolution reads the picture", |b| b.average("mean", NodeId::INPUT).unwrap()),
-        ("reads the picture", |b| b.convolution(NodeId::INPUT, Layer::linear("one", 4)).unwrap()),
-        ("has a stride", |b| {
+        ("3x3 convolution can read the image", |b| b.average("mean", NodeId::INPUT).unwrap()),
+        ("read the image", |b| b.convolution(NodeId::INPUT, Layer::linear("one", 4)).unwrap()),
+        ("can have a stride", |b| {
             let x = map(b, "stem", 4);
             b.convolution(x, Layer { stride: 2, ..Layer::new("second", 3, 4, RELU) }).unwrap()
         }),
