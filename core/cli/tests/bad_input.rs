@@ -32,7 +32,7 @@ fn photos_that_are_cut_off_are_errors_unless_they_are_asked_for() {
     let half = place.write("half.jpg", &whole[..whole.len() / 2]);
     let out = place.path("out");
     let segment = args!["segment", half, "--model", model, "-o", out];
-    silhouette_within(MIB, &segment).fails(&["half.jpg", "cut off", "of 240 rows are there"]);
+    silhouette_within(MIB, &segment).fails(&["half.jpg", "truncated", "of 240 rows are there"]);
     assert!(!out.join("half.overlay.png").exists());
     silhouette_within(MIB, segment.iter().chain(&args!["--lenient"])).ok();
     assert!(out.join("half.overlay.png").exists());

@@ -1,6 +1,6 @@
-//! Prints how long frames to input rows and logits to masks take on one thread, for every instruction set of this CPU:
-//! `cargo run --release -p silhouette-imaging --example imaging_speed -- [WORD...]`. Medians, in milliseconds.
-//! Only what has all of the words in its name is run.
+//! Prints the time from frames to input rows and from logits to masks on one thread, for every instruction set of this
+//! CPU: `cargo run --release -p silhouette-imaging --example imaging_speed -- [WORD...]`. Medians, in milliseconds.
+//! Runs only the cases with all of the words in their names.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use silhouette_imaging::refine::{Guide, refine};
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::rows::RowSource;
 
-/// Runs and prints `f`, if its name is asked for.
+/// Runs and prints `f`, if its name was selected.
 fn measure(name: &str, rounds: usize, mut f: impl FnMut()) {
     if !std::env::args().skip(1).all(|word| name.contains(&word)) {
         return;
@@ -45,7 +45,7 @@ fn pull(resampler: &mut Resampler, frame: &Frame<'_>, scratch: &mut Vec<f32>, ro
     }
 }
 
-/// Logits with a few blobs, as a network gives them, or plain noise.
+/// Logits with a few blobs, like a network's, or plain noise.
 fn logits(side: usize, classes: usize, blobs: bool) -> Vec<f32> {
     let noise = noise(side * side * classes);
     let mut out: Vec<f32> = noise.iter().map(|&v| f32::from(v) / 64.0).collect();
@@ -88,7 +88,7 @@ fn main() {
         ("4000x3000 RGB turned 90", Frame::rgb8(&large, 4000, 3000).expect("valid").rotated(Rotation::Clockwise90)),
         ("320x240 RGB", Frame::rgb8(&data[..320 * 240 * 3], 320, 240).expect("valid")),
     ];
-    // What does not depend on the instruction set: effects and outlines.
+    // Effects and outlines, which do not depend on the instruction set.
     let picture = Picture::from_frame(&rgb).unwrap();
     let (mut up, mut mask, mut alpha) = (Upsampler::new(), Mask::default(), Confidence::default());
     let values = logits(33, 21, true);
@@ -98,7 +98,7 @@ fn main() {
     let chosen: Vec<bool> = (0..21).map(|class| class == 20).collect();
     up.categories(&blobs, &spec, &mut mask).unwrap();
     up.confidence(&blobs, &chosen, &MaskSpec { width: 320, height: 180, ..spec }, &mut alpha).unwrap();
-    measure("1280x720 RGB to a picture", 9, || drop(Picture::from_frame(&rgb)));
+    measure("1280x720 RGB to an image", 9, || drop(Picture::from_frame(&rgb)));
     measure("1280x720 overlay", 9, || picture.clone().overlay(&mask, &Palette::voc(), 0.5));
     measure("1280x720 cut-out", 9, || picture.clone().cut_out(&alpha));
     measure("1280x720 background blur, radius 20", 9, || picture.clone().blur_background(&alpha, 20.0).unwrap());

@@ -2,7 +2,7 @@
 
 use silhouette_kernels::memory::{self, OutOfMemory};
 
-/// Box blurs of one byte per pixel, in place; edges are continued. Linear in the picture, whatever the radius.
+/// Box blurs of one byte per pixel, in place; edges are extended. Linear in the number of pixels, whatever the radius.
 pub(crate) fn blur_bytes(values: &mut [u8], width: usize, height: usize, radius: usize, passes: usize) {
     if values.is_empty() {
         return;
@@ -13,7 +13,7 @@ pub(crate) fn blur_bytes(values: &mut [u8], width: usize, height: usize, radius:
             box_line(row, &mut line, radius);
         }
     }
-    // Columns several at a time would be kinder to the cache; a transposed copy is simpler and does the same.
+    // Processing several columns at a time would be kinder to the cache; a transposed copy is simpler and as fast.
     let mut turned = vec![0u8; values.len()];
     transpose(values, &mut turned, width, height);
     for _ in 0..passes {
@@ -25,7 +25,7 @@ pub(crate) fn blur_bytes(values: &mut [u8], width: usize, height: usize, radius:
 }
 
 fn transpose<T: Copy>(from: &[T], to: &mut [T], width: usize, height: usize) {
-    // In squares, so that both sides stay in the cache.
+    // In square blocks, so that both sides stay in the cache.
     const SIDE: usize = 32;
     for y0 in (0..height).step_by(SIDE) {
         for x0 in (0..width).step_by(SIDE) {
@@ -55,7 +55,7 @@ fn box_line(row: &mut [u8], copy: &mut [u8], radius: usize) {
     }
 }
 
-/// The same of four floats per pixel.
+/// The same for four floats per pixel.
 ///
 /// # Errors
 /// [`OutOfMemory`].
@@ -88,7 +88,7 @@ fn box_quads(row: &mut [[f32; 4]], copy: &mut [[f32; 4]], radius: usize) {
     let last = copy.len() - 1;
     let size = 1.0 / (2 * radius + 1) as f32;
     for c in 0..4 {
-        // f64 sums: adding and taking away must not leave a trace along the row.
+        // f64 sums: adding and subtracting must not leave rounding errors along the row.
         let at = |i: usize| f64::from(copy[i.min(last)][c]);
         let mut sum = at(0) * (radius + 1) as f64 + (1..=radius).map(at).sum::<f64>();
         for (i, out) in row.iter_mut().enumerate() {

@@ -1,8 +1,8 @@
-//! Mask borders that follow the picture: a guided filter (He, Sun, Tang: "Guided Image Filtering", ECCV 2010, section 3;
-//! the coarse-to-fine way is their "Fast Guided Filter", arXiv 1505.00996).
+//! Refines mask borders to follow the image: a guided filter (He, Sun, Tang: "Guided Image Filtering", ECCV 2010,
+//! section 3; the coarse-to-fine method is their "Fast Guided Filter", arXiv 1505.00996).
 //!
-//! In every window the alpha is explained as a straight line of the picture's luminance, q = a I + b. The lines are
-//! found at the confidence's own, small size and applied at the picture's; time is linear in both, whatever the radius.
+//! In every window the alpha is modelled as a linear function of the image's luminance, q = a I + b. The functions are
+//! fitted at the confidence's own, small size and applied at the image's; time is linear in both, whatever the radius.
 
 use silhouette_kernels::memory;
 
@@ -11,10 +11,10 @@ use crate::frame::{Frame, FrameError};
 use crate::mask::Confidence;
 use crate::picture::{Picture, linear};
 
-/// How far and how eagerly borders follow the picture.
+/// How far and how strongly borders follow the image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Guide {
-    /// Windows reach this many pixels of the confidence to each side.
+    /// Radius of the windows, in pixels of the confidence.
     pub radius: usize,
     /// Luminance differences (0 to 1) whose square is below it count as flat: there the alpha is only smoothed.
     pub epsilon: f32,
@@ -30,19 +30,19 @@ fn luminance(pixel: &[u8]) -> f32 {
     (0.299 * f32::from(pixel[0]) + 0.587 * f32::from(pixel[1]) + 0.114 * f32::from(pixel[2])) / 255.0
 }
 
-/// The confidence at the picture's size, its borders moved to the picture's edges.
+/// The confidence at the image's size, with its borders moved to the image's edges.
 ///
 /// # Errors
-/// [`FrameError::Empty`] if the picture or the confidence is empty; [`FrameError::OutOfMemory`].
+/// [`FrameError::Empty`] if the image or the confidence is empty; [`FrameError::OutOfMemory`].
 pub fn refine(confidence: &Confidence, picture: &Picture, guide: Guide) -> Result<Confidence, FrameError> {
     let (width, height) = (confidence.width, confidence.height);
-    // Colours alone: what is hidden is black, and has no edges in it.
+    // Colours only: hidden pixels are black and have no edges.
     let frame = Frame::rgba8(&picture.rgba, picture.width, picture.height)?;
     if width == 0 || height == 0 {
         return Err(FrameError::Empty { width, height });
     }
     let small = Picture::from_frame_at(&frame, width, height)?;
-    // Means over windows of I, p, I p and I I, together.
+    // Means over windows of I, p, I p and I I, computed together.
     let mut means: Vec<[f32; 4]> = Vec::new();
     memory::reserve(&mut means, confidence.values.len(), "refined borders")?;
     means.extend(small.rgba.chunks_exact(4).zip(&confidence.values).map(|(pixel, &alpha)| {
@@ -51,7 +51,7 @@ pub fn refine(confidence: &Confidence, picture: &Picture, guide: Guide) -> Resul
     }));
     let radius = guide.radius.min(width.max(height));
     blur_quads(&mut means, width, height, radius, 1)?;
-    // Equations 5 and 6, then the mean of the lines of all windows that hold a pixel (equation 8).
+    // Equations 5 and 6, then the mean of the functions of all windows that contain a pixel (equation 8).
     for m in &mut means {
         let [i, p, ip, ii] = *m;
         let a = (ip - i * p) / ((ii - i * i).max(0.0) + guide.epsilon.max(f32::MIN_POSITIVE));
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn borders_move_to_the_pictures_edges() {
         let (picture, truth) = scene();
-        // As a network gives it: a quarter of the size, the border spread over some pixels and half a pixel off.
+        // Like a network's: a quarter of the size, the border spread over some pixels and half a pixel off.
         let values = (0..40 * 30)
             .map(|i| {
                 let (x, y) = ((i % 40) as f64 + 0.5 - 20.0 - 0.5, (i / 40) as f64 + 0.5 - 15.0);
@@ -117,7 +117,7 @@ mod tests {
         assert_eq!((refined.width, refined.height), (160, 120));
         let (before, after) = (error(&plain, &truth), error(&refined.values, &truth));
         assert!(after < 0.8 * before, "mean difference {before} became {after}");
-        // Where the border runs: pixels on its wrong side.
+        // At the border: pixels on the wrong side.
         let wrong = |values: &[u8]| values.iter().zip(&truth).filter(|(v, t)| (**v > 127) != (**t > 127)).count();
         let (before, after) = (wrong(&plain), wrong(&refined.values));
         assert!(after * 4 < before, "{before} wrong pixels became {after}");

@@ -1,5 +1,5 @@
-//! Frames to input rows against a naive f64 version that does one thing after the other on whole pictures: convert,
-//! turn, mirror, crop, resize, normalise. And geometry from outside: whatever it is, an error or the right result.
+//! Compares frames to input rows with a naive f64 version that does one step after the other on whole images: convert,
+//! rotate, mirror, crop, resize, normalise. And for hostile geometry: an error or the right result.
 
 use proptest::prelude::*;
 use silhouette_imaging::frame::{
@@ -18,10 +18,10 @@ const COLORS: [YuvColor; 4] = [
     YuvColor { matrix: YuvMatrix::Bt709, range: YuvRange::Video },
 ];
 
-/// A picture as rows of RGB.
+/// An image as rows of RGB.
 type Rgb = Vec<Vec<[f64; 3]>>;
 
-/// Planes that own their bytes, exactly as long as they must be.
+/// Planes that own their bytes, with no byte to spare.
 struct Owned {
     format: &'static str,
     planes: Vec<Vec<u8>>,
@@ -134,7 +134,7 @@ fn resize(picture: &Rgb, width: usize, height: usize) -> Rgb {
     (0..height).map(|y| (0..width).map(|x| columns[x][y]).collect()).collect()
 }
 
-/// What comes out of the one pass, in 0 to 255.
+/// The expected result of the single pass, in 0 to 255.
 fn pull(frame: &Frame<'_>, width: usize, height: usize, isa: Isa) -> Rgb {
     let spec = InputSpec { width, height, mean: [127.5, 100.0, 0.0], std: [127.5, 50.0, 1.0], fit: Fit::Stretch };
     let mut resampler = Resampler::with_isa(spec, isa);
@@ -171,7 +171,7 @@ fn expected(owned: &Owned, degrees: i32, mirror: bool, region: Option<Region>, w
     resize(&picture, width, height)
 }
 
-/// Packed pixels are exact but for f32's rounding; a converter's rounding to 8 bits is worth half a level.
+/// Packed pixels are exact except for f32's rounding; a converter's rounding to 8 bits counts as half a level.
 fn allowed(format: &str) -> f64 {
     if matches!(format, "rgb" | "rgba" | "bgra" | "gray") { 0.01 } else { 0.51 }
 }
@@ -284,7 +284,7 @@ fn letterboxed_pictures_are_the_stretched_ones_of_the_valid_size() {
 
 #[test]
 fn taps_are_kept_while_the_geometry_stays() {
-    // The same resampler over changing frames gives what a fresh one gives.
+    // The same resampler over changing frames produces what a fresh one does.
     let spec = InputSpec { width: 11, height: 9, mean: [0.0; 3], std: [1.0; 3], fit: Fit::Stretch };
     let mut kept = Resampler::new(spec);
     let a = Owned::new("rgb", 30, 20, 0, COLORS[0], 1);
@@ -355,7 +355,7 @@ proptest! {
         }
     }
 
-    /// Numbers from nowhere: an error, or a frame that can be read without a panic.
+    /// Arbitrary numbers: an error, or a frame that can be read without a panic.
     #[test]
     fn hostile_geometry_never_panics(
         kind in 0usize..4,
@@ -391,7 +391,7 @@ proptest! {
     }
 }
 
-/// Small numbers, which make frames that work, and the corners of the address space.
+/// Small numbers, which result in valid frames, and extreme values of the address space.
 fn hostile() -> impl Strategy<Value = usize> {
     prop_oneof![
         6 => 0usize..12,
