@@ -1,5 +1,5 @@
-//! Writes the model that tests share, [`Model::fixture`], for those in Kotlin and Swift. `tests/golden` holds what it makes
-//! of a few frames.
+//! Writes the model that tests share, [`Model::fixture`], for Kotlin and Swift. `tests/golden` holds its results for a
+//! few frames.
 //!
 //! `cargo run -p silhouette --features fixture --example fixture -- OUT.safetensors`
 #![forbid(unsafe_code)]

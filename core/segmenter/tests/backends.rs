@@ -1,4 +1,4 @@
-//! One picture through every backend that this build and machine have: the masks of the compiled plan.
+//! Runs one image through every available backend and compares the masks with the compiled plan's.
 
 mod common;
 
