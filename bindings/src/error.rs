@@ -84,7 +84,7 @@ impl SilhouetteError {
     }
 
     pub(crate) fn closed(what: &str) -> Self {
-        Self::Closed { reason: format!("the {what} was closed"), advice: "make a new one".to_owned() }
+        Self::Closed { reason: format!("the {what} was closed"), advice: "create a new one".to_owned() }
     }
 
     pub(crate) fn internal(reason: impl Into<String>) -> Self {

@@ -1,4 +1,4 @@
-//! What the commands do when all is well: results on disk and on stdout, for people and for machines.
+//! The commands in normal use: results on disk and on stdout, for humans and for machines.
 
 mod common;
 
@@ -30,7 +30,7 @@ fn a_mask_is_a_palette_png_of_class_ids_at_the_photos_size() {
     let (width, height, classes, palette) = palette_png(&place.path("out/photo.mask.png"));
     assert_eq!((width, height), (101, 67));
     assert_eq!(palette[3 * 15..3 * 16], [192, 128, 128], "VOC's colour of a person");
-    // What is said agrees with what is written, and both with the library.
+    // The output matches the files, and both match the library.
     let json = ran.json();
     assert_eq!((json["width"].as_u64(), json["height"].as_u64()), (Some(101), Some(67)));
     let said = json["classes"].as_array().unwrap();
@@ -78,7 +78,7 @@ fn exif_orientation_is_obeyed() {
     let place = Folder::new();
     let model = fixture(&place, "model.safetensors");
     let plain = std::fs::read(photo(&place, "plain.jpg", 40, 24)).unwrap();
-    // An APP1 segment with one tag: orientation 6, turn clockwise by a quarter.
+    // An APP1 segment with one tag: orientation 6, rotated 90 degrees clockwise.
     let mut exif = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
     let mut turned = plain[..2].to_vec();
     turned.extend([0xff, 0xe1]);
@@ -101,7 +101,7 @@ fn the_foreground_is_what_classes_says() {
             .ok();
         image::open(place.path(&format!("{folder}/photo.cutout.png"))).unwrap().to_rgba8()
     };
-    // All classes at once are certain everywhere: the photo itself.
+    // All classes together are certain everywhere: the photo itself.
     let whole = cut(&labels.join(","), "all");
     let original = image::open(&photo).unwrap().to_rgba8();
     assert_eq!(whole, original);
@@ -122,7 +122,7 @@ fn classes_hold_for_masks_and_overlays_too_or_are_refused() {
     segment("all", &both).ok();
     let (.., whole) = indices(&place.path("all/photo.mask.png"));
     let labels = silhouette::Model::open(&model).unwrap().labels().to_vec();
-    // The class that most pixels have, and one more.
+    // The class with the most pixels, and one more.
     let mut count = [0; 256];
     for &class in &whole {
         count[usize::from(class)] += usize::from(class > 0);

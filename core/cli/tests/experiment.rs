@@ -1,4 +1,4 @@
-//! `silhouette experiment` and `silhouette info --table paper`: numbers that must hold, figures, refusals.
+//! `silhouette experiment` and `silhouette info --table paper`: invariant numbers, figures, rejected input.
 
 mod common;
 
@@ -118,7 +118,7 @@ fn blocks_are_scored_against_true_masks() {
     let run = silhouette(args!["experiment", "drop-blocks", "--voc", root, "--model", model, "--most", "1", "--json"]);
     let json = run.ok().json();
     assert_eq!(json["experiment"]["whole"]["score"]["miou"], 100.0, "its own mask is the true one");
-    assert!(json["against"].as_str().unwrap().contains("1 pictures"));
+    assert!(json["against"].as_str().unwrap().contains("1 images"));
     let text = silhouette(args!["experiment", "drop-blocks", "--voc", root, "--model", model, "--most", "2"]).ok().out;
     assert!(text.contains("none") && text.lines().count() == 3 + 1 + 10 + 1, "{text}");
     silhouette(args!["experiment", "drop-blocks", "--voc", place.path("no"), "--model", model]).fails(&["val.txt"]);

@@ -1,4 +1,4 @@
-//! Files as the command meets them: pipes in the place of files, outputs that are inputs, two runs with one output, and a command that is
+//! Unusual files: pipes in place of files, outputs that are inputs, two runs with one output, and a command that is
 //! killed at any moment.
 #![cfg(unix)]
 
@@ -22,10 +22,10 @@ fn start(args: &[OsString]) -> Child {
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Runs to the end, which must come.
+/// Runs to the end, within the limit.
 fn run(args: &[OsString]) -> Output {
     let mut child = start(args);
-    // Read while it runs: a pipe that is full would stop it.
+    // Read while it runs: a full pipe would block it.
     let read = |mut from: Box<dyn Read + Send>| {
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
@@ -63,7 +63,7 @@ fn works(args: &[OsString]) -> Output {
     output
 }
 
-/// A model, a photo, a tensor for the model, and a file that `import` takes.
+/// A model, a photo, a tensor for the model, and a file that `import` accepts.
 struct Things {
     place: Folder,
     model: PathBuf,
@@ -92,7 +92,7 @@ impl Things {
         self.place.path(name)
     }
 
-    /// Two pictures with their masks, as folders.
+    /// Two images with their masks, as folders.
     fn data_set(&self) -> (PathBuf, PathBuf) {
         let (images, masks) = (self.path("images"), self.path("masks"));
         std::fs::create_dir_all(&images).unwrap();
@@ -136,7 +136,7 @@ fn pipes_in_the_place_of_inputs_are_refused_at_once() {
         fails(args, "it is a pipe, not a regular file");
     }
     assert!(!out.exists());
-    // A mask and a photo of a data set: those pictures are left out, and said to be.
+    // A mask and a photo of a data set: those images are skipped and reported.
     std::fs::remove_file(masks.join("p0.png")).unwrap();
     pipe(&masks.join("p0.png"));
     std::fs::remove_file(images.join("p1.png")).unwrap();
@@ -147,10 +147,10 @@ fn pipes_in_the_place_of_inputs_are_refused_at_once() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("4 pictures, 2 skipped"));
 }
 
-/// The name of a file, and the command that writes it to a place.
+/// The name of a file, and the command that writes it to a path.
 type Writer<'t> = (&'static str, Box<dyn Fn(&Path) -> Vec<OsString> + 't>);
 
-/// Every command that writes a file, but `import`.
+/// Every command that writes a file, except `import`.
 fn writers(things: &Things) -> Vec<Writer<'_>> {
     let Things { model, tensor, .. } = things;
     vec![
@@ -174,7 +174,7 @@ fn writers(things: &Things) -> Vec<Writer<'_>> {
     ]
 }
 
-/// `import` wants a model of another program.
+/// `import` needs a model of another program.
 fn import_writer() -> Writer<'static> {
     let models = shared_folder().join("models");
     let (source, labels) = (models.join("deeplabv3_257_mv_gpu.tflite"), models.join("pascal_voc_labels.txt"));
@@ -217,7 +217,7 @@ fn written_through(things: &Things, writers: Vec<Writer<'_>>) {
         assert!(std::fs::symlink_metadata(&to).unwrap().file_type().is_fifo(), "{name} is no pipe any more");
         assert!(reader.join().unwrap() == expected, "{name} through a pipe");
         std::fs::remove_file(&to).unwrap();
-        // The standard output by a name of its own: all of the file, before what the command says.
+        // The standard output by a name of its own: the whole file, before the command's own output.
         if cfg!(target_os = "linux") {
             symlink("/proc/self/fd/1", &to).unwrap();
             let output = works(&command(&to));
@@ -303,7 +303,8 @@ fn two_evals_with_one_output_do_not_mix() {
     fails(&command(&out), "another run is writing to it");
     drop(journal);
     std::fs::remove_file(&partial).unwrap();
-    // Killed again and again, with a second one beside it: each ends with the figures of one run, or says why not.
+    // Killed again and again, with a second run at the same time: each ends with the figures of one run, or reports why
+    // not.
     for lines in [1, 2, 4] {
         let mut child = start(&command(&out));
         let begun = Instant::now();
@@ -336,8 +337,8 @@ fn two_evals_with_one_output_do_not_mix() {
     assert!(!partial.exists());
 }
 
-/// Kills each command that writes at moments spread over its run. What is there afterwards is what was there before, or all of what is
-/// written; and after a run that ends nothing else is there.
+/// Kills each command that writes, at moments spread over its run. Afterwards the file is either the old one or the
+/// complete new one; and after a run that ends nothing else is left.
 #[test]
 fn what_is_killed_leaves_no_half_file() {
     let things = Things::new();
@@ -356,14 +357,14 @@ fn killed(things: &Things, writers: Vec<Writer<'_>>) {
         let time = begun.elapsed();
         let new = std::fs::read(&to).unwrap();
         for number in 0..kills {
-            // Every second time over a file of the user's.
+            // Every second time over an existing file.
             let old = (number % 2 == 0).then_some(&b"the user's"[..]);
             match old {
                 Some(bytes) => std::fs::write(&to, bytes).unwrap(),
                 None => drop(std::fs::remove_file(&to)),
             }
             let mut child = start(&command);
-            // Most of the last third, where files are written.
+            // Mostly in the last third, where files are written.
             let share = if number % 3 == 0 {
                 f64::from(number) / f64::from(kills)
             } else {
@@ -375,7 +376,7 @@ fn killed(things: &Things, writers: Vec<Writer<'_>>) {
             let found = std::fs::read(&to).ok();
             assert!(found.as_deref() == old || found.as_ref() == Some(&new), "{name}: half a file after kill {number}");
         }
-        // What a killed one leaves, made for certain.
+        // A killed run's leftovers, created for certain.
         std::fs::write(folder.join(".unfinished-0123456789abcdef.silhouette"), "half").unwrap();
         works(&command);
         let left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();

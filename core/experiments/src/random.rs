@@ -1,8 +1,8 @@
-//! Random numbers from a seed, the same for ever and on every machine.
+//! Random numbers from a seed, the same forever and on every machine.
 
 use silhouette_weights::SplitMix64;
 
-/// A stream of them.
+/// A stream of random numbers.
 pub(crate) struct Random(SplitMix64);
 
 impl Random {

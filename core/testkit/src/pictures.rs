@@ -1,8 +1,8 @@
-//! Made pictures, as pixels and as the rows of a network's input.
+//! Generated images, as pixels and as the rows of a network's input.
 
 use silhouette_kernels::rows::RowSource;
 
-/// RGB waves, another picture for each `phase`: soft shapes, so that a mask of them has more than one class.
+/// RGB waves, a different image for each `phase`: soft shapes, so that a mask of them has more than one class.
 pub fn waves(width: usize, height: usize, phase: usize) -> Vec<u8> {
     let wave = |x: usize, k: f32| ((x + 3 * phase) as f32 / k).sin();
     let pixel = |i: usize| {

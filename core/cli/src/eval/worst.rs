@@ -1,13 +1,13 @@
-//! The pictures with the lowest scores, drawn: photo, true labels, mask, side by side.
+//! Draws the images with the lowest scores: photo, ground truth, mask, side by side.
 
 use crate::failure::Failure;
 use silhouette::{Mask, Palette, Picture};
 use std::path::Path;
 
-/// How much of the labels' colours covers the photo.
+/// Opacity of the labels' colours over the photo.
 const OPACITY: f32 = 0.7;
 
-/// Writes the three pictures as one PNG. `photo` has the size of both masks.
+/// Writes the three images as one PNG. `photo` has the size of both masks.
 ///
 /// # Errors
 /// If it cannot be written.

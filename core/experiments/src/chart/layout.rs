@@ -1,4 +1,4 @@
-//! Where everything of a figure stands: panels, axes, ticks, legends and series become shapes in pixels.
+//! Lays out a figure: panels, axes, ticks, legends and series become shapes in pixels.
 
 use super::drawing::{Anchor, CHARACTER, Drawing, LINE, Shape};
 use super::figure::{Axis, Color, Figure, Panel, Series, Style};
@@ -43,7 +43,7 @@ struct Frame {
     height: f32,
 }
 
-/// Values to a share of the axis.
+/// Maps values to a share of the axis.
 struct Range {
     from: f64,
     to: f64,
@@ -132,7 +132,7 @@ fn draw_panel(panel: &Panel, frame: &Frame, shapes: &mut Vec<Shape>) {
         }
     }
 
-    // The label of the vertical axis lies above it: nobody has to turn their head.
+    // The label of the vertical axis is above it, so that it can be horizontal.
     shapes.push(text((frame.left - 8.0, frame.top - 8.0), Anchor::End, false, &panel.y.label));
     shapes.push(text((frame.left + frame.width / 2.0, bottom + 2.4 * LINE), Anchor::Middle, false, &panel.x.label));
     let ticks = |axis: &Axis, range: &Range| if axis.ticks.is_empty() { range.ticks() } else { axis.ticks.clone() };
@@ -191,7 +191,7 @@ fn legend_width(series: &Series) -> f32 {
     28.0 + CHARACTER * (series.name.chars().count() as f32 + 2.5)
 }
 
-/// The named series, as many on a line as fit.
+/// The named series, as many per line as fit.
 fn legend_lines(panel: &Panel) -> Vec<Vec<&Series>> {
     let room = if panel.square { SQUARE } else { PLOT.0 };
     let mut lines: Vec<(f32, Vec<&Series>)> = Vec::new();

@@ -1,5 +1,4 @@
-//! A drawing as PNG: shapes by tiny-skia, letters from a bitmap font that is compiled in, so that no font has to be
-//! installed.
+//! A drawing as PNG: shapes by tiny-skia, letters from an embedded bitmap font, so that no font must be installed.
 
 use super::drawing::{Anchor, CHARACTER, Drawing, Shape};
 use super::figure::Color;
@@ -25,9 +24,9 @@ pub(super) fn write(drawing: &Drawing) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = ::png::Encoder::new(&mut bytes, pixels.width(), pixels.height());
     encoder.set_color(::png::ColorType::Rgb);
-    // A vector takes what it is given.
+    // Writing to a vector cannot fail.
     let mut writer = encoder.write_header().expect("a header in memory");
-    writer.write_image_data(&rgb).expect("as many bytes as the header says");
+    writer.write_image_data(&rgb).expect("as many bytes as the header states");
     writer.finish().expect("an end in memory");
     bytes
 }
@@ -77,7 +76,7 @@ fn paint([r, g, b]: Color) -> Paint<'static> {
     paint
 }
 
-/// Where letters are drawn.
+/// The position of letters.
 struct Ink<'a>(&'a mut Pixmap);
 
 impl OriginDimensions for Ink<'_> {
