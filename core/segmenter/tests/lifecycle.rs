@@ -198,7 +198,7 @@ fn nothing_after(end: impl Fn(&LiveSegmenter) -> u64) {
         end(&live);
         ended.store(true, Ordering::SeqCst);
         std::thread::sleep(Duration::from_micros(300));
-        assert!(!late.load(Ordering::SeqCst), "handed out after the end, round {round}");
+        assert!(!late.load(Ordering::SeqCst), "delivered after the end, round {round}");
     }
 }
 
