@@ -1,4 +1,4 @@
-// Models: the bundled one, files, bytes, what is refused.
+// Models: the bundled one, files, bytes, rejected input.
 
 import Foundation
 import XCTest

@@ -82,7 +82,7 @@ final class Workshop: Sendable {
     func make(_ options: Options) throws -> Segmenter {
         if let error = error.with({ $0 }) { throw error }
         guard let path = ProcessInfo.processInfo.environment["SILHOUETTE_FIXTURE"] else {
-            throw XCTSkip("SILHOUETTE_FIXTURE names no model; scripts/test swift makes one")
+            throw XCTSkip("SILHOUETTE_FIXTURE names no model; scripts/test swift creates one")
         }
         made.with { $0.append(options) }
         var options = options
@@ -104,7 +104,7 @@ final class Workshop: Sendable {
 
     init(_ prepare: (Stage.Parts) -> Void = { _ in }) throws {
         if ProcessInfo.processInfo.environment["SILHOUETTE_FIXTURE"] == nil {
-            throw XCTSkip("SILHOUETTE_FIXTURE names no model; scripts/test swift makes one")
+            throw XCTSkip("SILHOUETTE_FIXTURE names no model; scripts/test swift creates one")
         }
         prepare(Parts(source: source, memory: memory, workshop: workshop))
         let workshop = workshop
