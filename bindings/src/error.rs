@@ -101,7 +101,8 @@ impl SilhouetteError {
 
 impl From<Error> for SilhouetteError {
     fn from(error: Error) -> Self {
-        let (reason, advice) = (error.reason().to_owned(), error.advice().to_owned());
+        let reason = error.reason().to_owned();
+        let advice = error.advice().to_owned();
         match error {
             Error::InvalidFrame(_) => Self::InvalidFrame { reason, advice },
             Error::InvalidModel(_) => Self::InvalidModel { reason, advice },

@@ -108,7 +108,8 @@ impl RawFrame {
     /// # Safety
     /// The planes' bytes can be read, and nothing writes to them, during `'a`.
     pub unsafe fn frame<'a>(&self) -> Result<Frame<'a>> {
-        let (width, height) = (self.width as usize, self.height as usize);
+        let width = self.width as usize;
+        let height = self.height as usize;
         // SAFETY: guaranteed by this function's caller.
         let plane = |i: usize| unsafe { self.planes[i].plane() };
         let packed = |format| {
@@ -122,8 +123,10 @@ impl RawFrame {
             3 => packed(PixelFormat::Gray8)?,
             4 => Frame::yuv_420_888(plane(0)?, plane(1)?, plane(2)?, width, height, self.color()?)?,
             5 | 6 => {
-                let (y, pairs) = (plane(0)?, plane(1)?);
-                let (data, strides) = ([y.data, pairs.data], [y.row_stride, pairs.row_stride]);
+                let y = plane(0)?;
+                let pairs = plane(1)?;
+                let data = [y.data, pairs.data];
+                let strides = [y.row_stride, pairs.row_stride];
                 let make = if self.format == 5 { Frame::nv12 } else { Frame::nv21 };
                 make(data, strides, width, height, self.color()?)?
             }

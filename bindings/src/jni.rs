@@ -82,7 +82,8 @@ fn throw(env: &mut Env<'_>, error: &SilhouetteError) -> jni::errors::Result<()> 
         SilhouetteError::Internal { .. } => jni_str!("dev/silhouette/SilhouetteException$Internal"),
     };
     let (reason, advice) = error.texts();
-    let (reason, advice) = (env.new_string(reason)?, env.new_string(advice)?);
+    let reason = env.new_string(reason)?;
+    let advice = env.new_string(advice)?;
     let texts = [JValue::Object(&reason), JValue::Object(&advice)];
     let exception = env.new_object(class, jni_sig!((JString, JString) -> void), &texts)?;
     let exception = env.cast_local::<JThrowable>(exception)?;
@@ -407,7 +408,8 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_start<'local>(
     env.with_env(|env| {
         // SAFETY: guaranteed by this function's caller; `listener` keeps it alive.
         let live = unsafe { LiveSegmenter::at(live as u64) }?;
-        let (vm, listener) = (env.get_java_vm()?, env.new_global_ref(&listener)?);
+        let vm = env.get_java_vm()?;
+        let listener = env.new_global_ref(&listener)?;
         live.start(move |mut result| {
             if let Err(error) = deliver(&vm, &listener, &mut result) {
                 log::error!("a result was not delivered: {error}");
@@ -465,16 +467,19 @@ impl Drop for Daemon {
 fn deliver(vm: &JavaVM, listener: &Global<JObject<'static>>, result: &mut LiveResult<'_>) -> jni::errors::Result<()> {
     Daemon::attach_current_thread(vm)?;
     vm.attach_current_thread(|env| {
-        let (timestamp, dropped) = (nanoseconds(result.timestamp) as jlong, result.dropped as jlong);
+        let timestamp = nanoseconds(result.timestamp) as jlong;
+        let dropped = result.dropped as jlong;
         let error = result.segmentation.as_ref().err().map(|error| SilhouetteError::from(error.clone()));
         let (kind, (reason, advice)) = error.as_ref().map_or((0, ("", "")), |error| (error.kind(), error.texts()));
         // Strings only if they are not empty, to avoid garbage.
         let text = |env: &mut Env<'_>, text: &str| {
             if kind == 0 { Ok(None) } else { env.new_string(text).and_then(|text| env.new_global_ref(text)).map(Some) }
         };
-        let (reason, advice) = (text(env, reason)?, text(env, advice)?);
+        let reason = text(env, reason)?;
+        let advice = text(env, advice)?;
         let none = JObject::null();
-        let (reason, advice) = (reason.as_ref().map(AsRef::as_ref), advice.as_ref().map(AsRef::as_ref));
+        let reason = reason.as_ref().map(AsRef::as_ref);
+        let advice = advice.as_ref().map(AsRef::as_ref);
         let name = std::ptr::from_mut(result).expose_provenance() as jlong;
         let arguments = [
             JValue::Long(name),

@@ -75,7 +75,8 @@ fn numbers_out_of_their_bounds_are_refused_before_memory_is_taken_for_them() {
             let effect = RawEffect { strength, ..effect(kind) };
             // SAFETY: as above, and the bytes are this function's.
             let answer = failure_of(|failure| unsafe {
-                let (to, length) = (bytes.as_mut_ptr(), bytes.len());
+                let to = bytes.as_mut_ptr();
+                let length = bytes.len();
                 silhouette_effect(out.raw(), &raw const frame, &raw const effect, to, length, 24, failure)
             });
             assert_eq!(answer.0, UNSUPPORTED, "{kind} {strength}: {answer:?}");
@@ -134,7 +135,8 @@ fn failure_of(work: impl FnOnce(*mut Failure) -> i32) -> (i32, String) {
     // SAFETY: the texts end in 0, which `c.rs` tests.
     let [reason, advice] =
         [failure.reason.as_ptr(), failure.advice.as_ptr()].map(|text| unsafe { CStr::from_ptr(text) });
-    let (reason, advice) = (reason.to_str().unwrap(), advice.to_str().unwrap());
+    let reason = reason.to_str().unwrap();
+    let advice = advice.to_str().unwrap();
     if returned != 0 {
         assert!(!reason.is_empty() && !advice.is_empty(), "{returned}: '{reason}' '{advice}'");
     }
@@ -160,7 +162,8 @@ fn mask_of(segmentation: &Segmentation) -> Vec<u8> {
 
 #[test]
 fn masks_are_those_of_the_rust_api() {
-    let (bytes, out) = (pixels(50, 30), Segmentation::new());
+    let bytes = pixels(50, 30);
+    let out = Segmentation::new();
     let model = silhouette::Model::fixture().unwrap();
     let rust = silhouette::Segmenter::new(&model, &silhouette::Options::new().threads(1)).unwrap();
     for (degrees, rotation) in [(0, silhouette::Rotation::None), (90, silhouette::Rotation::Clockwise90)] {
@@ -192,7 +195,8 @@ fn masks_are_those_of_the_rust_api() {
 
 #[test]
 fn effects_are_written_with_any_stride_order_and_alpha() {
-    let (bytes, out) = (pixels(20, 10), Segmentation::new());
+    let bytes = pixels(20, 10);
+    let out = Segmentation::new();
     let frame = rgba(&bytes, 20, 10);
     assert_eq!(segment(&frame, &out).0, 0);
     let render = |effect: &RawEffect, frame: *const RawFrame, stride: usize, length: usize| {
@@ -232,7 +236,8 @@ fn effects_are_written_with_any_stride_order_and_alpha() {
 
 #[test]
 fn an_alpha_that_counts_stays_and_hides_what_it_hides() {
-    let (mut bytes, mut made) = (pixels(10, 10), vec![0; 400]);
+    let mut bytes = pixels(10, 10);
+    let mut made = vec![0; 400];
     // Every third pixel is hidden, the others are opaque.
     bytes.chunks_exact_mut(4).enumerate().for_each(|(i, pixel)| pixel[3] = if i % 3 == 0 { 0 } else { 255 });
     let expected = |counts: bool| {
@@ -264,7 +269,8 @@ fn an_alpha_that_counts_stays_and_hides_what_it_hides() {
 
 #[test]
 fn wrong_frames_are_refused_and_say_why() {
-    let (bytes, out) = (pixels(8, 6), Segmentation::new());
+    let bytes = pixels(8, 6);
+    let out = Segmentation::new();
     let good = rgba(&bytes, 8, 6);
     let short = |length| RawPlane { length, ..good.planes[0] };
     let stride = |row_stride| RawPlane { row_stride, ..good.planes[0] };
@@ -315,7 +321,8 @@ fn wrong_frames_are_refused_and_say_why() {
 
 #[test]
 fn what_is_closed_says_so_and_what_is_open_goes_on() {
-    let (bytes, out) = (pixels(8, 6), Segmentation::new());
+    let bytes = pixels(8, 6);
+    let out = Segmentation::new();
     let frame = rgba(&bytes, 8, 6);
     let own = segmenter();
     let video = VideoSegmenter::new(&own, Smoothing { half_life: 1_000_000, longest_pause: 1_000_000_000 });
@@ -383,7 +390,8 @@ fn a_live_result_is_its_holders_and_keeps_its_frame() {
         (kind.0, replaced)
     };
     let next = || results.recv_timeout(Duration::from_secs(20)).unwrap();
-    let (mut held, as_it_is) = (Vec::new(), effect(0));
+    let mut held = Vec::new();
+    let as_it_is = effect(0);
     for time in 0..6 {
         assert_eq!(submit(time), (0, false));
         let (timestamp, result) = next();

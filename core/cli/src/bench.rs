@@ -84,7 +84,8 @@ fn measure(args: &Bench) -> Result<(), Failure> {
         networks.push(timings.network);
         masks.push(timings.mask);
     }
-    let (total, spread) = (median(&mut totals), (totals[0], totals[totals.len() - 1]));
+    let total = median(&mut totals);
+    let spread = (totals[0], totals[totals.len() - 1]);
     let (input, network, mask) = (median(&mut inputs), median(&mut networks), median(&mut masks));
     let effects = if args.effects {
         let plain = alpha_time(&model, &frame, &options).map_err(about_model)?;

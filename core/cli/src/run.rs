@@ -51,7 +51,8 @@ fn forward(args: &Run) -> Result<(), Failure> {
 
 /// Runs an engine on a tensor of its input size.
 fn through(engine: Arc<dyn Engine>, input: &Array) -> Result<Array, EngineError> {
-    let (size, outputs) = (engine.input(), engine.outputs());
+    let size = engine.input();
+    let outputs = engine.outputs();
     let mut session = engine.new_session()?;
     session.run(&Planes::new(&input.data, size.width, size.height))?;
     let (logits, Output { height, width, channels, .. }) = (session.output(0), &outputs[0]);

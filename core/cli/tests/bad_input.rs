@@ -178,7 +178,8 @@ fn odd_photos_are_segmented_at_their_own_size() {
 fn an_output_folder_that_cannot_be_written_is_an_error_per_photo() {
     let place = Folder::new();
     let model = fixture(&place, "model.safetensors");
-    let (one, two) = (photo(&place, "one.png", 20, 20), photo(&place, "two.png", 20, 20));
+    let one = photo(&place, "one.png", 20, 20);
+    let two = photo(&place, "two.png", 20, 20);
     // A file instead of a folder: no one, root included, can write into it.
     let file = place.write("taken", b"");
     for folder in [file.clone(), file.join("below"), "/proc/silhouette".into()] {
@@ -218,7 +219,8 @@ fn damaged_reference_models_are_refused() {
     let shared = shared_folder();
     let place = Folder::new();
     let whole = std::fs::read(shared.join("models/deeplabv3_257_mv_gpu.tflite")).unwrap();
-    let (output, step) = (place.path("m.safetensors"), whole.len() / 9);
+    let output = place.path("m.safetensors");
+    let step = whole.len() / 9;
     for length in (0..whole.len()).step_by(step).chain([4, 8, 9, whole.len() - 1]) {
         let cut = place.write("cut.tflite", &whole[..length]);
         let ran = silhouette_within(MIB, args!["import", cut, "-o", output]);

@@ -192,7 +192,8 @@ fn black_and_white_masks_are_told_about_and_read_as_a_foreground() {
 fn where_nothing_is_scored_the_exit_code_says_so() {
     let place = Folder::new();
     let (root, model) = voc(&place, 2);
-    let (images, out) = (root.join("JPEGImages"), place.path("scores.json"));
+    let images = root.join("JPEGImages");
+    let out = place.path("scores.json");
     let absent = place.path("absent");
     silhouette(args!["eval", "--images", images, "--masks", absent, "--model", model])
         .fails(&["absent", "no such folder"]);
@@ -214,7 +215,8 @@ fn plain_folders_with_a_class_list() {
     let (root, model) = voc(&place, 2);
     let spec = silhouette_network::spec::Spec::preset("fixture").unwrap();
     let out = place.path("scores.json");
-    let (images, masks) = (root.join("JPEGImages"), root.join("SegmentationClass"));
+    let images = root.join("JPEGImages");
+    let masks = root.join("SegmentationClass");
     // All classes in another order: the masks' numbers now have other meanings.
     let mut labels = spec.labels.clone();
     let list = place.write("labels.txt", labels.join("\n").as_bytes());
@@ -275,7 +277,8 @@ fn inputs_of_the_pictures_shapes_make_other_masks_of_less_arithmetic() {
 fn scales_and_mirrors_run_more_and_the_worst_are_drawn() {
     let place = Folder::new();
     let (root, model) = voc(&place, 3);
-    let (out, drawn) = (place.path("scores.json"), place.path("worst"));
+    let out = place.path("scores.json");
+    let drawn = place.path("worst");
     let once = {
         silhouette(args!["eval", "--voc", root, "--model", model, "--json", out]).ok();
         json(&out)["madds"].as_u64().unwrap()
@@ -335,9 +338,11 @@ fn the_public_model_scores_what_its_float_twin_scores() {
     const TWIN: f64 = 73.68;
     let shared = shared_folder();
     let place = Folder::new();
-    let (model, out) = (place.path("public.safetensors"), place.path("scores.json"));
+    let model = place.path("public.safetensors");
+    let out = place.path("scores.json");
     let models = shared.join("models");
-    let (source, labels) = (models.join("deeplabv3_mnv2_pascal_quant.tflite"), models.join("pascal_voc_labels.txt"));
+    let source = models.join("deeplabv3_mnv2_pascal_quant.tflite");
+    let labels = models.join("pascal_voc_labels.txt");
     silhouette(args!["import", source, "-o", model, "--labels", labels]).ok();
     silhouette(args!["eval", "--voc", shared.join("data/voc-val"), "--model", model, "--size", "513", "--json", out])
         .ok();

@@ -46,7 +46,8 @@ fn manifold_tells_and_draws_the_same_for_the_same_seed() {
 #[test]
 fn split_measures_every_way_and_the_engine() {
     let place = Folder::new();
-    let (model, figure) = (fixture(&place, "model.safetensors"), place.path("split.svg"));
+    let model = fixture(&place, "model.safetensors");
+    let figure = place.path("split.svg");
     let run = ["experiment", "split", "--size", "129", "--ways", "1,3", "--runs", "2"].map(std::ffi::OsString::from);
     let with = |more: &[&std::ffi::OsStr]| run.iter().cloned().chain(more.iter().map(Into::into)).collect::<Vec<_>>();
     let json =
@@ -65,7 +66,8 @@ fn split_measures_every_way_and_the_engine() {
 #[test]
 fn blocks_are_left_out_scored_and_saved() {
     let place = Folder::new();
-    let (model, figure) = (fixture(&place, "model.safetensors"), place.path("blocks.png"));
+    let model = fixture(&place, "model.safetensors");
+    let figure = place.path("blocks.png");
     let photos = [photo(&place, "a.png", 70, 60), photo(&place, "b.png", 64, 64)];
     let run = silhouette(args![
         "experiment",

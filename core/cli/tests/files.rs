@@ -33,7 +33,8 @@ fn run(args: &[OsString]) -> Output {
             bytes
         })
     };
-    let (out, err) = (read(Box::new(child.stdout.take().unwrap())), read(Box::new(child.stderr.take().unwrap())));
+    let out = read(Box::new(child.stdout.take().unwrap()));
+    let err = read(Box::new(child.stderr.take().unwrap()));
     let begun = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
@@ -94,7 +95,8 @@ impl Things {
 
     /// Two images with their masks, as folders.
     fn data_set(&self) -> (PathBuf, PathBuf) {
-        let (images, masks) = (self.path("images"), self.path("masks"));
+        let images = self.path("images");
+        let masks = self.path("masks");
         std::fs::create_dir_all(&images).unwrap();
         for number in 0..6 {
             let name = format!("images/p{number}.png");
@@ -110,7 +112,8 @@ impl Things {
 fn pipes_in_the_place_of_inputs_are_refused_at_once() {
     let things = Things::new();
     let Things { model, photo, tensor, source, labels, .. } = &things;
-    let (dead, json) = (things.path("pipe"), things.path("pipe.json"));
+    let dead = things.path("pipe");
+    let json = things.path("pipe.json");
     pipe(&dead);
     pipe(&json);
     let (images, masks) = things.data_set();
@@ -177,7 +180,8 @@ fn writers(things: &Things) -> Vec<Writer<'_>> {
 /// `import` needs a model of another program.
 fn import_writer() -> Writer<'static> {
     let models = shared_folder().join("models");
-    let (source, labels) = (models.join("deeplabv3_257_mv_gpu.tflite"), models.join("pascal_voc_labels.txt"));
+    let source = models.join("deeplabv3_257_mv_gpu.tflite");
+    let labels = models.join("pascal_voc_labels.txt");
     (
         "m.safetensors",
         Box::new(move |to| {
@@ -201,7 +205,8 @@ fn imports_are_written_through_and_never_half() {
 silhouette_testkit::tests_with_shared!(imports_are_written_through_and_never_half);
 
 fn written_through(things: &Things, writers: Vec<Writer<'_>>) {
-    let (plain, special) = (things.path("plain"), things.path("special"));
+    let plain = things.path("plain");
+    let special = things.path("special");
     std::fs::create_dir(&plain).unwrap();
     std::fs::create_dir(&special).unwrap();
     for (name, command) in writers {
@@ -294,7 +299,8 @@ fn two_evals_with_one_output_do_not_mix() {
         fields.retain(|name, _| !name.ends_with("_ms") && name != "threads");
         report
     };
-    let (whole, out) = (things.path("whole.json"), things.path("out.json"));
+    let whole = things.path("whole.json");
+    let out = things.path("out.json");
     works(&command(&whole));
     let expected = scores(&whole);
     // One has it open.

@@ -52,7 +52,8 @@ fn measure(only: &str, name: &str, side: usize, channels: usize, step: &dyn Fn(&
             continue;
         }
         let mut builder = Builder::new(isa, 1, Caches::detect());
-        let (w, b) = (weights(channels * 27), weights(channels));
+        let w = weights(channels * 27);
+        let b = weights(channels);
         let stem = Stem {
             name: "stem",
             window: window(2 * side - 1, 2, 1),
@@ -61,7 +62,8 @@ fn measure(only: &str, name: &str, side: usize, channels: usize, step: &dyn Fn(&
         let map = builder.chain(None, Some(&stem), &[]).expect("a stem");
         let map = step(&mut builder, map);
         let program = builder.finish(&[map], 1 << 30).expect("a program");
-        let (mut arena, mut out) = (program.arena().unwrap(), vec![0.0; program.outputs()[0].values()]);
+        let mut arena = program.arena().unwrap();
+        let mut out = vec![0.0; program.outputs()[0].values()];
         // After it comes the step that writes the output.
         let measured = program.steps().count() - 2;
         let operations = 2.0 * program.steps().nth(measured).expect("a step").madds as f64;
@@ -78,7 +80,8 @@ fn measure(only: &str, name: &str, side: usize, channels: usize, step: &dyn Fn(&
         }
         times.sort_unstable();
         let [median, best] = [times[times.len() / 2], times[0]].map(|ns| ns as f64);
-        let (rate, peak) = (operations / best, peak_gflops(isa));
+        let rate = operations / best;
+        let peak = peak_gflops(isa);
         println!(
             "{name}: median {:.1} us, best {:.1} us of {}, {rate:.1} GFLOP/s, {:.0} % of the peak of {peak:.1}",
             median / 1e3,
@@ -103,7 +106,8 @@ fn main() {
     // Cargo passes --bench on.
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     for (k, n, side) in [(32, 192, 65), (64, 384, 33), (160, 960, 33), (960, 320, 33), (320, 256, 33)] {
-        let (w, b) = (weights(k * n), weights(n));
+        let w = weights(k * n);
+        let b = weights(n);
         measure(&only, &format!("pointwise {k} to {n} at {side}x{side}"), side, k, &|builder, map| {
             let filter = Filter { weight: &w, bias: &b, clamp: RELU6 };
             builder.convolution("pointwise", &[map], 1, 1, &filter, None).expect("fits")

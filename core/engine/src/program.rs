@@ -297,7 +297,8 @@ impl Program {
             }
         }
         let barrier = Barrier::new(self.layout.threads);
-        let (claims, times) = (&arena.claims, &arena.times);
+        let claims = &arena.claims;
+        let times = &arena.times;
         for claim in claims {
             claim.store(false, Ordering::Relaxed);
         }

@@ -319,7 +319,8 @@ fn blocks_case(seed: u64, size: Size, stem_c: usize, plan: &[(usize, usize, usiz
     let f = weights(&mut noise, stem_c, 27, RELU6);
     let wd = window(size, 2, 1, same);
     let mut blocks = Vec::new();
-    let (mut at, mut c) = (wd.output, stem_c);
+    let mut at = wd.output;
+    let mut c = stem_c;
     for (i, &(t, c_out, stride, rate)) in plan.iter().enumerate() {
         let wb = window(at, stride, rate, same);
         let mut b = TestBlock::new(&mut noise, wb, c, t, c_out);
@@ -484,8 +485,10 @@ fn a_small_network_of_every_step() {
     let with_bias = Weights { b: pooled.v.iter().map(|&b| b as f32).collect(), ..atrous.clone() };
     let deep = convolve(&feature, &with_bias, 3, &window(quarter, 1, 1, false), false);
     // A decoder's stage over the map between the first two blocks.
-    let (skip, own) = (weights(&mut noise, 2, 3, RELU6), window(half, 1, 1, true));
-    let (depthwise, last) = (weights(&mut noise, 5, 9, RELU6), weights(&mut noise, 1, 5, None));
+    let skip = weights(&mut noise, 2, 3, RELU6);
+    let own = window(half, 1, 1, true);
+    let depthwise = weights(&mut noise, 5, 9, RELU6);
+    let last = weights(&mut noise, 1, 5, None);
     let low = first.naive(&convolve(&input, &stem, 3, &wd, false));
     let both = joined(&[&resized(&deep, half, Resize::AlignCorners), &pointwise(&low, &skip)]);
     let wanted = pointwise(&convolve(&both, &depthwise, 3, &own, true), &last);
@@ -498,7 +501,8 @@ fn a_small_network_of_every_step() {
         let pooled = b.convolution("bias", &[mean], 1, 1, &bias.filter(), None).unwrap();
         let m = b.convolution("atrous", &[m], 3, 1, &atrous.filter(), Some(pooled)).unwrap();
         let parts = vec![Part::Below(Resize::AlignCorners), Part::Pointwise(tapped[0], skip.filter())];
-        let (depthwise, pointwise) = (depthwise.filter(), last.filter());
+        let depthwise = depthwise.filter();
+        let pointwise = last.filter();
         let stage = DecoderStage { name: "stage", window: own, parts, depthwise, pointwise };
         let m = b.decoder("decoder", m, &[stage], None).unwrap();
         b.finish(&[m], LIMIT).unwrap()
@@ -549,12 +553,14 @@ fn resized(map: &Map, size: Size, rule: Resize) -> Map {
     let mut v = Vec::new();
     for y in 0..size.height {
         for x in 0..size.width {
-            let (py, px) = (place(y, map.h, size.height), place(x, map.w, size.width));
+            let py = place(y, map.h, size.height);
+            let px = place(x, map.w, size.width);
             for c in 0..map.c {
                 let at = |y: f64, x: f64| {
                     map.v[((y as usize).min(map.h - 1) * map.w + (x as usize).min(map.w - 1)) * map.c + c]
                 };
-                let (fy, fx) = (py.fract(), px.fract());
+                let fy = py.fract();
+                let fx = px.fract();
                 let row = |y: f64| at(y, px) * (1.0 - fx) + at(y, px + 1.0) * fx;
                 v.push(row(py) * (1.0 - fy) + row(py + 1.0) * fy);
             }
@@ -565,7 +571,8 @@ fn resized(map: &Map, size: Size, rule: Resize) -> Map {
 
 /// The concatenated channels of maps.
 fn joined(maps: &[&Map]) -> Map {
-    let (h, w) = (maps[0].h, maps[0].w);
+    let h = maps[0].h;
+    let w = maps[0].w;
     let v = (0..h * w).flat_map(|p| maps.iter().flat_map(move |m| m.v[p * m.c..][..m.c].iter().copied())).collect();
     Map { h, w, c: maps.iter().map(|m| m.c).sum(), v }
 }
@@ -585,7 +592,8 @@ fn resizes_up_and_down_by_both_rules_at_odd_sizes() {
     for (from, to) in cases {
         for c in [1, 5, 16, 17] {
             let source = Size { height: 2 * from.height, width: 2 * from.width };
-            let (input, wd) = (picture(&mut noise, source.height, source.width), window(source, 2, 1, true));
+            let input = picture(&mut noise, source.height, source.width);
+            let wd = window(source, 2, 1, true);
             let stem = weights(&mut noise, c, 27, None);
             let map = convolve(&input, &stem, 3, &wd, false);
             for rule in [Resize::AlignCorners, Resize::HalfPixel] {
@@ -607,7 +615,8 @@ fn resizes_up_and_down_by_both_rules_at_odd_sizes() {
 fn maps_are_joined_summed_and_convolved_each_channel_by_itself() {
     let mut noise = Noise(22);
     let source = Size { height: 10, width: 13 };
-    let (input, wd) = (picture(&mut noise, 10, 13), window(source, 2, 1, true));
+    let input = picture(&mut noise, 10, 13);
+    let wd = window(source, 2, 1, true);
     let stem = weights(&mut noise, 4, 27, RELU6);
     let map = convolve(&input, &stem, 3, &wd, false);
     for channels in [vec![3, 5], vec![16, 1, 8], vec![7, 9, 15, 17], vec![8, 8]] {
@@ -615,7 +624,8 @@ fn maps_are_joined_summed_and_convolved_each_channel_by_itself() {
         let parts: Vec<Map> = filters.iter().map(|f| pointwise(&map, f)).collect();
         let whole = joined(&parts.iter().collect::<Vec<_>>());
         for (stride, rate) in [(1, 1), (2, 1), (1, 3)] {
-            let (own, clamp) = (window(wd.output, stride, rate, true), if rate == 1 { None } else { RELU6 });
+            let own = window(wd.output, stride, rate, true);
+            let clamp = if rate == 1 { None } else { RELU6 };
             let deep = weights(&mut noise, whole.c, 9, RELU6);
             let convolved = convolve(&whole, &deep, 3, &own, true);
             let v = convolved.v.iter().map(|&v| act(v + v + v, clamp)).collect();
@@ -660,7 +670,8 @@ fn decoders_row_by_row() {
             let coarse = convolve(&input, &stem, 3, &stem_window, false);
             // A skip's map: the coarse one resized, so that a program can compute it.
             let finer: Vec<Map> = sizes[1..].iter().map(|&to| resized(&coarse, to, Resize::HalfPixel)).collect();
-            let (mut below, mut all) = (coarse, Vec::new());
+            let mut below = coarse;
+            let mut all = Vec::new();
             for skip in &finer {
                 let own = window(Size { height: skip.h, width: skip.w }, 1, 1, true);
                 let mut reduce = |&c: &usize| weights(&mut noise, c, skip.c, RELU6);
@@ -687,7 +698,8 @@ fn decoders_row_by_row() {
                     let mut parts: Vec<Part<'_>> = before.iter().map(part).collect();
                     parts.push(Part::Below(rule));
                     parts.extend(behind.iter().map(part));
-                    let (depthwise, pointwise) = (deep.filter(), last.filter());
+                    let depthwise = deep.filter();
+                    let pointwise = last.filter();
                     stages.push(DecoderStage { name: "stage", window: *own, parts, depthwise, pointwise });
                 }
                 let m = b.decoder("decoder", coarse, &stages, tail.as_ref().map(Weights::filter).as_ref()).unwrap();
@@ -708,7 +720,8 @@ fn a_tapped_chain_is_the_same_chain() {
         let stem = weights(&mut noise, 7, 27, RELU6);
         let mut blocks = vec![TestBlock::new(&mut noise, window(wd.output, 1, 1, same), 7, 1, 5)];
         for (t, c, stride) in [(3, 9, 2), (2, 9, 1), (2, 4, 2), (3, 6, 3)] {
-            let (before, c_in) = (blocks[blocks.len() - 1].window.output, blocks[blocks.len() - 1].project.b.len());
+            let before = blocks[blocks.len() - 1].window.output;
+            let c_in = blocks[blocks.len() - 1].project.b.len();
             blocks.push(TestBlock::new(&mut noise, window(before, stride, 1, same), c_in, t, c));
         }
         let mut maps = vec![convolve(&input, &stem, 3, &wd, false)];
@@ -754,12 +767,14 @@ fn a_tapped_chain_is_the_same_chain() {
 #[test]
 fn outputs_that_do_not_fit_are_refused() {
     let mut noise = Noise(24);
-    let (input, wd) = (picture(&mut noise, 6, 6), window(Size::square(6), 2, 1, true));
+    let input = picture(&mut noise, 6, 6);
+    let wd = window(Size::square(6), 2, 1, true);
     let stem = weights(&mut noise, 4, 27, RELU6);
     let mut b = Builder::new(Isa::best(), 1, Caches::SMALL);
     let m = b.chain(None, Some(&Stem { name: "stem", window: wd, filter: stem.filter() }), &[]).unwrap();
     let p = b.finish(&[m, m], LIMIT).unwrap();
-    let (mut one, mut two) = (vec![0.0; 36], vec![0.0; 35]);
+    let mut one = vec![0.0; 36];
+    let mut two = vec![0.0; 35];
     let run =
         |outputs: &mut [&mut [f32]]| p.run(&mut p.arena().unwrap(), &input, outputs, &|work| work(0)).unwrap_err();
     assert_eq!(run(&mut [&mut one]), RunError::Outputs { wanted: 2, found: 1 });

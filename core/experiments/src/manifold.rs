@@ -58,7 +58,8 @@ pub fn embed(dimensions: usize, seed: u64, matrices: usize) -> Embedding {
     // A separate stream for every n, so that a figure of other dimensions has the same panels.
     let mut random = Random::new(seed.wrapping_mul(1000).wrapping_add(dimensions as u64));
     let (points, error, collapsed) = through(&input, &matrix(dimensions, &mut random));
-    let (mut errors, mut shares) = (error, collapsed);
+    let mut errors = error;
+    let mut shares = collapsed;
     for _ in 1..matrices.max(1) {
         let (_, error, collapsed) = through(&input, &matrix(dimensions, &mut random));
         errors += error;

@@ -17,7 +17,8 @@ impl Random {
 
     /// Normal, mean 0 and variance 1 (Box and Muller).
     pub(crate) fn normal(&mut self) -> f64 {
-        let (radius, angle) = ((-2.0 * self.fraction().ln()).sqrt(), std::f64::consts::TAU * self.fraction());
+        let radius = (-2.0 * self.fraction().ln()).sqrt();
+        let angle = std::f64::consts::TAU * self.fraction();
         radius * angle.cos()
     }
 }

@@ -36,7 +36,8 @@ pub struct Run {
 /// [`Plan::compile_split`], and at least the input and output of the first, which runs row by row.
 pub fn formula(network: &Network, ways: usize) -> u64 {
     let blocks = network.blocks().enumerate().map(|(index, block)| {
-        let (read, written) = (block.depthwise.input.pixels(), block.project.output.pixels());
+        let read = block.depthwise.input.pixels();
+        let written = block.project.output.pixels();
         let output = written * block.project.c_out as u64;
         if index == 0 {
             return 4 * output;

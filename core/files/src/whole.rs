@@ -159,7 +159,8 @@ fn through(path: &Path, about: &Metadata) -> io::Result<File> {
         use std::os::fd::AsFd as _;
         use std::os::unix::fs::MetadataExt as _;
         // Our own standard output continues at its position: reopened, a file would be overwritten from the beginning.
-        let (out, error) = (io::stdout(), io::stderr());
+        let out = io::stdout();
+        let error = io::stderr();
         for stream in [out.as_fd(), error.as_fd()] {
             let file = File::from(stream.try_clone_to_owned()?);
             let same = |own: Metadata| (own.dev(), own.ino()) == (about.dev(), about.ino());

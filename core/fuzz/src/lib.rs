@@ -194,7 +194,8 @@ pub fn photo(bytes: &[u8]) {
         let options = PhotoOptions::new().max_pixels(1 << 16).lenient(lenient);
         Photo::read(Cursor::new(bytes), Path::new("fuzz"), &options)
     };
-    let (strict, lenient) = (read(false), read(true));
+    let strict = read(false);
+    let lenient = read(true);
     if let Ok(strict) = strict {
         let lenient = lenient.expect("a complete file is accepted");
         let frames = (strict.frame().expect("pixels"), lenient.frame().expect("pixels"));
@@ -206,9 +207,11 @@ pub fn photo(bytes: &[u8]) {
 /// A frame of any format, geometry and region over `pixels`, repeated as necessary.
 fn frame_of<'a>(numbers: &mut Numbers<'_>, pixels: &'a [u8]) -> Option<Frame<'a>> {
     let format = numbers.byte() % 8;
-    let (width, height) = (numbers.size(), numbers.size());
+    let width = numbers.size();
+    let height = numbers.size();
     let plane = |numbers: &mut Numbers<'_>| {
-        let (start, length) = (numbers.size().min(pixels.len()), numbers.size());
+        let start = numbers.size().min(pixels.len());
+        let length = numbers.size();
         let data = &pixels[start..start.saturating_add(length.saturating_mul(64)).min(pixels.len())];
         Plane { data, row_stride: numbers.size(), pixel_stride: numbers.size() }
     };
@@ -226,7 +229,8 @@ fn frame_of<'a>(numbers: &mut Numbers<'_>, pixels: &'a [u8]) -> Option<Frame<'a>
         4 => Frame::yuv_420_888(first, plane(numbers), plane(numbers), width, height, color),
         other => {
             let second = plane(numbers);
-            let (data, strides) = ([first.data, second.data], [first.row_stride, second.row_stride]);
+            let data = [first.data, second.data];
+            let strides = [first.row_stride, second.row_stride];
             match other {
                 5 => Frame::nv12(data, strides, width, height, color),
                 6 => Frame::nv21(data, strides, width, height, color),
@@ -265,7 +269,8 @@ pub fn frame(bytes: &[u8]) {
     let mut copy = FrameBuffer::default();
     copy.copy_from(&frame).expect("memory for a small frame");
     let copy = copy.frame().expect("a copy of a valid frame is valid");
-    let (one, other) = (Picture::from_frame(&frame), Picture::from_frame(&copy));
+    let one = Picture::from_frame(&frame);
+    let other = Picture::from_frame(&copy);
     assert!(one.expect("memory") == other.expect("memory"), "the copy is a different image");
     let segmentation = SEGMENTER.segment(&frame).expect("the frame is valid");
     assert_eq!((segmentation.width(), segmentation.height()), (region.width, region.height));

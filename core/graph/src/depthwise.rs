@@ -77,7 +77,8 @@ impl CustomOp2 for Depthwise {
         if w_layout.shape().dims4()? != (c, 1, p.kernel, p.kernel) {
             bail!("{}: weights {:?} for {c} channels", self.name(), w_layout.shape());
         }
-        let (x, w) = (contiguous(x, x_layout)?, contiguous(w, w_layout)?);
+        let x = contiguous(x, x_layout)?;
+        let w = contiguous(w, w_layout)?;
         let mut out = vec![0.0; n * c * p.out_height * p.out_width];
         let mut scratch = vec![0.0; p.scratch_len()];
         let planes = x.chunks_exact(h * width).zip(out.chunks_exact_mut(p.out_height * p.out_width));
@@ -116,7 +117,8 @@ mod tests {
                             let x = Tensor::randn(0f32, 1.0, (2, channels, height, width), &device).unwrap();
                             let w = Tensor::randn(0f32, 1.0, (channels, 1, 3, 3), &device).unwrap();
                             let op = Depthwise::new(&conv);
-                            let (ours, theirs) = (op.forward(&x, &w).unwrap(), op.grouped(&x, &w).unwrap());
+                            let ours = op.forward(&x, &w).unwrap();
+                            let theirs = op.grouped(&x, &w).unwrap();
                             assert_eq!(ours.dims(), theirs.dims());
                             assert_eq!(ours.dims(), [2, channels, conv.output.height, conv.output.width]);
                             let difference = (ours - theirs).unwrap().abs().unwrap().flatten_all().unwrap();
@@ -167,7 +169,8 @@ mod tests {
         let conv = depthwise(Padding::Same, Size { height: 5, width: 5 }, 1, 1, 2);
         let op = Depthwise::new(&conv);
         let zeros = |shape: &[usize], dtype| Tensor::zeros(shape, dtype, &Device::Cpu).unwrap();
-        let (x, w) = (zeros(&[1, 2, 5, 5], DType::F32), zeros(&[2, 1, 3, 3], DType::F32));
+        let x = zeros(&[1, 2, 5, 5], DType::F32);
+        let w = zeros(&[2, 1, 3, 3], DType::F32);
         assert!(op.forward(&x, &w).is_ok());
         assert!(op.forward(&zeros(&[1, 2, 5, 6], DType::F32), &w).is_err());
         assert!(op.forward(&zeros(&[1, 3, 5, 5], DType::F32), &w).is_err());

@@ -241,7 +241,8 @@ impl Graph {
     /// # Errors
     /// As [`forward`](Self::forward); [`GraphError::Unsupported`] for an unknown name, listing the existing ones.
     pub fn tensor(&self, x: &Tensor, name: &str) -> Result<Tensor, GraphError> {
-        let (mut found, mut names) = (None, Vec::new());
+        let mut found = None;
+        let mut names = Vec::new();
         self.forward_observed(x, &mut |at, tensor| {
             names.push(at.to_owned());
             if at == name {
@@ -287,7 +288,8 @@ impl Graph {
             return Err(GraphError::Mismatch { what: "input rows", wanted: self.input.to_string(), found });
         }
         let mut planes = vec![0.0f32; 3 * height * width];
-        let (mut scratch, mut row) = (vec![0.0; rows.scratch_len()], vec![0.0; width * 3]);
+        let mut scratch = vec![0.0; rows.scratch_len()];
+        let mut row = vec![0.0; width * 3];
         for y in 0..height {
             rows.row(y, &mut scratch, &mut row);
             for (c, plane) in planes.chunks_exact_mut(height * width).enumerate() {
@@ -332,7 +334,8 @@ impl Layer {
         } else {
             let after = conv.pad_after();
             let config = Conv2dConfig { stride: conv.stride, dilation: conv.rate, ..Conv2dConfig::default() };
-            let (rows, columns) = ((conv.pad.height, after.height), (conv.pad.width, after.width));
+            let rows = (conv.pad.height, after.height);
+            let columns = (conv.pad.width, after.width);
             Convolution::Full(Conv2d::new(weight, None, config), rows, columns)
         };
         let norm = if weights.has_batch_norm(conv) {
@@ -385,7 +388,8 @@ fn mixes(len: usize, out: usize, rule: Resize, device: &Device) -> candle_core::
             Resize::HalfPixel => (o as f64 + 0.5) * len as f64 / out as f64 - 0.5,
         };
         let place = place.clamp(0.0, (len - 1) as f64);
-        let (low, far) = (place as usize, place.fract());
+        let low = place as usize;
+        let far = place.fract();
         row[low] += (1.0 - far) as f32;
         row[(low + 1).min(len - 1)] += far as f32;
     }
@@ -488,12 +492,14 @@ mod tests {
                 let weights = Weights::from_tensors(seeded(&network, 5), spec.batch_norm_epsilon).unwrap();
                 let with = Graph::new(&network, &weights, &Device::Cpu).unwrap();
                 let without = Graph::new(&network, &folded(&network, &weights), &Device::Cpu).unwrap();
-                let (a, b) = (with.forward(&input(size)).unwrap(), without.forward(&input(size)).unwrap());
+                let a = with.forward(&input(size)).unwrap();
+                let b = without.forward(&input(size)).unwrap();
                 let (logits, classes) = network.logits();
                 let wanted =
                     if name == "classifier" { vec![1, classes] } else { vec![1, classes, logits.height, logits.width] };
                 assert_eq!(a.dims(), wanted, "{name}");
-                let (a, b) = (values(&a), values(&b));
+                let a = values(&a);
+                let b = values(&b);
                 let largest = a.iter().fold(0f32, |m, v| m.max(v.abs()));
                 assert!(largest > 0.1, "{name}: the output is almost zero");
                 for (x, y) in a.iter().zip(&b) {
@@ -515,7 +521,8 @@ mod tests {
             let mut made = std::collections::BTreeMap::new();
             graph.forward_observed(&input(size), &mut |at, t| drop(made.insert(at.to_owned(), t.clone()))).unwrap();
             let check = |conv: &Conv, x: &Tensor| {
-                let (ours, naive) = (values(&made[&conv.name]), naive(conv, &weights, &values(x)));
+                let ours = values(&made[&conv.name]);
+                let naive = naive(conv, &weights, &values(x));
                 assert_eq!(ours.len(), naive.len());
                 for (a, b) in ours.iter().zip(&naive) {
                     assert!((a - b).abs() < 1e-3 * b.abs().max(1.0), "{name}, {}: {a} {b}", conv.name);
@@ -583,9 +590,11 @@ mod tests {
             let from = network.node(&part("skip")).unwrap().inputs[0];
             check(skip, &made[&network.nodes()[from.index()].name]);
             // The resize by its formula, followed by the skip.
-            let (below, both) = (&made[&before], &made[&part("concat")]);
+            let below = &made[&before];
+            let both = &made[&part("concat")];
             let (_, channels, h, w) = below.dims4().unwrap();
-            let (height, width) = (skip.output.height, skip.output.width);
+            let height = skip.output.height;
+            let width = skip.output.width;
             let Operation::Resize(rule) = network.node(&part("resize")).unwrap().operation else { unreachable!() };
             let place = |o: usize, len: usize, out: usize| match rule {
                 Resize::AlignCorners => o as f32 * (len - 1) as f32 / (out - 1).max(1) as f32,
@@ -594,7 +603,8 @@ mod tests {
             let (values, found) = (self::values(below), self::values(&both.narrow(1, 0, channels).unwrap()));
             for (at, f) in found.iter().enumerate() {
                 let (c, y, x) = (at / (height * width), at / width % height, at % width);
-                let (py, px) = (place(y, h, height), place(x, w, width));
+                let py = place(y, h, height);
+                let px = place(x, w, width);
                 let value = |y: f32, x: f32| values[(c * h + (y as usize).min(h - 1)) * w + (x as usize).min(w - 1)];
                 let row = |y: f32| value(y, px) * (1.0 - px.fract()) + value(y, px + 1.0) * px.fract();
                 let wanted = row(py) * (1.0 - py.fract()) + row(py + 1.0) * py.fract();
@@ -712,10 +722,12 @@ mod tests {
             let network = Network::new(&spec, Size::square(35)).unwrap();
             let weights = Weights::from_tensors(seeded(&network, 5), spec.batch_norm_epsilon).unwrap();
             let graph = Graph::new(&network, &weights, &Device::Cpu).unwrap();
-            let (a, b) = (input(Size::square(35)), (input(Size::square(35)) * 0.5).unwrap());
+            let a = input(Size::square(35));
+            let b = (input(Size::square(35)) * 0.5).unwrap();
             let both = graph.forward(&Tensor::cat(&[&a, &b], 0).unwrap()).unwrap();
             for (i, x) in [a, b].iter().enumerate() {
-                let (one, of_both) = (values(&graph.forward(x).unwrap()), values(&both.get(i).unwrap()));
+                let one = values(&graph.forward(x).unwrap());
+                let of_both = values(&both.get(i).unwrap());
                 assert!(one.iter().zip(&of_both).all(|(x, y)| (x - y).abs() < 1e-4), "{preset}");
             }
         }

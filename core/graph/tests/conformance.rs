@@ -76,7 +76,8 @@ fn a_batch_is_its_pictures_one_by_one() {
     let network = Network::new(&spec, size).unwrap();
     let weights = Weights::from_tensors(seeded(&network, 3), spec.batch_norm_epsilon).unwrap();
     let op = PlanOp::new(Plan::compile(&network, &weights, &PlanOptions::default()).unwrap()).unwrap();
-    let (a, b) = (picture(size), (picture(size) * 0.5).unwrap());
+    let a = picture(size);
+    let b = (picture(size) * 0.5).unwrap();
     let both = op.forward(&Tensor::cat(&[&a, &b], 0).unwrap()).unwrap();
     for (i, one) in [a, b].iter().enumerate() {
         assert_eq!(flat(&both.get(i).unwrap()), flat(&op.forward(one).unwrap()), "picture {i}");

@@ -172,7 +172,8 @@ fn a_decoder_with_a_skip_from_a_quarter_of_the_size() {
 #[test]
 fn a_tap_leaves_the_chain_whole() {
     let size = Size { height: 97, width: 65 };
-    let (plain, tapped) = (decoder(size, false), decoder(size, true));
+    let plain = decoder(size, false);
+    let tapped = decoder(size, true);
     // Weights by name: the encoder's are the same in both.
     let weights = seeded(&tapped, 3);
     let of = |network: &Network| {
@@ -189,7 +190,8 @@ fn a_tap_leaves_the_chain_whole() {
             let [plain, tapped] =
                 [&plain, &tapped].map(|network| Plan::compile(network, &of(network), &options(isa, threads)).unwrap());
             let names = |plan: &Plan| plan.steps().map(|step| step.name.to_owned()).collect::<Vec<_>>();
-            let (before, after) = (names(&plain), names(&tapped));
+            let before = names(&plain);
+            let after = names(&tapped);
             assert!(before[0].starts_with("stem..blocks."), "{before:?}");
             let encoder = before.len() - 1;
             assert_eq!(before[..encoder], after[..encoder], "{isa:?}, {threads} threads");
@@ -262,7 +264,8 @@ fn decoders_that_read_each_other() {
         let mut b = NetworkBuilder::new(size, spec.padding).unwrap();
         let feature = b.extractor(&spec).unwrap();
         let deep = b.convolution(feature, Layer::new("deep", 1, 12, RELU)).unwrap();
-        let (eighth, quarter) = (b.node("blocks.4").unwrap(), b.node("blocks.1").unwrap());
+        let eighth = b.node("blocks.4").unwrap();
+        let quarter = b.node("blocks.1").unwrap();
         let first = stage(&mut b, "first", deep, quarter, 9);
         // Reads the first one's map as its skip: the first one's would-be classifier is a part of this one.
         let second = stage(&mut b, "second", deep, first, 6);

@@ -51,7 +51,8 @@ fn logits(side: usize, classes: usize, blobs: bool) -> Vec<f32> {
     let mut out: Vec<f32> = noise.iter().map(|&v| f32::from(v) / 64.0).collect();
     if blobs {
         for (i, pixel) in out.chunks_exact_mut(classes).enumerate() {
-            let (x, y) = ((i % side) as f32 / side as f32, (i / side) as f32 / side as f32);
+            let x = (i % side) as f32 / side as f32;
+            let y = (i / side) as f32 / side as f32;
             pixel[0] += 10.0;
             pixel[classes - 1] += 22.0 - 60.0 * ((x - 0.4).powi(2) + (y - 0.5).powi(2)).sqrt();
             pixel[classes / 2] += 20.0 - 60.0 * ((x - 0.8).powi(2) + (y - 0.7).powi(2)).sqrt();
@@ -62,7 +63,8 @@ fn logits(side: usize, classes: usize, blobs: bool) -> Vec<f32> {
 
 fn main() {
     let color = YuvColor::default();
-    let (w, h) = (1280, 720);
+    let w = 1280;
+    let h = 720;
     let data = noise(w * h * 4);
     let chroma = noise(w * h / 2);
     let large = noise(4000 * 3000 * 3);
@@ -112,7 +114,8 @@ fn main() {
                 let spec =
                     InputSpec { width: size, height: size, mean: [127.5; 3], std: [127.5; 3], fit: Fit::Stretch };
                 let mut resampler = Resampler::with_isa(spec, isa);
-                let (mut scratch, mut row) = (Vec::new(), Vec::new());
+                let mut scratch = Vec::new();
+                let mut row = Vec::new();
                 let name = format!("{:7} {name} to {size}x{size}", isa.name());
                 measure(&name, 21, || pull(&mut resampler, frame, &mut scratch, &mut row));
             }

@@ -365,7 +365,8 @@ impl<'a> Frame<'a> {
         color: YuvColor,
     ) -> Result<Self, FrameError> {
         check_size(width, height)?;
-        let (columns, rows) = (width.div_ceil(2), height.div_ceil(2));
+        let columns = width.div_ceil(2);
+        let rows = height.div_ceil(2);
         y.check(PlaneName::Y, height, width, 1)?;
         u.check(PlaneName::U, rows, columns, 1)?;
         v.check(PlaneName::V, rows, columns, 1)?;
@@ -691,13 +692,15 @@ mod tests {
     #[test]
     fn transform_leads_back_to_the_buffer_in_all_orientations() {
         // Each buffer pixel holds its own position; the expected upright image is made by rotating a grid.
-        let (w, h) = (4usize, 3usize);
+        let w = 4usize;
+        let h = 3usize;
         let data = vec![0u8; w * h * 3];
         for degrees in [0, 90, 180, 270] {
             for mirror in [false, true] {
                 let mut grid: Vec<Vec<(usize, usize)>> = (0..h).map(|y| (0..w).map(|x| (x, y)).collect()).collect();
                 for _ in 0..degrees / 90 {
-                    let (rows, cols) = (grid.len(), grid[0].len());
+                    let rows = grid.len();
+                    let cols = grid[0].len();
                     grid = (0..cols).map(|y| (0..rows).map(|x| grid[rows - 1 - x][y]).collect()).collect();
                 }
                 if mirror {

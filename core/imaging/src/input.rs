@@ -113,7 +113,8 @@ impl Resampler {
             Fit::Letterbox { fill } => f32::from(fill),
             Fit::Stretch => 0.0,
         };
-        let (mean, std) = (self.spec.mean, self.spec.std);
+        let mean = self.spec.mean;
+        let std = self.spec.std;
         let source = match frame.pixels {
             Pixels::Packed(format, plane) => Source::Packed {
                 data: plane.data,
@@ -240,7 +241,8 @@ impl RowSource for FrameRows<'_> {
         line[pixels] = 0.0;
         match self.source {
             Source::Packed { data, row_stride, straight: true, .. } if self.axes.transposed => {
-                let (rows, row_bytes) = (pixels / channels, weights.len() * channels);
+                let rows = pixels / channels;
+                let row_bytes = weights.len() * channels;
                 let block = premultiplied(&data[origin * row_stride + start * channels..], row_stride, rows, row_bytes);
                 combine_columns(self.isa, &block, row_bytes, channels, weights, &mut line[..pixels]);
             }

@@ -256,7 +256,8 @@ mod tests {
             width: 50,
             height: 25,
         };
-        let (mut up, mut mask) = (Upsampler::new(), Mask::default());
+        let mut up = Upsampler::new();
+        let mut mask = Mask::default();
         up.categories(&logits, &spec, &mut mask).unwrap();
         assert_eq!((mask.width, mask.height, mask.classes.len()), (50, 25, 50 * 25));
         assert!(mask.classes.iter().all(|&c| c == 1));

@@ -43,7 +43,8 @@ impl FrameBuffer {
     /// [`OutOfMemory`]; it then holds no frame.
     pub fn copy_from(&mut self, frame: &Frame<'_>) -> Result<(), OutOfMemory> {
         self.shape = None;
-        let (width, height) = (frame.width(), frame.height());
+        let width = frame.width();
+        let height = frame.height();
         let layout = match frame.pixels {
             Pixels::Packed(format, plane) => {
                 copy(&mut self.planes[0], plane, height, width, format.bytes())?;

@@ -278,7 +278,8 @@ fn alpha(frame: &Frame<'_>, width: usize, height: usize) -> Result<Option<Vec<u8
     else {
         return Ok(None);
     };
-    let (columns, rows) = (frame.width(), frame.height());
+    let columns = frame.width();
+    let rows = frame.height();
     let mut levels = Vec::new();
     memory::reserve(&mut levels, columns.saturating_mul(rows), "a frame's alpha")?;
     for row in 0..rows {
@@ -320,7 +321,8 @@ fn cover(frame: &Frame<'_>, width: usize, height: usize) -> Result<Picture, Fram
     let region = frame.region();
     let scale = (region.width as f64 / width as f64).min(region.height as f64 / height as f64);
     let side = |n: usize, most: usize| ((n as f64 * scale).round() as usize).clamp(1, most);
-    let (w, h) = (side(width, region.width), side(height, region.height));
+    let w = side(width, region.width);
+    let h = side(height, region.height);
     let part =
         Region { x: region.x + (region.width - w) / 2, y: region.y + (region.height - h) / 2, width: w, height: h };
     Ok(Picture::from_frame_at(&frame.cropped(part)?, width, height)?)
@@ -340,7 +342,8 @@ impl Blurred {
         // A box of radius r has variance r (r + 1) / 3; three of them r (r + 1). Reduce so that r is about 4.
         let radius = radius.min(picture.width.max(picture.height) as f32);
         let step = ((radius / 4.0) as usize).max(1);
-        let (width, height) = (picture.width.div_ceil(step), picture.height.div_ceil(step));
+        let width = picture.width.div_ceil(step);
+        let height = picture.height.div_ceil(step);
         let mut values = memory::filled(width * height, [0.0f32; 4], "a blurred background")?;
         let columns = nearest(alpha.width, picture.width);
         let rows = nearest(alpha.height, picture.height);
@@ -427,7 +430,8 @@ mod tests {
     /// Half of the pixels hidden with noise in them, some half transparent; every orientation, both kinds of alpha.
     #[test]
     fn alpha_stays_and_what_it_hides_does_not_come_back() {
-        let (width, height) = (7, 5);
+        let width = 7;
+        let height = 5;
         let sticker = picture(width, height, |x, y| {
             let alpha = [0, 255, 128, 255][(x + 3 * y) % 4];
             [(x * 40) as u8, (y * 60) as u8, 200, alpha]

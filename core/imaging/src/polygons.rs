@@ -47,7 +47,8 @@ pub fn fill(polygons: &[Polygon], width: usize, height: usize) -> Vec<bool> {
     for ring in polygons.iter().flat_map(|p| std::iter::once(&p.outer).chain(&p.holes)) {
         for (i, &[x0, y0]) in ring.iter().enumerate() {
             let [x1, y1] = ring[(i + 1) % ring.len()];
-            let (top, bottom) = (y0.min(y1) as usize, y0.max(y1) as usize);
+            let top = y0.min(y1) as usize;
+            let bottom = y0.max(y1) as usize;
             let slope = (f64::from(x1) - f64::from(x0)) / (f64::from(y1) - f64::from(y0));
             for (y, row) in crossings.iter_mut().enumerate().take(bottom).skip(top) {
                 row.push(f64::from(x0) + (y as f64 + 0.5 - f64::from(y0)) * slope);
@@ -60,7 +61,8 @@ pub fn fill(polygons: &[Polygon], width: usize, height: usize) -> Vec<bool> {
         for pair in xs.chunks_exact(2) {
             // Pixels whose centre is between the two.
             let column = |x: f64| ((x - 0.5).ceil().max(0.0) as usize).min(width);
-            let (start, end) = (column(pair[0]), column(pair[1]));
+            let start = column(pair[0]);
+            let end = column(pair[1]);
             row[start..end.max(start)].fill(true);
         }
     }
@@ -124,7 +126,8 @@ fn runs(mask: &Mask, class: u8) -> (Vec<Run>, Vec<usize>, Vec<usize>) {
 
 /// Exact outlines of the components of at least `least_area` pixels, and the pixels that they contain.
 fn trace(mask: &Mask, class: u8, least_area: usize) -> (Vec<Polygon>, Vec<bool>) {
-    let (width, height) = (mask.width, mask.height);
+    let width = mask.width;
+    let height = mask.height;
     let (runs, rows, whole) = runs(mask, class);
     let mut areas = vec![0usize; whole.len()];
     for run in &runs {
@@ -175,7 +178,8 @@ fn follow(x: usize, y: usize, inside: &impl Fn(i64, i64) -> bool, mut pass: impl
     const AHEAD: [[(i64, i64); 2]; 4] =
         [[(0, 0), (0, -1)], [(-1, 0), (0, 0)], [(-1, -1), (-1, 0)], [(0, -1), (-1, -1)]];
     let start = (x as i64, y as i64);
-    let (mut at, mut heading) = (start, 0);
+    let mut at = start;
+    let mut heading = 0;
     let mut ring = Vec::new();
     loop {
         if heading == 0 {
@@ -213,7 +217,8 @@ fn simplify(polygons: &[Polygon], tolerance: f64) -> Vec<Polygon> {
 fn simplify_ring(ring: &Ring, tolerance: f64) -> Option<Ring> {
     let distance = |a: [u32; 2], b: [u32; 2], p: [u32; 2]| {
         let [ax, ay, bx, by, px, py] = [a[0], a[1], b[0], b[1], p[0], p[1]].map(f64::from);
-        let (dx, dy) = (bx - ax, by - ay);
+        let dx = bx - ax;
+        let dy = by - ay;
         let length = dx * dx + dy * dy;
         let t = if length == 0.0 { 0.0 } else { (((px - ax) * dx + (py - ay) * dy) / length).clamp(0.0, 1.0) };
         (px - ax - t * dx).hypot(py - ay - t * dy)
@@ -316,10 +321,12 @@ mod tests {
 
     #[test]
     fn simplified_discs_have_few_corners() {
-        let (w, h) = (200usize, 200usize);
+        let w = 200usize;
+        let h = 200usize;
         let classes = (0..w * h)
             .map(|i| {
-                let (x, y) = ((i % w) as f64 - 99.5, (i / w) as f64 - 99.5);
+                let x = (i % w) as f64 - 99.5;
+                let y = (i / w) as f64 - 99.5;
                 let d = x.hypot(y);
                 u8::from(d < 90.0 && d > 30.0)
             })

@@ -35,7 +35,8 @@ fn luminance(pixel: &[u8]) -> f32 {
 /// # Errors
 /// [`FrameError::Empty`] if the image or the confidence is empty; [`FrameError::OutOfMemory`].
 pub fn refine(confidence: &Confidence, picture: &Picture, guide: Guide) -> Result<Confidence, FrameError> {
-    let (width, height) = (confidence.width, confidence.height);
+    let width = confidence.width;
+    let height = confidence.height;
     // Colours only: hidden pixels are black and have no edges.
     let frame = Frame::rgba8(&picture.rgba, picture.width, picture.height)?;
     if width == 0 || height == 0 {
@@ -46,7 +47,8 @@ pub fn refine(confidence: &Confidence, picture: &Picture, guide: Guide) -> Resul
     let mut means: Vec<[f32; 4]> = Vec::new();
     memory::reserve(&mut means, confidence.values.len(), "refined borders")?;
     means.extend(small.rgba.chunks_exact(4).zip(&confidence.values).map(|(pixel, &alpha)| {
-        let (i, p) = (luminance(pixel), f32::from(alpha) / 255.0);
+        let i = luminance(pixel);
+        let p = f32::from(alpha) / 255.0;
         [i, p, i * p, i * i]
     }));
     let radius = guide.radius.min(width.max(height));
@@ -63,7 +65,8 @@ pub fn refine(confidence: &Confidence, picture: &Picture, guide: Guide) -> Resul
     let mut values = Vec::new();
     memory::reserve(&mut values, picture.width * picture.height, "refined borders")?;
     for (row, &(y0, y1, fy)) in picture.rgba.chunks_exact(picture.width * 4).zip(&rows) {
-        let (top, bottom) = (&means[y0 * width..(y0 + 1) * width], &means[y1 * width..(y1 + 1) * width]);
+        let top = &means[y0 * width..(y0 + 1) * width];
+        let bottom = &means[y1 * width..(y1 + 1) * width];
         for (pixel, &(x0, x1, fx)) in row.chunks_exact(4).zip(&columns) {
             let mix = |k: usize| {
                 let upper = top[x0][k] * (1.0 - fx) + top[x1][k] * fx;
@@ -83,11 +86,14 @@ mod tests {
 
     /// A bright disc of radius 40 on a dark ground with some texture, 160 x 120.
     fn scene() -> (Picture, Vec<u8>) {
-        let (w, h) = (160usize, 120usize);
+        let w = 160usize;
+        let h = 120usize;
         let mut seed = 4u32;
-        let (mut rgba, mut truth) = (Vec::new(), Vec::new());
+        let mut rgba = Vec::new();
+        let mut truth = Vec::new();
         for i in 0..w * h {
-            let (x, y) = ((i % w) as f64 - 80.0, (i / w) as f64 - 60.0);
+            let x = (i % w) as f64 - 80.0;
+            let y = (i / w) as f64 - 60.0;
             let inside = x.hypot(y) < 40.0;
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let v = if inside { 180 } else { 60 } + (seed >> 28) as u8;
@@ -107,7 +113,8 @@ mod tests {
         // Like a network's: a quarter of the size, the border spread over some pixels and half a pixel off.
         let values = (0..40 * 30)
             .map(|i| {
-                let (x, y) = ((i % 40) as f64 + 0.5 - 20.0 - 0.5, (i / 40) as f64 + 0.5 - 15.0);
+                let x = (i % 40) as f64 + 0.5 - 20.0 - 0.5;
+                let y = (i / 40) as f64 + 0.5 - 15.0;
                 (255.0 / (1.0 + (x.hypot(y) - 10.0).exp())) as u8
             })
             .collect();
@@ -115,11 +122,13 @@ mod tests {
         let plain: Vec<u8> = (0..160 * 120).map(|i| coarse.values[i / 160 / 4 * 40 + i % 160 / 4]).collect();
         let refined = refine(&coarse, &picture, Guide::default()).unwrap();
         assert_eq!((refined.width, refined.height), (160, 120));
-        let (before, after) = (error(&plain, &truth), error(&refined.values, &truth));
+        let before = error(&plain, &truth);
+        let after = error(&refined.values, &truth);
         assert!(after < 0.8 * before, "mean difference {before} became {after}");
         // At the border: pixels on the wrong side.
         let wrong = |values: &[u8]| values.iter().zip(&truth).filter(|(v, t)| (**v > 127) != (**t > 127)).count();
-        let (before, after) = (wrong(&plain), wrong(&refined.values));
+        let before = wrong(&plain);
+        let after = wrong(&refined.values);
         assert!(after * 4 < before, "{before} wrong pixels became {after}");
     }
 

@@ -140,7 +140,8 @@ fn a_jpeg_that_lacks_more_than_its_end_marker_is_cut_off() {
 
 #[test]
 fn a_png_that_is_cut_off_says_how_much_is_there_and_can_be_taken_so_far() {
-    let (width, height) = (300, 200);
+    let width = 300;
+    let height = 200;
     let mut noise = silhouette_testkit::Noise::new(3);
     let pixels: Vec<u8> = (0..width * height * 3).map(|_| (noise.fraction() * 256.0) as u8).collect();
     let mut bytes = Vec::new();
@@ -259,7 +260,8 @@ fn what_is_transparent_stays_so_and_hides_what_it_hides() {
             let spec = InputSpec { width: 5, height: 5, mean: [0.0; 3], std: [1.0; 3], fit: Fit::Stretch };
             let mut resampler = Resampler::new(spec);
             let rows = resampler.rows(&frame);
-            let (mut scratch, mut row) = (vec![0.0; rows.scratch_len()], vec![0.0; 15]);
+            let mut scratch = vec![0.0; rows.scratch_len()];
+            let mut row = vec![0.0; 15];
             let mut all = Vec::new();
             for y in 0..5 {
                 rows.row(y, &mut scratch, &mut row);

@@ -33,7 +33,8 @@ struct Owned {
 
 impl Owned {
     fn new(format: &'static str, width: usize, height: usize, padding: usize, color: YuvColor, seed: u64) -> Self {
-        let (cw, ch) = (width.div_ceil(2), height.div_ceil(2));
+        let cw = width.div_ceil(2);
+        let ch = height.div_ceil(2);
         // Bytes of a row's samples and rows, plane by plane.
         let sizes = match format {
             "rgb" => vec![(width * 3, height)],
@@ -105,7 +106,8 @@ impl Owned {
 }
 
 fn turn(picture: &Rgb) -> Rgb {
-    let (rows, columns) = (picture.len(), picture[0].len());
+    let rows = picture.len();
+    let columns = picture[0].len();
     (0..columns).map(|y| (0..rows).map(|x| picture[rows - 1 - x][y]).collect()).collect()
 }
 
@@ -116,7 +118,8 @@ fn resize_line(line: &[[f64; 3]], out: usize) -> Vec<[f64; 3]> {
     (0..out)
         .map(|i| {
             let center = (i as f64 + 0.5) * scale;
-            let (mut sum, mut total) = ([0.0; 3], 0.0);
+            let mut sum = [0.0; 3];
+            let mut total = 0.0;
             for (j, p) in line.iter().enumerate() {
                 let w = (1.0 - ((j as f64 + 0.5 - center) / support).abs()).max(0.0);
                 total += w;
@@ -270,7 +273,8 @@ fn letterboxed_pictures_are_the_stretched_ones_of_the_valid_size() {
     let rows = resampler.rows(&frame);
     assert_eq!(rows.placement(), Placement { input: (40, 40), valid: (23, 40) });
     let want = pull(&frame, 23, 40, Isa::best());
-    let (mut scratch, mut out) = (vec![0.0; rows.scratch_len()], vec![0.0; 120]);
+    let mut scratch = vec![0.0; rows.scratch_len()];
+    let mut out = vec![0.0; 120];
     for (y, want) in want.iter().enumerate() {
         rows.row(y, &mut scratch, &mut out);
         for (x, p) in out.chunks_exact(3).enumerate() {
@@ -293,7 +297,8 @@ fn taps_are_kept_while_the_geometry_stays() {
         for degrees in [0, 90, 90] {
             let frame = owned.frame().unwrap().rotated(Rotation::from_degrees(degrees).unwrap());
             let rows = kept.rows(&frame);
-            let (mut scratch, mut out) = (vec![0.0; rows.scratch_len()], vec![0.0; 33]);
+            let mut scratch = vec![0.0; rows.scratch_len()];
+            let mut out = vec![0.0; 33];
             rows.row(4, &mut scratch, &mut out);
             let mut fresh = Resampler::new(spec);
             let rows = fresh.rows(&frame);
@@ -322,7 +327,8 @@ proptest! {
         let owned = Owned::new(FORMATS[format], width, height, padding, COLORS[color], 7);
         let frame = owned.frame().unwrap().rotated(Rotation::from_degrees(turns * 90).unwrap()).mirrored(mirror);
         let (uw, uh) = frame.upright_size();
-        let (x, y) = ((region.0 * uw as f64) as usize, (region.1 * uh as f64) as usize);
+        let x = (region.0 * uw as f64) as usize;
+        let y = (region.1 * uh as f64) as usize;
         let region = Region {
             x,
             y,

@@ -187,7 +187,8 @@ impl Graph {
                     continue;
                 }
                 let (before, after) = self.nodes.split_at_mut(next);
-                let (node, follower) = (&mut before[index], &after[0]);
+                let node = &mut before[index];
+                let follower = &after[0];
                 let Op::Convolution(convolution) = &mut node.op else { continue };
                 match follower.op {
                     Op::Activation(activation) if convolution.activation == Activation::Linear => {

@@ -100,7 +100,8 @@ impl Imported {
     /// # Errors
     /// As [`ModelFile::quantised`]; none after a successful import.
     pub fn model(&self) -> Result<ModelFile, ModelError> {
-        let (tensors, quantised) = (self.tensors.clone(), self.quantised.clone());
+        let tensors = self.tensors.clone();
+        let quantised = self.quantised.clone();
         ModelFile::quantised(self.spec.clone(), tensors, quantised, self.activations.clone())
     }
 }
@@ -247,7 +248,8 @@ fn assemble(
         }
         unroll(&spec)?;
     }
-    let (mut tensors, mut quantised) = (Tensors::new(), QuantisedTensors::new());
+    let mut tensors = Tensors::new();
+    let mut quantised = QuantisedTensors::new();
     for (name, tensor) in derived.tensors {
         match tensor {
             Tensor::Float(tensor) => drop(tensors.insert(name, tensor)),
@@ -353,7 +355,8 @@ fn task(head: &Head, given: Option<&Spec>) -> Result<Option<Task>, ImportError> 
 /// classes of a graph are VOC's.
 fn labels(head: &Head, graph: bool, task: Option<Task>, options: &ImportOptions) -> Result<Vec<String>, ImportError> {
     let graph = graph && matches!(head, Head::DeeplabV3(_));
-    let (alpha, logits) = (task == Some(Task::Alpha), classes(head));
+    let alpha = task == Some(Task::Alpha);
+    let logits = classes(head);
     let classes = if alpha { 2 } else { logits };
     let ours = options.spec.as_ref().filter(|spec| self::classes(&spec.head) == logits).map(|spec| &spec.labels);
     let (labels, flag) = match (&options.labels, ours) {

@@ -212,7 +212,8 @@ impl<'g> Walk<'g> {
         }
         let mut value = self.take(stem, "stem".into())?;
         let stem_channels = self.channels(value);
-        let (mut blocks, mut ends) = (Vec::new(), Vec::new());
+        let mut blocks = Vec::new();
+        let mut ends = Vec::new();
         let mut stride = 2;
         while let Some((block, end)) = self.block(value, blocks.len())? {
             stride *= block.stride;
@@ -343,7 +344,8 @@ impl<'g> Walk<'g> {
     /// Whether a 1x1 convolution after the blocks belongs to the extractor, or is already DeepLabV3's only branch: a
     /// branch is followed by a projection (1x1), optionally a 3x3 convolution, and the classifier.
     fn last_layer_is(&self, node: usize) -> bool {
-        let (mut value, mut kernels) = (self.graph.nodes[node].output, Vec::new());
+        let mut value = self.graph.nodes[node].output;
+        let mut kernels = Vec::new();
         while let &[next] = self.consumers[value].as_slice() {
             match self.conv(next) {
                 Some(conv) => kernels.push(conv.kernel()),
@@ -598,7 +600,8 @@ impl<'g> Walk<'g> {
 
     /// The one padding rule that explains the zeros of every convolution.
     fn padding(&self) -> Result<Padding, ImportError> {
-        let (mut same, mut symmetric) = (true, true);
+        let mut same = true;
+        let mut symmetric = true;
         for conv in &self.convs {
             same &= conv.paddings.0;
             symmetric &= conv.paddings.1;

@@ -119,9 +119,11 @@ fn input(shared: &Path, name: &str, size: usize) -> Vec<u8> {
     let info = reader.next_frame(&mut photo).unwrap();
     let samples = info.color_type.samples();
     assert!(samples >= 3 && info.bit_depth == png::BitDepth::Eight, "{name}: {info:?}");
-    let (width, height) = (info.width as usize, info.height as usize);
+    let width = info.width as usize;
+    let height = info.height as usize;
     for (y, x) in (0..size * size).map(|i| (i / size, i % size)) {
-        let (row, column) = ((2 * y + 1) * height / (2 * size), (2 * x + 1) * width / (2 * size));
+        let row = (2 * y + 1) * height / (2 * size);
+        let column = (2 * x + 1) * width / (2 * size);
         pixels.extend_from_slice(&photo[row * info.line_size + column * samples..][..3]);
     }
     pixels
@@ -129,7 +131,8 @@ fn input(shared: &Path, name: &str, size: usize) -> Vec<u8> {
 
 /// Both engines for the network.
 fn engines(imported: &Imported, size: usize) -> [(&'static str, Arc<dyn Engine>); 2] {
-    let (model, size) = (imported.model().unwrap(), Size::square(size));
+    let model = imported.model().unwrap();
+    let size = Size::square(size);
     let plan = Plan::of(&model, size, &PlanOptions { threads: 2, ..PlanOptions::default() }).unwrap();
     [("plan", Arc::new(plan)), ("graph", Arc::new(Graph::of(&model, size, 1 << 30).unwrap()))]
 }

@@ -87,7 +87,8 @@ fn nobody_leaves_the_barrier_before_all_are_there() {
         let arrived = Arc::new(AtomicUsize::new(0));
         let threads: Vec<_> = (0..3)
             .map(|_| {
-                let (barrier, arrived) = (Arc::clone(&barrier), Arc::clone(&arrived));
+                let barrier = Arc::clone(&barrier);
+                let arrived = Arc::clone(&arrived);
                 thread::spawn(move || {
                     for round in 1..3 {
                         arrived.fetch_add(1, Ordering::SeqCst);
@@ -109,7 +110,8 @@ fn the_pool_lends_to_its_limit_and_closing_frees_who_waits() {
         let lent = Arc::new(AtomicUsize::new(0));
         let callers: Vec<_> = (0..4)
             .map(|_| {
-                let (pool, lent) = (Arc::clone(&pool), Arc::clone(&lent));
+                let pool = Arc::clone(&pool);
+                let lent = Arc::clone(&lent);
                 thread::spawn(move || {
                     for _ in 0..2 {
                         let Ok(_value) = pool.lend(|| Ok(0)) else { return };

@@ -69,22 +69,27 @@ isa_entry! {
 /// one pixel for each, in each group; they do not overlap.
 #[inline(always)]
 unsafe fn body<S: Simd>(s: S, line: &Line<'_>) {
-    let (lanes, width) = (S::LANES, line.columns.len());
+    let lanes = S::LANES;
+    let width = line.columns.len();
     for group in 0..line.groups {
-        let (top, bottom) = (line.top.add(group * line.group), line.bottom.add(group * line.group));
+        let top = line.top.add(group * line.group);
+        let bottom = line.bottom.add(group * line.group);
         let out = line.out.add(group * line.out_group).to(width * lanes);
         // SAFETY: the caller's promise, for this group.
         unsafe {
             let far_y = s.splat(line.far);
             for (x, column) in line.columns.iter().enumerate() {
                 let far_x = s.splat(column.far);
-                let (low, high) = (column.low * lanes, column.high * lanes);
+                let low = column.low * lanes;
+                let high = column.high * lanes;
                 // Written as `a + (b - a) * share`, so a value that is the same at both ends comes out unchanged.
                 let mix = |row: Pointer| {
-                    let (a, b) = (s.load(row.add(low).to(lanes)), s.load(row.add(high).to(lanes)));
+                    let a = s.load(row.add(low).to(lanes));
+                    let b = s.load(row.add(high).to(lanes));
                     s.mul_add(far_x, s.sub(b, a), a)
                 };
-                let (a, b) = (mix(top), mix(bottom));
+                let a = mix(top);
+                let b = mix(bottom);
                 s.store(out.add(x * lanes), s.mul_add(far_y, s.sub(b, a), a));
             }
         }
@@ -120,7 +125,8 @@ mod tests {
                     let columns = axis(width, out, rule);
                     let n = groups * width * lanes;
                     let values = |seed: usize| (0..n).map(|i| ((i * 31 + seed) % 97) as f32 - 48.0).collect::<Vec<_>>();
-                    let (top, bottom) = (values(1), values(50));
+                    let top = values(1);
+                    let bottom = values(50);
                     let mut found = vec![f32::NAN; groups * out * lanes];
                     let line = Line {
                         top: Pointer::read(&top),

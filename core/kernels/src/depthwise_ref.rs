@@ -75,7 +75,8 @@ impl Plane {
             out.fill(bias);
             for (ky, phases) in scratch.chunks_exact(row_len).enumerate() {
                 let tap = |kx: usize| {
-                    let (phase, first) = (kx * self.rate % self.stride, kx * self.rate / self.stride);
+                    let phase = kx * self.rate % self.stride;
+                    let first = kx * self.rate / self.stride;
                     (&phases[phase * self.phase_width() + first..][..self.out_width], weights[ky * k + kx])
                 };
                 if k == 3 {
@@ -129,8 +130,10 @@ mod tests {
                 for stride in [1, 2, 3] {
                     for rate in [1, 2, 4, 9] {
                         for pad in [0, 1, rate * (kernel - 1) / 2, 11] {
-                            let (out_height, out_width) = (height.div_ceil(stride), width.div_ceil(stride));
-                            let (pad_top, pad_left) = (pad, pad / 2);
+                            let out_height = height.div_ceil(stride);
+                            let out_width = width.div_ceil(stride);
+                            let pad_top = pad;
+                            let pad_left = pad / 2;
                             let p =
                                 Plane { height, width, out_height, out_width, kernel, stride, rate, pad_top, pad_left };
                             let input: Vec<f32> =

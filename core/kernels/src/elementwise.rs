@@ -23,7 +23,8 @@ unsafe fn body<S: Simd>(s: S, a: Pointer, b: Option<Pointer>, clamp: Option<(f32
     let (low, high) = clamp.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
     // SAFETY: the caller's promise.
     unsafe {
-        let (low, high) = (s.splat(low), s.splat(high));
+        let low = s.splat(low);
+        let high = s.splat(high);
         for at in (0..len).step_by(S::LANES) {
             let mut v = s.load(a.add(at));
             if let Some(b) = b {

@@ -93,7 +93,8 @@ mod large {
 impl<T: Element> Drop for Buffer<T> {
     fn drop(&mut self) {
         if self.len > 0 {
-            let (p, layout) = (self.data.as_ptr().cast(), Self::layout(self.len));
+            let p = self.data.as_ptr().cast();
+            let layout = Self::layout(self.len);
             // SAFETY: allocated by the matching function with the same layout.
             unsafe { if layout.size() < LARGE { dealloc(p, layout) } else { large::free(p, layout) } }
         }
@@ -505,7 +506,8 @@ mod tests {
         for &(lanes, most, preferred) in if cfg!(miri) { &shapes[..1] } else { &shapes } {
             for c_out in [1, 3, 4, 5, 16, 17, 20, 71] {
                 for k in [1, 3, 4, 7, 8] {
-                    let (first, output) = (2, k + 5);
+                    let first = 2;
+                    let output = k + 5;
                     let values: Vec<f32> = (0..c_out * output).map(|i| i as f32 + 1.0).collect();
                     let matrix = Matrix { weights: &values, output, first, input: 1 };
                     let packed = Packed::new(k, Panels { lanes, most, preferred }, &matrix, &vec![0.0; c_out]).unwrap();

@@ -31,7 +31,8 @@ unsafe fn body<S: Simd>(s: S, rounds: u32, sum: &mut f32) {
     const CHAINS: usize = 12;
     // SAFETY: the caller's promise; the array holds one vector.
     unsafe {
-        let (a, b) = (s.splat(0.999_9), s.splat(1e-6));
+        let a = s.splat(0.999_9);
+        let b = s.splat(1e-6);
         let mut acc = [s.splat(1.0); CHAINS];
         for _ in 0..rounds {
             for _ in 0..ROUND / CHAINS {

@@ -47,7 +47,8 @@ impl<T: Element> Pointer<T> {
     pub fn to(self, n: usize) -> *mut T {
         #[cfg(debug_assertions)]
         {
-            let (begin, end) = (self.at as usize, self.at as usize + n * size_of::<T>());
+            let begin = self.at as usize;
+            let end = self.at as usize + n * size_of::<T>();
             assert!(
                 self.run.0 <= begin && end <= self.run.1,
                 "a kernel accesses {n} elements at {begin:#x}, outside {:#x?}",

@@ -28,7 +28,8 @@ pub(crate) unsafe trait Quads: Simd {
     /// The sum of `t` pixels' products: pixel `i` at `p + i * step`, its weight at `w + i`, added to `sum` one by one.
     #[inline(always)]
     unsafe fn sum4(self, p: *const f32, step: usize, w: *const f32, t: usize, sum: Self::Q) -> Self::Q {
-        let (mut sum, mut i) = (sum, 0);
+        let mut sum = sum;
+        let mut i = 0;
         // SAFETY: the trait's contract, for each pixel.
         unsafe {
             // Four at a time, to share addresses and the loop's end; the order of summation does not change.
@@ -145,8 +146,10 @@ mod x86 {
                 #[inline(always)]
                 unsafe fn transpose4(self, [a, b, c, d]: [__m128; 4]) -> [__m128; 4] {
                     unsafe {
-                        let (ab, cd) = (_mm_unpacklo_ps(a, b), _mm_unpacklo_ps(c, d));
-                        let (ab_high, cd_high) = (_mm_unpackhi_ps(a, b), _mm_unpackhi_ps(c, d));
+                        let ab = _mm_unpacklo_ps(a, b);
+                        let cd = _mm_unpacklo_ps(c, d);
+                        let ab_high = _mm_unpackhi_ps(a, b);
+                        let cd_high = _mm_unpackhi_ps(c, d);
                         [
                             _mm_movelh_ps(ab, cd),
                             _mm_movehl_ps(cd, ab),

@@ -214,7 +214,8 @@ unsafe fn combine_quads<S: Simd, const N: usize>(
     unsafe {
         let mut acc = [[simd.splat(0.0); 4]; N];
         for (t, &w) in weights.iter().enumerate() {
-            let (row, w) = (p.add(t * row_stride), simd.splat(w));
+            let row = p.add(t * row_stride);
+            let w = simd.splat(w);
             for (q, acc) in acc.iter_mut().enumerate() {
                 for (a, values) in acc.iter_mut().zip(simd.load_u8_four(row.add(q * 4 * S::LANES))) {
                     *a = simd.mul_add(values, w, *a);
@@ -302,7 +303,8 @@ unsafe fn columns<S: Quads, const C: usize, const K: usize>(
         (0..rows).for_each(|r| exact(r, out));
         return;
     }
-    let (p, o) = (src.as_ptr(), out.as_mut_ptr());
+    let p = src.as_ptr();
+    let o = out.as_mut_ptr();
     // The last row is handled separately: four bytes of its last pixel and four floats of its store may not exist.
     for r in 0..rows - 1 {
         // SAFETY: the fourth byte of a pixel in a row that is not the last lies before that row's end (the next pixel)
@@ -442,7 +444,8 @@ unsafe fn filter_pixels<S: Quads, const C: usize, const K: usize, const BGR: boo
     // SAFETY: start + k <= end for every run; a quad of three channels reads one value past the pixel, which the line
     // has. A quad store past the last pixel is avoided.
     unsafe {
-        let (scale, offset) = (simd.load4([sr, sg, sb, 0.0].as_ptr()), simd.load4([or, og, ob, 0.0].as_ptr()));
+        let scale = simd.load4([sr, sg, sb, 0.0].as_ptr());
+        let offset = simd.load4([or, og, ob, 0.0].as_ptr());
         for x in 0..n {
             let p = line.as_ptr().add((*taps.starts.get_unchecked(x) as usize - origin) * C);
             let w = taps.weights.as_ptr().add(x * k);
@@ -497,7 +500,8 @@ mod tests {
     #[test]
     fn flipped_taps_are_the_mirror_image() {
         for (len, out) in [(10, 4), (4, 10), (7, 7), (9, 5)] {
-            let (a, b) = (Taps::triangle(0, len, false, out), Taps::triangle(0, len, true, out));
+            let a = Taps::triangle(0, len, false, out);
+            let b = Taps::triangle(0, len, true, out);
             let dense = |taps: &Taps, i: usize| {
                 let mut v = vec![0.0f32; len];
                 let (start, weights) = taps.run(i);
@@ -572,7 +576,8 @@ mod tests {
                 for (len, out_len, flip) in
                     [(1, 1, false), (1, 9, true), (40, 13, false), (13, 40, true), (33, 33, false)]
                 {
-                    let (origin, first) = (3, 4);
+                    let origin = 3;
+                    let first = 4;
                     let taps = Taps::triangle(first, len, flip, out_len);
                     let line: Vec<f32> = noise((first + len - origin) * channels + usize::from(channels == 3), 11)
                         .into_iter()

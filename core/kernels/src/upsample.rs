@@ -173,7 +173,8 @@ unsafe fn categories_body<S: Simd>(
         maps.mix(s, logits, up, y);
         for span in &up.columns.spans {
             let (j, start, end) = (span.low as usize, span.start as usize, span.end as usize);
-            let (first, last) = (maps.best[j], maps.best[j + 1]);
+            let first = maps.best[j];
+            let last = maps.best[j + 1];
             #[allow(clippy::float_cmp, reason = "class numbers, not measurements")]
             if first == last || (end - start == 1 && up.columns.far[start] == 0.0) {
                 let class = first as u8;
@@ -187,10 +188,12 @@ unsafe fn categories_body<S: Simd>(
             }
             // Which classes can win in between: those not below the left winner at the right end (none is above it at
             // the left one), and not below the right winner at the left end.
-            let (first, last) = (first as usize, last as usize);
+            let first = first as usize;
+            let last = last as usize;
             let left = |class: usize| maps.mixed[class * maps.padded + j];
             let right = |class: usize| maps.mixed[class * maps.padded + j + 1];
-            let (bar_right, bar_left) = (right(first), left(last));
+            let bar_right = right(first);
+            let bar_left = left(last);
             let mut count = 0;
             for class in 0..classes {
                 candidates[count] = class as f32;
@@ -204,7 +207,8 @@ unsafe fn categories_body<S: Simd>(
                 let mut best = [f32::NEG_INFINITY; CHUNK];
                 let mut who = [candidates[0]; CHUNK];
                 for &class in &candidates[..count] {
-                    let (a, b) = (left(class as usize), right(class as usize));
+                    let a = left(class as usize);
+                    let b = right(class as usize);
                     for i in 0..CHUNK {
                         let v = near[i] * a + far[i] * b;
                         let better = v > best[i];
@@ -301,8 +305,10 @@ impl<'s> Maps<'s> {
         assert!(N * S::LANES == BLOCK && x + BLOCK <= self.padded, "whole blocks");
         // SAFETY: columns inside the lines, as just checked; the slices hold a line for each class, `peak` and `best` one.
         unsafe {
-            let (near, far) = (s.splat(near), s.splat(far));
-            let (mut peak, mut best) = ([s.splat(f32::NEG_INFINITY); N], [s.splat(0.0); N]);
+            let near = s.splat(near);
+            let far = s.splat(far);
+            let mut peak = [s.splat(f32::NEG_INFINITY); N];
+            let mut best = [s.splat(0.0); N];
             for class in 0..self.classes {
                 let top = s.load_many::<N>(self.top[at(class)..][..BLOCK].as_ptr());
                 let bottom = s.load_many::<N>(self.bottom[at(class)..][..BLOCK].as_ptr());
@@ -315,7 +321,8 @@ impl<'s> Maps<'s> {
                     peak[i] = s.where_greater(v, peak[i], v, peak[i]);
                 }
             }
-            let (to_peak, to_best) = (self.peak[x..][..BLOCK].as_mut_ptr(), self.best[x..][..BLOCK].as_mut_ptr());
+            let to_peak = self.peak[x..][..BLOCK].as_mut_ptr();
+            let to_best = self.best[x..][..BLOCK].as_mut_ptr();
             for i in 0..N {
                 s.store(to_peak.add(i * S::LANES), peak[i]);
                 s.store(to_best.add(i * S::LANES), best[i]);
@@ -425,7 +432,8 @@ fn probabilities<S: Simd>(
     for (i, y) in rows.enumerate() {
         maps.mix(s, logits, up, y);
         for span in &up.columns.spans {
-            let (mut x, end) = (span.start as usize, span.end as usize);
+            let mut x = span.start as usize;
+            let end = span.end as usize;
             let ends = || {
                 maps.mixed.chunks_exact(maps.padded).map(|line| (line[span.low as usize], line[span.low as usize + 1]))
             };
@@ -439,7 +447,8 @@ fn probabilities<S: Simd>(
                         peak[k] = if v > peak[k] { v } else { peak[k] };
                     }
                 }
-                let (mut sum, mut part) = ([0.0f32; CHUNK], [0.0f32; CHUNK]);
+                let mut sum = [0.0f32; CHUNK];
+                let mut part = [0.0f32; CHUNK];
                 for ((a, b), &flag) in ends().zip(flags.iter()) {
                     for k in 0..CHUNK {
                         let e = exp::<S>(mul_add_one::<S>(near[k], a, far[k] * b) - peak[k]);
@@ -494,10 +503,14 @@ mod tests {
 
     /// Every class at a pixel, straight from the definition, in f64.
     fn values(logits: &[f32], classes: usize, up: &Upsample, x: usize, y: usize) -> Vec<f64> {
-        let (w, h) = (up.columns.len, up.rows.len);
-        let (x0, y0) = (up.columns.low[x] as usize, up.rows.low[y] as usize);
-        let (x1, y1) = ((x0 + 1).min(w - 1), (y0 + 1).min(h - 1));
-        let (fx, fy) = (f64::from(up.columns.far[x]), f64::from(up.rows.far[y]));
+        let w = up.columns.len;
+        let h = up.rows.len;
+        let x0 = up.columns.low[x] as usize;
+        let y0 = up.rows.low[y] as usize;
+        let x1 = (x0 + 1).min(w - 1);
+        let y1 = (y0 + 1).min(h - 1);
+        let fx = f64::from(up.columns.far[x]);
+        let fy = f64::from(up.rows.far[y]);
         let at = |y: usize, x: usize, c: usize| f64::from(logits[(y * w + x) * classes + c]);
         (0..classes)
             .map(|c| {

@@ -239,7 +239,8 @@ unsafe fn blocks<S: Simd, const P: usize, const C: usize>(
             for i in 0..P {
                 // Widened whole, then split: cheaper than picking bytes.
                 (y0[i], y1[i]) = ((i32::from(luma[i]) & 0xFF) as f32, (i32::from(luma[i]) >> 8) as f32);
-                let (u, v) = ((i32::from(u[i]) & 0xFF) as f32, (i32::from(v[i]) & 0xFF) as f32);
+                let u = (i32::from(u[i]) & 0xFF) as f32;
+                let v = (i32::from(v[i]) & 0xFF) as f32;
                 c[0][i] = mul_add_one::<S>(color.rv, v, color.bias[0]);
                 c[1][i] = mul_add_one::<S>(color.gu, u, mul_add_one::<S>(color.gv, v, color.bias[1]));
                 c[2][i] = mul_add_one::<S>(color.bu, u, color.bias[2]);
@@ -304,7 +305,8 @@ unsafe fn columns_body<S: Quads>(
 ) {
     let n = out.len() / 4;
     let [br, bg, bb] = color.bias;
-    let (taps, skip) = (weights.len(), column % 2);
+    let taps = weights.len();
+    let skip = column % 2;
     let mut r = 0;
     // SAFETY: row + r + 1 < height and column + t < width throughout; pixels r and r + 1 lie inside `out`.
     unsafe {
@@ -323,8 +325,10 @@ unsafe fn columns_body<S: Quads>(
             while t < taps {
                 // Columns of one chroma sample: two, or one at either end.
                 let pair = if t == 0 && skip == 1 { 1 } else { 2.min(taps - t) };
-                let (x, half) = (column + t, (column + t) >> 1);
-                let (cu, cv) = (f32::from(*u.add(half * u_step)), f32::from(*v.add(half * v_step)));
+                let x = column + t;
+                let half = (column + t) >> 1;
+                let cu = f32::from(*u.add(half * u_step));
+                let cv = f32::from(*v.add(half * v_step));
                 let chroma = simd.mul_add4(from_u, simd.splat4(cu), simd.mul_add4(from_v, simd.splat4(cv), base));
                 for i in 0..pair {
                     let w = simd.splat4(*weights.get_unchecked(t + i));
@@ -384,7 +388,8 @@ mod tests {
             for (width, height) in [(1usize, 1usize), (2, 2), (7, 5), (64, 4), (65, 6), (131, 3)] {
                 for chroma_stride in [1usize, 2, 3] {
                     for (kr, kb, full) in [(0.299, 0.114, true), (0.2126, 0.0722, false)] {
-                        let (cw, ch) = (width.div_ceil(2), height.div_ceil(2));
+                        let cw = width.div_ceil(2);
+                        let ch = height.div_ceil(2);
                         let uv_row = (cw - 1) * chroma_stride + 3;
                         let luma = noise((height - 1) * (width + 3) + width, 5);
                         let u = noise((ch - 1) * uv_row + (cw - 1) * chroma_stride + 1, 6);

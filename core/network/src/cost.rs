@@ -204,7 +204,8 @@ impl JoinCost {
             Operation::Concat => JoinKind::Concat,
             Operation::Sum(_) => JoinKind::Sum,
         };
-        let (name, inputs) = (node.name.clone(), node.inputs.len());
+        let name = node.name.clone();
+        let inputs = node.inputs.len();
         Some(Self { name, kind, inputs, output: MapShape::new(node.size, node.channels) })
     }
 }
@@ -358,7 +359,8 @@ mod tests {
             let total = Cost::of(&Network::native(&spec).unwrap()).total;
             let madds =
                 if row.six_scales_and_flips { six_scales_and_flips(&spec).unwrap().paper } else { total.madds_paper };
-            let (parameters, madds) = (total.parameters as f64 / 1e6, madds as f64 / 1e6);
+            let parameters = total.parameters as f64 / 1e6;
+            let madds = madds as f64 / 1e6;
             let good = near(parameters, row.parameters_m) && near(madds, row.madds_m);
             assert_eq!(good, row.exception.is_none(), "{}: {parameters} M, {madds} M", row.name);
         }
@@ -366,7 +368,8 @@ mod tests {
 
     #[test]
     fn what_the_exceptions_say() {
-        let (one, wide) = (Cost::of(&network("mobilenet_v2")).total, Cost::of(&network("mobilenet_v2_1.4")).total);
+        let one = Cost::of(&network("mobilenet_v2")).total;
+        let wide = Cost::of(&network("mobilenet_v2_1.4")).total;
         assert_eq!((one.parameters, one.weights), (3_504_872, 3_470_760));
         assert_eq!((wide.parameters, wide.weights), (6_108_776, 6_060_840));
         assert!(near(one.madds as f64, 300e6) && near(wide.madds as f64, 585e6));

@@ -129,7 +129,8 @@ impl Plan {
             let outputs = compiler.outputs()?;
             compiler.builder.finish(&outputs, options.memory_limit).map_err(unsupported)
         };
-        let (input, outputs) = (network.input, network.outputs().to_vec());
+        let input = network.input;
+        let outputs = network.outputs().to_vec();
         for kept in place.iter().flat_map(Place::kept) {
             let Some(shelf) = kept.shelf() else { continue };
             // Weights cached for other slices do not match; if there is another error, packing below reports it.
@@ -323,7 +324,8 @@ struct Compiler<'n, 'w> {
 
 impl<'n, 'w> Compiler<'n, 'w> {
     fn new(builder: Builder, network: &'n Network, weights: &'w Weights, caches: Caches) -> Self {
-        let (readers, values) = (network.readers(), vec![Value::None; network.nodes().len()]);
+        let readers = network.readers();
+        let values = vec![Value::None; network.nodes().len()];
         let decoders = decoders(network, program::MAX_DECODER_STAGES);
         Self { builder, network, weights, caches, ways: None, packed: false, readers, decoders, values }
     }
@@ -512,7 +514,8 @@ impl<'n, 'w> Compiler<'n, 'w> {
             conv.input.height * conv.input.width * b.c_in() * size_of::<f32>() > self.caches.working_set()
         };
         let most = if self.ways.is_some() { 1 } else { 8 };
-        let (mut ids, mut blocks) = (vec![id], Vec::<&Block>::new());
+        let mut ids = vec![id];
+        let mut blocks = Vec::<&Block>::new();
         for next in id + 1..self.values.len() {
             let before = ids[ids.len() - 1];
             if let Operation::Block(block) = self.operation(next)
@@ -590,8 +593,10 @@ impl<'n, 'w> Compiler<'n, 'w> {
                     Part::Pointwise(id) => program::Part::Pointwise(self.map(self.input(id))?, filter(id)),
                 });
             }
-            let (depthwise, pointwise) = (filter(stage.depthwise), filter(stage.pointwise));
-            let (deep, last) = (self.conv(stage.depthwise)?, self.conv(stage.pointwise)?);
+            let depthwise = filter(stage.depthwise);
+            let pointwise = filter(stage.pointwise);
+            let deep = self.conv(stage.depthwise)?;
+            let last = self.conv(stage.pointwise)?;
             stages.push(program::DecoderStage { name: &last.name, window: window(deep), parts, depthwise, pointwise });
         }
         let name = &self.network.nodes()[decoder.last()].name;
@@ -647,7 +652,8 @@ impl<'n, 'w> Compiler<'n, 'w> {
     /// Image pooling yields the same vector for every pixel: its part of the projection is computed once and becomes
     /// the bias of the rest. `parts`: nodes, and whether they are such a broadcast vector.
     fn convolution_with_pooling(&mut self, conv: &Conv, parts: &[(usize, bool)]) -> Result<Map, ModelError> {
-        let (mut vectors, mut maps) = (Vec::new(), Vec::new());
+        let mut vectors = Vec::new();
+        let mut maps = Vec::new();
         for &(part, _) in parts.iter().filter(|(_, spread)| !spread) {
             maps.push(self.map(part)?);
         }
@@ -657,7 +663,8 @@ impl<'n, 'w> Compiler<'n, 'w> {
         let folded = self.fold(conv)?;
         let channels: Vec<_> =
             parts.iter().map(|&(part, spread)| (self.network.nodes()[part].channels, spread)).collect();
-        let (mut constant, mut rest) = (Vec::new(), Vec::new());
+        let mut constant = Vec::new();
+        let mut rest = Vec::new();
         for mut row in folded.weight.chunks_exact(conv.c_in) {
             for &(channels, spread) in &channels {
                 let (part, after) = row.split_at(channels);

@@ -343,7 +343,8 @@ mod tests {
     #[test]
     fn what_was_kept_gives_the_same_bits_for_all_sizes_and_threads_that_are_sliced_alike() {
         let folder = Folder::new();
-        let (model, cache) = (folder.model(1), folder.cache());
+        let model = folder.model(1);
+        let cache = folder.cache();
         for (size, threads) in [(65, 1), (65, 2), (97, 1)] {
             let expected = logits(&model, size, threads, None);
             for _ in 0..3 {
@@ -367,7 +368,8 @@ mod tests {
     #[test]
     fn other_slices_are_another_file() {
         let folder = Folder::new();
-        let (model, cache) = (folder.model(1), folder.cache());
+        let model = folder.model(1);
+        let cache = folder.cache();
         let small = Caches { l1: 8 << 10, l2: 16 << 10 };
         for caches in [None, Some(small), None, Some(small)] {
             let expected = with(&model, 97, 1, caches, None);
@@ -379,7 +381,8 @@ mod tests {
     #[test]
     fn damaged_files_and_other_models_are_packed_anew() {
         let folder = Folder::new();
-        let (model, cache) = (folder.model(1), folder.cache());
+        let model = folder.model(1);
+        let cache = folder.cache();
         let expected = logits(&model, 65, 1, Some(&cache));
         let [path] = &folder.kept()[..] else { panic!("one file") };
         let whole = std::fs::read(path).unwrap();
@@ -443,7 +446,8 @@ mod tests {
     #[test]
     fn use_is_said_once_a_day() {
         let folder = Folder::new();
-        let (model, cache) = (folder.model(1), folder.cache());
+        let model = folder.model(1);
+        let cache = folder.cache();
         logits(&model, 65, 1, Some(&cache));
         let path = folder.kept().pop().unwrap();
         let days = || {
@@ -461,7 +465,8 @@ mod tests {
     #[test]
     fn a_day_has_a_budget() {
         let folder = Folder::new();
-        let (model, cache) = (folder.model(1), folder.cache());
+        let model = folder.model(1);
+        let cache = folder.cache();
         own_folder(&cache).unwrap();
         let place = Place::new(&cache, &Network::native(model.spec()).unwrap(), model.weights(), Isa::best()).unwrap();
         assert!(place.spend(DAILY + 7), "a single larger file");
@@ -481,7 +486,8 @@ mod tests {
     fn links_are_not_followed_and_what_others_may_write_is_not_used() {
         use std::os::unix::fs::{PermissionsExt as _, symlink};
         let folder = Folder::new();
-        let (model, cache) = (folder.model(1), folder.cache());
+        let model = folder.model(1);
+        let cache = folder.cache();
         let expected = logits(&model, 65, 1, Some(&cache));
         let path = folder.kept().pop().unwrap();
         let good = std::fs::read(&path).unwrap();

@@ -36,7 +36,8 @@ fn arena_and_weights_have_one_limit_on_every_machine() {
             for (threads, arena, growth) in [(1, 2.6, 14.0), (2, 3.1, 14.0), (4, 5.0, 16.0), (8, 7.0, 18.0)] {
                 let plan = Plan::compile(&network, &weights, &options(isa, threads, l1, l2)).unwrap();
                 let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
-                let (found, packed) = (mib(plan.arena_bytes()), mib(plan.weight_bytes()));
+                let found = mib(plan.arena_bytes());
+                let packed = mib(plan.weight_bytes());
                 assert!(
                     found <= arena && found + packed + 2.5 <= growth,
                     "{}, L1 {l1} KiB, L2 {l2} KiB, {threads} threads: arena {found:.2} MiB, weights {packed:.2} MiB",

@@ -68,7 +68,8 @@ impl Runner {
         let size = options.size.unwrap_or(model.size());
         let threads = options.threads.unwrap_or_else(default_threads);
         bounds::options(options, size, threads)?;
-        let (model, options) = (model.clone(), options.clone());
+        let model = model.clone();
+        let options = options.clone();
         let (shapes, making, description) = (Mutex::default(), Mutex::default(), String::new());
         let mut runner = Self { model, options, size, threads, owner, description, shapes, making };
         let first = runner.compile(runner.fitted(3, 4))?;
@@ -95,7 +96,8 @@ impl Runner {
         let total = start.elapsed();
         let pulled = Duration::from_nanos(rows.nanoseconds.into_inner() / self.threads as u64);
         let input = (prepared + pulled).min(total);
-        let (height, width) = (logits.height, logits.width);
+        let height = logits.height;
+        let width = logits.width;
         let grid = Grid { height, width, placement: rows.rows.placement() };
         let taken = take(session.output(0), grid);
         Ok((taken, Timings { input, network: total.saturating_sub(input), mask: Duration::ZERO }))
@@ -150,7 +152,8 @@ impl Runner {
             InputShape::Square => (long, long),
             // 16 n + 1: strides then lead to a map whose corners are the input's corners.
             InputShape::Frame => {
-                let (least, most) = (width.min(height), width.max(height).max(1));
+                let least = width.min(height);
+                let most = width.max(height).max(1);
                 let exact = (long as f64 * least as f64 / most as f64).round() as usize;
                 let short = (exact.saturating_sub(1).div_ceil(16) * 16 + 1).max(LEAST_SIDE).min(long);
                 if width < height { (short, long) } else { (long, short) }

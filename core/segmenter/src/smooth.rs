@@ -137,7 +137,8 @@ impl Smoother {
     fn motion(&self, x: usize, y: usize) -> f32 {
         let (height, width, classes) = self.shape;
         let at = (y * width + x) * classes;
-        let (now, before) = (&self.now[at..at + classes], &self.before[at..at + classes]);
+        let now = &self.now[at..at + classes];
+        let before = &self.before[at..at + classes];
         let towards = best(now);
         let held = best(before);
         // If the label does not change, the question is whether it is changing to (or from) the runner-up.
@@ -223,7 +224,8 @@ mod tests {
 
     /// A disc of class 1 at `(cx, cy)` on background, logits falling off over its edge like a network's, plus noise.
     fn disc(cx: f32, cy: f32, noise: &mut Noise, strength: f32, shared: bool) -> (Vec<f32>, Vec<u8>) {
-        let (mut logits, mut truth) = (Vec::new(), Vec::new());
+        let mut logits = Vec::new();
+        let mut truth = Vec::new();
         let extra: Vec<Vec<f32>> = (0..CLASSES).map(|_| noise.map(shared)).collect();
         for y in 0..SIDE {
             for x in 0..SIDE {
@@ -248,7 +250,8 @@ mod tests {
     fn miou(masks: &[Vec<u8>], truths: &[Vec<u8>]) -> f64 {
         let mut sum = 0.0;
         for class in [0, 1] {
-            let (mut both, mut any) = (0, 0);
+            let mut both = 0;
+            let mut any = 0;
             for (mask, truth) in masks.iter().zip(truths) {
                 for (&m, &t) in mask.iter().zip(truth) {
                     both += usize::from(m == class && t == class);
@@ -268,7 +271,8 @@ mod tests {
         shared: bool,
         path: impl Fn(usize) -> (f32, f32),
     ) -> [Vec<Vec<u8>>; 3] {
-        let (mut noise, mut smoother) = (Noise::new(seed), Smoother::default());
+        let mut noise = Noise::new(seed);
+        let mut smoother = Smoother::default();
         let (mut raw, mut smooth, mut truths) = (Vec::new(), Vec::new(), Vec::new());
         for i in 0..frames {
             let (cx, cy) = path(i);
@@ -287,7 +291,8 @@ mod tests {
         for shared in [false, true] {
             for seed in 1..6 {
                 let [raw, smooth, truths] = run(60, seed, 1.0, shared, |_| (16.3, 15.8));
-                let (before, after) = (flips(&raw), flips(&smooth));
+                let before = flips(&raw);
+                let after = flips(&smooth);
                 println!(
                     "shared {shared} seed {seed}: {before} -> {after}, mIOU {:.4} -> {:.4}",
                     miou(&raw, &truths),
@@ -309,7 +314,8 @@ mod tests {
                     (if t < 16.0 { 8.0 + t } else { 40.0 - t }, 16.0)
                 };
                 let [raw, smooth, truths] = run(64, 3, strength, true, path);
-                let (plain, ours) = (miou(&raw, &truths), miou(&smooth, &truths));
+                let plain = miou(&raw, &truths);
+                let ours = miou(&smooth, &truths);
                 // The lag of the smoothed masks: which earlier truth they match best.
                 let lag = (0..5)
                     .max_by(|&a, &b| {

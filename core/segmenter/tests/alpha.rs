@@ -54,7 +54,8 @@ fn raw(file: &ModelFile) -> Vec<f32> {
     assert_eq!(classes, 1);
     let bytes = waves(SIDE, SIDE, 0);
     let value = |i: usize| {
-        let (c, p) = (i / (SIDE * SIDE), i % (SIDE * SIDE));
+        let c = i / (SIDE * SIDE);
+        let p = i % (SIDE * SIDE);
         (f32::from(bytes[3 * p + c]) - input.mean[c]) / input.std[c]
     };
     let planes: Vec<f32> = (0..3 * SIDE * SIDE).map(value).collect();
@@ -72,7 +73,8 @@ fn alphas(logits: &[f32], side: usize) -> Vec<f64> {
         ((input + 0.5) * len as f64 / SIDE as f64 - 0.5).clamp(0.0, (len - 1) as f64)
     };
     let pixel = |i: usize| {
-        let (y, x) = (place(i / side), place(i % side));
+        let y = place(i / side);
+        let x = place(i % side);
         let at = |y: f64, x: f64| f64::from(logits[(y as usize).min(len - 1) * len + (x as usize).min(len - 1)]);
         let row = |y: f64| at(y, x) * (1.0 - x.fract()) + at(y, x + 1.0) * x.fract();
         let logit = row(y) * (1.0 - y.fract()) + row(y + 1.0) * y.fract();

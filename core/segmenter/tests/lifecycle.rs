@@ -244,7 +244,8 @@ fn eight_threads() {
     let until = Instant::now() + Duration::from_secs(seconds);
     std::thread::scope(|scope| {
         for thread in 0..8_usize {
-            let (pixels, expected) = (&pixels, &expected);
+            let pixels = &pixels;
+            let expected = &expected;
             scope.spawn(move || {
                 // A different sequence of numbers on each thread (a linear congruential generator).
                 let mut random = thread as u64 + 1;

@@ -12,10 +12,12 @@ fn the_mask_made_on_metal_is_the_cpus() {
     let bytes = waves(120, 90, 1);
     let frame = Frame::rgb8(&bytes, 120, 90).unwrap();
     let on = |backend| Segmenter::new(&model(), &Options::new().backend(backend)).unwrap();
-    let (gpu, cpu) = (on(Backend::Metal), on(Backend::Cpu));
+    let gpu = on(Backend::Metal);
+    let cpu = on(Backend::Cpu);
     assert!(gpu.describe().contains("Metal"), "{}", gpu.describe());
     assert!(cpu.describe().contains("CPU"), "{}", cpu.describe());
-    let (found, wanted) = (gpu.segment(&frame).unwrap(), cpu.segment(&frame).unwrap());
+    let found = gpu.segment(&frame).unwrap();
+    let wanted = cpu.segment(&frame).unwrap();
     let pairs = found.mask().classes.iter().zip(&wanted.mask().classes);
     let other = pairs.filter(|(a, b)| a != b).count();
     // A different order of summation may decide a tie.

@@ -161,11 +161,13 @@ type Place = fn((usize, usize), (usize, usize)) -> (usize, usize);
 
 #[test]
 fn a_buffer_in_any_of_eight_orientations_gives_the_upright_mask_and_the_way_back() {
-    let (width, height) = (60, 40);
+    let width = 60;
+    let height = 40;
     let upright = waves(width, height, 2);
     let segmenter = segmenter(&Options::new());
     let wanted = segmenter.segment(&Frame::rgb8(&upright, width, height).unwrap()).unwrap();
-    let (w, h) = (width - 1, height - 1);
+    let w = width - 1;
+    let h = height - 1;
     // The buffer that becomes the upright image when rotated clockwise, then mirrored: for each of the eight
     // orientations, by hand.
     let orientations: [(Rotation, bool, Place); 8] = [
@@ -205,8 +207,10 @@ fn a_buffer_in_any_of_eight_orientations_gives_the_upright_mask_and_the_way_back
 
 #[test]
 fn effects_keep_the_frames_size_and_the_foregrounds_pixels() {
-    let (width, height) = (80, 50);
-    let (bytes, behind) = (waves(width, height, 3), waves(33, 44, 9));
+    let width = 80;
+    let height = 50;
+    let bytes = waves(width, height, 3);
+    let behind = waves(33, 44, 9);
     let frame = Frame::rgb8(&bytes, width, height).unwrap();
     let behind = Frame::rgb8(&behind, 33, 44).unwrap();
     let segmentation = segmenter(&Options::new()).segment(&frame).unwrap();
@@ -314,7 +318,8 @@ fn closing_ends_waiting_and_later_calls_and_keeps_results() {
     let frame = Frame::rgb8(&bytes, 64, 64).unwrap();
     let segmenter = segmenter(&Options::new().concurrency(1));
     let segmentation = segmenter.segment(&frame).unwrap();
-    let (done, closed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let done = AtomicUsize::new(0);
+    let closed = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..6 {
             scope.spawn(|| {

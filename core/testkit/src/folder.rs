@@ -70,7 +70,8 @@ mod tests {
 
     #[test]
     fn a_folder_goes_with_what_is_in_it() {
-        let (folder, other) = (Folder::new(), Folder::new());
+        let folder = Folder::new();
+        let other = Folder::new();
         assert_ne!(folder.root(), other.root());
         folder.write("b", "1");
         folder.write("a", [2]);

@@ -55,7 +55,8 @@ mod tests {
 
     #[test]
     fn the_readers_own_writer_gives_the_same_bytes() {
-        let (wide, narrow) = ([1u8; 24], [2u8; 6]);
+        let wide = [1u8; 24];
+        let narrow = [2u8; 6];
         let stored = |dtype, shape, bytes: &'static [u8]| Stored { dtype, shape, bytes: Cow::Borrowed(bytes) };
         let ours = vec![
             ("b", stored(Dtype::U8, &[2, 3], &[2; 6])),

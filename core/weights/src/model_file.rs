@@ -352,16 +352,19 @@ mod tests {
     #[test]
     fn f16_weights_are_read_where_they_lie_and_are_near() {
         let (_, network) = fixture();
-        let (wide, narrow) = (bytes(Dtype::F32), bytes(Dtype::F16));
+        let wide = bytes(Dtype::F32);
+        let narrow = bytes(Dtype::F16);
         assert!(narrow.len() < wide.len() * 6 / 10);
-        let (wide, narrow) = (ModelFile::from_bytes(wide).unwrap(), ModelFile::from_bytes(narrow).unwrap());
+        let wide = ModelFile::from_bytes(wide).unwrap();
+        let narrow = ModelFile::from_bytes(narrow).unwrap();
         let view = narrow.weights().tensor("stem.weight").unwrap().unwrap();
         assert_eq!(
             view.as_f16().unwrap().len(),
             network.conv("stem").unwrap().weight_shape().iter().product::<usize>()
         );
         for conv in network.convs() {
-            let (a, b) = (wide.weights().folded(conv).unwrap(), narrow.weights().folded(conv).unwrap());
+            let a = wide.weights().folded(conv).unwrap();
+            let b = narrow.weights().folded(conv).unwrap();
             for (x, y) in a.weight.iter().zip(b.weight.iter()) {
                 assert!((x - y).abs() <= x.abs() / 1024.0 + 1e-6, "{x} {y}");
             }
@@ -458,7 +461,8 @@ mod tests {
         let mut shifted = vec![0u8; 1];
         shifted.extend_from_slice(&good);
         let leaked: &'static [u8] = Box::leak(shifted.into_boxed_slice());
-        let (odd, even) = (ModelFile::from_bytes(&leaked[1..]).unwrap(), ModelFile::from_bytes(good).unwrap());
+        let odd = ModelFile::from_bytes(&leaked[1..]).unwrap();
+        let even = ModelFile::from_bytes(good).unwrap();
         let stem = Network::native(odd.spec()).unwrap().conv("stem").unwrap().clone();
         assert_eq!(odd.weights().folded(&stem).unwrap(), even.weights().folded(&stem).unwrap());
     }
@@ -466,7 +470,8 @@ mod tests {
     /// The fixture with its stem's weight quantised per channel, its bias as integers, and two known edges.
     fn quantised() -> ModelFile {
         let (spec, network) = fixture();
-        let (mut tensors, mut quantised) = (seeded(&network, 1), QuantisedTensors::new());
+        let mut tensors = seeded(&network, 1);
+        let mut quantised = QuantisedTensors::new();
         let stem = network.conv("stem").unwrap();
         for norm in stem.bn() {
             tensors.remove(&norm.name);

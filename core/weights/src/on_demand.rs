@@ -109,7 +109,8 @@ mod tests {
         }
         assert!(open().read(2..5).is_err(), "past the part's end");
         // Replaced by a rename: the open one is unchanged.
-        let (kept, next) = (open(), folder.path().join("next"));
+        let kept = open();
+        let next = folder.path().join("next");
         std::fs::write(&next, [9; 6]).unwrap();
         std::fs::rename(&next, &path).unwrap();
         assert_eq!(kept.read(0..4).unwrap(), [2, 3, 4, 5]);

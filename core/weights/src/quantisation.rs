@@ -80,7 +80,8 @@ impl Quantisation {
     /// # Errors
     /// A description of the problem.
     pub fn check(&self, shape: &[usize]) -> Result<(), String> {
-        let (scales, zeros) = (self.scale.len(), self.zero_point.len());
+        let scales = self.scale.len();
+        let zeros = self.zero_point.len();
         if let Some(scale) = self.scale.iter().find(|scale| !possible(**scale)) {
             return Err(format!("a scale is {scale}"));
         }

@@ -82,7 +82,8 @@ mod tests {
     fn a_tensor_depends_on_seed_and_name_only() {
         let spec = Spec::preset("fixture").unwrap();
         let network = Network::native(&spec).unwrap();
-        let (a, b) = (seeded(&network, 7), seeded(&network, 8));
+        let a = seeded(&network, 7);
+        let b = seeded(&network, 8);
         assert_eq!(a, seeded(&network, 7));
         assert!(a.keys().eq(b.keys()));
         assert!(a.iter().zip(&b).all(|(x, y)| x.1.data != y.1.data));

@@ -53,7 +53,8 @@ impl<'a> TensorView<'a> {
         {
             return Some(Cow::Borrowed(values));
         }
-        let (pairs, quads) = (self.bytes.as_chunks::<2>().0, self.bytes.as_chunks::<4>().0);
+        let pairs = self.bytes.as_chunks::<2>().0;
+        let quads = self.bytes.as_chunks::<4>().0;
         Some(Cow::Owned(match self.dtype {
             Dtype::F32 => quads.iter().map(|&b| f32::from_le_bytes(b)).collect(),
             // All at once if aligned: this uses the CPU's own conversion.

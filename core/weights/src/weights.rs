@@ -138,7 +138,8 @@ impl Weights {
                 last[..rest.len()].copy_from_slice(rest);
                 words.push(u32::from_le_bytes(last));
             }
-            let (range, quantisation) = (start..start + bytes.len(), Some(tensor.quantisation));
+            let range = start..start + bytes.len();
+            let quantisation = Some(tensor.quantisation);
             entries.insert(name, Entry { dtype: tensor.values.dtype(), shape: tensor.shape, range, quantisation });
         }
         check_activations(&activations).map_err(|(name, what)| ModelError::Tensor { name, what })?;
@@ -250,7 +251,8 @@ impl Weights {
     /// [`ModelError::BadFile`] if the file was written to since it was opened; [`ModelError::Io`].
     pub fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>, ModelError> {
         let Some(entry) = self.entries.get(name) else { return Ok(None) };
-        let (shape, quantisation) = (&entry.shape, entry.quantisation.as_ref());
+        let shape = &entry.shape;
+        let quantisation = entry.quantisation.as_ref();
         let bytes = self.storage.read(entry.range.clone())?;
         Ok(Some(TensorView { dtype: entry.dtype, shape, bytes, quantisation }))
     }
@@ -353,7 +355,8 @@ impl Weights {
         match self.tensor(name)? {
             None => problems.missing.push(name.clone()),
             Some(view) if view.shape != wanted.shape => {
-                let (wanted, found) = (wanted.shape.clone(), view.shape.to_vec());
+                let wanted = wanted.shape.clone();
+                let found = view.shape.to_vec();
                 problems.wrong_shape.push(WrongShape { name: name.clone(), wanted, found });
             }
             Some(view) => {
@@ -377,7 +380,8 @@ impl Weights {
         let mut weight = self.floats(&conv.weight())?;
         let bias = if self.has_batch_norm(conv) {
             let [gamma, beta, mean, var] = conv.bn();
-            let (beta, mean) = (self.floats(&beta)?, self.floats(&mean)?);
+            let beta = self.floats(&beta)?;
+            let mean = self.floats(&mean)?;
             let scale = self.scale(&gamma, &var)?;
             let filter_len = conv.weight_shape()[1..].iter().product();
             for (filter, scale) in weight.to_mut().chunks_exact_mut(filter_len).zip(&scale) {
@@ -402,7 +406,8 @@ impl Weights {
 
     /// gamma / sqrt(var + eps) of each channel.
     fn scale(&self, gamma: &TensorShape, var: &TensorShape) -> Result<Vec<f64>, ModelError> {
-        let (gamma, variance) = (self.floats(gamma)?, self.floats(var)?);
+        let gamma = self.floats(gamma)?;
+        let variance = self.floats(var)?;
         let scale = |(i, (&g, &v)): (usize, (&f32, &f32))| {
             let variance = f64::from(v) + self.epsilon;
             if variance > 0.0 {

@@ -210,7 +210,8 @@ proptest! {
 
 /// Every layer reads what the previous one wrote, sizes follow strides, nothing exceeds the limits.
 fn holds_together(network: &Network) -> Result<(), TestCaseError> {
-    let (mut size, mut channels) = (network.input, 3);
+    let mut size = network.input;
+    let mut channels = 3;
     for conv in network.convs() {
         prop_assert!(conv.c_in > 0 && conv.c_out > 0 && conv.stride > 0 && conv.rate > 0);
         prop_assert_eq!(conv.output.height, conv.input.height.div_ceil(conv.stride));

@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn plain_folders_in_order_and_without_what_is_no_picture() {
-        let (images, masks) = (folder("images"), folder("masks"));
+        let images = folder("images");
+        let masks = folder("masks");
         for name in ["b.JPG", "a.webp", "notes.txt", "c.png"] {
             std::fs::write(images.join(name), "").unwrap();
         }
@@ -138,7 +139,8 @@ mod tests {
     #[test]
     fn names_are_the_same_whichever_way_their_accents_are_written() {
         let folder = silhouette_testkit::Folder::new();
-        let (images, masks) = (folder.path("images"), folder.path("masks"));
+        let images = folder.path("images");
+        let masks = folder.path("masks");
         for path in [&images, &masks] {
             std::fs::create_dir(path).unwrap();
         }

@@ -154,7 +154,8 @@ fn stored(path: &Path) -> Result<(usize, usize, Pixels), Failure> {
     decoder.set_ignore_iccp_chunk(true);
     let mut reader = decoder.read_info().map_err(|error| wrong(error.to_string()))?;
     let info = reader.info();
-    let (width, height) = (info.width, info.height);
+    let width = info.width;
+    let height = info.height;
     if width > MAX_SIDE || height > MAX_SIDE {
         return Err(wrong(format!("a mask of {width}x{height} is larger than {MAX_SIDE}x{MAX_SIDE}")));
     }
@@ -171,7 +172,8 @@ fn stored(path: &Path) -> Result<(usize, usize, Pixels), Failure> {
             )));
         }
     };
-    let (width, height) = (width as usize, height as usize);
+    let width = width as usize;
+    let height = height as usize;
     let bytes = reader.output_buffer_size().ok_or_else(|| wrong("its size overflows".into()))?;
     let mut packed = vec![0; bytes];
     reader.next_frame(&mut packed).map_err(|error| wrong(error.to_string()))?;

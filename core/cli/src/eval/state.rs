@@ -105,7 +105,8 @@ mod tests {
     #[test]
     fn a_stopped_run_goes_on_and_a_cut_line_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, run) = (folder.path().join("state"), json!({ "size": 257 }));
+        let path = folder.path().join("state");
+        let run = json!({ "size": 257 });
         let (mut state, before) = State::open(&path, &run).unwrap();
         assert!(before.is_empty());
         assert!(State::open(&path, &run).unwrap_err().to_string().contains("another run is writing"));

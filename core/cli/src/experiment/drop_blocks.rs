@@ -81,7 +81,8 @@ fn agreement(args: &DropBlocks, model: &Model, size: usize, protocol: &Protocol)
     let judge = |less: &Model, _: &[usize]| -> Result<Score, Stopped> {
         let evaluator = Evaluator::new(less, protocol, 1)?;
         let mut confusion = Confusion::new(less.labels().len().clamp(1, 254));
-        let (mut times, mut work) = (Vec::new(), Segmentation::default());
+        let mut times = Vec::new();
+        let mut work = Segmentation::default();
         for (i, photo) in photos.iter().enumerate() {
             let frame = photo.frame().map_err(silhouette::Error::from)?;
             // A warm-up first: the first image of a new engine does not count.

@@ -242,13 +242,15 @@ fn classifiers() -> Result<(Network, Network), Failure> {
 
 fn memory() -> Result<Vec<Memory>, Failure> {
     let (v1, v2) = classifiers()?;
-    let (v1, v2) = (cost::resolutions(&v1), cost::resolutions(&v2));
+    let v1 = cost::resolutions(&v1);
+    let v2 = cost::resolutions(&v2);
     let at = |rows: &[cost::Resolution], side: usize| rows.iter().find(|row| row.height == side).copied();
     let kb = |bytes: u64| (bytes as f64 / 1e3).round() as u64;
     Ok(MEMORY
         .iter()
         .filter_map(|paper| {
-            let (v1, v2) = (at(&v1, paper.side)?, at(&v2, paper.side)?);
+            let v1 = at(&v1, paper.side)?;
+            let v2 = at(&v2, paper.side)?;
             Some(Memory {
                 side: paper.side,
                 v1: (v1.between_blocks as u64, kb(v1.bytes_between_blocks(2))),

@@ -319,8 +319,10 @@ impl Builder {
             blocks.iter().map(|b| b.window.output.width * self.blocked(b.depthwise.bias.len())).max().unwrap_or(0);
         let wide_row_len = longest.next_multiple_of(16);
         let wide_row = self.buffer::<f32>(wide_row_len * self.threads);
-        let (mut stages, mut madds) = (Vec::with_capacity(blocks.len() + 1), 0u64);
-        let (mut from, mut ring_bytes) = (None, 0);
+        let mut stages = Vec::with_capacity(blocks.len() + 1);
+        let mut madds = 0u64;
+        let mut from = None;
+        let mut ring_bytes = 0;
         let to_rows = self.rows_of(output);
         // Stage i writes its rows to the ring that stage i + 1 reads.
         let ring_for = |this: &mut Self, next: Option<&Block<'_>>| match next {
@@ -386,7 +388,8 @@ impl Builder {
             })));
             from = Some(to);
         }
-        let (mut tapped, mut maps) = (vec![None; stages.len()], Vec::with_capacity(taps.len()));
+        let mut tapped = vec![None; stages.len()];
+        let mut maps = Vec::with_capacity(taps.len());
         for &tap in taps {
             if tap + 1 >= stages.len() || tapped[tap].is_some() {
                 return refuse(&name, format!("stage {tap} of {} cannot be tapped, or is already", stages.len()));
@@ -433,8 +436,10 @@ impl Builder {
         if info.size != b.window.input || info.channels != b.c_in {
             return refuse(b.name, "does not match the map that it reads");
         }
-        let (wide, c_out) = (b.depthwise.bias.len(), b.project.bias.len());
-        let (w, lanes) = (b.window, self.isa.lanes());
+        let wide = b.depthwise.bias.len();
+        let c_out = b.project.bias.len();
+        let w = b.window;
+        let lanes = self.isa.lanes();
         let output = self.map(b.name, w.output, c_out)?;
         let rows = self.read(input);
         let padded = padded_columns(&w);
@@ -462,7 +467,8 @@ impl Builder {
         let plane_len = w.input.height * padded * blocked;
         self.zero_len = self.zero_len.max(padded * blocked);
         let wide_rows = |this: &mut Self| {
-            let (buffer, groups) = (this.buffer::<f32>(plane_len), blocked / lanes);
+            let buffer = this.buffer::<f32>(plane_len);
+            let groups = blocked / lanes;
             Rows {
                 buffer,
                 per_thread: 0,
@@ -545,9 +551,11 @@ impl Builder {
         }
         let output = self.map(name, first.size, c_out)?;
         let bias = bias.map(|m| self.read(m));
-        let (mut before, mut parts) = (0, Vec::with_capacity(inputs.len()));
+        let mut before = 0;
+        let mut parts = Vec::with_capacity(inputs.len());
         for &m in inputs {
-            let (rows, k) = (self.read(m), self.maps[m.0].channels);
+            let rows = self.read(m);
+            let k = self.maps[m.0].channels;
             let tap = |t: usize| Matrix {
                 weights: filter.weight,
                 output: total * taps,

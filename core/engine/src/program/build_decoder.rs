@@ -63,8 +63,10 @@ impl Builder {
             let w = stage.window;
             let ring = self.ring(2 * w.rate + 1, groups_of(stage, below_channels) * lanes, &w, true);
             ring_bytes += ring.per_thread * size_of::<f32>();
-            let (mut group, mut own_group) = (0, 0);
-            let (mut reduced, mut rule) = (Vec::new(), None);
+            let mut group = 0;
+            let mut own_group = 0;
+            let mut reduced = Vec::new();
+            let mut rule = None;
             for part in &stage.parts {
                 match part {
                     Part::Below(resize) => (own_group, rule) = (group, Some(*resize)),
@@ -162,7 +164,8 @@ impl Builder {
     ) -> Result<(Arc<PackedDepthwise>, Arc<Packed>), BuildError> {
         let lanes = self.lanes();
         // The channel in each lane of the ring.
-        let (mut places, mut channel) = (Vec::new(), 0);
+        let mut places = Vec::new();
+        let mut channel = 0;
         for part in &stage.parts {
             let count = Self::channels_of(part, below);
             places.resize(places.len().next_multiple_of(lanes), None);
@@ -175,7 +178,8 @@ impl Builder {
             let of = |place: &Option<usize>, t: usize| place.and_then(|c| values.get(each * c + t)).copied();
             places.iter().flat_map(|place| (0..each).map(move |t| of(place, t).unwrap_or(0.0))).collect()
         };
-        let (weights, biases) = (spread(weight, 9), spread(bias, 1));
+        let weights = spread(weight, 9);
+        let biases = spread(bias, 1);
         let depthwise = Filter { weight: &weights, bias: &biases, clamp };
         let depthwise = self.pack_depthwise(stage.name, &depthwise)?;
         let rows: Vec<f32> = stage.pointwise.weight.chunks_exact(channel).flat_map(|row| spread(row, 1)).collect();

@@ -71,7 +71,8 @@ impl Chain {
             return;
         }
         let mut progress = [Progress::default(); MAX_STAGES];
-        let (mut made, mut owned) = (rows.start, rows.end);
+        let mut made = rows.start;
+        let mut owned = rows.end;
         for i in (0..=last).rev() {
             let window = self.window(i);
             let read = first_row(window, made);
@@ -158,7 +159,8 @@ impl Chain {
 impl Tap {
     fn store(&self, cx: &Context<'_>, y: usize) {
         let len = self.to.width * self.to.lanes;
-        let (from, to) = (cx.pixel::<f32>(&self.from, y), cx.pixel::<f32>(&self.to, y));
+        let from = cx.pixel::<f32>(&self.from, y);
+        let to = cx.pixel::<f32>(&self.to, y);
         for group in 0..self.to.groups {
             let from = from.add(group * self.from.group_len()).to(len);
             let to = to.add(group * self.to.group_len()).to(len);

@@ -61,7 +61,8 @@ fn pieces(height: usize, width: usize, index: usize, threads: usize) -> [Piece; 
     } else {
         share(height * width, index, threads)
     };
-    let (first, last) = (pixels.start.div_ceil(width), pixels.end / width);
+    let first = pixels.start.div_ceil(width);
+    let last = pixels.end / width;
     if first > last {
         // Within a row.
         let columns = pixels.start - last * width..pixels.end - last * width;

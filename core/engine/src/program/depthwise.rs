@@ -20,7 +20,8 @@ pub(super) struct Depthwise {
 
 impl Depthwise {
     pub(super) fn run(&self, cx: &Context<'_>) {
-        let (w, ring) = (&self.window, &self.ring);
+        let w = &self.window;
+        let ring = &self.ring;
         let rows = cx.share(w.output.height);
         if rows.is_empty() {
             return;
@@ -54,7 +55,8 @@ impl Depthwise {
     /// Copies input row `y` into the ring.
     fn take(&self, cx: &Context<'_>, y: usize) {
         let len = self.input.width * self.input.lanes;
-        let (from, to) = (cx.pixel::<f32>(&self.input, y), cx.pixel::<f32>(&self.ring, y));
+        let from = cx.pixel::<f32>(&self.input, y);
+        let to = cx.pixel::<f32>(&self.ring, y);
         for group in 0..self.input.groups {
             let from = from.add(group * self.input.group_len()).to(len);
             let to = to.add(group * self.ring.group_len()).to(len);

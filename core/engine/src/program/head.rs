@@ -95,7 +95,8 @@ impl Convolution {
             return;
         }
         let lanes = input.rows.lanes;
-        let (count, read_x) = (end_y - first_y, first_x + column - back);
+        let count = end_y - first_y;
+        let read_x = first_x + column - back;
         let first = cx.pixels::<f32>(&input.rows, first_y + row - back, count).add(read_x * lanes);
         let job = Job {
             source: Source::Groups { first, group: input.rows.group_len() },
@@ -152,9 +153,11 @@ impl Average {
 
 impl Unblock {
     pub(super) fn run(&self, cx: &Context<'_>) {
-        let (rows, len) = (&self.input, self.input.width * self.channels);
+        let rows = &self.input;
+        let len = self.input.width * self.channels;
         for y in cx.share(self.height) {
-            let (from, to) = (cx.pixel::<f32>(rows, y), cx.outputs[self.output].at::<f32>(y * len, len));
+            let from = cx.pixel::<f32>(rows, y);
+            let to = cx.outputs[self.output].at::<f32>(y * len, len);
             for c in 0..self.channels {
                 for x in 0..rows.width {
                     let from = from.add(c / rows.lanes * rows.group_len() + x * rows.lanes + c % rows.lanes).to(1);

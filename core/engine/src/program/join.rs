@@ -56,7 +56,8 @@ impl Sum {
         let vectors = self.output.groups * self.output.width;
         for y in cx.share(self.height) {
             let out = cx.pixel(&self.output, y);
-            let (first, rest) = (&self.inputs[0], &self.inputs[1..]);
+            let first = &self.inputs[0];
+            let rest = &self.inputs[1..];
             if rest.is_empty() {
                 // SAFETY: a row of the input, which no thread writes now, and this thread's row, of the same length.
                 unsafe { elementwise::add(cx.program.isa, cx.pixel(first, y), None, self.clamp, vectors, out) }
@@ -78,7 +79,8 @@ impl Concat {
         for y in cx.share(self.height) {
             let mut before = 0;
             for (input, channels) in &self.inputs {
-                let (from, to) = (cx.pixel::<f32>(input, y), cx.pixel::<f32>(&self.output, y));
+                let from = cx.pixel::<f32>(input, y);
+                let to = cx.pixel::<f32>(&self.output, y);
                 if before % lanes == 0 {
                     // Lanes past the last channel are copied too; the next part overwrites them.
                     for group in 0..input.groups {
@@ -90,7 +92,8 @@ impl Concat {
                 } else {
                     for c in 0..*channels {
                         let at = |rows: &Rows, c: usize| c / lanes * rows.group_len() + c % lanes;
-                        let (from, to) = (from.add(at(input, c)), to.add(at(&self.output, before + c)));
+                        let from = from.add(at(input, c));
+                        let to = to.add(at(&self.output, before + c));
                         for x in 0..input.width {
                             // SAFETY: as above, for one value.
                             unsafe { *to.add(x * lanes).to(1) = *from.add(x * lanes).to(1) }
@@ -100,7 +103,8 @@ impl Concat {
                 before += channels;
             }
             // Readers of whole groups must not find an earlier step's leftovers in these lanes, which may be NaN.
-            let (full, filled) = (before / lanes, before % lanes);
+            let full = before / lanes;
+            let filled = before % lanes;
             if filled > 0 {
                 let last = cx.pixel::<f32>(&self.output, y).add(full * self.output.group_len());
                 for x in 0..self.output.width {

@@ -37,8 +37,10 @@ struct Code {
 
 impl Code {
     fn new(counts: &[u8; 16], symbols: &[u8]) -> Self {
-        let (mut past, mut offset) = ([0; 16], [0; 16]);
-        let (mut code, mut index) = (0_u32, 0_i32);
+        let mut past = [0; 16];
+        let mut offset = [0; 16];
+        let mut code = 0_u32;
+        let mut index = 0_i32;
         for (length, &count) in counts.iter().enumerate() {
             offset[length] = index - code as i32;
             code += u32::from(count);
@@ -122,7 +124,8 @@ impl Scan {
             .iter()
             .map(|&[id, codes]| (id, usize::from(codes >> 4), usize::from(codes & 15)))
             .collect();
-        let (first, last) = (usize::from(first), usize::from(last));
+        let first = usize::from(first);
+        let last = usize::from(last);
         (first <= last && last < 64).then_some(Self { components, first, last, refines: bits >> 4 > 0, low: bits & 15 })
     }
 }
@@ -259,7 +262,8 @@ impl<'a> Walker<'a> {
                     None => (usize::from(component.across), usize::from(component.down)),
                 };
                 for block in 0..wide * high {
-                    let (x, y) = (unit % across * wide + block % wide, unit / across * high + block / wide);
+                    let x = unit % across * wide + block % wide;
+                    let y = unit / across * high + block / wide;
                     let seen = self.seen.get_mut(index).map(|seen| &mut seen[y * stride + x]);
                     let code = |class: usize, number: usize| tables.codes[class].get(number)?.as_ref();
                     let codes = (code(0, dc), code(1, ac));
@@ -299,7 +303,8 @@ fn sequential(bits: &mut Bits<'_>, (dc, ac): Codes<'_>) -> Option<()> {
     let mut k = 1;
     while k < 64 {
         let symbol = ac?.read(bits)?;
-        let (zeros, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
+        let zeros = usize::from(symbol >> 4);
+        let size = u32::from(symbol & 15);
         match (zeros, size) {
             (15, 0) => k += 16,
             (_, 0) => break,
@@ -323,7 +328,8 @@ fn progressive(bits: &mut Bits<'_>, (dc, ac): Codes<'_>, scan: &Scan, seen: &mut
     if *run == 0 {
         while k <= scan.last {
             let symbol = ac?.read(bits)?;
-            let (mut zeros, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
+            let mut zeros = usize::from(symbol >> 4);
+            let size = u32::from(symbol & 15);
             if size == 0 && zeros < 15 {
                 *run = (1 << zeros) + bits.take(zeros as u32)?;
                 break;

@@ -88,7 +88,8 @@ impl Jpeg {
         let Reading { bytes, frame, scans, entropy, parts, .. } = reading;
         let profile = parts.whole();
         let frame = frame.ok_or_else(|| Problem::Damaged("it has no image data".into()))?;
-        let (width, height) = (frame.width, frame.height);
+        let width = frame.width;
+        let height = frame.height;
         // Each block's first coefficient takes at least one bit.
         let most = Component::most(&frame.components);
         let blocks = frame.components.iter().map(|component| component.blocks(width, height, most));
@@ -323,7 +324,8 @@ impl Reading {
 fn frame(marker: u8, content: &[u8]) -> Result<Frame, Problem> {
     let damaged = || Problem::Damaged("its frame header is damaged".into());
     let &[_, h1, h0, w1, w0, count, ref components @ ..] = content else { return Err(damaged()) };
-    let (width, height) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
+    let width = u16::from_be_bytes([w1, w0]);
+    let height = u16::from_be_bytes([h1, h0]);
     let (triples, rest) = components.as_chunks::<3>();
     let components: Vec<Component> =
         triples.iter().map(|&[id, sampling, _]| Component { id, across: sampling >> 4, down: sampling & 15 }).collect();

@@ -44,7 +44,8 @@ impl Rows {
         decoder.set_ignore_text_chunk(true);
         decoder.set_ignore_iccp_chunk(true);
         let header = decoder.read_header_info().map_err(|error| problem(error, "it ends before its image data"))?;
-        let (width, height) = (header.width, header.height);
+        let width = header.width;
+        let height = header.height;
         if u64::from(width) * u64::from(height) > max_pixels {
             return Err(Problem::TooLarge { width, height });
         }
@@ -56,9 +57,11 @@ impl Rows {
         let samples = Samples::new(reader.info(), color, depth, &profile);
         let stride = width as usize * samples.bytes();
         let bytes = stride.saturating_mul(height as usize);
-        let (mut held, mut line) = (Vec::new(), memory::filled(stride, 0, "a row of a PNG")?);
+        let mut held = Vec::new();
+        let mut line = memory::filled(stride, 0, "a row of a PNG")?;
         memory::reserve(&mut held, bytes, "a picture")?;
-        let (mut rows, mut cut) = (0, None);
+        let mut rows = 0;
+        let mut cut = None;
         loop {
             let row = match reader.next_interlaced_row() {
                 Ok(Some(row)) => row,
@@ -93,7 +96,8 @@ impl Rows {
             cut = Some(format!("{rows} of {height} rows are there"));
         }
         samples.fill(&mut held, bytes);
-        let (bytes, channels) = (samples.finished(held), samples.channels);
+        let bytes = samples.finished(held);
+        let channels = samples.channels;
         Ok(Self { width, height, pixels: Pixels::of(bytes, channels), orientation, cut })
     }
 }

@@ -60,7 +60,8 @@ impl ToSrgb {
     }
 
     fn of_colours(profile: &ColorProfile, alpha: bool) -> Option<Self> {
-        let (srgb, options) = (ColorProfile::new_srgb(), options());
+        let srgb = ColorProfile::new_srgb();
+        let options = options();
         let (layout, channels) = if alpha { (Layout::Rgba, 4) } else { (Layout::Rgb, 3) };
         let eight = profile.create_transform_8bit(layout, &srgb, layout, options).ok()?;
         let sixteen = profile.create_transform_16bit(layout, &srgb, layout, options).ok()?;
@@ -75,7 +76,8 @@ impl ToSrgb {
     }
 
     fn of_grey(profile: &ColorProfile) -> Option<Self> {
-        let (srgb, options) = (ColorProfile::new_srgb(), options());
+        let srgb = ColorProfile::new_srgb();
+        let options = options();
         let levels: Vec<u16> = (0..=u16::MAX).collect();
         let mut colours = vec![0; levels.len() * 3];
         let transform = profile.create_transform_16bit(Layout::Gray, &srgb, Layout::Rgb, options).ok()?;

@@ -259,7 +259,8 @@ mod tests {
             ("backbone.low_level_features.0.0.weight", "classifier.classifier."),
         ] {
             let with = |tail: &str| format!("module.{head}{tail}");
-            let (branch, atrous) = (with("0.convs.0.0.weight"), with("0.convs.1.0.weight"));
+            let branch = with("0.convs.0.0.weight");
+            let atrous = with("0.convs.1.0.weight");
             let stem = format!("module.{stem}");
             let names = [stem.as_str(), branch.as_str(), atrous.as_str()];
             for (name, ours) in [

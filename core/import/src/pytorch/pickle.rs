@@ -198,7 +198,8 @@ impl<'a> Machine<'a> {
     }
 
     fn call(&mut self) -> Step<()> {
-        let (arguments, function) = (self.pop()?, self.pop()?);
+        let arguments = self.pop()?;
+        let function = self.pop()?;
         let ordered = matches!(self.items[function], Item::Global("collections", "OrderedDict" | "defaultdict"));
         self.push(if ordered { Item::Dict(Vec::new()) } else { Item::Call { function, arguments } });
         Ok(())
@@ -270,11 +271,13 @@ impl<'a> Machine<'a> {
                 self.push(Item::Other);
             }
             b'c' => {
-                let (module, name) = (self.line()?, self.line()?);
+                let module = self.line()?;
+                let name = self.line()?;
                 self.push(Item::Global(module, name));
             }
             0x93 => {
-                let (name, module) = (self.pop()?, self.pop()?);
+                let name = self.pop()?;
+                let module = self.pop()?;
                 let (Item::Text(name), Item::Text(module)) = (&self.items[name], &self.items[module]) else {
                     return Err("a class's name is not a string".into());
                 };
@@ -310,7 +313,8 @@ impl<'a> Machine<'a> {
                 self.extend_dict(&values)?;
             }
             b's' => {
-                let (value, key) = (self.pop()?, self.pop()?);
+                let value = self.pop()?;
+                let key = self.pop()?;
                 self.extend_dict(&[key, value])?;
             }
             b'u' => {
@@ -326,15 +330,18 @@ impl<'a> Machine<'a> {
             }
             // Memory and stack.
             b'q' => {
-                let (key, top) = (self.byte()?, self.top()?);
+                let key = self.byte()?;
+                let top = self.top()?;
                 self.memo.insert(key.into(), top);
             }
             b'r' => {
-                let (key, top) = (self.u32()?, self.top()?);
+                let key = self.u32()?;
+                let top = self.top()?;
                 self.memo.insert(key, top);
             }
             0x94 => {
-                let (key, top) = (self.memo.len() as u32, self.top()?);
+                let key = self.memo.len() as u32;
+                let top = self.top()?;
                 self.memo.insert(key, top);
             }
             b'h' => {

@@ -505,7 +505,8 @@ impl RowSource for Pattern {
 
     fn row(&self, y: usize, _: &mut [f32], out: &mut [f32]) {
         for (i, value) in out.iter_mut().enumerate() {
-            let (x, c) = (i / 3, i % 3);
+            let x = i / 3;
+            let c = i % 3;
             let pixel = (x * x * 4 + y * y * 5 + x * y * (c + 1) + 4000 * c) / 97 % 256;
             *value = (pixel as f32 - 128.0) / 64.0;
         }

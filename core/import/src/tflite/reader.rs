@@ -471,7 +471,8 @@ impl<'a> Reader<'a> {
                 }
             }
             BuiltinOperator::SPACE_TO_BATCH_ND | BuiltinOperator::BATCH_TO_SPACE_ND => {
-                let (blocks, pads) = (self.integers(inputs, 1, label)?, self.integers(inputs, 2, label)?);
+                let blocks = self.integers(inputs, 1, label)?;
+                let pads = self.integers(inputs, 2, label)?;
                 let (&[rows, columns], &[top, bottom, left, right]) = (blocks.as_slice(), pads.as_slice()) else {
                     return Err(unknown(label, format!("its block is {blocks:?} and its borders {pads:?}")));
                 };
@@ -581,7 +582,8 @@ impl<'a> Reader<'a> {
             (Some(alone), None) | (None, Some(alone)) => alone,
             (None, None) => return None,
         };
-        let (mean, std) = (-offset / scale, 1.0 / scale);
+        let mean = -offset / scale;
+        let std = 1.0 / scale;
         (mean.is_finite() && std.is_finite() && std > 0.0).then_some((mean, std))
     }
 }

@@ -207,7 +207,8 @@ impl Writer<'_> {
             rate = 1;
         }
         let batches = atrous && self.style.atrous == Atrous::Batches;
-        let (mut padding, mut output_size) = (schema::Padding::SAME, conv.output);
+        let mut padding = schema::Padding::SAME;
+        let mut output_size = conv.output;
         let block = (conv.rate, conv.input.height.next_multiple_of(conv.rate) - conv.input.height);
         if batches {
             let extra = block.1 as i32;
@@ -385,8 +386,10 @@ fn write_ending(
     };
     let mut value = input;
     if style.normalises {
-        let (scale, one) = (w.scalar(127.5), w.scalar(1.0));
-        let (divided, shifted) = (w.map(network.input, 3), w.map(network.input, 3));
+        let scale = w.scalar(127.5);
+        let one = w.scalar(1.0);
+        let divided = w.map(network.input, 3);
+        let shifted = w.map(network.input, 3);
         w.push(Code::DIV, &[input, scale], divided, None);
         value = w.push(Code::SUB, &[divided, one], shifted, None);
     }
@@ -524,7 +527,8 @@ fn comes_back(spec: &Spec, style: Style) {
             Weights::Half => 2.5e-4,
             Weights::Uint8 | Weights::Int8 => 0.5 / 100.0 + 1e-6,
         };
-        let (wrote, read) = (values(tensor), &read[name].data);
+        let wrote = values(tensor);
+        let read = &read[name].data;
         let worst = wrote.iter().zip(read).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(wrote.len() == read.len() && worst <= tolerance, "{style:?}: {name} is off by {worst}");
     }

@@ -147,7 +147,8 @@ unsafe fn lines<S: DepthwiseTiles, const X: usize, const STRIDE: usize, const RA
 ) {
     let vectors = PackedDepthwise::GROUP * S::LANES;
     let mut weights = Pointer::read(&row.weights.weights).add(row.first / S::LANES * vectors);
-    let (mut rows, mut d) = (row.rows, row.d);
+    let mut rows = row.rows;
+    let mut d = row.d;
     for _ in 0..row.channels.div_ceil(S::LANES) {
         // SAFETY: the caller's promise, for this group.
         unsafe { line::<S, X, STRIDE, RATE, COLUMNS>(s, row, weights.to(vectors), rows, d) }
@@ -277,7 +278,8 @@ unsafe fn tile<S: DepthwiseTiles, const X: usize, const STRIDE: usize, const RAT
             }
         }
         if let Some((lo, hi)) = row.clamp {
-            let (lo, hi) = (s.splat(lo), s.splat(hi));
+            let lo = s.splat(lo);
+            let hi = s.splat(hi);
             for a in &mut acc {
                 *a = s.min(s.max(*a, lo), hi);
             }

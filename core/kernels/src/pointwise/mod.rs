@@ -194,7 +194,8 @@ unsafe fn columns<S: PointwiseTiles, const V: usize>(s: S, job: &Job<'_>, panel:
     // SAFETY: the caller's promise.
     let start = unsafe { start::<S, V>(s, job, panel, &mut bias, clamp.as_ref()) };
     let tiles = job.width.div_ceil(S::PIXELS[V]);
-    let (least, more) = (job.width / tiles, job.width % tiles);
+    let least = job.width / tiles;
+    let more = job.width % tiles;
     for row in 0..job.rows {
         let mut x = 0;
         for (n, count) in [(least + 1, more), (least, tiles - more)] {
@@ -392,7 +393,8 @@ unsafe fn tile<S: PointwiseTiles, const M: usize, const V: usize>(
     unsafe {
         let mut acc = begin::<S, M, V>(s, job, panel, row, x);
         let mut w = Pointer::read(&job.weights.weights).add(panel.offset);
-        let (mut a, mut left) = (a, job.weights.k);
+        let mut a = a;
+        let mut left = job.weights.k;
         while left >= S::LANES {
             w = sums::<S, M, V>(s, a, S::LANES, S::LANES, w, &mut acc);
             a = a.add(group);
@@ -422,7 +424,8 @@ unsafe fn whole<S: PointwiseTiles, const M: usize, const V: usize>(
     group: usize,
 ) -> bool {
     let Some(start) = start else { return false };
-    let (lanes, first) = (S::LANES, panel.first / S::LANES);
+    let lanes = S::LANES;
+    let first = panel.first / S::LANES;
     let (at_c, at_r) = (row * job.c_row + x * lanes, job.residual.map_or(0, |(_, _, r_row)| row * r_row) + x * lanes);
     if cfg!(debug_assertions) {
         for g in 0..job.weights.k / lanes {
@@ -607,11 +610,13 @@ unsafe fn end<S: PointwiseTiles, const M: usize, const V: usize>(
     x: usize,
     mut acc: [[S::F; V]; M],
 ) {
-    let (lanes, group) = (S::LANES, panel.first / S::LANES);
+    let lanes = S::LANES;
+    let group = panel.first / S::LANES;
     // SAFETY: the caller's promise.
     unsafe {
         if let Some((lo, hi)) = job.clamp {
-            let (lo, hi) = (s.splat(lo), s.splat(hi));
+            let lo = s.splat(lo);
+            let hi = s.splat(hi);
             for a in &mut acc {
                 for v in a {
                     *v = s.min(s.max(*v, lo), hi);

@@ -111,7 +111,8 @@ unsafe impl Simd for Neon {
                     let part = vdupq_n_u16(part);
                     let uint8x16x4_t(a, b, c, d) = vld1q_u8_x4(p.add(t * row_stride + i));
                     for ([s0, s1, s2, s3], bytes) in sums.iter_mut().zip([a, b, c, d]) {
-                        let (low, high) = (vmovl_u8(vget_low_u8(bytes)), vmovl_high_u8(bytes));
+                        let low = vmovl_u8(vget_low_u8(bytes));
+                        let high = vmovl_high_u8(bytes);
                         add_products(s0, s1, low, part);
                         add_products(s2, s3, high, part);
                     }

@@ -36,7 +36,8 @@ unsafe impl Simd for Sse2 {
     #[inline(always)]
     unsafe fn load_u8(self, p: *const u8) -> __m128 {
         unsafe {
-            let (bytes, zero) = (_mm_cvtsi32_si128(p.cast::<i32>().read_unaligned()), _mm_setzero_si128());
+            let bytes = _mm_cvtsi32_si128(p.cast::<i32>().read_unaligned());
+            let zero = _mm_setzero_si128();
             _mm_cvtepi32_ps(_mm_unpacklo_epi16(_mm_unpacklo_epi8(bytes, zero), zero))
         }
     }

@@ -129,7 +129,8 @@ impl Resnet {
         let (mut channels, mut running, mut rate) = (128, 4, 1);
         for (units, narrow, stride) in [(3, 64, 2), (4, 128, 2), (23, 256, 2), (3, 512, 1)] {
             for unit in 0..units {
-                let (before, own) = (side, rate);
+                let before = side;
+                let own = rate;
                 if unit == units - 1 && stride == 2 {
                     if running >= output_stride {
                         rate *= 2;

@@ -32,7 +32,8 @@ pub struct Layer {
 impl Layer {
     /// A full convolution of stride 1 with batch norm.
     pub fn new(name: impl Into<String>, kernel: usize, channels: usize, activation: Activation) -> Self {
-        let (name, channels) = (name.into(), Some(channels));
+        let name = name.into();
+        let channels = Some(channels);
         Self { name, kernel, channels, stride: 1, rate: 1, activation, batch_norm: true }
     }
 
@@ -268,7 +269,8 @@ impl NetworkBuilder {
     /// As [`convolution`](Self::convolution); [`ModelError::Spec`] if the number of maps is not the decoder's number of
     /// skips.
     pub fn deeplab(&mut self, head: &DeeplabV3, feature: NodeId, skips: &[NodeId]) -> Result<NodeId, ModelError> {
-        let (wide, relu) = (head.channels, Activation::Relu);
+        let wide = head.channels;
+        let relu = Activation::Relu;
         let (size, _) = self.shape(feature)?;
         let mut branches = Vec::new();
         let pooled = if head.image_pooling {
@@ -421,7 +423,8 @@ impl NetworkBuilder {
 
     fn conv(&mut self, input: Size, c_in: usize, layer: Layer) -> Result<Conv, ModelError> {
         let Layer { name, kernel, channels, stride, rate, activation, batch_norm } = layer;
-        let (depthwise, c_out) = (channels.is_none(), channels.unwrap_or(c_in));
+        let depthwise = channels.is_none();
+        let c_out = channels.unwrap_or(c_in);
         if !matches!(kernel, 1 | 3) || depthwise && kernel != 3 {
             return Err(ModelError::spec(
                 name,

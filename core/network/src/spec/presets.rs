@@ -274,7 +274,8 @@ fn person() -> Spec {
     let decoder = Decoder { skips: vec![skip(8, 16, None), skip(4, 12, Some(24)), skip(2, 8, Some(16))], channels: 32 };
     let head = DeeplabV3 { channels: 64, decoder: Some(decoder), ..DeeplabV3::paper(1, Aspp::None) };
     let labels = ["background", "person"].map(String::from).to_vec();
-    let (extractor, head) = (Extractor::MobilenetV2(extractor), Head::DeeplabV3(head));
+    let extractor = Extractor::MobilenetV2(extractor);
+    let head = Head::DeeplabV3(head);
     let spec = tensorflow(extractor, head, 257, labels, Fit::Letterbox { fill: 127 });
     Spec { task: Some(Task::Alpha), ..spec }
 }

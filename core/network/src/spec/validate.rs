@@ -393,7 +393,8 @@ impl Spec {
                 return Err(ModelError::spec(format!("input.std[{i}]"), format!("cannot divide by {std}")));
             }
         }
-        let (task, logits) = (self.task(), self.classes());
+        let task = self.task();
+        let logits = self.classes();
         let possible = match task {
             Task::Categories => matches!(self.head, Head::DeeplabV3(_)),
             Task::Alpha => matches!(self.head, Head::DeeplabV3(_)) && logits == 1,

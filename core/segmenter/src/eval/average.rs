@@ -80,7 +80,8 @@ pub(super) fn average_argmax(maps: &[LogitMap], classes: usize, height: usize, w
                 *line = a + (b - a) * share;
             }
             for (sums, &Between { low, high, share }) in sums.chunks_exact_mut(classes).zip(columns) {
-                let (a, b) = (&line[low * classes..][..classes], &line[high * classes..][..classes]);
+                let a = &line[low * classes..][..classes];
+                let b = &line[high * classes..][..classes];
                 for ((one, &a), &b) in one.iter_mut().zip(a).zip(b) {
                     *one = a + (b - a) * share;
                 }
@@ -154,7 +155,8 @@ mod tests {
     #[test]
     fn the_mean_of_softmax_decides_and_not_the_mean_of_logits() {
         // Two runs slightly for class 0, one strongly for class 1: the mean softmax favours class 0.
-        let (weak, strong) = ([1.0, 0.0], [0.0, 50.0]);
+        let weak = [1.0, 0.0];
+        let strong = [0.0, 50.0];
         let at = |data| run(data, size(1, 1), 1, size(1, 1));
         let mask = average_argmax(&[at(&weak), at(&weak), at(&strong)], 2, 1, 1);
         // 2 * 0.731 = 1.46 against 2 * 0.269 + 1 = 1.54.

@@ -28,7 +28,8 @@ impl Boundary {
         let wanted: Vec<bool> = truth.iter().map(|label| known(label) && *label > 0).collect();
         let given: Vec<bool> = truth.iter().zip(alpha).map(|(label, &alpha)| known(label) && alpha >= 128).collect();
         let near = ((NEAR * (width as f64).hypot(height as f64)).round() as usize).max(1);
-        let (wanted, given) = (rim(&wanted, width, near), rim(&given, width, near));
+        let wanted = rim(&wanted, width, near);
+        let given = rim(&given, width, near);
         let mut sum = Self::default();
         for (wanted, given) in wanted.into_iter().zip(given) {
             sum.hit += u64::from(wanted && given);
@@ -89,7 +90,8 @@ mod tests {
     fn square(left: usize, top: usize, side: usize, value: u8) -> Vec<u8> {
         (0..100 * 75)
             .map(|i| {
-                let (x, y) = (i % 100, i / 100);
+                let x = i % 100;
+                let y = i / 100;
                 if (left..left + side).contains(&x) && (top..top + side).contains(&y) { value } else { 0 }
             })
             .collect()
