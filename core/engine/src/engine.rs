@@ -13,7 +13,6 @@
 //! frame's planes, its geometry, and the requested outputs, and a method `Session::frames(&mut self) -> Option<&mut dyn
 //! FrameSession>` whose default is `None`. A caller checks it once, when it creates the session, and falls back to
 //! rows; nothing here changes.
-//! session, and takes the way by rows where there is no other; nothing that stands here changes.
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;

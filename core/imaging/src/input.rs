@@ -272,7 +272,6 @@ impl RowSource for FrameRows<'_> {
 
 /// Part of a four-channel image, with colours multiplied by alpha, `row_bytes` from row to row. Used only for photos
 /// with transparency.
-/// transparent in them come this way.
 fn premultiplied(data: &[u8], row_stride: usize, rows: usize, row_bytes: usize) -> Vec<u8> {
     let mut block = Vec::with_capacity(rows * row_bytes);
     for row in 0..rows {

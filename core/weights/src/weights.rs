@@ -375,7 +375,6 @@ impl Weights {
     ///
     /// [`ModelError::Tensors`] as [`Weights::check`]; [`ModelError::Tensor`] for a negative variance and for values
     /// that are not finite.
-    /// values that are not finite.
     pub fn folded(&self, conv: &Conv) -> Result<Folded<'_>, ModelError> {
         let mut weight = self.floats(&conv.weight())?;
         let bias = if self.has_batch_norm(conv) {

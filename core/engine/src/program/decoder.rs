@@ -6,7 +6,6 @@
 //! Each stage holds a ring of the rows that its 3x3 window reads, already concatenated, and two rows that the next
 //! stage resizes; no map finer than the one below ever exists, except the last one written. Each thread computes its
 //! share of the last rows with rings of its own.
-//! than the one below exists but for the last one written. Each thread makes its share of the last rows with rings of its own.
 
 use super::context::{Context, Rows};
 use super::describe::{first_row, last_row};

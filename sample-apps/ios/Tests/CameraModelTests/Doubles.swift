@@ -39,7 +39,6 @@ import XCTest
 
     /// Plays frames on a thread of its own, as a camera does, to the current listener. They are generated in advance: generating one
     /// takes longer than segmenting it.
-    /// segmenting it.
     func play(_ count: Int, size: (Int, Int) = (64, 48), every seconds: TimeInterval = 0.004) async {
         guard let listener else { return }
         played += count

@@ -54,7 +54,7 @@ public fun Segmentation.maskBitmap(into: Bitmap? = null): Bitmap {
     return bitmap
 }
 
-/** The confidence that each pixel belongs to one of [classes], as an `ALPHA_8` bitmap of the mask's size: a mask for /** drawing. */
+/** The confidence that each pixel belongs to one of [classes], as an `ALPHA_8` bitmap of the mask's size: a mask for drawing. */
 public fun Segmentation.confidenceBitmap(vararg classes: Int): Bitmap {
     val bitmap = Bitmap.createBitmap(width, height, Bitmap.Config.ALPHA_8)
     val pixels = ByteBuffer.allocateDirect(bitmap.rowBytes * height)

@@ -17,7 +17,7 @@ public class Frame private constructor(
     internal val third: ByteBuffer?,
     /** The layout documented at `FRAME` in `bindings/src/jni.rs`. */
     internal val numbers: LongArray,
-    /** When the frame was taken, in nanoseconds from an arbitrary origin; for [Segmenter.segmentVideo] and live /** streams. */
+    /** When the frame was taken, in nanoseconds from an arbitrary origin; for [Segmenter.segmentVideo] and live streams. */
     public val timestampNanos: Long,
 ) {
     /** Columns of the buffer. */
@@ -54,10 +54,10 @@ public class Frame private constructor(
 
     private val isTransposed: Boolean get() = rotation == 90 || rotation == 270
 
-    /** Sets the clockwise rotation that makes the buffer upright: 0, 90, 180 or 270 degrees; resets the region to the /** whole image. */
+    /** Sets the clockwise rotation that makes the buffer upright: 0, 90, 180 or 270 degrees; resets the region to the whole image. */
     public fun rotated(degrees: Int): Frame = changed { it[ROTATION] = degrees.toLong() }.cropped(null)
 
-    /** Sets whether the image is mirrored horizontally after rotation, for front cameras; resets the region to the /** whole image. */
+    /** Sets whether the image is mirrored horizontally after rotation, for front cameras; resets the region to the whole image. */
     public fun mirrored(mirrored: Boolean = true): Frame = changed { it[MIRROR] = if (mirrored) 1 else 0 }.cropped(null)
 
     /** Sets the part to use, in pixels of the upright image; null: all of it. Call it last. */

@@ -45,7 +45,7 @@ public class LiveSegmenter private constructor(
         native { ffi.shutdown() }
     }
 
-    /** Called by the library, by this name, on the stream's thread; [result] is the library's own handle of the result. /** */
+    /** Called by the library, by this name, on the stream's thread; [result] is the library's own handle of the result. */
     @Suppress("unused", "LongParameterList", "TooGenericExceptionCaught")
     private fun deliver(
         result: Long,
@@ -97,7 +97,7 @@ public class LiveResult internal constructor(
     public val timestampNanos: Long,
     /** Number of frames replaced by a newer one since the start. */
     public val dropped: Long,
-    /** The segmentation, which the listener must close, possibly later and on another thread; it keeps its frame for effects. /** */
+    /** The segmentation, which the listener must close, possibly later and on another thread; it keeps its frame for effects. */
     public val segmentation: Segmentation?,
     /** Why there is none; later frames are still processed. */
     public val error: SilhouetteException?,

@@ -117,7 +117,7 @@ public class Segmentation internal constructor(
     public fun shares(): List<ClassShare> =
         open { slot -> native { slot.ffi.shares() }.map { ClassShare(it.classIndex.toInt(), it.share) } }
 
-    /** The frame unchanged, upright. [frame] is the one that was segmented; results of live streams keep theirs (null). /** */
+    /** The frame unchanged, upright. [frame] is the one that was segmented; results of live streams keep theirs (null). */
     public fun picture(
         frame: Frame? = null,
         into: Picture? = null,
@@ -154,7 +154,7 @@ public class Segmentation internal constructor(
         into: Picture? = null,
     ): Picture = render(Effect.REPLACE, frame, into, foreground, background = background)
 
-    /** Releases the memory; later use throws [SilhouetteException.Closed]. Can be called repeatedly, from any thread. /** */
+    /** Releases the memory; later use throws [SilhouetteException.Closed]. Can be called repeatedly, from any thread. */
     override fun close() {
         val given = synchronized(this) { slot.also { slot = null } } ?: return
         segmenter.slots.give(given)

@@ -20,7 +20,7 @@ import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
 import org.robolectric.shadows.ShadowCameraCharacteristics
 
-/** The phone's cameras, as far as Robolectric simulates them: opening, losing, closing; no pixels come from its /** cameras. */
+/** The phone's cameras, as far as Robolectric simulates them: opening, losing, closing; no pixels come from its cameras. */
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [34], application = android.app.Application::class)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)

@@ -465,7 +465,7 @@ class ScreensTest {
 
     private fun color(label: String): Int = Model.builtIn(RuntimeEnvironment.getApplication()).let { it.color(it.labels.indexOf(label)) }
 
-    /** A drawn screen, the photo that should be on it, and the photo's mask, computed here without camera, YUV or /** rotation. */
+    /** A drawn screen, the photo that should be on it, and the photo's mask, computed here without camera, YUV or rotation. */
     private class Picture(
         val shot: Bitmap,
         val photo: Bitmap,

@@ -31,8 +31,7 @@ import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
 import java.io.IOException
 
-/** Connects the camera screen to the system: lifecycle, permission, other apps. The controller decides, and outlives a rotation of the
-/** device. */
+/** Connects the camera screen to the system: lifecycle, permission, other apps. The controller decides, and outlives a rotation. */
 class CameraActivity :
     Activity(),
     CameraScreen.Asks {

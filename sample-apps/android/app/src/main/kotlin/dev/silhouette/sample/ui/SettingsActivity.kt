@@ -15,7 +15,7 @@ import dev.silhouette.sample.SampleApp
 import dev.silhouette.sample.model.EngineInfo
 import dev.silhouette.sample.model.Settings
 
-/** How the engine runs. Every choice is stored immediately; the camera screen recreates its engine when it comes back. /** */
+/** How the engine runs. Every choice is stored immediately; the camera screen recreates its engine when it comes back. */
 class SettingsActivity : Activity() {
     private val memory by lazy { SampleApp.of(this).memory }
 
