@@ -171,7 +171,7 @@ class Ahead:
             self.ready.put((step, self.run.batch(step)))
 
     def take(self, step):
-        """The batch of a step. While the other process has not finished it, this one computes one not yet begun; if none is left, it computes the batch itself."""
+        """The batch of a step. If the other process has not finished it, this one computes the next unclaimed batch; if it is still missing then, it computes it itself."""
         self.now.value = step
         self.receive()
         if step not in self.got:

@@ -1,4 +1,4 @@
-//! The choice of an instruction set, as a value. No other file detects CPU features.
+//! The choice of an instruction set, as a value. The CPU's features are queried only through here.
 //!
 //! A kernel is one generic body over [`Simd`], marked `#[inline(always)]`; `isa_entry!` compiles it
 //! once per instruction set. Dispatch, tests and benches go through the one

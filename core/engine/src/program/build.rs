@@ -422,7 +422,7 @@ impl Builder {
     }
 
     /// The same in `ways` slices, whatever the caches: the paper's t-way split (section 5), for measurements. A slice
-    /// is a whole number of vectors, so there may be fewer slices.
+    /// consists of complete vectors, so there may be fewer slices.
     ///
     /// # Errors
     /// As [`sliced`](Self::sliced).
@@ -443,7 +443,7 @@ impl Builder {
         let output = self.map(b.name, w.output, c_out)?;
         let rows = self.read(input);
         let padded = padded_columns(&w);
-        // A slice is a whole number of panels; both wide buffers and the strip should fit in half the L2.
+        // A slice consists of complete panels; both wide buffers and the strip should fit in half the L2.
         let panel = lanes * <f32 as Kernel<f32, f32>>::panels(self.isa).most;
         let plane = w.input.height * padded * size_of::<f32>();
         let fit = (self.caches.working_set() / 2 / plane.max(1)) / panel * panel;
