@@ -140,8 +140,8 @@ pub struct Plane<'a> {
 }
 
 impl Plane<'_> {
-    /// Checks that `rows` by `columns` samples of `sample` bytes each are inside: (rows - 1) * `row_stride` + (columns
-    /// - 1) * `pixel_stride` + sample bytes, no more.
+    /// Checks that `rows` by `columns` samples of `sample` bytes each are inside: (rows - 1) * `row_stride` +
+    /// (columns - 1) * `pixel_stride` + sample bytes, no more.
     pub(crate) fn check(&self, plane: PlaneName, rows: usize, columns: usize, sample: usize) -> Result<(), FrameError> {
         let overflow =
             FrameError::Overflow { plane, rows, columns, row_stride: self.row_stride, pixel_stride: self.pixel_stride };

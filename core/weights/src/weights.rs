@@ -373,6 +373,7 @@ impl Weights {
     /// Weight and bias of `conv` with batch norm folded in: `weight * gamma / sqrt(var + eps)` and
     /// `beta - mean * gamma / sqrt(var + eps)`, computed in f64.
     ///
+    /// # Errors
     /// [`ModelError::Tensors`] as [`Weights::check`]; [`ModelError::Tensor`] for a negative variance and for values
     /// that are not finite.
     pub fn folded(&self, conv: &Conv) -> Result<Folded<'_>, ModelError> {
