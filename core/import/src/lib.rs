@@ -290,7 +290,8 @@ fn specification(
     }
     let task = task(&derived.head, given)?;
     let labels = labels(&derived.head, derived.convs.is_some(), task, options)?;
-    let (mean, std) = (derived.normalisation.map(|n| [n.0; 3]), derived.normalisation.map(|n| [n.1; 3]));
+    let mean = derived.normalisation.map(|n| [n.0; 3]);
+    let std = derived.normalisation.map(|n| [n.1; 3]);
     let mean = options.mean.or(mean).or(given.map(|spec| spec.input.mean));
     let std = options.std.or(std).or(given.map(|spec| spec.input.std));
     let mean = mean.ok_or_else(|| not_said("the mean of a pixel (0 to 255)", "--mean"))?;

@@ -139,8 +139,8 @@ mod tests {
                             let input: Vec<f32> =
                                 (0..height * width).map(|i| ((i * 7 + 3) % 13) as f32 - 6.0).collect();
                             let weights: Vec<f32> = (0..kernel * kernel).map(|i| ((i * 5) % 11) as f32 - 5.0).collect();
-                            let (mut scratch, mut out) =
-                                (vec![9.0; p.scratch_len()], vec![9.0; out_height * out_width]);
+                            let mut scratch = vec![9.0; p.scratch_len()];
+                            let mut out = vec![9.0; out_height * out_width];
                             p.run(&input, &weights, 0.5, &mut scratch, &mut out);
                             // Small integers: every order of summation has the same result.
                             assert_eq!(out, naive(&p, &input, &weights, 0.5), "{p:?}");

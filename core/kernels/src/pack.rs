@@ -70,8 +70,8 @@ mod large {
     /// # Safety
     /// The layout's size is not zero, its alignment at most a page.
     pub(super) unsafe fn allocate(layout: Layout) -> *mut u8 {
-        let (access, kind) =
-            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE);
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
         // SAFETY: fresh anonymous pages, at an address that the system chooses.
         let p = unsafe { libc::mmap(std::ptr::null_mut(), layout.size(), access, kind, -1, 0) };
         if p == libc::MAP_FAILED { std::ptr::null_mut() } else { p.cast() }

@@ -367,8 +367,8 @@ impl Builder {
             let c_out = b.project.bias.len();
             let weights = self.pack(b.name, wide, &rows_of_matrix(b.project.weight, wide, 0), b.project.bias)?;
             let to = ring_for(self, blocks.get(i + 1));
-            let (pixels_in, pixels_out) =
-                (b.window.input.height * b.window.input.width, b.window.output.height * b.window.output.width);
+            let pixels_in = b.window.input.height * b.window.input.width;
+            let pixels_out = b.window.output.height * b.window.output.width;
             madds +=
                 (if expand.is_some() { pixels_in * b.c_in * wide } else { 0 } + pixels_out * wide * (9 + c_out)) as u64;
             stages.push(Stage::Block(Box::new(BlockStage {
@@ -660,7 +660,8 @@ fn not_packed(step: &str, error: NotPacked) -> BuildError {
 
 /// Rows of a ring of `cap` rows of `groups` groups of `lanes` values, which has no buffer yet.
 fn ring_rows(cap: usize, (groups, lanes): (usize, usize), window: &Window, padded: bool) -> Rows {
-    let (width, left) = (window.input.width, if padded { window.pad.width } else { 0 });
+    let width = window.input.width;
+    let left = if padded { window.pad.width } else { 0 };
     let columns = if padded { padded_columns(window) } else { width };
     let mut rows = Rows { buffer: 0, per_thread: 0, cap, groups, lanes, padded: columns, left, width };
     rows.per_thread = (cap * rows.row_len()).next_multiple_of(16);

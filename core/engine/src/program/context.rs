@@ -128,7 +128,8 @@ impl Context<'_> {
 
     /// Zeros the padding of the rows `which`.
     pub(super) fn clear_padding<T: Element>(&self, rows: &Rows, which: Range<usize>) {
-        let (left, right) = (rows.left * rows.lanes, (rows.padded - rows.left - rows.width) * rows.lanes);
+        let left = rows.left * rows.lanes;
+        let right = (rows.padded - rows.left - rows.width) * rows.lanes;
         if left + right == 0 {
             return;
         }

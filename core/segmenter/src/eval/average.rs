@@ -168,7 +168,8 @@ mod tests {
 
     #[test]
     fn scales_agree_on_a_shape() {
-        let (small, large) = (map(9, 9, |y, x| y > 3 && x > 4), map(17, 17, |y, x| y > 7 && x > 9));
+        let small = map(9, 9, |y, x| y > 3 && x > 4);
+        let large = map(17, 17, |y, x| y > 7 && x > 9);
         let maps = [run(&small, size(9, 9), 129, size(129, 129)), run(&large, size(17, 17), 257, size(257, 257))];
         let both = average_argmax(&maps, 2, 100, 100);
         let one = average_argmax(&maps[..1], 2, 100, 100);
