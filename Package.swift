@@ -1,12 +1,12 @@
 // swift-tools-version: 6.0
-// The Swift package. It stands at the repository's root, because SwiftPM looks for packages nowhere else; its sources are in
-// ios/. Under it lies the Rust library: on Apple's systems as an XCFramework, on Linux (for tests and servers) as a shared
-// library that `scripts/build-host` makes and pkg-config finds.
+// The Swift package. It is at the repository's root, because SwiftPM looks for packages nowhere else; its sources are in
+// ios/. Below it is the Rust library: on Apple's systems as an XCFramework, on Linux (for tests and servers) as a shared
+// library that `scripts/build-host` builds and pkg-config finds.
 
 import PackageDescription
 
-/// The XCFramework of a release: its address and SHA-256. A release's tag carries them; a checkout has none, and uses what
-/// `scripts/build-ios` built.
+/// The XCFramework of a release: its address and SHA-256. A release's tag contains them; a checkout has none, and uses the
+/// output of `scripts/build-ios`.
 let release: (url: String, checksum: String)? = nil
 
 #if os(Linux)

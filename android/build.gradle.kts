@@ -10,7 +10,7 @@ plugins {
 val home = "https://github.com/silhouette-sdk/silhouette"
 
 group = "dev.silhouette"
-// The workspace's version, where it stands once.
+// The workspace's version, from its only source.
 version =
     providers
         .fileContents(layout.projectDirectory.file("../Cargo.toml"))

@@ -1,4 +1,4 @@
-// The Gradle build of the AAR, for Android Studio and the tests on devices. scripts/package-aar makes the same AAR without Gradle.
+// The Gradle build of the AAR, for Android Studio and the tests on devices. scripts/package-aar builds the same AAR without Gradle.
 pluginManagement {
     repositories {
         google()

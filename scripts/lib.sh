@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# What the scripts share: saying, installing what is missing, Rust, the build folder. To be sourced; bash 3.2 will do.
+# Shared functions of the scripts: messages, installing missing tools, Rust, the build folder. To be sourced; works with
+# bash 3.2.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 rust_wanted=1.95
@@ -8,12 +9,12 @@ say() { printf '%s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# as_root COMMAND...: runs it as root, or fails where this user may not.
+# as_root COMMAND...: runs it as root, or fails if this user is not allowed to.
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else have sudo && sudo -n "$@" 2>/dev/null; fi
 }
 
-# apt_install PACKAGE...: installs Debian packages where that is possible; fails quietly where it is not.
+# apt_install PACKAGE...: installs Debian packages if possible; fails quietly otherwise.
 apt_install() {
   have apt-get || return 1
   say "installing $*"
@@ -22,7 +23,7 @@ apt_install() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1
 }
 
-# rust_is_new_enough: whether cargo is there and at least $rust_wanted.
+# rust_is_new_enough: whether cargo exists and is at least $rust_wanted.
 rust_is_new_enough() {
   local version
   version=$(rustc --version 2>/dev/null) || return 1
@@ -32,7 +33,7 @@ rust_is_new_enough() {
   [ "${version%%.*}" -ge "${rust_wanted#1.}" ]
 }
 
-# need_rust: Rust and a linker, installed where they are missing.
+# need_rust: Rust and a linker, installed if missing.
 need_rust() {
   if ! have cc; then
     if [ "$(uname)" = Darwin ]; then die "No linker: run 'xcode-select --install', then this again."; fi
@@ -49,7 +50,7 @@ need_rust() {
     fi
     have rustup || apt_install rustup || true
     if ! have rustup; then
-      have curl || apt_install curl ca-certificates || die "Rust $rust_wanted is wanted: install it from https://rustup.rs, then run this again."
+      have curl || apt_install curl ca-certificates || die "Rust $rust_wanted is needed: install it from https://rustup.rs, then run this again."
       curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y -q --profile minimal --no-modify-path >&2 ||
         die "Rust could not be installed: install it from https://rustup.rs, then run this again."
     fi
@@ -66,10 +67,10 @@ need_component() {
   have rustup && say "installing $1" && rustup component add "$1" >&2
 }
 
-# use_build_folder: where cargo builds. CARGO_TARGET_DIR if it is set; else a folder in the user's cache, so that
-# a fresh clone does not compile the dependencies again. One checkout uses a folder at a time, until leave_build_folder or the script's
-# end: it waits for the one that it used last, else takes the first that is free. cargo tells old from new by time stamps, which say nothing about another
-# checkout's files, so sources that differ from those last built there are touched.
+# use_build_folder: where cargo builds. CARGO_TARGET_DIR if it is set; otherwise a folder in the user's cache, so that a fresh clone does not compile the
+# dependencies again. One checkout at a time uses a folder, until leave_build_folder or the end of the script: it waits for the folder that it used last,
+# otherwise takes the first free one. cargo detects changes by time stamps, which mean nothing for another checkout's files, so sources that differ from
+# those last built there are touched.
 use_build_folder() {
   [ -n "${CARGO_TARGET_DIR:-}" ] && return
   have flock || return 0 # macOS: target/ in the checkout
@@ -100,11 +101,11 @@ use_build_folder() {
   export CARGO_TARGET_DIR=$folder/target
 }
 
-# leave_build_folder: lets others build there.
+# leave_build_folder: releases the folder for others.
 leave_build_folder() { exec 9>&-; }
 
-# workspace_features: every optional feature of the workspace's crates, as cargo's --features wants them, Apple's GPU excepted. (A crate with a
-# workspace of its own is none of them.)
+# workspace_features: every optional feature of the workspace's crates, for cargo's --features, except Apple's GPU. (Crates with a workspace of
+# their own are not included.)
 workspace_features() {
   (cd "$root" && for manifest in core/*/Cargo.toml bindings/Cargo.toml; do
     [ -f "$manifest" ] && ! grep -q '^\[workspace\]' "$manifest" && awk '
@@ -114,13 +115,14 @@ workspace_features() {
   done | sed 's/,$//')
 }
 
-# build_host_library PROFILE: silhouette-ffi for this machine (dev or release), as Kotlin's and Swift's tests load it. With the generator, for all of them: for
-# another selection of packages cargo would build what they share anew.
+# build_host_library PROFILE: builds silhouette-ffi for this machine (dev or release), as loaded by Kotlin's and Swift's tests. Always together with the
+# generator: for another selection of packages cargo would rebuild what they share.
 build_host_library() {
   cargo build --locked --quiet --manifest-path "$root/Cargo.toml" -p silhouette-ffi -p silhouette-bindgen --profile "$1" >&2
 }
 
-# remap_paths: compiler flags that keep this machine's folders out of what is built (they would stand in panic messages).
+# remap_paths: compiler flags that keep this machine's folders out of the build's output (they would appear in panic
+# messages).
 remap_paths() {
   local cargo_home=${CARGO_HOME:-$HOME/.cargo}
   printf '%s' "--remap-path-prefix=$root=silhouette --remap-path-prefix=$cargo_home/registry/src=crates"
@@ -132,7 +134,7 @@ need_python() {
   python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))'
 }
 
-# rust_objcopy ARG...: the objcopy that comes with Rust (it finds its own library only when told where), else LLVM's.
+# rust_objcopy ARG...: the objcopy that comes with Rust (it finds its own library only with a path), otherwise LLVM's.
 rust_objcopy() {
   local sysroot tool
   sysroot=$(rustc --print sysroot)
@@ -142,5 +144,5 @@ rust_objcopy() {
       return
     fi
   done
-  die "no objcopy that knows other machines' files: install llvm"
+  die "no objcopy that supports other machines' files: install llvm"
 }

@@ -1,8 +1,9 @@
-/* The frame's way into Silhouette for C and Swift: planes by address, masks and pictures into the caller's memory.
+/* Passes frames to Silhouette from C and Swift: planes by address, masks and images into the caller's memory.
  *
- * Objects (segmenter, video, live, segmentation) are named by raw() of their uniffi twins, which must stay alive during
- * the call. Everything a pointer leads to is used during the call only. Functions return 0 (SILHOUETTE_OK) or the kind of
- * error, whose texts go to *failure, where that is not NULL. They may be called from any thread and never unwind. */
+ * Objects (segmenter, video, live, segmentation) are identified by raw() of the corresponding uniffi objects, which must
+ * stay alive during the call. The targets of pointers are used only during the call. Functions return 0 (SILHOUETTE_OK)
+ * or the kind of error, whose texts are written to *failure unless that is NULL. They can be called from any thread and
+ * never unwind. */
 #ifndef SILHOUETTE_FRAME_H
 #define SILHOUETTE_FRAME_H
 
@@ -24,7 +25,7 @@ enum {
   SILHOUETTE_INTERNAL = 5
 };
 
-/* An error: its kind and its texts, UTF-8, cut at a character where they are too long, ending in 0. */
+/* An error: its kind and its texts, UTF-8, truncated at a character if too long, ending in 0. */
 typedef struct SilhouetteFailure {
   int32_t kind;
   char reason[512];
@@ -38,13 +39,13 @@ enum {
   SILHOUETTE_BGRA8 = 2,
   SILHOUETTE_GRAY8 = 3,
   SILHOUETTE_YUV420 = 4, /* three planes with any pixel strides */
-  SILHOUETTE_NV12 = 5,   /* luma; U and V by turns */
-  SILHOUETTE_NV21 = 6,   /* luma; V and U by turns */
-  /* With an alpha that counts, where that of the above is not looked at: what is hidden is seen as black, and pictures that
-   * are made of the frame keep its alpha. */
+  SILHOUETTE_NV12 = 5,   /* luma; U and V interleaved */
+  SILHOUETTE_NV21 = 6,   /* luma; V and U interleaved */
+  /* With alpha, which the formats above ignore: hidden pixels count as black, and images made from the frame keep its
+   * alpha. */
   SILHOUETTE_RGBA8_STRAIGHT = 7,
   SILHOUETTE_BGRA8_STRAIGHT = 8,
-  SILHOUETTE_RGBA8_PREMULTIPLIED = 9, /* colours are multiplied by alpha already */
+  SILHOUETTE_RGBA8_PREMULTIPLIED = 9, /* colours are already multiplied by alpha */
   SILHOUETTE_BGRA8_PREMULTIPLIED = 10
 };
 
@@ -56,10 +57,10 @@ typedef struct SilhouettePlane {
   const uint8_t *data; /* NULL: an absent plane */
   size_t length;
   size_t row_stride;
-  size_t pixel_stride; /* looked at for SILHOUETTE_YUV420 only */
+  size_t pixel_stride; /* used only for SILHOUETTE_YUV420 */
 } SilhouettePlane;
 
-/* A buffer as a camera or decoder gives it, and how it becomes upright: turned, then mirrored, then cut to the region. */
+/* A buffer from a camera or decoder, and how it becomes upright: rotated, then mirrored, then cropped to the region. */
 typedef struct SilhouetteFrame {
   SilhouettePlane planes[3];
   uint32_t format;
@@ -68,8 +69,8 @@ typedef struct SilhouetteFrame {
   uint32_t matrix; /* YUV only */
   uint32_t range;  /* YUV only */
   uint32_t rotation; /* clockwise degrees that make the buffer upright: 0, 90, 180, 270 */
-  uint32_t mirror;   /* 1: left and right change sides after turning */
-  uint32_t region_x; /* in the upright picture; width and height 0: the whole */
+  uint32_t mirror;   /* 1: mirrored horizontally after rotation */
+  uint32_t region_x; /* in the upright image; width and height 0: all of it */
   uint32_t region_y;
   uint32_t region_width;
   uint32_t region_height;
@@ -77,7 +78,7 @@ typedef struct SilhouetteFrame {
 
 /* Effects. */
 enum {
-  SILHOUETTE_PICTURE = 0, /* the frame as it is, upright */
+  SILHOUETTE_PICTURE = 0, /* the frame unchanged, upright */
   SILHOUETTE_OVERLAY = 1, /* the foreground's classes in their colours */
   SILHOUETTE_CUTOUT = 2,
   SILHOUETTE_BLUR = 3,
@@ -87,40 +88,40 @@ enum {
 typedef struct SilhouetteEffect {
   uint32_t kind;
   uint32_t all_classes;    /* 1: the foreground is every class but the background (class 0) */
-  const uint32_t *classes; /* else these; NULL: none */
+  const uint32_t *classes; /* otherwise these; NULL: none */
   size_t class_count;
-  const SilhouetteFrame *background; /* SILHOUETTE_REPLACE: the picture to put behind */
+  const SilhouetteFrame *background; /* SILHOUETTE_REPLACE: the background image */
   float strength; /* overlay: opacity, 0 to 1; blur: deviation as a share of the longer side, 0 to 0.5; negative: the default */
-  uint32_t bgra;  /* 1: writes B, G, R, A, else R, G, B, A */
+  uint32_t bgra;  /* 1: writes B, G, R, A; 0: R, G, B, A */
   uint32_t premultiplied; /* 1: colours are multiplied by alpha */
 } SilhouetteEffect;
 
 #if UINTPTR_MAX == 0xffffffffffffffffu && !defined(__cplusplus)
 _Static_assert(sizeof(SilhouettePlane) == 32 && sizeof(SilhouetteFrame) == 144 && sizeof(SilhouetteEffect) == 48,
-               "as the library sees them");
+               "the sizes in the library");
 #endif
 
 /* Segments a frame into a segmentation. */
 int32_t silhouette_segment(uint64_t segmenter, const SilhouetteFrame *frame, uint64_t segmentation,
                            SilhouetteFailure *failure);
 
-/* Segments the next frame of a video; timestamp counts nanoseconds from any moment. */
+/* Segments the next frame of a video; timestamp is in nanoseconds from an arbitrary origin. */
 int32_t silhouette_segment_video(uint64_t video, const SilhouetteFrame *frame, uint64_t timestamp, uint64_t segmentation,
                                  SilhouetteFailure *failure);
 
-/* Hands a frame to a live stream, which copies it; *replaced (may be NULL): a waiting frame gave its place. */
+/* Submits a frame to a live stream, which copies it; *replaced (may be NULL): whether it replaced a waiting frame. */
 int32_t silhouette_submit(uint64_t live, const SilhouetteFrame *frame, uint64_t timestamp, bool *replaced,
                           SilhouetteFailure *failure);
 
-/* Copies the mask: rows of a class a pixel. out needs (height - 1) * row_stride + width bytes. */
+/* Copies the mask: one class per pixel. out needs (height - 1) * row_stride + width bytes. */
 int32_t silhouette_mask(uint64_t segmentation, uint8_t *out, size_t length, size_t row_stride,
                         SilhouetteFailure *failure);
 
-/* Copies how sure each pixel is of one of the classes, 0 to 255, in the mask's size. */
+/* Copies the confidence that each pixel belongs to one of the classes, 0 to 255, at the mask's size. */
 int32_t silhouette_confidence(uint64_t segmentation, const uint32_t *classes, size_t class_count, uint8_t *out,
                               size_t length, size_t row_stride, SilhouetteFailure *failure);
 
-/* Writes a frame with an effect in the size of its region, four bytes a pixel; frame NULL: the one that a live result
+/* Writes a frame with an effect at the size of its region, four bytes per pixel; frame NULL: the one that a live result
  * keeps. out needs (height - 1) * row_stride + 4 * width bytes. */
 int32_t silhouette_effect(uint64_t segmentation, const SilhouetteFrame *frame, const SilhouetteEffect *effect,
                           uint8_t *out, size_t length, size_t row_stride, SilhouetteFailure *failure);

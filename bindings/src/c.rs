@@ -1,6 +1,6 @@
 //! Frames by address, for Apple's `CVPixelBuffer`s: the functions of `include/silhouette_frame.h`.
 //!
-//! Each returns 0, or the kind of error (1 to 5, in [`SilhouetteError`]'s order), whose texts it writes to `failure`.
+//! Each returns 0, or the kind of error (1 to 5, in [`SilhouetteError`]'s order) and writes its texts to `failure`.
 
 use crate::error::{Result, SilhouetteError, guard};
 use crate::frame::{RawEffect, RawFrame, bytes_mut, numbers};
@@ -10,11 +10,11 @@ use crate::segmentation::Segmentation;
 use crate::segmenter::{Segmenter, VideoSegmenter};
 use std::os::raw::c_char;
 
-/// `SilhouetteFailure`: an error's kind and its texts, UTF-8, cut at a character where they are too long, ending in 0.
+/// `SilhouetteFailure`: an error's kind and its texts, UTF-8, truncated at a character if too long, ending in 0.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Failure {
-    /// 0: none; 1 to 5: as the functions return.
+    /// 0: none; 1 to 5: the functions' return values.
     pub kind: i32,
     /// What was wrong, and where.
     pub reason: [c_char; 512],
@@ -29,7 +29,7 @@ impl Failure {
     }
 }
 
-/// The text, as much of it as fits before a final 0.
+/// As much of the text as fits before a final 0.
 fn c_text<const N: usize>(text: &str) -> [c_char; N] {
     let mut out = [0; N];
     let end = text.floor_char_boundary(N - 1);
@@ -40,31 +40,31 @@ fn c_text<const N: usize>(text: &str) -> [c_char; N] {
 }
 
 /// # Safety
-/// `failure` is null or may be written to.
+/// `failure` is null or can be written to.
 unsafe fn answer(failure: *mut Failure, work: impl FnOnce() -> Result<()>) -> i32 {
     let Err(error) = guard(work) else { return 0 };
     if !failure.is_null() {
-        // SAFETY: not null, and the caller promises that it may be written to.
+        // SAFETY: not null, and the caller guarantees that it can be written to.
         unsafe { failure.write(Failure::of(&error)) };
     }
     error.kind()
 }
 
 /// # Safety
-/// `frame` is null or points to a frame as [`RawFrame::frame`] wants it, during `'a`.
+/// `frame` is null or points to a frame as required by [`RawFrame::frame`], during `'a`.
 unsafe fn frame_at<'a>(frame: *const RawFrame) -> Result<silhouette::Frame<'a>> {
-    // SAFETY: null is told apart; else what the caller promises.
+    // SAFETY: null is handled; otherwise guaranteed by the caller.
     let raw = unsafe { frame.as_ref() };
     let raw = raw.ok_or_else(|| SilhouetteError::frame("no frame", "pass a frame"))?;
-    // SAFETY: what the caller promises.
+    // SAFETY: guaranteed by the caller.
     unsafe { raw.frame() }
 }
 
 /// Segments a frame into a segmentation.
 ///
 /// # Safety
-/// `segmenter` and `segmentation` are `raw()` of objects of these types that live during the call (or 0); `frame` points
-/// to a frame whose planes may be read during the call; `failure` may be written to, or is null.
+/// `segmenter` and `segmentation` are `raw()` of objects of these types that live during the call (or 0); `frame`
+/// points to a frame whose planes can be read during the call; `failure` can be written to, or is null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn silhouette_segment(
     segmenter: u64,
@@ -72,11 +72,11 @@ pub unsafe extern "C" fn silhouette_segment(
     segmentation: u64,
     failure: *mut Failure,
 ) -> i32 {
-    // SAFETY: all pointers and objects are as this function's caller promises.
+    // SAFETY: this function's caller guarantees all pointers and objects.
     unsafe { answer(failure, || Segmenter::at(segmenter)?.segment(&frame_at(frame)?, Segmentation::at(segmentation)?)) }
 }
 
-/// Segments the next frame of a video; `timestamp` counts nanoseconds from any moment.
+/// Segments the next frame of a video; `timestamp` is in nanoseconds from an arbitrary origin.
 ///
 /// # Safety
 /// As [`silhouette_segment`], with a video segmenter.
@@ -88,7 +88,7 @@ pub unsafe extern "C" fn silhouette_segment_video(
     segmentation: u64,
     failure: *mut Failure,
 ) -> i32 {
-    // SAFETY: all pointers and objects are as this function's caller promises.
+    // SAFETY: this function's caller guarantees all pointers and objects.
     unsafe {
         answer(failure, || {
             VideoSegmenter::at(video)?.segment(&frame_at(frame)?, timestamp, Segmentation::at(segmentation)?)
@@ -96,11 +96,11 @@ pub unsafe extern "C" fn silhouette_segment_video(
     }
 }
 
-/// Hands a frame to a live stream, which copies it. `replaced`, where it is not null, says whether a waiting frame gave its
-/// place.
+/// Submits a frame to a live stream, which copies it. `replaced`, if not null, receives whether it replaced a waiting
+/// frame.
 ///
 /// # Safety
-/// As [`silhouette_segment`], with a live segmenter; `replaced` may be written to, or is null.
+/// As [`silhouette_segment`], with a live segmenter; `replaced` can be written to, or is null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn silhouette_submit(
     live: u64,
@@ -109,7 +109,7 @@ pub unsafe extern "C" fn silhouette_submit(
     replaced: *mut bool,
     failure: *mut Failure,
 ) -> i32 {
-    // SAFETY: all pointers and objects are as this function's caller promises.
+    // SAFETY: this function's caller guarantees all pointers and objects.
     unsafe {
         answer(failure, || {
             let took_place = LiveSegmenter::at(live)?.submit(&frame_at(frame)?, timestamp)?;
@@ -121,11 +121,11 @@ pub unsafe extern "C" fn silhouette_submit(
     }
 }
 
-/// Copies the mask: rows of a byte a pixel, `row_stride` bytes from row to row.
+/// Copies the mask: one byte per pixel, `row_stride` bytes from row to row.
 ///
 /// # Safety
-/// `segmentation` is `raw()` of one that lives during the call (or 0); the `length` bytes at `out` are the caller's alone,
-/// or `out` is null; `failure` may be written to, or is null.
+/// `segmentation` is `raw()` of one that lives during the call (or 0); the `length` bytes at `out` belong to the caller
+/// alone, or `out` is null; `failure` can be written to, or is null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn silhouette_mask(
     segmentation: u64,
@@ -134,11 +134,11 @@ pub unsafe extern "C" fn silhouette_mask(
     row_stride: usize,
     failure: *mut Failure,
 ) -> i32 {
-    // SAFETY: all pointers and objects are as this function's caller promises.
+    // SAFETY: this function's caller guarantees all pointers and objects.
     unsafe { answer(failure, || Segmentation::at(segmentation)?.copy_mask(bytes_mut(out, length)?, row_stride)) }
 }
 
-/// Copies how sure each pixel is of one of `classes`, 0 to 255, in the mask's size.
+/// Copies the confidence that each pixel belongs to one of `classes`, 0 to 255, at the mask's size.
 ///
 /// # Safety
 /// As [`silhouette_mask`]; `classes` points to `class_count` numbers, or is null.
@@ -152,7 +152,7 @@ pub unsafe extern "C" fn silhouette_confidence(
     row_stride: usize,
     failure: *mut Failure,
 ) -> i32 {
-    // SAFETY: all pointers and objects are as this function's caller promises.
+    // SAFETY: this function's caller guarantees all pointers and objects.
     unsafe {
         answer(failure, || {
             let classes: Vec<usize> = numbers(classes, class_count)?.iter().map(|&class| class as usize).collect();
@@ -161,11 +161,12 @@ pub unsafe extern "C" fn silhouette_confidence(
     }
 }
 
-/// Writes a frame with an effect: rows of four bytes a pixel, in the size of the frame's region, upright. `frame` null: the
-/// frame that a live result keeps.
+/// Writes a frame with an effect: rows of four bytes per pixel, at the size of the frame's region, upright. If `frame`
+/// is null, uses the frame that a live result keeps.
 ///
 /// # Safety
-/// As [`silhouette_mask`]; `frame` is null or as for [`silhouette_segment`]; `effect` is as [`RawEffect::with`] wants it.
+/// As [`silhouette_mask`]; `frame` is null or as for [`silhouette_segment`]; `effect` is as required by
+/// [`RawEffect::with`].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn silhouette_effect(
     segmentation: u64,
@@ -176,7 +177,7 @@ pub unsafe extern "C" fn silhouette_effect(
     row_stride: usize,
     failure: *mut Failure,
 ) -> i32 {
-    // SAFETY: all pointers and objects are as this function's caller promises.
+    // SAFETY: this function's caller guarantees all pointers and objects.
     unsafe {
         answer(failure, || {
             let frame = if frame.is_null() { None } else { Some(frame_at(frame)?) };
@@ -196,7 +197,7 @@ mod tests {
     fn texts_end_in_zero_and_are_cut_at_a_character() {
         assert_eq!(c_text::<4>("ab"), [b'a' as c_char, b'b' as c_char, 0, 0]);
         assert_eq!(c_text::<4>("abcd")[3], 0);
-        // "é" takes two bytes, of which one would fit.
+        // "é" takes two bytes, only one of which would fit.
         assert_eq!(c_text::<4>("abé"), [b'a' as c_char, b'b' as c_char, 0, 0]);
     }
 }

@@ -1,10 +1,10 @@
-//! Errors on their way out, and panics made errors.
+//! Converts errors for other languages, and panics to errors.
 
 use silhouette::Error;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What went wrong: `reason` says what and where, `advice` what the caller can do.
+/// An error: `reason` is what was wrong and where, `advice` what the caller can do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, uniffi::Error)]
 pub enum SilhouetteError {
     /// The frame cannot be read: sizes, strides, planes, region.
@@ -15,7 +15,7 @@ pub enum SilhouetteError {
         /// What the caller can do.
         advice: String,
     },
-    /// The model cannot be used: cut off, damaged, unknown, or for another task.
+    /// The model cannot be used: truncated, damaged, unknown, or for another task.
     #[error("invalid model: {reason}; {advice}")]
     InvalidModel {
         /// What was wrong, and where.
@@ -23,7 +23,7 @@ pub enum SilhouetteError {
         /// What the caller can do.
         advice: String,
     },
-    /// The request is well-formed, but not possible here.
+    /// The request is well-formed, but not supported here.
     #[error("unsupported: {reason}; {advice}")]
     Unsupported {
         /// What was wrong, and where.
@@ -39,7 +39,7 @@ pub enum SilhouetteError {
         /// What the caller can do.
         advice: String,
     },
-    /// A fault of this library or of the system under it.
+    /// A fault of this library or of the underlying system.
     #[error("internal: {reason}; {advice}")]
     Internal {
         /// What was wrong, and where.
@@ -49,11 +49,11 @@ pub enum SilhouetteError {
     },
 }
 
-/// The result of everything here that can fail.
+/// The result of fallible functions of this crate.
 pub type Result<T> = std::result::Result<T, SilhouetteError>;
 
 impl SilhouetteError {
-    /// The number of its kind on the C and JNI ways: 1 to 5, in the order of the variants.
+    /// The number of its kind in C and JNI: 1 to 5, in the order of the variants.
     pub fn kind(&self) -> i32 {
         match self {
             Self::InvalidFrame { .. } => 1,
@@ -84,7 +84,7 @@ impl SilhouetteError {
     }
 
     pub(crate) fn closed(what: &str) -> Self {
-        Self::Closed { reason: format!("the {what} was closed"), advice: "make a new one".to_owned() }
+        Self::Closed { reason: format!("the {what} was closed"), advice: "create a new one".to_owned() }
     }
 
     pub(crate) fn internal(reason: impl Into<String>) -> Self {
@@ -101,13 +101,14 @@ impl SilhouetteError {
 
 impl From<Error> for SilhouetteError {
     fn from(error: Error) -> Self {
-        let (reason, advice) = (error.reason().to_owned(), error.advice().to_owned());
+        let reason = error.reason().to_owned();
+        let advice = error.advice().to_owned();
         match error {
             Error::InvalidFrame(_) => Self::InvalidFrame { reason, advice },
             Error::InvalidModel(_) => Self::InvalidModel { reason, advice },
             Error::Unsupported(_) => Self::Unsupported { reason, advice },
             Error::Closed(_) => Self::Closed { reason, advice },
-            // `Error` may grow; what is not known here is not the caller's fault.
+            // `Error` may grow; an unknown kind is not the caller's fault.
             _ => Self::Internal { reason, advice },
         }
     }
@@ -119,11 +120,11 @@ impl From<silhouette::FrameError> for SilhouetteError {
     }
 }
 
-/// Runs `work`; a panic becomes [`SilhouetteError::Internal`]. The objects of this crate stay usable after it: what a panic
-/// may have left half done lies behind locks that are taken whatever their poison, and is written anew by the next call.
+/// Runs `work`; a panic becomes [`SilhouetteError::Internal`]. The objects of this crate stay usable after it: anything
+/// a panic may have left half done is behind locks that ignore poisoning, and is rewritten by the next call.
 ///
 /// # Errors
-/// What `work` says, or the panic.
+/// The error of `work`, or the panic.
 pub fn guard<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(SilhouetteError::panic(&*payload)))
 }

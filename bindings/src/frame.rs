@@ -1,4 +1,4 @@
-//! Frames and effects as C describes them (`include/silhouette_frame.h`), checked and made into ours.
+//! Frames and effects in C's layout (`include/silhouette_frame.h`), checked and converted to ours.
 
 use crate::error::{Result, SilhouetteError};
 use silhouette::{
@@ -6,28 +6,28 @@ use silhouette::{
     YuvRange,
 };
 
-/// `SilhouettePlane`: bytes that are borrowed for a call.
+/// `SilhouettePlane`: bytes borrowed for a call.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct RawPlane {
     /// The first sample; null: an absent plane.
     pub data: *const u8,
-    /// Bytes that may be read from there.
+    /// Number of readable bytes.
     pub length: usize,
     /// Bytes from row to row.
     pub row_stride: usize,
-    /// Bytes from sample to sample; looked at for YUV 4:2:0 in three planes only.
+    /// Bytes from sample to sample; used only for YUV 4:2:0 in three planes.
     pub pixel_stride: usize,
 }
 
-/// `SilhouetteFrame`: planes, format, and how the buffer becomes upright. All numbers are checked.
+/// `SilhouetteFrame`: planes, format, and orientation. All numbers are checked.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct RawFrame {
     /// Unused ones are absent.
     pub planes: [RawPlane; 3],
-    /// 0 RGB, 1 RGBA, 2 BGRA, 3 grey, 4 YUV 4:2:0 in three planes, 5 NV12, 6 NV21; and with an alpha that counts, 7 RGBA and 8
-    /// BGRA, 9 and 10 the same with colours multiplied by it.
+    /// 0 RGB, 1 RGBA, 2 BGRA, 3 grey, 4 YUV 4:2:0 in three planes, 5 NV12, 6 NV21; with alpha: 7 RGBA and 8 BGRA
+    /// straight, 9 RGBA and 10 BGRA premultiplied.
     pub format: u32,
     /// Columns of the buffer.
     pub width: u32,
@@ -39,52 +39,52 @@ pub struct RawFrame {
     pub range: u32,
     /// Clockwise degrees that make the buffer upright: 0, 90, 180, 270.
     pub rotation: u32,
-    /// Whether left and right change sides after turning; 0: no.
+    /// Whether the image is mirrored horizontally after rotation; 0: no.
     pub mirror: u32,
-    /// First column of the region in the upright picture.
+    /// First column of the region in the upright image.
     pub region_x: u32,
     /// Its first row.
     pub region_y: u32,
-    /// Its columns; with no rows either: the whole picture.
+    /// Its columns; if rows are 0 too: the whole image.
     pub region_width: u32,
     /// Its rows.
     pub region_height: u32,
 }
 
-/// `SilhouetteEffect`: what to make of a frame, and how to write it.
+/// `SilhouetteEffect`: the effect on a frame, and the output format.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct RawEffect {
-    /// 0 the picture as it is, 1 overlay, 2 cut-out, 3 blur, 4 replace.
+    /// 0 the frame itself, 1 overlay, 2 cut-out, 3 blur, 4 replace.
     pub kind: u32,
-    /// Whether the foreground is every class but the background; else it is `classes`.
+    /// Whether the foreground is every class but the background; otherwise it is `classes`.
     pub all_classes: u32,
     /// The classes of the foreground; null: none.
     pub classes: *const u32,
-    /// How many.
+    /// Number of classes.
     pub class_count: usize,
-    /// The other picture of `replace`.
+    /// The other image of `replace`.
     pub background: *const RawFrame,
-    /// Overlay: opacity, 0 to 1. Blur: deviation as a share of the longer side, 0 to 0.5. Not a number or negative: the default.
+    /// Overlay: opacity, 0 to 1. Blur: deviation as a share of the longer side, 0 to 0.5. NaN or negative: the default.
     pub strength: f32,
-    /// Whether to write B, G, R, A; else R, G, B, A.
+    /// Whether to write B, G, R, A instead of R, G, B, A.
     pub bgra: u32,
     /// Whether colours are multiplied by alpha.
     pub premultiplied: u32,
 }
 
-// C's view of these in `include/silhouette_frame.h` says the same.
+// `include/silhouette_frame.h` asserts the same for C.
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<RawPlane>() == 32 && size_of::<RawFrame>() == 144 && size_of::<RawEffect>() == 48);
 
 const STRIDES: &str = "pass planes, strides and sizes as the camera or decoder reports them";
 
 impl RawPlane {
-    /// No plane.
+    /// An absent plane.
     pub const ABSENT: Self = Self { data: std::ptr::null(), length: 0, row_stride: 0, pixel_stride: 0 };
 
     /// # Safety
-    /// `length` bytes from `data` on may be read, and nobody writes to them, during `'a`; or `data` is null.
+    /// `length` bytes starting at `data` can be read, and nothing writes to them, during `'a`; or `data` is null.
     unsafe fn plane<'a>(&self) -> Result<Plane<'a>> {
         let Self { data, length, row_stride, pixel_stride } = *self;
         if data.is_null() {
@@ -93,7 +93,7 @@ impl RawPlane {
         if isize::try_from(length).is_err() {
             return Err(SilhouetteError::frame(format!("a plane of {length} bytes"), STRIDES));
         }
-        // SAFETY: not null, at most isize::MAX bytes, and the caller promises that they may be read during 'a.
+        // SAFETY: not null, at most isize::MAX bytes, and the caller guarantees that they can be read during 'a.
         let data = unsafe { std::slice::from_raw_parts(data, length) };
         Ok(Plane { data, row_stride, pixel_stride })
     }
@@ -106,10 +106,11 @@ impl RawFrame {
     /// [`SilhouetteError::InvalidFrame`] for a missing plane, an unknown number, or as [`Frame`]'s constructors.
     ///
     /// # Safety
-    /// The planes' bytes may be read, and nobody writes to them, during `'a`.
+    /// The planes' bytes can be read, and nothing writes to them, during `'a`.
     pub unsafe fn frame<'a>(&self) -> Result<Frame<'a>> {
-        let (width, height) = (self.width as usize, self.height as usize);
-        // SAFETY: what this function's caller promises.
+        let width = self.width as usize;
+        let height = self.height as usize;
+        // SAFETY: guaranteed by this function's caller.
         let plane = |i: usize| unsafe { self.planes[i].plane() };
         let packed = |format| {
             let Plane { data, row_stride, .. } = plane(0)?;
@@ -122,8 +123,10 @@ impl RawFrame {
             3 => packed(PixelFormat::Gray8)?,
             4 => Frame::yuv_420_888(plane(0)?, plane(1)?, plane(2)?, width, height, self.color()?)?,
             5 | 6 => {
-                let (y, pairs) = (plane(0)?, plane(1)?);
-                let (data, strides) = ([y.data, pairs.data], [y.row_stride, pairs.row_stride]);
+                let y = plane(0)?;
+                let pairs = plane(1)?;
+                let data = [y.data, pairs.data];
+                let strides = [y.row_stride, pairs.row_stride];
                 let make = if self.format == 5 { Frame::nv12 } else { Frame::nv21 };
                 make(data, strides, width, height, self.color()?)?
             }
@@ -162,14 +165,14 @@ impl RawEffect {
     /// Runs `work` with the effect and its foreground.
     ///
     /// # Errors
-    /// What `work` says; [`SilhouetteError::Unsupported`] for an unknown effect; as [`RawFrame::frame`] for the
+    /// The error of `work`; [`SilhouetteError::Unsupported`] for an unknown effect; as [`RawFrame::frame`] for the
     /// background.
     ///
     /// # Safety
-    /// `classes` points to `class_count` numbers or is null; `background` points to a frame, as [`RawFrame::frame`] wants
-    /// it, or is null. Both are used during the call only.
+    /// `classes` points to `class_count` numbers or is null; `background` points to a frame as required by
+    /// [`RawFrame::frame`], or is null. Both are used only during the call.
     pub unsafe fn with<T>(&self, work: impl FnOnce(Effect<'_>, &Foreground) -> Result<T>) -> Result<T> {
-        // SAFETY: what this function's caller promises.
+        // SAFETY: guaranteed by this function's caller.
         let foreground = match unsafe { numbers(self.classes, self.class_count) }? {
             _ if self.all_classes != 0 => Foreground::All,
             classes => Foreground::Classes(classes.iter().map(|&class| class as usize).collect()),
@@ -182,11 +185,10 @@ impl RawEffect {
             2 => Effect::Cutout,
             3 => Effect::Blur { radius: strength },
             4 => {
-                // SAFETY: a frame during the call, or null, which is told apart.
+                // SAFETY: a frame during the call, or null, which is handled.
                 let raw = unsafe { self.background.as_ref() };
-                let raw =
-                    raw.ok_or_else(|| SilhouetteError::frame("no background", "pass the picture to put behind"))?;
-                // SAFETY: the caller promises its planes for the call.
+                let raw = raw.ok_or_else(|| SilhouetteError::frame("no background", "pass the background image"))?;
+                // SAFETY: the caller guarantees its planes during the call.
                 background = unsafe { raw.frame() }?;
                 Effect::Replace { background: &background }
             }
@@ -195,7 +197,7 @@ impl RawEffect {
         work(effect, &foreground)
     }
 
-    /// The order of the bytes that are written.
+    /// The order of the written bytes.
     pub fn order(&self) -> ChannelOrder {
         if self.bgra != 0 { ChannelOrder::Bgra } else { ChannelOrder::Rgba }
     }
@@ -204,10 +206,10 @@ impl RawEffect {
 /// Numbers at an address.
 ///
 /// # Errors
-/// [`SilhouetteError::Unsupported`] for more classes than there can be.
+/// [`SilhouetteError::Unsupported`] for more classes than possible.
 ///
 /// # Safety
-/// `data` points to `count` numbers that nobody writes to during `'a`, or is null: none.
+/// `data` points to `count` numbers that nothing writes to during `'a`, or is null: none.
 pub(crate) unsafe fn numbers<'a>(data: *const u32, count: usize) -> Result<&'a [u32]> {
     if data.is_null() {
         return Ok(&[]);
@@ -215,7 +217,7 @@ pub(crate) unsafe fn numbers<'a>(data: *const u32, count: usize) -> Result<&'a [
     if count > 1 << 16 {
         return Err(SilhouetteError::unsupported(format!("{count} classes"), "name each class once"));
     }
-    // SAFETY: not null, few, and the caller promises that they may be read during 'a.
+    // SAFETY: not null, few, and the caller guarantees that they can be read during 'a.
     Ok(unsafe { std::slice::from_raw_parts(data, count) })
 }
 
@@ -225,15 +227,15 @@ pub(crate) unsafe fn numbers<'a>(data: *const u32, count: usize) -> Result<&'a [
 /// [`SilhouetteError::InvalidFrame`] for a missing or impossibly large buffer.
 ///
 /// # Safety
-/// `length` bytes from `data` on are the caller's alone during `'a`, or `data` is null.
+/// `length` bytes starting at `data` belong to the caller alone during `'a`, or `data` is null.
 pub(crate) unsafe fn bytes_mut<'a>(data: *mut u8, length: usize) -> Result<&'a mut [u8]> {
     if data.is_null() || isize::try_from(length).is_err() {
         return Err(SilhouetteError::frame(format!("no memory to write to, or {length} bytes of it"), "pass a buffer"));
     }
-    // SAFETY: not null, at most isize::MAX bytes, and the caller promises that they are its alone during 'a.
+    // SAFETY: not null, at most isize::MAX bytes, and the caller guarantees exclusive access during 'a.
     Ok(unsafe { std::slice::from_raw_parts_mut(data, length) })
 }
 
 fn unknown(what: &str, number: u32) -> SilhouetteError {
-    SilhouetteError::frame(format!("{number} is no {what}"), "use the numbers of silhouette_frame.h")
+    SilhouetteError::frame(format!("{number} is not a {what}"), "use the numbers of silhouette_frame.h")
 }

@@ -1,9 +1,10 @@
-//! Frames for Kotlin, past JNA: the native methods of `dev.silhouette.Native`, and what happens when the library is loaded.
+//! Frames for Kotlin, bypassing JNA: the native methods of `dev.silhouette.Native`, and initialisation when the library
+//! is loaded.
 //!
-//! Planes are direct `ByteBuffer`s and are not copied. A frame's numbers come as one array of longs ([`FRAME`]), so that a
-//! call costs one copy of a few hundred bytes and no object. Errors are thrown as `dev.silhouette.SilhouetteException`.
-//! Every method takes the Kotlin objects behind the addresses along (`owner`, `target`): as arguments they cannot be
-//! collected during the call.
+//! Planes are direct `ByteBuffer`s and are not copied. A frame's numbers are passed as one array of longs ([`FRAME`]),
+//! so a call costs one copy of a few hundred bytes and no object. Errors are thrown as
+//! `dev.silhouette.SilhouetteException`. Every method also takes the Kotlin objects behind the addresses (`owner`,
+//! `target`): as arguments they cannot be collected during the call.
 
 use crate::error::{Result, SilhouetteError};
 use crate::frame::{RawEffect, RawFrame, RawPlane, bytes_mut};
@@ -24,11 +25,11 @@ use std::cell::OnceCell;
 use std::os::raw::c_void;
 use std::ptr;
 
-/// How many longs describe a frame: format, width, height, matrix, range, rotation, mirror, the region's x, y, width,
-/// height; then for each of three planes offset, length, row stride and pixel stride, in bytes.
+/// Number of longs that describe a frame: format, width, height, matrix, range, rotation, mirror, the region's x, y,
+/// width, height; then for each of three planes offset, length, row stride and pixel stride, in bytes.
 pub const FRAME: usize = 11 + 3 * 4;
 
-/// Sets logging up on Android; elsewhere a library must not.
+/// Sets up logging on Android; elsewhere a library must not.
 #[unsafe(no_mangle)]
 pub extern "system" fn JNI_OnLoad(_vm: *mut RawVm, _reserved: *mut c_void) -> jint {
     #[cfg(target_os = "android")]
@@ -38,7 +39,7 @@ pub extern "system" fn JNI_OnLoad(_vm: *mut RawVm, _reserved: *mut c_void) -> ji
     JNI_VERSION_1_6
 }
 
-/// Errors become exceptions of their kind.
+/// Converts errors to exceptions of their kind.
 struct Throw;
 
 impl From<JavaError> for SilhouetteError {
@@ -55,7 +56,7 @@ impl<T: Default> ErrorPolicy<T, SilhouetteError> for Throw {
         (): &mut Self::Captures<'unowned, 'native>,
         error: SilhouetteError,
     ) -> jni::errors::Result<T> {
-        // A Java exception that is on its way says more than ours.
+        // A pending Java exception says more than ours.
         if !env.exception_check() {
             throw(env, &error)?;
         }
@@ -81,18 +82,19 @@ fn throw(env: &mut Env<'_>, error: &SilhouetteError) -> jni::errors::Result<()> 
         SilhouetteError::Internal { .. } => jni_str!("dev/silhouette/SilhouetteException$Internal"),
     };
     let (reason, advice) = error.texts();
-    let (reason, advice) = (env.new_string(reason)?, env.new_string(advice)?);
+    let reason = env.new_string(reason)?;
+    let advice = env.new_string(advice)?;
     let texts = [JValue::Object(&reason), JValue::Object(&advice)];
     let exception = env.new_object(class, jni_sig!((JString, JString) -> void), &texts)?;
     let exception = env.cast_local::<JThrowable>(exception)?;
     match env.throw(exception) {
-        // This says that the exception is on its way.
+        // This error means that the exception is pending.
         Ok(()) | Err(JavaError::JavaException) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// Three planes and their numbers, as Kotlin's `Frame` keeps them.
+/// Three planes and their numbers, as in Kotlin's `Frame`.
 struct JavaFrame<'a, 'local> {
     buffers: [&'a JByteBuffer<'local>; 3],
     numbers: &'a JLongArray<'local>,
@@ -148,14 +150,14 @@ impl JavaFrame<'_, '_> {
     /// Runs `work` with the frame.
     fn with<T>(&self, env: &Env<'_>, work: impl FnOnce(&Frame<'_>) -> Result<T>) -> Result<T> {
         let raw = self.read(env)?;
-        // SAFETY: each plane lies inside a direct buffer (`direct`), whose object is an argument of the native method and
-        // so lives until it returns; that nobody writes to it meanwhile is the promise of `Frame`'s documentation.
+        // SAFETY: each plane is inside a direct buffer (`direct`), whose object is an argument of the native method and
+        // so lives until it returns; the documentation of `Frame` requires that nothing writes to it meanwhile.
         let frame = unsafe { raw.frame() }?;
         work(&frame)
     }
 }
 
-/// The address of a direct buffer's bytes from `offset` on, of which `length` must be there.
+/// The address of a direct buffer's bytes at `offset`, which must have `length` bytes from there.
 fn direct(env: &Env<'_>, buffer: &JByteBuffer<'_>, offset: jlong, length: jlong) -> Result<*mut u8> {
     let (Ok(address), Ok(capacity)) = (env.get_direct_buffer_address(buffer), env.get_direct_buffer_capacity(buffer))
     else {
@@ -166,7 +168,7 @@ fn direct(env: &Env<'_>, buffer: &JByteBuffer<'_>, offset: jlong, length: jlong)
     };
     let inside = |(offset, length): (usize, usize)| offset.checked_add(length).is_some_and(|end| end <= capacity);
     match (usize::try_from(offset), usize::try_from(length)) {
-        // Inside the buffer, by the check.
+        // Inside the buffer, by the check above.
         (Ok(offset), Ok(length)) if inside((offset, length)) => Ok(address.wrapping_add(offset)),
         _ => Err(SilhouetteError::frame(
             format!("bytes {offset} to {} of a buffer of {capacity}", offset.saturating_add(length)),
@@ -195,7 +197,7 @@ fn classes(env: &Env<'_>, array: &JIntArray<'_>) -> Result<Vec<u32>> {
 /// `Native.segment`; returns the mask's width (upper half) and height (lower half).
 ///
 /// # Safety
-/// Called by Java alone; `segmenter` and `segmentation` are `raw()` of what `owner` and `target` keep.
+/// Called only by Java; `segmenter` and `segmentation` are `raw()` of objects that `owner` and `target` keep alive.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_dev_silhouette_Native_segment<'local>(
     mut env: EnvUnowned<'local>,
@@ -210,7 +212,7 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_segment<'local>(
     segmentation: jlong,
 ) -> jlong {
     env.with_env(|env| {
-        // SAFETY: as this function's caller promises.
+        // SAFETY: guaranteed by this function's caller.
         let (segmenter, target) = unsafe { (Segmenter::at(segmenter as u64)?, Segmentation::at(segmentation as u64)?) };
         let frame = JavaFrame { buffers: [&first, &second, &third], numbers: &numbers };
         frame.with(env, |frame| segmenter.segment(frame, target))?;
@@ -219,7 +221,7 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_segment<'local>(
     .resolve::<Throw>()
 }
 
-/// `Native.segmentVideo`; returns what `segment` returns.
+/// `Native.segmentVideo`; returns the same as `segment`.
 ///
 /// # Safety
 /// As [`Java_dev_silhouette_Native_segment`].
@@ -238,7 +240,7 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_segmentVideo<'local>(
     segmentation: jlong,
 ) -> jlong {
     env.with_env(|env| {
-        // SAFETY: as this function's caller promises.
+        // SAFETY: guaranteed by this function's caller.
         let (video, target) = unsafe { (VideoSegmenter::at(video as u64)?, Segmentation::at(segmentation as u64)?) };
         let frame = JavaFrame { buffers: [&first, &second, &third], numbers: &numbers };
         frame.with(env, |frame| video.segment(frame, time(timestamp)?, target))?;
@@ -264,7 +266,7 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_submit<'local>(
     timestamp: jlong,
 ) -> jboolean {
     env.with_env(|env| {
-        // SAFETY: as this function's caller promises.
+        // SAFETY: guaranteed by this function's caller.
         let live = unsafe { LiveSegmenter::at(live as u64) }?;
         let frame = JavaFrame { buffers: [&first, &second, &third], numbers: &numbers };
         frame.with(env, |frame| live.submit(frame, time(timestamp)?))
@@ -275,7 +277,7 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_submit<'local>(
 /// `Native.mask`.
 ///
 /// # Safety
-/// As [`Java_dev_silhouette_Native_segment`]; `out` may be written to and nobody else uses it during the call.
+/// As [`Java_dev_silhouette_Native_segment`]; `out` is writable and nothing else uses it during the call.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_dev_silhouette_Native_mask<'local>(
     mut env: EnvUnowned<'local>,
@@ -288,10 +290,10 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_mask<'local>(
     row_stride: jint,
 ) {
     env.with_env(|env| {
-        // SAFETY: as this function's caller promises.
+        // SAFETY: guaranteed by this function's caller.
         let segmentation = unsafe { Segmentation::at(segmentation as u64) }?;
         let to = direct(env, &out, jlong::from(offset), jlong::from(length))?;
-        // SAFETY: `length` bytes inside a direct buffer that the caller lends for writing.
+        // SAFETY: `length` bytes inside a direct buffer that the caller passes for writing.
         segmentation.copy_mask(unsafe { bytes_mut(to, length as usize) }?, stride(row_stride)?)
     })
     .resolve::<Throw>();
@@ -314,17 +316,17 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_confidence<'local>(
     row_stride: jint,
 ) {
     env.with_env(|env| {
-        // SAFETY: as this function's caller promises.
+        // SAFETY: guaranteed by this function's caller.
         let segmentation = unsafe { Segmentation::at(segmentation as u64) }?;
         let wanted: Vec<usize> = classes(env, &class_indices)?.into_iter().map(|class| class as usize).collect();
         let to = direct(env, &out, jlong::from(offset), jlong::from(length))?;
-        // SAFETY: `length` bytes inside a direct buffer that the caller lends for writing.
+        // SAFETY: `length` bytes inside a direct buffer that the caller passes for writing.
         segmentation.copy_confidence(&wanted, unsafe { bytes_mut(to, length as usize) }?, stride(row_stride)?)
     })
     .resolve::<Throw>();
 }
 
-/// `Native.effect`; `numbers` null: the frame that a live result keeps; `background_numbers` null: no background.
+/// `Native.effect`; `numbers` null: uses the frame that a live result keeps; `background_numbers` null: no background.
 ///
 /// # Safety
 /// As [`Java_dev_silhouette_Native_mask`].
@@ -354,7 +356,7 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_effect<'local>(
     row_stride: jint,
 ) {
     env.with_env(|env| {
-        // SAFETY: as this function's caller promises.
+        // SAFETY: guaranteed by this function's caller.
         let segmentation = unsafe { Segmentation::at(segmentation as u64) }?;
         let wanted = classes(env, &class_indices)?;
         let background = if background_numbers.is_null() {
@@ -374,7 +376,7 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_effect<'local>(
             premultiplied: u32::from(premultiplied),
         };
         let render = |frame: Option<&Frame<'_>>| {
-            // SAFETY: classes and background live on this stack; the background's planes as in `JavaFrame::with`.
+            // SAFETY: classes and background are on this stack; the background's planes are as in `JavaFrame::with`.
             unsafe { effect.with(|effect, foreground| segmentation.render(frame, effect, foreground)) }
         };
         let picture = if numbers.is_null() {
@@ -384,14 +386,15 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_effect<'local>(
             frame.with(env, |frame| render(Some(frame)))?
         };
         let to = direct(env, &out, jlong::from(offset), jlong::from(length))?;
-        // SAFETY: `length` bytes inside a direct buffer that the caller lends for writing; the frames are done with.
+        // SAFETY: `length` bytes inside a direct buffer that the caller passes for writing; the frames are no longer
+        // used.
         let to = unsafe { bytes_mut(to, length as usize) }?;
         Ok(picture.copy_into(to, stride(row_stride)?, effect.order(), premultiplied)?)
     })
     .resolve::<Throw>();
 }
 
-/// `Native.start`: gives a stream its listener, the method `deliver` of `listener`, a `dev.silhouette.LiveSegmenter`.
+/// `Native.start`: sets a stream's listener, the method `deliver` of `listener`, a `dev.silhouette.LiveSegmenter`.
 ///
 /// # Safety
 /// As [`Java_dev_silhouette_Native_segment`].
@@ -403,9 +406,10 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_start<'local>(
     listener: JObject<'local>,
 ) {
     env.with_env(|env| {
-        // SAFETY: as this function's caller promises; `listener` keeps it.
+        // SAFETY: guaranteed by this function's caller; `listener` keeps it alive.
         let live = unsafe { LiveSegmenter::at(live as u64) }?;
-        let (vm, listener) = (env.get_java_vm()?, env.new_global_ref(&listener)?);
+        let vm = env.get_java_vm()?;
+        let listener = env.new_global_ref(&listener)?;
         live.start(move |mut result| {
             if let Err(error) = deliver(&vm, &listener, &mut result) {
                 log::error!("a result was not delivered: {error}");
@@ -415,9 +419,9 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_start<'local>(
     .resolve::<Throw>();
 }
 
-/// A stream's thread, known to the virtual machine as a daemon until it ends: a machine waits for other threads before it
-/// exits, so that a stream that nobody closed would hold it up. (The crate `jni` attaches only such threads, but takes
-/// this one as it finds it.)
+/// A stream's thread, attached to the virtual machine as a daemon until it ends: the machine waits for other threads
+/// before it exits, so a stream that was never closed would block it. (The crate `jni` attaches only non-daemon
+/// threads, but uses this one as it finds it.)
 struct Daemon(JavaVM);
 
 thread_local! {
@@ -425,7 +429,7 @@ thread_local! {
 }
 
 impl Daemon {
-    /// Attaches this thread at the first call.
+    /// Attaches this thread on the first call.
     fn attach_current_thread(vm: &JavaVM) -> jni::errors::Result<()> {
         DAEMON.with(|daemon| {
             if daemon.get().is_some() {
@@ -436,8 +440,8 @@ impl Daemon {
             let name = jni_str!("silhouette-live").as_ptr().cast_mut();
             let mut arguments = JavaVMAttachArgs { version: JNI_VERSION_1_6, name, group: ptr::null_mut() };
             let mut env = ptr::null_mut();
-            // SAFETY: `raw` is the machine that this library was loaded into, which outlives the library and is newer than
-            // 1.4; both pointers are to this stack, the name is static and ends with a zero.
+            // SAFETY: `raw` is the machine that this library was loaded into, which outlives the library and supports
+            // version 1.4; both pointers are to this stack, the name is static and ends with a zero.
             let code = unsafe {
                 ((**raw).v1_4.AttachCurrentThreadAsDaemon)(raw, &raw mut env, (&raw mut arguments).cast::<c_void>())
             };
@@ -451,28 +455,31 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         let raw = self.0.get_raw();
-        // SAFETY: as above. The thread ends: nothing of Java's is on its stack any more. An error would have no taker.
+        // SAFETY: as above. The thread ends: no Java frame is on its stack any more. No one could handle an error.
         unsafe { ((**raw).v1_1.DetachCurrentThread)(raw) };
     }
 }
 
-/// Calls `deliver(result, timestamp, dropped, kind, reason, advice)`; `result` names the result for [`take`] during the
-/// call.
+/// Calls `deliver(result, timestamp, dropped, kind, reason, advice)`; `result` identifies the result for [`take`]
+/// during the call.
 ///
 /// [`take`]: Java_dev_silhouette_Native_take
 fn deliver(vm: &JavaVM, listener: &Global<JObject<'static>>, result: &mut LiveResult<'_>) -> jni::errors::Result<()> {
     Daemon::attach_current_thread(vm)?;
     vm.attach_current_thread(|env| {
-        let (timestamp, dropped) = (nanoseconds(result.timestamp) as jlong, result.dropped as jlong);
+        let timestamp = nanoseconds(result.timestamp) as jlong;
+        let dropped = result.dropped as jlong;
         let error = result.segmentation.as_ref().err().map(|error| SilhouetteError::from(error.clone()));
         let (kind, (reason, advice)) = error.as_ref().map_or((0, ("", "")), |error| (error.kind(), error.texts()));
-        // Texts only where there is something to say: strings are garbage.
+        // Strings only if they are not empty, to avoid garbage.
         let text = |env: &mut Env<'_>, text: &str| {
             if kind == 0 { Ok(None) } else { env.new_string(text).and_then(|text| env.new_global_ref(text)).map(Some) }
         };
-        let (reason, advice) = (text(env, reason)?, text(env, advice)?);
+        let reason = text(env, reason)?;
+        let advice = text(env, advice)?;
         let none = JObject::null();
-        let (reason, advice) = (reason.as_ref().map(AsRef::as_ref), advice.as_ref().map(AsRef::as_ref));
+        let reason = reason.as_ref().map(AsRef::as_ref);
+        let advice = advice.as_ref().map(AsRef::as_ref);
         let name = std::ptr::from_mut(result).expose_provenance() as jlong;
         let arguments = [
             JValue::Long(name),
@@ -484,8 +491,8 @@ fn deliver(vm: &JavaVM, listener: &Global<JObject<'static>>, result: &mut LiveRe
         ];
         let signature = jni_sig!((jlong, jlong, jlong, jint, JString, JString) -> void);
         let called = env.call_method(listener, jni_str!("deliver"), signature, &arguments);
-        // `deliver` catches what the listener throws; what still comes here (no memory for the result, no stack left) has nobody above it on this
-        // thread, and must not be pending when the next result calls into Java.
+        // `deliver` catches what the listener throws; other exceptions (no memory for the result, stack overflow) have
+        // no handler on this thread, and must not be pending when the next result calls into Java.
         if env.exception_check() {
             env.exception_describe();
             env.exception_clear();
@@ -494,12 +501,12 @@ fn deliver(vm: &JavaVM, listener: &Global<JObject<'static>>, result: &mut LiveRe
     })
 }
 
-/// `Native.take`: moves a stream's result and its frame into a segmentation, whose memory serves the stream from then
-/// on; returns what `segment` returns.
+/// `Native.take`: moves a stream's result and its frame into a segmentation, whose memory the stream reuses; returns
+/// the same as `segment`.
 ///
 /// # Safety
-/// `result` is what `deliver` was called with, during that call and on its thread; `segmentation` is `raw()` of what
-/// `target` keeps.
+/// `result` is the argument of `deliver`, during that call and on its thread; `segmentation` is `raw()` of an object
+/// that `target` keeps alive.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_dev_silhouette_Native_take<'local>(
     mut env: EnvUnowned<'local>,
@@ -509,10 +516,10 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_take<'local>(
     segmentation: jlong,
 ) -> jlong {
     env.with_env(|_| {
-        // SAFETY: as this function's caller promises.
+        // SAFETY: guaranteed by this function's caller.
         let target = unsafe { Segmentation::at(segmentation as u64) }?;
         let result = std::ptr::with_exposed_provenance_mut::<LiveResult<'_>>(result as usize);
-        // SAFETY: the result on the stack of `deliver`, which does not touch it during the call.
+        // SAFETY: the result is on the stack of `deliver`, which does not access it during the call.
         let result = unsafe { &mut *result };
         match &mut result.segmentation {
             Ok(segmentation) => target.swap(segmentation, result.frame)?,
@@ -523,7 +530,7 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_take<'local>(
     .resolve::<Throw>()
 }
 
-/// The mask's width and height in one number, so that to ask for them costs no further call.
+/// The mask's width and height in one number, so that reading them costs no further call.
 fn packed(segmentation: &Segmentation) -> jlong {
     let size = segmentation.size();
     (u64::from(size.width) << 32 | u64::from(size.height)) as jlong

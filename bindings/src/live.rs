@@ -1,4 +1,4 @@
-//! The live stream, with a listener on the other side.
+//! The live stream, with a listener in the other language.
 
 use crate::error::{Result, SilhouetteError, guard};
 use crate::raw::Raw;
@@ -9,35 +9,35 @@ use silhouette::{Frame, LiveResult};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// Takes a stream's results, on the stream's own thread, in the order of the frames.
+/// Receives a stream's results, on the stream's own thread, in the order of the frames.
 #[uniffi::export(with_foreign)]
 pub trait LiveListener: Send + Sync {
-    /// A frame was segmented. `timestamp` is the one that it was submitted with, `dropped` the number of frames that gave
-    /// their place to a newer one since the start. The segmentation is the listener's as long as it holds it, and keeps
-    /// its frame for effects. `cancelled` is what `forget` had returned last when the frame was taken: a result whose number is
-    /// smaller than that of a later call is stale.
+    /// A frame was segmented. `timestamp` is the one that it was submitted with, `dropped` the number of frames
+    /// replaced by a newer one since the start. The segmentation belongs to the listener as long as it holds it, and
+    /// keeps its frame for effects. `cancelled` is the last return value of `forget` when the frame was taken: a result
+    /// with a smaller number than a later call's is stale.
     fn on_result(&self, timestamp: u64, dropped: u64, cancelled: u64, segmentation: Arc<Segmentation>);
 
-    /// A frame could not be segmented; later ones are tried all the same.
+    /// A frame could not be segmented; later ones are still processed.
     fn on_error(&self, timestamp: u64, dropped: u64, cancelled: u64, error: SilhouetteError);
 }
 
-/// Segments a camera's stream: one frame in work, one waiting, a newer one takes the place of that.
+/// Segments a camera's stream: one frame is processed, one waits, and a newer one replaces the waiting one.
 #[derive(uniffi::Object)]
 pub struct LiveSegmenter {
     segmenter: silhouette::Segmenter,
     smoothing: Option<silhouette::Smoothing>,
     stream: OnceLock<silhouette::LiveSegmenter>,
-    /// Held while the stream starts, so that closing and starting at once do not pass each other.
+    /// Held while the stream starts, so that concurrent closing and starting do not miss each other.
     shut: Mutex<bool>,
 }
 
 #[uniffi::export]
 impl LiveSegmenter {
-    /// A stream that hands its results to `listener`.
+    /// Creates a stream that passes its results to `listener`.
     ///
     /// # Errors
-    /// `Internal` where the system gives no thread.
+    /// `Internal` if the system cannot create a thread.
     #[uniffi::constructor]
     pub fn new(
         segmenter: &Segmenter,
@@ -58,34 +58,34 @@ impl LiveSegmenter {
         Ok(this)
     }
 
-    /// A stream without a listener as yet: JNI brings one.
+    /// A stream that has no listener yet: JNI sets one.
     #[uniffi::constructor]
     pub fn idle(segmenter: &Segmenter, smoothing: Option<Smoothing>) -> Arc<Self> {
         let smoothing = smoothing.map(Into::into);
         Arc::new(Self { segmenter: segmenter.0.clone(), smoothing, stream: OnceLock::new(), shut: Mutex::new(false) })
     }
 
-    /// Forgets the frame that waits; the result of the one in work is not handed out. Waits for a call of the listener that has
-    /// begun: when this returns, no frame that was submitted before is handed out any more. Called by the listener itself, it does
-    /// not wait.
+    /// Discards the waiting frame and the result of the one being processed. Waits for a running call of the listener:
+    /// when this returns, no frame submitted before is delivered any more. Called by the listener itself, it does not
+    /// wait.
     pub fn cancel(&self) {
         if let Some(stream) = self.stream.get() {
             stream.cancel();
         }
     }
 
-    /// As `cancel`, without waiting: returns a number, and results whose `cancelled` is smaller are stale.
+    /// Like `cancel`, without waiting: returns a number, and results whose `cancelled` is smaller are stale.
     pub fn forget(&self) -> u64 {
         self.stream.get().map_or(0, silhouette::LiveSegmenter::forget)
     }
 
-    /// How many frames gave their place to a newer one.
+    /// Number of frames replaced by a newer one.
     pub fn dropped(&self) -> u64 {
         self.stream.get().map_or(0, silhouette::LiveSegmenter::dropped)
     }
 
-    /// Ends the stream. When this returns, the listener is not called any more; called by the listener itself, that call
-    /// is the last one. May be called again.
+    /// Ends the stream. When this returns, the listener is not called any more; if the listener itself calls it, its
+    /// current call is the last one. Can be called repeatedly.
     pub fn shutdown(&self) {
         *self.shut.lock().unwrap_or_else(PoisonError::into_inner) = true;
         if let Some(stream) = self.stream.get() {
@@ -93,7 +93,7 @@ impl LiveSegmenter {
         }
     }
 
-    /// Names this object on the C and JNI ways, as long as it lives.
+    /// Identifies this object in C and JNI, as long as it lives.
     pub fn raw(&self) -> u64 {
         Raw::of(self)
     }
@@ -110,11 +110,11 @@ impl LiveSegmenter {
             let stream = silhouette::LiveSegmenter::new(&self.segmenter, self.smoothing, listener)?;
             self.stream
                 .set(stream)
-                .map_err(|_| SilhouetteError::unsupported("the stream has a listener already", "make another stream"))
+                .map_err(|_| SilhouetteError::unsupported("the stream has a listener already", "create another stream"))
         })
     }
 
-    /// Takes a copy of a frame; `true` says that it took the place of one that still waited.
+    /// Submits a copy of a frame; returns `true` if it replaced a waiting frame.
     ///
     /// # Errors
     /// [`SilhouetteError::Closed`].
@@ -128,12 +128,12 @@ pub(crate) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Segmentations that went out, to be used again once the listener has let go of them.
+/// Delivered segmentations, to be reused once the listener has released them.
 #[derive(Default)]
 struct Lent(Vec<Arc<Segmentation>>);
 
 impl Lent {
-    /// How many are remembered: one on show, one being drawn, and one to spare.
+    /// How many are kept: one on show, one being drawn, and one to spare.
     const MOST: usize = 3;
 
     fn take(&mut self, result: LiveResult<'_>) -> Result<Arc<Segmentation>> {
@@ -141,7 +141,7 @@ impl Lent {
         let free = self.0.iter().find(|one| Arc::strong_count(one) == 1).map(Arc::clone);
         let one = free.unwrap_or_else(Segmentation::new);
         if one.swap(found, result.frame).is_err() {
-            // Its holder discarded it: it stays so.
+            // Its holder discarded it: it stays discarded.
             self.0.retain(|other| !Arc::ptr_eq(other, &one));
             let fresh = Segmentation::new();
             fresh.swap(found, result.frame)?;

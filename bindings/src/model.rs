@@ -16,25 +16,26 @@ impl From<silhouette::Model> for Model {
 
 #[uniffi::export]
 impl Model {
-    /// Opens a model file; its tensors are read when a segmenter is made. A file that was cut or written to by then is an error.
+    /// Opens a model file; its tensors are read when a segmenter is created. If the file was truncated or written to by
+    /// then, that is an error.
     ///
     /// # Errors
-    /// `InvalidModel` where it cannot be read, is cut off or damaged, or holds no network that is known.
+    /// `InvalidModel` if it cannot be read, is truncated or damaged, or contains an unknown network.
     #[uniffi::constructor]
     pub fn open(path: String) -> Result<Arc<Self>> {
         guard(|| Ok(Arc::new(Self(silhouette::Model::open(path)?))))
     }
 
-    /// Opens a model that is a part of another file (an uncompressed asset of an app's package), as `open` does.
+    /// Opens a model inside another file (an uncompressed asset of an app's package), like `open`.
     ///
     /// # Errors
-    /// As `open`; `InvalidModel` also for a part that reaches past the file's end.
+    /// As `open`; `InvalidModel` also if the part reaches past the file's end.
     #[uniffi::constructor]
     pub fn open_part(path: String, offset: u64, length: u64) -> Result<Arc<Self>> {
         guard(|| Ok(Arc::new(Self(silhouette::Model::open_part(path, offset, length)?))))
     }
 
-    /// A model file's content; it is copied once.
+    /// Reads a model file from memory; it is copied once.
     ///
     /// # Errors
     /// As `open`.
@@ -43,15 +44,15 @@ impl Model {
         guard(|| Ok(Arc::new(Self(silhouette::Model::from_bytes(bytes.to_vec())?))))
     }
 
-    /// The same weights in a network of another output stride (8, 16 or 32).
+    /// The same weights in a network with another output stride (8, 16 or 32).
     ///
     /// # Errors
-    /// `Unsupported` for another number.
+    /// `Unsupported` for any other number.
     pub fn with_output_stride(&self, output_stride: u32) -> Result<Arc<Self>> {
         guard(|| Ok(Arc::new(Self(self.0.with_output_stride(output_stride as usize)?))))
     }
 
-    /// What the model says about itself.
+    /// The model's properties.
     pub fn info(&self) -> ModelInfo {
         let model = &self.0;
         let colors = model.palette().colors().iter().take(model.labels().len());
@@ -66,10 +67,10 @@ impl Model {
         }
     }
 
-    /// The class of a label; upper and lower case are the same.
+    /// The class with a label, ignoring case.
     ///
     /// # Errors
-    /// `Unsupported` for a label that the model does not have; it lists those that there are.
+    /// `Unsupported` for a label that the model does not have; it lists the existing ones.
     pub fn class_of(&self, label: String) -> Result<u32> {
         guard(|| Ok(self.0.class(&label)? as u32))
     }

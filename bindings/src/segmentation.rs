@@ -1,4 +1,4 @@
-//! What a frame showed: a place that results are written into, again and again.
+//! The result of segmenting a frame: reusable memory for one result after the other.
 
 use crate::error::{Result, SilhouetteError, guard};
 use crate::raw::Raw;
@@ -6,14 +6,14 @@ use crate::values::{ClassShare, OutputSize, Polygon, Size, Timings, Transform};
 use silhouette::{Confidence, Effect, Foreground, Frame, FrameBuffer, Picture};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The result of segmenting a frame: mask, confidences, polygons, effects. Empty until a frame was segmented into it.
+/// The result of segmenting a frame: mask, confidences, polygons, effects. Empty until a frame is segmented into it.
 #[derive(Debug, Default, uniffi::Object)]
 pub struct Segmentation(Mutex<Content>);
 
 #[derive(Debug, Default)]
 struct Content {
     segmentation: silhouette::Segmentation,
-    /// The frame, where the segmentation came from a live stream.
+    /// The frame, if the segmentation came from a live stream.
     frame: FrameBuffer,
     has_frame: bool,
     /// Scratch of [`Segmentation::copy_confidence`].
@@ -23,7 +23,7 @@ struct Content {
 
 #[uniffi::export]
 impl Segmentation {
-    /// An empty one.
+    /// Creates an empty one.
     #[uniffi::constructor]
     pub fn new() -> Arc<Self> {
         Arc::default()
@@ -34,7 +34,7 @@ impl Segmentation {
         self.read(|content| (content.segmentation.width(), content.segmentation.height()).into())
     }
 
-    /// Columns and rows of the frame's region, upright: the size of the pictures that effects make.
+    /// Columns and rows of the frame's region, upright: the size of the images that effects produce.
     pub fn frame_size(&self) -> Size {
         self.read(|content| content.segmentation.frame_size().into())
     }
@@ -44,12 +44,12 @@ impl Segmentation {
         self.read(|content| content.segmentation.timings().into())
     }
 
-    /// The way from the mask's coordinates to the buffer's; none before the first frame.
+    /// The transform from the mask's coordinates to the buffer's; none before the first frame.
     pub fn transform(&self) -> Option<Transform> {
         self.read(|content| content.segmentation.transform().map(Into::into))
     }
 
-    /// Makes the mask again in another size, from the same logits.
+    /// Recomputes the mask at another size, from the same logits.
     ///
     /// # Errors
     /// `Unsupported` for a size of 0 or of more than 2^28 pixels; `InvalidFrame` before the first frame; `Closed`.
@@ -57,8 +57,8 @@ impl Segmentation {
         self.change(|content| Ok(content.segmentation.resize(output.into())?))
     }
 
-    /// The outlines of a class. With a `tolerance` over 0 (in pixels) they are simplified as far as they still overlap the
-    /// mask by 99 %; pieces below `least_area` pixels are left out.
+    /// The outlines of a class. With a `tolerance` over 0 (in pixels) they are simplified as long as they overlap the
+    /// mask by at least 99 %; pieces below `least_area` pixels are omitted.
     ///
     /// # Errors
     /// `Unsupported` for a class that the model does not have; `Closed`.
@@ -69,25 +69,25 @@ impl Segmentation {
         })
     }
 
-    /// The share of the mask's pixels that each class has, the largest first; classes without pixels are left out.
+    /// Each class's share of the mask's pixels, the largest first; classes without pixels are omitted.
     pub fn shares(&self) -> Vec<ClassShare> {
         let share = |(class, share): (usize, f64)| ClassShare { class_index: class as u32, share };
         self.read(|content| content.segmentation.shares().into_iter().map(share).collect())
     }
 
-    /// Frees the memory; whatever needs a result fails from now on. May be called again.
+    /// Frees the memory; everything that needs a result fails from now on. Can be called repeatedly.
     pub fn discard(&self) {
         *self.lock() = Content { discarded: true, ..Content::default() };
     }
 
-    /// Names this object on the C and JNI ways, as long as it lives.
+    /// Identifies this object in C and JNI, as long as it lives.
     pub fn raw(&self) -> u64 {
         Raw::of(self)
     }
 }
 
 impl Segmentation {
-    /// Lets `work` write a frame's result.
+    /// Has `work` write a frame's result.
     pub(crate) fn fill(&self, work: impl FnOnce(&mut silhouette::Segmentation) -> Result<()>) -> Result<()> {
         self.change(|content| {
             content.has_frame = false;
@@ -95,7 +95,7 @@ impl Segmentation {
         })
     }
 
-    /// Takes a live stream's result and its frame; what was here before serves the stream's next ones.
+    /// Takes over a live stream's result and its frame; the previous contents are reused by the stream.
     pub(crate) fn swap(&self, segmentation: &mut silhouette::Segmentation, frame: &mut FrameBuffer) -> Result<()> {
         self.change(|content| {
             std::mem::swap(&mut content.segmentation, segmentation);
@@ -105,15 +105,15 @@ impl Segmentation {
         })
     }
 
-    /// Copies the mask, a byte a pixel.
+    /// Copies the mask, one byte per pixel.
     ///
     /// # Errors
-    /// [`SilhouetteError::InvalidFrame`] where `out` is too short; [`SilhouetteError::Closed`].
+    /// [`SilhouetteError::InvalidFrame`] if `out` is too short; [`SilhouetteError::Closed`].
     pub fn copy_mask(&self, out: &mut [u8], row_stride: usize) -> Result<()> {
         self.change(|content| Ok(content.segmentation.mask().copy_into(out, row_stride)?))
     }
 
-    /// Copies how sure each pixel is of one of `classes`, 0 to 255, in the mask's size.
+    /// Copies the confidence that each pixel belongs to one of `classes`, 0 to 255, at the mask's size.
     ///
     /// # Errors
     /// As [`copy_mask`](Self::copy_mask); [`SilhouetteError::Unsupported`] for a class that the model does not have.
@@ -124,10 +124,10 @@ impl Segmentation {
         })
     }
 
-    /// The frame with an effect; without a frame, the one that a live result keeps.
+    /// The frame with an effect; if no frame is passed, the one that a live result keeps.
     ///
     /// # Errors
-    /// As [`silhouette::Segmentation::render`]; [`SilhouetteError::InvalidFrame`] where there is no frame.
+    /// As [`silhouette::Segmentation::render`]; [`SilhouetteError::InvalidFrame`] if there is no frame.
     pub fn render(&self, frame: Option<&Frame<'_>>, effect: Effect<'_>, foreground: &Foreground) -> Result<Picture> {
         self.change(|content| {
             let kept = if content.has_frame { content.frame.frame() } else { None };
@@ -139,7 +139,7 @@ impl Segmentation {
     }
 
     fn lock(&self) -> MutexGuard<'_, Content> {
-        // Half written by a panic, it is as any result before the next frame: its sizes are its vectors'.
+        // Half written by a panic, it is like any result before the next frame: its sizes match its vectors'.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,4 +1,4 @@
-//! Segmenters of pictures and of videos.
+//! Segmenters of images and of videos.
 
 use crate::error::{Result, guard};
 use crate::model::Model;
@@ -15,32 +15,32 @@ pub struct Segmenter(pub(crate) silhouette::Segmenter);
 
 #[uniffi::export]
 impl Segmenter {
-    /// Makes a segmenter of a model.
+    /// Creates a segmenter from a model.
     ///
     /// # Errors
     /// `InvalidModel` for a classifier's model or one that cannot be compiled; `Unsupported` for options that are not
-    /// possible here.
+    /// supported here.
     #[uniffi::constructor]
     pub fn new(model: &Model, options: Options) -> Result<Arc<Self>> {
         guard(|| Ok(Arc::new(Self(silhouette::Segmenter::new(&model.0, &options.into())?))))
     }
 
-    /// Side of the network's input that it runs at, in pixels.
+    /// Side of the network's input, in pixels.
     pub fn size(&self) -> u32 {
         self.0.size() as u32
     }
 
-    /// Backend, kernels, threads and memory in a few words.
+    /// A short description of backend, kernels, threads and memory.
     pub fn description(&self) -> String {
         self.0.describe()
     }
 
-    /// Refuses further calls and those that wait; running ones end normally. Frees what no call uses. May be called again.
+    /// Rejects new and waiting calls; running ones end normally. Frees everything not in use. Can be called repeatedly.
     pub fn shutdown(&self) {
         self.0.close();
     }
 
-    /// Names this object on the C and JNI ways, as long as it lives.
+    /// Identifies this object in C and JNI, as long as it lives.
     pub fn raw(&self) -> u64 {
         Raw::of(self)
     }
@@ -50,42 +50,42 @@ impl Segmenter {
     /// Segments `frame` into `out`.
     ///
     /// # Errors
-    /// As [`silhouette::Segmenter::segment`]; [`Closed`](crate::SilhouetteError::Closed) also where `out` was discarded.
+    /// As [`silhouette::Segmenter::segment`]; [`Closed`](crate::SilhouetteError::Closed) also if `out` was discarded.
     pub fn segment(&self, frame: &Frame<'_>, out: &Segmentation) -> Result<()> {
         out.fill(|segmentation| Ok(self.0.segment_into(frame, segmentation)?))
     }
 }
 
-/// Segments the frames of one video, smoothed over time; frames come one after the other.
+/// Segments the frames of one video in order, with temporal smoothing.
 #[derive(Debug, uniffi::Object)]
 pub struct VideoSegmenter(Mutex<silhouette::VideoSegmenter>);
 
 #[uniffi::export]
 impl VideoSegmenter {
-    /// For a new video; the segmenter's arenas are shared with it.
+    /// For a new video; it shares the segmenter's arenas.
     #[uniffi::constructor]
     pub fn new(segmenter: &Segmenter, smoothing: Smoothing) -> Arc<Self> {
         Arc::new(Self(Mutex::new(silhouette::VideoSegmenter::new(&segmenter.0, smoothing.into()))))
     }
 
-    /// Forgets the frames before, as after a cut.
+    /// Forgets the previous frames, as after a cut.
     pub fn reset(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).reset();
     }
 
-    /// Names this object on the C and JNI ways, as long as it lives.
+    /// Identifies this object in C and JNI, as long as it lives.
     pub fn raw(&self) -> u64 {
         Raw::of(self)
     }
 }
 
 impl VideoSegmenter {
-    /// Segments the next frame into `out`; `timestamp` counts nanoseconds from any moment.
+    /// Segments the next frame into `out`; `timestamp` is in nanoseconds from an arbitrary origin.
     ///
     /// # Errors
     /// As [`Segmenter::segment`].
     pub fn segment(&self, frame: &Frame<'_>, timestamp: u64, out: &Segmentation) -> Result<()> {
-        // A panic in here may have left the average half written: the video starts afresh.
+        // A panic in here may have left the average half written: smoothing restarts.
         let mut video = self.0.lock().unwrap_or_else(|poison| {
             self.0.clear_poison();
             let mut video = poison.into_inner();

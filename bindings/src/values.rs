@@ -4,13 +4,13 @@ use silhouette::OutputSize as CoreOutput;
 pub use silhouette::{Backend, InputShape, Task};
 use std::time::Duration;
 
-// The same enums as Rust's: declared again for uniffi, which makes no type of its own of them.
+// The same enums as Rust's, redeclared for uniffi, which generates no Rust types for them.
 
 /// Where to compute.
 #[uniffi::remote(Enum)]
 #[non_exhaustive]
 pub enum Backend {
-    /// The best that is there.
+    /// The best one available.
     Auto,
     /// The CPU.
     Cpu,
@@ -22,13 +22,13 @@ pub enum Backend {
 #[uniffi::remote(Enum)]
 #[non_exhaustive]
 pub enum InputShape {
-    /// A square; a picture of another shape leaves a part of it grey.
+    /// A square; an image of another shape leaves part of it grey.
     Square,
     /// The frame's own shape.
     Frame,
 }
 
-/// What a model is for.
+/// The task of a model.
 #[uniffi::remote(Enum)]
 #[non_exhaustive]
 pub enum Task {
@@ -36,7 +36,7 @@ pub enum Task {
     Segmentation,
     /// How much of each pixel is foreground: two classes, background and foreground, of which the second's confidence is the alpha.
     Alpha,
-    /// Classes for the picture as a whole.
+    /// Classes of the image as a whole.
     Classification,
 }
 
@@ -47,7 +47,7 @@ pub enum OutputSize {
     Frame,
     /// The network's own resolution.
     Model,
-    /// Any other.
+    /// Any other size.
     Given {
         /// Columns.
         width: u32,
@@ -56,70 +56,70 @@ pub enum OutputSize {
     },
 }
 
-/// How a model is to be run; what is not set is chosen.
+/// Options for running a model; unset options have defaults.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct Options {
-    /// Threads of one call, 1 to 64.
+    /// Threads per call, 1 to 64.
     #[uniffi(default = None)]
     pub threads: Option<u32>,
     /// Where to compute.
     pub backend: Backend,
-    /// Side of the network's input in pixels, the longer one where it is not square.
+    /// Side of the network's input in pixels, the longer one if it is not square.
     #[uniffi(default = None)]
     pub size: Option<u32>,
     /// Whether the network sees a square or the frame's own shape.
     pub input_shape: InputShape,
-    /// How many calls run at once, each in an arena of its own.
+    /// Number of concurrent calls, each in an arena of its own.
     #[uniffi(default = None)]
     pub concurrency: Option<u32>,
     /// The size of the masks.
     pub output: OutputSize,
-    /// Whether the soft borders of effects follow the picture's edges.
+    /// Whether the soft borders of effects follow the image's edges.
     #[uniffi(default = false)]
     pub refine: bool,
-    /// A folder in which packed weights are kept.
+    /// A folder in which packed weights are cached.
     #[uniffi(default = None)]
     pub weight_cache: Option<String>,
 }
 
-/// How a video's frames are smoothed over time.
+/// Temporal smoothing of a video's frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct Smoothing {
-    /// In a calm picture, what was seen this many nanoseconds ago weighs half. 0: no smoothing.
+    /// In a static image, the weight of an observation halves in this many nanoseconds. 0: no smoothing.
     #[uniffi(default = 100_000_000)]
     pub half_life: u64,
-    /// A pause between frames of more nanoseconds than this starts afresh.
+    /// After a longer pause between frames, in nanoseconds, smoothing restarts.
     #[uniffi(default = 1_000_000_000)]
     pub longest_pause: u64,
 }
 
-/// What a model says about itself.
+/// A model's properties.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct ModelInfo {
     /// Its name.
     pub name: String,
-    /// What it is for.
+    /// Its task.
     pub task: Task,
     /// One label per class; class 0 is the background.
     pub labels: Vec<String>,
     /// A colour for each class, 0xRRGGBB.
     pub colors: Vec<u32>,
-    /// Side of the square input that the weights were made for, in pixels.
+    /// Side of the square input that the weights were trained for, in pixels.
     pub size: u32,
-    /// Licence of the weights; empty where it is not stated.
+    /// Licence of the weights; empty if it is unknown.
     pub licence: String,
-    /// Where the weights come from.
+    /// Origin of the weights.
     pub provenance: String,
 }
 
-/// How many nanoseconds each stage of a frame took, on the wall.
+/// Wall time of each stage of a frame, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct Timings {
     /// The frame to the network's input.
     pub input: u64,
     /// The network.
     pub network: u64,
-    /// The logits to the mask, smoothing included.
+    /// The logits to the mask, including smoothing.
     pub mask: u64,
 }
 
@@ -132,8 +132,8 @@ pub struct Size {
     pub height: u32,
 }
 
-/// The way from mask to buffer coordinates: `x' = xx x + xy y + x0`, `y' = yx x + yy y + y0`; pixels have their edges at
-/// whole numbers.
+/// The transform from mask to buffer coordinates: `x' = xx x + xy y + x0`, `y' = yx x + yy y + y0`; pixels have their
+/// edges at integers.
 #[derive(Clone, Copy, Debug, PartialEq, uniffi::Record)]
 pub struct Transform {
     /// Buffer x per mask x.
@@ -150,16 +150,16 @@ pub struct Transform {
     pub y0: f64,
 }
 
-/// One connected piece of a class; rings are corners x0, y0, x1, y1, …, the last joined to the first.
+/// One connected component of a class; rings are corners x0, y0, x1, y1, …, the last connected to the first.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct Polygon {
     /// The outline, clockwise.
     pub outer: Vec<u32>,
-    /// What is cut out of it, counter-clockwise.
+    /// The holes in it, counter-clockwise.
     pub holes: Vec<Vec<u32>>,
 }
 
-/// The share of a mask that a class has.
+/// A class's share of a mask.
 #[derive(Clone, Copy, Debug, PartialEq, uniffi::Record)]
 pub struct ClassShare {
     /// The class.

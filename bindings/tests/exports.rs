@@ -1,14 +1,14 @@
-//! What the shared library shows to the world: the entries of uniffi, JNI and C, and nothing else of Rust's or ours.
+//! The symbols that the shared library exports: the entries of uniffi, JNI and C, and nothing else of Rust's or ours.
 #![cfg(target_os = "linux")]
 
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Starts of names; those that end in `$` are whole.
+/// Prefixes of names; those that end in `$` are complete.
 const ALLOWED: &[&str] = &[
     "uniffi_silhouette_ffi_",
     "ffi_silhouette_ffi_",
-    // What the generator reads: data.
+    // Data that the generator reads.
     "UNIFFI_META_",
     "Java_dev_silhouette_Native_",
     "JNI_OnLoad$",
@@ -20,7 +20,7 @@ const ALLOWED: &[&str] = &[
     "silhouette_effect$",
 ];
 
-/// Beside this test's executable: cargo has built it for this test.
+/// Next to this test's executable: cargo has built it for this test.
 fn library() -> PathBuf {
     std::env::current_exe().unwrap().with_file_name("libsilhouette_ffi.so")
 }

@@ -1,4 +1,4 @@
-//! The C entries, called as Swift calls them: right frames, hostile ones, closed objects, a live stream.
+//! The C entries, called as Swift calls them: valid frames, hostile ones, closed objects, a live stream.
 
 use proptest::prelude::*;
 use silhouette_ffi::SilhouetteError;
@@ -21,7 +21,7 @@ const INVALID_FRAME: i32 = 1;
 const UNSUPPORTED: i32 = 3;
 const CLOSED: i32 = 4;
 
-/// Made once: the tests below may share it.
+/// Created once: the tests below can share it.
 static SEGMENTER: LazyLock<Arc<Segmenter>> = LazyLock::new(segmenter);
 
 fn segmenter() -> Arc<Segmenter> {
@@ -61,7 +61,7 @@ fn numbers_out_of_their_bounds_are_refused_before_memory_is_taken_for_them() {
     let frame = rgba(&picture, 6, 5);
     for (half_life, longest_pause) in [(u64::MAX, 1), (1, u64::MAX)] {
         let video = VideoSegmenter::new(&SEGMENTER, Smoothing { half_life, longest_pause });
-        // SAFETY: the objects live, and the frame says the truth about its bytes.
+        // SAFETY: the objects live, and the frame describes its bytes correctly.
         let answer = failure_of(|failure| unsafe {
             silhouette_segment_video(video.raw(), &raw const frame, 0, Segmentation::new().raw(), failure)
         });
@@ -75,7 +75,8 @@ fn numbers_out_of_their_bounds_are_refused_before_memory_is_taken_for_them() {
             let effect = RawEffect { strength, ..effect(kind) };
             // SAFETY: as above, and the bytes are this function's.
             let answer = failure_of(|failure| unsafe {
-                let (to, length) = (bytes.as_mut_ptr(), bytes.len());
+                let to = bytes.as_mut_ptr();
+                let length = bytes.len();
                 silhouette_effect(out.raw(), &raw const frame, &raw const effect, to, length, 24, failure)
             });
             assert_eq!(answer.0, UNSUPPORTED, "{kind} {strength}: {answer:?}");
@@ -125,7 +126,8 @@ fn effect(kind: u32) -> RawEffect {
     }
 }
 
-/// Calls `work` with a place for the failure; its kind must be what `work` returned, and its texts say something.
+/// Calls `work` with memory for the failure; its kind must match the return value of `work`, and its texts must not be
+/// empty.
 fn failure_of(work: impl FnOnce(*mut Failure) -> i32) -> (i32, String) {
     let mut failure = Failure { kind: 0, reason: [0; 512], advice: [0; 256] };
     let returned = work(&raw mut failure);
@@ -133,7 +135,8 @@ fn failure_of(work: impl FnOnce(*mut Failure) -> i32) -> (i32, String) {
     // SAFETY: the texts end in 0, which `c.rs` tests.
     let [reason, advice] =
         [failure.reason.as_ptr(), failure.advice.as_ptr()].map(|text| unsafe { CStr::from_ptr(text) });
-    let (reason, advice) = (reason.to_str().unwrap(), advice.to_str().unwrap());
+    let reason = reason.to_str().unwrap();
+    let advice = advice.to_str().unwrap();
     if returned != 0 {
         assert!(!reason.is_empty() && !advice.is_empty(), "{returned}: '{reason}' '{advice}'");
     }
@@ -141,7 +144,7 @@ fn failure_of(work: impl FnOnce(*mut Failure) -> i32) -> (i32, String) {
 }
 
 fn segment(frame: &RawFrame, out: &Segmentation) -> (i32, String) {
-    // SAFETY: the objects live, and each frame here says the truth about the bytes it points to.
+    // SAFETY: the objects live, and each frame here describes its bytes correctly.
     failure_of(|failure| unsafe { silhouette_segment(SEGMENTER.raw(), frame, out.raw(), failure) })
 }
 
@@ -159,7 +162,8 @@ fn mask_of(segmentation: &Segmentation) -> Vec<u8> {
 
 #[test]
 fn masks_are_those_of_the_rust_api() {
-    let (bytes, out) = (pixels(50, 30), Segmentation::new());
+    let bytes = pixels(50, 30);
+    let out = Segmentation::new();
     let model = silhouette::Model::fixture().unwrap();
     let rust = silhouette::Segmenter::new(&model, &silhouette::Options::new().threads(1)).unwrap();
     for (degrees, rotation) in [(0, silhouette::Rotation::None), (90, silhouette::Rotation::Clockwise90)] {
@@ -191,12 +195,13 @@ fn masks_are_those_of_the_rust_api() {
 
 #[test]
 fn effects_are_written_with_any_stride_order_and_alpha() {
-    let (bytes, out) = (pixels(20, 10), Segmentation::new());
+    let bytes = pixels(20, 10);
+    let out = Segmentation::new();
     let frame = rgba(&bytes, 20, 10);
     assert_eq!(segment(&frame, &out).0, 0);
     let render = |effect: &RawEffect, frame: *const RawFrame, stride: usize, length: usize| {
         let mut picture = vec![7; length];
-        // SAFETY: the object lives, the frame says the truth, the memory is this test's.
+        // SAFETY: the object lives, the frame is correct, the memory is this test's.
         let answer = failure_of(|failure| unsafe {
             silhouette_effect(out.raw(), frame, effect, picture.as_mut_ptr(), length, stride, failure)
         });
@@ -207,7 +212,7 @@ fn effects_are_written_with_any_stride_order_and_alpha() {
     let (answer, padded) = render(&RawEffect { bgra: 1, ..effect(0) }, &raw const frame, 90, 890);
     assert_eq!((answer, padded[0], padded[2], padded[80]), (0, opaque[2], opaque[0], 7));
     assert_eq!(padded[90..94], [opaque[82], opaque[81], opaque[80], 255]);
-    // Nothing is foreground: everything goes, colours with it where they are premultiplied.
+    // Nothing is foreground: everything becomes transparent, and premultiplied colours become zero.
     let nothing = RawEffect { all_classes: 0, premultiplied: 1, ..effect(2) };
     assert_eq!(render(&nothing, &raw const frame, 80, 800), (0, vec![0; 800]));
     let replaced = RawEffect { background: &raw const frame, all_classes: 0, ..effect(4) };
@@ -223,7 +228,7 @@ fn effects_are_written_with_any_stride_order_and_alpha() {
     ] {
         assert_eq!(render(&effect, &raw const frame, stride, length).0, wanted, "{effect:?} {stride} {length}");
     }
-    // Only a live result keeps its frame; another size is another frame.
+    // Only a live result keeps its frame; a different size is a different frame.
     assert_eq!(render(&effect(1), std::ptr::null(), 80, 800).0, INVALID_FRAME);
     let other = rgba(&bytes, 10, 10);
     assert_eq!(render(&effect(1), &raw const other, 80, 800).0, INVALID_FRAME);
@@ -231,8 +236,9 @@ fn effects_are_written_with_any_stride_order_and_alpha() {
 
 #[test]
 fn an_alpha_that_counts_stays_and_hides_what_it_hides() {
-    let (mut bytes, mut made) = (pixels(10, 10), vec![0; 400]);
-    // Every third pixel is hidden, the others are whole.
+    let mut bytes = pixels(10, 10);
+    let mut made = vec![0; 400];
+    // Every third pixel is hidden, the others are opaque.
     bytes.chunks_exact_mut(4).enumerate().for_each(|(i, pixel)| pixel[3] = if i % 3 == 0 { 0 } else { 255 });
     let expected = |counts: bool| {
         let mut picture = bytes.clone();
@@ -253,7 +259,7 @@ fn an_alpha_that_counts_stays_and_hides_what_it_hides() {
         let frame = RawFrame { format, ..rgba(pixels, 10, 10) };
         assert_eq!(segment(&frame, &out).0, 0);
         let picture = effect(0);
-        // SAFETY: the object lives, the frame says the truth, the memory is this test's.
+        // SAFETY: the object lives, the frame is correct, the memory is this test's.
         let answer = failure_of(|failure| unsafe {
             silhouette_effect(out.raw(), &raw const frame, &raw const picture, made.as_mut_ptr(), 400, 40, failure)
         });
@@ -263,7 +269,8 @@ fn an_alpha_that_counts_stays_and_hides_what_it_hides() {
 
 #[test]
 fn wrong_frames_are_refused_and_say_why() {
-    let (bytes, out) = (pixels(8, 6), Segmentation::new());
+    let bytes = pixels(8, 6);
+    let out = Segmentation::new();
     let good = rgba(&bytes, 8, 6);
     let short = |length| RawPlane { length, ..good.planes[0] };
     let stride = |row_stride| RawPlane { row_stride, ..good.planes[0] };
@@ -281,7 +288,7 @@ fn wrong_frames_are_refused_and_say_why() {
         (RawFrame { height: 0, ..good }, "empty"),
         (RawFrame { width: u32::MAX, ..good }, "too large"),
         (RawFrame { height: u32::MAX, ..good }, "too large"),
-        (RawFrame { format: 11, ..good }, "11 is no pixel format"),
+        (RawFrame { format: 11, ..good }, "11 is not a pixel format"),
         (RawFrame { format: u32::MAX, ..good }, "pixel format"),
         (RawFrame { rotation: 45, ..good }, "45 degrees"),
         (RawFrame { rotation: u32::MAX, ..good }, "degrees"),
@@ -298,27 +305,28 @@ fn wrong_frames_are_refused_and_say_why() {
     ] {
         let (kind, said) = segment(&frame, &out);
         assert_eq!(kind, INVALID_FRAME, "{frame:?}: {said}");
-        assert!(said.contains(reason), "{said} does not say {reason}");
+        assert!(said.contains(reason), "{said} does not contain {reason}");
     }
-    // The same planes, right: the last chroma row is short, as Android's is.
+    // The same planes, valid: the last chroma row is short, as Android's is.
     for frame in [yuv(4, [luma, chroma, chroma]), yuv(5, [luma, pairs(24), RawPlane::ABSENT]), good] {
         assert_eq!(segment(&frame, &out).0, 0);
     }
-    // SAFETY: null is told apart.
+    // SAFETY: null is handled.
     let none = failure_of(|f| unsafe { silhouette_segment(SEGMENTER.raw(), std::ptr::null(), out.raw(), f) });
     assert_eq!(none.0, INVALID_FRAME);
-    // SAFETY: null is told apart, here for the memory to write to.
+    // SAFETY: null is handled, here for the output memory.
     let nowhere = failure_of(|f| unsafe { silhouette_mask(out.raw(), std::ptr::null_mut(), 100, 8, f) });
     assert_eq!(nowhere.0, INVALID_FRAME);
 }
 
 #[test]
 fn what_is_closed_says_so_and_what_is_open_goes_on() {
-    let (bytes, out) = (pixels(8, 6), Segmentation::new());
+    let bytes = pixels(8, 6);
+    let out = Segmentation::new();
     let frame = rgba(&bytes, 8, 6);
     let own = segmenter();
     let video = VideoSegmenter::new(&own, Smoothing { half_life: 1_000_000, longest_pause: 1_000_000_000 });
-    // SAFETY: the objects live and the frame says the truth; 0 is told apart.
+    // SAFETY: the objects live and the frame is correct; 0 is handled.
     let segment = |own: u64, out: u64| failure_of(|f| unsafe { silhouette_segment(own, &raw const frame, out, f) }).0;
     let film = |time: u64| {
         // SAFETY: likewise.
@@ -351,10 +359,10 @@ fn hostile_models_are_refused() {
         assert!(matches!(error, Err(SilhouetteError::InvalidModel { .. })), "{offset} {length}");
     }
     let part = Model::open_part(manifest.to_owned(), 3, 1 << 40);
-    assert!(matches!(part, Err(SilhouetteError::InvalidModel { reason, .. }) if reason.contains("none up to")));
+    assert!(matches!(part, Err(SilhouetteError::InvalidModel { reason, .. }) if reason.contains("the part ends at")));
 }
 
-/// Passes on what it is told.
+/// Forwards its calls.
 struct Passes(Sender<(u64, Result<Arc<Segmentation>, SilhouetteError>)>);
 
 impl LiveListener for Passes {
@@ -376,13 +384,14 @@ fn a_live_result_is_its_holders_and_keeps_its_frame() {
     let live = LiveSegmenter::new(&own, None, Arc::new(Passes(send))).unwrap();
     let submit = |time: u64| {
         let mut replaced = true;
-        // SAFETY: the object lives and the frame says the truth.
+        // SAFETY: the object lives and the frame is correct.
         let kind =
             failure_of(|f| unsafe { silhouette_submit(live.raw(), &raw const frame, time, &raw mut replaced, f) });
         (kind.0, replaced)
     };
     let next = || results.recv_timeout(Duration::from_secs(20)).unwrap();
-    let (mut held, as_it_is) = (Vec::new(), effect(0));
+    let mut held = Vec::new();
+    let as_it_is = effect(0);
     for time in 0..6 {
         assert_eq!(submit(time), (0, false));
         let (timestamp, result) = next();
@@ -404,7 +413,7 @@ fn a_live_result_is_its_holders_and_keeps_its_frame() {
         });
         assert_eq!(answer.0, 0, "{}", answer.1);
         assert!(picture.chunks_exact(4).zip(bytes.chunks_exact(4)).all(|(a, b)| a[..3] == b[..3]));
-        // Held, let go, or discarded by its holder: none disturbs the next.
+        // Held, released, or discarded by its holder: none affects the next.
         match time % 3 {
             0 => held.push(segmentation),
             1 => drop(segmentation),
@@ -413,7 +422,7 @@ fn a_live_result_is_its_holders_and_keeps_its_frame() {
     }
     let masks: Vec<_> = held.iter().map(|segmentation| mask_of(segmentation)).collect();
     assert!(masks.windows(2).all(|two| two[0] == two[1]));
-    // A closed segmenter is each frame's error; a closed stream takes none.
+    // A closed segmenter is reported for each frame; a closed stream accepts none.
     own.shutdown();
     assert_eq!(submit(9), (0, false));
     assert!(matches!(next(), (9, Err(SilhouetteError::Closed { .. }))));
@@ -435,7 +444,7 @@ fn stride() -> impl Strategy<Value = usize> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Numbers from nowhere over true lengths: an invalid frame, or a mask of the region's size.
+    /// Arbitrary numbers over true lengths: an invalid frame, or a mask of the region's size.
     #[test]
     fn hostile_geometry_is_refused_or_segmented(
         format in 0_u32..12,
@@ -462,7 +471,7 @@ proptest! {
             let wanted = if frame.region_width == 0 { upright } else { (frame.region_width, frame.region_height) };
             prop_assert_eq!((w, h), wanted);
         } else {
-            // A frame of one huge row may be right, its mask too large.
+            // A frame of one huge row may be valid, its mask too large.
             prop_assert!(kind == INVALID_FRAME || kind == UNSUPPORTED, "{}: {}", kind, reason);
         }
     }

@@ -1,4 +1,4 @@
-//! Says to the crate what this machine has that some tests need: `shared`, `long`, `metal` (see `src/needs.rs`).
+//! Passes to the crate what this machine has that some tests need: `shared`, `long`, `metal` (see `src/needs.rs`).
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ fn main() {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let models = shared.map_or_else(beside, PathBuf::from).join("models");
     if models.is_dir() {
-        // A path that is not there would have cargo run this every time: it is watched only while it is there.
+        // Cargo would rerun this every time for a missing path: it is watched only if it exists.
         println!("cargo:rerun-if-changed={}", models.display());
         println!("cargo:rustc-cfg=shared");
     }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# docs-code.sh: puts the Kotlin of docs/camerax.md, as it stands there, into target/docs, where the tests compile it.
+# docs-code.sh: extracts the Kotlin of docs/camerax.md verbatim to target/docs, where the tests compile it.
 set -euo pipefail
 cd "$(dirname "$0")"
 rm -rf target/docs

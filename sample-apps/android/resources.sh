@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# resources.sh ANDROID_ALL_JAR MAIN PACKAGE: MAIN's manifest and res/, and the AAR's assets, to R.java and the package that Robolectric reads, in
-# target/ of the folder it is called in. Needs aapt2 (Debian: package aapt). The jar is Android 14's: Debian's aapt2 cannot read a newer one's resources.
+# resources.sh ANDROID_ALL_JAR MAIN PACKAGE: compiles MAIN's manifest and res/, and the AAR's assets, to R.java and the package that Robolectric reads,
+# in target/ of the current folder. Needs aapt2 (Debian: package aapt). The jar is Android 14's: Debian's aapt2 cannot read a newer one's resources.
 set -euo pipefail
 aar=$(cd "$(dirname "$0")" && pwd)/target/aar
 jar=$1 main=$2 package=$3 out=$PWD/target
 mkdir -p "$out/R" "$out/test-classes/com/android/tools"
-# What the Android Gradle plugin takes from build.gradle.kts: package, versions.
+# Values that the Android Gradle plugin takes from build.gradle.kts: package, versions.
 sed "s|<manifest |<manifest package=\"$package\" |; s|<application\$|<uses-sdk android:minSdkVersion=\"24\" android:targetSdkVersion=\"34\" />\n    <application|" \
   "$main/AndroidManifest.xml" >"$out/AndroidManifest.xml"
 compiled=()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# sdk.sh [AAR]: lays out in target/aar what an app gets of the AAR: classes.jar, assets/, proguard.txt (consumer rules). Without an AAR the
-# same is made of android/ as Maven compiles it, which needs no native libraries for phones.
+# sdk.sh [AAR]: lays out in target/aar what an app gets from the AAR: classes.jar, assets/, proguard.txt (consumer rules). Without an AAR
+# the same is built from android/ as compiled by Maven, which needs no native libraries for phones.
 set -euo pipefail
 cd "$(dirname "$0")"
 library=${SILHOUETTE_ANDROID:-$PWD/../../android} out=$PWD/target/aar

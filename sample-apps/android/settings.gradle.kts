@@ -1,5 +1,5 @@
 // The sample app for Android Studio. By default the library is built from ../../android beside it (run scripts/build-android first);
-// -Psilhouette.maven=FOLDER takes the AAR of a Maven repository folder instead, such as scripts/package-aar makes.
+// -Psilhouette.maven=FOLDER uses the AAR of a Maven repository folder instead, such as the output of scripts/package-aar.
 pluginManagement {
     repositories {
         google()

@@ -1,6 +1,6 @@
 // swift-tools-version: 6.0
 // The sample app's model as a package, so that it is built and tested without Xcode too. The app's project
-// (App/SilhouetteCamera.xcodeproj) takes it from here.
+// (App/SilhouetteCamera.xcodeproj) uses it from here.
 
 import PackageDescription
 

@@ -1,7 +1,7 @@
-"""The peers behind one interface: an engine opens a model file for some threads and runs it from an f32 (or uint8) picture to logits.
+"""The peers behind one interface: an engine opens a model file for a number of threads and runs it from an f32 (or uint8) image to logits.
 
-Each runs in a process of its own (`Worker`), so that libraries, thread pools and memory do not touch each other's; a worker runs only when asked to, so that
-rounds of different engines can be interleaved. All are told to compute in f32: bf16 and f16 modes are switched off.
+Each runs in a process of its own (`Worker`), so that libraries, thread pools and memory are separate; a worker runs only on request, so that
+rounds of different engines can be interleaved. All are configured to compute in f32: bf16 and f16 modes are switched off.
 """
 import json
 import os
@@ -35,7 +35,7 @@ class Onnxruntime:
 
 
 class Openvino:
-    """OpenVINO, f32 asked for: it would take bf16 where the CPU has it."""
+    """OpenVINO, configured for f32: by default it uses bf16 where the CPU has it."""
 
     suffix = "onnx"
 
@@ -55,7 +55,7 @@ class Openvino:
 
 
 class Ncnn:
-    """ncnn on the file that pnnx makes of the ONNX one."""
+    """ncnn on the file that pnnx creates from the ONNX one."""
 
     suffix = "ncnn.param"
 
@@ -116,7 +116,7 @@ class Mnn:
 
 
 class Litert:
-    """LiteRT (TensorFlow Lite) with XNNPACK, on a .tflite file as it is: channels-last."""
+    """LiteRT (TensorFlow Lite) with XNNPACK, on an unmodified .tflite file: channels-last."""
 
     suffix = "tflite"
 
@@ -141,7 +141,7 @@ ENGINES = {"onnxruntime": Onnxruntime, "openvino": Openvino, "ncnn": Ncnn, "mnn"
 
 
 def picture_for(engine, model, size):
-    """The same made picture for everyone, in the layout and type that the engine's file wants."""
+    """The same generated image for every engine, in the layout and type that its file expects."""
     import numpy as np
 
     x = np.random.default_rng(7).uniform(-1, 1, (1, 3, size, size)).astype(np.float32)
@@ -161,8 +161,8 @@ def status_mib(field):
 
 
 def serve(engine, model, threads, size):
-    """The worker's side: opens the model, says how long that and the first run took, then answers each line `N` with N run times in ms,
-    after one that does not count."""
+    """The worker's side: opens the model, reports how long that and the first run took, then answers each line `N` with N run times in ms,
+    after a warm-up."""
     import numpy as np
 
     peer = ENGINES[engine]()
@@ -182,7 +182,7 @@ def serve(engine, model, threads, size):
     print(json.dumps(opened), flush=True)
     for line in sys.stdin:
         times = []
-        time.sleep(0.2)  # until the threads of the engine before have stopped spinning
+        time.sleep(0.2)  # until the previous engine's threads have stopped spinning
         peer.run(picture)
         for _ in range(int(line)):
             start = time.perf_counter()

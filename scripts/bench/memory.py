@@ -4,10 +4,10 @@
     pip install -r scripts/bench/requirements.txt
     scripts/bench/memory.py [--ours target/release/silhouette] [--repeats 5] [--threads 1] [--json FILE]
 
-growth: the process's peak at the end of loading and one 513x513 inference, less its size before the model is opened (the library is loaded, the picture made).
-cold start, at 257x257: opening the model and the first result, less the steady median; the library is loaded. Medians over fresh processes.
-Ours from `silhouette bench --json`: growth_mib, open_ms, first_ms, median_ms; and, besides, process_ms: from the process's begin to its first mask. Three times: the model
-file mapped without anything kept from an earlier opening, mapped with packed weights that an earlier one kept (--weight-cache), and read.
+growth: the process's peak at the end of loading and one 513x513 inference, minus its size before the model is opened (with the library loaded and the image generated).
+cold start, at 257x257: opening the model and computing the first result, minus the steady median; with the library loaded. Medians over fresh processes.
+Ours from `silhouette bench --json`: growth_mib, open_ms, first_ms, median_ms; and also process_ms: from the start of the process to its first mask. Three variants: the model
+file mapped without a cache, mapped with packed weights cached by an earlier run (--weight-cache), and read.
 Linux only (/proc).
 """
 import argparse
@@ -40,7 +40,7 @@ def main():
     parser.add_argument("--ours", type=Path, help="the silhouette command, built with --release")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="also write everything that was measured here")
+    parser.add_argument("--json", type=Path, help="also write all measurements here")
     arguments = parser.parse_args()
 
     measured = {}
@@ -71,7 +71,7 @@ def main():
         print(f"| {name} | {statistics.median(values['growth_mib']):.1f} | {cold} |")
     for name, values in measured.items():
         if "process_ms" in values:
-            print(f"\n{name}: from the process's begin to its first mask at 257 {statistics.median(values['process_ms']):.1f} ms")
+            print(f"\n{name}: from the start of the process to its first mask at 257 {statistics.median(values['process_ms']):.1f} ms")
     if arguments.json:
         arguments.json.write_text(json.dumps({"cpu": cpu(), "threads": arguments.threads, "measured": measured}, indent=1))
 

@@ -1,4 +1,4 @@
-"""The files that are compared, made once and kept in the user's cache: the float twin of the reference DeepLabV3-MobileNetV2 as ONNX (whole, and `low`: without
+"""The files to compare, created once and kept in the user's cache: the float version of the reference DeepLabV3-MobileNetV2 as ONNX (whole, and `low`: without
 the last resize), in each peer's own format, and imported into ours."""
 import os
 import shutil
@@ -16,12 +16,12 @@ SMALL = "deeplabv3_257_mv_gpu.tflite"
 def reference(name=REFERENCE):
     path = SHARED / "models" / name
     if not path.exists():
-        sys.exit(f"{path} is missing: the reference models are not part of the repository; say where they are with SILHOUETTE_SHARED")
+        sys.exit(f"{path} is missing: the reference models are not part of the repository; set SILHOUETTE_SHARED to their folder")
     return path
 
 
 def _tool(name):
-    """A command that came with a Python package of this environment."""
+    """A command from a Python package of this environment."""
     beside = Path(sys.executable).parent / name
     return str(beside) if beside.exists() else shutil.which(name) or sys.exit(f"{name} is missing: pip install -r scripts/bench/requirements.txt")
 
@@ -30,19 +30,19 @@ def _make(path, command, cwd=None):
     if not path.exists():
         result = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=cwd)
         if not path.exists():
-            sys.exit(f"{path.name} could not be made by {command[0]}:\n{(result.stdout + result.stderr)[-2000:]}")
+            sys.exit(f"{path.name} could not be created by {command[0]}:\n{(result.stdout + result.stderr)[-2000:]}")
     return path
 
 
 def onnx(size, low=False):
-    """The float twin: [1, 3, size, size] in -1 to 1, to logits of full size or (low) of the network's own."""
+    """The float version: [1, 3, size, size] in -1 to 1, to logits of full size or (low) of the network's own."""
     CACHE.mkdir(parents=True, exist_ok=True)
     path = CACHE / f"twin{size}{'_low' if low else ''}.onnx"
     return _make(path, [sys.executable, SHARED / "tools" / "float_twin.py", reference(), path, size] + ["--low"] * low)
 
 
 def peer_model(engine, size, low=False):
-    """The float twin in the peer's own format."""
+    """The float version in the peer's own format."""
     source = onnx(size, low)
     if engine == "ncnn":
         path = source.with_suffix(".ncnn.param")
@@ -53,12 +53,12 @@ def peer_model(engine, size, low=False):
     return source
 
 
-# What the float file does not say.
+# Options for what the float file does not store.
 WORDS = {"deeplabv3_257_mv_gpu.tflite": ["--mean", "127.5", "--std", "127.5"]}
 
 
 def ours(binary, name=REFERENCE):
-    """A reference model imported into our format by `binary`, a path or the words of a command."""
+    """A reference model imported into our format by `binary`, a path or a command line."""
     CACHE.mkdir(parents=True, exist_ok=True)
     path = CACHE / (Path(name).stem + ".safetensors")
     path.unlink(missing_ok=True)

@@ -4,9 +4,9 @@
     pip install -r scripts/bench/requirements.txt
     scripts/bench/peers.py [--ours target/release/silhouette] [--sizes 513,257] [--threads 1,2] [--rounds 10] [--runs 5] [--json FILE]
 
-Peers: from a picture already in f32 to logits of the picture's size ("to logits") and to the network's own small logits ("network"). Ours: from a photo in
+Peers: from an image already in f32 to logits of the image's size ("to logits") and to the network's own small logits ("network"). Ours: from a photo in
 memory to the category mask, and `network_ms`. A round runs every engine `--runs` times, one engine after the other, and takes each one's median; the ratio to the best f32 peer
-is taken round by round. `litert int8` (the quantised file as it is, to the mask) is shown, but is no f32 peer. Without --ours only peers are timed.
+is computed per round. `litert int8` (the unmodified quantised file, to the mask) is shown, but is not an f32 peer. Without --ours only peers are timed.
 """
 import argparse
 import json
@@ -81,7 +81,7 @@ def small_model(threads, rounds, runs, binary):
 
 
 def rows_of(title, threads, times, peers):
-    """Markdown rows, ratio of ours to the best of `peers` where both are there, and the JSON entry."""
+    """Markdown rows, ratio of ours to the best of `peers` if both exist, and the JSON entry."""
     median = {name: statistics.median(values) for name, values in times.items()}
     entry = {"what": title, "threads": threads, "median_ms": median, "rounds": times}
     rows = []
@@ -104,7 +104,7 @@ def main():
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="also write everything that was measured here")
+    parser.add_argument("--json", type=Path, help="also write all measurements here")
     arguments = parser.parse_args()
 
     our_model = models.ours(arguments.ours) if arguments.ours else None

@@ -1,10 +1,10 @@
-"""Masks of people, ours beside public models, by the same code: IoU, border F, error of alpha, by source and by size of the person.
+"""Masks of people, ours compared with public models by the same code: IoU, border F, error of alpha, by source and by size of the person.
 
 people.py --shared SHARED [--set choosing|final|voc] [--ours NAME=MODEL.safetensors[@SIZE]] ... [--json FILE]
 
-Sets: `choosing` and `final` are held out of training by scripts/train/person_data.py (read `final` once, when nothing is to be chosen any more); `voc` are the pictures
-with people of SHARED/data/voc-val. Peers: MediaPipe's selfie model (the picture stretched to its square) and the public DeepLab networks (grey around the picture, their
-class person), each through LiteRT. Ours runs in PyTorch, in the picture's own shape. Needs scripts/train/requirements.txt.
+Sets: `choosing` and `final` are held out of training by scripts/train/person_data.py (score `final` only once, when all choices are made); `voc` are the images
+with people of SHARED/data/voc-val. Peers: MediaPipe's selfie model (the image stretched to its square) and the public DeepLab networks (grey around the image, their
+class person), each through LiteRT. Ours runs in PyTorch, in the image's own shape. Needs scripts/train/requirements.txt.
 """
 
 import argparse
@@ -27,7 +27,7 @@ NAMED = {"mediapipe": "selfie_segmentation.tflite", "public-1.0": "deeplabv3_mnv
 
 
 def held_out(shared, name):
-    """(source, name, picture, mask) of a set."""
+    """(source, name, image, mask) of a set."""
     if name == "voc":
         at, out = Path(shared) / "data" / "voc-val", []
         for stem in (at / "val.txt").read_text().split():
@@ -50,7 +50,7 @@ class Selfie:
 
 
 class DeepLab:
-    """A public network of VOC's classes: how sure it is of a person, or 0 and 1 where it tells classes only."""
+    """A public network of VOC's classes: its confidence in a person, or 0 and 1 if it outputs only classes."""
 
     def __init__(self, path):
         self.lite = person_data.Lite(str(path))
@@ -71,7 +71,7 @@ class DeepLab:
 
 
 def ours(path):
-    """A model file, run at a size of its own or the one behind the @."""
+    """A model file, run at its own size or the one after the @."""
     file, _, size = path.partition("@")
     spec, net = export.read(file)
     return person_score.Predictor(net, spec, int(size) if size else None)
@@ -83,7 +83,7 @@ def main(argv=None):
     p.add_argument("--set", choices=("choosing", "final", "voc"), default="choosing")
     p.add_argument("--ours", action="append", default=[], metavar="NAME=FILE[@SIZE]")
     p.add_argument("--peers", nargs="*", default=["mediapipe"], choices=sorted(NAMED))
-    p.add_argument("--json", help="all measures of all pictures")
+    p.add_argument("--json", help="all measures of all images")
     a = p.parse_args(argv)
     torch.set_num_threads(1)
     contenders = {n: (Selfie if n == "mediapipe" else DeepLab)(Path(a.shared) / "models" / NAMED[n]) for n in a.peers}

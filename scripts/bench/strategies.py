@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""The paper's inference strategies (section 6.3, table 7) on pictures with true masks: output stride 16 and 8, one scale and six, with and without mirror images.
+"""The paper's inference strategies (section 6.3, table 7) on images with ground truth: output stride 16 and 8, one scale and six, with and without mirror images.
 
     scripts/bench/strategies.py MODEL VOC WORK [--ours target/release/silhouette] [--every 5]    the scores, then the table
     scripts/bench/strategies.py MODEL VOC WORK --time [--pictures 5]                             first, on an idle machine: the times
 
-MODEL is a model file of the V2* network (513x513, no ASPP), VOC a folder in PASCAL VOC's layout. Rows of one scale are scored on all its pictures; all rows, for the heavy
-ones' sake, also on every EVERYth picture of its list, so that they compare. What is in WORK is not computed again; a run that was stopped goes on.
-Rows of the paper without weights here (ASPP) are cost only. Multiply-adds are executed ones, of one picture; times are those of one thread,
-of the picture that took the shortest.
-Needs Python alone.
+MODEL is a model file of the V2* network (513x513, no ASPP), VOC a folder in PASCAL VOC's layout. Rows with one scale are scored on all its images; all rows, because of the slow
+ones, also on every EVERYth image of its list, so that they are comparable. Results in WORK are not recomputed; an interrupted run can be resumed.
+Rows of the paper without weights here (ASPP) have only costs. Multiply-adds are executed ones, per image; times are those of one thread,
+for the fastest image.
+Needs only Python.
 """
 import argparse
 import json
@@ -24,7 +24,7 @@ def name(stride, scales, flip):
 
 
 def evaluate(a, row, listed, out, threads):
-    """What `silhouette eval` reports for a row on the pictures of a list."""
+    """The report of `silhouette eval` for a row on the images of a list."""
     stride, scales, flip = row
     if not out.exists():
         call = [a.ours, "eval", "--voc", a.voc, "--list", listed, "--model", a.model, "--scales", scales, "--output-stride", stride, "--threads", threads, "--json", out]
@@ -33,14 +33,14 @@ def evaluate(a, row, listed, out, threads):
 
 
 def take(a, every, out):
-    """A list of every so many-th picture."""
+    """A list of every n-th image."""
     names = (a.voc / "val.txt").read_text().split()[::every]
     out.write_text("\n".join(names) + "\n")
     return out.resolve(), len(names)
 
 
 def published(a):
-    """The paper's segmentation rows beside our counts, of `silhouette info --table paper`."""
+    """The paper's segmentation rows with our counts, from `silhouette info --table paper`."""
     told = subprocess.run([str(a.ours), "info", "--table", "paper", "--json"], check=True, capture_output=True, text=True).stdout
     return [row for row in json.loads(told)["segmentation"] if row["published"] and row["network"] == "V2*"]
 
@@ -53,8 +53,8 @@ def main():
     parser.add_argument("--ours", type=Path, default=Path("target/release/silhouette"))
     parser.add_argument("--every", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--time", action="store_true", help="measure the times and nothing else")
-    parser.add_argument("--pictures", type=int, default=5, help="pictures that the times are the shortest of")
+    parser.add_argument("--time", action="store_true", help="measure only the times")
+    parser.add_argument("--pictures", type=int, default=5, help="number of images to take the shortest time of")
     a = parser.parse_args()
     a.work.mkdir(parents=True, exist_ok=True)
     if a.time:
@@ -66,14 +66,14 @@ def main():
         return
     pictures = len((a.voc / "val.txt").read_text().split())
     subset, count = take(a, a.every, a.work / "subset.txt")
-    both = count < pictures  # else one column says all
+    both = count < pictures  # otherwise one column suffices
     paper = {(row["output_stride"], row["six_scales_and_flips"]): row["published"]["miou"] for row in published(a) if not row["aspp"]}
     some, whole = {}, {}
     for row in sorted(ROWS, key=lambda row: (row[1] == SIX, row[0], row[2])):
         some[row] = evaluate(a, row, subset, a.work / f"some-{name(*row)}.json", a.threads)
         if row[1] == "1" and both:
             whole[row] = evaluate(a, row, "val.txt", a.work / f"all-{name(*row)}.json", a.threads)
-    many = f"mIOU, {pictures} pictures | " if both else ""
+    many = f"mIOU, {pictures} images | " if both else ""
     print(f"| network | OS | scales | mirrored | {many}mIOU, {count} pictures | MACs (B) | ms | paper's mIOU |")
     print("| --- | ---: | ---: | --- | ---: | ---: | ---: | ---: |" + (" ---: |" if both else ""))
     for row in ROWS:

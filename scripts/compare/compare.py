@@ -1,13 +1,13 @@
-"""Compares what we make of foreign models with what others make of them: compare.py [--silhouette COMMAND] [--engine graph|plan] [SECTION...]
+"""Compares our results on foreign models with other engines': compare.py [--silhouette COMMAND] [--engine graph|plan] [SECTION...]
 
 Sections (all unless some are named):
-  segmenters   every reference segmenter on every photo, at the model's own size: logits against the float twin (ONNX Runtime) or, for float files, LiteRT; the mask
+  segmenters   every reference segmenter on every photo, at the model's own size: logits against the float version (ONNX Runtime) or, for float files, LiteRT; the mask
                that `silhouette segment` writes against the same logits; masks of quantised files against LiteRT's integer run
   classifier   the best class of every photo against LiteRT's
   pytorch      random state dicts of torchvision's and timm's classifiers and of DeepLabV3 heads on them, at odd sizes, against PyTorch
 
-Both sides get identical tensors. Photos and reference models are looked for in ../shared or $SILHOUETTE_SHARED. Prints a line for each comparison; the exit code is 1
-if any is out of its limits. Needs: pip install -r scripts/compare/requirements.txt, and a `silhouette` (cargo build --release -p silhouette-cli).
+Both sides use identical tensors. Photos and reference models are searched in ../shared or $SILHOUETTE_SHARED. Prints a line for each comparison; the exit code is 1
+if any is outside its limits. Needs: pip install -r scripts/compare/requirements.txt, and a `silhouette` (cargo build --release -p silhouette-cli).
 """
 import argparse
 import shlex
@@ -20,9 +20,9 @@ import numpy as np
 
 import references as ref
 
-LOGITS = 1e-3          # against float twins and LiteRT's float run
+LOGITS = 1e-3          # against float versions and LiteRT's float run
 PYTORCH = 1e-4
-AGREE = 0.98           # of the pixels, on average over the photos, against LiteRT's integer run
+AGREE = 0.98           # share of the pixels, averaged over the photos, against LiteRT's integer run
 
 
 class Ours:
@@ -48,7 +48,7 @@ class Ours:
         return np.load(y)
 
     def mask(self, model, pixels):
-        """The class ids that `segment` writes for a picture of the model's own size."""
+        """The class ids that `segment` writes for an image of the model's own size."""
         from PIL import Image
         photo = self.folder / "photo.png"
         Image.fromarray(pixels).save(photo)
@@ -65,7 +65,7 @@ class Report:
 
 
 def flags(folder, labels, classes, mean):
-    """The import flags for what a file does not say."""
+    """The import flags for what a file does not store."""
     if labels is None:
         path = Path(folder) / "labels.txt"
         path.write_text("".join(f"class {i}\n" for i in range(classes)))
@@ -111,7 +111,7 @@ def classifier(ours, report):
         pixels = ref.stretched(photo, size)
         mine = ours.logits(model, ref.normalised(pixels, None))[0, :, 0, 0]
         theirs = lite.run(pixels[None])[0]
-        # Chances are steps of 1/256: several classes may share the best one.
+        # Probabilities are multiples of 1/256: several classes may share the best one.
         best = np.flatnonzero(theirs == theirs.max())
         text = f"'{names[mine.argmax()].strip()}', LiteRT '{names[best[0]].strip()}' ({theirs.max() / 256:.0%})"
         report.line(f"{name} {photo.name}", mine.argmax() in best, text)
@@ -129,13 +129,13 @@ def pytorch(ours, report):
             with torch.no_grad():
                 wanted = network(torch.from_numpy(tensor)).numpy()
                 other = network(torch.from_numpy(tensor[:, :, ::-1].copy())).numpy()
-            # What the input has to do with it: the same picture upside down.
+            # The influence of the input: the same image upside down.
             span = float(np.abs(wanted - other).max())
             for source in case.files:
                 model = ours.load(source, *case.flags)
                 mine = ours.logits(model, tensor).reshape(wanted.shape)
                 worst = float(np.abs(mine - wanted).max())
-                report.line(f"{case.name} {Path(source).suffix} {height}x{width}", worst <= PYTORCH < span / 100, f"logits that the input moves by {span:.2f} are off by {worst:.2e}")
+                report.line(f"{case.name} {Path(source).suffix} {height}x{width}", worst <= PYTORCH < span / 100, f"logits with a range of {span:.2f} over inputs are off by {worst:.2e}")
 
 
 SECTIONS = {"segmenters": segmenters, "classifier": classifier, "pytorch": pytorch}
@@ -157,7 +157,7 @@ def main():
         for name in options.sections or SECTIONS:
             SECTIONS[name](Ours(options.silhouette, options.engine, folder), report)
     if report.failed:
-        sys.exit(f"{report.failed} comparisons are out of their limits")
+        sys.exit(f"{report.failed} comparisons are outside their limits")
 
 
 if __name__ == "__main__":

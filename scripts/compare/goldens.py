@@ -1,11 +1,11 @@
-"""Writes the golden values that the Rust tests hold us to without Python: goldens.py [OUT_DIR]
+"""Writes golden values for the Rust tests, which do not need Python: goldens.py [OUT_DIR]
 
-  references.json   for each reference segmenter: logits before the resize at a few points, how many pixels each class has and how many are ties, for pictures made by a
-                    formula and for the photos that are PNG (no two JPEG decoders agree to the last bit), taken by nearest neighbour; from the float twin by ONNX Runtime, or
-                    for float files from LiteRT. For the classifier: LiteRT's best class where it is sure (a tenth ahead).
-  pytorch.json      logits of torchvision's mobilenet_v2 with weights made by a formula, by PyTorch
+  references.json   for each reference segmenter: logits before the resize at a few points, how many pixels each class has and how many are ties, for images from a
+                    formula and for the photos that are PNG (no two JPEG decoders agree to the last bit), resized by nearest neighbour; from the float version by ONNX Runtime, or
+                    for float files from LiteRT. For the classifier: LiteRT's best class if it leads by at least 0.1.
+  pytorch.json      logits of torchvision's mobilenet_v2 with weights from a formula, by PyTorch
 
-Only numbers are written. The reference models and photos are looked for in ../shared or $SILHOUETTE_SHARED. Needs: pip install -r scripts/compare/requirements.txt
+Only numbers are written. The reference models and photos are searched in ../shared or $SILHOUETTE_SHARED. Needs: pip install -r scripts/compare/requirements.txt
 """
 import json
 import sys
@@ -28,7 +28,7 @@ def inputs(size):
 
 
 def points(logits):
-    """Each: row, column, class, value. Along the diagonals, the best class and another."""
+    """Each: row, column, class, value. Along the diagonals, for the best class and another."""
     _, classes, height, width = logits.shape
     for i in range(POINTS):
         y, x = i * (height - 1) // (POINTS - 1), (i * 3 % POINTS) * (width - 1) // (POINTS - 1)
@@ -64,14 +64,14 @@ def references():
     for label, pixels in inputs(size):
         chances = lite.run(pixels[None])[0]
         second, first = np.argsort(chances)[-2:]
-        # Chances are bytes. Where two are near, integer rounding decides and a float network may say the other.
+        # Probabilities are bytes. If two are close, integer rounding decides and a float network may choose the other.
         if label.startswith("photo") and int(chances[first]) - int(chances[second]) >= 25:
             best.append({"input": label, "best": int(first)})
     return {"segmenters": models, "classifier": {"model": name, "size": size, "outputs": best}}
 
 
 def numbers(seed, shape):
-    """From -1 to 1, as core/import/src/fixture.rs makes them."""
+    """From -1 to 1, the same as in core/import/src/fixture.rs."""
     count, state, values = int(np.prod(shape)), (seed * 0x9E3779B9 % 2**32) ^ 0x85EBCA6B, []
     for _ in range(count):
         state = (state * 1664525 + 1013904223) % 2**32
@@ -107,7 +107,7 @@ def pytorch():
 
 def write(name, value):
     OUT.mkdir(parents=True, exist_ok=True)
-    # One output a line: short, and a change shows where it is.
+    # One output per line: short, and a change shows its place.
     text = json.dumps(value, separators=(",", ":")).replace('{"input"', '\n{"input"').replace('{"height"', '\n{"height"')
     (OUT / name).write_text(text + "\n")
     print(f"{OUT / name}: {len(text)} bytes")

@@ -1,6 +1,6 @@
-"""What the importer's results are compared with: the reference models, run by LiteRT and (as float twins) by ONNX Runtime, and the inputs that both sides get.
+"""The references for the importer's results: the reference models, run by LiteRT and (as float versions) by ONNX Runtime, and the inputs of both sides.
 
-Nothing here knows our engine."""
+Nothing here uses our engine."""
 import os
 import subprocess
 import sys
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("SILHOUETTE_SHARED", ROOT.parent / "shared"))
 PICTURES = (".jpg", ".jpeg", ".png")
 
-# File, input size, labels; and for float files, which do not say it, mean and standard deviation of a pixel.
+# File, input size, labels; and for float files, which do not store it, mean and standard deviation of a pixel.
 SEGMENTERS = {
     "deeplabv3_mnv2_pascal_quant": (513, "pascal_voc_labels.txt", None),
     "deeplabv3_mnv2_dm05_pascal_quant": (513, "pascal_voc_labels.txt", None),
@@ -25,7 +25,7 @@ CLASSIFIER = ("mobilenet_v2_1.0_224_quant", 224, "imagenet_labels.txt")
 
 def need_shared():
     if not (SHARED / "models").is_dir():
-        sys.exit(f"{SHARED}/models is missing: the reference models are not part of the repository; say where they are with SILHOUETTE_SHARED")
+        sys.exit(f"{SHARED}/models is missing: the reference models are not part of the repository; set SILHOUETTE_SHARED to their folder")
 
 
 def model(name):
@@ -44,7 +44,7 @@ def stretched(path, size):
 
 
 def sampled(path, size):
-    """A photo by its nearest pixels, in whole numbers, so that any language takes the same ones: uint8 (size, size, 3)."""
+    """A photo by its nearest pixels, in integers, so that any language selects the same ones: uint8 (size, size, 3)."""
     from PIL import Image
     picture = np.asarray(Image.open(path).convert("RGB"))
     rows = (2 * np.arange(size) + 1) * picture.shape[0] // (2 * size)
@@ -53,21 +53,21 @@ def sampled(path, size):
 
 
 def pattern(height, width, which):
-    """A picture by a formula in whole numbers: uint8 (height, width, 3)."""
+    """An image by a formula in integers: uint8 (height, width, 3)."""
     y, x, c = np.meshgrid(np.arange(height), np.arange(width), np.arange(3), indexing="ij")
     values = (x * x * (which + 3) + y * y * 5 + x * y * (c + 1) + 4000 * c) // 97 % 256
     return values.astype(np.uint8)
 
 
 def normalised(pixels, float_mean):
-    """The network's input (1, 3, H, W) as float32: files of bytes say (q - 128) / 128."""
+    """The network's input (1, 3, H, W) as float32: quantised files use (q - 128) / 128."""
     mean = 128.0 if float_mean is None else float_mean
     values = (pixels.astype(np.float32) - np.float32(mean)) / np.float32(mean)
     return np.ascontiguousarray(values.transpose(2, 0, 1)[None])
 
 
 class LiteRt:
-    """A .tflite file run by LiteRT. `keep`: every tensor can be asked for, without the delegate that fuses them."""
+    """A .tflite file run by LiteRT. `keep`: every tensor can be read, without the delegate that fuses them."""
 
     def __init__(self, path, keep=False):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -77,7 +77,7 @@ class LiteRt:
         self.keep = keep
 
     def run(self, values):
-        """`values`: (1, H, W, 3) in the file's own type. Gives the file's output."""
+        """`values`: (1, H, W, 3) in the file's own type. Returns the file's output."""
         self.lite.set_tensor(self.lite.get_input_details()[0]["index"], values)
         self.lite.invoke()
         return self.lite.get_tensor(self.lite.get_output_details()[0]["index"])
@@ -90,7 +90,7 @@ class LiteRt:
 
 
 class Twin:
-    """The float twin of a quantised file, run by ONNX Runtime."""
+    """The float version of a quantised file, run by ONNX Runtime."""
 
     def __init__(self, name, size, low=False):
         import onnxruntime
@@ -107,7 +107,7 @@ class Twin:
 
 
 def aligned_corners(logits, size):
-    """Logits (1, C, h, w) brought to (1, C, size, size) so that corner pixels' centres coincide, in float64."""
+    """Logits (1, C, h, w) resized to (1, C, size, size) with aligned corners, in float64."""
     def weights(n):
         at = np.arange(size) * (n - 1) / (size - 1)
         low = np.minimum(at.astype(int), n - 2)
@@ -120,6 +120,6 @@ def aligned_corners(logits, size):
 
 
 def clear(logits, gap=2e-3):
-    """Where the two best logits (1, C, H, W) differ by more than `gap`: elsewhere either class is right."""
+    """Where the two best logits (1, C, H, W) differ by more than `gap`: elsewhere either class is accepted."""
     best = np.sort(logits, axis=1)
     return best[0, -1] - best[0, -2] > gap

@@ -1,4 +1,4 @@
-"""PyTorch networks with random weights, saved as their users save them, with the flags that importing them takes."""
+"""PyTorch networks with random weights, saved as their users save them, with the flags to import them."""
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ class Case:
 
 
 def shuffle(network):
-    """Random batch norms around the statistics of real activations: otherwise they die out on the way, and the logits say little about the input."""
+    """Random batch norms around the statistics of real activations: otherwise they vanish, and the logits barely depend on the input."""
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         nn.init.uniform_(norm.weight, 0.7, 1.5)
@@ -53,7 +53,7 @@ def labels(folder, classes):
 
 
 class Pointwise(nn.Module):
-    """The low-resolution logits of a segmentation network: what `silhouette run` gives."""
+    """The low-resolution logits of a segmentation network: the output of `silhouette run`."""
 
     def __init__(self, features, head):
         super().__init__()
@@ -76,7 +76,7 @@ def atrous(features):
 
 
 def deeplab_spec(folder, classes, rates):
-    """What a state dict cannot say, as a specification."""
+    """What a state dict does not store, as a specification."""
     rows = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
     spec = {
         "format": 1, "name": "deeplab", "padding": "symmetric", "batch_norm_epsilon": 1e-5,

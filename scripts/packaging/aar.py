@@ -1,4 +1,4 @@
-"""Makes the AAR and a Maven repository folder with it: what `scripts/package-aar` runs once libraries and classes are built.
+"""Creates the AAR and a Maven repository folder with it: run by `scripts/package-aar` once libraries and classes are built.
 
 aar.py --natives FOLDER --classes FOLDER --out FOLDER: FOLDER/silhouette-VERSION.aar and FOLDER/maven/. Same inputs, same bytes.
 """
@@ -21,13 +21,13 @@ import project
 import sbom
 
 ANDROID = project.ROOT / "android"
-# In classes.jar, and so in every app: nothing but ours.
+# Prefix of everything in classes.jar, and so in every app: only our own classes.
 SHIPPED = re.compile(r"dev/silhouette/|META-INF/[^/]+\.kotlin_module$")
 HOME = "https://github.com/silhouette-sdk/silhouette"
 
 
 def zipped(files: dict[str, bytes], stored: tuple[str, ...] = ()) -> bytes:
-    """A zip of these files, in order, without time stamps. What ends in one of `stored` is not compressed."""
+    """A zip of these files, in order, without time stamps. Files whose names end in one of `stored` are not compressed."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in sorted(files):
@@ -39,7 +39,7 @@ def zipped(files: dict[str, bytes], stored: tuple[str, ...] = ()) -> bytes:
 
 
 def folder(path: Path, wanted: re.Pattern[str] = re.compile("")) -> dict[str, bytes]:
-    """The files under a folder whose names are wanted."""
+    """The files in a folder with the selected names."""
     names = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
     return {name: file.read_bytes() for name, file in names.items() if wanted.match(name)}
 
@@ -62,7 +62,7 @@ def manifest() -> bytes:
 
 
 def ledger(version: str, linker: str, files: dict[str, bytes]) -> bytes:
-    """What is inside, with sizes and digests, for check-aar and for whoever wonders where the bytes go."""
+    """The contents, with sizes and digests, for check-aar and for size comparisons."""
     parts = {}
     for name, data in files.items():
         part = {"bytes": len(data), "sha256": project.sha256(data)}
@@ -102,7 +102,7 @@ def contents(version: str, natives: Path, classes: Path) -> dict[str, bytes]:
 
 
 def dependencies() -> list[tuple[str, str, str, str]]:
-    """What the library needs: (group, name, version, Maven scope), from android/pom.xml; test and provided ones left out."""
+    """The library's dependencies: (group, name, version, Maven scope), from android/pom.xml; without test and provided ones."""
     space = "{http://maven.apache.org/POM/4.0.0}"
     pom = ElementTree.parse(ANDROID / "pom.xml").getroot()
     values = {part.tag.removeprefix(space): part.text or "" for part in pom.find(f"{space}properties") or []}
@@ -111,13 +111,13 @@ def dependencies() -> list[tuple[str, str, str, str]]:
         field = {part.tag.removeprefix(space): re.sub(r"\$\{([^}]+)\}", lambda m: values.get(m[1], m[0]), part.text or "") for part in entry}
         scope = field.get("scope", "compile")
         if scope in ("compile", "runtime"):
-            # Maven takes the JVM's part of a library of many platforms; Gradle chooses the part itself.
+            # Maven resolves the JVM variant of a multiplatform library; Gradle chooses the variant itself.
             found.append((field["groupId"], field["artifactId"].removesuffix("-jvm"), field["version"], scope))
     return found
 
 
 def is_aar(name: str) -> bool:
-    """JNA's jar holds desktop libraries; Android takes its AAR."""
+    """JNA's jar contains desktop libraries; Android uses its AAR."""
     return name == "jna"
 
 

@@ -1,7 +1,7 @@
-"""check-aar PACKAGE.aar [--maven FOLDER] [--abis LIST] [--allow-linkcheck]: what an AAR must hold before anyone gets it.
+"""check-aar PACKAGE.aar [--maven FOLDER] [--abis LIST] [--allow-linkcheck]: checks an AAR before release.
 
-Version, manifest, classes, ABIs, page alignment, symbols, sizes, consumer rules, weights, licences; and of the Maven folder: POM, Gradle module
-metadata, digests. Prints the sizes; ends with 1 and every broken promise on a line of its own.
+Version, manifest, classes, ABIs, page alignment, symbols, sizes, consumer rules, weights, licences; and in the Maven folder: POM, Gradle module
+metadata, digests. Prints the sizes; exits with 1 and one line per violation if a check fails.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ import sbom
 
 NAMESPACE = "{http://schemas.android.com/apk/res/android}"
 PAGE = 16384
-NEWEST_CLASS = 55  # Java 11: apps that compile to it can still inline our functions
+NEWEST_CLASS = 55  # Java 11: so that apps targeting it can inline our functions
 PUBLIC = ["Silhouette", "Model", "Segmenter", "LiveSegmenter", "Frame", "Segmentation", "Options", "SilhouetteException"]
 SINGLE = {"AndroidManifest.xml", "classes.jar", "R.txt", "proguard.txt", "silhouette.json", "LICENSE-MIT", "LICENSE-APACHE", "THIRD-PARTY.txt", project.SBOM,
           "META-INF/com/android/build/gradle/aar-metadata.properties", project.WEIGHTS_ASSET}  # fmt: skip
-# Folders of a builder's machine, as they would stand in panic messages.
+# Folders of a builder's machine, as they would appear in panic messages.
 BUILDER = re.compile(rb"/(?:home|root|Users|builds|private|tmp)/[\w.+-]+/[\w./+-]*")
-# What the rules must keep: JNI and uniffi look these up by name.
+# Names that the rules must keep: JNI and uniffi look these up.
 KEPT = ["dev.silhouette.Native", "dev.silhouette.SilhouetteException", "dev.silhouette.LiveSegmenter", "dev.silhouette.ffi.", "com.sun.jna."]
 
 
 class Report:
-    """Broken promises, in the order in which they were found."""
+    """Violations, in the order in which they were found."""
 
     def __init__(self) -> None:
         self.broken: list[str] = []
 
     def hold(self, promise: bool, otherwise: str) -> bool:
-        """Notes what is broken where the promise does not hold."""
+        """Records a violation if the condition does not hold."""
         if not promise:
             self.broken.append(otherwise)
         return promise
 
 
 def check(path: Path, abis: list[str], allow_linkcheck: bool, maven: Path | None) -> tuple[list[str], list[str]]:
-    """Broken promises, and the table of sizes."""
+    """Violations, and the table of sizes."""
     report = Report()
     data = path.read_bytes()
     try:
@@ -56,13 +56,13 @@ def check(path: Path, abis: list[str], allow_linkcheck: bool, maven: Path | None
             names = archive.namelist()
             files = {name: archive.read(name) for name in names}
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError) as problem:
-        return [f"{path.name}: not a zip that can be read: {problem}"], []
+        return [f"{path.name}: not a readable zip: {problem}"], []
     report.hold(len(names) == len(files), "a name occurs twice in the AAR")
     wanted = SINGLE | {f"jni/{abi}/{project.LIBRARY}" for abi in abis}
     for name in sorted(wanted - set(files)):
         report.hold(False, f"{name} is missing")
     for name in sorted(set(files) - wanted):
-        report.hold(False, f"{name} does not belong into the AAR")
+        report.hold(False, f"{name} does not belong in the AAR")
     version = _version(path, files, allow_linkcheck, report)
     if "AndroidManifest.xml" in files:
         _manifest(files["AndroidManifest.xml"], report)
@@ -113,7 +113,7 @@ def _manifest(data: bytes, report: Report) -> None:
 
 
 def _classes(data: bytes, report: Report) -> set[str]:
-    """Checks classes.jar; the names of the library's functions that it calls."""
+    """Checks classes.jar; returns the names of the library's functions that it calls."""
     asked: set[str] = set()
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as jar:
@@ -136,7 +136,7 @@ def _classes(data: bytes, report: Report) -> set[str]:
         asked |= {found.decode() for found in re.findall(rb"(?:uniffi|ffi)_silhouette_ffi_[a-z0-9_]+", content)}
         if name == "dev/silhouette/Native.class":
             asked |= {f"Java_dev_silhouette_Native_{_mangled(method)}" for method in native_methods(content)}
-    report.hold(len(asked) > 10, "classes.jar: calls nearly nothing of the library")
+    report.hold(len(asked) > 10, "classes.jar: calls almost nothing of the library")
     return asked
 
 
@@ -239,7 +239,7 @@ def _licences(files: dict[str, bytes], abis: list[str], report: Report) -> None:
     for name in ("LICENSE-MIT", "LICENSE-APACHE"):
         if name in files:
             report.hold(files[name] == (project.ROOT / name).read_bytes(), f"{name} is not the project's")
-    # (Without any library there is nothing to compare with, and its absence is said already.)
+    # (Without any library there is nothing to compare with, and its absence is already reported.)
     if "THIRD-PARTY.txt" not in files or not abis:
         return
     told = {row[:2]: row[2] for row in notices.listed(files["THIRD-PARTY.txt"].decode(errors="replace"))}
@@ -308,8 +308,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/check-aar", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("aar", type=Path)
     parser.add_argument("--maven", type=Path, help="also the Maven repository folder that holds it")
-    parser.add_argument("--abis", default=",".join(project.ABIS), help="what it has to be for; fewer than all only for a link check")
-    parser.add_argument("--allow-linkcheck", action="store_true", help="also libraries that no NDK linked; never for publishing")
+    parser.add_argument("--abis", default=",".join(project.ABIS), help="the expected ABIs; fewer than all only for a link check")
+    parser.add_argument("--allow-linkcheck", action="store_true", help="also accept libraries not linked by an NDK; never for publishing")
     chosen = parser.parse_args()
     abis = chosen.abis.split(",")
     if not set(abis) <= set(project.ABIS) or (set(abis) != set(project.ABIS) and not chosen.allow_linkcheck):

@@ -1,8 +1,8 @@
-"""check-xcframework Silhouette.xcframework [--slices LIST] [--linked]: what an XCFramework must hold before anyone gets it.
+"""check-xcframework Silhouette.xcframework [--slices LIST] [--linked]: checks an XCFramework before release.
 
-Info.plist, slices, platforms and oldest systems, symbols, headers, module map, privacy manifest, licences, version. Prints the sizes; ends with 1 and
-every broken promise on a line of its own. --linked also links each architecture with Rust's own linker, dead code stripped and only the headers' functions
-kept, the system's names left open: about what an app grows by.
+Info.plist, slices, platforms and oldest systems, symbols, headers, module map, privacy manifest, licences, version. Prints the sizes; exits with 1 and
+one line per violation if a check fails. --linked also links each architecture with Rust's own linker, with dead code stripped and only the headers' functions
+kept, and the system's names unresolved: approximately how much an app grows.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ import project
 import sbom
 import xcframework
 
-# Symbols for which Apple wants a reason in the privacy manifest, and the category of each.
+# Symbols for which Apple requires a reason in the privacy manifest, and the category of each.
 REASONED = {
     "NSPrivacyAccessedAPICategoryFileTimestamp": {"stat", "fstat", "lstat", "fstatat", "getattrlist", "getattrlistbulk", "fgetattrlist"},
     "NSPrivacyAccessedAPICategorySystemBootTime": {"mach_absolute_time"},
     "NSPrivacyAccessedAPICategoryDiskSpace": {"statfs", "statvfs", "fstatfs", "fstatvfs"},
 }
-# Outside names of the crate's object that a static library cannot hide: what begins with an underscore (reserved for compilers: Rust's mangled names), and
-# uniffi's descriptions of the interface, which carry its name.
+# External names of the crate's object that a static library cannot hide: those that begin with an underscore (reserved for compilers: Rust's mangled
+# names), and uniffi's descriptions of the interface, which carry its name.
 RUNTIME = re.compile(r"_[\w.$]+|rust_eh_personality|UNIFFI_META_(?:NAMESPACE_)?SILHOUETTE_FFI\w*")
 LARGEST = 8_000_000
 
 
 def check(folder: Path, slices: list[str], link: bool = False) -> tuple[list[str], list[str]]:
-    """Broken promises, and the table of sizes."""
+    """Violations, and the table of sizes."""
     broken: list[str] = []
     rows: list[str] = []
 
@@ -56,7 +56,7 @@ def check(folder: Path, slices: list[str], link: bool = False) -> tuple[list[str
         if hold(name in told, f"Info.plist: slice {name} is missing"):
             hold(told[name] == library, f"Info.plist: {name} is described as {told[name]}")
     for name in sorted(set(told) - set(slices)):
-        hold(False, f"Info.plist: {name} is no slice of ours")
+        hold(False, f"Info.plist: {name} is not one of our slices")
     for key in ("CFBundlePackageType", "XCFrameworkFormatVersion"):
         hold(info.get(key) == expected[key], f"Info.plist: {key} is {info.get(key)}")
     wanted = {"Info.plist", "LICENSE-MIT", "LICENSE-APACHE", "THIRD-PARTY.txt", project.SBOM, *slices}
@@ -119,7 +119,7 @@ def _slice(place: Path, name: str, hold, link: bool) -> list[str]:
 
 
 def _headers(place: Path, name: str, hold) -> set[str]:
-    """Checks headers and module map; the functions that the headers declare."""
+    """Checks headers and module map; returns the functions that the headers declare."""
     headers = {path.name: path for path in xcframework.HEADERS.glob("*.h")}
     if not hold((place / "module.modulemap").is_file(), f"{name}: no module map"):
         return set()
@@ -133,12 +133,12 @@ def _headers(place: Path, name: str, hold) -> set[str]:
         hold(text == headers[header].read_text(encoding="utf-8"), f"{name}: {header} is not the project's")
         text = re.sub(r"/\*.*?\*/|//[^\n]*", "", text, flags=re.DOTALL)
         asked |= set(re.findall(r"\b((?:uniffi|ffi)_silhouette_ffi_\w+|silhouette_\w+)\s*\(", text))
-    hold(len(asked) > 10, f"{name}: the headers declare nearly nothing")
+    hold(len(asked) > 10, f"{name}: the headers declare almost nothing")
     return asked
 
 
 def _privacy(path: Path, name: str, hold) -> set[str]:
-    """Checks the privacy manifest; the categories for which it gives reasons."""
+    """Checks the privacy manifest; returns the categories for which it gives reasons."""
     try:
         with path.open("rb") as file:
             manifest = plistlib.load(file)
@@ -153,7 +153,7 @@ def _privacy(path: Path, name: str, hold) -> set[str]:
 
 
 def linked(part: macho.Slice, names: set[str], oldest: str) -> int:
-    """Bytes of a dynamic library made of the archive with these names exported and everything else stripped."""
+    """Size of a dynamic library made from the archive with these names exported and everything else stripped."""
     sysroot = subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True, check=True).stdout.strip()
     linker = next(Path(sysroot).glob("lib/rustlib/*/bin/rust-lld"))
     platform = {"macos": "macos", "ios": "ios", "ios-simulator": "ios-simulator"}[next(iter(part.platforms))]

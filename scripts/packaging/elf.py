@@ -1,6 +1,6 @@
-"""Reads what a shared library says about itself: machine, page alignment, needed libraries, symbols, build id.
+"""Reads a shared library's properties: machine, page alignment, needed libraries, symbols, build id.
 
-Only what the dynamic linker reads, and section names; little-endian files of 32 and 64 bits. Anything that is cut off or does not fit raises ElfError.
+Only what the dynamic linker reads, and section names; little-endian files of 32 and 64 bits. Truncated or inconsistent files raise ElfError.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ STB_GLOBAL, STB_WEAK = 1, 2
 
 
 class ElfError(Exception):
-    """Not a shared library that can be read."""
+    """Not a readable shared library."""
 
 
 @dataclass
@@ -55,7 +55,7 @@ def _read(data: bytes) -> Library:
     if kind != 3:
         raise ElfError("not a shared library")
     if machine not in MACHINES:
-        raise ElfError(f"machine {machine} is none of Android's")
+        raise ElfError(f"machine {machine} is not one of Android's")
     header = struct.unpack_from("<QQQIHHHHHH" if wide else "<IIIIHHHHHH", data, 24)
     _, program_offset, section_offset, _, _, program_size, program_count, section_size, section_count, names_index = header
 

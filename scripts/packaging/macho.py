@@ -1,7 +1,7 @@
-"""Reads what a static library for Apple's platforms says about itself: for each architecture the platform it is built for, the oldest system it
-runs on, what it defines and what it asks for.
+"""Reads the properties of a static library for Apple's platforms: for each architecture the platform it is built for, the oldest system it
+runs on, its defined and its undefined names.
 
-Universal files of archives of 64-bit Mach-O objects. Anything that is cut off or does not fit raises MachOError.
+Universal files of archives of 64-bit Mach-O objects. Truncated or inconsistent files raise MachOError.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ LC_SYMTAB, LC_BUILD_VERSION, LC_VERSION_MIN_MACOSX, LC_VERSION_MIN_IPHONEOS = 0x
 
 
 class MachOError(Exception):
-    """Not a static library that can be read."""
+    """Not a readable static library."""
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Slice:
 
 
 def read(data: bytes) -> list[Slice]:
-    """Reads a static library, universal or of one architecture."""
+    """Reads a static library, universal or for one architecture."""
     try:
         return [_archive(part) for part in _parts(data)]
     except (struct.error, IndexError, UnicodeDecodeError, ValueError) as problem:
@@ -43,7 +43,7 @@ def read(data: bytes) -> list[Slice]:
 
 
 def join(archives: list[bytes]) -> bytes:
-    """One universal library of libraries of one architecture each, as `lipo -create` makes it (LLVM's refuses objects of a newer LLVM)."""
+    """A universal library from libraries of one architecture each, as created by `lipo -create` (LLVM's refuses objects of a newer LLVM)."""
     offset, table, body = 8 + 20 * len(archives), b"", b""
     for data in archives:
         start = data.index(b"\xcf\xfa\xed\xfe")

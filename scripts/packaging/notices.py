@@ -14,7 +14,7 @@ from pathlib import Path
 
 import project
 
-# What the library holds besides crates from the lock file.
+# Contents of the library that are not crates from the lock file.
 BESIDES = [
     ("Rust's standard library", "1.95", "MIT OR Apache-2.0", "https://github.com/rust-lang/rust"),
     ("LLVM's libunwind (Android only)", "of the NDK", "Apache-2.0 WITH LLVM-exception", "https://llvm.org"),
@@ -23,7 +23,7 @@ TEXTS = re.compile(r"(?i)^(licen[sc]e|copying|notice|unlicense)([-._].*)?$")
 
 
 def packages(targets: list[str], features: list[str], package: str = "silhouette-ffi") -> list[dict]:
-    """Packages that are linked into one of ours for these targets, ours excepted, as cargo metadata describes them."""
+    """Packages that are linked into one of ours for these targets, without ours, as described by cargo metadata."""
     names = set()
     for target in targets:
         # Procedural macros run in the compiler; neither they nor what they use is linked.
@@ -37,7 +37,7 @@ def packages(targets: list[str], features: list[str], package: str = "silhouette
 
 
 def _texts(entry: dict) -> list[Path]:
-    """A package's licence files; of several to choose from, MIT's."""
+    """A package's licence files; if there is a choice, MIT's."""
     files = sorted(path for path in Path(entry["manifest_path"]).parent.iterdir() if path.is_file() and TEXTS.match(path.name))
     mit = [file for file in files if "MIT" in file.name.upper() or "NOTICE" in file.name.upper()]
     return mit if any("MIT" in file.name.upper() for file in mit) and re.search(r"\bMIT\b", entry["license"] or "") else files

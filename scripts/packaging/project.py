@@ -1,4 +1,4 @@
-"""What packaging and its checks know about the project: its version, where things lie, what is promised about sizes and names."""
+"""Facts about the project for packaging and its checks: its version, its paths, limits on sizes and names."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ SLICES = {
     "macos-arm64_x86_64": ("macos", None, {"arm64": "aarch64-apple-darwin", "x86_64": "x86_64-apple-darwin"}, "12.0"),
 }
 
-# Most bytes that a part may take. A change that breaks one has to say why here.
+# Maximum size of each part in bytes. A change that exceeds one must explain why here.
 LIMITS = {"jni/arm64-v8a": 1_500_000, "jni/armeabi-v7a": 1_300_000, "jni/x86_64": 2_000_000, "classes": 400_000}
 
 EXPORTS = re.compile(r"(?:uniffi|ffi)_silhouette_ffi_\w+|JNI_OnLoad|Java_dev_silhouette_\w+|silhouette_\w+")
 
 
 def version() -> str:
-    """The workspace's version: the one place where it stands."""
+    """The workspace's version: its only source."""
     text = (ROOT / "Cargo.toml").read_text(encoding="utf-8")
     found = re.search(r'^\[workspace\.package\][^\[]*?^version = "([^"]+)"', text, re.MULTILINE | re.DOTALL)
     if not found:
@@ -43,7 +43,7 @@ def version() -> str:
 
 
 def system_libraries() -> dict[str, tuple[str, int]]:
-    """Android's names that the library may ask for: name -> (library, API level that brought it)."""
+    """Android's names that the library may use: name -> (library, API level that introduced it)."""
     names = {}
     for line in (ROOT / "scripts/packaging/system-libraries.txt").read_text(encoding="utf-8").splitlines():
         words = line.split("#")[0].split()
@@ -58,8 +58,8 @@ def sha256(data: bytes) -> str:
 
 
 def weights_spec(data: bytes) -> dict:
-    """The spec inside a model file: name, licence and all that decides a pixel."""
+    """The spec inside a model file: name, licence and everything that affects a pixel."""
     (size,) = struct.unpack_from("<Q", data)
     if size > len(data) - 8:
-        raise ValueError("the model file is cut off")
+        raise ValueError("the model file is truncated")
     return json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["silhouette.spec"])

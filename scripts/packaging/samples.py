@@ -1,6 +1,6 @@
-"""samples.py: the guides' samples are the ones that the tests compile.
+"""samples.py: checks that the guides' samples are the ones that the tests compile.
 
-A block of docs/*.md below a line `<!-- sample: NAME -->` has to stand, word for word, in a source file of the tests, between `// sample: NAME` and
+A block of docs/*.md below a line `<!-- sample: NAME -->` must appear verbatim in a source file of the tests, between `// sample: NAME` and
 `// end of sample`. Prints every block that does not.
 """
 
@@ -42,10 +42,10 @@ def main() -> None:
             for name, body in re.findall(rf"<!-- sample: (\S+) -->\n+```{language}\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL):
                 count += 1
                 if known.get(name) != body.strip():
-                    wrong.append(f"{guide}: sample '{name}' " + ("is another one in the tests" if name in known else "is in no source of the tests"))
+                    wrong.append(f"{guide}: sample '{name}' " + ("differs in the tests" if name in known else "is missing from the tests' sources"))
     if wrong:
         raise SystemExit("\n".join(wrong))
-    print(f"{count} samples are those of the tests")
+    print(f"{count} samples match the tests")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """The bill of materials of a package as CycloneDX 1.6 JSON: every crate that is linked into the native library, with licence, digest and origin,
-and what the package wants beside it. No time and no random number is in it: the same sources give the same bytes.
+and the package's other dependencies. It contains no time and no random number: the same sources produce the same bytes.
 
 sbom.py TARGET [FEATURE...] prints it.
 """
@@ -14,12 +14,12 @@ import uuid
 import notices
 import project
 
-# Whose name space the document's serial number is made in: a fixed number of our own.
+# The name space of the document's serial number: a fixed number of our own.
 SPACE = uuid.UUID("6a4b8f0e-5b7c-4f0e-9d39-8d6c2f1f8a10")
 
 
 def digests() -> dict[tuple[str, str], str]:
-    """SHA-256 of each crate's archive, by name and version, as Cargo.lock holds them."""
+    """SHA-256 of each crate's archive, by name and version, from Cargo.lock."""
     # (Python reads TOML since 3.11; these scripts run on 3.9. Cargo writes each entry in this order.)
     lock = (project.ROOT / "Cargo.lock").read_text(encoding="utf-8")
     entries = re.findall(r'name = "(.+)"\nversion = "(.+)"\nsource = ".+"\nchecksum = "([0-9a-f]{64})"', lock)
@@ -50,7 +50,7 @@ def beside(group: str, name: str, version: str) -> dict:
 
 
 def document(targets: list[str], features: list[str], artifacts: list[tuple[str, str, str]]) -> bytes:
-    """The document of a package for these targets; `artifacts` are (group, name, version) of what it wants from Maven."""
+    """The document of a package for these targets; `artifacts` are (group, name, version) of its Maven dependencies."""
     known = digests()
     components = [crate(entry, known[entry["name"], entry["version"]]) for entry in notices.packages(targets, features)]
     components += [beside(*artifact) for artifact in sorted(artifacts)]

@@ -1,5 +1,5 @@
-"""test_checks.py [--aar FILE --maven FOLDER --abis LIST] [--xcframework FOLDER --slices LIST]: the checks of packages accept these, and refuse each of
-them once something in it has been broken on purpose.
+"""test_checks.py [--aar FILE --maven FOLDER --abis LIST] [--xcframework FOLDER --slices LIST]: the package checks accept these, and reject each of
+them once something in it has been broken deliberately.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def program_headers(data: bytes) -> list[tuple[int, int]]:
 
 
 def replaced(data: bytes, old: bytes, new: bytes) -> bytes:
-    """One string for another of the same length; there has to be one."""
+    """Replaces a string by another of the same length; it must occur."""
     assert len(old) == len(new) and old in data, old
     return data.replace(old, new)
 
@@ -57,7 +57,7 @@ class AndroidPackage(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder)
 
     def broken(self, allow_linkcheck: bool = True, raw: bytes | None = None, name: str = "", honest: bool = True) -> list[str]:
-        """What the check says of the files as they are now; `honest`: the ledger fits them."""
+        """The check's result for the current files; `honest`: the ledger matches them."""
         ledger = json.loads(self.files["silhouette.json"])
         if honest:
             rest = {part: data for part, data in self.files.items() if part != "silhouette.json"}
@@ -68,7 +68,7 @@ class AndroidPackage(unittest.TestCase):
         return check_aar.check(path, self.abis, allow_linkcheck, None)[0]
 
     def refused(self, because: str, **how) -> None:
-        """The check gives this reason, and no other that does not follow from it."""
+        """The check reports this reason, and no unrelated one."""
         found = self.broken(**how)
         self.assertTrue(any(because in line for line in found), f"'{because}' is not among {found}")
         self.assertLessEqual(len(found), 3, found)
@@ -207,7 +207,7 @@ class AndroidPackage(unittest.TestCase):
 
     def test_no_zip(self) -> None:
         whole = aar.zipped(self.files)
-        self.refused("not a zip", raw=whole[: len(whole) // 2])
+        self.refused("not a readable zip", raw=whole[: len(whole) // 2])
 
     def test_maven_folder(self) -> None:
         if not chosen.maven:
@@ -247,12 +247,12 @@ class ApplePackage(unittest.TestCase):
         self.slice = self.folder / self.slices[0]
 
     def refused(self, because: str) -> None:
-        """The check gives this reason."""
+        """The check reports this reason."""
         found = check_xcframework.check(self.folder, self.slices)[0]
         self.assertTrue(any(because in line for line in found), f"'{because}' is not among {found}")
 
     def change(self, path: Path, old: bytes, new: bytes) -> None:
-        """Bytes of a file for others; there have to be some."""
+        """Replaces bytes of a file; they must occur."""
         data = path.read_bytes()
         self.assertIn(old, data)
         path.write_bytes(data.replace(old, new))
@@ -375,7 +375,7 @@ class Versions(unittest.TestCase):
 
 
 class Readers(unittest.TestCase):
-    """Damaged files are errors of their own kind; joined libraries are read as what they were."""
+    """Damaged files raise their own kind of error; joined libraries are read back unchanged."""
 
     def test_joined(self) -> None:
         def archive(cpu: int, kind: int, name: bytes) -> bytes:

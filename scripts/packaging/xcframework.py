@@ -1,4 +1,4 @@
-"""Lays out the XCFramework: what `scripts/build-ios` runs once the static libraries are built.
+"""Lays out the XCFramework: run by `scripts/build-ios` once the static libraries are built.
 
 xcframework.py --libraries FOLDER --slices LIST --out Silhouette.xcframework: each slice with its library (FOLDER/TARGET/libsilhouette_ffi.a, joined where
 a slice has several), headers, module map and privacy manifest.
@@ -19,7 +19,7 @@ import sbom
 HEADERS = project.ROOT / "ios/Sources/CSilhouette"
 PRIVACY = project.ROOT / "ios/Sources/Silhouette/Resources/PrivacyInfo.xcprivacy"
 MODULE = "CSilhouette"
-# What the static library asks of the system; the module map has the app's linker take it.
+# The system libraries that the static library needs; the module map links them into the app.
 FRAMEWORKS = ["Foundation", "Metal"]
 LIBRARIES = ["objc"]
 
@@ -56,10 +56,10 @@ def info(slices: list[str]) -> dict:
 
 
 def write(libraries: Path, slices: list[str], out: Path) -> None:
-    """Writes the whole folder anew."""
+    """Rewrites the whole folder."""
     headers = sorted(path for path in HEADERS.glob("*.h"))
     if not headers:
-        raise SystemExit(f"{HEADERS} holds no header: run scripts/generate-bindings")
+        raise SystemExit(f"{HEADERS} has no headers: run scripts/generate-bindings")
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     with (out / "Info.plist").open("wb") as file:
@@ -70,7 +70,7 @@ def write(libraries: Path, slices: list[str], out: Path) -> None:
     (out / "THIRD-PARTY.txt").write_text(notices.text(targets, ["metal"]), encoding="utf-8")
     (out / project.SBOM).write_bytes(sbom.document(targets, ["metal"], []))
     for name in slices:
-        # A folder of its own: Xcode puts all packages' headers into one, where two module maps would collide.
+        # In a folder of its own: Xcode puts all packages' headers into one, where two module maps would collide.
         place = out / name / "Headers" / MODULE
         place.mkdir(parents=True)
         for header in headers:

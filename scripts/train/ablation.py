@@ -1,8 +1,8 @@
-"""The paper's ablations that need training, on pictures that scenes.py draws: small networks, each trained from nothing, several seeds.
+"""The paper's ablations that need training, on images drawn by scenes.py: small networks, each trained from scratch, several seeds.
 
-One change to the base at a time (`VARIANTS`). The seed of a run decides the first weights and the order of the pictures, and is the same for all
-variants, so that their difference to the base is taken seed by seed. Each finished training is a line in OUT/results.jsonl; a run that was stopped
-goes on after the last one. OUT/specs/ holds the networks as `silhouette info --spec` reads them; the table is printed and written to OUT/table.md.
+One change to the base at a time (`VARIANTS`). The seed of a run determines the initial weights and the order of the images, and is the same for all
+variants, so that their difference from the base is computed seed by seed. Each finished training is a line in OUT/results.jsonl; an interrupted run
+resumes after the last one. OUT/specs/ contains the networks for `silhouette info --spec`; the table is printed and written to OUT/table.md.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def base():
 
 
 def changed(**changes):
-    """A function from the base's spec to one with other values at these paths ('extractor__shortcut')."""
+    """A function that changes the values at these paths of the base's spec ('extractor__shortcut')."""
 
     def change(spec):
         for path, value in changes.items():
@@ -92,7 +92,7 @@ def spec_of(name):
 
 
 def taps_inside(side, rate):
-    """Share of a 3x3 atrous convolution's reads that lie inside a map of side x side, over all its pixels."""
+    """Share of a 3x3 atrous convolution's reads that are inside a map of side x side, over all its pixels."""
     axis = sum(0 <= i + d < side for i in range(side) for d in (-rate, 0, rate)) / (3 * side)
     return axis * axis
 
@@ -119,7 +119,7 @@ def upsampled(logits):
 
 @torch.no_grad()
 def miou(net, x, y):
-    """mIOU in percent over pictures and masks."""
+    """mIOU in percent over images and masks."""
     net.eval()
     n = len(LABELS)
     confusion = torch.zeros(n * n, dtype=torch.long)
@@ -139,7 +139,7 @@ def training(task):
     began, used = time.time(), time.process_time()
     torch.manual_seed(seed)
     net = Network(spec_of(name)).to(memory_format=torch.channels_last)
-    for layer in net.modules():  # the training is short: statistics of the last ten steps, not of the last thirty
+    for layer in net.modules():  # the training is short: statistics over the last ten steps instead of thirty
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.momentum = 0.1
     optimizer = torch.optim.AdamW(net.parameters(), a.lr, weight_decay=1e-2)
@@ -164,7 +164,7 @@ def training(task):
 
 
 def plan(a):
-    """What has to be the same for results to be compared."""
+    """The parameters that must be equal for results to be comparable."""
     keys = ("steps", "batch", "lr", "pictures", "tests")
     return {k: getattr(a, k) for k in keys} | {"size": SIZE, "width": WIDTH, "depth": DEPTH, "head_channels": HEAD_CHANNELS, "rates": RATES}
 
@@ -178,7 +178,7 @@ def finished(a):
     for text in open(path, encoding="utf-8"):
         try:
             line = json.loads(text)
-        except json.JSONDecodeError:  # cut off when the run was stopped
+        except json.JSONDecodeError:  # truncated when the run was stopped
             continue
         if line["plan"] == plan(a):
             lines.append(line)
@@ -186,7 +186,7 @@ def finished(a):
 
 
 def end_line(path):
-    """A line that was cut off gets its end, so that the next one stands by itself."""
+    """Ends a truncated line, so that the next one is separate."""
     with open(path, "a+b") as file:
         if file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
             file.write(b"\n")
@@ -199,7 +199,7 @@ def spread(values):
 
 
 def table(a):
-    """The results as Markdown: mean and standard deviation over the seeds, and of the differences to the base seed by seed."""
+    """The results as Markdown: mean and standard deviation over the seeds, and of the differences from the base, seed by seed."""
     lines = finished(a)
     scores = {name: {r["seed"]: r["miou"] for r in lines if r["variant"] == name} for name in VARIANTS}
     rows = ["| variant | parameters | MACs | seeds | mIOU | against the base |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
@@ -212,26 +212,26 @@ def table(a):
         against = "" if name == "base" else f"{np.mean(apart):+.2f}" + (f" ± {np.std(apart, ddof=1):.2f}" if len(apart) > 1 else "") if apart else ""
         rows.append(f"| {about} | {parameters / 1e6:.3f} M | {madds / 1e6:.1f} M | {len(own)} | {spread(list(own.values()))} | {against} |")
     side = cells(base(), SIZE)
-    rows += ["", f"{SIZE}x{SIZE} pictures, a map of {side}x{side}; share of the taps inside the map: " + ", ".join(f"rate {r} {taps_inside(side, r):.0%}" for r in RATES)]
+    rows += ["", f"{SIZE}x{SIZE} images, a map of {side}x{side}; share of the taps inside the map: " + ", ".join(f"rate {r} {taps_inside(side, r):.0%}" for r in RATES)]
     rows += ["", ", ".join(f"{k} {v}" for k, v in plan(a).items())]
     mean = np.mean(list(scores["base"].values())) if scores["base"] else None
     if mean is not None and not 40 <= mean <= 85:
-        rows += ["", f"THE TASK DOES NOT TELL: the base's mIOU, {mean:.1f}, is not between 40 and 85."]
+        rows += ["", f"THE TASK IS NOT INFORMATIVE: the base's mIOU, {mean:.1f}, is not between 40 and 85."]
     return "\n".join(rows)
 
 
 def arguments(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--out", required=True, help="folder of results.jsonl, table.md and the drawn pictures")
-    p.add_argument("--quick", action="store_true", help="one seed: some minutes on two idle cores, within an hour on busy ones")
+    p.add_argument("--out", required=True, help="folder for results.jsonl, table.md and the drawn images")
+    p.add_argument("--quick", action="store_true", help="one seed: some minutes on two idle cores, up to an hour on busy ones")
     p.add_argument("--seeds", type=int, help="default: 5, quick: 1")
     p.add_argument("--steps", type=int, default=600)
     p.add_argument("--batch", type=int, default=8)
     p.add_argument("--lr", type=float, default=4e-3)
-    p.add_argument("--pictures", type=int, default=3000, help="of the training set")
-    p.add_argument("--tests", type=int, default=300, help="pictures that are scored")
-    p.add_argument("--only", help="variants with commas; default: all")
-    p.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings side by side, one thread each")
+    p.add_argument("--pictures", type=int, default=3000, help="size of the training set")
+    p.add_argument("--tests", type=int, default=300, help="number of scored images")
+    p.add_argument("--only", help="variants, separated by commas; default: all")
+    p.add_argument("--jobs", type=int, default=os.cpu_count(), help="concurrent trainings, one thread each")
     a = p.parse_args(argv)
     a.seeds = a.seeds or (1 if a.quick else 5)
     return a
@@ -247,7 +247,7 @@ def main(argv=None):
     drawn(a.out, a.pictures, a.tests)
     done = {(r["variant"], r["seed"]) for r in finished(a)}
     names = a.only.split(",") if a.only else list(VARIANTS)
-    # Seed by seed, so that a run that is stopped early compares variants over the same seeds.
+    # Seed by seed, so that a run stopped early compares variants over the same seeds.
     tasks = [(a, name, seed) for seed in range(a.seeds) for name in names if (name, seed) not in done]
     end_line(f"{a.out}/results.jsonl")
     os.environ["OMP_NUM_THREADS"] = "1"

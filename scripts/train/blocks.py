@@ -1,9 +1,9 @@
-"""Trains the network block by block: each learns to give the teacher's output from the teacher's input (blockwise distillation, arXiv 1911.13053, section 3).
+"""Trains the network block by block: each learns to reproduce the teacher's output from the teacher's input (blockwise distillation, arXiv 1911.13053, section 3).
 
-A block sees no other, so each has a gradient of its own that no other block's mistakes disturb. The teacher, which has the student's shape and runs at
-its size, answers once for some pictures; what went into its blocks and came out is kept, of the large maps a cut, and each block learns from that by
-itself, one process beside the other. What the student gets from the teacher is its answers, never its weights: its own come from `--start`.
-joint.py goes on from here with all blocks together.
+Blocks are trained separately, so no block's gradient is disturbed by another block's errors. The teacher, which has the student's shape and runs at
+its size, runs once on some images; the inputs and outputs of its blocks are stored, crops of the large maps, and each block learns from them by
+itself, in concurrent processes. The student uses the teacher's outputs, never its weights: its own come from `--start`.
+joint.py continues from here with all blocks together.
 
 blocks.py PREPARED --start START.pt --teacher TEACHER.tflite --out FOLDER
 """
@@ -25,26 +25,26 @@ from train import save_as
 
 def arguments(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("prepared", nargs="+", help="folders that prepare.py wrote; the teacher's answers in them are not read")
+    p.add_argument("prepared", nargs="+", help="folders written by prepare.py; the teacher's outputs in them are not read")
     p.add_argument("--spec", default=os.path.join(os.path.dirname(__file__), "specs", "voc21.json"))
-    p.add_argument("--out", required=True, help="folder of this run; what is there is not made again: answers/, basis.pt, unit-*.pt, weights.pt")
-    p.add_argument("--start", required=True, help="state dict to start from (extract.py makes one of the ImageNet classifier)")
-    p.add_argument("--teacher", required=True, help="a quantised DeepLabV3 .tflite of the spec's shape, or a model file that export.py wrote")
-    p.add_argument("--pictures", type=int, default=2048, help="how many the teacher answers for")
-    p.add_argument("--steps", type=int, default=400, help="of every block, of two groups of pictures each")
-    p.add_argument("--chain", type=int, default=1024, help="pictures of the second pass, in which each block gets what the blocks before it make")
+    p.add_argument("--out", required=True, help="folder of this run; existing files are not recomputed: answers/, basis.pt, unit-*.pt, weights.pt")
+    p.add_argument("--start", required=True, help="state dict to start from (extract.py creates one from the ImageNet classifier)")
+    p.add_argument("--teacher", required=True, help="a quantised DeepLabV3 .tflite of the spec's shape, or a model file written by export.py")
+    p.add_argument("--pictures", type=int, default=2048, help="number of images that the teacher runs on")
+    p.add_argument("--steps", type=int, default=400, help="steps of every block, each on two groups of images")
+    p.add_argument("--chain", type=int, default=1024, help="images of the second pass, in which each block's input is the output of the blocks before it")
     p.add_argument("--size", type=int)
     p.add_argument("--lr", type=float, default=0.06)
     p.add_argument("--zoom", type=float, nargs=2, default=(0.55, 1.4))
-    p.add_argument("--cut", type=int, default=17, help="side of the cut out of a block's output")
+    p.add_argument("--cut", type=int, default=17, help="side of the crop of a block's output")
     p.add_argument("--workers", type=int, default=2)
-    p.add_argument("--voc", help="VOC folder to score on after each pass; its pictures are never trained on")
+    p.add_argument("--voc", help="VOC folder to score on after each pass; its images are never trained on")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--float32", action="store_true")
     return p.parse_args(argv)
 
 
-GROUP = 8  # pictures that are asked and kept together
+GROUP = 8  # images that are processed and stored together
 
 
 def convolutions(unit):
@@ -52,17 +52,17 @@ def convolutions(unit):
 
 
 def cut(inside, outside, unit, side, generator):
-    """A place of a unit's input and output, `side` wide in the output, and 1 for what does not depend on pixels that were cut off [h, w]."""
+    """A crop of a unit's input and output, `side` wide in the output, and a mask [h, w] that is 1 where the output does not depend on pixels outside the crop."""
     layers = convolutions(unit)
     stride = int(np.prod([c.stride for c in layers]))
     size = outside.shape[2]
     if side >= size:
         return inside, outside, torch.ones(outside.shape[2:])
-    reach = 1 + sum(c.kernel > 1 for c in layers[:-1])  # pixels of the output that an edge may reach
+    reach = 1 + sum(c.kernel > 1 for c in layers[:-1])  # pixels of the output that an edge can affect
     keep = torch.ones(side, side)
     window = []
     for axis in range(2):
-        # Drawn past both ends and brought back: a border is cut as often as what lies inside.
+        # Sampled past both ends and clamped, so that borders are cropped as often as the inside.
         at = int(torch.randint(size, (), generator=generator)) - side // 2
         at = min(max(at, 0), size - side)
         window.append((at, at + side))
@@ -77,7 +77,7 @@ def cut(inside, outside, unit, side, generator):
 
 
 def affine(a, b, ridge=1e-3):
-    """Least squares: the matrix [B, A] and the vector [B] that bring rows of a [n, A] to rows of b [n, B]."""
+    """Least squares: the matrix [B, A] and the vector [B] that map rows of a [n, A] to rows of b [n, B]."""
     a, b = a.double(), b.double()
     ma, mb = a.mean(0), b.mean(0)
     x = a - ma
@@ -87,13 +87,13 @@ def affine(a, b, ridge=1e-3):
 
 
 def rows(maps, most=24000):
-    """Pixels as rows, not more than `most`, the same ones of every map of that size."""
+    """Pixels as rows, at most `most`, the same ones for every map of that size."""
     flat = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
     return flat[:: max(1, len(flat) // most)]
 
 
 def set_folded(layer, weight, bias, outputs):
-    """Gives a convolution the function of a folded one; rows of the weight get the length 1 and batch norm the statistics of `outputs`, so that one learning rate fits all."""
+    """Gives a convolution the function of a folded one; rows of the weight have length 1 and batch norm has the statistics of `outputs`, so that one learning rate fits all."""
     length = weight.flatten(1).norm(dim=1) / (weight[0].numel() ** 0.5) + 1e-8
     layer.weight.data.copy_(weight / length[:, None, None, None])
     mean, var = outputs.mean((0, 2, 3)), outputs.var((0, 2, 3)).clamp_min(1e-4)  # of the folded layer's output
@@ -106,8 +106,8 @@ def set_folded(layer, weight, bias, outputs):
 
 @torch.no_grad()
 def change_basis(net, theirs, x):
-    """Starts every unit where least squares puts it: the expansion reads the teacher's narrow map through the linear map to ours, and the projection
-    gives the teacher's from what the depthwise convolution leaves."""
+    """Initialises every unit by least squares: the expansion reads the teacher's narrow map through the linear map to ours, and the projection
+    reproduces the teacher's from the output of the depthwise convolution."""
     ours, folded = units(net), fold(net).eval()
     own = answers(units(folded), x)
     share = []
@@ -139,7 +139,8 @@ def change_basis(net, theirs, x):
             w, b = affine(rows(taught), rows(own[i]))
             flat = source.expand.weight.flatten(1)
             weight, bias = flat @ w, flat @ b + source.expand.bias
-            # A map that explains a part of ours has a smaller variance: bring it back, so that as many units are active.
+            # A map that explains only a part of ours has a smaller variance: rescale it, so that as many units are
+            # active.
             before, after = pre(source.expand, own[i]), F.conv2d(taught, weight[:, :, None, None], bias)
             gain = (before.std((0, 2, 3)) + 1e-3) / (after.std((0, 2, 3)) + 1e-3)
             mean = after.mean((0, 2, 3))
@@ -159,7 +160,7 @@ def change_basis(net, theirs, x):
 
 
 def pre(layer, x):
-    """What a folded convolution gives before its activation."""
+    """The output of a folded convolution before its activation."""
     act, layer.act = layer.act, "linear"
     y = layer(x)
     layer.act = act
@@ -167,7 +168,7 @@ def pre(layer, x):
 
 
 def ask(rank, a):
-    """One process: the teacher's answers for its share of the groups, a file each."""
+    """One process: the teacher's outputs for its share of the groups, one file each."""
     torch.set_num_threads(1)
     spec = load_spec(a.spec)
     size = a.size or spec["input"]["size"]
@@ -190,11 +191,11 @@ def ask(rank, a):
         save_as([k and tuple(t if t is None or i == 2 else t.to(half).clone() for i, t in enumerate(k)) for k in kept], path)
 
 
-WHOLE = 8  # groups whose pictures are kept as well, for the change of basis
+WHOLE = 8  # groups whose images are stored too, for the change of basis
 
 
 def basis(a):
-    """The start of all units."""
+    """Initialises all units."""
     spec = load_spec(a.spec)
     net = Network(spec)
     net.load_state_dict(torch.load(a.start))
@@ -210,7 +211,7 @@ def learn(rank, a, order):
     """One process: every a.workers-th unit of `order`."""
     torch.set_num_threads(1)
     spec = load_spec(a.spec)
-    net = Network(spec).to(memory_format=torch.channels_last).eval()  # batch norm keeps its statistics: what goes into a unit does not change
+    net = Network(spec).to(memory_format=torch.channels_last).eval()  # batch norm keeps its statistics: a unit's input does not change
     net.load_state_dict(torch.load(f"{a.out}/basis.pt"))
     for index in order[rank :: a.workers]:
         path = f"{a.out}/unit-{index:02d}.pt"
@@ -224,7 +225,7 @@ def learn(rank, a, order):
 
 
 def fit_or_leave(unit, groups, a, lr, steps):
-    """Trains one unit, at smaller rates where that made it worse, or leaves it as it was; returns the variance left before and after, and the rate."""
+    """Trains one unit, at smaller rates if that made it worse, or leaves it unchanged; returns the variance left before and after, and the rate."""
     own = copy.deepcopy(unit.state_dict())
     for rate in (lr, lr / 4, lr / 16):
         before, after = fit(unit, groups, a, rate, steps)
@@ -235,10 +236,10 @@ def fit_or_leave(unit, groups, a, lr, steps):
 
 
 def fit(unit, groups, a, lr, steps):
-    """Trains one unit; returns how much of the variance of what it adds it leaves unexplained on pictures that it did not learn from, before and after."""
+    """Trains one unit; returns the unexplained share of the variance of its residual on images that it was not trained on, before and after."""
     kept = max(1, len(groups) // 16)
     groups, unseen = groups[kept:], groups[:kept]
-    # Of all groups: a cut that shows nothing but the grey around the pictures has none of its own.
+    # Over all groups: a crop that shows only the grey around the images has no variance of its own.
     variance = torch.cat([o.float() - i.float() if i.shape == o.shape else o.float() for i, o, _ in groups]).var((0, 2, 3)).clamp_min(1e-4)
 
     def left(some):
@@ -276,7 +277,7 @@ def fit(unit, groups, a, lr, steps):
 
 
 def chain(a):
-    """Once more from the first to the last, each unit with what the units before it now make of the pictures, so that it also makes up for their mistakes."""
+    """Once more from the first to the last, each unit on the current output of the units before it, so that it also compensates for their errors."""
     spec = load_spec(a.spec)
     size, half = a.size or spec["input"]["size"], torch.float32 if a.float32 else torch.bfloat16
     last = {"memory_format": torch.channels_last}
@@ -285,7 +286,7 @@ def chain(a):
     net = Network(spec).to(**last).eval()
     net.load_state_dict(torch.load(f"{a.out}/weights-alone.pt"))
     theirs = units(fold(load_teacher(spec, a.teacher)).to(**last))
-    ours = []  # per group: what our units make of it, what the teacher's do
+    ours = []  # per group: our units' output, and the teacher's
     for number in range(10**6, 10**6 + a.chain // GROUP):
         g = torch.Generator().manual_seed(a.seed * 1_000_003 + number)
         ids = np.searchsorted(odds, torch.rand(GROUP, generator=g).numpy() * odds[-1]).clip(max=len(pool) - 1)
@@ -323,7 +324,7 @@ def main(argv=None):
     spec = load_spec(a.spec)
     net = Network(spec)
     parts = units(net)
-    # The last first: they cost most, and both processes end at about the same time.
+    # The last first: they take longest, and both processes end at about the same time.
     side_by_side(learn, a, list(range(len(parts)))[::-1])
     net.load_state_dict(torch.load(f"{a.out}/basis.pt"))
     for index, part in enumerate(parts):

@@ -1,9 +1,9 @@
-"""Brings the model card up to date: its table of figures, and the sheet of pictures that shows where the built-in model does well and where it fails.
+"""Updates the model card: its table of figures, and the sheet of images that shows where the built-in model does well and where it fails.
 
 card.py VOC SILHOUETTE [--model MODEL.safetensors]
 
-VOC is in VOC's layout; SILHOUETTE is the command, built for release. The pictures are the two of docs/images, which anybody may pass on, and what is made of
-them here: small, dark, upside down. `silhouette segment` draws the masks.
+VOC is in VOC's layout; SILHOUETTE is the command, built for release. The images are the two of docs/images, which may be redistributed freely, and variants of
+them: small, dark, upside down. `silhouette segment` draws the masks.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def table(reports):
 
 
 def cases():
-    """Names and pictures of the sheet, in its order."""
+    """Names and images of the sheet, in its order."""
     cat, person = (Image.open(f"{DOCS}/images/{n}.png").convert("RGB") for n in ("chelsea", "astronaut"))
     dark = Image.fromarray((np.asarray(person) * 0.1).astype(np.uint8))
     frame = Image.new("RGB", cat.size, (120, 140, 160))
@@ -42,7 +42,7 @@ def cases():
 
 
 def sheet(overlays, height=170):
-    """All pictures beside each other, two rows, scaled to one height."""
+    """All images next to each other, in two rows, scaled to one height."""
     scaled = [o.resize((round(o.width * height / o.height), height)) for o in overlays]
     half = (len(scaled) + 1) // 2
     rows = [scaled[:half], scaled[half:]]
@@ -59,7 +59,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("voc")
     p.add_argument("silhouette")
-    p.add_argument("--model", help="default: the one that is built in")
+    p.add_argument("--model", help="default: the built-in one")
     a = p.parse_args()
     model = ["--model", a.model] if a.model else []
     with tempfile.TemporaryDirectory() as work:

@@ -1,13 +1,13 @@
-"""What training reads: a prepared folder of arrays, and the batches drawn from it.
+"""The training data: a prepared folder of arrays, and the batches drawn from it.
 
-prepare.py writes, for N pictures (squares of `SIDE` pixels, picture at the top left, the rest grey):
+prepare.py writes, for N images (squares of `SIDE` pixels, image at the top left, the rest grey):
   X.npy  [N, SIDE, SIDE, 3] uint8   RGB
   Y.npy  [N, SIDE, SIDE] uint8      class; 254 not labelled, 255 void
-  V.npy  [N, 2] float32             width and height of the picture as shares of the square
+  V.npy  [N, 2] float32             width and height of the image as shares of the square
   P.npy  [N, classes] float32       share of each class
   T.npy  [N, classes, c, c] float16 the teacher's logits on its own feature map
   F.npy  [N, channels, c, c] int8   the teacher's features at the taps, in units of `scale` of taps.npz
-Without a teacher there are no T, F and taps.npz.
+Without a teacher, T, F and taps.npz do not exist.
 """
 
 import math
@@ -22,10 +22,10 @@ VOID = 255
 
 
 class Pool:
-    """One or more prepared folders as one list of pictures."""
+    """One or more prepared folders as one list of images."""
 
     def __init__(self, folders, teacher=True):
-        """`teacher` false: without the teacher's answers, even where there are some."""
+        """`teacher` false: without the teacher's outputs, even if there are some."""
         self.teacher = teacher and os.path.exists(f"{folders[0]}/taps.npz")
         names = "XYTFPV" if self.teacher else "XYPV"
         self.parts = [{n: np.load(f"{f}/{n}.npy", mmap_mode="r") for n in names} for f in folders]
@@ -45,7 +45,7 @@ class Pool:
         return torch.from_numpy(np.stack(rows))
 
     def odds(self, least=0.01):
-        """How likely each picture is to be drawn: as its rarest class asks, by one over the square root of its frequency."""
+        """Sampling probability of each image: by its rarest class, one over the square root of the class's frequency."""
         present = self.shares[:, 1:] > least
         rarity = (np.maximum(present.sum(0), 1) / max(present.sum(), 1)) ** -0.5
         odds = np.where(present.any(1), (present * rarity).max(1), rarity.min() / 2)
@@ -53,7 +53,7 @@ class Pool:
 
 
 def windows(valid, n, zooms, generator, shape=(1.0, 1.0)):
-    """A window for each of n pictures: affine maps [n, 2, 3] from the window (-1..1) to the picture's square. `shape`: width and height over the longer side."""
+    """A window for each of n images: affine maps [n, 2, 3] from the window (-1..1) to the image's square. `shape`: width and height over the longer side."""
 
     def uniform(lo, hi, *shape):
         return torch.empty(*shape).uniform_(lo, hi, generator=generator)
@@ -61,7 +61,7 @@ def windows(valid, n, zooms, generator, shape=(1.0, 1.0)):
     zoom = torch.exp(uniform(math.log(zooms[0]), math.log(zooms[1]), n))
     aspect = torch.exp(uniform(-0.15, 0.15, n))
     side = torch.stack([zoom * aspect, zoom / aspect], 1) * torch.tensor(shape)  # of the window, in units of the square
-    slack = valid - side  # negative: the window is larger than the picture
+    slack = valid - side  # negative: the window is larger than the image
     corner = torch.minimum(slack, torch.zeros(1)) + uniform(0, 1, n, 2) * slack.abs()
     flip = torch.where(uniform(0, 1, n) < 0.5, -1.0, 1.0)
     theta = torch.zeros(n, 2, 3)
@@ -71,7 +71,7 @@ def windows(valid, n, zooms, generator, shape=(1.0, 1.0)):
 
 
 def photometric(x, generator):
-    """Brightness, contrast, saturation, colour cast, grey, blur and noise, each picture by itself; x [n, 3, S, S] in -1..1."""
+    """Brightness, contrast, saturation, colour cast, grey, blur and noise, each image independently; x [n, 3, S, S] in -1..1."""
     n = len(x)
 
     def uniform(lo, hi, *shape):
@@ -95,7 +95,7 @@ def photometric(x, generator):
 
 
 def batch(pool, ids, size, cells, zooms, generator, colour=1.0):
-    """Pictures [n, 3, *size], labels [n, *size], the teacher's logits and features [n, C, *cells] (or None), 1 where a cell lies in the picture; size and cells: rows
+    """Images [n, 3, *size], labels [n, *size], the teacher's logits and features [n, C, *cells] (or None), 1 where a cell is in the image; size and cells: rows
     and columns."""
     n = len(ids)
     size, cells = ((s, s) if isinstance(s, int) else s for s in (size, cells))
@@ -111,7 +111,7 @@ def batch(pool, ids, size, cells, zooms, generator, colour=1.0):
         return ((grid >= -1 - margin) & (grid <= edge + margin)).all(-1)
 
     x = F.grid_sample(x, fine, align_corners=True)
-    x = torch.where(inside(fine, 0.0)[:, None], x + colour * (photometric(x, generator) - x), 0.0)  # the grey around stays as it is at use
+    x = torch.where(inside(fine, 0.0)[:, None], x + colour * (photometric(x, generator) - x), 0.0)  # the grey around is the same as in inference
     y = (F.grid_sample(y - VOID, fine, mode="nearest", align_corners=True) + VOID).long().squeeze(1)
     if not pool.teacher:
         return x, y, None, None, inside(coarse, 0.02).float()

@@ -24,7 +24,7 @@ def write(net, spec, path, half=True):
         kind = torch.float16 if half and name.endswith(".weight") else torch.float32
         tensors[name] = value.to(kind).contiguous()
         if not tensors[name].isfinite().all():
-            raise ValueError(f"{name} does not fit {kind}: largest value {value.abs().max().item()}")
+            raise ValueError(f"{name} is out of range for {kind}: largest value {value.abs().max().item()}")
     save_file(tensors, path, {SPEC_KEY: json.dumps(spec)})
 
 
@@ -39,7 +39,7 @@ def read(path):
 
 
 def floats(tensor, quantisation=None):
-    """The values of a tensor of a model file; of a quantised one `(q - zero_point) * scale`."""
+    """The values of a tensor of a model file; for a quantised one `(q - zero_point) * scale`."""
     if quantisation is None:
         return tensor.float()
     shape = [1] * tensor.dim()
@@ -55,7 +55,7 @@ def main(argv=None):
     p.add_argument("weights")
     p.add_argument("out")
     p.add_argument("--spec", default=os.path.join(os.path.dirname(__file__), "specs", "voc21.json"))
-    p.add_argument("--size", type=int, help="input size that the model is to be run at by default")
+    p.add_argument("--size", type=int, help="default input size of the model")
     p.add_argument("--name")
     p.add_argument("--provenance")
     p.add_argument("--licence")

@@ -1,4 +1,4 @@
-"""The state to start from: the extractor of the public ImageNet classifier, dequantised, batch norm put back; the head is new.
+"""The initial state: the extractor of the public ImageNet classifier, dequantised, with batch norm restored; the head is new.
 
 extract.py MOBILENET.tflite PREPARED START.pt [--spec SPEC.json]
 """
@@ -17,7 +17,7 @@ from network import Network, cells, load_spec
 def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("classifier")
-    p.add_argument("prepared", help="a folder that prepare.py wrote: the statistics come from some of its pictures")
+    p.add_argument("prepared", help="a folder written by prepare.py: the statistics come from some of its images")
     p.add_argument("out")
     p.add_argument("--spec", default=os.path.join(os.path.dirname(__file__), "specs", "voc21.json"))
     p.add_argument("--pictures", type=int, default=96)

@@ -1,11 +1,11 @@
-"""Trains all units of the network together, each towards the teacher's own map at that place; goes on from what blocks.py made.
+"""Trains all units of the network together, each towards the teacher's map at the same position; continues from the output of blocks.py.
 
-The student has the teacher's shape, so once its narrow maps are in the teacher's basis (blocks.py starts them there) they are compared as they are,
-without adapters. Loss: the share of each channel's variance that is left at the end of every unit, Kullback-Leibler to the teacher's logits, cross-entropy
-on the labels. The teacher runs beside the student on the same windows: its maps at the student's size, its logits at a larger one, where it is much better.
+The student has the teacher's shape, so once its narrow maps are in the teacher's basis (blocks.py starts them there) they are compared directly,
+without adapters. Loss: the unexplained share of each channel's variance at the end of every unit, Kullback-Leibler divergence from the teacher's logits, cross-entropy
+on the labels. The teacher runs on the same windows: its maps at the student's size, its logits at a larger one, where it is much better.
 
-Batch norm keeps its statistics, and each layer's bias is kept at the mean of its input instead of at zero (`network.centred`): without that, every step of
-a weight shifts the mean of all that comes after it. AdamW, linear to zero; the average of the weights is saved and scored.
+Batch norm keeps its statistics, and each layer's bias is kept at the mean of its input instead of at zero (`network.centred`): otherwise every step of
+a weight shifts the mean of everything after it. AdamW, linear to zero; the average of the weights is saved and scored.
 
 joint.py PREPARED --start WEIGHTS.pt --teacher TEACHER.tflite --out FOLDER
 """
@@ -31,48 +31,48 @@ from train import Average, labelled, save_as
 
 def arguments(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("prepared", nargs="+", help="folders that prepare.py wrote; the teacher's answers in them are not read")
+    p.add_argument("prepared", nargs="+", help="folders written by prepare.py; the teacher's outputs in them are not read")
     p.add_argument("--spec", default=os.path.join(os.path.dirname(__file__), "specs", "voc21.json"))
     p.add_argument("--out", required=True, help="folder of this run: checkpoint.pt, weights.pt")
     p.add_argument("--start", required=True, help="state dict to start from, in the teacher's basis")
-    p.add_argument("--teacher", required=True, help="a quantised DeepLabV3 .tflite of the spec's shape, or a model file that export.py wrote")
+    p.add_argument("--teacher", required=True, help="a quantised DeepLabV3 .tflite of the spec's shape, or a model file written by export.py")
     p.add_argument("--steps", type=int, default=3000)
     p.add_argument("--batch", type=int, default=16)
     p.add_argument("--size", type=int, help="side of the training window; default: the spec's input size")
-    p.add_argument("--frames", type=float, default=0.0, help="share of the batches whose windows have a picture's shape, 4:3 or 3:4, instead of a square")
+    p.add_argument("--frames", type=float, default=0.0, help="share of the batches whose windows have an image's shape, 4:3 or 3:4, instead of a square")
     p.add_argument("--frame-size", type=int, default=321, help="longer side of these windows")
-    p.add_argument("--teacher-size", type=int, default=385, help="side of the window from which the teacher's logits come")
-    p.add_argument("--lr", type=float, default=1.5e-3, help="of the late units; weights have rows of mean square 1")
-    p.add_argument("--late", type=int, default=13, help="first of the late units; the others learn at --early times the rate")
+    p.add_argument("--teacher-size", type=int, default=385, help="side of the window for the teacher's logits")
+    p.add_argument("--lr", type=float, default=1.5e-3, help="learning rate of the late units; weights have rows of mean square 1")
+    p.add_argument("--late", type=int, default=13, help="first of the late units; the others use --early times the rate")
     p.add_argument("--early", type=float, default=0.3)
-    p.add_argument("--freeze", type=int, default=0, help="first units kept as they are (their backward pass costs most)")
+    p.add_argument("--freeze", type=int, default=0, help="number of first units that are frozen (their backward pass costs most)")
     p.add_argument("--ema", type=float, default=0.995)
     p.add_argument("--maps", type=float, default=2.0, help="weight of the teacher's maps")
     p.add_argument("--logits", type=float, default=1.0, help="weight of the teacher's logits")
     p.add_argument("--labels", type=float, default=0.5, help="weight of the labels")
-    p.add_argument("--zoom", type=float, nargs=2, default=(0.6, 1.3), help="side of the window over side of the square")
-    p.add_argument("--colour", type=float, default=0.5, help="how much of the change of colours, blur and noise: with all of it the teacher itself is wrong more often")
-    p.add_argument("--held", help="held.json of prepare.py: mIOU on these at every save")
+    p.add_argument("--zoom", type=float, nargs=2, default=(0.6, 1.3), help="side of the window divided by side of the square")
+    p.add_argument("--colour", type=float, default=0.5, help="strength of colour changes, blur and noise: at full strength the teacher itself is wrong more often")
+    p.add_argument("--held", help="held.json of prepare.py: scores mIOU on these images at every save")
     p.add_argument("--save-every", type=int, default=150)
-    p.add_argument("--ahead", type=int, default=0, help="how many batches a second process makes in advance, with the teacher's answers, on the cores that this one is not bound to")
+    p.add_argument("--ahead", type=int, default=0, help="number of batches that a second process prepares in advance, with the teacher's outputs, on the cores that this one is not bound to")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--float32", action="store_true", help="no bfloat16")
     return p.parse_args(argv)
 
 
 def left(ours, theirs, variances):
-    """The share of the variance of the teacher's maps that ours leave, mean over channels; one number per unit."""
+    """The share of the variance of the teacher's maps that ours leave unexplained, mean over channels; one number per unit."""
     return torch.stack([(((o.float() - t.float()) ** 2).mean((0, 2, 3)) / v).mean() for o, t, v in zip(ours, theirs, variances)])
 
 
 def divergence(logits, taught, inside):
-    """Kullback-Leibler from the teacher's logits to ours, mean over the cells that lie in the picture."""
+    """Kullback-Leibler divergence of our logits from the teacher's, mean over the cells in the image."""
     each = F.kl_div(F.log_softmax(logits, 1), F.softmax(taught, 1), reduction="none").sum(1)
     return (each * inside).sum() / inside.sum().clamp_min(1)
 
 
 class Run:
-    """The networks of a training, and what it draws and measures."""
+    """The networks of a training, its batches and its losses."""
 
     def __init__(self, a):
         self.a, self.spec = a, load_spec(a.spec)
@@ -87,11 +87,11 @@ class Run:
         self.ours = units(self.net)
         with torch.no_grad():
             maps = [self.taught(self.draw(-1 - i)[0])[0] for i in range(4)]
-        # Pictures may differ in shape, but not within a batch.
+        # Images may differ in shape, but not within a batch.
         self.variances = [torch.cat([b.float().transpose(0, 1).flatten(1) for b in m], 1).var(1).clamp_min(1e-4) for m in zip(*maps)]
 
     def draw(self, step):
-        """The batch of a step, a function of seed and step alone: pictures, labels, 1 where a cell lies in the picture. Negative steps are drawn for measuring."""
+        """The batch of a step, a function of only seed and step: images, labels, 1 where a cell is in the image. Negative steps are drawn for evaluation."""
         g = torch.Generator().manual_seed((self.a.seed * 1_000_003 + step) % 2**63)
         ids = np.searchsorted(self.odds, torch.rand(self.a.batch, generator=g).numpy() * self.odds[-1]).clip(max=len(self.pool) - 1)
         size = (self.size, self.size)
@@ -103,7 +103,7 @@ class Run:
         return x.contiguous(**self.last), y, inside
 
     def upright(self, ids, shape, generator):
-        """As many pictures, as far as they can be had of this shape: further ones are drawn, and those that lie the other way go last."""
+        """This many images, preferably of this shape: more are drawn, and those of the other orientation are last."""
         more = np.searchsorted(self.odds, torch.rand(2 * len(ids), generator=generator).numpy() * self.odds[-1]).clip(max=len(self.pool) - 1)
         both = np.concatenate([ids, more])
         width, height = self.pool.stack("V", both).numpy().T
@@ -115,7 +115,7 @@ class Run:
 
     @torch.no_grad()
     def taught(self, x):
-        """The teacher's maps, and its logits from a larger window brought to the student's map."""
+        """The teacher's maps, and its logits from a larger window, resampled to the student's map."""
         with self.half():
             maps = answers(self.teacher, x)[1:]
             larger = tuple(round((s - 1) * self.a.teacher_size / self.size / 16) * 16 + 1 for s in x.shape[2:])
@@ -124,7 +124,7 @@ class Run:
         return maps[:-1], F.interpolate(logits, maps[-1].shape[2:], mode="bilinear", align_corners=True)
 
     def batch(self, step):
-        """The batch of a step with the teacher's answers."""
+        """The batch of a step with the teacher's outputs."""
         x, y, inside = self.draw(step)
         return x, y, inside, *self.taught(x)
 
@@ -140,7 +140,7 @@ class Run:
 
 
 class Ahead:
-    """A second process that makes batches in advance, the teacher's answers with them; they are the same whoever makes them, so the run is the same with it and without."""
+    """A second process that prepares batches in advance, with the teacher's outputs; they are the same in either process, so the run is the same with it and without."""
 
     def __init__(self, run, first, depth):
         self.run, self.depth, self.got = run, depth, {}
@@ -151,14 +151,14 @@ class Ahead:
             self.other.start()
 
     def claim(self):
-        """A step whose batch nobody has begun."""
+        """A step whose batch no process has begun."""
         with self.next.get_lock():
             self.next.value = step = max(self.next.value, self.now.value)
             self.next.value += 1
         return step
 
     def make(self, parent):
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whatever the caller does with it, this process ends by it
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # however the caller handles it, this process ends on it
         others = set(range(os.cpu_count() or 1)) - os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else ()
         if others:
             os.sched_setaffinity(0, others)
@@ -171,7 +171,7 @@ class Ahead:
             self.ready.put((step, self.run.batch(step)))
 
     def take(self, step):
-        """The batch of a step. While the other has not finished it, one that nobody has begun is made here; then it is made here itself."""
+        """The batch of a step. If the other process has not finished it, this one computes the next unclaimed batch; if it is still missing then, it computes it itself."""
         self.now.value = step
         self.receive()
         if step not in self.got:
@@ -209,7 +209,7 @@ def main(argv=None):
         resumed = torch.load(state)
         net.load_state_dict(resumed["net"]), optimizer.load_state_dict(resumed["optimizer"])
         step = resumed["step"]
-        print(f"goes on at step {step}", flush=True)
+        print(f"resuming at step {step}", flush=True)
     layers = [m for m in net.modules() if isinstance(m, Conv)]
     if resumed:
         for layer, mean in zip(layers, resumed["centres"]):
@@ -242,7 +242,7 @@ def main(argv=None):
                 save_as({"step": step, "centres": [m.centre for m in layers]} | {k: v.state_dict() for k, v in whole.items()}, state)
                 save_as(average.net.state_dict(), f"{a.out}/weights.pt")
                 if held:
-                    print(f"step {step}  mIOU of the pictures held out {100 * np.nanmean(score.pairs(average.net, run.spec, held, run.size)):.2f}", flush=True)
+                    print(f"step {step}  mIOU on held-out images {100 * np.nanmean(score.pairs(average.net, run.spec, held, run.size)):.2f}", flush=True)
                     if a.frames:
                         framed = score.pairs(average.net, run.spec, held, a.frame_size, frame=True)
                         print(f"step {step}  in their own shape at {a.frame_size} {100 * np.nanmean(framed):.2f}", flush=True)

@@ -1,5 +1,5 @@
-"""Muon (Jordan and others 2024, https://kellerjordan.github.io/posts/muon): momentum whose matrix is made orthogonal before each step, so that all directions of a
-1x1 convolution learn alike; Adam for all that is no matrix. Steps are shares of the weight's own norm, which batch norm makes meaningless."""
+"""Muon (Jordan and others 2024, https://kellerjordan.github.io/posts/muon): momentum whose matrix is orthogonalised before each step, so that all directions of a
+1x1 convolution learn equally; Adam for everything that is not a matrix. Steps are shares of the weight's own norm, which batch norm makes meaningless."""
 
 import torch
 
@@ -18,7 +18,7 @@ def orthogonal(g, steps=5):
 
 
 class Muon(torch.optim.Optimizer):
-    """`lr` is the share of its norm that a matrix moves in a step; what is no matrix moves by Adam at `adam` times it."""
+    """`lr` is the share of its norm that a matrix moves in a step; other parameters use Adam at `adam` times it."""
 
     def __init__(self, groups, lr, momentum=0.95, adam=1 / 6):
         super().__init__(groups, {"lr": lr, "momentum": momentum, "adam": adam, "betas": (0.9, 0.99)})

@@ -1,4 +1,4 @@
-"""The network that a spec describes, in PyTorch. Nothing but the spec decides its shape; names of modules are the names of tensors in a model file.
+"""The network that a spec describes, in PyTorch. Only the spec determines its shape; names of modules are the names of tensors in a model file.
 
 network.py SPEC.json [--size N] [--picture WIDTH HEIGHT] prints its parameters and multiply-adds.
 """
@@ -13,13 +13,13 @@ from torch import nn
 
 
 def load_spec(path):
-    """A spec as a file holds it."""
+    """A spec from a file."""
     with open(path, encoding="utf-8") as file:
         return json.load(file)
 
 
 def divisible(channels: float, divisor: int = 8) -> int:
-    """Channels as the paper's code rounds them: to a multiple of the divisor, never down by more than 10 %."""
+    """Channels, rounded as in the paper's code: to a multiple of the divisor, never down by more than 10 %."""
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
@@ -59,7 +59,7 @@ class Conv(nn.Module):
         return F.relu6(x) if self.act == "relu6" else F.relu(x) if self.act == "relu" else x
 
     def around(self, n):
-        """Zeros before and after a row (or column) of n: TensorFlow's SAME puts the odd one after it."""
+        """Zeros before and after a row (or column) of n: TensorFlow's SAME pads the odd one after it."""
         if not self.same:
             return (self.rate * (self.kernel - 1) // 2,) * 2
         missing = max((-(-n // self.stride) - 1) * self.stride + (self.kernel - 1) * self.rate + 1 - n, 0)
@@ -67,8 +67,8 @@ class Conv(nn.Module):
 
 
 def atrous(x, weight, bias, rate, around):
-    """A depthwise convolution of stride 1 at an atrous rate, as one of rate 1 on each of the rate x rate grids of pixels that do not
-    touch each other: the backward pass of an atrous one is several times slower in oneDNN."""
+    """A depthwise convolution of stride 1 at an atrous rate, as one of rate 1 on each of the rate x rate independent grids of
+    pixels: the backward pass of an atrous one is several times slower in oneDNN."""
     n, c, height, width = x.shape
     top, bottom, left, right = around
     rows, columns = -(-(height + top + bottom) // rate), -(-(width + left + right) // rate)
@@ -82,7 +82,7 @@ def atrous(x, weight, bias, rate, around):
 
 
 def folded(layer):
-    """Weight and bias of a convolution with its batch norm's statistics in them."""
+    """Weight and bias of a convolution with its batch norm's statistics folded in."""
     bn = layer.bn
     gain = bn.weight / (bn.running_var + bn.eps).sqrt()
     mean = bn.running_mean if layer.centre is None else centred(layer)
@@ -90,19 +90,19 @@ def folded(layer):
 
 
 def centred(layer):
-    """What the weight makes of the mean of its input: batch norm's mean, as long as `centre` is set."""
+    """The weight's output for the mean of its input: batch norm's mean, as long as `centre` is set."""
     weight = layer.weight.sum((2, 3))
     return weight[:, 0] * layer.centre if layer.groups > 1 else weight @ layer.centre
 
 
 @torch.no_grad()
 def centre(net, batches):
-    """For training with fixed statistics: from now on batch norm's mean follows each weight, so that a weight changes what deviates from the mean of its
-    input, and not the mean of its output. The function stays what it is. The means are those of the batches."""
+    """For training with fixed statistics: from now on batch norm's mean follows each weight, so that a weight affects deviations from the mean of its
+    input, and not the mean of its output. The function does not change. The means are those of the batches."""
     net.eval()
     means = {layer: [] for layer in net.modules() if isinstance(layer, Conv) and layer.batch_norm}
     for layer in means:
-        layer.centre = None  # the state, which must be settled, says all
+        layer.centre = None  # the state, which must be settled, determines everything
     hooks = [m.register_forward_hook(lambda m, x, y: means[m].append(x[0].float().mean((0, 2, 3)))) for m in means]
     for x in batches:
         net(x)
@@ -117,7 +117,7 @@ def centre(net, batches):
 
 @torch.no_grad()
 def settle(net):
-    """Writes the means of `centre` into batch norm, so that the state is whole without them."""
+    """Writes the means of `centre` into batch norm, so that the state is complete without them."""
     for layer in net.modules():
         if isinstance(layer, Conv) and layer.centre is not None:
             layer.bn.running_mean.copy_(centred(layer))
@@ -171,13 +171,13 @@ class Aspp(nn.Module):
 
 
 def resized(x, size, spec):
-    """Bilinear, by the rule that the spec names."""
+    """Bilinear, by the spec's rule."""
     return F.interpolate(x, size, mode="bilinear", align_corners=spec["head"]["resize"] == "align_corners")
 
 
 class DecoderStage(nn.Module):
-    """A step of DeepLabV3+'s decoder (arXiv 1802.02611): what comes from below is resized to a finer map of the extractor, that map's channels are reduced and
-    put behind it, and a separable 3x3 mixes them."""
+    """A step of DeepLabV3+'s decoder (arXiv 1802.02611): the lower map is resized to a finer map of the extractor, that map's channels are reduced and
+    concatenated, and a separable 3x3 mixes them."""
 
     def __init__(self, spec, c_in, c_skip, reduced, c_out):
         super().__init__()
@@ -258,7 +258,7 @@ class Network(nn.Module):
         dropped, last_at = extractor.get("dropped_blocks", ()), {}
         for index, (t, channels, first) in enumerate(chain(extractor)):
             step, own_rate = first, rate
-            if step == 2 and stride >= limit:  # past the output stride, a stride becomes a rate for the layers after it
+            if step == 2 and stride >= limit:  # beyond the output stride, a stride becomes a rate for the layers after it
                 step, rate = 1, rate * 2
             stride *= step
             out = divisible(channels * width, divisor)
@@ -281,13 +281,13 @@ class Network(nn.Module):
         return nn.Sequential(self.stem, *list(self.blocks.values())[:blocks])
 
     def forward(self, x, skip=None):
-        """With `skip`, x is what `start(skip)` made of the pictures (not with a decoder, which reads the first blocks too)."""
+        """With `skip`, x is the output of `start(skip)` (not with a decoder, which reads the first blocks too)."""
         if self.taps and skip is not None:
             raise ValueError("a decoder reads the maps of the first blocks: they cannot be skipped")
         x, maps = self.stem(x) if skip is None else x, {}
         for name, block in list(self.blocks.items())[skip:]:
             x = maps[name] = block(x)
-        maps = [maps[name] for name in self.taps]  # the others are let go
+        maps = [maps[name] for name in self.taps]  # the others are released
         x = self.last(x) if hasattr(self, "last") else x
         return self.head(x, maps) if maps else self.head(x)
 
@@ -310,21 +310,21 @@ def cells(spec, size: int) -> int:
 
 
 def fitted(size: int, width: int, height: int) -> tuple[int, int]:
-    """Rows and columns of an input of a picture's shape: `size` the longer side, the next 16 n + 1 the shorter one (`InputShape::Frame` of the Rust side)."""
+    """Rows and columns of an input with an image's shape: `size` the longer side, the next 16 n + 1 the shorter one (`InputShape::Frame` of the Rust side)."""
     short = min(size, max(33, -(-(int(size * min(width, height) / max(width, height) + 0.5) - 1) // 16) * 16 + 1))
     return (size, short) if width < height else (short, size)
 
 
 def units(net):
-    """What learns by itself: the stem with the first block (no narrow map lies between them), every other block, and the head. Not with a decoder, which is no chain."""
+    """The units that are trained separately: the stem with the first block (there is no narrow map between them), every other block, and the head. Not with a decoder, which is not a chain."""
     if net.taps:
-        raise ValueError("a network with a decoder does not learn unit by unit")
+        raise ValueError("a network with a decoder cannot be trained unit by unit")
     blocks = list(net.blocks.values())
     return [nn.Sequential(net.stem, blocks[0]), *blocks[1:], net.head]
 
 
 def answers(parts, x):
-    """What goes into each unit and comes out of the last: pictures, every narrow map, the logits."""
+    """The inputs of all units and the output of the last: images, every narrow map, the logits."""
     maps = [x]
     for part in parts:
         maps.append(part(maps[-1]))
@@ -333,7 +333,7 @@ def answers(parts, x):
 
 @torch.no_grad()
 def cost(spec, rows, columns):
-    """Parameters (as the paper counts them, batch norm's gamma and beta included) and multiply-adds of one picture."""
+    """Parameters (as the paper counts them, batch norm's gamma and beta included) and multiply-adds per image."""
     net, madds = Network(spec).eval(), 0
 
     def count(layer, _, out):
@@ -351,7 +351,7 @@ def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("spec")
     p.add_argument("--size", type=int, help="longer side of the input; default: the spec's")
-    p.add_argument("--picture", type=int, nargs=2, default=(4, 3), metavar=("WIDTH", "HEIGHT"), help="shape of the picture")
+    p.add_argument("--picture", type=int, nargs=2, default=(4, 3), metavar=("WIDTH", "HEIGHT"), help="shape of the image")
     a = p.parse_args(argv)
     spec = load_spec(a.spec)
     rows, columns = fitted(a.size or spec["input"]["size"], *(100 * side for side in a.picture))

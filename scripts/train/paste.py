@@ -1,4 +1,4 @@
-"""Copy-paste: labelled objects of thin classes, cut out and put into other pictures, so that rare things are seen in many places.
+"""Copy-paste: labelled objects of thin classes, cut out and pasted into other images, so that rare things appear in many places.
 
 Some are pasted with their surroundings as a rectangle, some with everything labelled around them (a rider on a bicycle, bottles on a table).
 """
@@ -12,14 +12,14 @@ LEAST = 200  # pixels of an object worth pasting
 
 
 def quotas(shares, count):
-    """How many pastes each class (background has none) gets: more the fewer pictures hold it."""
+    """Number of pastes per class (none for background): more for classes in fewer images."""
     pictures = (shares[:, 1:] > 0.015).sum(0)
     want = np.where(pictures > 0, np.maximum(pictures, 1) ** -0.5, 0)
     return np.concatenate([[0], np.rint(count * want / max(want.sum(), 1e-9))]).astype(int)
 
 
 def cut(image, mask, c, classes, rng):
-    """An object of class c: its picture, labels and alpha, cropped; None where there is too little of it."""
+    """An object of class c: its image, labels and alpha, cropped; None if there is too little of it."""
     keep = mask == c if rng.random() < 0.6 else (mask > 0) & (mask < classes)
     ys, xs = np.nonzero(keep)
     if len(ys) < LEAST:
@@ -36,7 +36,7 @@ def cut(image, mask, c, classes, rng):
 
 
 def put(parts, image, mask, rng):
-    """Pastes an object into a picture and its mask, resized, perhaps mirrored, at a place where most of it is seen."""
+    """Pastes an object into an image and its mask, resized, possibly mirrored, at a position where most of it is visible."""
     size = rng.uniform(0.35, 0.95) * min(image.size) / max(parts[0].size)
     w = max(8, round(parts[0].width * size * np.exp(rng.uniform(-0.15, 0.15))))
     h = max(8, round(parts[0].height * size))

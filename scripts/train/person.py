@@ -1,12 +1,12 @@
-"""Trains the person network (specs/person.json) on what person_data.py wrote; can be stopped and run again at any point, on CPUs or a CUDA GPU.
+"""Trains the person network (specs/person.json) on the output of person_data.py; can be stopped and resumed at any point, on CPUs or a CUDA GPU.
 
 person.py POOL --out FOLDER --start DEEPLAB.tflite [--minutes N] [--finish]
 
-FOLDER gets checkpoint.pt (network, average, optimiser, step: all that a run needs to go on; whole at any moment), weights.pt (the average, for export.py) and log.
-Batches are a function of seed and step. The rate is constant after a warm-up; a run with --finish lets it fall to zero towards the end of its minutes, by the clock.
+FOLDER receives checkpoint.pt (network, average, optimiser, step: everything needed to resume; written atomically), weights.pt (the average, for export.py) and log.
+Batches are a function of seed and step. The rate is constant after a warm-up; with --finish it falls to zero towards the end of the run's minutes, by the clock.
 
-Loss: binary cross-entropy of alpha, more at the border; one less the IoU of alpha, picture by picture; the step of alpha from pixel to pixel at borders; the
-difference of two answers to one picture, moved by a few pixels and in other light.
+Loss: binary cross-entropy of alpha, with more weight at the border; one minus the IoU of alpha, per image; the gradient of alpha at borders; the
+difference between two outputs for one image, moved by a few pixels and with other lighting.
 """
 
 import argparse
@@ -28,27 +28,27 @@ from train import Average, save_as, share_gradients
 
 def arguments(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("pool", help="a folder that person_data.py wrote")
+    p.add_argument("pool", help="a folder written by person_data.py")
     p.add_argument("--spec", default=os.path.join(os.path.dirname(__file__), "specs", "person.json"))
     p.add_argument("--out", required=True)
-    p.add_argument("--start", help="where a run without checkpoint begins: a .tflite whose extractor has the spec's shape, or a state dict")
+    p.add_argument("--start", help="initial weights without a checkpoint: a .tflite whose extractor has the spec's shape, or a state dict")
     p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    p.add_argument("--minutes", type=float, default=1e9, help="how long this call trains")
-    p.add_argument("--steps", type=int, default=10**9, help="the step after which no call trains")
-    p.add_argument("--finish", type=float, default=0.0, metavar="SHARE", help="share of this call's minutes, at its end, over which the rate falls to zero")
+    p.add_argument("--minutes", type=float, default=1e9, help="duration of this call")
+    p.add_argument("--steps", type=int, default=10**9, help="total number of steps")
+    p.add_argument("--finish", type=float, default=0.0, metavar="SHARE", help="last share of this call's minutes, over which the rate falls to zero")
     p.add_argument("--batch", type=int, default=12)
-    p.add_argument("--lr", type=float, default=2e-3, help="of head and decoder")
+    p.add_argument("--lr", type=float, default=2e-3, help="learning rate of head and decoder")
     p.add_argument("--extractor", type=float, default=0.3, help="the extractor's rate as a share of it")
-    p.add_argument("--freeze", type=int, default=0, help="first blocks kept as they are, with the stem")
+    p.add_argument("--freeze", type=int, default=0, help="number of first blocks that are frozen, with the stem")
     p.add_argument("--weight-decay", type=float, default=1e-2)
     p.add_argument("--ema", type=float, default=0.998)
-    p.add_argument("--steady", type=float, default=2.0, help="weight of the difference between two answers to one picture")
-    p.add_argument("--composite", type=float, default=0.45, help="share of the pictures that are composites")
-    p.add_argument("--longer", type=int, default=257, help="longer side of most windows; smaller ones first are cheaper")
+    p.add_argument("--steady", type=float, default=2.0, help="weight of the difference between two outputs for one image")
+    p.add_argument("--composite", type=float, default=0.45, help="share of composite images")
+    p.add_argument("--longer", type=int, default=257, help="longer side of most windows; starting with smaller ones is cheaper")
     p.add_argument("--workers", type=int, default=1, help="processes of one thread each that share every batch (CPU)")
-    p.add_argument("--loaders", type=int, default=None, help="processes that draw batches ahead; default: none on a CPU, else one a core but two")
+    p.add_argument("--loaders", type=int, default=None, help="processes that draw batches ahead; default: none on a CPU, otherwise the number of cores minus two")
     p.add_argument("--save-minutes", type=float, default=3)
-    p.add_argument("--score", nargs="*", default=[], help="tar files whose pictures for choosing are scored while training")
+    p.add_argument("--score", nargs="*", default=[], help="tar files whose images for model selection are scored during training")
     p.add_argument("--score-minutes", type=float, default=15)
     p.add_argument("--log-every", type=int, default=50)
     p.add_argument("--bf16", action="store_true", help="bfloat16 on a CPU too (on a GPU it always is)")
@@ -73,7 +73,7 @@ class Batches(torch.utils.data.Dataset):
 
 
 class Steps:
-    """The steps from `first` on, without end."""
+    """The steps starting at `first`, without end."""
 
     def __init__(self, first):
         self.first = first
@@ -86,7 +86,7 @@ class Steps:
 
 
 def begin(a, pool):
-    """The network that a run without checkpoint begins from."""
+    """The initial network of a run without checkpoint."""
     torch.manual_seed(a.seed)
     net = Network(load_spec(a.spec))
     if a.start and a.start.endswith(".tflite"):
@@ -100,15 +100,15 @@ def begin(a, pool):
 
 
 def border(alpha, reach):
-    """1 within `reach` pixels of where alpha passes a half."""
+    """1 within `reach` pixels of where alpha crosses one half."""
     person = (alpha > 0.5).float()
     grow = lambda v: F.max_pool2d(v, 2 * reach + 1, 1, reach)
     return grow(person) * grow(1 - person)
 
 
 def losses(logits, alpha, weight):
-    """Cross-entropy, one less the IoU, and the difference of alpha's steps at borders; means over what is known. All at the size of the logits (a fraction of the cost of
-    full size): inputs are 16 n + 1, so that with aligned corners each logit lies on a pixel."""
+    """Cross-entropy, one minus the IoU, and the difference of alpha's gradients at borders; means over known pixels. All at the size of the logits (a fraction of the cost of
+    full size): inputs are 16 n + 1, so with aligned corners each logit is on a pixel."""
     step = (alpha.shape[2] - 1) // (logits.shape[2] - 1)
     alpha, weight = alpha[:, :, ::step, ::step], weight[:, :, ::step, ::step]
     at = border(alpha, max(1, 4 // step))
@@ -127,7 +127,7 @@ def losses(logits, alpha, weight):
 
 
 def unsteady(logits, size, moved):
-    """How much alpha of the last picture differs from that of the first, which shows the same `moved` pixels further: mean over what both see."""
+    """Mean difference between the alpha of the last image and that of the first, which shows the same `moved` pixels further, over their common part."""
     (x, y), (rows, columns) = moved.tolist(), size
     theta = logits.new_tensor([[[1, 0, 2 * x / (columns - 1)], [0, 1, 2 * y / (rows - 1)]]])
     ours = logits[[0, -1]].sigmoid()
@@ -143,7 +143,7 @@ def score(net, spec, held, say):
 
 
 def cores():
-    """How many cores this process may use: fewer than the machine has, where it is bound to some."""
+    """Number of cores that this process may use: fewer than the machine has, if it is bound to some."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -168,7 +168,7 @@ def train(rank, a):
 
 
 def mortal(_):
-    """What a process that loads batches begins with: the handler that it inherited would keep SIGTERM from ending it."""
+    """Initialises a process that loads batches: the inherited handler would keep SIGTERM from ending it."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
@@ -191,7 +191,7 @@ def learn(rank, a, say, stop, parent):
     frozen = [net.stem, *list(net.blocks.values())[: a.freeze]] if a.freeze else []
     for module in frozen:
         module.requires_grad_(False)
-    fixed = frozen + [net.head.pool] * hasattr(net.head, "pool")  # the pooled branch has one value a picture: too few for statistics
+    fixed = frozen + [net.head.pool] * hasattr(net.head, "pool")  # the pooled branch has one value per image: too few for statistics
     groups = ([p for n, p in net.named_parameters() if n.startswith("head") == head and p.requires_grad] for head in (False, True))
     optimizer = torch.optim.AdamW(
         [{"params": params, "share": share} for params, share in zip(groups, (a.extractor, 1.0)) if params], a.lr, betas=(0.9, 0.99), weight_decay=a.weight_decay
@@ -203,11 +203,11 @@ def learn(rank, a, say, stop, parent):
         try:
             optimizer.load_state_dict(state["optimizer"])
         except ValueError:
-            say("other blocks learn than before: the optimiser begins anew")
+            say("other blocks are trained than before: the optimiser is reset")
         shares = (a.extractor, 1.0)[-len(optimizer.param_groups) :]
         for group, share in zip(optimizer.param_groups, shares):
             group["share"], group["weight_decay"] = share, a.weight_decay
-        say(f"goes on at step {step}")
+        say(f"resuming at step {step}")
     params = [p for group in optimizer.param_groups for p in group["params"]]
     half = torch.autocast(a.device, torch.bfloat16, enabled=a.device == "cuda" or a.bf16)
     loader = iter(
@@ -232,7 +232,7 @@ def learn(rank, a, say, stop, parent):
     sums, count, warm = torch.zeros(4, device=device), 0, step
     while step < a.steps:
         share = (time.monotonic() - begun) / 60 / a.minutes
-        signals = torch.tensor([min(share, 1.0), float(bool(stop) or a.workers > 1 and os.getppid() != parent)]) * (rank == 0)  # the first says for all
+        signals = torch.tensor([min(share, 1.0), float(bool(stop) or a.workers > 1 and os.getppid() != parent)]) * (rank == 0)  # the first reports for all
         x, alpha, weight, moved = (v.to(device, non_blocking=True) for v in next(loader))
         net.train()
         for module in fixed:
@@ -248,7 +248,7 @@ def learn(rank, a, say, stop, parent):
             dist.all_reduce(signals)
         share, stopped = signals.tolist()
         if share >= 1 or stopped:
-            break  # this step is taken again by whoever goes on
+            break  # a resumed run repeats this step
         torch.nn.utils.clip_grad_norm_(params, 2.0)
         fall = min(1.0, (1 - share) / a.finish) if a.finish else 1.0
         for group in optimizer.param_groups:
@@ -266,12 +266,12 @@ def learn(rank, a, say, stop, parent):
             save()
             saved = now
         if held and now - scored > 60 * a.score_minutes:
-            say(f"step {step}, pictures to choose by:")
+            say(f"step {step}, images for model selection:")
             score(average.net, spec, held, say)
             scored = told = time.monotonic()
     save()
     if held:
-        say(f"step {step}, at the end, pictures to choose by:")
+        say(f"step {step}, at the end, images for model selection:")
         score(average.net, spec, held, say)
 
 

@@ -1,12 +1,12 @@
-"""Pictures for the person network: reads the tar files into one folder of arrays with an alpha for every pixel, and says which pictures are held out.
+"""Images for the person network: reads the tar files into one folder of arrays with an alpha for every pixel, and determines which images are held out.
 
 person_data.py OUT --tar FILE.tar ... [--selfie SELFIE.tflite] [--segmenter DEEPLAB.tflite]
 
-OUT holds, for all pictures one behind the other, rgb.bin (uint8, 3 a pixel), alpha.bin (uint8: 255 is a person) and sure.bin (uint8: 0 not known and not learned
-from, 128 said by teachers, 255 labelled), and index.json that says where each begins.
+OUT contains, for all images consecutively, rgb.bin (uint8, 3 per pixel), alpha.bin (uint8: 255 is a person) and sure.bin (uint8: 0 unknown and not trained
+on, 128 from teachers, 255 labelled), and index.json with the offset of each.
 
-Labels win. Teachers speak where there are none: at borders that are void or drawn coarsely (`COARSE`) the selfie model, in pictures where it agrees with the label;
-what is not labelled in coco-person is a person, or none, where both teachers say so.
+Labels take precedence. Teachers are used where there are none: at void or coarsely drawn borders (`COARSE`) the selfie model, in images where it agrees with the label;
+unlabelled pixels in coco-person are a person, or none, where both teachers agree.
 """
 
 import argparse
@@ -23,17 +23,17 @@ import torch.nn.functional as F
 from PIL import Image
 
 PERSON, UNLABELLED, VOID = 15, 254, 255
-# Pictures never trained on, by source: read once for the figures of a release, and to choose by.
+# Images never trained on, by source: scored once for the figures of a release, and for model selection.
 FINAL = {"picsart": 100, "ccp": 100, "pennfudan": 57}
 CHOOSING = {"picsart": 60, "ccp": 60, "pennfudan": 15, "voc": 70, "coco": 40}
 COARSE = ("voc", "coco", "coco-person")
-# People cut out of these are put into other pictures.
+# People cut out of these are pasted into other images.
 EXACT = ("picsart", "ccp", "pennfudan", "duts")
-AGREES = 0.85  # IoU of the selfie model with the label, from which on it is listened to at borders
+AGREES = 0.85  # minimum IoU of the selfie model with the label for using it at borders
 
 
 def splits(named):
-    """'final', 'choosing' or 'train' for every (source, name, holds a person): by a hash of the name, so that it is the same whoever asks."""
+    """'final', 'choosing' or 'train' for every (source, name, holds a person): by a hash of the name, so that it is always the same."""
     out = {}
     for source in {s for s, _, _ in named}:
         people = [n for s, n, person in named if s == source and person]
@@ -45,7 +45,7 @@ def splits(named):
 
 
 def members(path):
-    """(name, picture, mask) of a tar file, still encoded."""
+    """(name, image, mask) of a tar file, still encoded."""
     pictures, masks = {}, {}
     with tarfile.open(path) as archive:
         for member in archive:
@@ -65,22 +65,22 @@ def pixels(encoded, mode=None):
 
 
 def labelled(paths):
-    """(source, name, picture, mask) of all pictures, pictures still encoded and masks read."""
+    """(source, name, image, mask) of all images, images still encoded and masks read."""
     return [(source_of(p), name, picture, pixels(mask)) for p in paths for name, picture, mask in members(p)]
 
 
 def of_split(paths, split):
-    """The pictures with people that are held out: (source, name, picture, mask), both read."""
+    """The held-out images with people: (source, name, image, mask), both read."""
     every = labelled(paths)
     which = splits([(s, n, bool((m == PERSON).any())) for s, n, _, m in every])
     return [(s, n, pixels(p, "RGB"), m) for s, n, p, m in every if which[s, n] == split]
 
 
 class Lite:
-    """A `.tflite` network over a picture stretched to its input."""
+    """A `.tflite` network on an image stretched to its input."""
 
     def __init__(self, path):
-        from ai_edge_litert.interpreter import Interpreter  # only those who have teachers need it
+        from ai_edge_litert.interpreter import Interpreter  # needed only with teachers
 
         self.lite = Interpreter(path, num_threads=1)
         self.lite.allocate_tensors()
@@ -109,7 +109,7 @@ def near_border(region, reach):
 
 
 def truth(source, image, mask, selfie=None, segmenter=None):
-    """Alpha and sureness (both uint8) of a picture; the teachers may be None."""
+    """Alpha and sureness (both uint8) of an image; the teachers may be None."""
     person, known = mask == PERSON, mask < UNLABELLED
     alpha, sure = np.uint8(person) * 255, np.uint8(known) * 255
     if selfie is None or not person.any():
@@ -132,7 +132,7 @@ def truth(source, image, mask, selfie=None, segmenter=None):
 
 
 def write_some(rank, a, files, spans):
-    """One process: every a.workers-th picture."""
+    """One process: every a.workers-th image."""
     torch.set_num_threads(1)
     selfie, segmenter = (Lite(p) if p else None for p in (a.selfie, a.segmenter))
     rgb, alpha, sure = (np.memmap(f"{a.out}/{n}.bin", np.uint8, "r+") for n in ("rgb", "alpha", "sure"))
@@ -144,7 +144,7 @@ def write_some(rank, a, files, spans):
 
 
 def pool_arrays(folder, sizes):
-    """Makes the folder's files for pictures of these sizes; where each begins and ends, in pixels."""
+    """Creates the folder's files for images of these sizes; returns where each begins and ends, in pixels."""
     os.makedirs(folder, exist_ok=True)
     ends = np.cumsum([h * w for h, w in sizes]).tolist()
     for name, each in (("rgb", 3), ("alpha", 1), ("sure", 1)):
@@ -160,7 +160,7 @@ def thumbnail(encoded):
 
 
 def without_doubles(files, which):
-    """The pictures to train on, less those that look like one held out (the same photo under another name, mirrored or not)."""
+    """The images to train on, without those that look like a held-out one (the same photo under another name, mirrored or not)."""
     held = np.stack([thumbnail(p) for s, n, p, _ in files if which[s, n] != "train"] or [np.zeros(144)])
     held = np.concatenate([held, held.reshape(-1, 12, 12)[:, :, ::-1].reshape(-1, 144)])
     out = []
@@ -170,7 +170,7 @@ def without_doubles(files, which):
             if apart > 0.03:
                 out.append(file)
             else:
-                print(f"left out, for it looks like a picture held out: {file[0]} ({apart:.3f})", flush=True)
+                print(f"skipped, because it looks like a held-out image: {file[0]} ({apart:.3f})", flush=True)
     return out
 
 
@@ -188,12 +188,12 @@ def main(argv=None):
     if a.workers == 1:
         write_some(0, a, files, spans)
     else:
-        # Forked, so that the pictures are not sent to each.
+        # Forked, so that the images are not sent to each process.
         mp.start_processes(write_some, (a, files, spans), a.workers, start_method="fork")
     index = [{"source": s, "at": at, "size": m.shape, "person": float((m == PERSON).mean())} for (s, _, _, m), (at, _) in zip(files, spans)]
     with open(f"{a.out}/index.json", "w", encoding="utf-8") as file:
         json.dump(index, file)
-    print(f"{len(index)} pictures, {sum(i['person'] > 0 for i in index)} with people, in {a.out}", flush=True)
+    print(f"{len(index)} images, {sum(i['person'] > 0 for i in index)} with people, in {a.out}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Draws what the person network learns from: windows of pictures, and composites of people cut out and put before other backgrounds, lit anew.
+"""Draws the person network's training data: windows of images, and composites of people pasted in front of other backgrounds and relit.
 
-A batch is a function of seed and step alone. Its parts: x [n, 3, h, w] normalised, alpha [n, 1, h, w] in 0..1 and weight [n, 1, h, w], 0 where nothing is known.
-The last picture of a batch is its first, moved by a few pixels and in other light.
+A batch is a function of only seed and step. Its parts: x [n, 3, h, w] normalised, alpha [n, 1, h, w] in 0..1 and weight [n, 1, h, w], 0 where alpha is unknown.
+The last image of a batch is its first, moved by a few pixels and with other lighting.
 """
 
 import json
@@ -14,18 +14,18 @@ import torch.nn.functional as F
 from network import fitted
 from person_data import EXACT
 
-# Pictures' shapes, width and height, and how often each is drawn.
+# Shapes of images, width and height, and how often each is drawn.
 SHAPES = (((4, 3), 0.27), ((3, 4), 0.3), ((1, 1), 0.1), ((16, 9), 0.1), ((9, 16), 0.08), ((3, 2), 0.05), ((2, 3), 0.1))
-# The input's longer side, as it differs from the one asked for.
+# The input's longer side, varied around the requested one.
 LONGER = ((0, 0.7), (-32, 0.06), (-64, 0.06), (-96, 0.04), (32, 0.06), (64, 0.08))
-# How often a picture of each source is drawn, with people in it and without; what is not named: 0.6 and 0.25.
+# How often an image of each source is drawn, with people in it and without; unlisted sources: 0.6 and 0.25.
 SHARES = {"picsart": 1.2, "ccp": 1.6, "pennfudan": 3.0, "voc": 1.6, "coco": 1.2, "coco-person": 0.7, "duts": 1.0}
 EMPTY = {"voc": 0.2, "coco": 0.4, "duts": 0.12, "duts-background": 0.35, "pets": 0.25, "caltech": 0.08, "furniture": 0.2}
 GREY = 127 / 255
 
 
 class Pool:
-    """What person_data.py wrote."""
+    """The output of person_data.py."""
 
     def __init__(self, folder):
         with open(f"{folder}/index.json", encoding="utf-8") as file:
@@ -39,7 +39,7 @@ class Pool:
         self.tall = np.array([i["size"][0] > i["size"][1] for i in self.index])
 
     def pick(self, kind, rng, tall=None):
-        """A picture's number; `tall`: one that stands upright (or does not), as far as a few tries find it."""
+        """An image's number; `tall`: a portrait (or landscape) one, if a few tries find it."""
         for _ in range(4):
             i = min(int(np.searchsorted(self.drawn[kind], rng.random())), len(self.index) - 1)
             if tall is None or self.tall[i] == tall:
@@ -56,7 +56,7 @@ class Pool:
 
 
 def choose(pairs, rng):
-    """One of the first parts, by the second parts as odds."""
+    """One of the first elements, with the second elements as odds."""
     odds = np.cumsum([p for _, p in pairs])
     return pairs[min(int(np.searchsorted(odds, rng.random() * odds[-1])), len(pairs) - 1)][0]
 
@@ -66,15 +66,15 @@ def log_uniform(lo, hi, rng):
 
 
 def between(one, other, rng):
-    """Any value between two, whichever is larger."""
+    """A random value between two, in either order."""
     return one + (other - one) * rng.random()
 
 
 def seen(layers, centre, step, angle, flip, size):
-    """A window of layers [c, h, w]: its centre (x, y) in pixels, pixels of the layers a pixel of the window (x, y), rotation; and where it lies inside (0 or 1)."""
+    """A window of layers [c, h, w]: its centre (x, y) in pixels, pixels of the layers per pixel of the window (x, y), rotation; and where it is inside (0 or 1)."""
     h, w = layers.shape[1:]
     coarse = min(step)
-    if coarse > 1.4:  # what is drawn much smaller is averaged first, as a resize does
+    if coarse > 1.4:  # strong reductions are averaged first, as in a resize
         small = (max(2, round(h / coarse)), max(2, round(w / coarse)))
         layers = F.interpolate(layers[None], small, mode="bilinear", antialias=True, align_corners=False)[0]
         centre = (centre[0] * small[1] / w, centre[1] * small[0] / h)
@@ -93,18 +93,18 @@ def seen(layers, centre, step, angle, flip, size):
 
 
 def window(pool, i, size, rng, wide=False):
-    """A window of a picture: RGB, alpha and weight; grey outside of it. `wide`: always most of the picture."""
+    """A window of an image: RGB, alpha and weight; grey outside of it. `wide`: always most of the image."""
     layers = pool.layers(i)
     h, w = layers.shape[1:]
     rows, columns = size
-    whole = max(w / columns, h / rows)  # pixels of the picture a pixel of a window that shows all of it
+    whole = max(w / columns, h / rows)  # pixels of the image per pixel of a window that shows all of it
     if (h > w) != (rows > columns) and rng.random() < 0.7:
-        whole = min(w / columns, h / rows)  # not much grey, where the shapes do not match
+        whole = min(w / columns, h / rows)  # little grey if the shapes do not match
     zoom = log_uniform(0.85, 1.05, rng) if wide or rng.random() < 0.35 else log_uniform(0.4, 1.15, rng)
     aspect = math.exp(rng.uniform(-0.12, 0.12))
     step = whole * zoom * aspect, whole * zoom / aspect
     free = [side - 1 - s * (n - 1) for side, s, n in ((w, step[0], columns), (h, step[1], rows))]
-    # Mostly inside the picture; where the window is larger, the picture lies anywhere in it.
+    # Mostly inside the image; if the window is larger, the image is anywhere in it.
     centre = [(side - 1) / 2 + f / 2 * rng.uniform(-1, 1) for side, f in ((w, free[0]), (h, free[1]))]
     if rng.random() < 0.25 and pool.index[i]["source"] not in ("ccp", "picsart"):
         centre[1] = (h - 1) / 2 + free[1] / 2 * -1  # from the top, where heads are
@@ -114,7 +114,7 @@ def window(pool, i, size, rng, wide=False):
 
 
 def person_of(pool, rng):
-    """A person cut out: layers of RGB and alpha cropped to it, and which edges of its picture cut it off (left, top, right, bottom)."""
+    """A person cut out: layers of RGB and alpha cropped to it, and which edges of its image crop it (left, top, right, bottom)."""
     layers = pool.layers(pool.pick("cut", rng))
     region = (layers[3] > 0.5) & (layers[4] > 0.9)
     ys, xs = torch.nonzero(region.any(1)).flatten(), torch.nonzero(region.any(0)).flatten()
@@ -129,7 +129,7 @@ def person_of(pool, rng):
 
 
 def put(x, alpha, weight, inside, cutout, rng):
-    """Puts a person into a picture, at any size down to 24 pixels and up to one whose face fills the frame."""
+    """Pastes a person into an image, at any size down to 24 pixels and up to one whose face fills the frame."""
     layers, (left, top, right, bottom) = cutout
     h, w = layers.shape[1:]
     rows, columns = x.shape[1:]
@@ -137,7 +137,7 @@ def put(x, alpha, weight, inside, cutout, rng):
     tall = log_uniform(24, 0.4 * rows, rng) if small else log_uniform(0.35 * rows, 1.5 * rows, rng)
     step = h / tall
     if bottom and not small or rng.random() < 0.15:
-        y = rows - tall + tall * rng.uniform(0.0, 0.35)  # cut off below: by the frame
+        y = rows - tall + tall * rng.uniform(0.0, 0.35)  # cropped at the bottom by the frame
     else:
         y = between(-0.2 * tall, rows - 0.75 * tall, rng)
     broad = w / step
@@ -156,7 +156,7 @@ def put(x, alpha, weight, inside, cutout, rng):
     blurred = F.avg_pool2d(F.pad(a[None], (1, 1, 1, 1), mode="replicate"), 3, 1)[0]
     a = ((0.5 * (a + blurred) - 0.25) / 0.65).clamp(0, 1)  # a little within the border, where the old background does not shine through
     colour = values[:3]
-    # Partly the light of where it now is.
+    # Partly the lighting of its new surroundings.
     share = rng.uniform(0, 0.6)
     area = a.sum().clamp_min(1)
     own = (colour * a).sum((1, 2), keepdim=True) / area
@@ -167,7 +167,7 @@ def put(x, alpha, weight, inside, cutout, rng):
 
 
 def sample(pool, size, rng, composite):
-    """One picture of a batch: x in 0..1, alpha, weight, all [c, h, w]."""
+    """One image of a batch: x in 0..1, alpha, weight, all [c, h, w]."""
     tall = size[0] > size[1]
     if rng.random() < composite:
         x, alpha, weight, inside = window(pool, pool.pick("background", rng), size, rng, wide=rng.random() < 0.5)
@@ -177,19 +177,19 @@ def sample(pool, size, rng, composite):
                 x, alpha, weight, inside = put(x, alpha, weight, inside, cutout, rng)
     else:
         x, alpha, weight, inside = window(pool, pool.pick("any", rng, tall if rng.random() < 0.7 else None), size, rng)
-    # What lies outside is cut away at use; but nobody is to be seen there.
+    # The area outside is cropped in use, but must not contain people.
     return x, alpha, torch.where(inside > 0, weight, 0.15), inside
 
 
 def shifted(layers, by):
-    """Layers [c, h, w] moved to the left and up by whole pixels; what comes in at the other side repeats the last column and row."""
+    """Layers [c, h, w] moved to the left and up by whole pixels, repeating the last column and row at the other side."""
     h, w = layers.shape[1:]
     columns, rows = ((torch.arange(n) + d).clamp(0, n - 1) for n, d in zip((w, h), by))
     return layers[:, rows][:, :, columns]
 
 
 def lit(x, generator):
-    """Light, colour, blur, noise and shadow, each picture by itself, stronger than a camera's automatic does; x [n, 3, h, w] in 0..1, changed in place."""
+    """Lighting, colour, blur, noise and shadow, each image independently, stronger than a camera's automatic adjustments; x [n, 3, h, w] in 0..1, changed in place."""
     n, _, rows, columns = x.shape
 
     def uniform(lo, hi, *shape):
@@ -203,7 +203,7 @@ def lit(x, generator):
             x[i] = how(x[i], *(v[i] for v in values))
 
     change(0.5, lambda v, g: v.clamp_(1e-3, 1) ** g, torch.exp(uniform(-0.7, 0.7)))
-    # Saturation, contrast, brightness and a cast of colour are one matrix and one shift of the colours.
+    # Saturation, contrast, brightness and colour cast are one matrix and one shift of the colours.
     grey = torch.tensor([0.299, 0.587, 0.114]).expand(3, 3)
     saturation = (uniform(0.5, 1.5, 1, 1) * ~some(0.06)[:, None, None]).float()
     mixed = grey + (torch.eye(3) - grey) * saturation
@@ -216,14 +216,14 @@ def lit(x, generator):
     for share, radius in ((0.12, 1), (0.06, 2)):
         change(share, lambda v: F.avg_pool2d(F.pad(v, (radius,) * 4, mode="replicate"), 2 * radius + 1, 1))
     halved = lambda v: F.interpolate(v[None], scale_factor=0.5, mode="bilinear", antialias=True)
-    change(0.08, lambda v: F.interpolate(halved(v), (rows, columns), mode="bilinear")[0])  # a small picture made large
+    change(0.08, lambda v: F.interpolate(halved(v), (rows, columns), mode="bilinear")[0])  # an upscaled small image
     change(0.3, lambda v, g: v + torch.randn(v.shape, generator=generator) * g, uniform(0, 0.06))
     return x.clamp_(0, 1)
 
 
 def batch(pool, seed, step, n, composite=0.45, longer=257, part=0):
-    """A part of the batch of a step, all of one shape: x normalised to -1..1, alpha, weight, and how many pixels (x, y) the last picture lies left and above of the
-    first. Negative steps are drawn for measuring."""
+    """A part of the batch of a step, all of one shape: x normalised to -1..1, alpha, weight, and how many pixels (x, y) the last image is to the left of and above the
+    first. Negative steps are drawn for evaluation."""
     number = 2 * abs(step) + (step < 0)
     rng = np.random.default_rng((seed, number))
     shape, longer = choose(SHAPES, rng), max(65, longer + choose(LONGER, rng))

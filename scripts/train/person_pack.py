@@ -1,9 +1,9 @@
-"""The training of the person network as one archive that needs nothing but Python with torch, numpy and pillow: pictures, code, checkpoint, and a command that trains.
+"""The training of the person network as one archive that needs only Python with torch, numpy and pillow: images, code, checkpoint, and a command that trains.
 
-person_pack.py pack POOL RUN OUT.tar [--limit MB]   POOL as person_data.py wrote it, RUN the folder of a run of person.py
-person_pack.py unpack PICTURES POOL                 what the archive's command does first
+person_pack.py pack POOL RUN OUT.tar [--limit MB]   POOL is a folder written by person_data.py, RUN the folder of a run of person.py
+person_pack.py unpack PICTURES POOL                 the first step of the archive's command
 
-Pictures with people go in first, then others as far as the limit lets them; they are WebP, alpha and sureness the two channels of a PNG.
+Images with people come first, then others up to the limit; they are WebP, alpha and sureness the two channels of a PNG.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from person_draw import EMPTY, Pool
 HERE = os.path.dirname(os.path.abspath(__file__))
 CODE = ("network.py", "train.py", "data.py", "pictures.py", "score.py", "person.py", "person_data.py", "person_draw.py", "person_pack.py", "person_score.py", "specs/person.json")
 COMMAND = """#!/usr/bin/env bash
-# train MINUTES OUT [arguments of person.py]: goes on with the training in this archive, on a GPU where there is one, and leaves OUT/checkpoint.pt and OUT/weights.pt.
+# train MINUTES OUT [arguments of person.py]: continues the training in this archive, on a GPU if there is one, and leaves OUT/checkpoint.pt and OUT/weights.pt.
 set -euo pipefail
 minutes=${1:?train MINUTES OUT} out=${2:?train MINUTES OUT}
 here=$(cd "$(dirname "$0")" && pwd)
@@ -36,7 +36,7 @@ exec "$python" -B "$here/code/person.py" "$here/pool" --spec "$here/code/specs/p
 
 
 def encoded(job):
-    """A picture and its alpha and sureness as files."""
+    """An image and its alpha and sureness as files."""
     folder, i, quality = job
     pool = Pool(folder)
     values = (pool.layers(i) * 255).round().byte().permute(1, 2, 0).numpy()
@@ -104,7 +104,7 @@ def main(argv=None):
     q.add_argument("pool")
     q.add_argument("run")
     q.add_argument("out")
-    q.add_argument("--limit", type=float, default=60, help="largest archive, in MB")
+    q.add_argument("--limit", type=float, default=60, help="maximum size of the archive, in MB")
     q.add_argument("--quality", type=int, default=60)
     r = ways.add_parser("unpack")
     r.add_argument("pictures")

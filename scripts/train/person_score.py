@@ -1,7 +1,7 @@
-"""How good an alpha of people is against labels: IoU, border F, error of alpha, by picture and pooled. The same measures for whoever made the alpha.
+"""The quality of an alpha of people against labels: IoU, border F, error of alpha, per image and pooled. The same measures for every model.
 
-A label is 1 (person), 0 (none) or 255 (not known: counted nowhere). Borders are those of alpha from 0.5 on; a border pixel counts as met when the other border passes
-within so many pixels of it (by disc). What a void seam along borders hides is given to its nearest label first, where that is asked for.
+A label is 1 (person), 0 (none) or 255 (unknown: not counted). Borders are those of alpha >= 0.5; a border pixel counts as matched if the other border passes
+within a given distance of it (by disc). On request, pixels of a void seam along borders first take their nearest label.
 """
 
 import numpy as np
@@ -28,7 +28,7 @@ def grown(region, radius):
 
 
 def border(region):
-    """Pixels of the region beside one that is not in it; the picture's edge is no border."""
+    """Pixels of the region next to one outside; the image's edge is not a border."""
     x = np.pad(region, 1, mode="edge")
     return region & ~(x[:-2, 1:-1] & x[2:, 1:-1] & x[1:-1, :-2] & x[1:-1, 2:])
 
@@ -47,7 +47,7 @@ def label(mask, fill_void=False):
 
 
 def border_f(alpha, truth, radius):
-    """F of border precision and recall; nan where neither has a border."""
+    """F of border precision and recall; nan if neither has a border."""
     known = truth != UNKNOWN
     far = ~grown(~known, radius + 1)
     ours, theirs = border(alpha >= 0.5) & far, border(truth == 1) & far
@@ -59,7 +59,7 @@ def border_f(alpha, truth, radius):
 
 
 def of_picture(alpha, mask, fill_void=False):
-    """The measures of one picture: alpha in 0..1 and a mask of VOC's classes, both of the picture's size."""
+    """The measures of one image: alpha in 0..1 and a mask of VOC's classes, both of the image's size."""
     strict, filled = label(mask), label(mask, fill_void)
     known, person, ours = strict != UNKNOWN, strict == 1, alpha >= 0.5
     both, either = (known & person & ours).sum(), (known & (person | ours)).sum()
@@ -81,7 +81,7 @@ def mean(rows, key):
 
 
 def summary(rows):
-    """Measures of many pictures, in per cent: IoU pooled and by picture, border F at 2 px and at 0.75 % of the diagonal, alpha error, share of pictures under IoU 0.5."""
+    """Measures of many images, in percent: IoU pooled and per image, border F at 2 px and at 0.75 % of the diagonal, alpha error, share of images under IoU 0.5."""
     people = [r for r in rows if r["share"] > 0]
     return {
         "pictures": len(rows),
@@ -99,7 +99,7 @@ def line(name, s):
 
 
 class Predictor:
-    """A network of a spec as a function from a picture (uint8 [h, w, 3]) to its alpha (float32 [h, w]): in the picture's own shape, the rest grey."""
+    """A network of a spec as a function from an image (uint8 [h, w, 3]) to its alpha (float32 [h, w]): in the image's own shape, the rest grey."""
 
     def __init__(self, net, spec, size=None, refine=None):
         self.net, self.spec, self.size, self.refine = fold(net).float().cpu().to(memory_format=torch.channels_last), spec, size or spec["input"]["size"], refine
@@ -120,7 +120,7 @@ class Predictor:
 
 
 def by_source(predict, pictures):
-    """Rows of measures by source of (source, name, picture, mask)."""
+    """Rows of measures by source of (source, name, image, mask)."""
     rows = {}
     for source, _, image, mask in pictures:
         rows.setdefault(source, []).append(of_picture(predict(image), mask, fill_void=source == "voc"))

@@ -1,4 +1,4 @@
-"""Training as pictures: curves of the losses, and masks of a few samples beside their labels."""
+"""Training as images: curves of the losses, and masks of a few samples next to their labels."""
 
 import csv
 
@@ -43,7 +43,7 @@ def curves(log, out, width=960, height=480):
 
 @torch.no_grad()
 def samples(net, spec, x, y, out):
-    """Pictures, labels and masks in three rows; x [n, 3, S, S], y [n, S, S]."""
+    """Images, labels and masks in three rows; x [n, 3, S, S], y [n, S, S]."""
     net.eval()
     colors = palette()
     mean, std = (torch.tensor(spec["input"][k])[:, None, None] for k in ("mean", "std"))

@@ -1,8 +1,8 @@
-"""Reads pictures with masks and writes the arrays that training reads (data.py says which), with the teacher's answers.
+"""Reads images with masks and writes the arrays that training reads (see data.py), with the teacher's outputs.
 
-Sources, any number of each: tar files of NAME.jpg|png|webp with NAME.png beside it, folders in PASCAL VOC's layout with a list of names, folders of
-pictures and of masks, and (--paste) objects of thin classes cut out of all these and pasted into other pictures of them.
-Masks hold class indices; 254 is 'not labelled', 255 'void': there only the teacher is learned from.
+Sources, any number of each: tar files of NAME.jpg|png|webp with NAME.png next to it, folders in PASCAL VOC's layout with a list of names, folders of
+images and of masks, and (--paste) objects of thin classes cut out of all these and pasted into others of them.
+Masks hold class indices; 254 is 'not labelled', 255 'void': there the teacher is the only target.
 """
 
 import argparse
@@ -25,7 +25,7 @@ PICTURES = (".jpg", ".jpeg", ".webp", ".png")
 
 
 def tar(path, folder):
-    """Pairs of a tar file, unpacked into a folder."""
+    """Pairs from a tar file, unpacked into a folder."""
     out = os.path.join(folder, os.path.splitext(os.path.basename(path))[0])
     if not os.path.isdir(out):
         with tarfile.open(path) as archive:
@@ -34,14 +34,14 @@ def tar(path, folder):
 
 
 def voc(folder, names):
-    """Pairs of a folder in VOC's layout; `names` is a list file under it or anywhere."""
+    """Pairs from a folder in VOC's layout; `names` is a list file under it or anywhere."""
     inside = os.path.join(folder, names)
     listed = open(inside if os.path.exists(inside) else names).read().split()
     return [(f"{folder}/JPEGImages/{n}.jpg", f"{folder}/SegmentationClass/{n}.png") for n in listed]
 
 
 def pairs(images, masks):
-    """Every picture under one folder with the mask of the same name under the other."""
+    """Every image in one folder with the mask of the same name in the other."""
     found = []
     for path in sorted(glob.glob(f"{glob.escape(images)}/**/*", recursive=True)):
         stem, kind = os.path.splitext(os.path.relpath(path, images))
@@ -52,7 +52,7 @@ def pairs(images, masks):
 
 
 def square(image, side, fill, how):
-    """The picture with its long side brought to `side`, at the top left of a square."""
+    """The image with its long side resized to `side`, at the top left of a square."""
     k = side / max(image.size)
     w, h = max(1, round(image.width * k)), max(1, round(image.height * k))
     a = np.asarray(image.resize((w, h), how))
@@ -62,7 +62,7 @@ def square(image, side, fill, how):
 
 
 def load_teacher(spec, path):
-    """A teacher's network: a quantised `.tflite` of the spec's shape (whose reader is wanted only here), or a model file that export.py wrote."""
+    """A teacher's network: a quantised `.tflite` of the spec's shape (whose reader is needed only here), or a model file written by export.py."""
     if path.endswith(".safetensors"):
         return export.read(path)[1]
     import tflite
@@ -82,16 +82,16 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, image):
-        """Logits [classes, c, c] and features [channels, c, c] of a PIL picture, float32."""
+        """Logits [classes, c, c] and features [channels, c, c] of a PIL image, float32."""
         x = torch.from_numpy(square(image, self.size, 127, Image.BILINEAR)).permute(2, 0, 1)[None].float() / 127.5 - 1
-        # bfloat16 is three times as fast, and what it rounds is less than what a teacher is wrong by.
+        # bfloat16 is three times as fast, and its rounding errors are smaller than the teacher's own.
         with torch.autocast("cpu", torch.bfloat16, enabled=not self.float32):
             logits = self.net(x.contiguous(memory_format=torch.channels_last))[0]
         return logits.float().numpy(), torch.cat([self.seen[t][0] for t in self.taps]).float().numpy()
 
 
 def read_pictures(rank, a, files):
-    """One process: every a.workers-th picture and mask, as squares."""
+    """One process: every a.workers-th image and mask, as squares."""
     classes = load_spec(a.spec)["head"]["classes"]
     x, y, v, p = (np.load(f"{a.out}/{n}.npy", mmap_mode="r+") for n in "XYVP")
     for i in range(rank, len(files), a.workers):
@@ -103,7 +103,7 @@ def read_pictures(rank, a, files):
 
 
 def ask_teacher(rank, a, files, scale):
-    """One process: the teacher's answers to every a.workers-th picture."""
+    """One process: the teacher's outputs for every a.workers-th image."""
     torch.set_num_threads(1)
     teacher = Teacher(a.teacher, load_spec(a.spec), a.teacher_size, a.taps.split(","), a.float32)
     t, f = (np.load(f"{a.out}/{n}.npy", mmap_mode="r+") for n in "TF")
@@ -128,12 +128,12 @@ def main(argv=None):
     p.add_argument("--tar", nargs="*", default=[])
     p.add_argument("--voc", nargs=2, action="append", default=[], metavar=("FOLDER", "LIST"))
     p.add_argument("--folder", nargs=2, action="append", default=[], metavar=("IMAGES", "MASKS"))
-    p.add_argument("--paste", type=int, default=0, help="how many pictures to make by pasting")
-    p.add_argument("--teacher", help="a quantised DeepLabV3 .tflite of the spec's shape, or a model file that export.py wrote")
+    p.add_argument("--paste", type=int, default=0, help="number of images to create by pasting")
+    p.add_argument("--teacher", help="a quantised DeepLabV3 .tflite of the spec's shape, or a model file written by export.py")
     p.add_argument("--teacher-size", type=int, default=513)
     p.add_argument("--taps", default="12,16")
-    p.add_argument("--float32", action="store_true", help="the teacher in float32, not in bfloat16")
-    p.add_argument("--hold-out", type=int, default=0, help="N: one picture of N is not trained on; held.json lists these, to choose between trainings by")
+    p.add_argument("--float32", action="store_true", help="run the teacher in float32 instead of bfloat16")
+    p.add_argument("--hold-out", type=int, default=0, help="N: one image in N is not trained on; held.json lists these, for choosing between trainings")
     p.add_argument("--spec", default=os.path.join(os.path.dirname(__file__), "specs", "voc21.json"))
     p.add_argument("--workers", type=int, default=os.cpu_count())
     a = p.parse_args(argv)
@@ -142,8 +142,8 @@ def main(argv=None):
     files = [f for path in a.tar for f in tar(path, f"{a.out}/unpacked")]
     files += [f for source in a.voc for f in voc(*source)] + [f for source in a.folder for f in pairs(*source)]
     if not files:
-        raise SystemExit("no pictures found; name some with --tar, --voc or --folder")
-    # By name, so that whatever is read together, the same pictures are held out.
+        raise SystemExit("no images found; pass some with --tar, --voc or --folder")
+    # By name, so that the same images are held out whatever else is read.
     held = [f for f in files if a.hold_out and zlib.crc32(os.path.basename(f[0]).encode()) % a.hold_out == 0]
     with open(f"{a.out}/held.json", "w", encoding="utf-8") as file:
         json.dump([[os.path.abspath(f) for f in pair] for pair in held], file)
@@ -162,7 +162,7 @@ def main(argv=None):
         side = cells(spec, a.teacher_size)
         allocate("T", np.float16, classes, side, side), allocate("F", np.int8, len(scale), side, side)
         side_by_side(ask_teacher, a, files, scale)
-        np.savez(f"{a.out}/taps.npz", scale=scale)  # last: it says that the teacher has answered
+        np.savez(f"{a.out}/taps.npz", scale=scale)  # last: it marks the teacher's outputs as complete
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Ours and the public models side by side: mIOU on a folder in VOC's layout, by one protocol, each through the engine named.
+"""Compares our model with public models: mIOU on a folder in VOC's layout, by one protocol, each in the engine named.
 
 references.py SHARED SILHOUETTE WORK [--model OURS.safetensors] [--only TEXT]
 
-SHARED holds models/, data/voc-val and tools/float_twin.py; SILHOUETTE is the command, built for release. The protocol: long side to N, grey 127 at the bottom
-and right, argmax at NxN, cut, back by nearest neighbour; "own shapes": N for the long side of the input, the next 16 n + 1 for the short one. The first three rows must agree: our engine on the imported model, its float twin in ONNX Runtime
-(within 0.2 points), and LiteRT's integer run (which rounds; some 0.5 apart).
-Needs numpy pillow onnx onnxruntime ai-edge-litert beside Python.
+SHARED contains models/, data/voc-val and tools/float_twin.py; SILHOUETTE is the command, built for release. The protocol: long side to N, grey 127 at the bottom
+and right, argmax at NxN, cropped, resized back by nearest neighbour; "own shapes": N for the long side of the input, the next 16 n + 1 for the short one. The first three rows must agree: our engine on the imported model, its float version in ONNX Runtime
+(within 0.2 points), and LiteRT's integer run (which rounds; about 0.5 apart).
+Needs Python with numpy pillow onnx onnxruntime ai-edge-litert.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from PIL import Image
 
 
 def score(voc, size, run):
-    """mIOU in percent of `run`: a picture [size, size, 3] uint8 to a mask [size, size]."""
+    """mIOU in percent of `run`: an image [size, size, 3] uint8 to a mask [size, size]."""
     confusion = np.zeros((21, 21), np.int64)
     for name in open(f"{voc}/val.txt").read().split():
         image = Image.open(f"{voc}/JPEGImages/{name}.jpg").convert("RGB")
@@ -36,7 +36,7 @@ def score(voc, size, run):
 
 
 def onnx_runtime(shared, work, size):
-    """The float twin of the quantised model in ONNX Runtime."""
+    """The float version of the quantised model in ONNX Runtime."""
     import onnxruntime
 
     twin = f"{work}/twin-{size}.onnx"
@@ -69,7 +69,7 @@ def litert(path):
 
 
 def silhouette(command, work, voc, size, model=None, shape="square"):
-    """mIOU, multiply-adds and milliseconds that `silhouette eval` says."""
+    """mIOU, multiply-adds and milliseconds reported by `silhouette eval`."""
     out = f"{work}/eval-{size}-{shape}-{'given' if model else 'built-in'}.json"
     call = [command, "eval", "--voc", voc, "--list", "val.txt", "--size", str(size), "--input-shape", shape, "--json", out]
     subprocess.run(call + (["--model", model] if model else []), check=True, stdout=subprocess.DEVNULL)
@@ -82,8 +82,8 @@ def main():
     p.add_argument("shared")
     p.add_argument("silhouette")
     p.add_argument("work")
-    p.add_argument("--model", help="our model; default: the one that is built in")
-    p.add_argument("--only", default="", help="rows whose name holds this")
+    p.add_argument("--model", help="our model; default: the built-in one")
+    p.add_argument("--only", default="", help="only rows whose name contains this")
     a = p.parse_args()
     voc, models = f"{a.shared}/data/voc-val", f"{a.shared}/models"
     os.makedirs(a.work, exist_ok=True)

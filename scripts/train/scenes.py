@@ -1,7 +1,7 @@
-"""Pictures that are drawn, with their masks, for experiments that must not need a data set.
+"""Drawn images with their masks, for experiments without a data set.
 
-Each shows two grounds of any colour divided by a tilted horizon, one grained, one smooth, and shapes of any size and angle that hide one another,
-plain or striped. A pixel's class is its shape. A shape has, more often than not, a colour near its own: colours hint, outlines decide.
+Each shows two grounds of any colour divided by a tilted horizon, one grained, one smooth, and shapes of any size and angle that occlude each other,
+plain or striped. A pixel's class is its shape. Usually a shape's colour is close to its class's colour: colours are a hint, outlines decide.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ LABELS = ["background", *SHAPES]
 
 
 def inside(shape, u, v):
-    """Where the points (u, v), in units of the shape's radius, lie in the shape."""
+    """Whether the points (u, v), in units of the shape's radius, are in the shape."""
     if shape == "disc":
         return u * u + v * v < 0.8
     if shape == "square":
@@ -27,12 +27,12 @@ def color(rng):
 
 
 def color_of(rng, kind):
-    """Of a shape: near its own for three in four, any for the others."""
+    """A shape's colour: close to its class's for three in four, arbitrary for the others."""
     return (OWN[kind] + rng.normal(0, 25, 3)).clip(0, 255).astype(np.float32) if rng.integers(4) else color(rng)
 
 
 def scene(rng, size):
-    """One picture, [size, size, 3] uint8, and its mask, [size, size] uint8."""
+    """One image, [size, size, 3] uint8, and its mask, [size, size] uint8."""
     y, x = np.mgrid[:size, :size].astype(np.float32) / (size - 1) * 2 - 1
     angle, offset, grained = rng.uniform(-0.6, 0.6), rng.uniform(-0.4, 0.4), rng.integers(2)
     above = y * np.cos(angle) + x * np.sin(angle) < offset
@@ -58,6 +58,6 @@ def scene(rng, size):
 
 
 def scenes(n, size, seed):
-    """n pictures [n, size, size, 3] and masks [n, size, size]; the same seed draws the same, and its first pictures do not depend on n."""
+    """n images [n, size, size, 3] and masks [n, size, size]; the same seed draws the same ones, and the first images do not depend on n."""
     drawn = [scene(np.random.default_rng((seed, i)), size) for i in range(n)]
     return np.stack([image for image, _ in drawn]), np.stack([mask for _, mask in drawn])

@@ -1,4 +1,4 @@
-"""IoU of each class on a folder in PASCAL VOC's layout, by the same protocol as `silhouette eval`, for a look during training."""
+"""IoU of each class on a folder in PASCAL VOC's layout, by the same protocol as `silhouette eval`, for monitoring training."""
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ def voc(net, spec, folder, size):
 
 @torch.no_grad()
 def pairs(net, spec, files, size, frame=False):
-    """IoU per class over pairs of picture and mask; nan where a class neither occurs nor is predicted. `frame`: the input has the picture's shape."""
+    """IoU per class over pairs of image and mask; nan if a class neither occurs nor is predicted. `frame`: the input has the image's shape."""
     net = fold(net).to(memory_format=torch.channels_last)
     classes = spec["head"]["classes"]
     confusion = np.zeros((classes, classes), np.int64)

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# test.sh: the tiny training of test_train.py, against the command of this workspace. Ends with 77 where there is no Python with torch.
+# test.sh: the tiny training of test_train.py, with the command of this workspace. Exits with 77 if there is no Python with torch.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-python=$("$here/env") || { echo "skipped: no Python with torch (scripts/train/env says why)"; exit 77; }
+python=$("$here/env") || { echo "skipped: no Python with torch (scripts/train/env prints the reason)"; exit 77; }
 cd "$here/../.."
-# As the gate's unit tests build it for themselves: what they have built already is not built again.
+# With the same features as the gate's unit tests, so that nothing is built again.
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
 cargo test --locked -q --workspace --exclude silhouette-rules --exclude silhouette-bindgen --test commands --no-run --features "$(workspace_features)"

@@ -1,6 +1,6 @@
-"""A tiny training from made pictures to a model file that the Rust side loads: run by test.sh, which sets SILHOUETTE to the command.
+"""A tiny training from generated images to a model file that the Rust side loads: run by test.sh, which sets SILHOUETTE to the command.
 
-Each part of the way is checked by what it must do: the loss falls, a stopped run goes on as if it had not been stopped, and for networks of
+Each part is checked by its effect: the loss falls, a resumed run equals an uninterrupted one, and for networks of
 many shapes the logits of the Rust side agree with PyTorch's.
 """
 
@@ -121,7 +121,7 @@ def rust_logits(model, x):
 
 @torch.no_grad()
 def stir(net, seed):
-    """Batch norm as after a training: no statistic is 0 or 1."""
+    """Batch norm as after training: no statistic is 0 or 1."""
     g = torch.Generator().manual_seed(seed)
     for layer in net.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
@@ -171,7 +171,7 @@ class Training(unittest.TestCase):
         for picture in ("curves.png", "samples.png"):
             with Image.open(f"{self.at}/first/{picture}") as image:
                 self.assertGreater(image.size[0], 100)
-        # The model teaches another from the same pictures without a label.
+        # The model teaches another one on the same images without labels.
         scenes(f"{self.at}/unlabelled", 8, 2)
         for name in os.listdir(f"{self.at}/unlabelled"):
             if name.endswith(".png"):
@@ -199,7 +199,7 @@ class Training(unittest.TestCase):
         self.assertEqual(len(alone), 18, said.getvalue())
         before, after = (sum(float(pair[i]) for pair in alone) for i in range(2))
         self.assertLess(after, 0.9 * before, said.getvalue())
-        # What comes out is nearer to the teacher than what least squares began with.
+        # The output is closer to the teacher than the least-squares initialisation.
         x = torch.rand(4, 3, 65, 65, generator=torch.Generator().manual_seed(3)) * 2 - 1
         far = []
         for state in ("basis", "weights"):
@@ -208,7 +208,7 @@ class Training(unittest.TestCase):
                 ours, theirs = network.fold(start)(x), network.fold(teacher)(x)
             far.append(float(((ours - theirs) ** 2).mean()))
         self.assertLess(far[1], far[0])
-        # All units together get nearer still; a run that was stopped ends where one that was not does.
+        # All units together get even closer; a resumed run ends with the same result as an uninterrupted one.
         fixed[3], fixed[-1] = f"{self.at}/blocks/weights.pt", f"{self.at}/joint"
         short = ["--steps", "60", "--batch", "8", "--teacher-size", "97", "--save-every", "20", "--freeze", "1", "--labels", "0", "--ema", "0.8", "--float32", "--frames", "0.4", "--frame-size", "81"]
         batch = joint.Run.batch
@@ -225,12 +225,12 @@ class Training(unittest.TestCase):
             fixed[-1] = f"{self.at}/joint-halves"
             with unittest.mock.patch.object(joint.Run, "batch", until_thirty), self.assertRaises(KeyboardInterrupt):
                 joint.main([f"{self.at}/labels", *fixed, *short])
-            # A second process changes nothing, and ends with the run, even where a caller handles the signal to end.
+            # A second process changes nothing, and ends with the run, even if a caller handles the signal to end.
             before = signal.signal(signal.SIGTERM, lambda *_: None)
             joint.main([f"{self.at}/labels", *fixed, *short, "--ahead", "2"])
             signal.signal(signal.SIGTERM, before)
         self.assertEqual(multiprocessing.active_children(), [])
-        self.assertIn("goes on at step 20", said.getvalue())
+        self.assertIn("resuming at step 20", said.getvalue())
         rows = [float(v) for v in re.findall(r"teacher ([\d.]+)", said.getvalue())]
         self.assertLess(rows[2], 0.9 * rows[0], said.getvalue())
         halves = torch.load(f"{self.at}/joint-halves/weights.pt")
@@ -247,7 +247,7 @@ class Training(unittest.TestCase):
                 with torch.no_grad():
                     y = net(x)
                     torch.testing.assert_close(network.fold(net)(x), y, rtol=1e-3, atol=1e-3)
-                    # The same by hand, from the parts.
+                    # The same computed by hand, from the parts.
                     maps, at = {}, net.stem(x)
                     for block in net.blocks:
                         at = maps[block] = net.blocks[block](at)
@@ -300,7 +300,7 @@ class Training(unittest.TestCase):
         whole = torch.load(self.train("labels", "whole", 12))
         stop = train.rate
         try:
-            # The schedule is of 12 steps in both; the first call ends after 6 by an error, as a killed run would.
+            # The schedule has 12 steps in both; the first call ends after 6 with an error, as if killed.
             def until_six(a, step):
                 if step == 6 and os.path.exists(f"{self.at}/halves/checkpoint.pt"):
                     raise KeyboardInterrupt
@@ -331,7 +331,7 @@ class Training(unittest.TestCase):
                 x = torch.rand(1, 3, size, size) * 2 - 1
                 with torch.no_grad():
                     expected = export.read(model)[1](x).numpy()
-                self.assertGreater(expected.std(), 1e-2, "logits that say nothing test nothing")
+                self.assertGreater(expected.std(), 1e-2, "constant logits test nothing")
                 np.testing.assert_allclose(rust_logits(model, x), expected, atol=1e-3 * max(1, np.abs(expected).max()), rtol=0)
 
     def test_the_ablation_goes_on_and_counts_as_the_rust_side(self):
@@ -354,11 +354,11 @@ class Training(unittest.TestCase):
         told = subprocess.run([os.environ["SILHOUETTE"], "info", "--spec", f"{out}/specs/aspp-separable.json", "--json"], check=True, capture_output=True, text=True)
         total = json.loads(told.stdout)["cost"]["total"]
         self.assertEqual((parameters, madds), (total["parameters"], total["madds"]))
-        # Three taps in a row of seven, three apart: 4, 7 and 4 of them lie inside.
+        # Three taps in a row of seven, three apart: 4, 7 and 4 of them are inside.
         self.assertEqual(ablation.taps_inside(7, 3), (15 / 21) ** 2)
 
     def test_a_public_float_file_gives_the_same_logits(self):
-        """Width 0.5 with channels of any number, output stride 8: what the person network begins from."""
+        """Width 0.5 with channels of any number, output stride 8: the initial weights of the person network."""
         path = f"{os.environ.get('SILHOUETTE_SHARED', HERE + '/../../../shared')}/models/deeplabv3_257_mv_gpu.tflite"
         if not os.path.exists(path):
             self.skipTest("../shared/models is absent")
@@ -377,7 +377,7 @@ class Training(unittest.TestCase):
         expected = lite.get_tensor(lite.get_output_details()[0]["index"]).transpose(0, 3, 1, 2)
         with torch.no_grad():
             np.testing.assert_allclose(network.resized(net(x), (257, 257), spec).numpy(), expected, atol=2e-3, rtol=0)
-        # At output stride 16 the same weights fit the person network's extractor.
+        # At output stride 16 the same weights match the person network's extractor.
         person_net = network.Network(network.load_spec(f"{HERE}/specs/person.json"))
         layers, rest = tflite.extractor(person_net, path)
         self.assertEqual((len(layers), len(list(rest))), (1 + 2 + 3 * 15, 3 + 4), "left over: the 320 block and the head")
@@ -405,7 +405,7 @@ class Training(unittest.TestCase):
 
 
 class People(unittest.TestCase):
-    """The person network's way, on drawn pictures: figures on noise, some of them not labelled."""
+    """The person network's training, on drawn images: figures on noise, some of them not labelled."""
 
     @classmethod
     def setUpClass(cls):
@@ -447,7 +447,7 @@ class People(unittest.TestCase):
 
     def test_what_is_held_out_is_not_trained_on(self):
         final, choosing = (person_data.of_split(self.tars[:1], s) for s in ("final", "choosing"))
-        self.assertEqual((len(final), len(choosing)), (100, 50), "60 are chosen by, of the 50 left")
+        self.assertEqual((len(final), len(choosing)), (100, 50), "60 are for model selection, of the 50 left")
         self.assertFalse({n for _, n, *_ in final} & {n for _, n, *_ in choosing})
         with open(f"{self.at}/pool/index.json", encoding="utf-8") as file:
             index = json.load(file)
@@ -473,7 +473,7 @@ class People(unittest.TestCase):
             self.assertTrue((x != person_draw.batch(pool, 1, step, 3, 0.6, part=1)[0]).any())
 
     def pool(self):
-        """Pictures of the first tar under a source of which nothing is held out."""
+        """Images of the first tar under a source without held-out images."""
         if not os.path.isdir(f"{self.at}/people"):
             with contextlib.redirect_stdout(io.StringIO()):
                 person_data.main([f"{self.at}/people", "--tar", self.tar("duts", 24, 4), self.tars[2], "--workers", "1"])
@@ -487,10 +487,10 @@ class People(unittest.TestCase):
             person.main([f"{self.at}/people", "--out", f"{self.at}/whole", *fixed, "--steps", "48"])
             person.main([f"{self.at}/people", "--out", f"{self.at}/halves", *fixed, "--steps", "16"])
             person.main([f"{self.at}/people", "--out", f"{self.at}/halves", *fixed, "--steps", "18"])
-        self.assertEqual(signal.getsignal(signal.SIGTERM), signal.SIG_DFL)  # a training leaves no handler behind
+        self.assertEqual(signal.getsignal(signal.SIGTERM), signal.SIG_DFL)  # training leaves no handler behind
         rows = [float(v) for v in re.findall(r"entropy ([\d.]+)", said.getvalue())]
         self.assertLess(rows[5], 0.8 * rows[0], said.getvalue())
-        self.assertIn("goes on at step 16", said.getvalue())
+        self.assertIn("resuming at step 16", said.getvalue())
         self.assertEqual(torch.load(f"{self.at}/halves/checkpoint.pt")["step"], 18)
         model = f"{self.at}/person.safetensors"
         with contextlib.redirect_stdout(said):
@@ -510,7 +510,7 @@ class People(unittest.TestCase):
             archive.extractall(f"{self.at}/elsewhere", filter="data")
         call = [f"{self.at}/elsewhere/train", "1", f"{self.at}/elsewhere/run", "--device", "cpu", "--batch", "2", "--longer", "65", "--steps", "2"]
         told = subprocess.run(call, check=True, capture_output=True, text=True, env=os.environ | {"SILHOUETTE_PYTHON": sys.executable, "PYTHONPATH": ""}).stdout
-        self.assertIn("goes on at step 1", told)
+        self.assertIn("resuming at step 1", told)
         state = f"{self.at}/elsewhere/run/checkpoint.pt"
         self.assertLess(os.path.getsize(state), 16e6)
         self.assertEqual(torch.load(state)["step"], 2)

@@ -1,4 +1,4 @@
-"""Weights out of MobileNetV2 `.tflite` files, dequantised where they are quantised, into a `Network`: the teacher, and the extractor's start.
+"""Weights out of MobileNetV2 `.tflite` files, dequantised if quantised, into a `Network`: the teacher, and the extractor's start.
 
 In such a file batch norm is folded into the convolutions, so a layer's batch norm becomes the identity plus the layer's bias.
 """
@@ -9,7 +9,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 
 def convolutions(path):
-    """Every convolution of the file in the order it runs: weight (O, I / groups, K, K), bias, and whether its input is a single pixel."""
+    """Every convolution of the file in execution order: weight (O, I / groups, K, K), bias, and whether its input is a single pixel."""
     lite = Interpreter(path, experimental_op_resolver_type=OpResolverType.BUILTIN_REF)
     lite.allocate_tensors()
     details = {d["index"]: d for d in lite.get_tensor_details()}
@@ -30,9 +30,9 @@ def convolutions(path):
 
 
 def fill(layer, weight, bias):
-    """Puts a folded convolution into a layer."""
+    """Copies a folded convolution into a layer."""
     if layer.weight.shape != weight.shape:
-        raise ValueError(f"the file's {tuple(weight.shape)} does not fit the network's {tuple(layer.weight.shape)}")
+        raise ValueError(f"the file's {tuple(weight.shape)} does not match the network's {tuple(layer.weight.shape)}")
     layer.weight.data = weight
     if not layer.batch_norm:
         layer.bias.data = bias
@@ -62,7 +62,7 @@ def deeplab(net, path):
 
 @torch.no_grad()
 def restore_batch_norm(net, layers, batches):
-    """Puts batch norm back where it was folded away: statistics from the batches, scale and shift so that the function stays the same."""
+    """Restores batch norm where it was folded: statistics from the batches, scale and shift such that the function does not change."""
     sums = {layer: [] for layer in layers}
 
     def watch(layer):

@@ -1,8 +1,8 @@
-"""Trains the network of a spec on prepared pictures, from labels and from a teacher; see README.md.
+"""Trains the network of a spec on prepared images, from labels and from a teacher; see README.md.
 
-Loss: cross-entropy on the labels, Kullback-Leibler to the teacher's logits, and squared distance to the teacher's features at two taps through a
-learned 1x1 adapter. AdamW, cosine over the steps, exponential moving average of the weights (what is saved and scored).
-The schedule counts steps, never time: a run that is stopped, or paused, goes on as if nothing had happened.
+Loss: cross-entropy on the labels, Kullback-Leibler divergence from the teacher's logits, and squared distance to the teacher's features at two taps through a
+learned 1x1 adapter. AdamW, cosine over the steps, exponential moving average of the weights (which is saved and scored).
+The schedule counts steps, never time: a stopped or paused run resumes as if nothing had happened.
 """
 
 import argparse
@@ -27,20 +27,20 @@ from network import Network, cells, fold, load_spec
 
 def arguments(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("prepared", nargs="+", help="folders that prepare.py wrote")
+    p.add_argument("prepared", nargs="+", help="folders written by prepare.py")
     p.add_argument("--spec", default=os.path.join(os.path.dirname(__file__), "specs", "voc21.json"))
     p.add_argument("--out", required=True, help="folder of this run: checkpoint.pt, weights.pt, log.csv, curves.png, samples.png")
-    p.add_argument("--start", help="state dict to start from (extract.py makes one of the ImageNet classifier)")
+    p.add_argument("--start", help="state dict to start from (extract.py creates one from the ImageNet classifier)")
     p.add_argument("--steps", type=int, default=20000)
     p.add_argument("--size", type=int, help="side of the training window; default: the spec's input size")
     p.add_argument("--batch", type=int, default=16)
     p.add_argument("--optimizer", choices=("adamw", "sgd"), default="adamw")
     p.add_argument("--schedule", choices=("cosine", "poly"), default="cosine")
-    p.add_argument("--lr", type=float, default=5e-4, help="of the extractor; the head and the adapters learn at three times it")
+    p.add_argument("--lr", type=float, default=5e-4, help="learning rate of the extractor; the head and the adapters use three times it")
     p.add_argument("--weight-decay", type=float, default=1e-2)
     p.add_argument("--ema", type=float, default=0.998)
-    p.add_argument("--freeze", type=int, default=2, help="first blocks kept as they are, with the stem (their backward pass costs most); -1: none")
-    p.add_argument("--zoom", type=float, nargs=2, default=(0.55, 1.4), help="side of the window over side of the square")
+    p.add_argument("--freeze", type=int, default=2, help="number of first blocks that are frozen, with the stem (their backward pass costs most); -1: none")
+    p.add_argument("--zoom", type=float, nargs=2, default=(0.55, 1.4), help="side of the window divided by side of the square")
     p.add_argument("--teacher", type=float, default=1.0, help="weight of the teacher's logits")
     p.add_argument("--features", type=float, default=1.0, help="weight of the teacher's features")
     p.add_argument("--taps", default="12,16", help="blocks whose output is compared with the teacher's")
@@ -48,7 +48,7 @@ def arguments(argv=None):
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--save-every", type=int, default=250)
     p.add_argument("--score-every", type=int, default=0, help="0: never")
-    p.add_argument("--voc", help="VOC folder to score on; its pictures are never trained on")
+    p.add_argument("--voc", help="VOC folder to score on; its images are never trained on")
     p.add_argument("--float32", action="store_true", help="no bfloat16")
     return p.parse_args(argv)
 
@@ -73,10 +73,10 @@ class Student(nn.Module):
             self.net.blocks[t].register_forward_hook(lambda m, x, y, i=i: self.seen.__setitem__(i, y))
 
     def freeze(self, blocks):
-        """Keeps the stem and the first blocks as they are: they run folded, and have no backward pass. -1: freezes nothing."""
+        """Freezes the stem and the first blocks: they run folded, and have no backward pass. -1: freezes nothing."""
         if blocks >= 0:
             self.frozen, start = blocks, self.net.start(blocks).requires_grad_(False)
-            # In a tuple, so that it is no part of the state; made again from the network after a checkpoint was read.
+            # In a tuple, so that it is not part of the state; recreated from the network after reading a checkpoint.
             self.start = (fold(start).to(memory_format=torch.channels_last),)
 
     def train(self, mode=True):
@@ -141,7 +141,7 @@ def losses(a, logits, features, y, soft_target, feature_target, inside, deviatio
 
 
 def share_gradients(optimizer, workers):
-    """Every worker gets the mean of all gradients."""
+    """Gives every worker the mean of all gradients."""
     grads = [p.grad for g in optimizer.param_groups for p in g["params"]]
     flat = torch.cat([g.flatten() for g in grads])
     dist.all_reduce(flat)
@@ -151,7 +151,7 @@ def share_gradients(optimizer, workers):
 
 
 class Average:
-    """The exponential moving average of a network: what is saved and scored."""
+    """The exponential moving average of a network: which is saved and scored."""
 
     def __init__(self, net, keep):
         self.net, self.keep = copy.deepcopy(net).eval(), keep
@@ -166,7 +166,7 @@ class Average:
 
 
 def save_as(value, path):
-    """Writes a file that is never seen half written."""
+    """Writes a file atomically."""
     torch.save(value, path + ".new")
     os.replace(path + ".new", path)
 
@@ -188,7 +188,7 @@ def run(rank, a, meeting):
     """One worker; the first also keeps the average, saves and scores."""
     spec = load_spec(a.spec)
     if meeting:
-        forever = datetime.timedelta(days=7)  # a paused run is no failure
+        forever = datetime.timedelta(days=7)  # a paused run is not a failure
         dist.init_process_group("gloo", f"file://{meeting}", timeout=forever, world_size=a.workers, rank=rank)
     size = a.size or spec["input"]["size"]
     side = cells(spec, size)
@@ -199,7 +199,7 @@ def run(rank, a, meeting):
     state = f"{a.out}/checkpoint.pt"
 
     def draw(step):
-        """The batch of a step; a function of seed and step alone, so that a resumed run goes on with the same pictures."""
+        """The batch of a step; a function of only seed and step, so that a resumed run continues with the same images."""
         g = torch.Generator().manual_seed(a.seed * 1_000_003 + step)
         ids = np.searchsorted(odds, torch.rand(a.batch, generator=g).numpy() * odds[-1]).clip(max=len(pool) - 1)
         g.manual_seed((a.seed * 1_000_003 + step) * a.workers + rank)
@@ -234,7 +234,7 @@ def run(rank, a, meeting):
         optimizer.load_state_dict(resumed["optimizer"])
         student.freeze(a.freeze)
         step = resumed["step"]
-        print(f"goes on at step {step}", flush=True)
+        print(f"resuming at step {step}", flush=True)
 
     def save():
         parts = {"student": student, "average": average.net, "optimizer": optimizer}

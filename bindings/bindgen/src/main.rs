@@ -1,14 +1,14 @@
 //! Generates the Kotlin and Swift halves of `silhouette-ffi` from its built library.
 //!
-//! `silhouette-bindgen LIBRARY CONFIG OUT` writes `OUT/kotlin` and `OUT/swift`. The Kotlin is made internal to its module:
-//! an app sees the hand-written API alone, and the compiler holds that.
+//! `silhouette-bindgen LIBRARY CONFIG OUT` writes `OUT/kotlin` and `OUT/swift`. The Kotlin is made internal to its
+//! module: apps see only the hand-written API, which the compiler enforces.
 #![forbid(unsafe_code)]
 
 use camino::{Utf8Path, Utf8PathBuf};
 use std::error::Error;
 use uniffi::{GenerateOptions, TargetLanguage, generate};
 
-/// What a line begins with that declares something at a Kotlin file's top level.
+/// Beginnings of lines that declare something at a Kotlin file's top level.
 const DECLARATIONS: &[&str] = &[
     "abstract class ",
     "class ",
@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// All files below a folder.
+/// All files in a folder, recursively.
 fn files(folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Box<dyn Error>> {
     let mut found = Vec::new();
     for entry in folder.read_dir_utf8()? {
@@ -69,18 +69,18 @@ fn files(folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Box<dyn Error>> {
     Ok(found)
 }
 
-/// Makes what a generated Kotlin file declares internal.
+/// Makes the declarations of a generated Kotlin file internal.
 fn internal(source: &str) -> String {
     let line = |line: &str| {
         let declared = line.strip_prefix("public ").unwrap_or(line);
         let declares = DECLARATIONS.iter().any(|start| declared.starts_with(start));
         if declares { format!("internal {declared}\n") } else { format!("{line}\n") }
     };
-    // A documented function of the top level stands behind its comment, and nothing else does.
+    // A documented top-level function follows its comment on the same line; nothing else does.
     source.lines().map(line).collect::<String>().replace("         */ fun `", "         */ internal fun `")
 }
 
-/// Without blanks at the ends of lines, and with one line break at the end.
+/// Removes trailing blanks, and leaves one line break at the end.
 fn tidy(source: &str) -> String {
     let text: Vec<&str> = source.lines().map(str::trim_end).collect();
     format!("{}\n", text.join("\n").trim_end())

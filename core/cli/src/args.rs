@@ -11,27 +11,28 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// Say on stderr what is chosen at load: backend, kernels, memory.
+    /// Log what is chosen at load to stderr: backend, kernels, memory.
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
 }
 
-/// What to do.
+/// The subcommand.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Convert a model (.tflite; PyTorch state dict as .pth or .safetensors) to a Silhouette model file.
     Import(Import),
-    /// Show a network layer by layer: shapes, parameters, multiply-adds, activation sizes. Alone: the presets.
+    /// Show a network layer by layer: shapes, parameters, multiply-adds, activation sizes. Without arguments: list the
+    /// presets.
     Info(Info),
-    /// Segment photos and write masks or pictures.
+    /// Segment photos and write masks or images.
     Segment(Segment),
-    /// Name what photos show.
+    /// Classify photos.
     Classify(Classify),
-    /// Score a model on pictures with true labels: mIOU, IoU of each class, pixel accuracy, confusion matrix.
+    /// Score a model on images with ground truth: mIOU, IoU of each class, pixel accuracy, confusion matrix.
     Eval(Eval),
-    /// Measure a model: time of each stage, memory, and what the machine could do at most. The last line is JSON.
+    /// Measure a model: time of each stage, memory, and the machine's lower bound. The last line is JSON.
     Bench(Bench),
-    /// Run a model on a raw tensor (.npy in, .npy out), for comparing with anything.
+    /// Run a model on a raw tensor (.npy in, .npy out), to compare with other engines.
     Run(Run),
     /// Repeat an experiment of the `MobileNetV2` paper: numbers, and a figure.
     #[command(subcommand)]
@@ -46,23 +47,24 @@ pub(crate) struct Import {
     /// The model file to write.
     #[arg(short, long, value_name = "MODEL.safetensors")]
     pub(crate) output: PathBuf,
-    /// The network, where the file cannot say it: a spec as JSON, or the name of a preset (`silhouette info` lists them).
+    /// The network, if the file does not store it: a spec as JSON, or the name of a preset (`silhouette info` lists
+    /// them).
     #[arg(long, value_name = "SPEC.json|PRESET")]
     pub(crate) spec: Option<String>,
-    /// What its classes are called: a file (one a line, `3 cat`, or JSON with `id2label`), or one of voc, ade20k, cityscapes,
-    /// coco, person.
+    /// The names of its classes: a file (one per line, `3 cat`, or JSON with `id2label`), or one of voc, ade20k,
+    /// cityscapes, coco, person.
     #[arg(long, value_name = "FILE|SET")]
     pub(crate) labels: Option<PathBuf>,
-    /// Input size in pixels that the weights were made for.
+    /// Input size in pixels that the weights were trained for.
     #[arg(long, value_name = "N")]
     pub(crate) size: Option<usize>,
-    /// Input size over feature map size: 8, 16 or 32.
+    /// Input size divided by feature map size: 8, 16 or 32.
     #[arg(long, value_name = "N")]
     pub(crate) output_stride: Option<usize>,
-    /// Subtracted from R, G, B (0 to 255): one number or three with commas.
+    /// Subtracted from R, G, B (0 to 255): one number, or three separated by commas.
     #[arg(long, value_name = "R,G,B", value_parser = three, allow_hyphen_values = true)]
     pub(crate) mean: Option<[f32; 3]>,
-    /// R, G, B are divided by it after that: one number or three with commas.
+    /// R, G, B are then divided by it: one number, or three separated by commas.
     #[arg(long, value_name = "R,G,B", value_parser = three)]
     pub(crate) std: Option<[f32; 3]>,
     /// Print one JSON object instead of text.
@@ -78,7 +80,7 @@ pub(crate) struct Info {
     /// A spec as JSON or a preset's name instead of a model.
     #[arg(long, value_name = "SPEC.json|PRESET")]
     pub(crate) spec: Option<String>,
-    /// Instead of one network, a table of several: the MobileNetV2 paper's, our figures beside the published ones.
+    /// Instead of one network, a table of several: the MobileNetV2 paper's, our figures next to the published ones.
     #[arg(long, value_enum, conflicts_with_all = ["model", "spec", "size"])]
     pub(crate) table: Option<Table>,
     /// Count at this input size instead of the spec's.
@@ -101,20 +103,21 @@ pub(crate) struct Segment {
     /// Photos: JPEG, PNG or WebP.
     #[arg(value_name = "PHOTO", required = true)]
     pub(crate) photos: Vec<PathBuf>,
-    /// What to write; may be given several times. mask: palette PNG whose indices are class ids. confidence=CLASS: grey, 255 is
-    /// certain. replace=IMG: another picture behind the foreground.
+    /// What to write; can be repeated. mask: palette PNG whose indices are class ids. confidence=CLASS: grey, 255 is
+    /// certain. replace=IMG: another image behind the foreground.
     #[arg(long = "effect", value_name = "mask|overlay|cutout|blur|replace=IMG|confidence=CLASS", value_parser = effect)]
     pub(crate) effects: Vec<Effect>,
-    /// The foreground: labels with commas. Holds for every effect; in a mask all else is 0. Default: everything but the background.
+    /// The foreground: labels separated by commas. Applies to every effect; in a mask, everything else is 0. Default:
+    /// everything but the background.
     #[arg(long, value_name = "LABEL,LABEL", value_delimiter = ',')]
     pub(crate) classes: Vec<String>,
-    /// Whether the borders of cutout, blur and replace follow the picture's edges.
+    /// Whether the borders of cutout, blur and replace follow the image's edges.
     #[arg(long, value_enum, value_name = "on|off", default_value_t = Switch::Off)]
     pub(crate) refine: Switch,
     /// The folder to write STEM.EFFECT.png into.
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,
-    /// Take JPEGs and PNGs that were cut off as far as they go.
+    /// Accept truncated JPEGs and PNGs, as far as they go.
     #[arg(long)]
     pub(crate) lenient: bool,
     #[command(flatten)]
@@ -129,10 +132,10 @@ pub(crate) struct Classify {
     /// Photos: JPEG, PNG or WebP.
     #[arg(value_name = "PHOTO", required = true)]
     pub(crate) photos: Vec<PathBuf>,
-    /// How many classes to name.
+    /// Number of classes to print.
     #[arg(long, value_name = "K", default_value_t = 5)]
     pub(crate) top: usize,
-    /// Take JPEGs and PNGs that were cut off as far as they go.
+    /// Accept truncated JPEGs and PNGs, as far as they go.
     #[arg(long)]
     pub(crate) lenient: bool,
     #[command(flatten)]
@@ -144,33 +147,35 @@ pub(crate) struct Classify {
 
 #[derive(Args, Debug)]
 pub(crate) struct Eval {
-    /// A folder in PASCAL VOC's layout: pictures in `JPEGImages`, labels in `SegmentationClass` (palette PNGs, 255 is not scored).
+    /// A folder in PASCAL VOC's layout: images in `JPEGImages`, labels in `SegmentationClass` (palette PNGs, 255 is not
+    /// scored).
     #[arg(long, value_name = "DIR", conflicts_with_all = ["images", "masks"])]
     pub(crate) voc: Option<PathBuf>,
-    /// Which of its pictures: a file of names, one a line.
+    /// Its images to score: a file of names, one per line.
     #[arg(long, value_name = "FILE", default_value = "val.txt")]
     pub(crate) list: PathBuf,
-    /// A plain folder of pictures instead.
+    /// A plain folder of images instead.
     #[arg(long, value_name = "DIR", requires = "masks")]
     pub(crate) images: Option<PathBuf>,
-    /// The folder of their masks: PNGs of class indices under the same names, or in RGB in the colours of the model's classes.
+    /// The folder of their masks: PNGs with the same names, with class indices, or in RGB with the colours of the
+    /// model's classes.
     #[arg(long, value_name = "DIR", requires = "images")]
     pub(crate) masks: Option<PathBuf>,
-    /// What the masks' indices mean: labels as for import. Default: the model's labels. Labels of the model that are not in the
-    /// list count as its first.
+    /// Meaning of the masks' indices: labels as for import. Default: the model's labels. The model's other labels count
+    /// as the first of the list.
     #[arg(long, value_name = "FILE|SET")]
     pub(crate) labels: Option<PathBuf>,
-    /// The value of the foreground (255 where masks are black and white), 0 being the background. Scored are the two of --labels,
+    /// The value of the foreground (255 if masks are black and white); 0 is the background. Scores the two of --labels,
     /// or all of the model's classes but the background as one.
     #[arg(long, value_name = "V", value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) foreground: Option<u8>,
-    /// How a mask comes back to the picture's size: its classes by nearest neighbour, or the logits, bilinear.
+    /// How a mask is resized to the image: its classes by nearest neighbour, or the logits, bilinear.
     #[arg(long, value_enum, default_value_t = Back::Mask)]
     pub(crate) back: Back,
-    /// See each picture at these factors of the size, and average the softmax.
+    /// Run on each image at these factors of the size, and average the softmax.
     #[arg(long, value_name = "S,S", value_delimiter = ',', default_value = "1")]
     pub(crate) scales: Vec<f64>,
-    /// See each picture mirrored too.
+    /// Run on each image mirrored too.
     #[arg(long)]
     pub(crate) flip: bool,
     /// Run at this output stride, 8, 16 or 32, instead of the model's.
@@ -180,20 +185,21 @@ pub(crate) struct Eval {
     /// boundary IoU.
     #[arg(long, conflicts_with = "flip")]
     pub(crate) boundary: bool,
-    /// Write the scores as JSON. Beside it, FILE.partial keeps what is done, so that a run that was stopped goes on.
+    /// Write the scores as JSON. FILE.partial next to it stores finished images, so that an interrupted run can be
+    /// resumed.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// Draw the worst pictures into this folder: photo, true labels and mask side by side.
+    /// Draw the worst images into this folder: photo, ground truth and mask side by side.
     #[arg(long, value_name = "DIR")]
     pub(crate) errors: Option<PathBuf>,
-    /// How many of them.
+    /// Number of worst images.
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub(crate) worst: usize,
     #[command(flatten)]
     pub(crate) engine: Engine,
 }
 
-/// How a mask comes back to the picture's size.
+/// How a mask is resized to the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Back {
     /// Its classes, by nearest neighbour.
@@ -208,7 +214,7 @@ pub(crate) struct Bench {
     /// The model file.
     #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
-    /// A photo, instead of a made picture of 1280x720.
+    /// A photo, instead of a generated image of 1280x720.
     #[arg(long, value_name = "PHOTO")]
     pub(crate) photo: Option<PathBuf>,
     /// Run the network at this input size instead of the model's own; the mask has this size too.
@@ -220,13 +226,13 @@ pub(crate) struct Bench {
     /// Threads [default: 1].
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
-    /// Keep packed weights in this folder, so that the next opening maps them.
+    /// Cache packed weights in this folder, so that the next opening maps them.
     #[arg(long, value_name = "DIR")]
     pub(crate) weight_cache: Option<PathBuf>,
-    /// Map the model file, as an app does with one that lies in its own package, instead of reading it.
+    /// Map the model file, as an app does with one in its own package, instead of reading it.
     #[arg(long)]
     pub(crate) mapped: bool,
-    /// Timed runs, after a first one.
+    /// Timed runs, after a warm-up.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = runs)]
     pub(crate) runs: usize,
     /// Show the network's steps with their times.
@@ -243,23 +249,23 @@ pub(crate) struct Bench {
     pub(crate) json: bool,
 }
 
-/// How to load and run a model; the same words for every command that does.
+/// How to load and run a model; the same flags for every command that does.
 #[derive(Args, Debug)]
 pub(crate) struct Engine {
-    /// The model file (from `silhouette import`). Default: for masks the one that is built in.
+    /// The model file (from `silhouette import`). Default: the built-in model, for masks.
     #[arg(long, value_name = "MODEL.safetensors")]
     pub(crate) model: Option<PathBuf>,
     /// Run the network at this input size instead of the model's own.
     #[arg(long, value_name = "N")]
     pub(crate) size: Option<usize>,
-    /// The shape of the network's input: a square, or the picture's own shape with the size as its longer side, which computes nothing
-    /// for the grey beside the picture.
+    /// The shape of the network's input: a square, or the image's own shape with the size as its longer side, which
+    /// saves computing the grey around the image.
     #[arg(long, value_enum, default_value_t = InputShape::Square)]
     pub(crate) input_shape: InputShape,
-    /// Threads. Default: as many as pay, at most 4.
+    /// Threads. Default: as many as are useful, at most 4.
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
-    /// Keep packed weights in this folder, so that the next opening maps them.
+    /// Cache packed weights in this folder, so that the next opening maps them.
     #[arg(long, value_name = "DIR")]
     pub(crate) weight_cache: Option<PathBuf>,
     /// Where to compute.
@@ -267,12 +273,12 @@ pub(crate) struct Engine {
     pub(crate) backend: Backend,
 }
 
-/// Something to have or not.
+/// An on/off flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Switch {
-    /// With it.
+    /// Enabled.
     On,
-    /// Without.
+    /// Disabled.
     Off,
 }
 
@@ -281,21 +287,21 @@ pub(crate) struct Run {
     /// The model file.
     #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
-    /// The network's input: f32, (1, 3, H, W), normalised as the model wants it.
+    /// The network's input: f32, (1, 3, H, W), normalised for the model.
     #[arg(long, value_name = "X.npy")]
     pub(crate) input: PathBuf,
     /// Where to write the result: f32, (1, C, H, W).
     #[arg(short, long, value_name = "Y.npy")]
     pub(crate) output: PathBuf,
-    /// Write this tensor instead of the logits, such as `blocks.3` or `stem` (a wrong name lists them all).
+    /// Write this tensor instead of the logits, such as `blocks.3` or `stem` (a wrong name lists all names).
     #[arg(long, value_name = "NAME")]
     pub(crate) tensor: Option<String>,
-    /// What runs the network.
+    /// The engine that runs the network.
     #[arg(long, value_enum, default_value_t = Runner::Graph)]
     pub(crate) engine: Runner,
 }
 
-/// What runs the network.
+/// The engine that runs the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Runner {
     /// The candle graph, the readable reference.
@@ -307,11 +313,11 @@ pub(crate) enum Runner {
 /// An experiment of the paper.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Experiment {
-    /// What ReLU leaves of a spiral that a random matrix has put into n dimensions (figure 1).
+    /// What ReLU preserves of a spiral after a random projection into n dimensions (figure 1).
     Manifold(Manifold),
-    /// What residual blocks add: leave them out of a trained model, without training it again (section 3.4).
+    /// What residual blocks contribute: leave them out of a trained model, without retraining (section 3.4).
     DropBlocks(DropBlocks),
-    /// Memory and time when the expanded tensor is made in t slices (section 5.1), beside the fused engine.
+    /// Memory and time when the expanded tensor is computed in t slices (section 5.1), compared with the fused engine.
     Split(Split),
 }
 
@@ -320,10 +326,10 @@ pub(crate) struct Manifold {
     /// Numbers of dimensions, 2 to 1000.
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "2,3,5,15,30", value_parser = dimensions)]
     pub(crate) dimensions: Vec<usize>,
-    /// Where the random matrices come from.
+    /// Seed of the random matrices.
     #[arg(long, value_name = "N", default_value_t = 15)]
     pub(crate) seed: u64,
-    /// Matrices that the means are taken over, 1 to 100000.
+    /// Number of matrices to average over, 1 to 100000.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = matrices)]
     pub(crate) matrices: usize,
     #[command(flatten)]
@@ -332,19 +338,19 @@ pub(crate) struct Manifold {
 
 #[derive(Args, Debug)]
 pub(crate) struct DropBlocks {
-    /// Photos on which the whole model's own masks are the measure, where there are no true masks.
+    /// Photos; the reference is the whole model's own masks on them, without ground truth.
     #[arg(value_name = "PHOTO", conflicts_with = "voc", required_unless_present_any = ["voc", "drop"])]
     pub(crate) photos: Vec<PathBuf>,
-    /// A folder in PASCAL VOC's layout, whose true masks are the measure.
+    /// A folder in PASCAL VOC's layout; the reference is its ground truth.
     #[arg(long, value_name = "DIR")]
     pub(crate) voc: Option<PathBuf>,
-    /// Which of its pictures: a file of names, one a line.
+    /// Its images to use: a file of names, one per line.
     #[arg(long, value_name = "FILE", default_value = "val.txt")]
     pub(crate) list: PathBuf,
-    /// How many blocks at the most are left out together.
+    /// Maximum number of blocks left out together.
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub(crate) most: usize,
-    /// Write the model without these blocks instead of the experiment: their numbers with commas.
+    /// Write the model without these blocks instead of running the experiment: their numbers, separated by commas.
     #[arg(long, value_name = "N,N", value_delimiter = ',', requires = "save", conflicts_with_all = ["photos", "voc"])]
     pub(crate) drop: Vec<usize>,
     /// The model file that --drop writes.
@@ -358,7 +364,7 @@ pub(crate) struct DropBlocks {
 
 #[derive(Args, Debug)]
 pub(crate) struct Split {
-    /// The model file. Default: the one that is built in.
+    /// The model file. Default: the built-in model.
     #[arg(long, value_name = "MODEL.safetensors")]
     pub(crate) model: Option<PathBuf>,
     /// Run the network at this input size.
@@ -367,14 +373,14 @@ pub(crate) struct Split {
     /// Numbers of slices, 1 to 4096.
     #[arg(long, value_name = "T,T", value_delimiter = ',', default_value = "1,2,3,4,6,9,16,32", value_parser = ways)]
     pub(crate) ways: Vec<usize>,
-    /// Timed runs of each, after a first one.
+    /// Timed runs of each, after a warm-up.
     #[arg(long, value_name = "N", default_value_t = 11, value_parser = runs)]
     pub(crate) runs: usize,
     #[command(flatten)]
     pub(crate) report: Report,
 }
 
-/// What an experiment leaves behind.
+/// Output of an experiment.
 #[derive(Args, Debug)]
 pub(crate) struct Report {
     /// Draw the figure into this file.
@@ -385,7 +391,7 @@ pub(crate) struct Report {
     pub(crate) json: bool,
 }
 
-/// One picture to write per photo.
+/// One image to write per photo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     Mask,
@@ -397,7 +403,7 @@ pub(crate) enum Effect {
 }
 
 impl Effect {
-    /// The middle part of the output's name.
+    /// The middle part of the output's file name.
     pub(crate) fn suffix(&self) -> String {
         match self {
             Self::Mask => "mask".into(),
@@ -419,9 +425,9 @@ fn effect(text: &str) -> Result<Effect, String> {
         ("blur", None) => Ok(Effect::Blur),
         ("replace", Some(path)) if !path.is_empty() => Ok(Effect::Replace(path.into())),
         ("confidence", Some(class)) if !class.is_empty() => Ok(Effect::Confidence(class.into())),
-        ("replace", _) => Err("replace wants a picture: replace=IMG".into()),
-        ("confidence", _) => Err("confidence wants a class: confidence=CLASS".into()),
-        _ => Err("one of mask, overlay, cutout, blur, replace=IMG, confidence=CLASS".into()),
+        ("replace", _) => Err("replace needs an image: replace=IMG".into()),
+        ("confidence", _) => Err("confidence needs a class: confidence=CLASS".into()),
+        _ => Err("expected mask, overlay, cutout, blur, replace=IMG, confidence=CLASS".into()),
     }
 }
 
@@ -446,11 +452,11 @@ fn between(text: &str, least: usize, most: usize) -> Result<usize, String> {
 }
 
 fn three(text: &str) -> Result<[f32; 3], String> {
-    let wrong = || "one number, or three with commas".to_owned();
+    let wrong = || "expected one number, or three separated by commas".to_owned();
     let parts: Vec<f32> =
         text.split(',').map(|part| part.trim().parse::<f32>().map_err(|_| wrong())).collect::<Result<_, _>>()?;
     if parts.iter().any(|value| !value.is_finite()) {
-        return Err("finite numbers only".into());
+        return Err("expected finite numbers".into());
     }
     match parts[..] {
         [all] => Ok([all; 3]),

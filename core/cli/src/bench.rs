@@ -1,4 +1,4 @@
-//! `silhouette bench`: time, memory and the machine's floor for one model, and what the engine chose.
+//! `silhouette bench`: time, memory and the machine's lower bound for one model, and what the engine chose.
 
 use crate::args::Bench;
 use crate::failure::Failure;
@@ -10,22 +10,22 @@ use silhouette_kernels::isa::Isa;
 use silhouette_kernels::peak;
 use std::time::{Duration, Instant};
 
-/// The picture where none is given: 1280x720, RGB.
+/// The default image: 1280x720, RGB.
 const MADE: (usize, usize) = (1280, 720);
 
 /// Runs the command.
 ///
 /// # Errors
-/// What is wrong with the model or the photo.
+/// Problems with the model or the photo.
 pub(crate) fn bench(args: &Bench) -> Result<(), Vec<Failure>> {
     measure(args).map_err(|failure| vec![failure])
 }
 
-/// Runs whose steps are timed one by one, unless `--stages` asks for all: their number does not follow `--runs`, so that instruction counts
-/// of more and of fewer runs differ by the runs alone.
+/// Runs whose steps are timed individually, unless `--stages` times all of them: a fixed number, independent of
+/// `--runs`, so that instruction counts of more and of fewer runs differ only by the runs.
 const PROFILES: usize = 3;
 
-/// A made picture, or a photo.
+/// A generated image, or a photo.
 enum Picture {
     Made(Vec<u8>),
     Photo(Photo),
@@ -84,7 +84,8 @@ fn measure(args: &Bench) -> Result<(), Failure> {
         networks.push(timings.network);
         masks.push(timings.mask);
     }
-    let (total, spread) = (median(&mut totals), (totals[0], totals[totals.len() - 1]));
+    let total = median(&mut totals);
+    let spread = (totals[0], totals[totals.len() - 1]);
     let (input, network, mask) = (median(&mut inputs), median(&mut networks), median(&mut masks));
     let effects = if args.effects {
         let plain = alpha_time(&model, &frame, &options).map_err(about_model)?;
@@ -113,10 +114,10 @@ fn measure(args: &Bench) -> Result<(), Failure> {
             ms(mask)
         ));
         output::say(&format!(
-            "floor {floor:.2} ms: {:.1} M multiply-adds at {peak:.1} GFLOP/s a core, {threads} threads",
+            "floor {floor:.2} ms: {:.1} M multiply-adds at {peak:.1} GFLOP/s per core, {threads} threads",
             madds as f64 / 1e6
         ));
-        let grown = growth.map_or_else(|| "not told by this system".to_owned(), |g| format!("{:.2} MiB", mib(g)));
+        let grown = growth.map_or_else(|| "not available on this system".to_owned(), |g| format!("{:.2} MiB", mib(g)));
         if let Some((plain, refined)) = effects {
             output::say(&format!(
                 "and for effects, at the photo's size: alpha {:.2} ms, with --refine on {:.2} ms",
@@ -167,7 +168,7 @@ fn medians(runs: &[Vec<Step>]) -> Vec<Step> {
     first.iter().enumerate().map(|(i, step)| Step { time: time(i), ..step.clone() }).collect()
 }
 
-/// How long the alpha of the effects takes at the photo's own size: the median of a few.
+/// The time to compute the alpha of the effects at the photo's own size: the median of a few runs.
 fn alpha_time(model: &Model, frame: &Frame<'_>, options: &Options) -> silhouette::Result<Duration> {
     let segmenter = Segmenter::new(model, &options.clone().output(OutputSize::Frame))?;
     let segmentation = segmenter.segment(frame)?;
@@ -180,7 +181,7 @@ fn alpha_time(model: &Model, frame: &Frame<'_>, options: &Options) -> silhouette
     Ok(median(&mut times))
 }
 
-/// Each step of the network: time, and how near it comes to what the cores can do.
+/// Each step of the network: its time, and its share of the cores' peak.
 fn table(steps: &[Step], peak: f64, args: &Bench) {
     for s in steps {
         let mut line = String::new();
@@ -206,7 +207,7 @@ fn rate(s: &Step) -> f64 {
     s.madds as f64 * 2.0 / s.time.as_secs_f64().max(1e-9) / 1e9
 }
 
-/// The most that one core does, of several short tries, in GFLOP/s.
+/// One core's peak, the best of several short runs, in GFLOP/s.
 fn peak_gflops() -> f64 {
     let mut best = 0.0f64;
     for _ in 0..5 {
@@ -217,7 +218,7 @@ fn peak_gflops() -> f64 {
     best
 }
 
-/// Sorts, too.
+/// The median; also sorts.
 fn median(times: &mut [Duration]) -> Duration {
     times.sort_unstable();
     times[times.len() / 2]
@@ -231,20 +232,20 @@ fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-/// What the system tells of this process's memory (Linux; elsewhere nothing).
+/// This process's memory according to the system (Linux; elsewhere unavailable).
 mod memory {
     /// Bytes resident now.
     pub(super) fn resident() -> Option<u64> {
         field("VmRSS:")
     }
 
-    /// Most bytes resident since [`reset_peak`].
+    /// Peak resident bytes since [`reset_peak`].
     pub(super) fn peak() -> Option<u64> {
         field("VmHWM:")
     }
 
     pub(super) fn reset_peak() {
-        // Where it is not allowed the peak holds the photo's decoding too: growth is then over-, never understated.
+        // If it is not permitted, the peak includes decoding the photo: growth is then over-, never understated.
         let _ = std::fs::write("/proc/self/clear_refs", "5");
     }
 

@@ -1,4 +1,4 @@
-//! `silhouette classify`: what photos show.
+//! `silhouette classify`: classifies photos.
 
 use crate::args::Classify;
 use crate::failure::Failure;
@@ -11,7 +11,7 @@ use silhouette::files::{Photo, PhotoOptions};
 /// Runs the command.
 ///
 /// # Errors
-/// What stops all photos; else an empty list where some photo failed.
+/// A failure that stops all photos; otherwise an empty list if any photo failed.
 pub(crate) fn classify(args: &Classify) -> Result<(), Vec<Failure>> {
     let model = load::named(&args.engine).map_err(|failure| vec![failure])?;
     let classifier = Classifier::new(&model, &load::options(&args.engine))

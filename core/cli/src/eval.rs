@@ -1,4 +1,4 @@
-//! `silhouette eval`: how good a model's masks are, on pictures with true labels.
+//! `silhouette eval`: the quality of a model's masks, on images with ground truth.
 
 mod dataset;
 mod labels;
@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-/// What everything else of a run hangs on.
+/// The state of a run that all other steps use.
 pub(crate) struct Run {
     model: Model,
     evaluator: Evaluator,
@@ -34,14 +34,14 @@ pub(crate) struct Run {
     labels: Vec<String>,
     /// For each class of the model, the scored one.
     scored_as: Vec<u8>,
-    /// What the true masks' values mean.
+    /// The meaning of the true masks' values.
     key: Key,
     /// Whether the foreground's border is scored too.
     boundary: bool,
 }
 
 impl Run {
-    /// Scores all of the model's classes as they are.
+    /// Scores all of the model's classes unchanged.
     pub(crate) fn new(model: Model, evaluator: Evaluator, items: Vec<Item>) -> Self {
         let labels = model.labels().to_vec();
         let scored_as: Vec<u8> = (0..=u8::MAX).take(labels.len()).collect();
@@ -50,15 +50,15 @@ impl Run {
     }
 }
 
-/// Threads that score, each a picture of its own.
+/// Threads that score, each its own image.
 pub(crate) fn workers(engine: &args::Engine) -> usize {
     engine.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
 }
 
-/// Scores every picture of a run; the counts, and the median time of a picture in milliseconds.
+/// Scores every image of a run; returns the counts, and the median time of an image in milliseconds.
 ///
 /// # Errors
-/// If no picture can be scored.
+/// If no image can be scored.
 pub(crate) fn confusion(run: &Run, workers: usize) -> Result<(Confusion, f64), Failure> {
     let (results, _) = score(run, workers, Vec::new(), None)?;
     let time = median(results.iter().map(|scored| scored.ms).collect());
@@ -66,15 +66,16 @@ pub(crate) fn confusion(run: &Run, workers: usize) -> Result<(Confusion, f64), F
     Ok((total(run, &results)?, time))
 }
 
-/// That there is no score, after every picture has said why.
+/// Reports that there is no score, after every image's own error.
 fn nothing(run: &Run) -> Failure {
-    Failure::general(format!("none of the {} pictures could be scored", run.items.len()))
+    Failure::general(format!("none of the {} images could be scored", run.items.len()))
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// What stopped it, or that nothing could be scored. A picture that cannot be scored stops nothing: it is named, and counted as skipped.
+/// What stopped it, or that nothing could be scored. An image that cannot be scored stops nothing: it is named, and
+/// counted as skipped.
 pub(crate) fn eval(args: &args::Eval) -> Result<(), Vec<Failure>> {
     evaluate(args).map_err(|failure| vec![failure])
 }
@@ -130,14 +131,14 @@ fn evaluate(args: &args::Eval) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Opens model and data set.
+/// Opens the model and the data set.
 fn prepare(args: &args::Eval, protocol: &Protocol, workers: usize) -> Result<Run, Failure> {
     let model = load::named_or_builtin(&args.engine)?;
     let evaluator = Evaluator::new(&model, protocol, workers).map_err(|error| load::about(&args.engine, &error))?;
     let items = match (&args.voc, &args.images, &args.masks) {
         (Some(folder), None, None) => dataset::voc(folder, &args.list)?,
         (None, Some(images), Some(masks)) => dataset::folders(images, masks)?,
-        _ => return Err(Failure::general("what to score: --voc DIR, or --images DIR with --masks DIR")),
+        _ => return Err(Failure::general("pass --voc DIR, or --images DIR with --masks DIR")),
     };
     let listed = args.labels.as_deref().map(listed).transpose()?;
     let (labels, scored_as) = classes(model.labels(), listed, args.foreground.is_some()).map_err(|text| {
@@ -148,12 +149,12 @@ fn prepare(args: &args::Eval, protocol: &Protocol, workers: usize) -> Result<Run
         refuse_black_and_white(&items)?;
     }
     if args.boundary && evaluator.runs() > 1 {
-        return Err(Failure::general("--boundary scores one run of the network; leave --scales out"));
+        return Err(Failure::general("--boundary scores one run of the network; omit --scales"));
     }
     Ok(Run { model, evaluator, items, labels, scored_as, key, boundary: args.boundary })
 }
 
-/// The labels of a file or a set.
+/// The labels from a file or a set.
 fn listed(path: &Path) -> Result<Vec<String>, Failure> {
     let labels: Vec<_> = crate::labels::read(path)?.names.into_iter().filter(|label| !label.is_empty()).collect();
     if !(1..=254).contains(&labels.len()) {
@@ -162,15 +163,14 @@ fn listed(path: &Path) -> Result<Vec<String>, Failure> {
     Ok(labels)
 }
 
-/// What is scored, and for each of the model's labels, as which of it.
+/// The labels to score, and for each of the model's labels the one it counts as.
 fn classes(model: &[String], listed: Option<Vec<String>>, foreground: bool) -> Result<(Vec<String>, Vec<u8>), String> {
     match listed {
-        Some(labels) if foreground && labels.len() != 2 => Err(format!(
-            "{} labels; with --foreground there are two, the background and what the foreground is",
-            labels.len()
-        )),
+        Some(labels) if foreground && labels.len() != 2 => {
+            Err(format!("{} labels; --foreground needs two, the background and the foreground", labels.len()))
+        }
         None if foreground && model.len() != 2 => {
-            // All that is not background.
+            // Everything but the background.
             let scored_as = (0..model.len()).map(|class| u8::from(class > 0)).collect();
             Ok((vec!["background".into(), "foreground".into()], scored_as))
         }
@@ -182,9 +182,9 @@ fn classes(model: &[String], listed: Option<Vec<String>>, foreground: bool) -> R
     }
 }
 
-/// Masks in which nothing but 0 and 255 is found hold a foreground in white; as classes 255 is what is not scored, and every
-/// score would be one of the background alone. Told before anything is computed, and by the first mask that has a class in it
-/// (mostly the first) that they are of another kind.
+/// Masks with only the values 0 and 255 have a white foreground; read as classes, 255 is not scored, and every score
+/// would be of the background only. Reported before anything is computed; the first mask with a class in it (usually
+/// the very first) shows that the masks are of another kind.
 fn refuse_black_and_white(items: &[Item]) -> Result<(), Failure> {
     let mut white = None;
     for item in items {
@@ -195,14 +195,14 @@ fn refuse_black_and_white(items: &[Item]) -> Result<(), Failure> {
         }
     }
     white.map_or(Ok(()), |mask| {
-        let text = "this mask and all others hold nothing but 0 and 255, and 255 is not scored; where it is the foreground, give \
-                    --foreground 255";
+        let text = "this mask and all others have only the values 0 and 255, and 255 is not scored; if it is the foreground, \
+                    pass --foreground 255";
         Err(Failure::new(mask, text))
     })
 }
 
-/// For each of the model's labels the class that is scored: the one of the same name; those that are not in the list are
-/// what the list begins with, its background.
+/// The scored class for each of the model's labels: the one with the same name; labels that are not in the list count
+/// as the list's first, its background.
 fn scored_as(model: &[String], listed: &[String]) -> Result<Vec<u8>, String> {
     if let Some(unknown) = listed.iter().find(|label| !model.iter().any(|known| known.eq_ignore_ascii_case(label))) {
         return Err(format!("the model has no class '{unknown}'; it has {}", model.join(", ")));
@@ -216,8 +216,8 @@ fn scored_as(model: &[String], listed: &[String]) -> Result<Vec<u8>, String> {
         .collect())
 }
 
-/// Scores what is not done yet, on `workers` threads: each decodes, segments and counts a picture of its own, so that
-/// decoding of one picture runs beside the network of another, and no more than one picture a thread is in memory.
+/// Scores the remaining images on `workers` threads: each decodes, segments and counts its own image, so that decoding
+/// one image overlaps with the network of another, and at most one image per thread is in memory.
 fn score(
     run: &Run,
     workers: usize,
@@ -266,13 +266,13 @@ fn score(
     if let Some(failure) = broken {
         return Err(failure);
     }
-    // Threads end in any order; results are in that of the list.
+    // Threads finish in any order; results are in the list's order.
     let order: HashMap<&str, usize> = run.items.iter().enumerate().map(|(i, item)| (item.name.as_str(), i)).collect();
     results.sort_by_key(|scored| order.get(scored.name.as_str()).copied());
     Ok((results, skipped))
 }
 
-/// One picture.
+/// Scores one image.
 fn one(run: &Run, item: &Item, work: &mut Segmentation) -> Result<Scored, Failure> {
     let (photo, truth, mask, ms) = segmented(run, item, work)?;
     let mut confusion = Confusion::new(run.labels.len());
@@ -291,7 +291,7 @@ fn one(run: &Run, item: &Item, work: &mut Segmentation) -> Result<Scored, Failur
     Ok(Scored { name: item.name.clone(), ms, madds, pairs, borders })
 }
 
-/// The border of a picture's foreground, plain and refined.
+/// The border of an image's foreground, plain and refined.
 fn borders(
     run: &Run,
     item: &Item,
@@ -309,15 +309,15 @@ fn borders(
     Ok([written(found.plain, 0), written(found.refined, 1)])
 }
 
-/// A picture with its true labels and its mask, all of the same size, and the time that the mask took.
+/// An image with its ground truth and its mask, all of the same size, and the time for the mask.
 fn segmented(run: &Run, item: &Item, work: &mut Segmentation) -> Result<(Photo, Mask, Mask, f64), Failure> {
-    // The labels first: they are quick to read, and without them nothing can be scored.
+    // The labels first: they are quick to read, and necessary for scoring.
     let truth = labels::read(&item.mask, &run.key)?;
     let photo = Photo::open(&item.image).map_err(|error| Failure::new(&item.image, error))?;
     let frame = photo.frame().map_err(|error| Failure::new(&item.image, error))?;
     let (width, height) = frame.upright_size();
     if (truth.width, truth.height) != (width, height) {
-        let text = format!("a mask of {}x{} for a picture of {width}x{height}", truth.width, truth.height);
+        let text = format!("a mask of {}x{} for an image of {width}x{height}", truth.width, truth.height);
         return Err(Failure::new(&item.mask, text));
     }
     let (mut mask, spent) = run.evaluator.mask(&frame, work).map_err(|error| Failure::new(&item.image, error))?;
@@ -352,11 +352,11 @@ fn describe(run: &Run, args: &args::Eval, workers: usize) -> Value {
     })
 }
 
-/// What must be the same for a stopped run to go on: weights, pictures, protocol. Not the number of threads.
+/// What must be the same to resume an interrupted run: weights, images, protocol. Not the number of threads.
 fn identity(run: &Run, args: &args::Eval, described: &Value) -> Value {
     let mut hasher = DefaultHasher::new();
     if let Some(path) = &args.engine.model {
-        // Unreadable now: then it is not the file that was opened before, and the state is another one's.
+        // If it is unreadable now, it is not the file that was opened before, and the state belongs to another one.
         read_regular(path, u64::MAX).unwrap_or_default().hash(&mut hasher);
     }
     for item in &run.items {
@@ -372,7 +372,7 @@ fn identity(run: &Run, args: &args::Eval, described: &Value) -> Value {
     described
 }
 
-/// All that was counted.
+/// The sum of all counts.
 fn total(run: &Run, results: &[Scored]) -> Result<Confusion, Failure> {
     let mut confusion = Confusion::new(run.labels.len());
     for scored in results {
@@ -389,7 +389,7 @@ fn total(run: &Run, results: &[Scored]) -> Result<Confusion, Failure> {
     Ok(confusion)
 }
 
-/// Says the scores and returns them as JSON.
+/// Prints the scores and returns them as JSON.
 fn report(run: &Run, results: &[Scored], skipped: usize, protocol: Value) -> Result<Value, Failure> {
     let confusion = total(run, results)?;
     let percent = |value: Option<f64>| value.map(|value| 100.0 * value);
@@ -441,13 +441,13 @@ fn report(run: &Run, results: &[Scored], skipped: usize, protocol: Value) -> Res
     Ok(report)
 }
 
-/// The mean of whole numbers, rounded; 0 of none.
+/// The mean of integers, rounded; 0 if there are none.
 fn mean(values: impl ExactSizeIterator<Item = u64>) -> u64 {
     let count = values.len().max(1) as u64;
     (values.sum::<u64>() + count / 2) / count
 }
 
-/// The middle of some times.
+/// The median of some times.
 pub(crate) fn median(mut times: Vec<f64>) -> Option<f64> {
     times.sort_by(f64::total_cmp);
     let middle = times.len() / 2;
@@ -458,7 +458,7 @@ pub(crate) fn median(mut times: Vec<f64>) -> Option<f64> {
     }
 }
 
-/// Draws the pictures with the lowest mIOU of their own into a folder, the worst first by name.
+/// Draws the images with the lowest mIOU of their own into a folder, sorted by name from the worst.
 fn draw_worst(run: &Run, results: &[Scored], folder: &Path, count: usize) -> Result<(), Failure> {
     std::fs::create_dir_all(folder).map_err(|error| Failure::new(folder, error))?;
     let mut ranked = Vec::with_capacity(results.len());
@@ -473,7 +473,7 @@ fn draw_worst(run: &Run, results: &[Scored], folder: &Path, count: usize) -> Res
         let (photo, truth, mask, _) = segmented(run, item, &mut work)?;
         let frame = photo.frame().map_err(|error| Failure::new(&item.image, error))?;
         let photo = Picture::from_frame(&frame).map_err(|error| Failure::new(&item.image, error))?;
-        // Names come from a list: no part of them may lead out of the folder.
+        // Names come from a list: they must not escape the folder.
         let name: String =
             item.name.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
         let file = folder.join(format!("{:03}-{:02.0}-{name}.png", rank + 1, 100.0 * miou));

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 /// Runs the command.
 ///
 /// # Errors
-/// What stopped it.
+/// The error that stopped it.
 pub(crate) fn experiment(args: &Experiment) -> Result<(), Vec<Failure>> {
     let done = match args {
         Experiment::Manifold(args) => manifold::manifold(args),

@@ -1,4 +1,4 @@
-//! Errors as the command line says them: one line, what is wrong and where.
+//! Errors of the command line: one line, with what is wrong and where.
 
 use std::fmt;
 use std::path::Path;
@@ -6,9 +6,9 @@ use std::path::Path;
 /// A line for stderr.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// The file (or option) that it is about; empty where there is none.
+    /// The file (or option) that it is about; may be empty.
     pub(crate) place: String,
-    /// What is wrong, and what to do.
+    /// What is wrong, and what to do about it.
     pub(crate) text: String,
 }
 
@@ -18,15 +18,15 @@ impl Failure {
         Self { place: place.display().to_string(), text: text.to_string() }
     }
 
-    /// About the call as a whole, or an option that `text` names.
+    /// About the call as a whole, or an option named in `text`.
     pub(crate) fn general(text: impl fmt::Display) -> Self {
         Self { place: String::new(), text: text.to_string() }
     }
 
-    /// Says it on stderr, past a progress bar if there is one.
+    /// Prints it on stderr, past a progress bar if there is one.
     pub(crate) fn print(&self) {
         use std::io::Write as _;
-        // Nothing can be done where stderr is gone, and the exit code says it too.
+        // If stderr is gone nothing can be done, and the exit code reports the failure too.
         let _ = writeln!(std::io::stderr(), "error: {self}");
     }
 }
@@ -39,7 +39,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Whether `text` says `place` as a word of its own: some errors of the libraries name the file themselves.
+/// Whether `text` contains `place` as a word of its own: some library errors already name the file.
 fn names(text: &str, place: &str) -> bool {
     let part_of_word = |c: char| c.is_alphanumeric() || "._-/\\".contains(c);
     text.match_indices(place).any(|(at, found)| {
@@ -50,7 +50,7 @@ fn names(text: &str, place: &str) -> bool {
     })
 }
 
-/// Names and texts from files may hold line breaks and escape sequences: one line stays one line.
+/// Names and texts from files may contain line breaks and escape sequences: one line stays one line.
 pub(crate) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! `silhouette import`: a foreign model to one of ours.
+//! `silhouette import`: converts a foreign model to our format.
 
 use crate::args::Import;
 use crate::failure::Failure;
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 /// Runs the command.
 ///
 /// # Errors
-/// What is wrong with the source or an option, or that the result cannot be written.
+/// A problem with the source or an option, or the result cannot be written.
 pub(crate) fn import(args: &Import) -> Result<(), Vec<Failure>> {
     convert(args).map_err(|failure| vec![failure])
 }
@@ -32,7 +32,7 @@ fn convert(args: &Import) -> Result<(), Failure> {
     };
     let imported = import_file(&args.source, &options).map_err(|error| Failure::new(&args.source, error))?;
     let model = imported.model().map_err(|error| Failure::new(&args.source, error))?;
-    // Whole or not at all: saving goes through a file beside it.
+    // Atomic: saving goes through a temporary file and a rename.
     model.save(&args.output, Dtype::F32).map_err(|error| Failure::new(&args.output, error))?;
     let spec = &imported.spec;
     if args.json {

@@ -1,4 +1,4 @@
-//! `silhouette info`: what a network is made of and costs, layer by layer; alone, the presets.
+//! `silhouette info`: the layers and costs of a network; without arguments, the presets.
 
 mod paper;
 
@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 /// Runs the command.
 ///
 /// # Errors
-/// A model or spec that cannot be read or is impossible.
+/// If a model or spec cannot be read or is impossible.
 pub(crate) fn info(args: &Info) -> Result<(), Vec<Failure>> {
     show(args).map_err(|failure| vec![failure])
 }
@@ -64,7 +64,7 @@ fn presets(json: bool) {
     }
 }
 
-/// A row of the paper beside our counts.
+/// A row of the paper next to our counts.
 struct Figures {
     row: &'static PaperRow,
     parameters: u64,
@@ -72,7 +72,7 @@ struct Figures {
     counted: u64,
 }
 
-/// What the paper prints for this network, where it is one of its own.
+/// The paper's figures for this network, if it is one of the paper's.
 fn figures(spec: &Spec, cost: &Cost) -> Result<Vec<Figures>, Failure> {
     let rows = PAPER.iter().filter(|row| row.preset == spec.name);
     rows.map(|row| {
@@ -100,7 +100,7 @@ impl Figures {
     fn text(&self) -> String {
         let percent = |ours: u64, theirs: f64| (ours as f64 / 1e6 / theirs - 1.0) * 100.0;
         let mut text = format!(
-            "paper, '{}': {} M parameters (ours {:+.1} %), {} M multiply-adds (ours counted its way {} {:+.1} %, executed {})",
+            "paper, '{}': {} M parameters (ours {:+.1} %), {} M multiply-adds (ours counted the same way {} {:+.1} %, executed {})",
             self.row.name,
             self.row.parameters_m,
             percent(self.parameters, self.row.parameters_m),
@@ -207,7 +207,7 @@ fn kind(layer: &LayerCost) -> String {
     text
 }
 
-/// A number in three or four digits: 864, 12.3 k, 3.47 M, 2.74 G.
+/// A number with three or four digits: 864, 12.3 k, 3.47 M, 2.74 G.
 fn short(number: u64) -> String {
     let (value, unit) = match number {
         0..1_000 => return number.to_string(),

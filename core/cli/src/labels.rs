@@ -1,4 +1,4 @@
-//! Labels of classes: a file of any of the usual shapes, or the name of a well-known set.
+//! Labels of classes: a file in one of the common formats, or the name of a well-known set.
 
 mod sets;
 
@@ -8,7 +8,7 @@ use silhouette_files::{OpenError, read_text};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The longest file of labels: ten thousand classes with long names.
+/// Maximum length of a label file: ten thousand classes with long names.
 const LONGEST: u64 = 1 << 20;
 
 /// One label per class.
@@ -19,10 +19,10 @@ pub(crate) struct Labels {
     pub(crate) optional_background: bool,
 }
 
-/// Reads a file, or finds the set of this name where there is no such file.
+/// Reads a file, or finds the set with this name if there is no such file.
 ///
 /// # Errors
-/// A file that cannot be read or has another shape; a name that is neither a file's nor a set's.
+/// If a file cannot be read or has another format, or the name is neither a file's nor a set's.
 pub(crate) fn read(path: &Path) -> Result<Labels, Failure> {
     let set = path.to_str().and_then(sets::named);
     if let Some(names) = set.filter(|_| !path.exists()) {
@@ -30,10 +30,10 @@ pub(crate) fn read(path: &Path) -> Result<Labels, Failure> {
         return Ok(Labels { names: names.iter().map(|&name| name.to_owned()).collect(), optional_background });
     }
     let text = read_text(path, LONGEST).map_err(|error| match error {
-        OpenError::TooLarge { .. } => Failure::new(path, "too long for a file of labels: over 1 MiB"),
+        OpenError::TooLarge { .. } => Failure::new(path, "too long for a label file: over 1 MiB"),
         OpenError::Io(error) if error.kind() == std::io::ErrorKind::NotFound => Failure::new(
             path,
-            format!("there is no such file, and no set of labels of this name; sets are {}", sets::NAMES.join(", ")),
+            format!("there is no such file, and no set of labels with this name; sets are {}", sets::NAMES.join(", ")),
         ),
         error => Failure::new(path, format!("cannot be read: {error}")),
     })?;
@@ -41,8 +41,9 @@ pub(crate) fn read(path: &Path) -> Result<Labels, Failure> {
     Ok(Labels { names, optional_background: false })
 }
 
-/// The labels of a text: one a line; a number and a label a line; JSON, as a list, as an object of numbers, or as one with
-/// such an object called `id2label`. Byte order marks and line ends of any system are no part of a label.
+/// Parses the labels of a text: one per line; a number and a label per line; JSON, as a list, as an object of numbers,
+/// or as one with such an object called `id2label`. Byte order marks and line endings of any system are not part of a
+/// label.
 fn parse(text: &str) -> Result<Vec<String>, String> {
     let text = text.trim_start_matches('\u{feff}').trim_end();
     if text.starts_with(['{', '[']) {
@@ -50,7 +51,7 @@ fn parse(text: &str) -> Result<Vec<String>, String> {
         return json(value);
     }
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    // Where every line begins with a number, the number is the class.
+    // If every line begins with a number, the number is the class.
     let numbered: Option<Vec<_>> =
         lines.iter().filter(|line| !line.is_empty()).map(|line| number_and_label(line)).collect();
     match numbered {
@@ -73,7 +74,7 @@ fn number_and_label(line: &str) -> Option<(usize, String)> {
 fn json(value: Value) -> Result<Vec<String>, String> {
     let text = |value: Value, of: &dyn std::fmt::Display| match value {
         Value::String(text) => Ok(text),
-        _ => Err(format!("the label of class {of} is no text")),
+        _ => Err(format!("the label of class {of} is not a string")),
     };
     match value {
         Value::Array(labels) => labels.into_iter().enumerate().map(|(class, label)| text(label, &class)).collect(),
@@ -83,7 +84,7 @@ fn json(value: Value) -> Result<Vec<String>, String> {
             }
             let numbered = object.into_iter().map(|(class, label)| match class.parse() {
                 Ok(number) => Ok((number, text(label, &class)?)),
-                Err(_) => Err(format!("'{class}' is no class's number, and there is no \"id2label\"")),
+                Err(_) => Err(format!("'{class}' is not a class number, and there is no \"id2label\"")),
             });
             in_order(numbered.collect::<Result<_, _>>()?)
         }
@@ -91,7 +92,7 @@ fn json(value: Value) -> Result<Vec<String>, String> {
     }
 }
 
-/// The labels in the order of their classes, of which none is missing.
+/// The labels in the order of their classes, none of which is missing.
 fn in_order(numbered: Vec<(usize, String)>) -> Result<Vec<String>, String> {
     let mut classes = BTreeMap::new();
     for (class, label) in numbered {
@@ -127,7 +128,7 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap(), expected, "{text}");
         }
-        // Labels that begin with a digit, beside one that does not.
+        // Labels that begin with a digit, next to one that does not.
         assert_eq!(parse("background\n3 wheeler\n").unwrap(), ["background", "3 wheeler"]);
         assert_eq!(
             parse("0 background\n10 x\n1 y\n2 z").unwrap_err(),
@@ -140,9 +141,9 @@ mod tests {
         for (text, part) in [
             ("1 aeroplane\n2 bicycle", "class 0 has no label"),
             ("0 a\n0 b", "class 0 has two labels, 'a' and 'b'"),
-            (r#"{"0": "a", "x": "b"}"#, "'x' is no class's number"),
-            (r#"{"0": 1}"#, "class 0 is no text"),
-            (r#"["a", 1]"#, "class 1 is no text"),
+            (r#"{"0": "a", "x": "b"}"#, "'x' is not a class number"),
+            (r#"{"0": 1}"#, "class 0 is not a string"),
+            (r#"["a", 1]"#, "class 1 is not a string"),
             (r#"{"id2label": 3}"#, "neither a list"),
             ("[1", "no JSON"),
         ] {

@@ -8,7 +8,7 @@ use silhouette_files::{OpenError, read_text};
 use silhouette_network::spec::Spec;
 use std::path::Path;
 
-/// The longest file with a spec: a hundred kilobytes of labels and room to spare.
+/// Maximum length of a spec file: a hundred kilobytes of labels and room to spare.
 const LONGEST_SPEC: u64 = 1 << 20;
 
 /// Opens a model file.
@@ -27,7 +27,7 @@ pub(crate) fn named(engine: &Engine) -> Result<Model, Failure> {
     }
 }
 
-/// Opens the segmentation model that `--model` names, or the one that is built in.
+/// Opens the segmentation model that `--model` names, or the built-in one.
 pub(crate) fn named_or_builtin(engine: &Engine) -> Result<Model, Failure> {
     match &engine.model {
         Some(path) => model(path),
@@ -35,7 +35,7 @@ pub(crate) fn named_or_builtin(engine: &Engine) -> Result<Model, Failure> {
     }
 }
 
-/// The options that the command line gives.
+/// The options from the command line.
 pub(crate) fn options(engine: &Engine) -> Options {
     let mut options = Options::new().backend(engine.backend).input_shape(engine.input_shape).concurrency(1);
     if let Some(size) = engine.size {
@@ -50,7 +50,7 @@ pub(crate) fn options(engine: &Engine) -> Options {
     options
 }
 
-/// An error that is about the model as a whole, said with its file's name.
+/// An error about the model as a whole, with its file's name.
 pub(crate) fn about(engine: &Engine, error: &silhouette::Error) -> Failure {
     match &engine.model {
         Some(path) if matches!(error, silhouette::Error::InvalidModel(_)) => Failure::new(path, error),
@@ -69,7 +69,7 @@ pub(crate) fn spec(name: &str) -> Result<Spec, Failure> {
         OpenError::TooLarge { .. } => Failure::new(path, "too long for a spec: over 1 MiB"),
         error => Failure::new(path, format!("cannot be read: {error}")),
     })?;
-    // What `info` and `import` print holds the spec as one of several things.
+    // The output of `info` and `import` contains the spec as one field of several.
     let text = match serde_json::from_str(&text) {
         Ok(Value::Object(mut printed)) if !printed.contains_key("format") => {
             printed.remove("spec").map_or(text, |spec| spec.to_string())

@@ -1,4 +1,4 @@
-//! The libraries' log on stderr: warnings always, what is chosen at load with `--verbose`.
+//! Writes the libraries' log to stderr: warnings always, the choices made at load with `--verbose`.
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::io::Write as _;
@@ -11,11 +11,11 @@ impl Log for Stderr {
     }
 
     fn log(&self, record: &Record<'_>) {
-        // Other crates may log too; what they say below a warning is not this program's business.
+        // Other crates may log too; their messages below warnings are of no interest here.
         let ours = record.target().starts_with("silhouette");
         if self.enabled(record.metadata()) && (ours || record.level() <= Level::Warn) {
             let level = record.level().as_str().to_lowercase();
-            // Where stderr is gone there is nobody to tell.
+            // If stderr is gone, nothing can be reported.
             let _ = writeln!(std::io::stderr(), "{level}: {}", record.args());
         }
     }
@@ -23,7 +23,7 @@ impl Log for Stderr {
     fn flush(&self) {}
 }
 
-/// Starts it; once per process.
+/// Starts the logger; once per process.
 pub(crate) fn start(verbose: bool) {
     if log::set_logger(&Stderr).is_ok() {
         log::set_max_level(if verbose { LevelFilter::Debug } else { LevelFilter::Warn });

@@ -1,5 +1,5 @@
-//! The `silhouette` command: a thin layer over the libraries. It reads files, calls, writes files and says what
-//! happened; what a Rust user would want too lives in `silhouette` and the crates below it.
+//! The `silhouette` command: a thin layer over the libraries. It reads files, calls, writes files and reports the
+//! results; anything useful to a Rust user is in `silhouette` and the crates below it.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version come this way too; a reader that has gone is no reason to panic.
+            // Help and version come here too; a closed pipe is no reason to panic.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }

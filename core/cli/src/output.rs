@@ -1,4 +1,4 @@
-//! What leaves the program: files that are there whole or not at all, and lines on stdout.
+//! The program's output: files written atomically, and lines on stdout.
 
 use crate::failure::Failure;
 pub(crate) use crate::failure::one_line;
@@ -8,12 +8,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use unicode_normalization::UnicodeNormalization as _;
 
-/// A file that is there whole or not at all.
+/// Writes a file atomically.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     write_bytes(path, bytes).map_err(|error| Failure::new(path, format!("cannot be written: {error}")))
 }
 
-/// Refuses, before anything is read, to write where the same call reads.
+/// Rejects, before anything is read, outputs that are also inputs.
 pub(crate) fn refuse_inputs<'a>(
     outputs: impl IntoIterator<Item = &'a PathBuf>,
     inputs: impl IntoIterator<Item = &'a PathBuf>,
@@ -21,9 +21,9 @@ pub(crate) fn refuse_inputs<'a>(
     silhouette_files::refuse_inputs(outputs, inputs).map_err(|error: IsInput| Failure::general(error))
 }
 
-/// One line on stdout.
+/// Prints one line on stdout.
 ///
-/// A reader that has gone (`silhouette … | head`) is no error: the program ends quietly, as other commands do.
+/// A closed pipe (`silhouette … | head`) is not an error: the program ends quietly, as other commands do.
 pub(crate) fn say(line: &str) {
     let mut out = io::stdout().lock();
     if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
@@ -35,14 +35,14 @@ pub(crate) fn say(line: &str) {
     }
 }
 
-/// What two names have in common that some file system takes for one: neither case counts, nor whether an accent is a character of its
-/// own.
+/// A key that is equal for two names that some file system treats as one: it ignores case, and whether an accent is a
+/// character of its own.
 pub(crate) fn alike(name: &str) -> String {
     name.nfd().flat_map(char::to_lowercase).nfc().collect()
 }
 
-/// The part of each photo's output names that comes before the effect: its stem; with a number where two photos of one
-/// call have the same one, so that neither overwrites the other.
+/// The part of each photo's output names before the effect: its stem; with a number if two photos of one call have the
+/// same stem, so that neither overwrites the other.
 pub(crate) fn stems(photos: &[PathBuf]) -> Vec<String> {
     let stem = |photo: &PathBuf| {
         photo.file_stem().map_or_else(|| "photo".to_owned(), |stem| stem.to_string_lossy().into_owned())
@@ -80,7 +80,7 @@ mod tests {
     fn no_two_photos_share_a_stem() {
         let photos = ["a/x.png", "b/x.jpg", "x-2.png", "c/X.webp", "y.png"].map(PathBuf::from);
         assert_eq!(stems(&photos), ["x", "x-3", "x-2", "X-4", "y"]);
-        // An accent composed, and as a character of its own: one name to some file systems.
+        // An accent composed, and as a separate character: one name to some file systems.
         let photos = ["a/caf\u{e9}.png", "b/cafe\u{301}.png", "c/CAFE\u{301}.png"].map(PathBuf::from);
         assert_eq!(stems(&photos), ["caf\u{e9}", "cafe\u{301}-2", "CAFE\u{301}-3"]);
     }

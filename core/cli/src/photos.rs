@@ -1,4 +1,4 @@
-//! Going through several photos: a progress bar, and one failure that does not stop the rest.
+//! Processes several photos: a progress bar, and a failure of one does not stop the rest.
 
 use crate::failure::Failure;
 use crate::output;
@@ -6,19 +6,19 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// What there is to say about a photo that went well.
+/// The report for a successful photo.
 pub(crate) struct Report {
-    /// For people, without the photo's name.
+    /// For humans, without the photo's name.
     pub(crate) text: String,
-    /// For machines: the fields besides `photo`.
+    /// For machines: the fields in addition to `photo`.
     pub(crate) json: Value,
 }
 
-/// Calls `work` with each photo and its number. Results go to stdout and failures to stderr, as they come; with `json`
-/// both go to stdout too, an object a line.
+/// Calls `work` with each photo and its number. Results go to stdout and failures to stderr, as they occur; with `json`
+/// both go to stdout too, one object per line.
 ///
 /// # Errors
-/// An empty list where any photo failed: all has been said.
+/// An empty list if any photo failed: everything has been printed.
 pub(crate) fn each(
     photos: &[PathBuf],
     json: bool,
@@ -61,7 +61,7 @@ fn tell(photo: &Path, report: Report, json: bool) {
     }
 }
 
-/// On stderr, plain (no colours), and only for several photos; indicatif shows nothing where stderr is no terminal.
+/// On stderr, plain (no colours), and only for several photos; indicatif shows nothing if stderr is not a terminal.
 fn bar(photos: usize) -> ProgressBar {
     if photos < 2 {
         return ProgressBar::hidden();

@@ -1,4 +1,4 @@
-//! `silhouette run`: a raw tensor through a model, for comparing with anything.
+//! `silhouette run`: runs a model on a raw tensor, to compare with other engines.
 
 use crate::args::{Run, Runner};
 use crate::failure::Failure;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// Runs the command.
 ///
 /// # Errors
-/// What is wrong with the model, the input or the request, or that the result cannot be written.
+/// A problem with the model, the input or the request, or the result cannot be written.
 pub(crate) fn run(args: &Run) -> Result<(), Vec<Failure>> {
     forward(args).map_err(|failure| vec![failure])
 }
@@ -25,7 +25,7 @@ fn forward(args: &Run) -> Result<(), Failure> {
     let input = npy::read(&args.input).map_err(|error| Failure::new(&args.input, error))?;
     let [1, 3, height, width] = input.shape else {
         let shape = input.shape;
-        return Err(Failure::new(&args.input, format!("its shape is {shape:?}; the network wants (1, 3, H, W)")));
+        return Err(Failure::new(&args.input, format!("its shape is {shape:?}; the network expects (1, 3, H, W)")));
     };
     let model = ModelFile::open(&args.model).map_err(|error| Failure::new(&args.model, error))?;
     let size = Size { height, width };
@@ -37,7 +37,7 @@ fn forward(args: &Run) -> Result<(), Failure> {
             graph.forward_array(&input, args.tensor.as_deref()).map_err(|error| about(&error))?
         }
         Runner::Plan if args.tensor.is_some() => {
-            return Err(Failure::general("--tensor: the plan holds no layer's output whole; give --engine graph"));
+            return Err(Failure::general("--tensor: the plan does not store whole layer outputs; pass --engine graph"));
         }
         Runner::Plan => {
             let plan = Plan::of(&model, size, &PlanOptions::default()).map_err(|error| about(&error))?;
@@ -49,9 +49,10 @@ fn forward(args: &Run) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Runs an engine on a tensor of its input's size.
+/// Runs an engine on a tensor of its input size.
 fn through(engine: Arc<dyn Engine>, input: &Array) -> Result<Array, EngineError> {
-    let (size, outputs) = (engine.input(), engine.outputs());
+    let size = engine.input();
+    let outputs = engine.outputs();
     let mut session = engine.new_session()?;
     session.run(&Planes::new(&input.data, size.width, size.height))?;
     let (logits, Output { height, width, channels, .. }) = (session.output(0), &outputs[0]);

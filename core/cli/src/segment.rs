@@ -1,4 +1,4 @@
-//! `silhouette segment`: photos to masks and pictures.
+//! `silhouette segment`: photos to masks and images.
 
 use crate::args::{Effect, Segment, Switch};
 use crate::failure::Failure;
@@ -9,7 +9,7 @@ use silhouette::files::{self, Photo, PhotoOptions};
 use silhouette::{Effect as Render, Foreground, Frame, Model, OVERLAY_OPACITY, Segmentation, Segmenter};
 use std::path::{Path, PathBuf};
 
-/// One picture per photo to make, everything that does not depend on the photo looked up.
+/// One output image per photo, with everything that does not depend on the photo already looked up.
 enum Picture {
     Mask,
     Overlay,
@@ -22,7 +22,7 @@ enum Picture {
 /// Runs the command.
 ///
 /// # Errors
-/// What stops all photos; else an empty list where some photo failed.
+/// A failure that stops all photos; otherwise an empty list if any photo failed.
 pub(crate) fn segment(args: &Segment) -> Result<(), Vec<Failure>> {
     let stems = output::stems(&args.photos);
     refuse_inputs(args, &stems).map_err(|failure| vec![failure])?;
@@ -33,7 +33,7 @@ pub(crate) fn segment(args: &Segment) -> Result<(), Vec<Failure>> {
     })
 }
 
-/// Before anything is read: no picture that will be written is one of the photos, the background or the model.
+/// Checks, before anything is read, that no output image is one of the photos, the background or the model.
 fn refuse_inputs(args: &Segment, stems: &[String]) -> Result<(), Failure> {
     let effects = if args.effects.is_empty() { &[Effect::Overlay][..] } else { &args.effects };
     let outputs: Vec<PathBuf> = stems
@@ -47,7 +47,7 @@ fn refuse_inputs(args: &Segment, stems: &[String]) -> Result<(), Failure> {
     output::refuse_inputs(&outputs, args.photos.iter().chain(backgrounds).chain(&args.engine.model))
 }
 
-/// Where a picture goes.
+/// The path of an output image.
 fn place(folder: &Path, stem: &str, suffix: &str) -> PathBuf {
     folder.join(format!("{stem}.{suffix}.png"))
 }
@@ -79,7 +79,7 @@ fn prepare(args: &Segment) -> Result<Prepared, Failure> {
         let suffix = safe(&effect.suffix());
         if pictures.iter().any(|(other, _)| *other == suffix) {
             return Err(Failure::general(format!(
-                "two effects would both write PHOTO.{suffix}.png; give them in two calls with two folders"
+                "two effects would both write PHOTO.{suffix}.png; use two calls with two folders"
             )));
         }
         let picture = match effect {
@@ -99,7 +99,7 @@ fn prepare(args: &Segment) -> Result<Prepared, Failure> {
     Ok(Prepared { model, segmenter, pictures, foreground, reading })
 }
 
-/// No option is passed over in silence: `--classes` and `--refine` change something of each picture they are said to, or are refused.
+/// No option is ignored silently: `--classes` and `--refine` affect every image that they apply to, or are rejected.
 fn options_have_an_effect(
     args: &Segment,
     wanted: &[Effect],
@@ -134,7 +134,7 @@ fn options_have_an_effect(
     Ok(())
 }
 
-/// A label comes from the model file: in a file's name it must not lead to another folder.
+/// A label comes from the model file: in a file name it must not lead to another folder.
 fn safe(name: &str) -> String {
     name.chars().map(|c| if c.is_control() || "/\\:*?\"<>|".contains(c) { '_' } else { c }).collect()
 }
@@ -144,8 +144,9 @@ impl Prepared {
         let photo = Photo::open_with(path, &self.reading).map_err(|error| Failure::new(path, error))?;
         let frame = photo.frame().map_err(|error| Failure::new(path, error))?;
         self.segmenter.segment_into(&frame, segmentation).map_err(|error| Failure::new(path, error))?;
-        std::fs::create_dir_all(folder)
-            .map_err(|error| Failure::new(path, format!("the folder {} cannot be made: {error}", folder.display())))?;
+        std::fs::create_dir_all(folder).map_err(|error| {
+            Failure::new(path, format!("the folder {} cannot be created: {error}", folder.display()))
+        })?;
         let mut written = Vec::new();
         for (suffix, picture) in &self.pictures {
             let to = place(folder, stem, suffix);

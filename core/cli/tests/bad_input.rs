@@ -1,12 +1,13 @@
-//! Input that is cut off, damaged, hostile or merely odd: an error that says what and where (or the right result, where
-//! the input is valid), never a crash, memory bounded, and the other photos of the same call done.
+//! Input that is truncated, damaged, hostile or merely unusual: an error that names the problem and its place (or the
+//! right result, if the input is valid), never a crash, memory bounded, and the other photos of the same call
+//! processed.
 
 mod common;
 
 use common::{fixture, photo, silhouette, silhouette_within};
 use silhouette_testkit::{Folder, shared_folder};
 
-/// Address space that is plenty for every run here, and far from what the hostile sizes would ask for.
+/// Address space that is ample for every run here, and far from what the hostile sizes would need.
 const MIB: u32 = 1500;
 
 #[test]
@@ -32,7 +33,7 @@ fn photos_that_are_cut_off_are_errors_unless_they_are_asked_for() {
     let half = place.write("half.jpg", &whole[..whole.len() / 2]);
     let out = place.path("out");
     let segment = args!["segment", half, "--model", model, "-o", out];
-    silhouette_within(MIB, &segment).fails(&["half.jpg", "cut off", "of 240 rows are there"]);
+    silhouette_within(MIB, &segment).fails(&["half.jpg", "truncated", "of 240 rows are there"]);
     assert!(!out.join("half.overlay.png").exists());
     silhouette_within(MIB, segment.iter().chain(&args!["--lenient"])).ok();
     assert!(out.join("half.overlay.png").exists());
@@ -70,7 +71,7 @@ fn flipped_bits_in_a_model_never_crash() {
 fn oversized_models_are_refused_without_reading_them() {
     let place = Folder::new();
     let model = fixture(&place, "model.safetensors");
-    // A hole of 64 GiB after the model: what is there is not what the header explains.
+    // A hole of 64 GiB after the model: the length does not match the header.
     let file = std::fs::OpenOptions::new().write(true).open(&model).unwrap();
     if let Err(error) = file.set_len(64 << 30) {
         println!("skipped: no file of 64 GiB here: {error}");
@@ -103,7 +104,7 @@ fn models_of_other_kinds_say_what_they_are() {
     silhouette(args!["import", place.path("absent"), "-o", place.path("m")]).fails(&["absent"]);
 }
 
-/// A PNG that states a size and has hardly any pixels.
+/// A PNG that claims a size and has hardly any pixels.
 fn png_header(width: u32, height: u32) -> Vec<u8> {
     let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
     let mut chunk = |kind: &[u8; 4], data: &[u8]| {
@@ -177,8 +178,9 @@ fn odd_photos_are_segmented_at_their_own_size() {
 fn an_output_folder_that_cannot_be_written_is_an_error_per_photo() {
     let place = Folder::new();
     let model = fixture(&place, "model.safetensors");
-    let (one, two) = (photo(&place, "one.png", 20, 20), photo(&place, "two.png", 20, 20));
-    // A file where a folder is wanted: nobody, root included, can write into it.
+    let one = photo(&place, "one.png", 20, 20);
+    let two = photo(&place, "two.png", 20, 20);
+    // A file instead of a folder: no one, root included, can write into it.
     let file = place.write("taken", b"");
     for folder in [file.clone(), file.join("below"), "/proc/silhouette".into()] {
         let ran = silhouette(args!["segment", one, two, "--model", model, "-o", folder]);
@@ -217,7 +219,8 @@ fn damaged_reference_models_are_refused() {
     let shared = shared_folder();
     let place = Folder::new();
     let whole = std::fs::read(shared.join("models/deeplabv3_257_mv_gpu.tflite")).unwrap();
-    let (output, step) = (place.path("m.safetensors"), whole.len() / 9);
+    let output = place.path("m.safetensors");
+    let step = whole.len() / 9;
     for length in (0..whole.len()).step_by(step).chain([4, 8, 9, whole.len() - 1]) {
         let cut = place.write("cut.tflite", &whole[..length]);
         let ran = silhouette_within(MIB, args!["import", cut, "-o", output]);

@@ -1,4 +1,4 @@
-//! What the commands do when all is well: results on disk and on stdout, for people and for machines.
+//! The commands in normal use: results on disk and on stdout, for humans and for machines.
 
 mod common;
 
@@ -23,14 +23,15 @@ fn palette_png(path: &Path) -> (u32, u32, Vec<u8>, Vec<u8>) {
 #[test]
 fn a_mask_is_a_palette_png_of_class_ids_at_the_photos_size() {
     let place = Folder::new();
-    let (model, photo) = (fixture(&place, "model.safetensors"), photo(&place, "photo.png", 101, 67));
+    let model = fixture(&place, "model.safetensors");
+    let photo = photo(&place, "photo.png", 101, 67);
     let ran =
         silhouette(args!["segment", photo, "--model", model, "--effect", "mask", "-o", place.path("out"), "--json"])
             .ok();
     let (width, height, classes, palette) = palette_png(&place.path("out/photo.mask.png"));
     assert_eq!((width, height), (101, 67));
     assert_eq!(palette[3 * 15..3 * 16], [192, 128, 128], "VOC's colour of a person");
-    // What is said agrees with what is written, and both with the library.
+    // The output matches the files, and both match the library.
     let json = ran.json();
     assert_eq!((json["width"].as_u64(), json["height"].as_u64()), (Some(101), Some(67)));
     let said = json["classes"].as_array().unwrap();
@@ -50,7 +51,8 @@ fn a_mask_is_a_palette_png_of_class_ids_at_the_photos_size() {
 #[test]
 fn overlay_is_what_is_written_unless_told() {
     let place = Folder::new();
-    let (model, photo) = (fixture(&place, "model.safetensors"), photo(&place, "a.b.png", 30, 20));
+    let model = fixture(&place, "model.safetensors");
+    let photo = photo(&place, "a.b.png", 30, 20);
     let ran = silhouette(args!["segment", photo, "--model", model, "-o", place.path("out")]).ok();
     assert!(place.path("out/a.b.overlay.png").is_file());
     assert!(ran.out.lines().count() == 1 && ran.out.contains("a.b.overlay.png") && ran.err.is_empty(), "{ran:?}");
@@ -61,7 +63,8 @@ fn photos_of_one_name_do_not_overwrite_each_other_nor_an_input() {
     let place = Folder::new();
     let model = fixture(&place, "model.safetensors");
     std::fs::create_dir(place.path("other")).unwrap();
-    let (one, two) = (photo(&place, "x.png", 30, 20), photo(&place, "other/x.png", 20, 30));
+    let one = photo(&place, "x.png", 30, 20);
+    let two = photo(&place, "other/x.png", 20, 30);
     silhouette(args!["segment", one, two, "--model", model, "-o", place.path("out")]).ok();
     let size = |name: &str| image::image_dimensions(place.path(name)).unwrap();
     assert_eq!((size("out/x.overlay.png"), size("out/x-2.overlay.png")), ((30, 20), (20, 30)));
@@ -78,7 +81,7 @@ fn exif_orientation_is_obeyed() {
     let place = Folder::new();
     let model = fixture(&place, "model.safetensors");
     let plain = std::fs::read(photo(&place, "plain.jpg", 40, 24)).unwrap();
-    // An APP1 segment with one tag: orientation 6, turn clockwise by a quarter.
+    // An APP1 segment with one tag: orientation 6, rotated 90 degrees clockwise.
     let mut exif = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
     let mut turned = plain[..2].to_vec();
     turned.extend([0xff, 0xe1]);
@@ -93,7 +96,8 @@ fn exif_orientation_is_obeyed() {
 #[test]
 fn the_foreground_is_what_classes_says() {
     let place = Folder::new();
-    let (model, photo) = (fixture(&place, "model.safetensors"), photo(&place, "photo.png", 50, 50));
+    let model = fixture(&place, "model.safetensors");
+    let photo = photo(&place, "photo.png", 50, 50);
     let labels: Vec<String> = silhouette::Model::open(&model).unwrap().labels().to_vec();
     let cut = |classes: &str, folder: &str| {
         let out = place.path(folder);
@@ -101,7 +105,7 @@ fn the_foreground_is_what_classes_says() {
             .ok();
         image::open(place.path(&format!("{folder}/photo.cutout.png"))).unwrap().to_rgba8()
     };
-    // All classes at once are certain everywhere: the photo itself.
+    // All classes together are certain everywhere: the photo itself.
     let whole = cut(&labels.join(","), "all");
     let original = image::open(&photo).unwrap().to_rgba8();
     assert_eq!(whole, original);
@@ -111,7 +115,8 @@ fn the_foreground_is_what_classes_says() {
 #[test]
 fn classes_hold_for_masks_and_overlays_too_or_are_refused() {
     let place = Folder::new();
-    let (model, photo) = (fixture(&place, "model.safetensors"), photo(&place, "photo.png", 50, 50));
+    let model = fixture(&place, "model.safetensors");
+    let photo = photo(&place, "photo.png", 50, 50);
     let segment = |folder: &str, more: &[&str]| {
         let out = place.path(folder);
         let mut all = args!["segment", photo, "--model", model, "-o", out].to_vec();
@@ -122,7 +127,7 @@ fn classes_hold_for_masks_and_overlays_too_or_are_refused() {
     segment("all", &both).ok();
     let (.., whole) = indices(&place.path("all/photo.mask.png"));
     let labels = silhouette::Model::open(&model).unwrap().labels().to_vec();
-    // The class that most pixels have, and one more.
+    // The class with the most pixels, and one more.
     let mut count = [0; 256];
     for &class in &whole {
         count[usize::from(class)] += usize::from(class > 0);
@@ -160,7 +165,8 @@ fn tensors_go_through_graph_and_plan_alike() {
     npy::write(&x, &Array { shape: [1, 3, 33, 49], data }).unwrap();
     silhouette(args!["run", model, "--input", x, "-o", graph]).ok();
     silhouette(args!["run", model, "--input", x, "-o", plan, "--engine", "plan"]).ok();
-    let (graph, plan) = (npy::read(&graph).unwrap(), npy::read(&plan).unwrap());
+    let graph = npy::read(&graph).unwrap();
+    let plan = npy::read(&plan).unwrap();
     assert_eq!((graph.shape, plan.shape), ([1, 21, 3, 4], [1, 21, 3, 4]));
     let largest = graph.data.iter().fold(1.0_f32, |most, value| most.max(value.abs()));
     for (a, b) in graph.data.iter().zip(&plan.data) {
@@ -180,7 +186,8 @@ fn tensors_go_through_graph_and_plan_alike() {
 #[test]
 fn a_classifier_classifies() {
     let place = Folder::new();
-    let (model, photo) = (seeded(&place, "model.safetensors", "mobilenet_v2_0.35"), photo(&place, "photo.png", 50, 40));
+    let model = seeded(&place, "model.safetensors", "mobilenet_v2_0.35");
+    let photo = photo(&place, "photo.png", 50, 40);
     let ran = silhouette(args!["classify", photo, "--model", model, "--top", "3", "--size", "64", "--json"]).ok();
     let classes = ran.json()["classes"].as_array().unwrap().clone();
     assert_eq!(classes.len(), 3);

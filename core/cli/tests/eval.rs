@@ -1,4 +1,5 @@
-//! `silhouette eval` on made data: true labels are masks that the command itself wrote, so that every score is known.
+//! `silhouette eval` on generated data: the ground truth is masks that the command itself wrote, so that every score is
+//! known.
 
 mod common;
 
@@ -7,7 +8,7 @@ use serde_json::Value;
 use silhouette_testkit::{Folder, shared_folder};
 use std::path::{Path, PathBuf};
 
-/// A folder in VOC's layout whose true labels are the model's own masks, and the model.
+/// A folder in VOC's layout whose ground truth is the model's own masks, and the model.
 fn voc(place: &Folder, pictures: u32) -> (PathBuf, PathBuf) {
     let model = fixture(place, "model.safetensors");
     let root = place.path("voc");
@@ -19,7 +20,7 @@ fn voc(place: &Folder, pictures: u32) -> (PathBuf, PathBuf) {
         let name = format!("p{i}");
         list += &name;
         list += "\n";
-        // A PNG under the name of a JPEG: what counts is the content, and a PNG is decoded alike everywhere.
+        // A PNG with the name of a JPEG: only the content matters, and a PNG is decoded alike everywhere.
         let photo = photo(place, &format!("{name}.png"), 60 + 11 * i, 80 - 7 * i);
         std::fs::copy(&photo, root.join(format!("JPEGImages/{name}.jpg"))).unwrap();
         let masks = root.join("SegmentationClass");
@@ -56,12 +57,12 @@ fn its_own_masks_score_full_marks_and_others_do_not() {
     assert_eq!(counted, pixels);
     assert!(!place.path("scores.json.partial").exists());
 
-    // Nearest neighbour at the network's size is coarser: near, and not the same.
+    // Nearest neighbour at the network's size is coarser: close, but not the same.
     silhouette(args!["eval", "--voc", root, "--model", model, "--json", out]).ok();
     let coarse = json(&out)["miou"].as_f64().unwrap();
     assert!((30.0..100.0).contains(&coarse), "{coarse}");
 
-    // Labels of another picture.
+    // Labels of another image.
     std::fs::copy(root.join("SegmentationClass/p0.png"), root.join("SegmentationClass/other.png")).unwrap();
     std::fs::write(root.join("one.txt"), "p0").unwrap();
     let inverted = root.join("SegmentationClass/p0.png");
@@ -87,12 +88,12 @@ fn the_same_whatever_the_threads_and_after_a_stop() {
     };
     let one = run("1", "one.json");
     assert_eq!(run("3", "three.json"), one);
-    // A run that ended after two pictures: its state is what the first lines of the file say, and one that was cut off.
+    // A run that ended after two images: its state is the first lines of the file, and a truncated one.
     let list = std::fs::read_to_string(root.join("val.txt")).unwrap();
     std::fs::remove_file(root.join("SegmentationClass/p3.png")).unwrap_or_default();
     let partial = place.path("stopped.json.partial");
     let out = place.path("stopped.json");
-    // Writing the report fails where its folder does not allow it: the state stays behind.
+    // Writing the report fails if its folder does not allow it: the state stays behind.
     std::fs::create_dir(&out).unwrap();
     let failed = silhouette(args!["eval", "--voc", root, "--model", model, "--threads", "1", "--json", out]);
     assert_eq!(failed.code, 1);
@@ -141,7 +142,7 @@ fn black_and_white_masks_are_told_about_and_read_as_a_foreground() {
     let spec = silhouette_network::spec::Spec::preset("fixture").unwrap();
     let (images, masks, out) = (root.join("JPEGImages"), place.path("white"), place.path("scores.json"));
     std::fs::create_dir(&masks).unwrap();
-    // White is where the model sees one class.
+    // White where the model predicts one class.
     let names: Vec<String> = (0..3).map(|i| format!("p{i}.png")).collect();
     let own: Vec<_> = names.iter().map(|name| indices(&root.join("SegmentationClass").join(name))).collect();
     let class = (1..=20).max_by_key(|class| own.iter().filter(|own| own.2.contains(class)).count()).unwrap();
@@ -182,7 +183,7 @@ fn black_and_white_masks_are_told_about_and_read_as_a_foreground() {
     assert_eq!(json(&out)["iou"][label], 100.0);
     let other = eval(&rgb("other", [1, 2, 3]), &[]);
     assert!(
-        other.code == 1 && other.err.contains("(1, 2, 3)") && other.err.contains("none of the 3 pictures"),
+        other.code == 1 && other.err.contains("(1, 2, 3)") && other.err.contains("none of the 3 images"),
         "{other:?}"
     );
 }
@@ -191,14 +192,15 @@ fn black_and_white_masks_are_told_about_and_read_as_a_foreground() {
 fn where_nothing_is_scored_the_exit_code_says_so() {
     let place = Folder::new();
     let (root, model) = voc(&place, 2);
-    let (images, out) = (root.join("JPEGImages"), place.path("scores.json"));
+    let images = root.join("JPEGImages");
+    let out = place.path("scores.json");
     let absent = place.path("absent");
     silhouette(args!["eval", "--images", images, "--masks", absent, "--model", model])
         .fails(&["absent", "no such folder"]);
     let empty = place.path("empty");
     std::fs::create_dir(&empty).unwrap();
     let ran = silhouette(args!["eval", "--images", images, "--masks", empty, "--model", model, "--json", out]);
-    assert!(ran.code == 1 && ran.out.is_empty() && ran.err.contains("none of the 2 pictures"), "{ran:?}");
+    assert!(ran.code == 1 && ran.out.is_empty() && ran.err.contains("none of the 2 images"), "{ran:?}");
     assert!(!out.exists() && !place.path("scores.json.partial").exists());
     std::fs::write(empty.join("p0.jpg"), "").unwrap();
     let ran = silhouette(args!["eval", "--images", images, "--masks", empty, "--model", model]);
@@ -213,8 +215,9 @@ fn plain_folders_with_a_class_list() {
     let (root, model) = voc(&place, 2);
     let spec = silhouette_network::spec::Spec::preset("fixture").unwrap();
     let out = place.path("scores.json");
-    let (images, masks) = (root.join("JPEGImages"), root.join("SegmentationClass"));
-    // All classes in another order: the masks' numbers now mean others.
+    let images = root.join("JPEGImages");
+    let masks = root.join("SegmentationClass");
+    // All classes in another order: the masks' numbers now have other meanings.
     let mut labels = spec.labels.clone();
     let list = place.write("labels.txt", labels.join("\n").as_bytes());
     silhouette(args![
@@ -255,7 +258,7 @@ fn inputs_of_the_pictures_shapes_make_other_masks_of_less_arithmetic() {
     );
     assert!(own["miou"].as_f64() < square["miou"].as_f64(), "the true masks are the square's");
     assert!(own["madds"].as_u64() < square["madds"].as_u64());
-    // Masks made in the pictures' shapes are what a run in these shapes finds, of one run and of averaged ones.
+    // Masks computed in the images' shapes equal those of a run in these shapes, both of one run and of averaged ones.
     let masks = root.join("SegmentationClass");
     for i in 0..3 {
         let photo = place.path(&format!("p{i}.png"));
@@ -274,7 +277,8 @@ fn inputs_of_the_pictures_shapes_make_other_masks_of_less_arithmetic() {
 fn scales_and_mirrors_run_more_and_the_worst_are_drawn() {
     let place = Folder::new();
     let (root, model) = voc(&place, 3);
-    let (out, drawn) = (place.path("scores.json"), place.path("worst"));
+    let out = place.path("scores.json");
+    let drawn = place.path("worst");
     let once = {
         silhouette(args!["eval", "--voc", root, "--model", model, "--json", out]).ok();
         json(&out)["madds"].as_u64().unwrap()
@@ -308,17 +312,17 @@ fn borders_are_scored_plain_and_refined_and_survive_a_stop() {
     let ran = call(&[]).ok();
     assert!(ran.out.contains("boundary IoU of the foreground"), "{}", ran.out);
     let report = json(&out);
-    // The labels are the model's own classes, none of them background: the border is the picture's own, on both sides.
+    // The labels are the model's own classes, none of them background: the border is the image's own, on both sides.
     assert_eq!(report["boundary_iou"], serde_json::json!({ "plain": 100.0, "refined": 100.0 }));
     assert!(report["alpha_ms"]["refined"].as_f64().unwrap() > 0.0);
-    // From a state in which all is done the same comes out.
+    // A state in which everything is done leads to the same result.
     std::fs::remove_file(&out).unwrap();
     std::fs::create_dir(&out).unwrap();
     assert_eq!(call(&[]).code, 1);
     std::fs::remove_dir(&out).unwrap();
     call(&[]).ok();
     assert_eq!(json(&out)["boundary_iou"], report["boundary_iou"]);
-    // Half of a picture is background now, which the model sees nowhere.
+    // Half of an image is background now, which the model predicts nowhere.
     let mask = root.join("SegmentationClass/p0.png");
     image::GrayImage::from_fn(60, 80, |x, _| image::Luma([u8::from(x >= 30)])).save(mask).unwrap();
     std::fs::remove_file(&out).unwrap();
@@ -329,14 +333,16 @@ fn borders_are_scored_plain_and_refined_and_survive_a_stop() {
     call(&["--scales", "0.5,1"]).fails(&["--boundary"]);
 }
 
-/// The public reference model through our engine: the score that its float twin has in ONNX Runtime.
+/// The public reference model in our engine: the score of its float version in ONNX Runtime.
 fn the_public_model_scores_what_its_float_twin_scores() {
     const TWIN: f64 = 73.68;
     let shared = shared_folder();
     let place = Folder::new();
-    let (model, out) = (place.path("public.safetensors"), place.path("scores.json"));
+    let model = place.path("public.safetensors");
+    let out = place.path("scores.json");
     let models = shared.join("models");
-    let (source, labels) = (models.join("deeplabv3_mnv2_pascal_quant.tflite"), models.join("pascal_voc_labels.txt"));
+    let source = models.join("deeplabv3_mnv2_pascal_quant.tflite");
+    let labels = models.join("pascal_voc_labels.txt");
     silhouette(args!["import", source, "-o", model, "--labels", labels]).ok();
     silhouette(args!["eval", "--voc", shared.join("data/voc-val"), "--model", model, "--size", "513", "--json", out])
         .ok();

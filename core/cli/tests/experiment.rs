@@ -1,4 +1,4 @@
-//! `silhouette experiment` and `silhouette info --table paper`: numbers that must hold, figures, refusals.
+//! `silhouette experiment` and `silhouette info --table paper`: invariant numbers, figures, rejected input.
 
 mod common;
 
@@ -46,7 +46,8 @@ fn manifold_tells_and_draws_the_same_for_the_same_seed() {
 #[test]
 fn split_measures_every_way_and_the_engine() {
     let place = Folder::new();
-    let (model, figure) = (fixture(&place, "model.safetensors"), place.path("split.svg"));
+    let model = fixture(&place, "model.safetensors");
+    let figure = place.path("split.svg");
     let run = ["experiment", "split", "--size", "129", "--ways", "1,3", "--runs", "2"].map(std::ffi::OsString::from);
     let with = |more: &[&std::ffi::OsStr]| run.iter().cloned().chain(more.iter().map(Into::into)).collect::<Vec<_>>();
     let json =
@@ -65,7 +66,8 @@ fn split_measures_every_way_and_the_engine() {
 #[test]
 fn blocks_are_left_out_scored_and_saved() {
     let place = Folder::new();
-    let (model, figure) = (fixture(&place, "model.safetensors"), place.path("blocks.png"));
+    let model = fixture(&place, "model.safetensors");
+    let figure = place.path("blocks.png");
     let photos = [photo(&place, "a.png", 70, 60), photo(&place, "b.png", 64, 64)];
     let run = silhouette(args![
         "experiment",
@@ -118,7 +120,7 @@ fn blocks_are_scored_against_true_masks() {
     let run = silhouette(args!["experiment", "drop-blocks", "--voc", root, "--model", model, "--most", "1", "--json"]);
     let json = run.ok().json();
     assert_eq!(json["experiment"]["whole"]["score"]["miou"], 100.0, "its own mask is the true one");
-    assert!(json["against"].as_str().unwrap().contains("1 pictures"));
+    assert!(json["against"].as_str().unwrap().contains("1 images"));
     let text = silhouette(args!["experiment", "drop-blocks", "--voc", root, "--model", model, "--most", "2"]).ok().out;
     assert!(text.contains("none") && text.lines().count() == 3 + 1 + 10 + 1, "{text}");
     silhouette(args!["experiment", "drop-blocks", "--voc", place.path("no"), "--model", model]).fails(&["val.txt"]);

@@ -1,4 +1,4 @@
-//! Files as the command meets them: pipes in the place of files, outputs that are inputs, two runs with one output, and a command that is
+//! Unusual files: pipes in place of files, outputs that are inputs, two runs with one output, and a command that is
 //! killed at any moment.
 #![cfg(unix)]
 
@@ -22,10 +22,10 @@ fn start(args: &[OsString]) -> Child {
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Runs to the end, which must come.
+/// Runs to the end, within the limit.
 fn run(args: &[OsString]) -> Output {
     let mut child = start(args);
-    // Read while it runs: a pipe that is full would stop it.
+    // Read while it runs: a full pipe would block it.
     let read = |mut from: Box<dyn Read + Send>| {
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
@@ -33,7 +33,8 @@ fn run(args: &[OsString]) -> Output {
             bytes
         })
     };
-    let (out, err) = (read(Box::new(child.stdout.take().unwrap())), read(Box::new(child.stderr.take().unwrap())));
+    let out = read(Box::new(child.stdout.take().unwrap()));
+    let err = read(Box::new(child.stderr.take().unwrap()));
     let begun = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
@@ -63,7 +64,7 @@ fn works(args: &[OsString]) -> Output {
     output
 }
 
-/// A model, a photo, a tensor for the model, and a file that `import` takes.
+/// A model, a photo, a tensor for the model, and a file that `import` accepts.
 struct Things {
     place: Folder,
     model: PathBuf,
@@ -92,9 +93,10 @@ impl Things {
         self.place.path(name)
     }
 
-    /// Two pictures with their masks, as folders.
+    /// Two images with their masks, as folders.
     fn data_set(&self) -> (PathBuf, PathBuf) {
-        let (images, masks) = (self.path("images"), self.path("masks"));
+        let images = self.path("images");
+        let masks = self.path("masks");
         std::fs::create_dir_all(&images).unwrap();
         for number in 0..6 {
             let name = format!("images/p{number}.png");
@@ -110,7 +112,8 @@ impl Things {
 fn pipes_in_the_place_of_inputs_are_refused_at_once() {
     let things = Things::new();
     let Things { model, photo, tensor, source, labels, .. } = &things;
-    let (dead, json) = (things.path("pipe"), things.path("pipe.json"));
+    let dead = things.path("pipe");
+    let json = things.path("pipe.json");
     pipe(&dead);
     pipe(&json);
     let (images, masks) = things.data_set();
@@ -136,7 +139,7 @@ fn pipes_in_the_place_of_inputs_are_refused_at_once() {
         fails(args, "it is a pipe, not a regular file");
     }
     assert!(!out.exists());
-    // A mask and a photo of a data set: those pictures are left out, and said to be.
+    // A mask and a photo of a data set: those images are skipped and reported.
     std::fs::remove_file(masks.join("p0.png")).unwrap();
     pipe(&masks.join("p0.png"));
     std::fs::remove_file(images.join("p1.png")).unwrap();
@@ -147,10 +150,10 @@ fn pipes_in_the_place_of_inputs_are_refused_at_once() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("4 pictures, 2 skipped"));
 }
 
-/// The name of a file, and the command that writes it to a place.
+/// The name of a file, and the command that writes it to a path.
 type Writer<'t> = (&'static str, Box<dyn Fn(&Path) -> Vec<OsString> + 't>);
 
-/// Every command that writes a file, but `import`.
+/// Every command that writes a file, except `import`.
 fn writers(things: &Things) -> Vec<Writer<'_>> {
     let Things { model, tensor, .. } = things;
     vec![
@@ -174,10 +177,11 @@ fn writers(things: &Things) -> Vec<Writer<'_>> {
     ]
 }
 
-/// `import` wants a model of another program.
+/// `import` needs a model of another program.
 fn import_writer() -> Writer<'static> {
     let models = shared_folder().join("models");
-    let (source, labels) = (models.join("deeplabv3_257_mv_gpu.tflite"), models.join("pascal_voc_labels.txt"));
+    let source = models.join("deeplabv3_257_mv_gpu.tflite");
+    let labels = models.join("pascal_voc_labels.txt");
     (
         "m.safetensors",
         Box::new(move |to| {
@@ -201,7 +205,8 @@ fn imports_are_written_through_and_never_half() {
 silhouette_testkit::tests_with_shared!(imports_are_written_through_and_never_half);
 
 fn written_through(things: &Things, writers: Vec<Writer<'_>>) {
-    let (plain, special) = (things.path("plain"), things.path("special"));
+    let plain = things.path("plain");
+    let special = things.path("special");
     std::fs::create_dir(&plain).unwrap();
     std::fs::create_dir(&special).unwrap();
     for (name, command) in writers {
@@ -217,7 +222,7 @@ fn written_through(things: &Things, writers: Vec<Writer<'_>>) {
         assert!(std::fs::symlink_metadata(&to).unwrap().file_type().is_fifo(), "{name} is no pipe any more");
         assert!(reader.join().unwrap() == expected, "{name} through a pipe");
         std::fs::remove_file(&to).unwrap();
-        // The standard output by a name of its own: all of the file, before what the command says.
+        // The standard output by a name of its own: the whole file, before the command's own output.
         if cfg!(target_os = "linux") {
             symlink("/proc/self/fd/1", &to).unwrap();
             let output = works(&command(&to));
@@ -294,7 +299,8 @@ fn two_evals_with_one_output_do_not_mix() {
         fields.retain(|name, _| !name.ends_with("_ms") && name != "threads");
         report
     };
-    let (whole, out) = (things.path("whole.json"), things.path("out.json"));
+    let whole = things.path("whole.json");
+    let out = things.path("out.json");
     works(&command(&whole));
     let expected = scores(&whole);
     // One has it open.
@@ -303,7 +309,8 @@ fn two_evals_with_one_output_do_not_mix() {
     fails(&command(&out), "another run is writing to it");
     drop(journal);
     std::fs::remove_file(&partial).unwrap();
-    // Killed again and again, with a second one beside it: each ends with the figures of one run, or says why not.
+    // Killed again and again, with a second run at the same time: each ends with the figures of one run, or reports why
+    // not.
     for lines in [1, 2, 4] {
         let mut child = start(&command(&out));
         let begun = Instant::now();
@@ -336,8 +343,8 @@ fn two_evals_with_one_output_do_not_mix() {
     assert!(!partial.exists());
 }
 
-/// Kills each command that writes at moments spread over its run. What is there afterwards is what was there before, or all of what is
-/// written; and after a run that ends nothing else is there.
+/// Kills each command that writes, at moments spread over its run. Afterwards the file is either the old one or the
+/// complete new one; and after a run that ends nothing else is left.
 #[test]
 fn what_is_killed_leaves_no_half_file() {
     let things = Things::new();
@@ -356,14 +363,14 @@ fn killed(things: &Things, writers: Vec<Writer<'_>>) {
         let time = begun.elapsed();
         let new = std::fs::read(&to).unwrap();
         for number in 0..kills {
-            // Every second time over a file of the user's.
+            // Every second time over an existing file.
             let old = (number % 2 == 0).then_some(&b"the user's"[..]);
             match old {
                 Some(bytes) => std::fs::write(&to, bytes).unwrap(),
                 None => drop(std::fs::remove_file(&to)),
             }
             let mut child = start(&command);
-            // Most of the last third, where files are written.
+            // Mostly in the last third, where files are written.
             let share = if number % 3 == 0 {
                 f64::from(number) / f64::from(kills)
             } else {
@@ -375,7 +382,7 @@ fn killed(things: &Things, writers: Vec<Writer<'_>>) {
             let found = std::fs::read(&to).ok();
             assert!(found.as_deref() == old || found.as_ref() == Some(&new), "{name}: half a file after kill {number}");
         }
-        // What a killed one leaves, made for certain.
+        // A killed run's leftovers, created for certain.
         std::fs::write(folder.join(".unfinished-0123456789abcdef.silhouette"), "half").unwrap();
         works(&command);
         let left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();

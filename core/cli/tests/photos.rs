@@ -1,11 +1,11 @@
-//! `silhouette segment` on photos that are more than colours: transparency stays, profiles are followed.
+//! `silhouette segment` on photos with more than colours: transparency is preserved, profiles are applied.
 
 mod common;
 
 use common::{fixture, silhouette};
 use silhouette_testkit::{Folder, waves};
 
-/// A sticker whose hidden pixels hold noise; every third pixel is hidden, every third half there.
+/// A sticker whose hidden pixels contain noise; every third pixel is hidden, every third half transparent.
 fn sticker(place: &Folder, name: &str, noise: u8) -> std::path::PathBuf {
     let path = place.path(name);
     let pixels: Vec<u8> = waves(60, 40, 0)
@@ -34,7 +34,7 @@ fn hidden_pixels_never_come_back_and_effects_keep_alpha() {
         all.extend(args!["--effect", effect]);
     }
     silhouette(all).ok();
-    // What is hidden changes nothing anywhere.
+    // Hidden pixels change nothing anywhere.
     for effect in ["mask", "overlay", "cutout", "blur", "confidence-cat", "replace"] {
         let [one, two] =
             ["one", "two"].map(|name| std::fs::read(place.path(&format!("out/{name}.{effect}.png"))).unwrap());
@@ -49,7 +49,7 @@ fn hidden_pixels_never_come_back_and_effects_keep_alpha() {
     let cut = open("cutout");
     assert!(original.pixels().zip(cut.pixels()).all(|(a, b)| b[3] <= a[3]));
     assert!(cut.pixels().any(|pixel| pixel[3] > 0));
-    // The other picture shows where the photo was transparent.
+    // The other image shows where the photo was transparent.
     let replaced = open("replace");
     for (photo, made) in original.pixels().zip(replaced.pixels()) {
         assert!(made[3] == 255 && (photo[3] > 0 || made.0 == [0, 90, 200, 255]), "{photo:?} became {made:?}");

@@ -1,6 +1,6 @@
-//! Each kind of step on the shapes of the paper's network at 513x513, for every instruction set: the median and the best time
-//! of a second's rounds, the best one's GFLOP/s (a multiply-add is two operations) and its share of the core's measured peak.
-//! The engine times its steps itself, so that nothing but a loop is needed around it.
+//! Each kind of step on the shapes of the paper's network at 513x513, for every instruction set: the median and the
+//! best time of one second of rounds, and for the best its GFLOP/s (a multiply-add is two operations) and share of the
+//! core's measured peak. The engine times its steps itself, so a loop around it is all that is needed.
 //!
 //! `cargo bench -p silhouette-engine -- [PART OF A NAME]`
 
@@ -13,7 +13,7 @@ use silhouette_kernels::peak;
 use silhouette_kernels::rows::RowSource;
 use silhouette_kernels::size::Size;
 
-/// A grey picture: the first chain of every program needs one.
+/// A grey image: the first chain of every program needs one.
 struct Grey(usize);
 
 impl RowSource for Grey {
@@ -52,7 +52,8 @@ fn measure(only: &str, name: &str, side: usize, channels: usize, step: &dyn Fn(&
             continue;
         }
         let mut builder = Builder::new(isa, 1, Caches::detect());
-        let (w, b) = (weights(channels * 27), weights(channels));
+        let w = weights(channels * 27);
+        let b = weights(channels);
         let stem = Stem {
             name: "stem",
             window: window(2 * side - 1, 2, 1),
@@ -61,8 +62,9 @@ fn measure(only: &str, name: &str, side: usize, channels: usize, step: &dyn Fn(&
         let map = builder.chain(None, Some(&stem), &[]).expect("a stem");
         let map = step(&mut builder, map);
         let program = builder.finish(&[map], 1 << 30).expect("a program");
-        let (mut arena, mut out) = (program.arena().unwrap(), vec![0.0; program.outputs()[0].values()]);
-        // After the step comes the one that writes the output.
+        let mut arena = program.arena().unwrap();
+        let mut out = vec![0.0; program.outputs()[0].values()];
+        // After it comes the step that writes the output.
         let measured = program.steps().count() - 2;
         let operations = 2.0 * program.steps().nth(measured).expect("a step").madds as f64;
         let mut run = || {
@@ -78,7 +80,8 @@ fn measure(only: &str, name: &str, side: usize, channels: usize, step: &dyn Fn(&
         }
         times.sort_unstable();
         let [median, best] = [times[times.len() / 2], times[0]].map(|ns| ns as f64);
-        let (rate, peak) = (operations / best, peak_gflops(isa));
+        let rate = operations / best;
+        let peak = peak_gflops(isa);
         println!(
             "{name}: median {:.1} us, best {:.1} us of {}, {rate:.1} GFLOP/s, {:.0} % of the peak of {peak:.1}",
             median / 1e3,
@@ -89,7 +92,7 @@ fn measure(only: &str, name: &str, side: usize, channels: usize, step: &dyn Fn(&
     }
 }
 
-/// The most that the core does in this instruction set, of several short tries.
+/// The core's peak in this instruction set, the best of several short runs.
 fn peak_gflops(isa: Isa) -> f64 {
     let rate = |_| {
         let begun = Instant::now();
@@ -103,7 +106,8 @@ fn main() {
     // Cargo passes --bench on.
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     for (k, n, side) in [(32, 192, 65), (64, 384, 33), (160, 960, 33), (960, 320, 33), (320, 256, 33)] {
-        let (w, b) = (weights(k * n), weights(n));
+        let w = weights(k * n);
+        let b = weights(n);
         measure(&only, &format!("pointwise {k} to {n} at {side}x{side}"), side, k, &|builder, map| {
             let filter = Filter { weight: &w, bias: &b, clamp: RELU6 };
             builder.convolution("pointwise", &[map], 1, 1, &filter, None).expect("fits")

@@ -1,14 +1,14 @@
-//! One piece of memory for a whole inference: which buffers live when is known at load, so that each gets its place in
-//! the arena then and nothing is allocated later.
+//! One piece of memory for a whole inference: the lifetimes of all buffers are known when a model is loaded, so each is
+//! given its offset in the arena then and nothing is allocated later.
 
 use silhouette_kernels::element::Element;
 use silhouette_kernels::pack::{ALIGN, Buffer};
 use silhouette_kernels::pointer::Pointer;
 
-/// Places are multiples of a cache line.
+/// Offsets are multiples of a cache line.
 const LINE: usize = ALIGN;
 
-/// A buffer that lives from step `first` to step `last` (both included).
+/// A buffer that is live from step `first` to step `last` (both included).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Live {
     /// In bytes.
@@ -17,8 +17,8 @@ pub(crate) struct Live {
     pub(crate) last: usize,
 }
 
-/// Gives every buffer a place such that buffers that live at the same time do not overlap: the largest first, each at the
-/// lowest free place. Returns the places and the arena's length, in bytes; `None` if that overflows.
+/// Assigns every buffer an offset such that buffers that are live at the same time do not overlap: the largest first,
+/// each at the lowest free offset. Returns the offsets and the arena's length, in bytes; `None` if that overflows.
 pub(crate) fn place(buffers: &[Live]) -> Option<(Vec<usize>, usize)> {
     let mut order: Vec<usize> = (0..buffers.len()).collect();
     order.sort_by_key(|&i| std::cmp::Reverse(buffers[i].len));
@@ -48,8 +48,8 @@ pub(crate) fn place(buffers: &[Live]) -> Option<(Vec<usize>, usize)> {
     Some((places, total))
 }
 
-/// A run of bytes inside the arena or the output, seen by several threads at once, as elements of any type. In debug builds
-/// every pointer that is made of it is checked against its length.
+/// A range of bytes in the arena or the output, shared by several threads, as elements of any type. In debug builds
+/// every pointer into it is checked against its length.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
     data: *mut u8,
@@ -61,34 +61,34 @@ impl Span {
         Self { data: data.as_mut_ptr().cast(), len: size_of_val(data) }
     }
 
-    /// The part from byte `at` on, `len` bytes long.
+    /// The part that starts at byte `at` and is `len` bytes long.
     ///
     /// # Panics
-    /// If it does not lie inside.
+    /// If it is not inside the span.
     pub(crate) fn part(self, at: usize, len: usize) -> Self {
-        assert!(at.checked_add(len).is_some_and(|end| end <= self.len), "a buffer lies outside the arena");
+        assert!(at.checked_add(len).is_some_and(|end| end <= self.len), "a buffer is outside the arena");
         // SAFETY: in bounds, as just checked.
         Self { data: unsafe { self.data.add(at) }, len }
     }
 
-    /// Element `at`, from which `need` elements will be used.
+    /// A pointer to element `at`, from which `need` elements will be used.
     ///
     /// # Panics
-    /// In debug builds, if they do not lie inside.
+    /// In debug builds, if they are not inside the span.
     #[inline]
     pub(crate) fn at<T: Element>(self, at: usize, need: usize) -> Pointer<T> {
         let len = self.len / size_of::<T>();
         debug_assert!(at + need <= len, "{need} {:?} from {at} on, in a buffer of {len}", T::TYPE);
-        debug_assert!(self.data.cast::<T>().is_aligned(), "a buffer of {:?} begins between two of them", T::TYPE);
+        debug_assert!(self.data.cast::<T>().is_aligned(), "a buffer of {:?} is not aligned", T::TYPE);
         Pointer::new(self.data.cast::<T>().wrapping_add(at), need)
     }
 }
 
-/// Memory of one inference; made by [`Program::arena`](crate::program::Program::arena), used again for every frame.
+/// Memory of one inference; created by [`Program::arena`](crate::program::Program::arena), reused for every frame.
 #[derive(Debug)]
 pub struct Arena {
     pub(crate) buffer: Buffer<u8>,
-    /// What the row source asks for, one per thread.
+    /// The scratch memory of the row source, one per thread.
     pub(crate) rows: Vec<Vec<f32>>,
     pub(crate) claims: Vec<std::sync::atomic::AtomicBool>,
     /// Nanoseconds of each step in the last run.
@@ -125,7 +125,7 @@ mod tests {
                 assert!(!together || apart, "{i} and {j}");
             }
         }
-        // 256 (200 rounded) + 128 (100 rounded) + 64: the two of 100 share a place.
+        // 256 (200 rounded) + 128 (100 rounded) + 64: the two of 100 share an offset.
         assert_eq!(total, 256 + 128 + 64);
     }
 
@@ -140,7 +140,7 @@ mod tests {
     fn bytes_are_seen_as_elements_of_any_type() {
         let mut bytes = Buffer::<u8>::zeroed(3 * LINE);
         let span = Span::new(&mut bytes[..]).part(LINE, LINE);
-        // SAFETY: inside the buffer, which nobody else uses.
+        // SAFETY: inside the buffer, which nothing else uses.
         unsafe {
             span.at::<f32>(1, 1).to(1).write(1.0);
             span.at::<i8>(0, LINE).to(LINE).write(-1);

@@ -1,4 +1,5 @@
-//! How the threads that run one inference meet: a barrier without locks. The threads themselves are the caller's.
+//! How the threads that run one inference synchronise: a barrier without locks. The threads themselves belong to the
+//! caller.
 
 use crate::backoff::Backoff;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,10 +18,10 @@ impl Barrier {
         Self { count, arrived: AtomicUsize::new(0), round: AtomicUsize::new(0), broken: AtomicBool::new(false) }
     }
 
-    /// Waits until every member is here. What a member wrote before is seen by all after.
+    /// Waits until every member has arrived. Afterwards all members see what each wrote before.
     ///
     /// # Panics
-    /// If another member has panicked, since it will never come.
+    /// If another member has panicked, since it will never arrive.
     pub(crate) fn meet(&self) {
         if self.count == 1 {
             return;
@@ -38,7 +39,7 @@ impl Barrier {
         }
     }
 
-    /// Held by each member while it works: a panic frees the others.
+    /// Held by each member while it works: if it panics, the others are released.
     pub(crate) fn member(&self) -> Member<'_> {
         Member(self)
     }
@@ -55,7 +56,7 @@ impl Drop for Member<'_> {
     }
 }
 
-/// The part of `0..n` that member `index` of `count` does: parts differ by at most one.
+/// The part of `0..n` that member `index` of `count` computes: parts differ in size by at most one.
 pub(crate) fn share(n: usize, index: usize, count: usize) -> std::ops::Range<usize> {
     n * index / count..n * (index + 1) / count
 }

@@ -1,4 +1,4 @@
-//! Cache sizes of the core, where the system tells them.
+//! Cache sizes of the core, if the system reports them.
 
 /// Sizes in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,16 +10,16 @@ pub struct Caches {
 }
 
 impl Caches {
-    /// What small phone cores have: the assumption where the system does not tell.
+    /// Typical of small phone cores: assumed if the system does not report its own.
     pub const SMALL: Self = Self { l1: 32 << 10, l2: 256 << 10 };
 
-    /// Bytes of the L2 that one thread's working set is planned for. Beyond 1 MiB more gains little speed, and slices and maps
-    /// that fill it would be what decides how much memory an inference takes.
+    /// Bytes of L2 that one thread's working set is planned for. More than 1 MiB improves speed little, and slices and
+    /// maps that filled it would dominate the memory of an inference.
     pub fn working_set(&self) -> usize {
         self.l2.min(1 << 20)
     }
 
-    /// Reads `/sys` (Linux, Android); elsewhere, or where it is hidden, [`Caches::SMALL`] with twice the L2 on a desktop.
+    /// Reads `/sys` (Linux, Android); elsewhere, or if it is hidden, [`Caches::SMALL`] with twice the L2 on a desktop.
     pub fn detect() -> Self {
         let read = |index: usize, what: &str| {
             std::fs::read_to_string(format!("/sys/devices/system/cpu/cpu0/cache/index{index}/{what}")).ok()

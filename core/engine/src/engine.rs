@@ -1,17 +1,18 @@
-//! What every engine is: the traits [`Engine`] and [`Session`], and what they say about themselves.
+//! The interface of every engine: the traits [`Engine`] and [`Session`], and their descriptions.
 //!
-//! An engine is a network that is ready to run at one input size, shared by threads; a session is what one inference at a time
-//! needs for itself (an arena, threads), and keeps its engine, so that it cannot be run with another's. The compiled CPU plan and
-//! the candle graph are engines; another way to run a network is one more implementation of the two traits.
+//! An engine is a network that is ready to run at one input size, shared by threads; a session is the state of one
+//! inference at a time (an arena, threads), and holds its engine, so it cannot run with another's. The compiled CPU
+//! plan and the candle graph are engines; another engine is one more implementation of the two traits.
 //!
 //! # An engine on a GPU
 //!
-//! It fits here as it is: `new_session` makes its buffers and command queue, `run` pulls the rows into a buffer that the GPU sees,
-//! and [`Session::output`] gives what was read back. That moves every frame and every map of logits over a bus. An engine that takes frames
-//! and gives masks (which would crop, convert, upsample and take the argmax on the GPU, too) needs a second way in beside `run`: a
-//! trait `FrameSession: Session` with a method for the frame's planes, its geometry, and the outputs wanted, and a method
-//! `Session::frames(&mut self) -> Option<&mut dyn FrameSession>` whose default is `None`. A caller asks once, when it makes the
-//! session, and takes the way by rows where there is no other; nothing that stands here changes.
+//! The traits fit without changes: `new_session` creates its buffers and command queue, `run` pulls the rows into a
+//! buffer that the GPU can access, and [`Session::output`] returns what was read back. That moves every frame and every
+//! map of logits over a bus. An engine that maps frames to masks (and also crops, converts, upsamples and takes the
+//! argmax on the GPU) needs a second entry point beside `run`: a trait `FrameSession: Session` with a method for the
+//! frame's planes, its geometry, and the requested outputs, and a method `Session::frames(&mut self) -> Option<&mut dyn
+//! FrameSession>` whose default is `None`. A caller checks it once, when it creates the session, and falls back to
+//! rows; nothing here changes.
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -21,21 +22,21 @@ pub use silhouette_kernels::element::DataType;
 use silhouette_kernels::memory::OutOfMemory;
 use silhouette_kernels::rows::RowSource;
 
-/// What an engine takes: rows of three channels.
+/// The input of an engine: rows of three channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Input {
     /// Rows.
     pub height: usize,
     /// Columns.
     pub width: usize,
-    /// What the rows are made of.
+    /// The element type of the rows.
     pub element: DataType,
 }
 
-/// A map that an engine gives, channels-last: `[height][width][channels]`.
+/// An output map of an engine, channels-last: `[height][width][channels]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
-    /// What it is: `logits`, where there is only one.
+    /// Its name: `logits` if it is the only one.
     pub name: String,
     /// Rows; 1 for a classifier.
     pub height: usize,
@@ -43,31 +44,31 @@ pub struct Output {
     pub width: usize,
     /// Channels: classes.
     pub channels: usize,
-    /// What it was computed in. [`Session::output`] gives f32 whatever it is.
+    /// The type it was computed in. [`Session::output`] always returns f32.
     pub element: DataType,
 }
 
 impl Output {
-    /// How many values it has.
+    /// Number of values.
     pub fn values(&self) -> usize {
         self.height * self.width * self.channels
     }
 }
 
-/// What an engine is, in a few words.
+/// A short description of an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
     /// Where it runs: `CPU`, `candle graph on …`.
     pub backend: String,
-    /// The instruction set of its kernels, where it chooses one.
+    /// The instruction set of its kernels, if it chooses one.
     pub kernels: Option<&'static str>,
-    /// What it computes in.
+    /// The type it computes in.
     pub precision: DataType,
-    /// Threads of one inference, where they are known.
+    /// Threads of one inference, if known.
     pub threads: Option<usize>,
-    /// Bytes of one session, where they are known.
+    /// Bytes of one session, if known.
     pub arena_bytes: Option<usize>,
-    /// Bytes of the weights, where they are known.
+    /// Bytes of the weights, if known.
     pub weight_bytes: Option<usize>,
 }
 
@@ -106,40 +107,40 @@ pub struct Step {
 
 /// A network ready to run at one input size. Shared by threads.
 pub trait Engine: Debug + Send + Sync {
-    /// What it takes.
+    /// Its input.
     fn input(&self) -> Input;
 
-    /// What it gives: at least one map.
+    /// Its outputs: at least one map.
     fn outputs(&self) -> Vec<Output>;
 
-    /// What it is.
+    /// Its description.
     fn describe(&self) -> Description;
 
-    /// What one inference at a time needs for itself.
+    /// Creates the state of one inference at a time.
     ///
     /// # Errors
-    /// [`EngineError::Unsupported`] where the system has no more threads; [`EngineError::OutOfMemory`].
+    /// [`EngineError::Unsupported`] if the system has no more threads; [`EngineError::OutOfMemory`].
     fn new_session(self: Arc<Self>) -> Result<Box<dyn Session>, EngineError>;
 }
 
-/// An engine with all that one inference at a time needs.
+/// An engine with the state of one inference at a time.
 pub trait Session: Debug + Send {
-    /// The engine it is of.
+    /// Its engine.
     fn engine(&self) -> &dyn Engine;
 
     /// Runs the network on `rows`.
     ///
     /// # Errors
-    /// [`EngineError::Mismatch`] where `rows` have another size than [`Engine::input`]; [`EngineError::Failed`].
+    /// [`EngineError::Mismatch`] if the size of `rows` is not [`Engine::input`]; [`EngineError::Failed`].
     fn run(&mut self, rows: &dyn RowSource) -> Result<(), EngineError>;
 
-    /// The map of [`Engine::outputs`] at `index` as the last run left it, zeros before the first.
+    /// Output `index` of [`Engine::outputs`] after the last run; zeros before the first.
     ///
     /// # Panics
-    /// Where there are not so many outputs.
+    /// If there are fewer outputs.
     fn output(&self, index: usize) -> &[f32];
 
-    /// The network's steps with the times of the last run; none where the engine does not time them.
+    /// The network's steps with their times in the last run; empty if the engine does not time them.
     fn steps(&self) -> Vec<Step>;
 }
 
@@ -147,29 +148,29 @@ pub trait Session: Debug + Send {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// Rows that do not fit the network.
+    /// Rows of the wrong size for the network.
     Mismatch {
         /// Which buffer.
         what: &'static str,
-        /// What fits.
+        /// What was expected.
         wanted: String,
-        /// What was given.
+        /// What was passed.
         found: String,
     },
     /// What this machine or system cannot do.
     Unsupported {
-        /// What was asked for.
+        /// What was requested.
         what: String,
-        /// Why it cannot be had, and what can.
+        /// Why it is unavailable, and what is available.
         why: String,
     },
     /// The system has no memory for it.
     OutOfMemory(OutOfMemory),
     /// The engine itself failed.
     Failed {
-        /// Which.
+        /// The engine.
         engine: &'static str,
-        /// How.
+        /// The reason.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
@@ -177,7 +178,7 @@ pub enum EngineError {
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Mismatch { what, wanted, found } => write!(f, "{what}: the network wants {wanted}, got {found}"),
+            Self::Mismatch { what, wanted, found } => write!(f, "{what}: the network expects {wanted}, got {found}"),
             Self::Unsupported { what, why } => write!(f, "{what} is not supported: {why}"),
             Self::OutOfMemory(error) => write!(f, "{error}"),
             Self::Failed { engine, source } => write!(f, "{engine}: {source}"),

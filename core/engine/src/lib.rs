@@ -1,9 +1,9 @@
-//! What every engine is ([`engine`]), and the CPU's: a network compiled to steps over one arena ([`program`]), and the threads that
-//! run it ([`thread_pool`]).
-//! No candle, no I/O but reading the sizes of the caches.
+//! The interface of every engine ([`engine`]), and the CPU engine: a network compiled to steps over one arena
+//! ([`program`]), and the threads that run it ([`thread_pool`]). No candle, and no I/O except reading the sizes of the
+//! caches.
 //!
-//! Maps between layers are blocked rows (H, C / lanes, W, lanes; see [`program`]); the output is channels-last. What a step
-//! computes is a kernel's business (`silhouette-kernels`); which rows it computes, and on which thread, is decided here.
+//! Maps between layers are blocked rows (H, C / lanes, W, lanes; see [`program`]); the output is channels-last. Kernels
+//! (`silhouette-kernels`) compute the steps; this crate decides which rows are computed, and on which thread.
 
 pub mod arena;
 mod backoff;

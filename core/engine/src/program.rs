@@ -1,21 +1,22 @@
-//! A network compiled to steps over one arena, and the way they run.
+//! A network compiled to steps over one arena, and how they run.
 //!
-//! | step | what it fuses | when it is the one to take |
+//! | step | what it fuses | when to use it |
 //! | --- | --- | --- |
 //! | [chain](Builder::chain) | stem and inverted residual blocks, depth first: each output row pulls the input rows that it needs, every layer holds a ring of a few rows | early blocks: large maps, small weights |
 //! | [sliced block](Builder::sliced) | one inverted residual block: a slice of expanded channels at a time over the whole map, the projection accumulating over slices (the paper's t-way split, section 5) | late blocks: small maps, large weights, so that each weight is read once an inference |
 //! | [convolution](Builder::convolution) | bias, activation, concatenation of its inputs | heads |
 //! | [depthwise](Builder::depthwise) | bias, activation | a depthwise convolution that no 1x1 follows |
 //! | [average](Builder::average) | | image pooling, classifiers |
-//! | [decoder](Builder::decoder) | resizes, skips' 1x1, concatenation, depthwise-separable 3x3, classifier; row by row | from coarse to fine maps of an extractor |
+//! | [decoder](Builder::decoder) | resizes, skips' 1x1, concatenation, depthwise-separable 3x3, classifier; row by row | from coarse to fine maps
+//! of a feature extractor |
 //! | [resize](Builder::resize), [sum](Builder::sum), [concat](Builder::concat) | activation of a sum | joins of another shape; a concatenation only where no convolution can read its parts |
 //!
-//! A chain can be tapped: a map on its way that later steps read as well (a decoder's skip) is stored beside, and the chain
-//! stays one. The last steps write the outputs, channels-last; maps between steps are blocked (`[row][channels / lanes][pixel][lane]`),
-//! so that kernels walk along memory whatever the number of channels.
+//! A chain can be tapped: an intermediate map that later steps read as well (a decoder's skip) is also stored in full,
+//! and the chain stays one step. The last steps write the outputs, channels-last; maps between steps are blocked
+//! (`[row][channels / lanes][pixel][lane]`), so that kernels walk along memory whatever the number of channels.
 //!
-//! In none of them does the expanded tensor exist whole. Several threads share a step by output rows; a row is computed
-//! the same way whoever computes it, so that results are bit for bit the same for any number of threads.
+//! None of them ever holds the whole expanded tensor. Several threads share a step by output rows; a row is computed
+//! the same way on any thread, so results are bit for bit the same for any number of threads.
 
 mod build;
 mod build_decoder;
@@ -58,25 +59,25 @@ use sliced::Sliced;
 /// Why a run was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunError {
-    /// The row source is not of the size that the program was compiled for.
+    /// The row source does not have the size that the program was compiled for.
     InputSize {
-        /// What the program wants.
+        /// What the program expects.
         wanted: Size,
-        /// What the row source gives.
+        /// What the row source provides.
         found: Size,
     },
-    /// There are not as many output slices as outputs.
+    /// The number of output slices is not the number of outputs.
     Outputs {
         /// How many the program writes.
         wanted: usize,
-        /// How many were given.
+        /// How many were passed.
         found: usize,
     },
     /// An output slice has the wrong length (in f32).
     OutputLength {
         /// What the program writes.
         wanted: usize,
-        /// What was given.
+        /// What was passed.
         found: usize,
     },
     /// The arena was made by another program.
@@ -95,9 +96,9 @@ impl std::fmt::Display for RunError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::InputSize { wanted, found } => {
-                write!(f, "input is {found}, the program wants {wanted}")
+                write!(f, "input is {found}, the program expects {wanted}")
             }
-            Self::Outputs { wanted, found } => write!(f, "{found} outputs were given, the program writes {wanted}"),
+            Self::Outputs { wanted, found } => write!(f, "{found} outputs were passed, the program writes {wanted}"),
             Self::OutputLength { wanted, found } => {
                 write!(f, "output holds {found} values, the program writes {wanted}")
             }
@@ -129,10 +130,10 @@ struct Step {
     work: StepWork,
 }
 
-/// What a step is and why it is done that way.
+/// What a step is and why it is computed that way.
 #[derive(Clone, Copy, Debug)]
 pub struct StepInfo<'a> {
-    /// The layers in it.
+    /// Its layers.
     pub name: &'a str,
     /// How it is computed.
     pub explain: &'a str,
@@ -153,7 +154,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// How many values it has.
+    /// Number of values.
     pub fn values(self) -> usize {
         self.size.height * self.size.width * self.channels
     }
@@ -179,7 +180,7 @@ impl std::fmt::Debug for Program {
 /// What every thread of a run does with its own index.
 pub type Work<'a> = dyn Fn(usize) + Sync + 'a;
 
-/// Raw pieces of the arena that the threads share; each uses its own.
+/// Raw parts of the arena that the threads share; each uses its own.
 struct Shared<'a> {
     arena: Span,
     outputs: &'a [Span],
@@ -187,8 +188,8 @@ struct Shared<'a> {
     source: &'a dyn RowSource,
 }
 
-// SAFETY: spans are used by rows and steps such that no two threads touch one element without a meeting between them;
-// `scratch` by index, each index by one thread (see `claims`).
+// SAFETY: rows and steps use spans such that no two threads access one element without a barrier between them;
+// `scratch` is accessed by index, each index by one thread (see `claims`).
 unsafe impl Sync for Shared<'_> {}
 
 impl Program {
@@ -207,7 +208,7 @@ impl Program {
         self.layout.threads
     }
 
-    /// The instruction set that it runs on.
+    /// The instruction set that it uses.
     pub fn isa(&self) -> Isa {
         self.layout.isa
     }
@@ -217,15 +218,15 @@ impl Program {
         self.packed.bytes()
     }
 
-    /// All packed weights in the order in which they were packed: what [`Builder::with_packed`] takes back, each at a place
-    /// aligned to [`ALIGN`](silhouette_kernels::pack::ALIGN) after the one before.
+    /// All packed weights in the order in which they were packed: the input of [`Builder::with_packed`], each aligned
+    /// to [`ALIGN`](silhouette_kernels::pack::ALIGN) after the one before.
     pub fn packed(&self) -> Vec<&[u8]> {
         self.packed.parts()
     }
 
-    /// A number that tells into which pieces the weights were packed, and in which order. Programs of the same network and the same
-    /// instruction set with the same number have the same [`packed`](Self::packed): on its input's size, threads and caches packing depends
-    /// only through the slices that are chosen for them.
+    /// A hash of how the weights were split into packed pieces, and in which order. Programs of the same network and
+    /// instruction set with the same hash have the same [`packed`](Self::packed): packing depends on the input's size,
+    /// threads and caches only through the slices that are chosen for them.
     pub fn packing(&self) -> u64 {
         self.packed.packing()
     }
@@ -240,7 +241,7 @@ impl Program {
         self.steps.iter().map(|s| StepInfo { name: &s.name, explain: &s.explain, madds: s.madds })
     }
 
-    /// Memory for one inference at a time.
+    /// Allocates the memory for one inference at a time.
     ///
     /// # Errors
     /// [`OutOfMemory`].
@@ -256,14 +257,14 @@ impl Program {
 
     /// Runs the network on the rows of `source` and writes `outputs`, one slice each, channels-last.
     ///
-    /// `spread` runs the work that it is given once for every index `0..threads()`, all at the same time (they wait for
-    /// each other), and returns when all are done; for one thread, `&|work| work(0)`.
+    /// `spread` calls its argument once for every index `0..threads()`, all concurrently (they wait for each other),
+    /// and returns when all are done; for one thread, `&|work| work(0)`.
     ///
     /// # Errors
     /// If `source`, `outputs` or `arena` do not fit the program.
     ///
     /// # Panics
-    /// If `source` panics, or `spread` runs an index twice or one that there is not.
+    /// If `source` panics, or `spread` runs an index twice or one out of range.
     pub fn run(
         &self,
         arena: &mut Arena,
@@ -292,11 +293,12 @@ impl Program {
         }
         for scratch in &mut arena.rows {
             if scratch.len() < source.scratch_len() {
-                memory::resize(scratch, source.scratch_len(), 0.0, "a row of the picture")?;
+                memory::resize(scratch, source.scratch_len(), 0.0, "a row of the image")?;
             }
         }
         let barrier = Barrier::new(self.layout.threads);
-        let (claims, times) = (&arena.claims, &arena.times);
+        let claims = &arena.claims;
+        let times = &arena.times;
         for claim in claims {
             claim.store(false, Ordering::Relaxed);
         }
@@ -317,7 +319,7 @@ impl Program {
                 barrier: &barrier,
                 index,
             };
-            // SAFETY: `index` is below the number of scratch buffers (as `claims`), and was claimed by this thread.
+            // SAFETY: `index` is below the number of scratch buffers (the length of `claims`), and was claimed by this thread.
             let scratch = unsafe { &mut *shared.scratch.add(index) };
             for (step, time) in self.steps.iter().zip(times) {
                 let begun = (index == 0).then(std::time::Instant::now);

@@ -1,6 +1,6 @@
 //! The threads of one inference: they wait without using the CPU, run one piece of work together, and wait again.
-//! Nothing is allocated when work is given out. (It stands here and not beside its caller, because lending a borrowed
-//! closure to threads that outlive the call takes `unsafe`.)
+//! Handing out work allocates nothing. (The pool is in this crate rather than beside its caller, because passing a
+//! borrowed closure to threads that outlive the call needs `unsafe`.)
 
 use crate::backoff::Backoff;
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 type Work = dyn Fn(usize) + Sync + 'static;
 
 struct Order {
-    /// Counts the pieces of work given out.
+    /// Counts the pieces of work handed out.
     number: u64,
     work: Option<&'static Work>,
     quit: bool,
@@ -27,12 +27,12 @@ struct Desk {
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-/// Nothing that is done under these locks leaves a half-changed value behind.
+/// No code under these locks leaves a half-changed value behind.
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
     m.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A fixed number of threads, the caller's one of them.
+/// A fixed number of threads, including the caller's.
 pub struct ThreadPool {
     desk: Arc<Desk>,
     helpers: Vec<JoinHandle<()>>,
@@ -48,7 +48,7 @@ impl ThreadPool {
     /// `threads` threads; all but the caller's are started here.
     ///
     /// # Errors
-    /// If the system starts no more threads.
+    /// If the system refuses another thread.
     pub fn new(threads: usize) -> std::io::Result<Self> {
         let desk = Arc::new(Desk {
             order: Mutex::new(Order { number: 0, work: None, quit: false }),
@@ -65,7 +65,7 @@ impl ThreadPool {
         Ok(pool)
     }
 
-    /// Threads, the caller's included.
+    /// Number of threads, including the caller's.
     pub fn threads(&self) -> usize {
         self.helpers.len() + 1
     }
@@ -73,7 +73,7 @@ impl ThreadPool {
     /// Runs `work` once for each index `0..threads()`, all at the same time, and returns when all are done.
     ///
     /// # Panics
-    /// If the work panics on any thread, with that panic, after all are done.
+    /// If the work panics on any thread: that panic is propagated after all are done.
     pub fn run(&mut self, work: &(dyn Fn(usize) + Sync)) {
         if self.helpers.is_empty() {
             work(0);
@@ -132,7 +132,7 @@ impl Drop for ThreadPool {
         lock(&self.desk.order).quit = true;
         self.desk.wake.notify_all();
         for helper in self.helpers.drain(..) {
-            // A helper's panics were caught and handed on when they happened.
+            // A helper's panics were caught and propagated when they happened.
             let _ = helper.join();
         }
     }

@@ -85,7 +85,7 @@ fn act(x: f64, clamp: Clamp) -> f64 {
     clamp.map_or(x, |(lo, hi)| x.max(f64::from(lo)).min(f64::from(hi)))
 }
 
-/// Any convolution with `k` x `k` kernels; `depthwise`: each channel by itself.
+/// Any convolution with `k` x `k` kernels; `depthwise`: one kernel per channel.
 fn convolve(map: &Map, f: &Weights, k: usize, w: &Window, depthwise: bool) -> Map {
     let c_out = f.b.len();
     let groups_in = if depthwise { 1 } else { map.c };
@@ -198,7 +198,7 @@ fn run_all(p: &Program, source: &dyn RowSource) -> Vec<Vec<f32>> {
         out
     };
     let first = once(source);
-    // The next run finds the arena as the one before left it: full of what is no number.
+    // The next run finds the arena as the previous one left it; fill it with NaN.
     if !is_emulated() && !cfg!(miri) {
         once(&NoNumbers { width: source.width(), height: source.height() });
     }
@@ -206,7 +206,7 @@ fn run_all(p: &Program, source: &dyn RowSource) -> Vec<Vec<f32>> {
     first
 }
 
-/// A picture of which no value is a number.
+/// An image whose values are all NaN.
 struct NoNumbers {
     width: usize,
     height: usize,
@@ -227,18 +227,18 @@ impl RowSource for NoNumbers {
     }
 }
 
-/// Memory of the tests' own that packed weights are kept in.
+/// Memory of the tests' own that holds packed weights.
 #[derive(Debug)]
 struct Memory(Buffer<u8>);
 
-// SAFETY: nobody has a way to write to it, and it stays where it is.
+// SAFETY: nothing can write to it, and it does not move.
 unsafe impl Keeper for Memory {
     fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// A program's packed weights as they are kept.
+/// A program's packed weights as they are cached.
 fn kept(p: &Program) -> Memory {
     let parts = p.packed();
     let mut all = Buffer::zeroed(parts.iter().map(|part| part.len().next_multiple_of(ALIGN)).sum());
@@ -250,10 +250,10 @@ fn kept(p: &Program) -> Memory {
     Memory(all)
 }
 
-/// Builds for every kernel set and 1 to 3 threads, and compares; then once more from the weights as they were packed.
+/// Builds for every kernel set and 1 to 3 threads, and compares; then once more from the prepacked weights.
 fn check(input: &Map, wanted: &Map, what: &str, build: &dyn Fn(Builder) -> Program) {
     let small = Caches { l1: 4 << 10, l2: 16 << 10 };
-    // (Miri takes minutes for what is a millisecond.)
+    // (Miri takes minutes for what otherwise takes a millisecond.)
     let large = Caches { l1: 32 << 10, l2: 1 << 20 };
     for caches in if cfg!(miri) { vec![small] } else { vec![small, large] } {
         let mut unfused: Vec<Vec<f32>> = Vec::new();
@@ -268,13 +268,13 @@ fn check(input: &Map, wanted: &Map, what: &str, build: &dyn Fn(Builder) -> Progr
                     let close = (f64::from(*f) - w).abs() <= 1e-4 * (1.0 + w.abs());
                     assert!(close, "{what}, {isa:?}, {threads} threads, element {i}: {f} instead of {w}");
                 }
-                assert!(one.is_empty() || one == found, "{what}, {isa:?}: {threads} threads give other bits");
+                assert!(one.is_empty() || one == found, "{what}, {isa:?}: {threads} threads produce other bits");
                 one = found;
                 if threads == 1 {
                     let shelf = Shelf::new(Arc::new(kept(&p))).expect("a buffer is aligned");
                     let again = build(Builder::new(isa, threads, caches).with_packed(shelf));
                     assert_eq!(again.weight_bytes(), p.weight_bytes());
-                    assert!(run(&again, input) == one, "{what}, {isa:?}: weights that were kept give other bits");
+                    assert!(run(&again, input) == one, "{what}, {isa:?}: cached weights produce other bits");
                 }
             }
             if matches!(isa.name(), "scalar" | "sse2") {
@@ -282,7 +282,7 @@ fn check(input: &Map, wanted: &Map, what: &str, build: &dyn Fn(Builder) -> Progr
             }
         }
         // Neither fuses a multiply-add, and the order of a sum is the same in every instruction set.
-        assert!(unfused.windows(2).all(|w| w[0] == w[1]), "{what}: SSE2 gives other bits than plain Rust");
+        assert!(unfused.windows(2).all(|w| w[0] == w[1]), "{what}: SSE2 produces other bits than plain Rust");
     }
 }
 
@@ -312,14 +312,15 @@ fn stem_alone_at_tile_edges() {
     }
 }
 
-/// Stem, then the blocks, chained or sliced as `sliced` says.
+/// Stem, then the blocks, each chained or sliced according to `sliced`.
 fn blocks_case(seed: u64, size: Size, stem_c: usize, plan: &[(usize, usize, usize, usize)], same: bool) {
     let mut noise = Noise(seed);
     let input = picture(&mut noise, size.height, size.width);
     let f = weights(&mut noise, stem_c, 27, RELU6);
     let wd = window(size, 2, 1, same);
     let mut blocks = Vec::new();
-    let (mut at, mut c) = (wd.output, stem_c);
+    let mut at = wd.output;
+    let mut c = stem_c;
     for (i, &(t, c_out, stride, rate)) in plan.iter().enumerate() {
         let wb = window(at, stride, rate, same);
         let mut b = TestBlock::new(&mut noise, wb, c, t, c_out);
@@ -342,7 +343,7 @@ fn blocks_case(seed: u64, size: Size, stem_c: usize, plan: &[(usize, usize, usiz
             let all: Vec<Block<'_>> = blocks.iter().map(TestBlock::describe).collect();
             let mut m = b.chain(None, Some(&stem), &all[..chained]).unwrap();
             for (i, block) in all[chained..].iter().enumerate() {
-                // Every other one as a chain of its own, where it can begin one.
+                // Every second block as a chain of its own, where it can begin one.
                 m = if i % 2 == 1 && block.expand.is_some() {
                     b.chain(Some(m), None, &[*block]).unwrap()
                 } else {
@@ -388,8 +389,8 @@ fn wide_blocks_are_sliced_at_panel_edges() {
     }
 }
 
-/// Rows as wide as each tile, a bit wider and narrower; channels that need panels of every width, and groups of input
-/// channels that an unrolled loop does not divide.
+/// Rows as wide as each tile, slightly wider and slightly narrower; channels that need panels of every width, and
+/// numbers of groups of input channels that an unrolled loop does not divide.
 #[test]
 fn every_width_of_row_and_panel() {
     let mut noise = Noise(11);
@@ -460,7 +461,7 @@ fn head_with_pooling_concatenation_and_atrous_convolutions() {
     }
 }
 
-/// Small enough for Miri, and yet: a picture's rows, a chain with and without expansion, slices, pooling, an atrous
+/// Small enough for Miri, yet complete: an image's rows, a chain with and without expansion, slices, pooling, an atrous
 /// convolution, more than one thread.
 #[test]
 fn a_small_network_of_every_step() {
@@ -484,8 +485,10 @@ fn a_small_network_of_every_step() {
     let with_bias = Weights { b: pooled.v.iter().map(|&b| b as f32).collect(), ..atrous.clone() };
     let deep = convolve(&feature, &with_bias, 3, &window(quarter, 1, 1, false), false);
     // A decoder's stage over the map between the first two blocks.
-    let (skip, own) = (weights(&mut noise, 2, 3, RELU6), window(half, 1, 1, true));
-    let (depthwise, last) = (weights(&mut noise, 5, 9, RELU6), weights(&mut noise, 1, 5, None));
+    let skip = weights(&mut noise, 2, 3, RELU6);
+    let own = window(half, 1, 1, true);
+    let depthwise = weights(&mut noise, 5, 9, RELU6);
+    let last = weights(&mut noise, 1, 5, None);
     let low = first.naive(&convolve(&input, &stem, 3, &wd, false));
     let both = joined(&[&resized(&deep, half, Resize::AlignCorners), &pointwise(&low, &skip)]);
     let wanted = pointwise(&convolve(&both, &depthwise, 3, &own, true), &last);
@@ -498,14 +501,15 @@ fn a_small_network_of_every_step() {
         let pooled = b.convolution("bias", &[mean], 1, 1, &bias.filter(), None).unwrap();
         let m = b.convolution("atrous", &[m], 3, 1, &atrous.filter(), Some(pooled)).unwrap();
         let parts = vec![Part::Below(Resize::AlignCorners), Part::Pointwise(tapped[0], skip.filter())];
-        let (depthwise, pointwise) = (depthwise.filter(), last.filter());
+        let depthwise = depthwise.filter();
+        let pointwise = last.filter();
         let stage = DecoderStage { name: "stage", window: own, parts, depthwise, pointwise };
         let m = b.decoder("decoder", m, &[stage], None).unwrap();
         b.finish(&[m], LIMIT).unwrap()
     });
 }
 
-/// Weights that were kept are taken and not the filters', all of them, and no more than there are.
+/// Cached weights are used instead of the filters', all of them and no more than exist.
 #[test]
 fn kept_weights_of_another_network_are_refused() {
     let mut noise = Noise(11);
@@ -549,12 +553,14 @@ fn resized(map: &Map, size: Size, rule: Resize) -> Map {
     let mut v = Vec::new();
     for y in 0..size.height {
         for x in 0..size.width {
-            let (py, px) = (place(y, map.h, size.height), place(x, map.w, size.width));
+            let py = place(y, map.h, size.height);
+            let px = place(x, map.w, size.width);
             for c in 0..map.c {
                 let at = |y: f64, x: f64| {
                     map.v[((y as usize).min(map.h - 1) * map.w + (x as usize).min(map.w - 1)) * map.c + c]
                 };
-                let (fy, fx) = (py.fract(), px.fract());
+                let fy = py.fract();
+                let fx = px.fract();
                 let row = |y: f64| at(y, px) * (1.0 - fx) + at(y, px + 1.0) * fx;
                 v.push(row(py) * (1.0 - fy) + row(py + 1.0) * fy);
             }
@@ -563,9 +569,10 @@ fn resized(map: &Map, size: Size, rule: Resize) -> Map {
     Map { h: size.height, w: size.width, c: map.c, v }
 }
 
-/// The channels of maps one after the other.
+/// The concatenated channels of maps.
 fn joined(maps: &[&Map]) -> Map {
-    let (h, w) = (maps[0].h, maps[0].w);
+    let h = maps[0].h;
+    let w = maps[0].w;
     let v = (0..h * w).flat_map(|p| maps.iter().flat_map(move |m| m.v[p * m.c..][..m.c].iter().copied())).collect();
     Map { h, w, c: maps.iter().map(|m| m.c).sum(), v }
 }
@@ -585,7 +592,8 @@ fn resizes_up_and_down_by_both_rules_at_odd_sizes() {
     for (from, to) in cases {
         for c in [1, 5, 16, 17] {
             let source = Size { height: 2 * from.height, width: 2 * from.width };
-            let (input, wd) = (picture(&mut noise, source.height, source.width), window(source, 2, 1, true));
+            let input = picture(&mut noise, source.height, source.width);
+            let wd = window(source, 2, 1, true);
             let stem = weights(&mut noise, c, 27, None);
             let map = convolve(&input, &stem, 3, &wd, false);
             for rule in [Resize::AlignCorners, Resize::HalfPixel] {
@@ -601,13 +609,14 @@ fn resizes_up_and_down_by_both_rules_at_odd_sizes() {
     }
 }
 
-/// Two to four maps with channels around the width of vectors, concatenated for a reader that needs one map; sums, with and
-/// without an activation; a depthwise convolution by itself.
+/// Two to four maps with numbers of channels around the width of vectors, concatenated for a reader that needs one map;
+/// sums, with and without an activation; a standalone depthwise convolution.
 #[test]
 fn maps_are_joined_summed_and_convolved_each_channel_by_itself() {
     let mut noise = Noise(22);
     let source = Size { height: 10, width: 13 };
-    let (input, wd) = (picture(&mut noise, 10, 13), window(source, 2, 1, true));
+    let input = picture(&mut noise, 10, 13);
+    let wd = window(source, 2, 1, true);
     let stem = weights(&mut noise, 4, 27, RELU6);
     let map = convolve(&input, &stem, 3, &wd, false);
     for channels in [vec![3, 5], vec![16, 1, 8], vec![7, 9, 15, 17], vec![8, 8]] {
@@ -615,7 +624,8 @@ fn maps_are_joined_summed_and_convolved_each_channel_by_itself() {
         let parts: Vec<Map> = filters.iter().map(|f| pointwise(&map, f)).collect();
         let whole = joined(&parts.iter().collect::<Vec<_>>());
         for (stride, rate) in [(1, 1), (2, 1), (1, 3)] {
-            let (own, clamp) = (window(wd.output, stride, rate, true), if rate == 1 { None } else { RELU6 });
+            let own = window(wd.output, stride, rate, true);
+            let clamp = if rate == 1 { None } else { RELU6 };
             let deep = weights(&mut noise, whole.c, 9, RELU6);
             let convolved = convolve(&whole, &deep, 3, &own, true);
             let v = convolved.v.iter().map(|&v| act(v + v + v, clamp)).collect();
@@ -633,14 +643,16 @@ fn maps_are_joined_summed_and_convolved_each_channel_by_itself() {
     }
 }
 
-/// One to three stages from a coarse map to ever finer skips, at odd sizes, by both rules, with channels that fill no vector, one
-/// or two skips on either side, with and without a 1x1 convolution at the end; a stage that makes its map smaller, too.
+/// One to three stages from a coarse map to ever finer skips, at odd sizes, by both rules, with channels that do not
+/// fill a vector, one or two skips on either side, with and without a 1x1 convolution at the end; and a stage that
+/// shrinks its map.
 #[test]
 fn decoders_row_by_row() {
     let mut noise = Noise(24);
     let size = |height, width| Size { height, width };
     let none: &[usize] = &[];
-    // Sizes from coarse to fine; channels of the skips before and behind what is resized; channels written; whether a 1x1 ends it.
+    // Sizes from coarse to fine; channels of the skips before and after the resized part; channels written; whether a
+    // 1x1 follows.
     let cases = [
         (vec![size(3, 5), size(5, 9)], [&[][..], &[5]], 7, false),
         (vec![size(1, 1), size(2, 1), size(3, 2)], [&[3], none], 16, true),
@@ -656,9 +668,10 @@ fn decoders_row_by_row() {
             let stem_window = window(source, 2, 1, true);
             let stem = weights(&mut noise, 6, 27, None);
             let coarse = convolve(&input, &stem, 3, &stem_window, false);
-            // A skip's map: the coarse one resized, so that a program can make it.
+            // A skip's map: the coarse one resized, so that a program can compute it.
             let finer: Vec<Map> = sizes[1..].iter().map(|&to| resized(&coarse, to, Resize::HalfPixel)).collect();
-            let (mut below, mut all) = (coarse, Vec::new());
+            let mut below = coarse;
+            let mut all = Vec::new();
             for skip in &finer {
                 let own = window(Size { height: skip.h, width: skip.w }, 1, 1, true);
                 let mut reduce = |&c: &usize| weights(&mut noise, c, skip.c, RELU6);
@@ -685,7 +698,8 @@ fn decoders_row_by_row() {
                     let mut parts: Vec<Part<'_>> = before.iter().map(part).collect();
                     parts.push(Part::Below(rule));
                     parts.extend(behind.iter().map(part));
-                    let (depthwise, pointwise) = (deep.filter(), last.filter());
+                    let depthwise = deep.filter();
+                    let pointwise = last.filter();
                     stages.push(DecoderStage { name: "stage", window: *own, parts, depthwise, pointwise });
                 }
                 let m = b.decoder("decoder", coarse, &stages, tail.as_ref().map(Weights::filter).as_ref()).unwrap();
@@ -695,8 +709,8 @@ fn decoders_row_by_row() {
     }
 }
 
-/// Taps of every stage of a chain, as outputs of their own: the chain's own bits are those without, and a tapped map is the
-/// naive network's, whatever thread makes its rows.
+/// Taps of every stage of a chain, as outputs of their own: the chain's own bits are those without taps, and a tapped
+/// map is the naive network's, whichever thread computes its rows.
 #[test]
 fn a_tapped_chain_is_the_same_chain() {
     let mut noise = Noise(23);
@@ -706,7 +720,8 @@ fn a_tapped_chain_is_the_same_chain() {
         let stem = weights(&mut noise, 7, 27, RELU6);
         let mut blocks = vec![TestBlock::new(&mut noise, window(wd.output, 1, 1, same), 7, 1, 5)];
         for (t, c, stride) in [(3, 9, 2), (2, 9, 1), (2, 4, 2), (3, 6, 3)] {
-            let (before, c_in) = (blocks[blocks.len() - 1].window.output, blocks[blocks.len() - 1].project.b.len());
+            let before = blocks[blocks.len() - 1].window.output;
+            let c_in = blocks[blocks.len() - 1].project.b.len();
             blocks.push(TestBlock::new(&mut noise, window(before, stride, 1, same), c_in, t, c));
         }
         let mut maps = vec![convolve(&input, &stem, 3, &wd, false)];
@@ -748,16 +763,18 @@ fn a_tapped_chain_is_the_same_chain() {
     }
 }
 
-/// As many slices as outputs, each of its length.
+/// As many slices as outputs, each of the output's length.
 #[test]
 fn outputs_that_do_not_fit_are_refused() {
     let mut noise = Noise(24);
-    let (input, wd) = (picture(&mut noise, 6, 6), window(Size::square(6), 2, 1, true));
+    let input = picture(&mut noise, 6, 6);
+    let wd = window(Size::square(6), 2, 1, true);
     let stem = weights(&mut noise, 4, 27, RELU6);
     let mut b = Builder::new(Isa::best(), 1, Caches::SMALL);
     let m = b.chain(None, Some(&Stem { name: "stem", window: wd, filter: stem.filter() }), &[]).unwrap();
     let p = b.finish(&[m, m], LIMIT).unwrap();
-    let (mut one, mut two) = (vec![0.0; 36], vec![0.0; 35]);
+    let mut one = vec![0.0; 36];
+    let mut two = vec![0.0; 35];
     let run =
         |outputs: &mut [&mut [f32]]| p.run(&mut p.arena().unwrap(), &input, outputs, &|work| work(0)).unwrap_err();
     assert_eq!(run(&mut [&mut one]), RunError::Outputs { wanted: 2, found: 1 });

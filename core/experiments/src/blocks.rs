@@ -1,6 +1,6 @@
-//! Residual blocks left out of a trained network, without training it again: one at a time, then one after the other from
-//! the one that is missed least. With its shortcut a block is the identity and something added to it (paper, section 3.4),
-//! so that what is left still is a network; how much worse it is says what each block adds.
+//! Residual blocks left out of a trained network, without retraining: one at a time, then cumulatively, starting with
+//! the least important one. A block with a shortcut is the identity plus something (paper, section 3.4), so the rest is
+//! still a network; how much worse it is shows what each block contributes.
 
 use serde::Serialize;
 use silhouette::eval::Confusion;
@@ -9,19 +9,19 @@ use silhouette_network::network::{Conv, Network, Size};
 
 use crate::chart::{Axis, Figure, Panel, Series, Style};
 
-/// How good a network's masks are.
+/// The quality of a network's masks.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Score {
-    /// mIOU in percent: against true masks, or against the whole network's.
+    /// mIOU in percent: against the ground truth, or against the whole network's masks.
     pub miou: f64,
-    /// Share of pixels of the same class, in percent.
+    /// Share of pixels with the same class, in percent.
     pub pixels: f64,
-    /// Median time of a picture, in milliseconds.
+    /// Median time per image, in milliseconds.
     pub ms: f64,
 }
 
 impl Score {
-    /// What was counted.
+    /// The counts.
     pub fn of(confusion: &Confusion, ms: f64) -> Self {
         let percent = |share: Option<f64>| 100.0 * share.unwrap_or(0.0);
         Self { miou: percent(confusion.miou()), pixels: percent(confusion.pixel_accuracy()), ms }
@@ -31,32 +31,32 @@ impl Score {
 /// A network without some blocks.
 #[derive(Clone, Debug, Serialize)]
 pub struct Dropped {
-    /// The blocks left out, by their place in the whole chain.
+    /// The blocks left out, by their index in the whole chain.
     pub blocks: Vec<usize>,
-    /// Multiply-adds of one picture.
+    /// Multiply-adds per image.
     pub madds: u64,
-    /// Parameters (with batch norm's, as the paper counts).
+    /// Parameters (including batch norm's, as the paper counts).
     pub parameters: u64,
-    /// How good it is.
+    /// Its quality.
     pub score: Score,
 }
 
-/// All networks that were tried.
+/// All networks that were scored.
 #[derive(Clone, Debug, Serialize)]
 pub struct Experiment {
     /// Nothing left out.
     pub whole: Dropped,
     /// One block left out, in the order of the blocks.
     pub single: Vec<Dropped>,
-    /// One more block left out each time, in the order of what they cost when left out alone.
+    /// One more block left out each time, in the order of their cost when left out alone.
     pub cumulative: Vec<Dropped>,
 }
 
-/// Leaves out blocks of `model` and has `judge` score what remains, for inputs of `size`; `most`: how many blocks at the
-/// most are left out together.
+/// Leaves out blocks of `model` and has `judge` score the rest, for inputs of `size`; `most`: maximum number of blocks
+/// left out together.
 ///
 /// # Errors
-/// What `judge` says, made of ours by `From`.
+/// The error of `judge`, or ours converted with `From`.
 pub fn experiment<E: From<silhouette::Error>>(
     model: &Model,
     size: usize,
@@ -74,7 +74,7 @@ pub fn experiment<E: From<silhouette::Error>>(
     let mut order: Vec<&Dropped> = single.iter().collect();
     order.sort_by(|a, b| b.score.miou.total_cmp(&a.score.miou));
     let order: Vec<usize> = order.into_iter().flat_map(|dropped| dropped.blocks.clone()).collect();
-    // One block left out is there already.
+    // One block left out was computed above.
     let mut cumulative: Vec<Dropped> = single.iter().filter(|d| d.blocks[..] == order[..1]).cloned().collect();
     for count in 2..=order.len().min(most) {
         cumulative.push(without(&order[..count])?);
@@ -89,7 +89,7 @@ fn cost(model: &Model, size: usize) -> Result<(u64, u64)> {
     Ok((network.convs().map(Conv::madds).sum(), parameters))
 }
 
-/// mIOU of each; `against`: what it is measured against.
+/// mIOU of each; `against`: the reference.
 pub fn figure(experiment: &Experiment, name: &str, against: &str) -> Figure {
     let names = |list: &[Dropped]| {
         list.iter().map(|d| d.blocks.last().map_or(String::new(), usize::to_string)).collect::<Vec<_>>()
@@ -101,7 +101,7 @@ pub fn figure(experiment: &Experiment, name: &str, against: &str) -> Figure {
     let start = experiment.whole.madds as f64;
     let madds = experiment.cumulative.iter().enumerate().map(|(i, d)| (i as f64, 100.0 * d.madds as f64 / start));
     Figure {
-        title: format!("Residual blocks of {name} left out, no training after; mIOU against {against}"),
+        title: format!("Residual blocks of {name} left out, without retraining; mIOU against {against}"),
         columns: 2,
         panels: vec![
             Panel {
@@ -116,7 +116,7 @@ pub fn figure(experiment: &Experiment, name: &str, against: &str) -> Figure {
             },
             Panel {
                 title: "One more left out each time".into(),
-                x: Axis::names("the block left out after those before it", names(&experiment.cumulative)),
+                x: Axis::names("the block left out in addition to those before", names(&experiment.cumulative)),
                 y: Axis { label: "%".into(), ..y() },
                 square: false,
                 series: vec![

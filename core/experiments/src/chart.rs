@@ -1,5 +1,5 @@
-//! Figures of an experiment: panels with axes, a legend and a few kinds of series, written as SVG or PNG. A figure is laid
-//! out once as shapes, which both writers draw.
+//! An experiment's figures: panels with axes, a legend and a few kinds of series, written as SVG or PNG. A figure is
+//! laid out once as shapes, which both writers draw.
 
 mod drawing;
 mod figure;
@@ -47,7 +47,7 @@ mod tests {
         for wanted in
             ["A &amp; B", "measured &lt;MiB&gt;", "formula", ">MiB<", ">t<", "lines", "bars", "stroke-dasharray"]
         {
-            assert!(svg.contains(wanted), "{wanted} is not in\n{svg}");
+            assert!(svg.contains(wanted), "{wanted} is missing from\n{svg}");
         }
         assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count());
         assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));

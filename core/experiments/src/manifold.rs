@@ -1,10 +1,10 @@
-//! The ReLU manifold (paper, figure 1): a spiral in the plane goes through a random matrix into n dimensions, through ReLU,
-//! and back through the matrix's pseudo-inverse. With few dimensions parts of it collapse, with many none does.
+//! The ReLU manifold (paper, figure 1): a spiral in the plane goes through a random matrix into n dimensions, through
+//! ReLU, and back through the matrix's pseudo-inverse. With few dimensions parts of it collapse, with many none do.
 //!
-//! What is lost, as numbers. A point has collapsed where fewer than two of its n values are positive: then no inverse
-//! exists (lemma 2), whatever comes after. Of a random matrix each row lets through half of the directions of the plane, so
-//! that the expected share is (n + 1) / 2^n. The error is what the picture shows: the distance between the spiral and what
-//! came back, as a share of the spiral's size, at the best common scale (ReLU halves what it lets through).
+//! The loss, as numbers. A point has collapsed if fewer than two of its n values are positive: then no inverse exists
+//! (lemma 2), whatever follows. Each row of a random matrix passes half of the directions of the plane, so the expected
+//! share is (n + 1) / 2^n. The error is what the figure shows: the distance between the spiral and its reconstruction,
+//! as a share of the spiral's size, at the best common scale (ReLU halves what it passes).
 
 use serde::Serialize;
 
@@ -25,22 +25,23 @@ pub type Point = (f64, f64);
 pub struct Embedding {
     /// n.
     pub dimensions: usize,
-    /// Root of the mean squared distance between a point and what came back, over that of the points themselves; 0 to 1.
+    /// Root of the mean squared distance between a point and its reconstruction, relative to that of the points
+    /// themselves; 0 to 1.
     pub error: f64,
-    /// Share of the points that fewer than two positive values are left of.
+    /// Share of the points with fewer than two positive values.
     pub collapsed: f64,
-    /// The two over many matrices: mean error and mean share of collapsed points.
+    /// The same two numbers averaged over many matrices: mean error and mean share of collapsed points.
     pub mean_error: f64,
     /// See [`mean_error`](Self::mean_error).
     pub mean_collapsed: f64,
     /// `(n + 1) / 2^n`.
     pub expected_collapsed: f64,
-    /// What came back, at the best common scale, in the order of [`spiral`].
+    /// The reconstruction, at the best common scale, in the order of [`spiral`].
     #[serde(skip)]
     pub points: Vec<Point>,
 }
 
-/// Two turns and a half of a spiral around the origin, of radius up to 1.
+/// Two and a half turns of a spiral around the origin, of radius up to 1.
 pub fn spiral() -> Vec<Point> {
     (0..POINTS)
         .map(|i| {
@@ -51,13 +52,14 @@ pub fn spiral() -> Vec<Point> {
         .collect()
 }
 
-/// The spiral through `dimensions` and back, for a matrix of this seed and on average over `matrices` of them.
+/// The spiral through `dimensions` and back, for a matrix from this seed and averaged over `matrices` of them.
 pub fn embed(dimensions: usize, seed: u64, matrices: usize) -> Embedding {
     let input = spiral();
-    // A stream of its own for every n, so that a figure of other dimensions has the same panels.
+    // A separate stream for every n, so that a figure of other dimensions has the same panels.
     let mut random = Random::new(seed.wrapping_mul(1000).wrapping_add(dimensions as u64));
     let (points, error, collapsed) = through(&input, &matrix(dimensions, &mut random));
-    let (mut errors, mut shares) = (error, collapsed);
+    let mut errors = error;
+    let mut shares = collapsed;
     for _ in 1..matrices.max(1) {
         let (_, error, collapsed) = through(&input, &matrix(dimensions, &mut random));
         errors += error;
@@ -80,8 +82,8 @@ fn matrix(dimensions: usize, random: &mut Random) -> Vec<Point> {
     (0..dimensions).map(|_| (random.normal(), random.normal())).collect()
 }
 
-/// The points through `T`, ReLU and the pseudo-inverse of `T`, at the best common scale; error and share of collapsed
-/// points.
+/// Maps the points through `T`, ReLU and the pseudo-inverse of `T`, at the best common scale; returns error and share
+/// of collapsed points.
 fn through(input: &[Point], t: &[Point]) -> (Vec<Point>, f64, f64) {
     // The pseudo-inverse of an n x 2 matrix of full rank is (T'T)^-1 T'.
     let (mut a, mut b, mut d) = (0.0, 0.0, 0.0);
@@ -114,7 +116,7 @@ fn through(input: &[Point], t: &[Point]) -> (Vec<Point>, f64, f64) {
     (back, (apart / dot(input, input)).sqrt(), collapsed as f64 / input.len() as f64)
 }
 
-/// The paper's figure: the spiral, and what came back of each embedding, coloured along the spiral.
+/// The paper's figure: the spiral, and the reconstruction from each embedding, coloured along the spiral.
 pub fn figure(embeddings: &[Embedding]) -> Figure {
     let side = |label: &str| Axis { range: Some((-1.25, 1.25)), ..Axis::linear(label) };
     let panel = |title: String, points: Vec<Point>| Panel {
@@ -135,7 +137,7 @@ pub fn figure(embeddings: &[Embedding]) -> Figure {
         panel(title, e.points.clone())
     }));
     Figure {
-        title: "A spiral through a random n x 2 matrix, ReLU and the pseudo-inverse (colour: place on the spiral)"
+        title: "A spiral through a random n x 2 matrix, ReLU and the pseudo-inverse (colour: position on the spiral)"
             .into(),
         columns: 3,
         panels,
@@ -166,7 +168,7 @@ mod tests {
 
     #[test]
     fn collapsed_points_meet_others_and_the_rest_come_back_exactly() {
-        // Two rows at a right angle: one quarter of the plane passes, the rest lies on two rays and the origin.
+        // Two rows at a right angle: one quarter of the plane passes, the rest collapses to two rays and the origin.
         let t = [(1.0, 0.0), (0.0, 1.0)];
         let input = [(0.3, 0.4), (0.5, -0.2), (0.5, -0.7), (-0.1, -0.2), (-0.6, -0.5)];
         let (back, _, collapsed) = through(&input, &t);
@@ -175,7 +177,7 @@ mod tests {
         assert_eq!(back[3], back[4]);
         let scale = back[0].0 / input[0].0;
         assert!((back[0].1 / input[0].1 - scale).abs() < 1e-12);
-        // Rows that look both ways let everything pass: ReLU loses nothing, and the inverse is exact up to the scale.
+        // Rows in opposite pairs let everything pass: ReLU loses nothing, and the inverse is exact up to the scale.
         let both = [(1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0)];
         let (_, error, collapsed) = through(&spiral(), &both);
         assert!(error < 1e-12 && collapsed.abs() < 0.01, "{error} {collapsed}");

@@ -1,8 +1,8 @@
-//! Random numbers from a seed, the same for ever and on every machine.
+//! Random numbers from a seed, the same forever and on every machine.
 
 use silhouette_weights::SplitMix64;
 
-/// A stream of them.
+/// A stream of random numbers.
 pub(crate) struct Random(SplitMix64);
 
 impl Random {
@@ -17,7 +17,8 @@ impl Random {
 
     /// Normal, mean 0 and variance 1 (Box and Muller).
     pub(crate) fn normal(&mut self) -> f64 {
-        let (radius, angle) = ((-2.0 * self.fraction().ln()).sqrt(), std::f64::consts::TAU * self.fraction());
+        let radius = (-2.0 * self.fraction().ln()).sqrt();
+        let angle = std::f64::consts::TAU * self.fraction();
         radius * angle.cos()
     }
 }

@@ -1,6 +1,6 @@
 //! The t-way split (paper, section 5.1): an inverted residual block is a sum over t slices of its expanded channels, so
-//! that only one slice of the expanded tensor has to exist at a time. Memory and time of a whole network against t, beside
-//! the paper's formula, and beside the engine's own way (rows for large maps, slices for small ones).
+//! only one slice of the expanded tensor needs to exist at a time. Memory and time of a whole network against t,
+//! compared with the paper's formula, and with the engine's default (rows for large maps, slices for small ones).
 
 use serde::Serialize;
 use silhouette_kernels::rows::RowSource;
@@ -11,15 +11,15 @@ use std::time::Instant;
 
 use crate::chart::{Axis, Figure, Panel, Series, Style};
 
-/// The splits that are shown by default; 1 is the whole expanded tensor.
+/// The splits shown by default; 1 is the whole expanded tensor.
 pub const WAYS: [usize; 8] = [1, 2, 3, 4, 6, 9, 16, 32];
 
 /// One way to run the network.
 #[derive(Clone, Debug, Serialize)]
 pub struct Run {
-    /// t; `None`: as the engine chooses.
+    /// t; `None`: the engine's default.
     pub ways: Option<usize>,
-    /// Bytes of the memory that one inference holds: all activations, in f32.
+    /// Bytes of memory that one inference holds: all activations, in f32.
     pub bytes: usize,
     /// Bytes by the formula; see [`formula`].
     pub formula: Option<u64>,
@@ -27,16 +27,17 @@ pub struct Run {
     pub ms: f64,
     /// Shortest and longest time, in milliseconds.
     pub spread: (f64, f64),
-    /// The largest difference of a logit to the engine's own way: 0 where the kernels add in the same order.
+    /// The largest difference of a logit from the engine's default: 0 if the kernels add in the same order.
     pub difference: f32,
 }
 
-/// Bytes of the largest block by the paper's formula: input and output of the block whole, and one slice of the expanded
-/// tensor, `s^2 k + s'^2 k' + s^2 n / t`, in f32. Blocks after the first, as in [`Plan::compile_split`]; also at least the
-/// input and output of the first, which runs row by row.
+/// Bytes of the largest block by the paper's formula: input and output of the block whole, and one slice of the
+/// expanded tensor, `s^2 k + s'^2 k' + s^2 n / t`, in f32. Covers the blocks after the first, as in
+/// [`Plan::compile_split`], and at least the input and output of the first, which runs row by row.
 pub fn formula(network: &Network, ways: usize) -> u64 {
     let blocks = network.blocks().enumerate().map(|(index, block)| {
-        let (read, written) = (block.depthwise.input.pixels(), block.project.output.pixels());
+        let read = block.depthwise.input.pixels();
+        let written = block.project.output.pixels();
         let output = written * block.project.c_out as u64;
         if index == 0 {
             return 4 * output;
@@ -47,14 +48,16 @@ pub fn formula(network: &Network, ways: usize) -> u64 {
     blocks.max().unwrap_or(0)
 }
 
-/// Bytes layer by layer, nothing fused: the largest input and output of one layer together (the paper's equation 2), f32.
+/// Bytes when running layer by layer, nothing fused: the largest input and output of one layer together (the paper's
+/// equation 2), f32.
 pub fn layer_by_layer(network: &Network) -> u64 {
     let values = |size: Size, channels: usize| size.pixels() * channels as u64;
     network.convs().map(|conv| 4 * (values(conv.input, conv.c_in) + values(conv.output, conv.c_out))).max().unwrap_or(0)
 }
 
-/// Runs the model for a square input of `size` on one thread, `runs` times each: in `ways` slices, and as the engine
-/// chooses (the last of the result). The ways take turns, so that a busy moment of the machine does not fall on one.
+/// Runs the model for a square input of `size` on one thread, `runs` times each: in `ways` slices, and with the
+/// engine's default (the last of the result). The variants alternate, so that a busy moment of the machine does not
+/// affect only one of them.
 ///
 /// # Errors
 /// As [`Network::new`] and [`Plan::compile`].
@@ -69,7 +72,7 @@ pub fn measure(model: &ModelFile, size: usize, ways: &[usize], runs: usize) -> R
         for one in &mut tries {
             let begun = Instant::now();
             one.plan.run(&mut one.state, &rows, &mut one.logits)?;
-            // The first round fills caches and pages.
+            // The first round warms up caches and pages.
             if round > 0 {
                 one.times.push(begun.elapsed().as_secs_f64() * 1e3);
             }
@@ -79,7 +82,7 @@ pub fn measure(model: &ModelFile, size: usize, ways: &[usize], runs: usize) -> R
     Ok(tries.into_iter().map(|one| one.result(&network, &engine)).collect())
 }
 
-/// A plan under measurement.
+/// A plan being measured.
 struct Try {
     ways: Option<usize>,
     plan: Plan,
@@ -122,7 +125,7 @@ impl Try {
     }
 }
 
-/// A made picture, normalised, of this side.
+/// A generated image, normalised, of this side.
 struct Made(usize);
 
 impl RowSource for Made {
@@ -155,7 +158,7 @@ pub fn figure(runs: &[Run], name: &str, size: usize) -> Figure {
         Series::new("measured", Style::Line, 0, of(&|run| mib(run.bytes as f64))),
         Series::new("formula", Style::Dashed, 1, of(&|run| mib(run.formula.unwrap_or(0) as f64))),
     ];
-    // The shortest: what another program took of the machine is no matter of the split.
+    // The shortest time: other programs' load is not a property of the split.
     let mut time = vec![Series::new("measured", Style::Line, 0, of(&|run| run.spread.0))];
     if let Some(engine) = runs.iter().find(|run| run.ways.is_none()) {
         memory.push(Series::new("fused engine", Style::Dashed, 2, across(mib(engine.bytes as f64))));
@@ -202,7 +205,7 @@ mod tests {
         let runs = measure(&model, 129, &[1, 2, 3], 2).unwrap();
         assert_eq!(runs.iter().map(|run| run.ways).collect::<Vec<_>>(), [Some(1), Some(2), Some(3), None]);
         assert!(runs[0].bytes > runs[1].bytes && runs[1].bytes > runs[2].bytes, "{runs:?}");
-        assert!(runs[3].bytes < runs[2].bytes, "the engine holds less: {runs:?}");
+        assert!(runs[3].bytes < runs[2].bytes, "the engine needs less: {runs:?}");
         for run in &runs {
             assert!(run.difference < 1e-2 && run.ms >= run.spread.0 && run.ms <= run.spread.1, "{run:?}");
             assert!(run.formula.is_none_or(|formula| run.bytes as u64 >= formula), "{run:?}");

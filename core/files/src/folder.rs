@@ -1,12 +1,13 @@
-//! A folder that is only ours to write to.
+//! A folder that only this process's user can write to.
 
 use std::fs::{self, DirBuilder};
 use std::path::Path;
 
 use crate::open::OpenError;
 
-/// Makes the folder if it is not there, for this process's user alone; refuses one that another user owns (but the system's own), or
-/// that every user may write to: what stands in it could be exchanged at any time. Where the system has no such owners nothing is refused.
+/// Creates the folder if necessary, for this process's user only. Rejects one that another user owns (except the
+/// system), or that is world-writable: its contents could be replaced at any time. Systems without such owners reject
+/// nothing.
 ///
 /// # Errors
 /// [`OpenError`].
@@ -22,7 +23,7 @@ pub fn own_folder(path: &Path) -> Result<(), OpenError> {
     check_folder(path)
 }
 
-/// What [`own_folder`] refuses, of a folder that is there.
+/// The checks of [`own_folder`] on an existing folder.
 ///
 /// # Errors
 /// [`OpenError`].
@@ -39,7 +40,7 @@ pub fn check_folder(path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// What [`own_folder`] refuses, of a folder that is there.
+/// The checks of [`own_folder`] on an existing folder.
 ///
 /// # Errors
 /// [`OpenError`].

@@ -1,4 +1,4 @@
-//! Outputs that are inputs: found before anything is read or written.
+//! Detects outputs that are also inputs, before anything is read or written.
 
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::whole::folder_of;
 
-/// A file that would be written is one that is read.
+/// An output file that is also an input.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} is written and {} is read, and they are the same file: give another place to write to", output.display(), input.display())]
+#[error("output {} and input {} are the same file; choose another output", output.display(), input.display())]
 pub struct IsInput {
     /// The path that is written to.
     pub output: PathBuf,
@@ -16,10 +16,10 @@ pub struct IsInput {
     pub input: PathBuf,
 }
 
-/// Refuses where one of `outputs` is the same file as one of `inputs`, over whichever links and names.
+/// Fails if one of `outputs` is the same file as one of `inputs`, through any links and names.
 ///
 /// # Errors
-/// [`IsInput`] with the first two.
+/// [`IsInput`] with the first such pair.
 pub fn refuse_inputs<O: AsRef<Path>, I: AsRef<Path>>(
     outputs: impl IntoIterator<Item = O>,
     inputs: impl IntoIterator<Item = I>,
@@ -36,22 +36,22 @@ pub fn refuse_inputs<O: AsRef<Path>, I: AsRef<Path>>(
     Ok(())
 }
 
-/// What two names of one file have in common.
+/// Equal for two names of one file.
 #[derive(Debug, PartialEq, Eq)]
 enum Same {
-    /// A file that is there.
+    /// An existing file.
     File(Id),
-    /// One that is not there yet: its folder, and its name.
+    /// A file that does not exist yet: its folder, and its name.
     New(Id, OsString),
 }
 
 impl Same {
-    /// `None` for what is no regular file (to write to it replaces nothing), or cannot be looked at.
+    /// `None` if it is not a regular file (writing to it replaces nothing), or cannot be inspected.
     fn of(path: &Path) -> Option<Self> {
         if let Ok(about) = fs::metadata(path) {
             return about.is_file().then(|| Self::File(id(path, &about)));
         }
-        // A link that leads nowhere yet: what it leads to is what would be written.
+        // A dangling link: its target is what would be written.
         let mut path = path.to_owned();
         for _ in 0..40 {
             let Ok(to) = fs::read_link(&path) else { break };

@@ -1,4 +1,4 @@
-//! A file that one process at a time adds lines to, so that work that was stopped can go on.
+//! A file to which one process at a time appends lines, so that interrupted work can be resumed.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::lock;
 use crate::open::{OpenError, regular};
 
-/// Attempts at a journal that its last owner removes meanwhile.
+/// Attempts to open a journal whose last owner keeps removing it.
 const ATTEMPTS: usize = 16;
 
 /// Why a journal was not opened.
@@ -18,7 +18,7 @@ pub enum JournalError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// Another process, or this one, has it open.
-    #[error("another run is writing to it: wait until it ends, or name another file")]
+    #[error("another run is writing to it; wait until it ends, or choose another file")]
     Busy,
 }
 
@@ -28,7 +28,7 @@ impl From<io::Error> for JournalError {
     }
 }
 
-/// An open journal; nobody else has it open as long as this lives.
+/// An open journal; nothing else can open it while this value lives.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -36,12 +36,12 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens or makes the file, and gives the lines that it holds. A last line without its end was torn when its writer died, and is
+    /// Opens or creates the file, and returns its lines. An incomplete last line was left by a writer that died, and is
     /// removed.
     ///
     /// # Errors
-    /// [`JournalError::Busy`] where somebody has it open; [`OpenError`] for what is no regular file, longer than `limit` bytes, or
-    /// no text.
+    /// [`JournalError::Busy`] if it is already open; [`OpenError`] if it is not a regular file, is longer than `limit`
+    /// bytes, or is not text.
     pub fn open(path: &Path, limit: u64) -> Result<(Self, Vec<String>), JournalError> {
         let mut journal = Self { file: locked(path)?, path: path.to_owned() };
         let mut bytes = Vec::new();
@@ -59,12 +59,12 @@ impl Journal {
         Ok((journal, text.lines().map(str::to_owned).collect()))
     }
 
-    /// Adds a line, which must not hold a line break.
+    /// Appends a line, which must not contain a line break.
     ///
     /// # Errors
     /// The system's.
     pub fn add(&mut self, line: &str) -> io::Result<()> {
-        // In one call: what dies between two leaves a line that looks whole.
+        // In one call: dying between two would leave a line that looks whole.
         self.file.write_all(format!("{line}\n").as_bytes())
     }
 
@@ -73,7 +73,7 @@ impl Journal {
     /// # Errors
     /// The system's.
     pub fn remove(self) -> io::Result<()> {
-        // While it is locked: who waits for it finds that it has no name any more, and makes a new one.
+        // While it is locked: a process waiting for it notices that it no longer has a name, and creates a new one.
         std::fs::remove_file(&self.path)
     }
 }
@@ -96,7 +96,7 @@ fn locked(path: &Path) -> Result<File, JournalError> {
             Ok(true) if lock::has_name(&file) => return Ok(file),
             Ok(true) => {}
             Ok(false) => return Err(JournalError::Busy),
-            // Nothing says whether there is another: to write into one file from two sides loses both.
+            // Nothing shows whether there is another writer: two writers to one file would lose both.
             Err(error) => return Err(error.into()),
         }
     }

@@ -1,5 +1,6 @@
-//! The one way to files: opened only where they are regular files of a bearable size ([`open_regular`], [`read_regular`]), written whole
-//! or not at all ([`write_whole`]), and never written where the same call reads ([`refuse_inputs`]).
+//! The only access to files: opened only if they are regular files of acceptable size ([`open_regular`],
+//! [`read_regular`]), written atomically ([`write_whole`]), and never written if the same call reads them
+//! ([`refuse_inputs`]).
 #![forbid(unsafe_code)]
 
 mod folder;

@@ -1,16 +1,17 @@
-//! Locks that tell a living writer from a dead one: the system takes them back when a process ends, however it ends.
+//! Locks that distinguish a living writer from a dead one: the system releases them when a process ends, however it
+//! ends.
 
 use std::fs::File;
 use std::io;
 
-/// Takes the lock of an open file for as long as it is open; `false` where another has it.
+/// Locks an open file for as long as it is open; `false` if it is already locked.
 ///
 /// # Errors
-/// Where the file system knows no locks.
+/// If the file system does not support locks.
 #[cfg(unix)]
 pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     use rustix::fs::{FlockOperation, flock};
-    // The standard library's own has no Android.
+    // The standard library does not support Android.
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(true),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
@@ -36,6 +37,6 @@ pub(crate) fn has_name(file: &File) -> bool {
 
 #[cfg(not(unix))]
 pub(crate) fn has_name(_: &File) -> bool {
-    // An open file cannot be removed there.
+    // An open file cannot be removed on this system.
     true
 }

@@ -1,4 +1,4 @@
-//! Opening a file that somebody else named: it may be a pipe that never ends, a device, or larger than memory.
+//! Opens files named by a user: one may be a pipe that never ends, a device, or larger than memory.
 
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read as _};
@@ -8,19 +8,19 @@ use std::path::Path;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The operating system said no.
+    /// An error of the operating system.
     #[error(transparent)]
     Io(#[from] io::Error),
     /// A folder, a pipe, a device, or a socket.
     #[error("it is {0}, not a regular file")]
     NotRegular(&'static str),
-    /// More bytes than the caller takes.
-    #[error("it is larger than {limit} bytes, the most that is read")]
+    /// More bytes than the caller accepts.
+    #[error("it is larger than the limit of {limit} bytes")]
     TooLarge {
-        /// The most.
+        /// The limit.
         limit: u64,
     },
-    /// A file that somebody else owns or may write to, where only one of our own will do.
+    /// A file that someone else owns or can write to, where only our own is accepted.
     #[error("{0}: it is not used")]
     NotOurs(&'static str),
 }
@@ -41,30 +41,30 @@ impl From<OpenError> for io::Error {
 pub struct Regular {
     /// The file.
     pub file: File,
-    /// What the system says of the opened file, not of its path.
+    /// The system's metadata of the opened file, not of its path.
     pub about: Metadata,
 }
 
 impl Regular {
-    /// Its bytes, counted when it was opened.
+    /// Its length in bytes when it was opened.
     #[allow(clippy::len_without_is_empty, reason = "a file, not a collection")]
     pub fn len(&self) -> u64 {
         self.about.len()
     }
 }
 
-/// Opens a regular file of at most `limit` bytes for reading. Never waits: a pipe is refused, not opened.
+/// Opens a regular file of at most `limit` bytes for reading. Never blocks: a pipe is rejected, not opened.
 ///
 /// # Errors
 /// [`OpenError`].
 pub fn open_regular(path: &Path, limit: u64) -> Result<Regular, OpenError> {
-    // Asked before opening: to open a pipe, even for a moment, wakes who waits for its reader.
+    // Checked before opening: opening a pipe, even briefly, wakes a process waiting for its reader.
     regular(std::fs::metadata(path)?.file_type())?;
     opened(path, limit, 0)
 }
 
-/// As [`open_regular`], for a file that only we may have written: no link, owned by this process's user, writable by nobody else.
-/// Where the system has no such owners, only links are refused.
+/// Like [`open_regular`], for a file that only we can have written: not a link, owned by this process's user, writable
+/// by no one else. Systems without such owners reject only links.
 ///
 /// # Errors
 /// [`OpenError`].
@@ -74,7 +74,7 @@ pub fn open_own(path: &Path, limit: u64) -> Result<Regular, OpenError> {
     Ok(opened)
 }
 
-/// No link, and owned by this process's user.
+/// Not a link, and owned by this process's user.
 pub(crate) fn open_owned(path: &Path, limit: u64) -> Result<Regular, OpenError> {
     let about = std::fs::symlink_metadata(path)?;
     if about.is_symlink() {
@@ -90,7 +90,7 @@ pub(crate) fn open_owned(path: &Path, limit: u64) -> Result<Regular, OpenError> 
     Ok(opened)
 }
 
-/// The whole of a regular file of at most `limit` bytes, counted while it is read: it may grow meanwhile.
+/// Reads all of a regular file of at most `limit` bytes, counted while reading: it may grow meanwhile.
 ///
 /// # Errors
 /// [`OpenError`].
@@ -98,7 +98,7 @@ pub fn read_regular(path: &Path, limit: u64) -> Result<Vec<u8>, OpenError> {
     whole(open_regular(path, limit)?, limit)
 }
 
-/// [`read_regular`] for a file that only we may have written: see [`open_own`].
+/// [`read_regular`] for a file that only we can have written: see [`open_own`].
 ///
 /// # Errors
 /// [`OpenError`].
@@ -110,7 +110,7 @@ fn whole(regular: Regular, limit: u64) -> Result<Vec<u8>, OpenError> {
     let mut bytes = Vec::new();
     let length = usize::try_from(regular.len()).unwrap_or(usize::MAX);
     bytes.try_reserve_exact(length).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-    // One more than may be: that it is there says that the file is too large.
+    // One byte more than allowed: if it exists, the file is too large.
     regular.file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit { Err(OpenError::TooLarge { limit }) } else { Ok(bytes) }
 }
@@ -118,13 +118,13 @@ fn whole(regular: Regular, limit: u64) -> Result<Vec<u8>, OpenError> {
 /// [`read_regular`] for text in UTF-8.
 ///
 /// # Errors
-/// [`OpenError`]; [`io::ErrorKind::InvalidData`] in it for what is no UTF-8.
+/// [`OpenError`]; containing [`io::ErrorKind::InvalidData`] if it is not UTF-8.
 pub fn read_text(path: &Path, limit: u64) -> Result<String, OpenError> {
     let bytes = read_regular(path, limit)?;
     Ok(String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))?)
 }
 
-/// Opens and looks at what was opened; `flags` beside those that keep it from waiting.
+/// Opens a file and reads its metadata; `flags` are added to those that keep opening from blocking.
 fn opened(path: &Path, limit: u64, flags: i32) -> Result<Regular, OpenError> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -149,7 +149,7 @@ pub(crate) fn regular(kind: FileType) -> Result<(), OpenError> {
     if kind.is_file() { Ok(()) } else { Err(OpenError::NotRegular(name(kind))) }
 }
 
-/// What it is, with its article.
+/// The kind of file, with its article.
 fn name(kind: FileType) -> &'static str {
     #[cfg(unix)]
     {
@@ -229,7 +229,7 @@ mod tests {
             let error = read_regular(&path, 9).unwrap_err().to_string();
             assert!(error.starts_with(&format!("it is {what}")), "{}: {error}", path.display());
         }
-        // A file of /proc says that it has no bytes; it has.
+        // A file of /proc claims to be empty, but is not.
         assert!(
             !read_text(Path::new("/proc/self/status"), 1 << 20).unwrap().is_empty() || cfg!(not(target_os = "linux"))
         );

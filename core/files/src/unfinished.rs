@@ -1,4 +1,4 @@
-//! Files that are being written: their names, and the end of those whose writer died.
+//! Files being written: their names, and the removal of those whose writer died.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,15 +10,15 @@ use tempfile::{Builder, NamedTempFile};
 use crate::lock;
 use crate::open::open_owned;
 
-/// What the name of a file that is being written begins and ends with; sixteen random letters and digits between them.
+/// Prefix and suffix of the names of unfinished files; sixteen random letters and digits between them.
 const PREFIX: &str = ".unfinished-";
 const SUFFIX: &str = ".silhouette";
 const RANDOM: usize = 16;
 
-/// How many folders are remembered as looked through.
+/// Number of folders remembered as already cleaned up.
 const FOLDERS: usize = 64;
 
-/// A new file in `folder` that nobody else has, locked, with the rights `mode` less what the user's umask takes.
+/// Creates and locks a new file in `folder` that no one else has, with the permissions `mode` minus the user's umask.
 pub(crate) fn create(folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
     let mut builder = Builder::new();
     builder.prefix(PREFIX).suffix(SUFFIX).rand_bytes(RANDOM);
@@ -31,17 +31,17 @@ pub(crate) fn create(folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
     let _ = mode;
     loop {
         let file = builder.tempfile_in(folder)?;
-        // Between its making and its lock somebody may have taken it for a dead one's.
+        // Between its creation and its lock another process may have mistaken it for a leftover.
         match lock::try_lock(file.as_file()) {
             Ok(true) if lock::has_name(file.as_file()) => return Ok(file),
             Ok(_) => {}
-            // No locks there: nobody can take it either.
+            // No support for locks: then no one can mistake it either.
             Err(_) => return Ok(file),
         }
     }
 }
 
-/// Removes from `folder` what dead writers of this user left. Files of living writers stay, and so do those of which it cannot be told.
+/// Removes leftovers of this user's dead writers from `folder`. Files of living writers stay, and so do those in doubt.
 pub fn remove_unfinished(folder: &Path) {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter(|entry| entry.file_name().to_str().is_some_and(is_unfinished)).for_each(|entry| {
@@ -49,7 +49,7 @@ pub fn remove_unfinished(folder: &Path) {
     });
 }
 
-/// [`remove_unfinished`], once a process for each folder: what dies later leaves to a later process.
+/// [`remove_unfinished`], once per process and folder: later leftovers are for later processes.
 pub(crate) fn remove_once(folder: &Path) {
     static LOOKED_THROUGH: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
     let mut known = LOOKED_THROUGH.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,7 +64,7 @@ pub(crate) fn remove_once(folder: &Path) {
     remove_unfinished(folder);
 }
 
-/// Ours, or what earlier versions wrote: `.unfinished-PROCESS-NUMBER-NAME`.
+/// Our names, or those that earlier versions used: `.unfinished-PROCESS-NUMBER-NAME`.
 fn is_unfinished(name: &str) -> bool {
     let Some(rest) = name.strip_prefix(PREFIX) else { return false };
     let ours = rest.strip_suffix(SUFFIX);
@@ -78,15 +78,15 @@ fn is_unfinished(name: &str) -> bool {
 }
 
 fn remove_if_dead(path: &Path) {
-    // Whose lock can be had, has no living writer. It is held until the name is gone.
+    // If the lock is free, the file has no living writer. The lock is held until the name is removed.
     let Ok(opened) = open_owned(path, u64::MAX) else { return };
     if matches!(lock::try_lock(&opened.file), Ok(true)) && still_at(&opened.file, path) {
-        // What cannot be removed stays.
+        // Files that cannot be removed stay.
         let _ = fs::remove_file(path);
     }
 }
 
-/// Whether the opened file is the one that `path` names now: its writer may have finished since.
+/// Whether `path` still names the opened file: its writer may have finished since.
 #[cfg(unix)]
 fn still_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;

@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all.
+//! Writes files atomically.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 
 use crate::unfinished;
 
-/// Links that are followed to a file, at most.
+/// Maximum number of links to follow.
 const LINKS: usize = 40;
 
-/// Has `content` write a file, which then takes the place of `path` in one step: who reads `path` meanwhile, or has it mapped, sees the
-/// old file or the new one; where anything fails, the old one stays. It is written beside `path` under a name of its own, and
-/// brought to the disk before it takes the place. The rights of a file that was there are kept.
+/// Has `content` write a file, which then replaces `path` in one step: anyone who reads `path` meanwhile, or has it
+/// mapped, sees the old file or the new one; if anything fails, the old one stays. It is written next to `path` under a
+/// temporary name, and synced to disk before the rename. An existing file's permissions are preserved.
 ///
-/// A link is followed, and stays. What is there and is no regular file (a pipe, a device, the standard output by one of its names) is
-/// written to, not replaced; a folder is refused.
+/// A link is followed, and stays. An existing target that is not a regular file (a pipe, a device, the standard output
+/// by one of its names) is written to, not replaced; a folder is an error.
 ///
 /// # Errors
-/// What `content` gives; else what `cannot` makes of the system's error.
+/// The error of `content`, or what `cannot` makes of the system's error.
 pub fn write_whole<E>(
     path: &Path,
     cannot: impl Fn(io::Error) -> E,
@@ -26,8 +26,8 @@ pub fn write_whole<E>(
     fill(Target::of(path), cannot, content)
 }
 
-/// [`write_whole`] of a file that only this process's user may read and write. What was there goes, a link too: nothing is written
-/// through it.
+/// [`write_whole`] for a file that only this process's user can read and write. It replaces whatever existed, including
+/// a link: nothing is written through it.
 ///
 /// # Errors
 /// As [`write_whole`].
@@ -52,7 +52,7 @@ fn fill<E>(
     target.finish().map_err(cannot)
 }
 
-/// [`write_whole`] of bytes that are there already.
+/// [`write_whole`] for bytes in memory.
 ///
 /// # Errors
 /// The system's.
@@ -60,11 +60,11 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_whole(path, |error| error, |to| to.write_all(bytes))
 }
 
-/// Where the bytes go.
+/// The destination of the bytes.
 enum Target {
-    /// To a file of its own, that goes to `path` when it is whole.
+    /// A temporary file, renamed to `path` once it is complete.
     Beside { unfinished: tempfile::NamedTempFile, path: PathBuf, before: Option<Box<Metadata>> },
-    /// Straight to what is there.
+    /// The existing target directly.
     Through(File),
 }
 
@@ -81,7 +81,7 @@ impl Target {
             Some(about) if special || !about.is_file() => Ok(Self::Through(through(&place, &about)?)),
             before => {
                 if before.is_some() {
-                    // Asked of the file, as any write to it would: a rename asks the folder alone.
+                    // Checks the file's permission, as writing to it would: a rename checks only the folder's.
                     OpenOptions::new().write(true).open(&place)?;
                 }
                 Self::beside(place, 0o666, before)
@@ -91,7 +91,7 @@ impl Target {
 
     fn beside(path: PathBuf, mode: u32, before: Option<Metadata>) -> io::Result<Self> {
         if path.file_name().is_none() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it names no file"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it does not name a file"));
         }
         let folder = folder_of(&path);
         unfinished::remove_once(folder);
@@ -112,24 +112,24 @@ impl Target {
         }
         unfinished.as_file().sync_all()?;
         unfinished.persist(&path).map_err(|error| error.error)?;
-        // Best effort: some file systems cannot, and the file is there.
+        // Best effort: some file systems cannot, and the file exists anyway.
         #[cfg(unix)]
         let _ = File::open(folder_of(&path)).and_then(|folder| folder.sync_all());
         Ok(())
     }
 }
 
-/// The folder of a path, which may be a mere name.
+/// The folder of a path, which may be a bare name.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The place that `path` leads to over links, the last of which may lead nowhere yet; and whether it is a name of something that a process
-/// has open, whose file must not be replaced under it.
+/// The target of `path` through links, the last of which may dangle; and whether it names a file that a process has
+/// open, which must not be replaced.
 fn follow(path: &Path) -> io::Result<(PathBuf, bool)> {
     let mut place = path.to_owned();
     for _ in 0..LINKS {
-        // What stands in /proc or /dev/fd looks like a link and leads where no path does.
+        // Entries of /proc and /dev/fd look like links, but their targets are not paths.
         if is_open_file(&place) {
             return Ok((place, true));
         }
@@ -152,14 +152,15 @@ fn is_open_file(path: &Path) -> bool {
     folder == Path::new("/dev/fd") || folder.canonicalize().is_ok_and(|folder| folder.starts_with("/proc"))
 }
 
-/// Opens what is no regular file, or is open elsewhere, for writing.
+/// Opens a target that is not a regular file, or is open elsewhere, for writing.
 fn through(path: &Path, about: &Metadata) -> io::Result<File> {
     #[cfg(unix)]
     {
         use std::os::fd::AsFd as _;
         use std::os::unix::fs::MetadataExt as _;
-        // Our own standard output is written where it stands: opened anew, a file would be written from its beginning.
-        let (out, error) = (io::stdout(), io::stderr());
+        // Our own standard output continues at its position: reopened, a file would be overwritten from the beginning.
+        let out = io::stdout();
+        let error = io::stderr();
         for stream in [out.as_fd(), error.as_fd()] {
             let file = File::from(stream.try_clone_to_owned()?);
             let same = |own: Metadata| (own.dev(), own.ino()) == (about.dev(), about.ino());
@@ -178,7 +179,7 @@ fn through(path: &Path, about: &Metadata) -> io::Result<File> {
     options.open(path)
 }
 
-/// Gives a file the rights of the one whose place it takes, and its owner where that is ours to give.
+/// Copies the permissions of the replaced file, and its owner if we are allowed to set it.
 fn keep_rights(file: &File, before: &Metadata) -> io::Result<()> {
     #[cfg(unix)]
     {
@@ -213,7 +214,7 @@ mod tests {
         assert_eq!((fs::read(&path).unwrap(), folder.files()), (b"new".to_vec(), vec!["file.txt".to_owned()]));
         assert!(write_bytes(folder.root(), b"x").unwrap_err().to_string().contains("folder"));
         assert!(write_bytes(&folder.path("none").join("file"), b"x").is_err());
-        // As long as names may be.
+        // Names of maximum length.
         let long = folder.path(&"n".repeat(255));
         write_bytes(&long, b"long").unwrap();
         assert_eq!(fs::read(long).unwrap(), b"long");
@@ -258,7 +259,7 @@ mod tests {
         let other = Folder::new();
         symlink(other.path("file"), folder.path("link")).unwrap();
         symlink("link", folder.path("link to link")).unwrap();
-        // A link that leads nowhere yet, then to the file.
+        // A dangling link, then one to a file.
         for text in ["1", "2"] {
             write_bytes(&folder.path("link to link"), text.as_bytes()).unwrap();
             assert_eq!(fs::read_to_string(other.path("file")).unwrap(), text);
@@ -288,7 +289,7 @@ mod tests {
         std::os::unix::fs::symlink("/dev/null", folder.path("null")).unwrap();
         write_bytes(&folder.path("null"), b"1").unwrap();
         assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
-        // A file that is open here: it keeps its place.
+        // A file that is open here: it is not replaced.
         folder.write("open", "before");
         let mut open = fs::File::open(folder.path("open")).unwrap();
         std::os::unix::fs::symlink(format!("/dev/fd/{}", open.as_raw_fd()), folder.path("to open")).unwrap();

@@ -1,4 +1,4 @@
-//! Writes small files of our own making for each target to begin with, into `corpus/TARGET`.
+//! Writes small generated seed files for each target, into `corpus/TARGET`.
 
 use silhouette_network::network::Network;
 use silhouette_network::spec::{Bottleneck, Extractor, Head, Spec};

@@ -1,5 +1,5 @@
-//! What the fuzz targets do with their bytes: each function reads them as one kind of input from outside. Nothing may panic, abort,
-//! hang or take more memory than its limits say; what comes out of a success must keep its promises.
+//! The functions behind the fuzz targets: each interprets bytes as one kind of outside input. Nothing may panic, abort,
+//! hang or exceed its memory limits; the results of a success must satisfy their contracts.
 #![forbid(unsafe_code)]
 
 use silhouette::files::{Photo, PhotoOptions};
@@ -23,7 +23,7 @@ static SEGMENTER: LazyLock<Segmenter> = LazyLock::new(|| {
     Segmenter::new(&model, &Options::new().threads(1).size(33).concurrency(1)).expect("it can be run")
 });
 
-/// Numbers out of the bytes, zeros past their end.
+/// Numbers from the bytes, zeros past their end.
 struct Numbers<'a>(&'a [u8]);
 
 impl Numbers<'_> {
@@ -81,7 +81,7 @@ pub fn tflite(bytes: &[u8]) {
     }
 }
 
-/// A PyTorch file: the whole archive, and one around bytes that are the pickle.
+/// A PyTorch file: the whole archive, and one around bytes used as the pickle.
 pub fn pytorch(bytes: &[u8]) {
     if bytes.starts_with(b"PK\x03\x04") {
         import(bytes);
@@ -96,18 +96,18 @@ pub fn archive(pickle: &[u8]) -> Vec<u8> {
     let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
     for (name, content) in [("x/data.pkl", pickle), ("x/byteorder", b"little"), ("x/data/0", &[0; 256])] {
-        zip.start_file(name, stored).expect("memory takes it");
-        zip.write_all(content).expect("memory takes it");
+        zip.start_file(name, stored).expect("writing to memory succeeds");
+        zip.write_all(content).expect("writing to memory succeeds");
     }
-    zip.finish().expect("memory takes it").into_inner()
+    zip.finish().expect("writing to memory succeeds").into_inner()
 }
 
-/// A `.safetensors` file of somebody else's.
+/// A foreign `.safetensors` file.
 pub fn safetensors(bytes: &[u8]) {
     import(bytes);
 }
 
-/// A model file: opened, and run where it is one.
+/// A model file: opened, and run if it is valid.
 pub fn model(bytes: &[u8]) {
     let Ok(model) = Model::from_bytes(bytes.to_vec()) else { return };
     let Ok(segmenter) = Segmenter::new(&model, &Options::new().threads(1).size(17)) else { return };
@@ -124,11 +124,11 @@ pub fn spec(bytes: &[u8]) {
     let Ok(spec) = Spec::from_json(text) else { return };
     if let Ok(network) = Network::native(&spec) {
         let _ = Cost::of(&network);
-        assert_eq!(Spec::from_json(&spec.to_json()).expect("what was valid stays so"), spec);
+        assert_eq!(Spec::from_json(&spec.to_json()).expect("a valid spec stays valid"), spec);
     }
 }
 
-/// A file in a weight cache's folder, under the name of a model's own.
+/// A file in a weight cache's folder, under the name that the model's own would have.
 pub fn weight_cache(bytes: &[u8]) {
     struct Kept {
         folder: tempfile::TempDir,
@@ -141,7 +141,7 @@ pub fn weight_cache(bytes: &[u8]) {
         Options::new().threads(1).size(33).weight_cache(folder.join("cache"))
     }
     fn mask(kept: &Model, folder: &Path, pixels: &[u8]) -> Vec<u8> {
-        let segmenter = Segmenter::new(kept, &options(folder)).expect("a cache hinders nothing");
+        let segmenter = Segmenter::new(kept, &options(folder)).expect("a cache has no effect on results");
         let frame = Frame::rgb8(pixels, 20, 15).expect("a frame");
         segmenter.segment(&frame).expect("it runs").mask().classes.clone()
     }
@@ -149,7 +149,7 @@ pub fn weight_cache(bytes: &[u8]) {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("model.safetensors");
         let file = Model::fixture().expect("the fixture is a model");
-        file.file().save(&path, silhouette_weights::Dtype::F32).expect("the folder takes it");
+        file.file().save(&path, silhouette_weights::Dtype::F32).expect("the folder is writable");
         let model = Model::open(&path).expect("it was just saved");
         let frame: Vec<u8> = (0..20 * 15 * 3).map(|i| (i * 7) as u8).collect();
         let mask = mask(&model, folder.path(), &frame);
@@ -174,9 +174,9 @@ pub fn weight_cache(bytes: &[u8]) {
                 changed.truncate(at);
             }
         }
-        std::fs::write(path, changed).expect("the folder takes it");
+        std::fs::write(path, changed).expect("the folder is writable");
     }
-    // What the weights are may be changed by whoever may write here; that there is a mask of the right size may not.
+    // Anyone with write access may change the weights; but a mask of the right size must result.
     assert_eq!(mask(&kept.model, kept.folder.path(), &kept.frame).len(), kept.mask.len());
 }
 
@@ -188,27 +188,30 @@ pub fn npy(bytes: &[u8]) {
     }
 }
 
-/// A picture file: what is whole is taken in the same way where what is cut off is taken too.
+/// An image file: a complete file decodes to the same result when truncated ones are accepted.
 pub fn photo(bytes: &[u8]) {
     let read = |lenient| {
         let options = PhotoOptions::new().max_pixels(1 << 16).lenient(lenient);
         Photo::read(Cursor::new(bytes), Path::new("fuzz"), &options)
     };
-    let (strict, lenient) = (read(false), read(true));
+    let strict = read(false);
+    let lenient = read(true);
     if let Ok(strict) = strict {
-        let lenient = lenient.expect("what is whole is taken");
+        let lenient = lenient.expect("a complete file is accepted");
         let frames = (strict.frame().expect("pixels"), lenient.frame().expect("pixels"));
         let pictures = (Picture::from_frame(&frames.0), Picture::from_frame(&frames.1));
         assert!(pictures.0.expect("memory") == pictures.1.expect("memory"));
     }
 }
 
-/// A frame of any format, geometry and region over `pixels`, which are repeated numbers.
+/// A frame of any format, geometry and region over `pixels`, repeated as necessary.
 fn frame_of<'a>(numbers: &mut Numbers<'_>, pixels: &'a [u8]) -> Option<Frame<'a>> {
     let format = numbers.byte() % 8;
-    let (width, height) = (numbers.size(), numbers.size());
+    let width = numbers.size();
+    let height = numbers.size();
     let plane = |numbers: &mut Numbers<'_>| {
-        let (start, length) = (numbers.size().min(pixels.len()), numbers.size());
+        let start = numbers.size().min(pixels.len());
+        let length = numbers.size();
         let data = &pixels[start..start.saturating_add(length.saturating_mul(64)).min(pixels.len())];
         Plane { data, row_stride: numbers.size(), pixel_stride: numbers.size() }
     };
@@ -226,7 +229,8 @@ fn frame_of<'a>(numbers: &mut Numbers<'_>, pixels: &'a [u8]) -> Option<Frame<'a>
         4 => Frame::yuv_420_888(first, plane(numbers), plane(numbers), width, height, color),
         other => {
             let second = plane(numbers);
-            let (data, strides) = ([first.data, second.data], [first.row_stride, second.row_stride]);
+            let data = [first.data, second.data];
+            let strides = [first.row_stride, second.row_stride];
             match other {
                 5 => Frame::nv12(data, strides, width, height, color),
                 6 => Frame::nv21(data, strides, width, height, color),
@@ -249,7 +253,7 @@ fn frame_of<'a>(numbers: &mut Numbers<'_>, pixels: &'a [u8]) -> Option<Frame<'a>
     frame.cropped(Region { x, y, width, height }).ok()
 }
 
-/// What a fuzzer's picture may be at most: its pixels take time, not thought.
+/// Maximum size of a fuzzer's image: its pixels cost time and find nothing.
 const PIXELS: usize = 1 << 16;
 
 fn small(frame: &Frame<'_>) -> bool {
@@ -264,13 +268,14 @@ pub fn frame(bytes: &[u8]) {
     let region = frame.region();
     let mut copy = FrameBuffer::default();
     copy.copy_from(&frame).expect("memory for a small frame");
-    let copy = copy.frame().expect("a copy of what was checked is a frame");
-    let (one, other) = (Picture::from_frame(&frame), Picture::from_frame(&copy));
-    assert!(one.expect("memory") == other.expect("memory"), "the copy is another picture");
-    let segmentation = SEGMENTER.segment(&frame).expect("a checked frame");
+    let copy = copy.frame().expect("a copy of a valid frame is valid");
+    let one = Picture::from_frame(&frame);
+    let other = Picture::from_frame(&copy);
+    assert!(one.expect("memory") == other.expect("memory"), "the copy is a different image");
+    let segmentation = SEGMENTER.segment(&frame).expect("the frame is valid");
     assert_eq!((segmentation.width(), segmentation.height()), (region.width, region.height));
     assert!(segmentation.mask().classes.iter().all(|&class| usize::from(class) < segmentation.labels().len()));
-    let transform = segmentation.transform().expect("there is a frame");
+    let transform = segmentation.transform().expect("it holds a frame");
     let (x, y) = transform.apply(0.5, 0.5);
     assert!(x >= 0.0 && y >= 0.0 && x <= frame.width() as f64 && y <= frame.height() as f64);
 }

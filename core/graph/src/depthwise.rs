@@ -1,5 +1,5 @@
-//! Depthwise convolution as one candle operation: on the CPU over `silhouette-kernels`, elsewhere candle's grouped
-//! convolution until that device has a kernel of its own, here.
+//! Depthwise convolution as one candle operation: on the CPU with `silhouette-kernels`, elsewhere with candle's grouped
+//! convolution, until that device has its own kernel here.
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use silhouette_kernels::depthwise_ref::Plane;
@@ -41,7 +41,7 @@ impl Depthwise {
         if x.device().is_cpu() { x.contiguous()?.apply_op2_no_bwd(weight, self) } else { self.grouped(x, weight) }
     }
 
-    /// The same by candle's grouped convolution, one convolution a channel: slow, on every device.
+    /// The same by candle's grouped convolution, one convolution per channel: slow, on every device.
     ///
     /// # Errors
     /// candle's, for other shapes or types.
@@ -72,12 +72,13 @@ impl CustomOp2 for Depthwise {
         let p = &self.plane;
         let (n, c, h, width) = x_layout.shape().dims4()?;
         if (h, width) != (p.height, p.width) {
-            bail!("{}: a map of {h}x{width} where {}x{} is wanted", self.name(), p.height, p.width);
+            bail!("{}: a map of {h}x{width} where {}x{} is expected", self.name(), p.height, p.width);
         }
         if w_layout.shape().dims4()? != (c, 1, p.kernel, p.kernel) {
             bail!("{}: weights {:?} for {c} channels", self.name(), w_layout.shape());
         }
-        let (x, w) = (contiguous(x, x_layout)?, contiguous(w, w_layout)?);
+        let x = contiguous(x, x_layout)?;
+        let w = contiguous(w, w_layout)?;
         let mut out = vec![0.0; n * c * p.out_height * p.out_width];
         let mut scratch = vec![0.0; p.scratch_len()];
         let planes = x.chunks_exact(h * width).zip(out.chunks_exact_mut(p.out_height * p.out_width));
@@ -91,7 +92,7 @@ impl CustomOp2 for Depthwise {
 fn contiguous<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     match layout.contiguous_offsets() {
         Some((from, to)) => Ok(&storage.as_slice::<f32>()?[from..to]),
-        None => bail!("silhouette-depthwise: tensors have to be contiguous"),
+        None => bail!("silhouette-depthwise: tensors must be contiguous"),
     }
 }
 
@@ -116,7 +117,8 @@ mod tests {
                             let x = Tensor::randn(0f32, 1.0, (2, channels, height, width), &device).unwrap();
                             let w = Tensor::randn(0f32, 1.0, (channels, 1, 3, 3), &device).unwrap();
                             let op = Depthwise::new(&conv);
-                            let (ours, theirs) = (op.forward(&x, &w).unwrap(), op.grouped(&x, &w).unwrap());
+                            let ours = op.forward(&x, &w).unwrap();
+                            let theirs = op.grouped(&x, &w).unwrap();
                             assert_eq!(ours.dims(), theirs.dims());
                             assert_eq!(ours.dims(), [2, channels, conv.output.height, conv.output.width]);
                             let difference = (ours - theirs).unwrap().abs().unwrap().flatten_all().unwrap();
@@ -131,10 +133,11 @@ mod tests {
         assert_eq!(cases, 2 * 5 * 2 * 3 * 3);
     }
 
-    /// A depthwise layer with the padding that the network's own rules give it.
+    /// A depthwise layer with the padding from the network's own rules.
     fn depthwise(padding: Padding, input: Size, stride: usize, rate: usize, channels: usize) -> Conv {
         let spec = Spec { padding, ..Spec::preset("fixture").unwrap() };
-        // A network whose stem has the wanted stride shows the padding of rate 1; the rule for other rates is the same.
+        // A network whose stem has the requested stride has the padding of rate 1; the rule for other rates is the
+        // same.
         let stem = Network::new(&spec, input).unwrap().conv("stem").unwrap().clone();
         let output = Size { height: input.height.div_ceil(stride), width: input.width.div_ceil(stride) };
         let before = |i: usize, o: usize| match padding {
@@ -166,7 +169,8 @@ mod tests {
         let conv = depthwise(Padding::Same, Size { height: 5, width: 5 }, 1, 1, 2);
         let op = Depthwise::new(&conv);
         let zeros = |shape: &[usize], dtype| Tensor::zeros(shape, dtype, &Device::Cpu).unwrap();
-        let (x, w) = (zeros(&[1, 2, 5, 5], DType::F32), zeros(&[2, 1, 3, 3], DType::F32));
+        let x = zeros(&[1, 2, 5, 5], DType::F32);
+        let w = zeros(&[2, 1, 3, 3], DType::F32);
         assert!(op.forward(&x, &w).is_ok());
         assert!(op.forward(&zeros(&[1, 2, 5, 6], DType::F32), &w).is_err());
         assert!(op.forward(&zeros(&[1, 3, 5, 5], DType::F32), &w).is_err());

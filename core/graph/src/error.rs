@@ -1,31 +1,31 @@
-//! What the graph refuses, and what candle fails at.
+//! Errors of the graph, its own and candle's.
 
 use silhouette_engine::engine::EngineError;
 use silhouette_network::ModelError;
 
-/// Why a graph cannot be made or run.
+/// Why a graph cannot be created or run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GraphError {
     /// The network or its weights.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// Something that this network does not have.
+    /// Something that this network does not support.
     #[error("{what} is not supported: {why}")]
     Unsupported {
-        /// What was asked for.
+        /// What was requested.
         what: String,
-        /// Why it cannot be had, and what can.
+        /// Why it is unavailable, and what is available.
         why: String,
     },
-    /// Input or output that does not fit the network.
-    #[error("{what}: the network wants {wanted}, got {found}")]
+    /// Input or output that does not match the network.
+    #[error("{what}: the network expects {wanted}, got {found}")]
     Mismatch {
         /// Which buffer.
         what: &'static str,
-        /// What fits.
+        /// What was expected.
         wanted: String,
-        /// What was given.
+        /// What was passed.
         found: String,
     },
     /// candle failed.

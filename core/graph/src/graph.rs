@@ -1,5 +1,5 @@
-//! The candle graph: a network as candle-nn layers, batch norm included, on any candle device. It is the readable
-//! reference that the CPU plan is compared with, and what runs on `Device::Metal`.
+//! The candle graph: a network as candle-nn layers, including batch norm, on any candle device. It is the readable
+//! reference for the CPU plan, and what runs on `Device::Metal`.
 //!
 //! Tensors are (N, C, H, W), f32. A 1x1 convolution is a matrix product, (O, I) by (I, H * W); a depthwise one is
 //! [`Depthwise`]; every other one is candle-nn's `Conv2d` on a padded map.
@@ -41,7 +41,7 @@ enum Work {
     Layer(Layer),
     Residual(Box<Residual>),
     Average,
-    /// Which mixes of rows and of columns the output's rows and columns are: (H', H) and (W, W').
+    /// The interpolation matrices of rows and of columns: (H', H) and (W, W').
     Resize(Tensor, Tensor),
     Concat,
     Sum(Activation),
@@ -81,14 +81,14 @@ enum Norm {
     Bias(Tensor),
 }
 
-/// Who is shown each tensor by its name as it is made.
+/// Called with each tensor and its name as it is computed.
 type Observer<'a> = &'a mut dyn FnMut(&str, &Tensor);
 
 impl Graph {
-    /// The layers of `network` with `weights` on `device`. Every shape is checked here.
+    /// Builds the layers of `network` with `weights` on `device`. Checks every shape.
     ///
     /// # Errors
-    /// [`GraphError::Model`] where weights and network do not agree; [`GraphError::Candle`] where the device fails.
+    /// [`GraphError::Model`] if weights and network do not match; [`GraphError::Candle`] if the device fails.
     pub fn new(network: &Network, weights: &Weights, device: &Device) -> Result<Self, GraphError> {
         weights.check(network)?;
         let layer = |conv: &Conv| Layer::new(conv, weights, device);
@@ -131,7 +131,7 @@ impl Graph {
         Ok(Self { device: device.clone(), input, logits, steps, outputs, shapes })
     }
 
-    /// Where the weights are.
+    /// The device of the weights.
     pub fn device(&self) -> &Device {
         &self.device
     }
@@ -168,9 +168,9 @@ impl Graph {
         self.all_observed(x, &mut |_, _| {})
     }
 
-    /// [`forward`](Self::forward) that shows every tensor on the way to `observe`, in order: each node's under its own
-    /// name (`blocks.3`, `head.concat`), a block's layers before it (`blocks.3.depthwise`, after the activation), each output
-    /// under its own (`logits`).
+    /// Like [`forward`](Self::forward), but passes every intermediate tensor to `observe`, in order: each node's under
+    /// its own name (`blocks.3`, `head.concat`), a block's layers before it (`blocks.3.depthwise`, after the
+    /// activation), each output under its own (`logits`).
     ///
     /// # Errors
     /// As [`forward`](Self::forward).
@@ -217,12 +217,12 @@ impl Graph {
                     activate(sum, *activation)?
                 }
             };
-            // A layer has shown its own.
+            // A layer has already passed on its own.
             if !matches!(step.work, Work::Layer(_) | Work::Input) {
                 observe(&step.name, &y);
             }
             made[at] = Some(y);
-            // What nobody reads later goes.
+            // Drop tensors that no later step reads.
             for &input in &step.inputs {
                 if self.steps[input].last == at {
                     made[input] = None;
@@ -236,12 +236,13 @@ impl Graph {
         self.outputs.iter().map(give).collect()
     }
 
-    /// The tensor of this name (see [`forward_observed`](Self::forward_observed)) for the input `x`.
+    /// The tensor with this name (see [`forward_observed`](Self::forward_observed)) for the input `x`.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward); [`GraphError::Unsupported`] for a name that there is not, with those that there are.
+    /// As [`forward`](Self::forward); [`GraphError::Unsupported`] for an unknown name, listing the existing ones.
     pub fn tensor(&self, x: &Tensor, name: &str) -> Result<Tensor, GraphError> {
-        let (mut found, mut names) = (None, Vec::new());
+        let mut found = None;
+        let mut names = Vec::new();
         self.forward_observed(x, &mut |at, tensor| {
             names.push(at.to_owned());
             if at == name {
@@ -250,14 +251,14 @@ impl Graph {
         })?;
         found.ok_or_else(|| GraphError::Unsupported {
             what: format!("the tensor {name:?}"),
-            why: format!("the network has none of this name; it has {}", names.join(", ")),
+            why: format!("the network has no tensor with this name; it has {}", names.join(", ")),
         })
     }
 
     /// Pulls the input from `rows` and writes the logits before the resize, channels-last: `[h][w][classes]`.
     ///
     /// # Errors
-    /// [`GraphError::Mismatch`] where `rows` or `logits` have another size; [`GraphError::Candle`].
+    /// [`GraphError::Mismatch`] if `rows` or `logits` have another size; [`GraphError::Candle`].
     pub fn run(&self, rows: &dyn RowSource, logits: &mut [f32]) -> Result<(), GraphError> {
         let (size, classes) = self.logits;
         let wanted = size.height * size.width * classes;
@@ -269,10 +270,10 @@ impl Graph {
         Ok(())
     }
 
-    /// The same for every output, each in a vector that it fills.
+    /// The same for every output; each fills a vector.
     ///
     /// # Errors
-    /// [`GraphError::Mismatch`] where `rows` have another size; [`GraphError::Candle`].
+    /// [`GraphError::Mismatch`] if `rows` have another size; [`GraphError::Candle`].
     pub fn run_all(&self, rows: &dyn RowSource, outputs: &mut Vec<Vec<f32>>) -> Result<(), GraphError> {
         let tensors = self.forward_all(&self.tensor_of(rows)?)?;
         *outputs = tensors.iter().map(channels_last).collect::<candle_core::Result<_>>()?;
@@ -287,7 +288,8 @@ impl Graph {
             return Err(GraphError::Mismatch { what: "input rows", wanted: self.input.to_string(), found });
         }
         let mut planes = vec![0.0f32; 3 * height * width];
-        let (mut scratch, mut row) = (vec![0.0; rows.scratch_len()], vec![0.0; width * 3]);
+        let mut scratch = vec![0.0; rows.scratch_len()];
+        let mut row = vec![0.0; width * 3];
         for y in 0..height {
             rows.row(y, &mut scratch, &mut row);
             for (c, plane) in planes.chunks_exact_mut(height * width).enumerate() {
@@ -332,7 +334,8 @@ impl Layer {
         } else {
             let after = conv.pad_after();
             let config = Conv2dConfig { stride: conv.stride, dilation: conv.rate, ..Conv2dConfig::default() };
-            let (rows, columns) = ((conv.pad.height, after.height), (conv.pad.width, after.width));
+            let rows = (conv.pad.height, after.height);
+            let columns = (conv.pad.width, after.width);
             Convolution::Full(Conv2d::new(weight, None, config), rows, columns)
         };
         let norm = if weights.has_batch_norm(conv) {
@@ -376,7 +379,7 @@ fn activate(y: Tensor, activation: Activation) -> candle_core::Result<Tensor> {
     }
 }
 
-/// Bilinear resize along one axis as a matrix (out, len): each output is a mix of the two inputs that it lies between.
+/// Bilinear resize along one axis as a matrix (out, len): each output is a mix of the two inputs around it.
 fn mixes(len: usize, out: usize, rule: Resize, device: &Device) -> candle_core::Result<Tensor> {
     let mut matrix = vec![0f32; out * len];
     for (o, row) in matrix.chunks_exact_mut(len).enumerate() {
@@ -385,14 +388,15 @@ fn mixes(len: usize, out: usize, rule: Resize, device: &Device) -> candle_core::
             Resize::HalfPixel => (o as f64 + 0.5) * len as f64 / out as f64 - 0.5,
         };
         let place = place.clamp(0.0, (len - 1) as f64);
-        let (low, far) = (place as usize, place.fract());
+        let low = place as usize;
+        let far = place.fract();
         row[low] += (1.0 - far) as f32;
         row[(low + 1).min(len - 1)] += far as f32;
     }
     Tensor::from_vec(matrix, (out, len), device)
 }
 
-/// The values of (1, C, H, W) as `[h][w][c]`, of (1, C) as they are.
+/// The values of (1, C, H, W) as `[h][w][c]`; of (1, C) unchanged.
 fn channels_last(map: &Tensor) -> candle_core::Result<Vec<f32>> {
     let map = if map.rank() == 4 { map.permute((0, 2, 3, 1))? } else { map.clone() };
     map.flatten_all()?.to_vec1()
@@ -415,7 +419,7 @@ mod tests {
         }
     }
 
-    /// One small network for every variant that a spec can ask for.
+    /// One small network for each variant of a spec.
     fn variants() -> Vec<(&'static str, Spec)> {
         fn decoder(strides: &[usize]) -> Decoder {
             let skip = |&stride: &usize| Skip { stride, channels: 3 + stride, out: (stride == 2).then_some(6) };
@@ -488,14 +492,16 @@ mod tests {
                 let weights = Weights::from_tensors(seeded(&network, 5), spec.batch_norm_epsilon).unwrap();
                 let with = Graph::new(&network, &weights, &Device::Cpu).unwrap();
                 let without = Graph::new(&network, &folded(&network, &weights), &Device::Cpu).unwrap();
-                let (a, b) = (with.forward(&input(size)).unwrap(), without.forward(&input(size)).unwrap());
+                let a = with.forward(&input(size)).unwrap();
+                let b = without.forward(&input(size)).unwrap();
                 let (logits, classes) = network.logits();
                 let wanted =
                     if name == "classifier" { vec![1, classes] } else { vec![1, classes, logits.height, logits.width] };
                 assert_eq!(a.dims(), wanted, "{name}");
-                let (a, b) = (values(&a), values(&b));
+                let a = values(&a);
+                let b = values(&b);
                 let largest = a.iter().fold(0f32, |m, v| m.max(v.abs()));
-                assert!(largest > 0.1, "{name}: nothing comes out");
+                assert!(largest > 0.1, "{name}: the output is almost zero");
                 for (x, y) in a.iter().zip(&b) {
                     assert!((x - y).abs() < 2e-4 * largest.max(1.0), "{name} at {size}: {x} {y}");
                 }
@@ -503,8 +509,8 @@ mod tests {
         }
     }
 
-    /// A network small enough to follow by hand: what every layer makes is computed index by index from what the layer
-    /// before made.
+    /// A network small enough to follow by hand: every layer's output is computed index by index from the previous
+    /// layer's.
     #[test]
     fn every_layer_is_the_formula() {
         for (name, spec) in variants() {
@@ -515,7 +521,8 @@ mod tests {
             let mut made = std::collections::BTreeMap::new();
             graph.forward_observed(&input(size), &mut |at, t| drop(made.insert(at.to_owned(), t.clone()))).unwrap();
             let check = |conv: &Conv, x: &Tensor| {
-                let (ours, naive) = (values(&made[&conv.name]), naive(conv, &weights, &values(x)));
+                let ours = values(&made[&conv.name]);
+                let naive = naive(conv, &weights, &values(x));
                 assert_eq!(ours.len(), naive.len());
                 for (a, b) in ours.iter().zip(&naive) {
                     assert!((a - b).abs() < 1e-3 * b.abs().max(1.0), "{name}, {}: {a} {b}", conv.name);
@@ -560,7 +567,7 @@ mod tests {
                 });
                 let before = decoded(&network, before, &made, &check);
                 check(network.conv("head.classifier").unwrap(), &made[&before]);
-                // The concatenation's order: pooling, 1x1, atrous branches; or pooling last.
+                // The order in the concatenation: pooling, 1x1, atrous branches; or pooling last.
                 let channels = branch.c_out;
                 let first = network.conv("head.pool").is_some() && name != "separable aspp, pooling last";
                 let at = made["head.concat"].narrow(1, usize::from(first) * channels, channels).unwrap();
@@ -569,7 +576,7 @@ mod tests {
         }
     }
 
-    /// Every stage of a decoder that begins at the tensor `before`; the name of the last one's.
+    /// Every stage of a decoder that begins at the tensor `before`; returns the name of the last stage's tensor.
     fn decoded(
         network: &Network,
         before: &str,
@@ -582,10 +589,12 @@ mod tests {
             let Some(skip) = network.conv(&part("skip")) else { break };
             let from = network.node(&part("skip")).unwrap().inputs[0];
             check(skip, &made[&network.nodes()[from.index()].name]);
-            // The resize by its formula, then the skip behind it.
-            let (below, both) = (&made[&before], &made[&part("concat")]);
+            // The resize by its formula, followed by the skip.
+            let below = &made[&before];
+            let both = &made[&part("concat")];
             let (_, channels, h, w) = below.dims4().unwrap();
-            let (height, width) = (skip.output.height, skip.output.width);
+            let height = skip.output.height;
+            let width = skip.output.width;
             let Operation::Resize(rule) = network.node(&part("resize")).unwrap().operation else { unreachable!() };
             let place = |o: usize, len: usize, out: usize| match rule {
                 Resize::AlignCorners => o as f32 * (len - 1) as f32 / (out - 1).max(1) as f32,
@@ -594,7 +603,8 @@ mod tests {
             let (values, found) = (self::values(below), self::values(&both.narrow(1, 0, channels).unwrap()));
             for (at, f) in found.iter().enumerate() {
                 let (c, y, x) = (at / (height * width), at / width % height, at % width);
-                let (py, px) = (place(y, h, height), place(x, w, width));
+                let py = place(y, h, height);
+                let px = place(x, w, width);
                 let value = |y: f32, x: f32| values[(c * h + (y as usize).min(h - 1)) * w + (x as usize).min(w - 1)];
                 let row = |y: f32| value(y, px) * (1.0 - px.fract()) + value(y, px + 1.0) * px.fract();
                 let wanted = row(py) * (1.0 - py.fract()) + row(py + 1.0) * py.fract();
@@ -609,7 +619,7 @@ mod tests {
         before
     }
 
-    /// The convolution as the formula says, on the whole map.
+    /// The convolution by its formula, on the whole map.
     fn naive(conv: &Conv, weights: &Weights, x: &[f32]) -> Vec<f32> {
         let f = weights.folded(conv).unwrap();
         let (i, o, k) = (conv.input, conv.output, conv.kernel);
@@ -647,7 +657,7 @@ mod tests {
         out
     }
 
-    /// Rows out of a tensor (3, H, W).
+    /// Rows from a tensor (3, H, W).
     struct Rows(Vec<f32>, Size);
 
     impl RowSource for Rows {
@@ -712,10 +722,12 @@ mod tests {
             let network = Network::new(&spec, Size::square(35)).unwrap();
             let weights = Weights::from_tensors(seeded(&network, 5), spec.batch_norm_epsilon).unwrap();
             let graph = Graph::new(&network, &weights, &Device::Cpu).unwrap();
-            let (a, b) = (input(Size::square(35)), (input(Size::square(35)) * 0.5).unwrap());
+            let a = input(Size::square(35));
+            let b = (input(Size::square(35)) * 0.5).unwrap();
             let both = graph.forward(&Tensor::cat(&[&a, &b], 0).unwrap()).unwrap();
             for (i, x) in [a, b].iter().enumerate() {
-                let (one, of_both) = (values(&graph.forward(x).unwrap()), values(&both.get(i).unwrap()));
+                let one = values(&graph.forward(x).unwrap());
+                let of_both = values(&both.get(i).unwrap());
                 assert!(one.iter().zip(&of_both).all(|(x, y)| (x - y).abs() < 1e-4), "{preset}");
             }
         }

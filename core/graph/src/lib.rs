@@ -1,5 +1,6 @@
-//! The candle graph ([`Graph`]): a network as candle-nn layers on any candle device, the readable reference that the compiled plan
-//! is compared with, and what runs on Apple's GPU; and the plan as an operation for candle programs. The only crate that names candle.
+//! The candle graph ([`Graph`]): a network as candle-nn layers on any candle device, the readable reference for the
+//! compiled plan, and what runs on Apple's GPU; and the plan as an operation for candle programs. The only crate that
+//! names candle.
 #![forbid(unsafe_code)]
 
 pub mod depthwise;

@@ -1,4 +1,5 @@
-//! Graphs for callers that do not name candle: of a model file, on a device by its name, plain arrays in and out.
+//! Graphs for callers that do not name candle: from a model file, on a device given by name, with plain arrays as input
+//! and output.
 
 use candle_core::{DType, Device, Tensor};
 use silhouette_network::network::{Conv, Network, Size};
@@ -9,7 +10,8 @@ use crate::error::GraphError;
 use crate::graph::Graph;
 
 impl Graph {
-    /// The graph of `model` for an input of `size`, on the CPU. No map may take more than `limit` bytes: they are made whole.
+    /// The graph of `model` for an input of `size`, on the CPU. No map may exceed `limit` bytes, because maps are
+    /// materialised whole.
     ///
     /// # Errors
     /// As [`Network::new`] and [`Graph::new`]; [`GraphError::Unsupported`] beyond the limit.
@@ -20,14 +22,14 @@ impl Graph {
     /// The same on Apple's GPU.
     ///
     /// # Errors
-    /// As [`Graph::of`]; [`GraphError::Unsupported`] as [`metal`] says.
+    /// As [`Graph::of`]; [`GraphError::Unsupported`] as described in [`metal`].
     pub fn on_metal(model: &ModelFile, size: Size, limit: usize) -> Result<Self, GraphError> {
         let device = metal_device().map_err(|why| GraphError::Unsupported { what: "the backend metal".into(), why })?;
         Self::new(&within(model, size, limit)?, model.weights(), &device)
     }
 
-    /// Runs the graph on `input` (N, 3, H, W): to the logits before the resize, or to the tensor called `name` (see
-    /// [`Graph::forward_observed`]).
+    /// Runs the graph on `input` (N, 3, H, W) up to the logits before the resize, or up to the tensor called `name`
+    /// (see [`Graph::forward_observed`]).
     ///
     /// # Errors
     /// As [`Graph::tensor`].
@@ -40,7 +42,7 @@ impl Graph {
     }
 }
 
-/// The network, where each of its maps is within the limit.
+/// The network, if each of its maps is within the limit.
 fn within(model: &ModelFile, size: Size, limit: usize) -> Result<Network, GraphError> {
     let network = Network::new(model.spec(), size)?;
     let values = |conv: &Conv| conv.output.pixels().saturating_mul(conv.c_out as u64);
@@ -58,21 +60,21 @@ fn within(model: &ModelFile, size: Size, limit: usize) -> Result<Network, GraphE
 /// Whether there is an Apple GPU that this build can use.
 ///
 /// # Errors
-/// Why not.
+/// The reason if there is none.
 pub fn metal() -> Result<(), String> {
     metal_device().map(drop)
 }
 
 fn metal_device() -> Result<Device, String> {
     if !cfg!(feature = "metal") {
-        return Err("this build is without the feature `metal`".into());
+        return Err("this build does not have the feature `metal`".into());
     }
     Device::new_metal(0).map_err(|error| GraphError::from(error).to_string())
 }
 
 fn array(tensor: &Tensor) -> Result<Array, GraphError> {
     let mut shape = [1; 4];
-    // A vector of classes (N, C) is a map of one pixel.
+    // A vector of classes (N, C) counts as a map of one pixel.
     shape[..tensor.rank().min(4)].copy_from_slice(&tensor.dims()[..tensor.rank().min(4)]);
     Ok(Array { shape, data: tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()? })
 }

@@ -1,4 +1,4 @@
-//! The compiled plan as one candle operation: tensor in, tensor out, so that it can stand in a candle program.
+//! The compiled plan as one candle operation: tensor in, tensor out, so that it can be part of a candle program.
 
 use std::sync::Mutex;
 
@@ -14,7 +14,7 @@ pub struct PlanOp {
 }
 
 impl PlanOp {
-    /// Makes the plan's arena. Calls from several threads wait for each other.
+    /// Allocates the plan's arena. Calls from several threads wait for each other.
     ///
     /// # Errors
     /// As [`Plan::new_state`].
@@ -43,18 +43,20 @@ impl CustomOp1 for PlanOp {
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let size = self.plan.input();
         let (n, 3, height, width) = layout.shape().dims4()? else {
-            bail!("{} wants three channels, got {:?}", self.name(), layout.shape());
+            bail!("{} expects three channels, got {:?}", self.name(), layout.shape());
         };
         if (height, width) != (size.height, size.width) {
             bail!("{} was compiled for {size}, got {height} rows of {width}", self.name());
         }
-        let Some((from, to)) = layout.contiguous_offsets() else { bail!("{} wants a contiguous tensor", self.name()) };
+        let Some((from, to)) = layout.contiguous_offsets() else {
+            bail!("{} expects a contiguous tensor", self.name())
+        };
         let input = &storage.as_slice::<f32>()?[from..to];
         let (map, classes) = self.plan.logits();
         let pixels = map.height * map.width;
         let mut logits = vec![0.0f32; pixels * classes];
         let mut out = Vec::with_capacity(n * pixels * classes);
-        // A panic elsewhere cannot leave an arena that the next run would not overwrite.
+        // A panic elsewhere cannot corrupt the arena: the next run overwrites it.
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for picture in input.chunks_exact(3 * height * width) {
             self.plan

@@ -9,7 +9,7 @@ use silhouette_network::network::Size;
 
 use crate::graph::Graph;
 
-/// A graph, which allocates as it goes, and the maps that it gives.
+/// A graph, which allocates while it runs, and its output maps.
 #[derive(Debug)]
 struct GraphSession {
     graph: Arc<Graph>,
@@ -105,7 +105,7 @@ mod tests {
             session.run(&Planes::new(&picture, 65, 33)).unwrap();
             let other = session.run(&Planes::new(&picture[..3 * 33 * 33], 33, 33));
             assert!(matches!(other, Err(EngineError::Mismatch { .. })), "{other:?}");
-            // The session alone keeps its engine.
+            // Only the session holds its engine.
             drop(engine);
             assert_eq!(session.engine().outputs().len(), 1);
             session.output(0).to_vec()

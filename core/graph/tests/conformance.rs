@@ -1,5 +1,5 @@
-//! The compiled plan against the candle graph, for every kind of network that a spec can ask for: logits within 1e-3, and
-//! the same class wherever the two best differ by more than 2e-3. Then what the plan promises about memory.
+//! Compares the compiled plan with the candle graph, for every kind of network that a spec can describe: logits within
+//! 1e-3, and the same class wherever the two best differ by more than 2e-3. Then checks the plan's memory.
 
 #[path = "../../plan/tests/common/networks.rs"]
 mod networks;
@@ -27,7 +27,7 @@ fn flat(t: &Tensor) -> Vec<f32> {
     t.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-/// The best class of pixel `p` and how far it is before the next; `values` is (classes, pixels).
+/// The best class of pixel `p` and its margin over the next; `values` is (classes, pixels).
 fn best(values: &[f32], classes: usize, p: usize) -> (usize, f32) {
     let pixels = values.len() / classes;
     let mut order: Vec<usize> = (0..classes).collect();
@@ -43,7 +43,8 @@ fn plan_and_graph_agree_on_every_network() {
             let weights = Weights::from_tensors(seeded(&network, 11), spec.batch_norm_epsilon).unwrap();
             let x = picture(size);
             let wanted = flat(&Graph::new(&network, &weights, &Device::Cpu).unwrap().forward(&x).unwrap());
-            // Random weights give logits of any size; 1e-3 is asked for where they are as large as a trained network's.
+            // Random weights produce logits of any magnitude; 1e-3 is required when they are as large as a trained
+            // network's.
             let scale = wanted.iter().fold(1.0f32, |m, v| m.max(v.abs() / 20.0));
             let (map, classes) = network.logits();
             for isa in Isa::all() {
@@ -57,7 +58,7 @@ fn plan_and_graph_agree_on_every_network() {
                         let close = (f - w).abs() <= 1e-3 * scale;
                         assert!(close, "{name} at {size}, {}, {threads} threads, {i}: {f}, graph {w}", isa.name());
                     }
-                    // (An alpha has one value a pixel and no class.)
+                    // (An alpha has one value per pixel and no class.)
                     for p in (0..map.height * map.width).filter(|_| classes > 1) {
                         let ((f, _), (w, margin)) = (best(&found, classes, p), best(&wanted, classes, p));
                         assert!(f == w || margin <= 2e-3 * scale, "{name} at {size}: pixel {p} is {f}, not {w}");
@@ -75,7 +76,8 @@ fn a_batch_is_its_pictures_one_by_one() {
     let network = Network::new(&spec, size).unwrap();
     let weights = Weights::from_tensors(seeded(&network, 3), spec.batch_norm_epsilon).unwrap();
     let op = PlanOp::new(Plan::compile(&network, &weights, &PlanOptions::default()).unwrap()).unwrap();
-    let (a, b) = (picture(size), (picture(size) * 0.5).unwrap());
+    let a = picture(size);
+    let b = (picture(size) * 0.5).unwrap();
     let both = op.forward(&Tensor::cat(&[&a, &b], 0).unwrap()).unwrap();
     for (i, one) in [a, b].iter().enumerate() {
         assert_eq!(flat(&both.get(i).unwrap()), flat(&op.forward(one).unwrap()), "picture {i}");
@@ -84,7 +86,7 @@ fn a_batch_is_its_pictures_one_by_one() {
     assert!(wrong.contains("33"), "{wrong}");
 }
 
-/// The paper's t-way split (section 5): the same result, in the memory that its formula says.
+/// The paper's t-way split (section 5): the same result, in the memory that its formula predicts.
 #[test]
 fn a_split_changes_the_memory_and_not_the_result() {
     let spec = Spec::preset("fixture").unwrap();

@@ -1,5 +1,6 @@
-//! Networks that no spec describes, made node by node: a decoder with a skip, resizes, concatenations, sums, several outputs.
-//! The compiled plan against the candle graph, on every instruction set and 1 to 3 threads: within 1e-4 of the largest value.
+//! Networks that no spec describes, built node by node: a decoder with a skip, resizes, concatenations, sums, several
+//! outputs. The compiled plan is compared with the candle graph, on every instruction set and 1 to 3 threads: within
+//! 1e-4 of the largest value.
 
 use candle_core::{Device, Tensor};
 use silhouette_graph::Graph;
@@ -54,13 +55,13 @@ fn agree(what: &str, network: &Network) {
                     assert!(close, "{what}, {}, {isa:?}, {threads} threads, {i}: {f}, graph {w}", output.name);
                 }
             }
-            assert!(first.is_empty() || first == found, "{what}, {isa:?}: {threads} threads give other bits");
+            assert!(first.is_empty() || first == found, "{what}, {isa:?}: {threads} threads produce other bits");
             first = found;
         }
     }
 }
 
-/// A map of `size` with `channels`, made from a picture of that size.
+/// A map of `size` with `channels`, computed from an image of that size.
 fn map(b: &mut NetworkBuilder, name: &str, channels: usize) -> NodeId {
     b.convolution(NodeId::INPUT, Layer::new(name, 3, channels, RELU)).unwrap()
 }
@@ -101,7 +102,8 @@ fn concatenations_for_every_reader() {
         parts.push(spread[1]);
         let inner = b.concat("inner", &parts[..2]).unwrap();
         let both = b.concat("outer", &[vec![inner], parts[2..].to_vec()].concat()).unwrap();
-        // A 1x1 convolution reads the parts, and what is spread as a bias; a 3x3 the parts; the others one map.
+        // A 1x1 convolution reads the parts, and a broadcast part as a bias; a 3x3 reads the parts; the others read one
+        // map.
         let one = b.convolution(both, Layer::new("one", 1, 10, RELU)).unwrap();
         let three = b.convolution(both, Layer { rate: 2, ..Layer::new("three", 3, 7, RELU) }).unwrap();
         let deep = b.convolution(both, Layer::depthwise("deep", 2, 1, Activation::Relu6)).unwrap();
@@ -125,8 +127,8 @@ fn concatenations_for_every_reader() {
     }
 }
 
-/// `DeepLabV3+`'s idea on an extractor: its map resized to a quarter of the picture, the map of that size on the way beside it, a
-/// separable 3x3 over both, a classifier; and an alpha of the same features.
+/// `DeepLabV3+`'s idea on an extractor: its map resized to a quarter of the image, concatenated with the intermediate
+/// map of that size, a separable 3x3 over both, a classifier; and an alpha from the same features.
 fn decoder(size: Size, skips: bool) -> Network {
     let spec = Spec::preset("fixture").unwrap();
     let mut b = NetworkBuilder::new(size, spec.padding).unwrap();
@@ -147,7 +149,7 @@ fn decoder(size: Size, skips: bool) -> Network {
         b.output("fine", fine, Task::Categories).unwrap();
         b.output("alpha", alpha, Task::Alpha).unwrap();
         b.output("low", low, Task::Categories).unwrap();
-        // A tap of the stem as well, by a reader of its own.
+        // A tap of the stem too, for a reader of its own.
         let stem = b.node("stem").unwrap();
         let sum = b.sum("stem.again", &[stem], Activation::Linear).unwrap();
         b.output("stem", sum, Task::Categories).unwrap();
@@ -165,12 +167,13 @@ fn a_decoder_with_a_skip_from_a_quarter_of_the_size() {
     }
 }
 
-/// A skip out of the first chain leaves the chain whole: the same steps and the same bits as without it, and the tapped maps
-/// are those of the candle graph (which [`agree`] compares, as outputs).
+/// A skip from the first chain leaves the chain whole: the same steps and the same bits as without it, and the tapped
+/// maps equal the candle graph's (which [`agree`] compares, as outputs).
 #[test]
 fn a_tap_leaves_the_chain_whole() {
     let size = Size { height: 97, width: 65 };
-    let (plain, tapped) = (decoder(size, false), decoder(size, true));
+    let plain = decoder(size, false);
+    let tapped = decoder(size, true);
     // Weights by name: the encoder's are the same in both.
     let weights = seeded(&tapped, 3);
     let of = |network: &Network| {
@@ -187,7 +190,8 @@ fn a_tap_leaves_the_chain_whole() {
             let [plain, tapped] =
                 [&plain, &tapped].map(|network| Plan::compile(network, &of(network), &options(isa, threads)).unwrap());
             let names = |plan: &Plan| plan.steps().map(|step| step.name.to_owned()).collect::<Vec<_>>();
-            let (before, after) = (names(&plain), names(&tapped));
+            let before = names(&plain);
+            let after = names(&tapped);
             assert!(before[0].starts_with("stem..blocks."), "{before:?}");
             let encoder = before.len() - 1;
             assert_eq!(before[..encoder], after[..encoder], "{isa:?}, {threads} threads");
@@ -197,16 +201,16 @@ fn a_tap_leaves_the_chain_whole() {
     agree("taps", &tapped);
 }
 
-/// Adds nodes; the one that is the output.
+/// Adds nodes and returns the output's.
 type Make = fn(&mut NetworkBuilder) -> NodeId;
 
 #[test]
 fn what_the_plan_cannot_express_says_so() {
     let size = Size::square(9);
     let cases: [(&str, Make); 3] = [
-        ("3x3 convolution reads the picture", |b| b.average("mean", NodeId::INPUT).unwrap()),
-        ("reads the picture", |b| b.convolution(NodeId::INPUT, Layer::linear("one", 4)).unwrap()),
-        ("has a stride", |b| {
+        ("3x3 convolution can read the image", |b| b.average("mean", NodeId::INPUT).unwrap()),
+        ("read the image", |b| b.convolution(NodeId::INPUT, Layer::linear("one", 4)).unwrap()),
+        ("can have a stride", |b| {
             let x = map(b, "stem", 4);
             b.convolution(x, Layer { stride: 2, ..Layer::new("second", 3, 4, RELU) }).unwrap()
         }),
@@ -219,7 +223,7 @@ fn what_the_plan_cannot_express_says_so() {
         let weights = Weights::from_tensors(seeded(&network, 3), 1e-3).unwrap();
         let error = Plan::compile(&network, &weights, &PlanOptions::default()).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
-        // The candle graph runs them all the same.
+        // The candle graph still runs them all.
         let x = Tensor::from_slice(&picture(size), (1, 3, 9, 9), &Device::Cpu).unwrap();
         assert_eq!(Graph::new(&network, &weights, &Device::Cpu).unwrap().forward_all(&x).unwrap().len(), 1);
     }
@@ -251,8 +255,8 @@ fn stage(b: &mut NetworkBuilder, name: &str, below: NodeId, beside: NodeId, chan
     b.convolution(deep, Layer::new(part("pointwise"), 1, channels, RELU)).unwrap()
 }
 
-/// Decoders of other shapes than the spec's: one whose map is another's skip, one that two read, one at the end of which stands no
-/// classifier. Each is the graph's, whatever of it becomes one step.
+/// Decoders of other shapes than the spec's: one whose map is another's skip, one with two readers, one without a
+/// classifier at the end. Each matches the graph, however much of it becomes one step.
 #[test]
 fn decoders_that_read_each_other() {
     for size in [Size::square(65), Size { height: 40, width: 51 }] {
@@ -260,13 +264,14 @@ fn decoders_that_read_each_other() {
         let mut b = NetworkBuilder::new(size, spec.padding).unwrap();
         let feature = b.extractor(&spec).unwrap();
         let deep = b.convolution(feature, Layer::new("deep", 1, 12, RELU)).unwrap();
-        let (eighth, quarter) = (b.node("blocks.4").unwrap(), b.node("blocks.1").unwrap());
+        let eighth = b.node("blocks.4").unwrap();
+        let quarter = b.node("blocks.1").unwrap();
         let first = stage(&mut b, "first", deep, quarter, 9);
-        // Reads the first one's map as its skip: what would be the first one's classifier is a part of this.
+        // Reads the first one's map as its skip: the first one's would-be classifier is a part of this one.
         let second = stage(&mut b, "second", deep, first, 6);
         let alpha = b.convolution(second, Layer::linear("alpha", 1)).unwrap();
         b.output("alpha", alpha, Task::Alpha).unwrap();
-        // A chain of two stages, of which the first is an output as well.
+        // A chain of two stages, the first of which is also an output.
         let third = stage(&mut b, "third", deep, eighth, 7);
         let fourth = stage(&mut b, "fourth", third, quarter, 4);
         b.output("third", third, Task::Categories).unwrap();

@@ -1,6 +1,6 @@
-//! Prints how long frames to input rows and logits to masks take on one thread, for every instruction set of this CPU:
-//! `cargo run --release -p silhouette-imaging --example imaging_speed -- [WORD...]`. Medians, in milliseconds.
-//! Only what has all of the words in its name is run.
+//! Prints the time from frames to input rows and from logits to masks on one thread, for every instruction set of this
+//! CPU: `cargo run --release -p silhouette-imaging --example imaging_speed -- [WORD...]`. Medians, in milliseconds.
+//! Runs only the cases with all of the words in their names.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use silhouette_imaging::refine::{Guide, refine};
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::rows::RowSource;
 
-/// Runs and prints `f`, if its name is asked for.
+/// Runs and prints `f`, if its name was selected.
 fn measure(name: &str, rounds: usize, mut f: impl FnMut()) {
     if !std::env::args().skip(1).all(|word| name.contains(&word)) {
         return;
@@ -45,13 +45,14 @@ fn pull(resampler: &mut Resampler, frame: &Frame<'_>, scratch: &mut Vec<f32>, ro
     }
 }
 
-/// Logits with a few blobs, as a network gives them, or plain noise.
+/// Logits with a few blobs, like a network's, or plain noise.
 fn logits(side: usize, classes: usize, blobs: bool) -> Vec<f32> {
     let noise = noise(side * side * classes);
     let mut out: Vec<f32> = noise.iter().map(|&v| f32::from(v) / 64.0).collect();
     if blobs {
         for (i, pixel) in out.chunks_exact_mut(classes).enumerate() {
-            let (x, y) = ((i % side) as f32 / side as f32, (i / side) as f32 / side as f32);
+            let x = (i % side) as f32 / side as f32;
+            let y = (i / side) as f32 / side as f32;
             pixel[0] += 10.0;
             pixel[classes - 1] += 22.0 - 60.0 * ((x - 0.4).powi(2) + (y - 0.5).powi(2)).sqrt();
             pixel[classes / 2] += 20.0 - 60.0 * ((x - 0.8).powi(2) + (y - 0.7).powi(2)).sqrt();
@@ -62,7 +63,8 @@ fn logits(side: usize, classes: usize, blobs: bool) -> Vec<f32> {
 
 fn main() {
     let color = YuvColor::default();
-    let (w, h) = (1280, 720);
+    let w = 1280;
+    let h = 720;
     let data = noise(w * h * 4);
     let chroma = noise(w * h / 2);
     let large = noise(4000 * 3000 * 3);
@@ -88,7 +90,7 @@ fn main() {
         ("4000x3000 RGB turned 90", Frame::rgb8(&large, 4000, 3000).expect("valid").rotated(Rotation::Clockwise90)),
         ("320x240 RGB", Frame::rgb8(&data[..320 * 240 * 3], 320, 240).expect("valid")),
     ];
-    // What does not depend on the instruction set: effects and outlines.
+    // Effects and outlines, which do not depend on the instruction set.
     let picture = Picture::from_frame(&rgb).unwrap();
     let (mut up, mut mask, mut alpha) = (Upsampler::new(), Mask::default(), Confidence::default());
     let values = logits(33, 21, true);
@@ -98,7 +100,7 @@ fn main() {
     let chosen: Vec<bool> = (0..21).map(|class| class == 20).collect();
     up.categories(&blobs, &spec, &mut mask).unwrap();
     up.confidence(&blobs, &chosen, &MaskSpec { width: 320, height: 180, ..spec }, &mut alpha).unwrap();
-    measure("1280x720 RGB to a picture", 9, || drop(Picture::from_frame(&rgb)));
+    measure("1280x720 RGB to an image", 9, || drop(Picture::from_frame(&rgb)));
     measure("1280x720 overlay", 9, || picture.clone().overlay(&mask, &Palette::voc(), 0.5));
     measure("1280x720 cut-out", 9, || picture.clone().cut_out(&alpha));
     measure("1280x720 background blur, radius 20", 9, || picture.clone().blur_background(&alpha, 20.0).unwrap());
@@ -112,7 +114,8 @@ fn main() {
                 let spec =
                     InputSpec { width: size, height: size, mean: [127.5; 3], std: [127.5; 3], fit: Fit::Stretch };
                 let mut resampler = Resampler::with_isa(spec, isa);
-                let (mut scratch, mut row) = (Vec::new(), Vec::new());
+                let mut scratch = Vec::new();
+                let mut row = Vec::new();
                 let name = format!("{:7} {name} to {size}x{size}", isa.name());
                 measure(&name, 21, || pull(&mut resampler, frame, &mut scratch, &mut row));
             }

@@ -1,8 +1,9 @@
-//! Picture files: photos in (PNG, JPEG, WebP; EXIF orientation obeyed), masks and pictures out (PNG).
+//! Image files: reads photos (PNG, JPEG, WebP; EXIF orientation is applied), writes masks and images (PNG).
 //!
-//! Files are hostile: a photo's size is looked at before a byte is reserved for its pixels, and refused above a limit
-//! that the caller states; no more of a file is read than its size explains, no profile unpacked beyond the length that one has,
-//! and a photo that was cut off is an error unless the caller takes what there is. Colours become sRGB, transparency stays.
+//! Files are hostile: a photo's size is checked before memory is allocated for its pixels, and rejected above a limit
+//! set by the caller; no more of a file is read than its size explains, no profile is decompressed beyond a plausible
+//! length, and a truncated photo is an error unless the caller accepts partial ones. Colours are converted to sRGB,
+//! transparency is preserved.
 
 mod entropy;
 mod jpeg;
@@ -36,28 +37,28 @@ use crate::mask::{Confidence, Mask};
 use crate::palette::Palette;
 use crate::picture::Picture;
 
-/// The most pixels that [`Photo::open`] takes unless told: a photo then needs at most 384 MB while it is open, 512 MB with an
-/// alpha, and up to three times that for a moment if it is a progressive JPEG, a WebP, or a PNG of sixteen bits of which fewer
-/// are filled.
+/// The default limit on pixels of [`Photo::open`]: a photo then needs at most 384 MB while it is open, 512 MB with
+/// alpha, and temporarily up to three times that if it is a progressive JPEG, a WebP, or a PNG of sixteen bits of which
+/// fewer are significant.
 pub const MAX_PIXELS: u64 = 128_000_000;
 
-/// The longest picture file that is opened.
+/// The largest image file that is opened.
 const MAX_FILE: u64 = 1 << 30;
 
-/// Why a picture file was not read or written.
+/// Why an image file was not read or written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FileError {
-    /// The file cannot be read at all.
+    /// The file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// Its first bytes are not those of a format that is read.
-    #[error("{} is not a PNG, JPEG or WebP picture", path.display())]
+    /// Its first bytes do not belong to a supported format.
+    #[error("{} is not a PNG, JPEG or WebP image", path.display())]
     Format {
         /// The file.
         path: PathBuf,
@@ -71,39 +72,39 @@ pub enum FileError {
         width: u32,
         /// Rows.
         height: u32,
-        /// Most pixels.
+        /// The limit.
         limit: u64,
     },
-    /// It ends before its picture does; [`PhotoOptions::lenient`] takes what there is.
-    #[error("{} is cut off: {there}; get the whole file, or take what is there (lenient)", path.display())]
+    /// It ends before its image does; [`PhotoOptions::lenient`] accepts what is there.
+    #[error("{} is truncated: {there}; get the whole file, or accept a partial image (lenient)", path.display())]
     Truncated {
         /// The file.
         path: PathBuf,
-        /// What there is of it.
+        /// Which part of it is there.
         there: String,
     },
-    /// The system has no memory for its pixels.
+    /// The system has too little memory for its pixels.
     #[error("cannot decode {}: {source}", path.display())]
     OutOfMemory {
         /// The file.
         path: PathBuf,
-        /// How much is missing.
+        /// The size of the failed allocation.
         source: OutOfMemory,
     },
-    /// Damaged, or of a kind that is not known.
+    /// Damaged, or of an unknown kind.
     #[error("cannot decode {}: {reason}", path.display())]
     Decode {
         /// The file.
         path: PathBuf,
-        /// What the decoder says.
+        /// The decoder's error.
         reason: String,
     },
-    /// A picture whose pixels do not fit its size, or one too large for PNG.
+    /// An image whose pixels do not match its size, or one too large for PNG.
     #[error("cannot encode {}: {reason}", path.display())]
     Encode {
         /// The file.
         path: PathBuf,
-        /// What the encoder says.
+        /// The encoder's error.
         reason: String,
     },
     /// The file cannot be written.
@@ -111,12 +112,12 @@ pub enum FileError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
 }
 
-/// A decoded photo: sRGB colours, an alpha where something of it is transparent, and how it becomes upright.
+/// A decoded photo: sRGB colours, alpha if any pixel is transparent, and its orientation.
 #[derive(Clone, Debug)]
 pub struct Photo {
     width: usize,
@@ -126,7 +127,7 @@ pub struct Photo {
     mirror: bool,
 }
 
-/// What of a photo is taken.
+/// Which photos are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PhotoOptions {
     max_pixels: u64,
@@ -145,14 +146,14 @@ impl PhotoOptions {
         Self::default()
     }
 
-    /// Photos of at most so many pixels.
+    /// Photos of at most this many pixels.
     #[must_use]
     pub fn max_pixels(mut self, pixels: u64) -> Self {
         self.max_pixels = pixels;
         self
     }
 
-    /// Whether a JPEG or PNG that was cut off is taken as far as it goes; the rest is one colour.
+    /// Whether a truncated JPEG or PNG is decoded as far as it goes; the rest is one colour.
     #[must_use]
     pub fn lenient(mut self, lenient: bool) -> Self {
         self.lenient = lenient;
@@ -164,7 +165,7 @@ impl Photo {
     /// Reads a whole photo of at most [`MAX_PIXELS`].
     ///
     /// # Errors
-    /// [`FileError`]: unreadable, not a picture, too large, cut off, damaged.
+    /// [`FileError`]: unreadable, not an image, too large, truncated, damaged.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, FileError> {
         Self::open_with(path, &PhotoOptions::new())
     }
@@ -188,7 +189,7 @@ impl Photo {
         Self::read(std::io::BufReader::new(opened.file), path, options)
     }
 
-    /// Reads a whole photo from memory; `name` stands for the path in errors.
+    /// Reads a whole photo from memory; `name` replaces the path in errors.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -196,7 +197,7 @@ impl Photo {
         Self::read(Cursor::new(bytes), Path::new(name), &PhotoOptions::new().max_pixels(max_pixels))
     }
 
-    /// Reads a photo; `path` stands in errors.
+    /// Reads a photo; `path` is used in errors.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -214,7 +215,7 @@ impl Photo {
         })
     }
 
-    /// By the first bytes' format; no problem in words for one that is not read.
+    /// Reads the format recognised from the first bytes; an empty message for an unknown one.
     fn of(mut reader: impl BufRead + Seek, options: &PhotoOptions) -> Result<Self, Option<Problem>> {
         let mut head = [0; 12];
         let start = reader.stream_position().map_err(Problem::Read)?;
@@ -242,7 +243,7 @@ impl Photo {
             return Err(Problem::Cut(there));
         }
         let wrong = |error: zune_jpeg::errors::DecodeErrors| Problem::Damaged(error.to_string());
-        // What is not there was seen to already; else the decoder is to make the best of it.
+        // Missing data were handled already; otherwise the decoder should do its best.
         let sides =
             DecoderOptions::default().set_strict_mode(false).set_max_width(usize::MAX).set_max_height(usize::MAX);
         let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&bytes[..]), sides);
@@ -281,7 +282,7 @@ impl Photo {
     fn webp(mut reader: impl BufRead + Seek, options: &PhotoOptions) -> Result<Self, Problem> {
         let failed = |error: ImageError| match error {
             ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                Problem::Cut("it ends before its picture".into())
+                Problem::Cut("it ends before its image data".into())
             }
             ImageError::IoError(error) => Problem::Read(error),
             error => Problem::Damaged(error.to_string()),
@@ -295,7 +296,7 @@ impl Photo {
         if pixels > options.max_pixels {
             return Err(Problem::TooLarge { width, height });
         }
-        // Chunks are held whole.
+        // Chunks are kept whole.
         let most = pixels * 4 + (1 << 24);
         if length > most {
             let text = format!("it is {length} bytes long, more than {width}x{height} pixels explain");
@@ -304,9 +305,9 @@ impl Photo {
         let mut limits = image::Limits::no_limits();
         limits.max_alloc = Some(pixels * 8 + (1 << 24));
         decoder.set_limits(limits).map_err(failed)?;
-        // A broken EXIF block is no reason to refuse the picture.
+        // A broken EXIF block is no reason to reject the image.
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        // And so is a broken profile none.
+        // Nor is a broken profile.
         let profile = decoder.icc_profile().unwrap_or_default().filter(|profile| profile.len() <= MOST_PROFILE);
         let alpha = decoder.color_type().has_alpha();
         let image = DynamicImage::from_decoder(decoder).map_err(failed)?;
@@ -325,7 +326,7 @@ impl Photo {
             Orientation::Rotate180 => (Rotation::Half, false),
             Orientation::Rotate270 => (Rotation::Clockwise270, false),
             Orientation::FlipHorizontal => (Rotation::None, true),
-            // Top to bottom is half a turn and left to right.
+            // Flipping vertically is a half turn plus a horizontal flip.
             Orientation::FlipVertical => (Rotation::Half, true),
             Orientation::Rotate90FlipH => (Rotation::Clockwise90, true),
             Orientation::Rotate270FlipH => (Rotation::Clockwise270, true),
@@ -333,7 +334,7 @@ impl Photo {
         Self { width: width as usize, height: height as usize, pixels, rotation, mirror }
     }
 
-    /// The photo as a frame that is turned and mirrored as the file says, and transparent where it says so.
+    /// The photo as a frame with the file's rotation, mirroring and transparency.
     ///
     /// # Errors
     /// A photo with a side over [`MAX_SIDE`](crate::frame::MAX_SIDE), or without pixels.
@@ -348,24 +349,25 @@ impl Photo {
     }
 }
 
-/// Writes a mask as an 8-bit palette PNG whose indices are the classes. The file is there whole or not at all; a pipe or a device is
-/// written through.
+/// Writes a mask as an 8-bit palette PNG whose indices are the classes. The file is written atomically; a pipe or a
+/// device is written through.
 ///
 /// # Errors
-/// [`FileError::Encode`] for a mask whose bytes do not fit its size, [`FileError::Write`] if the file cannot be written.
+/// [`FileError::Encode`] for a mask whose bytes do not match its size, [`FileError::Write`] if the file cannot be
+/// written.
 pub fn write_mask(path: impl AsRef<Path>, mask: &Mask, palette: &Palette) -> Result<(), FileError> {
     let colors = palette.colors().concat();
     write(path.as_ref(), mask.width, mask.height, png::ColorType::Indexed, Some(colors), &mask.classes)
 }
 
-/// Writes a picture as a PNG: RGB where every pixel is opaque, else RGBA. Packed fast rather than small: a photo of twelve megapixels is
-/// written in a tenth of the time for a third more bytes.
+/// Writes an image as a PNG: RGB if every pixel is opaque, otherwise RGBA. Optimised for speed rather than size: a
+/// photo of twelve megapixels is written in a tenth of the time with a third more bytes.
 ///
 /// # Errors
 /// As [`write_mask`].
 pub fn write_picture(path: impl AsRef<Path>, picture: &Picture) -> Result<(), FileError> {
     let (pixels, []) = picture.rgba.as_chunks::<4>() else {
-        let reason = format!("{} bytes are no RGBA pixels", picture.rgba.len());
+        let reason = format!("{} bytes are not RGBA pixels", picture.rgba.len());
         return Err(FileError::Encode { path: path.as_ref().to_path_buf(), reason });
     };
     let opaque = pixels.iter().all(|pixel| pixel[3] == 255);
@@ -408,7 +410,7 @@ fn write(
     write_rows(path, width, height, color, palette, data.chunks_exact(width.max(1)))
 }
 
-/// Writes a PNG of rows, of which none is held but the one that is written.
+/// Writes a PNG from rows, only one of which is in memory at a time.
 fn write_rows(
     path: &Path,
     width: usize,
@@ -419,7 +421,7 @@ fn write_rows(
 ) -> Result<(), FileError> {
     let failed = |reason: String| FileError::Encode { path: path.to_path_buf(), reason };
     let (Ok(w), Ok(h)) = (u32::try_from(width), u32::try_from(height)) else {
-        return Err(failed(format!("{width}x{height} pixels are more than PNG can hold")));
+        return Err(failed(format!("{width}x{height} pixels exceed the limit of PNG")));
     };
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, w, h);
@@ -427,7 +429,7 @@ fn write_rows(
     encoder.set_depth(png::BitDepth::Eight);
     match palette {
         Some(palette) => encoder.set_palette(palette),
-        // Masks are quick to pack well; what a camera saw is not.
+        // Masks compress well quickly; camera images do not.
         None => encoder.set_compression(png::Compression::Fast),
     }
     let mut writer = encoder.write_header().map_err(|e| failed(e.to_string()))?;
@@ -456,7 +458,7 @@ mod tests {
         })
     }
 
-    /// A PNG that is only a header of a size, as a hostile sender would make it.
+    /// A PNG that consists only of a header with a size, as a hostile sender would make it.
     fn header(width: u32, height: u32) -> Vec<u8> {
         let mut chunk = b"IHDR".to_vec();
         chunk.extend(width.to_be_bytes());
@@ -517,7 +519,7 @@ mod tests {
 
     #[test]
     fn exif_orientation_is_obeyed() {
-        // A JPEG of a left half black, right half white picture, 16x8, with each orientation put into its EXIF block.
+        // A JPEG of a 16x8 image, left half black, right half white, with each orientation in its EXIF block.
         let mut plain = Vec::new();
         let rgb: Vec<u8> = (0..16 * 8).flat_map(|i| if i % 16 < 8 { [0; 3] } else { [255; 3] }).collect();
         image::codecs::jpeg::JpegEncoder::new_with_quality(&mut plain, 95)
@@ -540,7 +542,7 @@ mod tests {
             bytes.extend((exif.len() as u16 + 2).to_be_bytes());
             bytes.extend(exif);
             bytes.extend(&plain[2..]);
-            // Whatever piece of the file is at hand when the block begins, with a profile before it.
+            // Whatever chunk of the file is available when the block begins, with a profile before it.
             for piece in [1, 7, 20, 1 << 13] {
                 let mut profiled = bytes[..2].to_vec();
                 profiled.extend([0xFF, 0xE2, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0]);

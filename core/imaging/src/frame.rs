@@ -1,33 +1,33 @@
-//! What a caller hands in: borrowed planes of a camera or a file, checked once, never copied.
+//! The input frame: borrowed planes of a camera or a file, checked once, never copied.
 //!
-//! The order of things is fixed: the buffer is turned clockwise by [`Rotation`], then mirrored left to right, then cut
-//! to the region. The region is given in pixels of the picture that results from turning and mirroring (the *upright*
-//! picture), because that is the one a user sees and taps on. [`Transform`] leads from there back to the buffer.
+//! The order of operations is fixed: the buffer is rotated clockwise by [`Rotation`], then mirrored horizontally, then
+//! cropped to the region. The region is in pixels of the rotated and mirrored image (the *upright* image), because that
+//! is the one a user sees and taps. [`Transform`] maps from there back to the buffer.
 
 use silhouette_kernels::memory::OutOfMemory;
 use thiserror::Error;
 
-/// The longest side that is accepted, in pixels: positions stay exact in f32 and sizes far from overflow.
+/// The maximum length of a side, in pixels: positions stay exact in f32 and sizes far from overflow.
 pub const MAX_SIDE: usize = 1 << 24;
 
-/// Why a frame is refused. Each names what was wrong, what was needed and what was found.
+/// Why a frame is rejected: what was wrong, what was needed and what was found.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FrameError {
     /// A frame without pixels.
     #[error("frame is empty: {width}x{height} pixels")]
     Empty {
-        /// Columns given.
+        /// Columns passed.
         width: usize,
-        /// Rows given.
+        /// Rows passed.
         height: usize,
     },
     /// A side above [`MAX_SIDE`].
     #[error("frame is too large: {width}x{height} pixels, no side may be over {MAX_SIDE}")]
     TooLarge {
-        /// Columns given.
+        /// Columns passed.
         width: usize,
-        /// Rows given.
+        /// Rows passed.
         height: usize,
     },
     /// Neighbouring samples of a row would overlap.
@@ -35,9 +35,9 @@ pub enum FrameError {
     PixelStride {
         /// Which plane.
         plane: PlaneName,
-        /// Fewest bytes from one sample to the next.
+        /// Least possible bytes from one sample to the next.
         wanted: usize,
-        /// Bytes given.
+        /// Bytes passed.
         found: usize,
     },
     /// Rows would overlap.
@@ -47,7 +47,7 @@ pub enum FrameError {
         plane: PlaneName,
         /// Bytes of one row without padding.
         wanted: usize,
-        /// Bytes given.
+        /// Bytes passed.
         found: usize,
     },
     /// The plane ends before its last sample.
@@ -55,12 +55,12 @@ pub enum FrameError {
     PlaneTooShort {
         /// Which plane.
         plane: PlaneName,
-        /// Bytes up to and with the last sample.
+        /// Bytes up to and including the last sample.
         wanted: usize,
-        /// Bytes given.
+        /// Bytes passed.
         found: usize,
     },
-    /// The product of rows and strides does not fit an address.
+    /// The product of rows and strides overflows an address.
     #[error(
         "size of plane {plane} overflows: {rows} rows of stride {row_stride}, {columns} columns of stride {pixel_stride}"
     )]
@@ -79,31 +79,31 @@ pub enum FrameError {
     /// A rotation that is not a quarter turn.
     #[error("rotation is {degrees} degrees, only 0, 90, 180 and 270 are possible")]
     Rotation {
-        /// Degrees given.
+        /// Degrees passed.
         degrees: i32,
     },
-    /// The system has no memory for what is to be made of the frame.
+    /// The system has too little memory for the result.
     #[error(transparent)]
     OutOfMemory(#[from] OutOfMemory),
-    /// The region is empty or reaches over the upright picture's edge.
+    /// The region is empty or extends beyond the upright image's edge.
     #[error(
-        "region {}x{} at ({}, {}) does not lie inside the upright picture of {width}x{height}",
+        "region {}x{} at ({}, {}) is not inside the upright image of {width}x{height}",
         region.width, region.height, region.x, region.y
     )]
     Region {
-        /// The region given.
+        /// The region passed.
         region: Region,
-        /// Columns of the upright picture.
+        /// Columns of the upright image.
         width: usize,
-        /// Rows of the upright picture.
+        /// Rows of the upright image.
         height: usize,
     },
 }
 
-/// Which plane of a frame an error is about.
+/// The plane of a frame that an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PlaneName {
-    /// The one plane of a packed format.
+    /// The only plane of a packed format.
     Pixels,
     /// Luma.
     Y,
@@ -111,7 +111,7 @@ pub enum PlaneName {
     U,
     /// Red difference.
     V,
-    /// Both differences, one after the other.
+    /// Both differences, interleaved.
     Uv,
 }
 
@@ -130,7 +130,8 @@ impl std::fmt::Display for PlaneName {
 /// Bytes of one plane and how they are laid out.
 #[derive(Clone, Copy, Debug)]
 pub struct Plane<'a> {
-    /// The bytes, from the first sample on. They may end right after the last sample: the last row needs no padding.
+    /// The bytes, starting with the first sample. They may end right after the last sample: the last row needs no
+    /// padding.
     pub data: &'a [u8],
     /// Bytes from one row to the next.
     pub row_stride: usize,
@@ -139,7 +140,7 @@ pub struct Plane<'a> {
 }
 
 impl Plane<'_> {
-    /// Checks that `rows` by `columns` samples of `sample` bytes each lie inside: (rows - 1) * `row_stride` +
+    /// Checks that `rows` by `columns` samples of `sample` bytes each are inside: (rows - 1) * `row_stride` +
     /// (columns - 1) * `pixel_stride` + sample bytes, no more.
     pub(crate) fn check(&self, plane: PlaneName, rows: usize, columns: usize, sample: usize) -> Result<(), FrameError> {
         let overflow =
@@ -160,14 +161,14 @@ impl Plane<'_> {
     }
 }
 
-/// Formats with all channels of a pixel side by side, 8 bits each.
+/// Formats with the channels of a pixel interleaved, 8 bits each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PixelFormat {
     /// Red, green, blue.
     Rgb8,
-    /// Red, green, blue, alpha; alpha is not looked at unless [`Frame::transparent`] says what it is.
+    /// Red, green, blue, alpha; alpha is ignored unless [`Frame::transparent`] defines it.
     Rgba8,
-    /// Blue, green, red, alpha (iOS's 32BGRA); alpha is not looked at unless [`Frame::transparent`] says what it is.
+    /// Blue, green, red, alpha (iOS's 32BGRA); alpha is ignored unless [`Frame::transparent`] defines it.
     Bgra8,
     /// One grey level.
     Gray8,
@@ -184,40 +185,40 @@ impl PixelFormat {
     }
 }
 
-/// What the alpha of RGBA and BGRA pixels says.
+/// The meaning of the alpha of RGBA and BGRA pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Transparency {
-    /// Nothing: cameras leave anything in that byte.
+    /// None: cameras leave arbitrary values in that byte.
     #[default]
     Ignored,
-    /// How much of the pixel is there; colours are whole (PNG, WebP, [`Picture`](crate::picture::Picture)). Rows are
-    /// multiplied as they are read, which allocates: for photos, not for a camera's frames.
+    /// Straight alpha (PNG, WebP, [`Picture`](crate::picture::Picture)): the pixel's opacity, with unmultiplied
+    /// colours. Rows are premultiplied as they are read, which allocates: for photos, not for camera frames.
     Straight,
-    /// The same, and colours are multiplied by it already (Android's bitmaps, Core Graphics).
+    /// Premultiplied alpha: colours are already multiplied by it (Android's bitmaps, Core Graphics).
     Premultiplied,
 }
 
-/// Which weights of red, green and blue make luma.
+/// The weights of red, green and blue in luma.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum YuvMatrix {
-    /// ITU-R BT.601: Kr = 0.299, Kb = 0.114. What Android's cameras and JPEG give.
+    /// ITU-R BT.601: Kr = 0.299, Kb = 0.114. Used by Android's cameras and JPEG.
     #[default]
     Bt601,
     /// ITU-R BT.709: Kr = 0.2126, Kb = 0.0722. High-definition video, iOS's cameras.
     Bt709,
 }
 
-/// Which levels stand for black and white.
+/// The levels of black and white.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum YuvRange {
     /// Luma 16 to 235, chroma 16 to 240.
     Video,
-    /// All of 0 to 255. What Android's cameras and JPEG give.
+    /// All of 0 to 255. Used by Android's cameras and JPEG.
     #[default]
     Full,
 }
 
-/// How YUV becomes RGB.
+/// The conversion from YUV to RGB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct YuvColor {
     /// The matrix.
@@ -232,11 +233,11 @@ pub enum Rotation {
     /// The buffer is upright.
     #[default]
     None,
-    /// A quarter turn clockwise.
+    /// 90 degrees clockwise.
     Clockwise90,
-    /// Half a turn.
+    /// 180 degrees.
     Half,
-    /// A quarter turn counter-clockwise.
+    /// 90 degrees counter-clockwise.
     Clockwise270,
 }
 
@@ -265,13 +266,13 @@ impl Rotation {
         }
     }
 
-    /// Whether rows become columns.
+    /// Whether rows and columns are swapped.
     pub fn transposes(self) -> bool {
         matches!(self, Self::Clockwise90 | Self::Clockwise270)
     }
 }
 
-/// A rectangle of the upright picture, in pixels.
+/// A rectangle of the upright image, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Region {
     /// First column.
@@ -287,15 +288,15 @@ pub struct Region {
 /// The samples of a frame.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pixels<'a> {
-    /// One plane, all channels of a pixel side by side.
+    /// One plane with interleaved channels.
     Packed(PixelFormat, Plane<'a>),
-    /// Luma at full size, the differences at half of it in both directions, rounded up.
+    /// Luma at full size, the differences at half size in both directions, rounded up.
     Yuv420 { y: Plane<'a>, u: Plane<'a>, v: Plane<'a>, color: YuvColor },
 }
 
-/// A picture in memory that belongs to someone else: planes, format, strides, and how it becomes upright.
+/// A borrowed image in memory: planes, format, strides, and orientation.
 ///
-/// A value of this type has been checked: every sample lies inside its plane and the region inside the picture.
+/// A value of this type has been checked: every sample is inside its plane and the region is inside the image.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
     pub(crate) pixels: Pixels<'a>,
@@ -348,8 +349,8 @@ impl<'a> Frame<'a> {
         Self::packed(PixelFormat::Rgba8, data, width, height, width.saturating_mul(4))
     }
 
-    /// Three planes as Android's `YUV_420_888` gives them: chroma is (width + 1) / 2 by (height + 1) / 2 samples, its
-    /// pixel stride 1 or 2 (any stride is taken). I420 is the same with pixel strides of 1. The two chroma planes may
+    /// Three planes as in Android's `YUV_420_888`: chroma is (width + 1) / 2 by (height + 1) / 2 samples with a pixel
+    /// stride of 1 or 2 (any stride is accepted). I420 is the same with pixel strides of 1. The two chroma planes may
     /// overlap, as they do on Android.
     ///
     /// # Errors
@@ -364,14 +365,15 @@ impl<'a> Frame<'a> {
         color: YuvColor,
     ) -> Result<Self, FrameError> {
         check_size(width, height)?;
-        let (columns, rows) = (width.div_ceil(2), height.div_ceil(2));
+        let columns = width.div_ceil(2);
+        let rows = height.div_ceil(2);
         y.check(PlaneName::Y, height, width, 1)?;
         u.check(PlaneName::U, rows, columns, 1)?;
         v.check(PlaneName::V, rows, columns, 1)?;
         Ok(Self::new(Pixels::Yuv420 { y, u, v, color }, width, height))
     }
 
-    /// I420: three planes, each with samples side by side. Strides are bytes from row to row.
+    /// I420: three planes, each with contiguous samples. Strides are bytes from row to row.
     ///
     /// # Errors
     /// As [`yuv_420_888`](Self::yuv_420_888).
@@ -386,11 +388,11 @@ impl<'a> Frame<'a> {
         Self::yuv_420_888(plane(y, y_stride), plane(u, u_stride), plane(v, v_stride), width, height, color)
     }
 
-    /// NV12 (iOS's 420YpCbCr8BiPlanar): luma, and one plane of U and V by turns. `uv_stride` is bytes from row to row;
-    /// the plane needs (rows - 1) * `uv_stride` + 2 * columns bytes.
+    /// NV12 (iOS's 420YpCbCr8BiPlanar): luma, and one plane of interleaved U and V. `uv_stride` is bytes from row to
+    /// row; the plane needs (rows - 1) * `uv_stride` + 2 * columns bytes.
     ///
     /// # Errors
-    /// As [`yuv_420_888`](Self::yuv_420_888), the chroma plane being called UV.
+    /// As [`yuv_420_888`](Self::yuv_420_888); errors call the chroma plane UV.
     pub fn nv12(
         [y, uv]: [&'a [u8]; 2],
         [y_stride, uv_stride]: [usize; 2],
@@ -401,7 +403,7 @@ impl<'a> Frame<'a> {
         Self::biplanar([y, uv], [y_stride, uv_stride], width, height, color, false)
     }
 
-    /// NV21: as [`nv12`](Self::nv12) with V before U.
+    /// NV21: like [`nv12`](Self::nv12) with V before U.
     ///
     /// # Errors
     /// As [`nv12`](Self::nv12).
@@ -431,7 +433,7 @@ impl<'a> Frame<'a> {
         Self::yuv_420_888(Plane { data: luma, row_stride: y_stride, pixel_stride: 1 }, u, v, width, height, color)
     }
 
-    /// Sets how far the buffer is to be turned clockwise, and takes the whole picture as the region.
+    /// Sets the clockwise rotation that makes the buffer upright, and resets the region to the whole image.
     #[must_use]
     pub fn rotated(mut self, rotation: Rotation) -> Self {
         self.rotation = rotation;
@@ -440,8 +442,8 @@ impl<'a> Frame<'a> {
         self
     }
 
-    /// Sets whether left and right change sides after turning (front cameras), and takes the whole picture as the
-    /// region.
+    /// Sets whether the image is mirrored horizontally after rotation (front cameras), and resets the region to the
+    /// whole image.
     #[must_use]
     pub fn mirrored(mut self, mirror: bool) -> Self {
         self.mirror = mirror;
@@ -450,8 +452,9 @@ impl<'a> Frame<'a> {
         self
     }
 
-    /// Sets what the alpha of RGBA and BGRA pixels says; the other formats have none. The network then sees the picture over
-    /// black, so that what is hidden says nothing, and what is made of the frame keeps its alpha, hidden pixels being black.
+    /// Sets the meaning of the alpha of RGBA and BGRA pixels; the other formats have none. The network then sees the
+    /// image over black, so hidden colours have no influence, and results made from the frame keep its alpha, with
+    /// hidden pixels black.
     #[must_use]
     pub fn transparent(mut self, transparency: Transparency) -> Self {
         if matches!(self.pixels, Pixels::Packed(PixelFormat::Rgba8 | PixelFormat::Bgra8, _)) {
@@ -460,10 +463,10 @@ impl<'a> Frame<'a> {
         self
     }
 
-    /// Sets the part to look at, in pixels of the upright picture (after turning and mirroring). Call it last.
+    /// Sets the part to use, in pixels of the upright image (after rotation and mirroring). Call it last.
     ///
     /// # Errors
-    /// [`FrameError::Region`] if it is empty or reaches over an edge.
+    /// [`FrameError::Region`] if it is empty or extends beyond an edge.
     pub fn cropped(mut self, region: Region) -> Result<Self, FrameError> {
         let (width, height) = self.upright_size();
         let inside = |start: usize, len: usize, side: usize| len > 0 && start < side && len <= side - start;
@@ -484,7 +487,7 @@ impl<'a> Frame<'a> {
         self.height
     }
 
-    /// How far the buffer is turned.
+    /// The rotation that makes the buffer upright.
     pub fn rotation(&self) -> Rotation {
         self.rotation
     }
@@ -494,22 +497,22 @@ impl<'a> Frame<'a> {
         self.mirror
     }
 
-    /// What its alpha says; [`Transparency::Ignored`] where it has none.
+    /// The meaning of its alpha; [`Transparency::Ignored`] if it has none.
     pub fn transparency(&self) -> Transparency {
         self.transparency
     }
 
-    /// The part of the upright picture that is looked at.
+    /// The part of the upright image that is used.
     pub fn region(&self) -> Region {
         self.region
     }
 
-    /// Columns and rows of the whole picture after turning.
+    /// Columns and rows of the whole image after rotation.
     pub fn upright_size(&self) -> (usize, usize) {
         if self.rotation.transposes() { (self.height, self.width) } else { (self.width, self.height) }
     }
 
-    /// Where the upright region's axes run in the buffer.
+    /// The directions of the upright region's axes in the buffer.
     pub(crate) fn axes(&self) -> Axes {
         let flip_x = matches!(self.rotation, Rotation::Clockwise90 | Rotation::Half) != self.mirror;
         let flip_y = matches!(self.rotation, Rotation::Half | Rotation::Clockwise270);
@@ -526,10 +529,10 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// The way from a mask of `width` by `height` over this frame's region back to the buffer.
+    /// The transform from a mask of `width` by `height` over this frame's region back to the buffer.
     ///
-    /// Both sides count in pixels with edges at whole numbers: (0, 0) is the first pixel's outer corner, (0.5, 0.5)
-    /// its centre.
+    /// Both coordinate systems are in pixels with edges at integers: (0, 0) is the first pixel's outer corner, (0.5,
+    /// 0.5) its centre.
     pub fn transform(&self, width: usize, height: usize) -> Transform {
         let axes = self.axes();
         let line = |axis: Axis, size: usize| {
@@ -556,10 +559,10 @@ fn check_size(width: usize, height: usize) -> Result<(), FrameError> {
     Ok(())
 }
 
-/// One upright axis as a stretch of a buffer axis.
+/// One upright axis as a range of a buffer axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Axis {
-    /// First buffer index of the stretch.
+    /// First buffer index of the range.
     pub(crate) start: usize,
     /// Its length.
     pub(crate) len: usize,
@@ -596,14 +599,14 @@ pub struct Transform {
 }
 
 impl Transform {
-    /// Where a point of the mask lies in the buffer.
+    /// The position of a mask point in the buffer.
     pub fn apply(&self, x: f64, y: f64) -> (f64, f64) {
         (self.xx * x + self.xy * y + self.x0, self.yx * x + self.yy * y + self.y0)
     }
 
-    /// The way from the buffer to the mask.
+    /// The inverse: from the buffer to the mask.
     ///
-    /// The matrix of a frame's transform always has an inverse: it is a diagonal or an anti-diagonal of sides over 0.
+    /// The matrix of a frame's transform always has an inverse: it is diagonal or anti-diagonal with non-zero entries.
     #[must_use]
     pub fn inverse(&self) -> Self {
         let det = self.xx * self.yy - self.xy * self.yx;
@@ -688,14 +691,16 @@ mod tests {
 
     #[test]
     fn transform_leads_back_to_the_buffer_in_all_orientations() {
-        // Each buffer pixel holds its own position; the upright picture is made by really turning a grid.
-        let (w, h) = (4usize, 3usize);
+        // Each buffer pixel holds its own position; the expected upright image is made by rotating a grid.
+        let w = 4usize;
+        let h = 3usize;
         let data = vec![0u8; w * h * 3];
         for degrees in [0, 90, 180, 270] {
             for mirror in [false, true] {
                 let mut grid: Vec<Vec<(usize, usize)>> = (0..h).map(|y| (0..w).map(|x| (x, y)).collect()).collect();
                 for _ in 0..degrees / 90 {
-                    let (rows, cols) = (grid.len(), grid[0].len());
+                    let rows = grid.len();
+                    let cols = grid[0].len();
                     grid = (0..cols).map(|y| (0..rows).map(|x| grid[rows - 1 - x][y]).collect()).collect();
                 }
                 if mirror {

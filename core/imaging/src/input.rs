@@ -1,8 +1,8 @@
-//! Frame to network input in one pass: crop, turn, mirror, resize, colour and normalisation, one row at a time.
+//! Frame to network input in one pass: crop, rotate, mirror, resize, colour and normalisation, one row at a time.
 //!
-//! A row of the input is made of a few rows of the buffer (or columns, where the frame is turned by a quarter), which
-//! are combined into one f32 line, which is filtered into pixels. Mirroring and half turns are in the order of the
-//! filter taps. Nothing of the picture's full size is ever held, and the taps are kept until the geometry changes.
+//! A row of the input is computed from a few rows of the buffer (or columns, if the frame is rotated by 90 or 270
+//! degrees), which are combined into one f32 line, which is filtered into pixels. Mirroring and half turns are in the
+//! order of the filter taps. The full-size image is never stored, and the taps are reused until the geometry changes.
 
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::resize::{Affine, Taps, combine_columns, combine_rows, filter_line};
@@ -13,7 +13,7 @@ pub use silhouette_kernels::resize::Fit;
 
 use crate::frame::{Axes, Frame, PixelFormat, Pixels, Transparency, YuvMatrix, YuvRange};
 
-/// What the network wants to see.
+/// The input that the network expects.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct InputSpec {
     /// Columns of the input.
@@ -22,24 +22,24 @@ pub struct InputSpec {
     pub height: usize,
     /// Subtracted from red, green and blue (0 to 255).
     pub mean: [f32; 3],
-    /// Red, green and blue are divided by it after that.
+    /// Red, green and blue are then divided by it.
     pub std: [f32; 3],
-    /// How a picture of another shape is fitted.
+    /// How an image of another shape is fitted.
     pub fit: Fit,
 }
 
-/// Where the picture lies in the network's input: at the top left.
+/// The position of the image in the network's input: at the top left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Placement {
     /// Columns and rows of the input.
     pub input: (usize, usize),
-    /// Columns and rows of it that the picture takes; all of them unless letterboxed.
+    /// Columns and rows that the image covers; all of them unless letterboxed.
     pub valid: (usize, usize),
 }
 
 impl Placement {
-    /// Where a picture of `width` by `height` lies in an input of `input.0` by `input.1`. The short side of a letterboxed
-    /// picture is rounded to the nearest pixel, and never below 1.
+    /// The placement of an image of `width` by `height` in an input of `input.0` by `input.1`. The short side of a
+    /// letterboxed image is rounded to the nearest pixel, at least 1.
     pub fn new(fit: Fit, input: (usize, usize), width: usize, height: usize) -> Self {
         let valid = match fit {
             Fit::Stretch => input,
@@ -53,7 +53,8 @@ impl Placement {
     }
 }
 
-/// The filter taps from frames to one network's input, made when a frame's geometry is new and kept for the next ones.
+/// The filter taps from frames to one network's input, computed when a frame's geometry is new and reused for the next
+/// ones.
 #[derive(Clone, Debug)]
 pub struct Resampler {
     isa: Isa,
@@ -65,7 +66,7 @@ pub struct Resampler {
 }
 
 impl Resampler {
-    /// For an input; with the fastest kernels of this CPU.
+    /// For one input, with the fastest kernels of this CPU.
     ///
     /// # Panics
     /// If the input is empty or a side over 65,535.
@@ -73,7 +74,7 @@ impl Resampler {
         Self::with_isa(spec, Isa::best())
     }
 
-    /// With the kernels of one instruction set, for tests and benches.
+    /// With the kernels of a given instruction set, for tests and benches.
     ///
     /// # Panics
     /// As [`new`](Self::new).
@@ -83,7 +84,7 @@ impl Resampler {
         Self::make(spec, isa)
     }
 
-    /// To a picture of any size.
+    /// For an image of any size.
     pub(crate) fn unbounded(spec: InputSpec) -> Self {
         Self::make(spec, Isa::best())
     }
@@ -92,13 +93,13 @@ impl Resampler {
         Self { isa, spec, axes: None, placement: Placement::default(), x: Taps::default(), y: Taps::default() }
     }
 
-    /// The input it makes.
+    /// The input that it produces.
     pub fn spec(&self) -> &InputSpec {
         &self.spec
     }
 
-    /// The network's input rows of `frame`. Allocates only if the frame's size, region or orientation is not that of the
-    /// call before.
+    /// The network's input rows of `frame`. Allocates only if the frame's size, region or orientation differs from the
+    /// previous call's.
     pub fn rows<'r>(&'r mut self, frame: &Frame<'r>) -> FrameRows<'r> {
         let axes = frame.axes();
         if self.axes != Some(axes) {
@@ -112,7 +113,8 @@ impl Resampler {
             Fit::Letterbox { fill } => f32::from(fill),
             Fit::Stretch => 0.0,
         };
-        let (mean, std) = (self.spec.mean, self.spec.std);
+        let mean = self.spec.mean;
+        let std = self.spec.std;
         let source = match frame.pixels {
             Pixels::Packed(format, plane) => Source::Packed {
                 data: plane.data,
@@ -157,7 +159,7 @@ impl Resampler {
 
 #[derive(Clone, Copy, Debug)]
 enum Source<'a> {
-    /// `straight`: colours are to be multiplied by an alpha first.
+    /// `straight`: colours must first be multiplied by alpha.
     Packed {
         data: &'a [u8],
         row_stride: usize,
@@ -194,12 +196,12 @@ pub struct FrameRows<'r> {
 }
 
 impl FrameRows<'_> {
-    /// Where the picture lies in the input.
+    /// The placement of the image in the input.
     pub fn placement(&self) -> Placement {
         self.placement
     }
 
-    /// First buffer index of the line: chroma pairs begin at even ones.
+    /// First buffer index of the line: chroma pairs begin at even indices.
     fn origin(&self) -> usize {
         match self.source {
             Source::Packed { .. } => self.axes.x.start,
@@ -218,7 +220,7 @@ impl RowSource for FrameRows<'_> {
     }
 
     fn scratch_len(&self) -> usize {
-        // One value more: three-channel lines are read four values at a time.
+        // One extra value: three-channel lines are read four values at a time.
         (self.axes.x.start + self.axes.x.len - self.origin()) * self.source.channels() + 1
     }
 
@@ -239,7 +241,8 @@ impl RowSource for FrameRows<'_> {
         line[pixels] = 0.0;
         match self.source {
             Source::Packed { data, row_stride, straight: true, .. } if self.axes.transposed => {
-                let (rows, row_bytes) = (pixels / channels, weights.len() * channels);
+                let rows = pixels / channels;
+                let row_bytes = weights.len() * channels;
                 let block = premultiplied(&data[origin * row_stride + start * channels..], row_stride, rows, row_bytes);
                 combine_columns(self.isa, &block, row_bytes, channels, weights, &mut line[..pixels]);
             }
@@ -267,8 +270,8 @@ impl RowSource for FrameRows<'_> {
     }
 }
 
-/// A part of a picture of four channels, colours multiplied by alpha, `row_bytes` from row to row. Only photos with something
-/// transparent in them come this way.
+/// Part of a four-channel image, with colours multiplied by alpha, `row_bytes` from row to row. Used only for photos
+/// with transparency.
 fn premultiplied(data: &[u8], row_stride: usize, rows: usize, row_bytes: usize) -> Vec<u8> {
     let mut block = Vec::with_capacity(rows * row_bytes);
     for row in 0..rows {

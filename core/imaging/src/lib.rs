@@ -1,8 +1,9 @@
-//! Camera frames to the network's input rows, logits to masks, masks to pictures. No candle here.
+//! Camera frames to the network's input rows, logits to masks, masks to images. No candle here.
 //!
-//! The way of a frame: [`frame::Frame`] (checked, borrowed planes) -> [`input::Resampler`] (crop, turn, mirror, resize,
-//! colour and normalisation in one pass, row by row) -> the network -> [`mask::Upsampler`] (a class or a confidence per
-//! pixel, at any size, never all planes) -> [`mask::Mask`] -> [`picture::Picture`] (overlay, cut-out, blur, replace).
+//! The path of a frame: [`frame::Frame`] (checked, borrowed planes) -> [`input::Resampler`] (crop, rotate, mirror,
+//! resize, colour and normalisation in one pass, row by row) -> the network -> [`mask::Upsampler`] (a class or a
+//! confidence per pixel, at any size, never all planes) -> [`mask::Mask`] -> [`picture::Picture`] (overlay, cut-out,
+//! blur, replace).
 
 #![forbid(unsafe_code)]
 

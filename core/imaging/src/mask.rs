@@ -1,4 +1,4 @@
-//! Logits to masks: a class per pixel, or how sure the network is of chosen classes, at any size.
+//! Logits to masks: a class per pixel, or the network's confidence in chosen classes, at any size.
 
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::memory::{self, OutOfMemory};
@@ -26,17 +26,17 @@ impl Mask {
         Self { width, height, classes: vec![0; width * height] }
     }
 
-    /// Changes the size, keeping the memory. What it holds afterwards is unspecified.
+    /// Changes the size, reusing the memory. The contents are then unspecified.
     ///
     /// # Errors
-    /// [`OutOfMemory`]; the mask is then as it was.
+    /// [`OutOfMemory`]; the mask is then unchanged.
     pub fn reshape(&mut self, width: usize, height: usize) -> Result<(), OutOfMemory> {
         memory::resize(&mut self.classes, width.saturating_mul(height), 0, "a mask")?;
         (self.width, self.height) = (width, height);
         Ok(())
     }
 
-    /// Copies the classes into `out`, `row_stride` bytes from row to row; what lies between the rows stays as it is.
+    /// Copies the classes into `out`, `row_stride` bytes from row to row; bytes between the rows are not written.
     ///
     /// # Errors
     /// A stride below a row's bytes; fewer bytes than (height - 1) * `row_stride` + width.
@@ -44,14 +44,14 @@ impl Mask {
         copy_rows(&self.classes, self.width, self.height, out, row_stride)
     }
 
-    /// The pixels of the classes whose flag in `kept` is set; the others are class 0.
+    /// The pixels of the classes whose flag in `kept` is set; the others become class 0.
     #[must_use]
     pub fn only(&self, kept: &[bool; 256]) -> Self {
         let class = |&class: &u8| if kept[usize::from(class)] { class } else { 0 };
         Self { width: self.width, height: self.height, classes: self.classes.iter().map(class).collect() }
     }
 
-    /// How many pixels each of the 256 possible classes has.
+    /// Number of pixels of each of the 256 possible classes.
     pub fn histogram(&self) -> [usize; 256] {
         let mut counts = [0; 256];
         for &class in &self.classes {
@@ -61,7 +61,7 @@ impl Mask {
     }
 }
 
-/// How much each pixel belongs to the chosen classes: 0 (not at all) to 255 (fully). Serves as alpha for the effects.
+/// How much each pixel belongs to the chosen classes: 0 (not at all) to 255 (fully). Used as alpha by the effects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Confidence {
     /// Columns.
@@ -73,10 +73,10 @@ pub struct Confidence {
 }
 
 impl Confidence {
-    /// Changes the size, keeping the memory. What it holds afterwards is unspecified.
+    /// Changes the size, reusing the memory. The contents are then unspecified.
     ///
     /// # Errors
-    /// [`OutOfMemory`]; the confidence is then as it was.
+    /// [`OutOfMemory`]; the confidence is then unchanged.
     pub fn reshape(&mut self, width: usize, height: usize) -> Result<(), OutOfMemory> {
         memory::resize(&mut self.values, width.saturating_mul(height), 0, "a confidence")?;
         (self.width, self.height) = (width, height);
@@ -97,7 +97,7 @@ fn copy_rows(bytes: &[u8], width: usize, height: usize, out: &mut [u8], row_stri
         return Ok(());
     }
     Plane { data: out, row_stride, pixel_stride: 1 }.check(PlaneName::Pixels, height, width, 1)?;
-    // One row may have any stride, 0 too.
+    // A single row may have any stride, even 0.
     for (row, to) in bytes.chunks_exact(width).zip(out.chunks_mut(row_stride.max(width))) {
         to[..width].copy_from_slice(row);
     }
@@ -117,20 +117,22 @@ pub struct Logits<'a> {
     pub classes: usize,
 }
 
-/// What mask to make of the logits.
+/// The mask to compute from the logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaskSpec {
-    /// How the logits lie over the network's input.
+    /// How the grid of logits is laid over the network's input.
     pub resize: Resize,
-    /// Where the picture lies in the network's input; the rest is cut off.
+    /// The placement of the image in the network's input; the rest is cropped.
     pub placement: Placement,
-    /// Columns of the mask: the placement's valid columns for the model's own size, the frame region's for the frame's.
+    /// Columns of the mask: the placement's valid columns for the model's own size, the frame region's for the frame's
+    /// size.
     pub width: usize,
     /// Rows of the mask.
     pub height: usize,
 }
 
-/// Makes masks of logits; holds interpolation weights and scratch, remade only when the geometry changes.
+/// Computes masks from logits; holds interpolation weights and scratch memory, recomputed only when the geometry
+/// changes.
 #[derive(Clone, Debug)]
 pub struct Upsampler {
     isa: Isa,
@@ -151,15 +153,15 @@ impl Upsampler {
         Self::with_isa(Isa::best())
     }
 
-    /// With the kernels of one instruction set, for tests and benches.
+    /// With the kernels of a given instruction set, for tests and benches.
     pub fn with_isa(isa: Isa) -> Self {
         Self { isa, made_for: None, up: Upsample::default(), scratch: Vec::new() }
     }
 
-    /// Makes the weights for logits of `width` by `height`, if they are not those of the call before.
+    /// Computes the weights for logits of `width` by `height`, if they differ from the previous call's.
     ///
     /// # Panics
-    /// If a size is 0 or over 2^24, or the valid part larger than the input.
+    /// If a size is 0 or over 2^24, or the valid part is larger than the input.
     pub fn prepare(&mut self, width: usize, height: usize, spec: &MaskSpec) {
         if self.made_for == Some((width, height, *spec)) {
             return;
@@ -175,10 +177,11 @@ impl Upsampler {
     /// The most likely class of each pixel; ties go to the lowest.
     ///
     /// # Errors
-    /// [`OutOfMemory`]; the mask is then as it was.
+    /// [`OutOfMemory`]; the mask is then unchanged.
     ///
     /// # Panics
-    /// As [`prepare`](Self::prepare), or if `logits` is not as long as its sizes say or has not 1 to 256 classes.
+    /// As [`prepare`](Self::prepare), or if the length of `logits` does not match its sizes or the number of classes is
+    /// not 1 to 256.
     pub fn categories(&mut self, logits: &Logits<'_>, spec: &MaskSpec, mask: &mut Mask) -> Result<(), OutOfMemory> {
         self.prepare(logits.width, logits.height, spec);
         self.grow(self.up.scratch(logits.classes))?;
@@ -188,13 +191,13 @@ impl Upsampler {
         Ok(())
     }
 
-    /// The softmax probability that a pixel is of one of the classes `chosen` (one flag per class), 0 to 255.
+    /// The softmax probability that a pixel belongs to one of the classes `chosen` (one flag per class), 0 to 255.
     ///
     /// # Errors
-    /// [`OutOfMemory`]; the confidence is then as it was.
+    /// [`OutOfMemory`]; the confidence is then unchanged.
     ///
     /// # Panics
-    /// As [`categories`](Self::categories), or if there is not one flag per class.
+    /// As [`categories`](Self::categories), or if the number of flags is not the number of classes.
     pub fn confidence(
         &mut self,
         logits: &Logits<'_>,
@@ -225,7 +228,7 @@ mod tests {
 
     #[test]
     fn letterboxed_masks_hold_only_the_picture() {
-        // 4x4 logits of two classes: class 1 in the upper half. The picture is the upper half of the input.
+        // 4x4 logits of two classes: class 1 in the upper half. The image is the upper half of the input.
         let mut values = vec![0.0; 4 * 4 * 2];
         for (i, pixel) in values.chunks_exact_mut(2).enumerate() {
             pixel[usize::from(i < 8)] = 1.0;
@@ -237,13 +240,14 @@ mod tests {
             width: 50,
             height: 25,
         };
-        let (mut up, mut mask) = (Upsampler::new(), Mask::default());
+        let mut up = Upsampler::new();
+        let mut mask = Mask::default();
         up.categories(&logits, &spec, &mut mask).unwrap();
         assert_eq!((mask.width, mask.height, mask.classes.len()), (50, 25, 50 * 25));
         assert!(mask.classes.iter().all(|&c| c == 1));
         let whole = MaskSpec { placement: Placement { input: (64, 64), valid: (64, 64) }, ..spec };
         up.categories(&logits, &whole, &mut mask).unwrap();
-        // The middle row is a tie, which goes to class 0.
+        // The middle row is a tie, resolved as class 0.
         assert_eq!(mask.histogram()[..3], [13 * 50, 12 * 50, 0]);
         let mut c = Confidence::default();
         up.confidence(&logits, &[false, true], &spec, &mut c).unwrap();

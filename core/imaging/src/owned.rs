@@ -1,10 +1,10 @@
-//! A frame's own copy, for those who must give the camera's buffer back before they look at it.
+//! An owned copy of a frame, for callers that must return the camera's buffer before using it.
 
 use silhouette_kernels::memory::{self, OutOfMemory};
 
 use crate::frame::{Frame, PixelFormat, Pixels, Plane, Region, Rotation, Transparency, YuvColor};
 
-/// The bytes of a frame, copied, and everything else that it says. Copying again reuses the memory.
+/// The copied bytes of a frame, and all of its metadata. Copying again reuses the memory.
 #[derive(Clone, Debug, Default)]
 pub struct FrameBuffer {
     planes: [Vec<u8>; 3],
@@ -37,13 +37,14 @@ enum Layout {
 }
 
 impl FrameBuffer {
-    /// Copies a frame's planes as they are, strides included, up to the last sample.
+    /// Copies a frame's planes unchanged, including strides, up to the last sample.
     ///
     /// # Errors
-    /// [`OutOfMemory`]; there is then no frame in it.
+    /// [`OutOfMemory`]; it then holds no frame.
     pub fn copy_from(&mut self, frame: &Frame<'_>) -> Result<(), OutOfMemory> {
         self.shape = None;
-        let (width, height) = (frame.width(), frame.height());
+        let width = frame.width();
+        let height = frame.height();
         let layout = match frame.pixels {
             Pixels::Packed(format, plane) => {
                 copy(&mut self.planes[0], plane, height, width, format.bytes())?;
@@ -64,7 +65,7 @@ impl FrameBuffer {
         Ok(())
     }
 
-    /// The frame as it was; `None` before the first copy.
+    /// The frame; `None` before the first copy.
     pub fn frame(&self) -> Option<Frame<'_>> {
         let Shape { layout, width, height, rotation, mirror, region, transparency } = self.shape?;
         let [first, second, third] = &self.planes;
@@ -76,7 +77,7 @@ impl FrameBuffer {
                 Frame::yuv_420_888(plane(first, y), plane(second, u), plane(third, v), width, height, color)
             }
         };
-        // A copy of what was checked passes the same checks.
+        // A copy of a checked frame passes the same checks.
         frame.ok()?.transparent(transparency).rotated(rotation).mirrored(mirror).cropped(region).ok()
     }
 }
@@ -121,7 +122,7 @@ mod tests {
         let mut buffer = FrameBuffer::default();
         buffer.copy_from(&frame).unwrap();
         assert_eq!(buffer.frame().unwrap().transparency(), Transparency::Premultiplied);
-        // What has no alpha says nothing by it.
+        // Formats without alpha have no transparency.
         let grey = Frame::packed(PixelFormat::Gray8, &bytes, 3, 2, 3).unwrap().transparent(Transparency::Straight);
         assert_eq!(grey.transparency(), Transparency::Ignored);
     }

@@ -7,8 +7,8 @@ pub struct Palette {
 }
 
 impl Palette {
-    /// PASCAL VOC's palette: the bits of the class number, three at a time from the lowest, are the bits of red, green
-    /// and blue from the highest.
+    /// PASCAL VOC's palette: the bits of the class number, three at a time from the lowest, become the bits of red,
+    /// green and blue from the highest.
     pub fn voc() -> Self {
         let mut colors = [[0; 3]; 256];
         for (class, color) in colors.iter_mut().enumerate() {
@@ -22,7 +22,7 @@ impl Palette {
         Self { colors }
     }
 
-    /// The given colours for the first classes, VOC's for the others.
+    /// The passed colours for the first classes, VOC's for the others.
     pub fn with_colors(given: &[[u8; 3]]) -> Self {
         let mut this = Self::voc();
         for (color, &given) in this.colors.iter_mut().zip(given) {

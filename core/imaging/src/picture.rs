@@ -1,7 +1,7 @@
-//! Pictures out: overlay, cut-out, blurred and replaced background. All take upright pictures and masks; a mask or
-//! confidence of another size than the picture is looked up at the nearest pixel or interpolated.
+//! Output images: overlay, cut-out, blurred and replaced background. All take upright images and masks; if the mask or
+//! confidence has another size than the image, the nearest pixel is used or values are interpolated.
 //!
-//! Blurs are three box blurs with running sums (close to a Gaussian, the time independent of the radius) of a reduced picture.
+//! Blurs are three box blurs with running sums (close to a Gaussian, in time independent of the radius) of a reduced image.
 
 use silhouette_kernels::memory::{self, OutOfMemory};
 use silhouette_kernels::rows::RowSource;
@@ -13,7 +13,7 @@ use crate::input::{Fit, InputSpec, Resampler};
 use crate::mask::{Confidence, Mask};
 use crate::palette::Palette;
 
-/// An upright RGBA picture, 8 bits a channel, rows from top to bottom, no padding.
+/// An upright RGBA image, 8 bits per channel, rows from top to bottom, no padding.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Picture {
     /// Columns.
@@ -35,9 +35,9 @@ pub enum ChannelOrder {
 }
 
 impl Picture {
-    /// Copies the pixels into `out`, `row_stride` bytes from row to row, as another library's pictures want them: in
-    /// another order, `premultiplied` by alpha (what Android's bitmaps and Core Graphics hold). What lies between the rows
-    /// stays as it is.
+    /// Copies the pixels into `out`, `row_stride` bytes from row to row, in the format of another library's images:
+    /// with another channel order, and `premultiplied` by alpha (as in Android's bitmaps and Core Graphics). Bytes
+    /// between the rows are not written.
     ///
     /// # Errors
     /// A stride below a row's bytes; fewer bytes than (height - 1) * `row_stride` + 4 * width.
@@ -53,7 +53,7 @@ impl Picture {
         }
         let row_bytes = self.width * 4;
         Plane { data: out, row_stride, pixel_stride: 4 }.check(PlaneName::Pixels, self.height, self.width, 4)?;
-        // One row may have any stride, 0 too.
+        // A single row may have any stride, even 0.
         for (row, to) in self.rgba.chunks_exact(row_bytes).zip(out.chunks_mut(row_stride.max(row_bytes))) {
             let to = &mut to[..row_bytes];
             to.copy_from_slice(row);
@@ -73,8 +73,8 @@ impl Picture {
         Ok(())
     }
 
-    /// The frame's region, upright, at its own size; opaque unless the frame's alpha says otherwise
-    /// ([`Frame::transparent`]): then with that alpha, what is wholly hidden being black.
+    /// The frame's region, upright, at its own size; opaque unless the frame has alpha ([`Frame::transparent`]): then
+    /// with that alpha, with fully hidden pixels black.
     ///
     /// # Errors
     /// [`OutOfMemory`].
@@ -93,7 +93,7 @@ impl Picture {
     pub fn from_frame_at(frame: &Frame<'_>, width: usize, height: usize) -> Result<Self, OutOfMemory> {
         let colours = frame.transparent(Transparency::Ignored);
         let Some(alpha) = alpha(frame, width, height)? else { return Self::opaque(&colours, width, height) };
-        // At its own size a frame's colours are had as they are; mixed with others each counts by its alpha.
+        // At its own size a frame's colours are copied; when they are mixed, each is weighted by its alpha.
         let whole = (frame.region().width, frame.region().height) == (width, height);
         let straight = whole && frame.transparency() == Transparency::Straight;
         let mut picture = Self::opaque(if straight { &colours } else { frame }, width, height)?;
@@ -118,8 +118,8 @@ impl Picture {
         let spec = InputSpec { width, height, mean: [0.0; 3], std: [1.0; 3], fit: Fit::Stretch };
         let mut resampler = Resampler::unbounded(spec);
         let rows = resampler.rows(frame);
-        let mut scratch = memory::filled(rows.scratch_len(), 0.0, "a row of the picture")?;
-        let mut line = memory::filled(width.saturating_mul(3), 0.0, "a row of the picture")?;
+        let mut scratch = memory::filled(rows.scratch_len(), 0.0, "a row of the image")?;
+        let mut line = memory::filled(width.saturating_mul(3), 0.0, "a row of the image")?;
         let mut rgba = memory::filled(width.saturating_mul(height).saturating_mul(4), 255, "a picture")?;
         for (y, row) in rgba.chunks_exact_mut(width * 4).enumerate() {
             rows.row(y, &mut scratch, &mut line);
@@ -132,7 +132,7 @@ impl Picture {
         Ok(Self { width, height, rgba })
     }
 
-    /// The same where the pixels only have to be copied: upright, at their own size, in a packed format.
+    /// The same if the pixels only have to be copied: upright, at their own size, in a packed format.
     fn copied(frame: &Frame<'_>, width: usize, height: usize) -> Result<Option<Self>, OutOfMemory> {
         let region = frame.region();
         let upright = frame.rotation() == Rotation::None && !frame.mirror();
@@ -160,17 +160,17 @@ impl Picture {
         Ok(Some(Self { width, height, rgba }))
     }
 
-    /// The picture as a frame, upright, with its alpha where that hides anything.
+    /// The image as a frame, upright, with its alpha if any pixel is transparent.
     ///
     /// # Errors
-    /// An empty picture, or one whose bytes are fewer than its size says.
+    /// An empty image, or one with fewer bytes than its size needs.
     pub fn frame(&self) -> Result<Frame<'_>, FrameError> {
         let frame = Frame::rgba8(&self.rgba, self.width, self.height)?;
         let opaque = self.rgba.chunks_exact(4).all(|pixel| pixel[3] == 255);
         Ok(if opaque { frame } else { frame.transparent(Transparency::Straight) })
     }
 
-    /// A picture of the mask in its classes' colours.
+    /// An image of the mask in its classes' colours.
     pub fn from_mask(mask: &Mask, palette: &Palette) -> Self {
         let rgba = mask
             .classes
@@ -183,8 +183,8 @@ impl Picture {
         Self { width: mask.width, height: mask.height, rgba }
     }
 
-    /// Lays the classes' colours over the picture: `opacity` 0 (nothing) to 1 (only the colour). Class 0, the
-    /// background, is left as it is.
+    /// Blends the classes' colours over the image: `opacity` 0 (invisible) to 1 (only the colour). Class 0, the
+    /// background, is unchanged.
     pub fn overlay(&mut self, mask: &Mask, palette: &Palette, opacity: f32) {
         let mut shown = [true; 256];
         shown[0] = false;
@@ -210,7 +210,7 @@ impl Picture {
         }
     }
 
-    /// Multiplies the picture's alpha by the confidence: what is not foreground becomes transparent.
+    /// Multiplies the image's alpha by the confidence: the background becomes transparent.
     ///
     /// # Errors
     /// [`OutOfMemory`].
@@ -222,7 +222,8 @@ impl Picture {
         })
     }
 
-    /// Puts another picture behind the foreground, and behind what is transparent; it is scaled to cover this one, centred.
+    /// Puts another image behind the foreground, and behind transparent pixels; it is scaled to cover this one,
+    /// centred.
     ///
     /// # Errors
     /// If `background` is empty; [`FrameError::OutOfMemory`].
@@ -244,11 +245,11 @@ impl Picture {
         Ok(())
     }
 
-    /// Blurs what is not foreground, with a standard deviation of about `radius` pixels. The foreground does not bleed
-    /// into the blur: it has no weight there, and neither has what is transparent. Alpha stays as it is.
+    /// Blurs the background, with a standard deviation of about `radius` pixels. The foreground does not bleed into the
+    /// blur: its weight there is zero, and so is that of transparent pixels. Alpha is unchanged.
     ///
     /// # Errors
-    /// [`OutOfMemory`]; the picture is then as it was.
+    /// [`OutOfMemory`]; the image is then unchanged.
     pub fn blur_background(&mut self, alpha: &Confidence, radius: f32) -> Result<(), OutOfMemory> {
         if self.rgba.is_empty() || alpha.values.is_empty() || radius.is_nan() || radius <= 0.0 {
             return Ok(());
@@ -285,20 +286,21 @@ fn over(upper: &mut [u8; 4], lower: &[u8; 4]) {
     let below = below * (1.0 - above);
     let alpha = above + below;
     for (u, &l) in upper.iter_mut().zip(lower).take(3) {
-        // Where nothing is seen of either, black.
+        // Black if neither is visible.
         *u = if alpha > 0.0 { ((f32::from(*u) * above + f32::from(l) * below) / alpha + 0.5) as u8 } else { 0 };
     }
     upper[3] = (alpha * 255.0 + 0.5) as u8;
 }
 
-/// The alpha of a frame at another size; `None` where it says nothing or hides nothing.
+/// The alpha of a frame at another size; `None` if it has none or is opaque everywhere.
 fn alpha(frame: &Frame<'_>, width: usize, height: usize) -> Result<Option<Vec<u8>>, OutOfMemory> {
     let (Pixels::Packed(_, plane), Transparency::Straight | Transparency::Premultiplied) =
         (frame.pixels, frame.transparency())
     else {
         return Ok(None);
     };
-    let (columns, rows) = (frame.width(), frame.height());
+    let columns = frame.width();
+    let rows = frame.height();
     let mut levels = Vec::new();
     memory::reserve(&mut levels, columns.saturating_mul(rows), "a frame's alpha")?;
     for row in 0..rows {
@@ -307,10 +309,10 @@ fn alpha(frame: &Frame<'_>, width: usize, height: usize) -> Result<Option<Vec<u8
     if levels.iter().all(|&level| level == 255) {
         return Ok(None);
     }
-    // As a grey picture it is turned, mirrored and cut as the colours are.
+    // As a grey image it is rotated, mirrored and cropped like the colours.
     let grey = Frame::packed(PixelFormat::Gray8, &levels, columns, rows, columns);
     let grey = grey.and_then(|grey| grey.rotated(frame.rotation()).mirrored(frame.mirror()).cropped(frame.region()));
-    // Of a frame that was checked this is one too.
+    // The frame was checked, so this one is valid too.
     let Ok(grey) = grey else { return Ok(None) };
     let picture = Picture::opaque(&grey, width, height)?;
     Ok(Some(picture.rgba.chunks_exact(4).map(|pixel| pixel[0]).collect()))
@@ -321,7 +323,7 @@ fn nearest(from: usize, to: usize) -> Vec<usize> {
     (0..to).map(|i| ((i as f64 + 0.5) * from as f64 / to as f64) as usize).map(|i| i.min(from.max(1) - 1)).collect()
 }
 
-/// The middle of `frame`'s region that has the shape of `width` by `height`, scaled to it.
+/// The centre of `frame`'s region with the aspect ratio of `width` by `height`, scaled to it.
 fn cover(frame: &Frame<'_>, width: usize, height: usize) -> Result<Picture, FrameError> {
     if width == 0 || height == 0 {
         return Err(FrameError::Empty { width, height });
@@ -329,7 +331,8 @@ fn cover(frame: &Frame<'_>, width: usize, height: usize) -> Result<Picture, Fram
     let region = frame.region();
     let scale = (region.width as f64 / width as f64).min(region.height as f64 / height as f64);
     let side = |n: usize, most: usize| ((n as f64 * scale).round() as usize).clamp(1, most);
-    let (w, h) = (side(width, region.width), side(height, region.height));
+    let w = side(width, region.width);
+    let h = side(height, region.height);
     let part =
         Region { x: region.x + (region.width - w) / 2, y: region.y + (region.height - h) / 2, width: w, height: h };
     Ok(Picture::from_frame_at(&frame.cropped(part)?, width, height)?)
@@ -385,7 +388,7 @@ mod tests {
             for region in [frame.region(), Region { x: 2, y: 3, width: 4, height: 5 }] {
                 let part = frame.cropped(region).unwrap();
                 let copied = Picture::copied(&part, region.width, region.height).unwrap().unwrap();
-                // Mirrored there and back, by the way that all others go.
+                // Mirrored twice: through the resampler, which all other frames take.
                 let there = Region { x: 7 - region.x - region.width, ..region };
                 let mirrored = Picture::from_frame(&frame.mirrored(true).cropped(there).unwrap()).unwrap();
                 for (row, back) in copied.rgba.chunks(region.width * 4).zip(mirrored.rgba.chunks(region.width * 4)) {
@@ -395,10 +398,11 @@ mod tests {
         }
     }
 
-    /// Half of the pixels hidden with noise in them, some half there; every orientation, both ways of alpha.
+    /// Half of the pixels hidden with noise in them, some half transparent; every orientation, both kinds of alpha.
     #[test]
     fn alpha_stays_and_what_it_hides_does_not_come_back() {
-        let (width, height) = (7, 5);
+        let width = 7;
+        let height = 5;
         let sticker = picture(width, height, |x, y| {
             let alpha = [0, 255, 128, 255][(x + 3 * y) % 4];
             [(x * 40) as u8, (y * 60) as u8, 200, alpha]
@@ -421,7 +425,7 @@ mod tests {
                     let (width, height) = frame.upright_size();
                     let part = Region { x: 1, y: 1, width: width - 1, height: height - 2 };
                     let frame = frame.cropped(part).unwrap();
-                    // What the network sees is the same of both, and that of the picture over black.
+                    // The network sees the same for both, namely the image over black.
                     let size = if side { (part.width, part.height) } else { (4, 3) };
                     Picture::opaque(&frame, size.0, size.1).unwrap()
                 };
@@ -433,7 +437,7 @@ mod tests {
                 }
             }
         }
-        // Made smaller, colours count by their alpha: nothing of what is hidden mixes in.
+        // When shrunk, colours are weighted by their alpha: nothing hidden mixes in.
         let two = picture(2, 1, |x, _| if x == 0 { [200, 100, 50, 255] } else { [9, 255, 9, 0] });
         let one = Picture::from_frame_at(&two.frame().unwrap(), 1, 1).unwrap();
         assert!(one.rgba.iter().zip([200, 100, 50, 128]).all(|(a, b)| a.abs_diff(b) <= 1), "{one:?}");
@@ -462,7 +466,7 @@ mod tests {
         replaced.replace_background(&alpha, &behind.frame().unwrap()).unwrap();
         let expected = |x: usize| if x < 8 && x.is_multiple_of(2) { [60, 60, 60, 255] } else { [0, 0, 255, 255] };
         assert_eq!(replaced, picture(16, 8, |x, _| expected(x)));
-        // Behind it something that hides nothing, and that hides all.
+        // Behind it, a transparent image, and an opaque one.
         let mut nothing = sticker();
         let clear = picture(16, 8, |_, _| [0, 0, 255, 0]);
         nothing.replace_background(&alpha, &clear.frame().unwrap()).unwrap();

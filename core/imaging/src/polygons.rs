@@ -1,36 +1,36 @@
-//! Outlines of a class in a mask: polygons along the pixels' edges, with holes, simplified on request.
+//! Outlines of a class in a mask: polygons along the pixels' edges, with holes, optionally simplified.
 //!
-//! Corners are whole numbers: (0, 0) is the top left corner of the first pixel, (width, height) the bottom right corner
-//! of the last. Pixels that touch only at a corner belong to different polygons. Outer rings run clockwise as seen on a
-//! screen (y downwards), holes the other way, and no corner lies on a straight line between its neighbours. Filled by
-//! the even-odd rule at pixel centres, unsimplified polygons give the mask back exactly.
+//! Corners are integers: (0, 0) is the top left corner of the first pixel, (width, height) the bottom right corner of
+//! the last. Pixels that touch only at a corner belong to different polygons. Outer rings run clockwise as seen on a
+//! screen (y downwards), holes counter-clockwise, and no corner is on a straight line between its neighbours. Filled by
+//! the even-odd rule at pixel centres, unsimplified polygons reproduce the mask exactly.
 //!
-//! [`Frame::transform`](crate::frame::Frame::transform) leads from these coordinates to the buffer's.
+//! [`Frame::transform`](crate::frame::Frame::transform) maps these coordinates to the buffer's.
 
 use crate::mask::Mask;
 
-/// A closed line: corners (x, y), the last joined to the first.
+/// A closed line: corners (x, y), the last connected to the first.
 pub type Ring = Vec<[u32; 2]>;
 
-/// One connected piece of a class.
+/// One connected component of a class.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Polygon {
     /// The outline, clockwise.
     pub outer: Ring,
-    /// What is cut out of it, counter-clockwise.
+    /// The holes in it, counter-clockwise.
     pub holes: Vec<Ring>,
 }
 
-/// Simplified polygons overlap the mask at least this much (intersection over union).
+/// Minimum overlap of simplified polygons with the mask (intersection over union).
 pub const LEAST_IOU: f64 = 0.99;
 
-/// The outlines of `class`, from top to bottom. With a `tolerance` over 0 (in pixels) corners are left out as long as no
-/// outline moves by more than it (Douglas-Peucker), and the tolerance is halved until the polygons, filled again,
-/// overlap the mask by [`LEAST_IOU`] or more. `least_area` pixels: pieces below it are left out, before that.
+/// The outlines of `class`, from top to bottom. With a `tolerance` over 0 (in pixels) corners are omitted as long as no
+/// outline moves by more than it (Douglas-Peucker), and the tolerance is halved until the refilled polygons overlap the
+/// mask by at least [`LEAST_IOU`]. Components of fewer than `least_area` pixels are dropped first.
 pub fn outlines(mask: &Mask, class: u8, tolerance: f64, least_area: usize) -> Vec<Polygon> {
     let (exact, kept) = trace(mask, class, least_area);
     let mut tolerance = tolerance;
-    // Below half a pixel nothing of a pixel's edge can be left out that matters.
+    // Below half a pixel, no corner of a pixel edge can be omitted.
     while tolerance >= 0.5 {
         let simple = simplify(&exact, tolerance);
         if overlap(&fill(&simple, mask.width, mask.height), &kept) >= LEAST_IOU {
@@ -47,7 +47,8 @@ pub fn fill(polygons: &[Polygon], width: usize, height: usize) -> Vec<bool> {
     for ring in polygons.iter().flat_map(|p| std::iter::once(&p.outer).chain(&p.holes)) {
         for (i, &[x0, y0]) in ring.iter().enumerate() {
             let [x1, y1] = ring[(i + 1) % ring.len()];
-            let (top, bottom) = (y0.min(y1) as usize, y0.max(y1) as usize);
+            let top = y0.min(y1) as usize;
+            let bottom = y0.max(y1) as usize;
             let slope = (f64::from(x1) - f64::from(x0)) / (f64::from(y1) - f64::from(y0));
             for (y, row) in crossings.iter_mut().enumerate().take(bottom).skip(top) {
                 row.push(f64::from(x0) + (y as f64 + 0.5 - f64::from(y0)) * slope);
@@ -58,9 +59,10 @@ pub fn fill(polygons: &[Polygon], width: usize, height: usize) -> Vec<bool> {
     for (row, xs) in flags.chunks_exact_mut(width.max(1)).zip(&mut crossings) {
         xs.sort_by(f64::total_cmp);
         for pair in xs.chunks_exact(2) {
-            // Pixels whose centre lies between the two.
+            // Pixels whose centre is between the two.
             let column = |x: f64| ((x - 0.5).ceil().max(0.0) as usize).min(width);
-            let (start, end) = (column(pair[0]), column(pair[1]));
+            let start = column(pair[0]);
+            let end = column(pair[1]);
             row[start..end.max(start)].fill(true);
         }
     }
@@ -73,15 +75,15 @@ fn overlap(a: &[bool], b: &[bool]) -> f64 {
     if any == 0 { 1.0 } else { both as f64 / any as f64 }
 }
 
-/// A stretch of a row that holds the class.
+/// A run of a row that has the class.
 struct Run {
     start: usize,
     end: usize,
     piece: usize,
 }
 
-/// Joins the stretches of neighbouring rows to pieces. Returns the stretches, where each row's begin, and for each
-/// piece's number the number of the whole piece it has become part of.
+/// Joins the runs of neighbouring rows to components. Returns the runs, the index of each row's first, and for each
+/// component's number the number of the complete component that it became part of.
 fn runs(mask: &Mask, class: u8) -> (Vec<Run>, Vec<usize>, Vec<usize>) {
     fn root(parents: &mut [usize], mut piece: usize) -> usize {
         while parents[piece] != piece {
@@ -108,7 +110,7 @@ fn runs(mask: &Mask, class: u8) -> (Vec<Run>, Vec<usize>, Vec<usize>) {
             while touching < above.end && runs[touching].start < end {
                 let other = root(&mut parents, runs[touching].piece);
                 let own = root(&mut parents, piece);
-                // The lower number stays, so that pieces are numbered from top to bottom.
+                // The lower number stays, so that components are numbered from top to bottom.
                 parents[own.max(other)] = own.min(other);
                 touching += 1;
             }
@@ -122,9 +124,10 @@ fn runs(mask: &Mask, class: u8) -> (Vec<Run>, Vec<usize>, Vec<usize>) {
     (runs, rows, whole)
 }
 
-/// Exact outlines of the pieces of at least `least_area` pixels, and which pixels those hold.
+/// Exact outlines of the components of at least `least_area` pixels, and the pixels that they contain.
 fn trace(mask: &Mask, class: u8, least_area: usize) -> (Vec<Polygon>, Vec<bool>) {
-    let (width, height) = (mask.width, mask.height);
+    let width = mask.width;
+    let height = mask.height;
     let (runs, rows, whole) = runs(mask, class);
     let mut areas = vec![0usize; whole.len()];
     for run in &runs {
@@ -143,7 +146,7 @@ fn trace(mask: &Mask, class: u8, least_area: usize) -> (Vec<Polygon>, Vec<bool>)
     };
     let mut polygons: Vec<Polygon> = Vec::new();
     let mut polygon_of = vec![usize::MAX; whole.len()];
-    // Upper edges of pixels that some ring has passed. Every ring has one.
+    // Upper edges of pixels that a ring has passed. Every ring has one.
     let mut passed = vec![false; width * height];
     for y in 0..rows.len() - 1 {
         for run in &runs[rows[y]..rows[y + 1]] {
@@ -155,7 +158,7 @@ fn trace(mask: &Mask, class: u8, least_area: usize) -> (Vec<Polygon>, Vec<bool>)
                 let ring = follow(x, y, &inside, |x, y| passed[y * width + x] = true);
                 let piece = whole[run.piece];
                 if polygon_of[piece] == usize::MAX {
-                    // The topmost edge of a piece is on its outline.
+                    // The topmost edge of a component is on its outline.
                     polygon_of[piece] = polygons.len();
                     polygons.push(Polygon { outer: ring, holes: Vec::new() });
                 } else {
@@ -167,15 +170,16 @@ fn trace(mask: &Mask, class: u8, least_area: usize) -> (Vec<Polygon>, Vec<bool>)
     (polygons, kept)
 }
 
-/// Walks along the edge with the class on the right hand, from the upper edge of pixel (x, y) back to it. At a corner
-/// where two pixels touch it turns right, staying with its pixel.
+/// Walks along the edge with the class to its right, from the upper edge of pixel (x, y) back to it. At a corner where
+/// two pixels touch it turns right, staying at its pixel.
 fn follow(x: usize, y: usize, inside: &impl Fn(i64, i64) -> bool, mut pass: impl FnMut(usize, usize)) -> Ring {
-    // Right, down, left, up; and the pixels ahead on the right and left hand, seen from the corner reached.
+    // Right, down, left, up; and the pixels ahead to the right and left, relative to the corner reached.
     const STEP: [(i64, i64); 4] = [(1, 0), (0, 1), (-1, 0), (0, -1)];
     const AHEAD: [[(i64, i64); 2]; 4] =
         [[(0, 0), (0, -1)], [(-1, 0), (0, 0)], [(-1, -1), (-1, 0)], [(0, -1), (-1, -1)]];
     let start = (x as i64, y as i64);
-    let (mut at, mut heading) = (start, 0);
+    let mut at = start;
+    let mut heading = 0;
     let mut ring = Vec::new();
     loop {
         if heading == 0 {
@@ -209,11 +213,12 @@ fn simplify(polygons: &[Polygon], tolerance: f64) -> Vec<Polygon> {
         .collect()
 }
 
-/// Douglas-Peucker on a closed line; `None` if less than a triangle is left.
+/// Douglas-Peucker on a closed line; `None` if fewer than three corners are left.
 fn simplify_ring(ring: &Ring, tolerance: f64) -> Option<Ring> {
     let distance = |a: [u32; 2], b: [u32; 2], p: [u32; 2]| {
         let [ax, ay, bx, by, px, py] = [a[0], a[1], b[0], b[1], p[0], p[1]].map(f64::from);
-        let (dx, dy) = (bx - ax, by - ay);
+        let dx = bx - ax;
+        let dy = by - ay;
         let length = dx * dx + dy * dy;
         let t = if length == 0.0 { 0.0 } else { (((px - ax) * dx + (py - ay) * dy) / length).clamp(0.0, 1.0) };
         (px - ax - t * dx).hypot(py - ay - t * dy)
@@ -223,7 +228,7 @@ fn simplify_ring(ring: &Ring, tolerance: f64) -> Option<Ring> {
         (1..n).max_by(|&i, &j| distance(ring[0], ring[0], ring[i]).total_cmp(&distance(ring[0], ring[0], ring[j])))?;
     let mut keep = vec![false; n];
     (keep[0], keep[far]) = (true, true);
-    // Chains from one kept corner to the next, the last one around the end.
+    // Chains from one kept corner to the next, the last one wrapping around.
     let mut chains = vec![(0, far), (far, n)];
     while let Some((start, end)) = chains.pop() {
         let worst = (start + 1..end)
@@ -269,7 +274,7 @@ mod tests {
 
     #[test]
     fn holes_belong_to_the_piece_around_them() {
-        // An island in a lake in an island, and a piece that touches only by a corner.
+        // An island in a lake in an island, and a component that touches only at a corner.
         let m = mask(&[
             "#######..", //
             "#.....#..",
@@ -316,10 +321,12 @@ mod tests {
 
     #[test]
     fn simplified_discs_have_few_corners() {
-        let (w, h) = (200usize, 200usize);
+        let w = 200usize;
+        let h = 200usize;
         let classes = (0..w * h)
             .map(|i| {
-                let (x, y) = ((i % w) as f64 - 99.5, (i / w) as f64 - 99.5);
+                let x = (i % w) as f64 - 99.5;
+                let y = (i / w) as f64 - 99.5;
                 let d = x.hypot(y);
                 u8::from(d < 90.0 && d > 30.0)
             })

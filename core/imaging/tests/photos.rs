@@ -1,5 +1,5 @@
-//! Photos out of files: the same pixels as the decoders give by themselves, and what is cut off, padded, or larger than it can be
-//! refused by what it is, or taken as far as it goes where the caller says so.
+//! Photos from files: the same pixels as from the decoders alone; truncated, padded and oversized files are rejected
+//! with the right error, or decoded as far as they go if the caller allows it.
 #![cfg(feature = "files")]
 
 use std::io::Cursor;
@@ -38,7 +38,7 @@ fn rgba(photo: &Photo) -> Vec<u8> {
     Picture::from_frame(&photo.frame().unwrap()).unwrap().rgba
 }
 
-/// A PNG with one more chunk after its header.
+/// A PNG with an extra chunk after its header.
 fn with_chunk(png: &[u8], kind: [u8; 4], content: &[u8]) -> Vec<u8> {
     let mut chunk = kind.to_vec();
     chunk.extend(content);
@@ -60,7 +60,7 @@ fn with_profile(png: &[u8], profile: &[u8]) -> Vec<u8> {
     with_chunk(png, *b"iCCP", &content)
 }
 
-/// A PNG of given samples.
+/// A PNG of the given samples.
 fn encoded(color: png::ColorType, depth: png::BitDepth, width: u32, data: &[u8]) -> Vec<u8> {
     let row = width as usize * color.samples() * depth as usize / 8;
     let mut bytes = Vec::new();
@@ -108,7 +108,7 @@ fn pixels_are_those_of_the_decoders() {
     files.push(("seven passes, sixteen bits".into(), include_bytes!("pictures/interlaced16.png").to_vec()));
     for (name, bytes) in files {
         let mut expected = image::load_from_memory(&bytes).unwrap().into_rgba8().into_raw();
-        // What is wholly hidden is nothing.
+        // Fully hidden pixels are black.
         expected.chunks_exact_mut(4).filter(|pixel| pixel[3] == 0).for_each(|pixel| pixel.fill(0));
         assert!(rgba(&photo(&bytes).unwrap()) == expected, "{name}");
     }
@@ -122,16 +122,16 @@ fn a_jpeg_that_lacks_more_than_its_end_marker_is_cut_off() {
     for (name, bytes) in JPEGS.into_iter().chain([("baseline 4:4:4", &plain[..])]) {
         let whole = rgb(&photo(bytes).unwrap());
         for end in [bytes.len() - 2, bytes.len() - 1] {
-            assert!(rgb(&photo(&bytes[..end]).unwrap()) == whole, "{name}: only the end marker is gone");
+            assert!(rgb(&photo(&bytes[..end]).unwrap()) == whole, "{name}: only the end marker is missing");
         }
         let mut taken = 0;
         for end in 12..bytes.len() - 2 {
             let error = photo(&bytes[..end]).map(drop).unwrap_err();
             let FileError::Truncated { there, .. } = &error else { panic!("{name} to {end}: {error}") };
-            assert!(!there.is_empty() && error.to_string().contains("cut off"), "{name} to {end}: {error}");
+            assert!(!there.is_empty() && error.to_string().contains("truncated"), "{name} to {end}: {error}");
             taken += usize::from(lenient(&bytes[..end]).is_ok());
         }
-        // From the first scan on there is something to take.
+        // From the first scan on, part of the image exists.
         assert!(taken * 3 > bytes.len(), "{name}: {taken} of {}", bytes.len());
     }
     let half = photo(&plain[..plain.len() / 2]).map(drop).unwrap_err().to_string();
@@ -140,7 +140,8 @@ fn a_jpeg_that_lacks_more_than_its_end_marker_is_cut_off() {
 
 #[test]
 fn a_png_that_is_cut_off_says_how_much_is_there_and_can_be_taken_so_far() {
-    let (width, height) = (300, 200);
+    let width = 300;
+    let height = 200;
     let mut noise = silhouette_testkit::Noise::new(3);
     let pixels: Vec<u8> = (0..width * height * 3).map(|_| (noise.fraction() * 256.0) as u8).collect();
     let mut bytes = Vec::new();
@@ -158,7 +159,7 @@ fn a_png_that_is_cut_off_says_how_much_is_there_and_can_be_taken_so_far() {
     assert!(matches!(lenient(&bytes[..20]), Err(FileError::Truncated { .. })));
 }
 
-/// The first scan of a picture of this size, and `data` bytes of it.
+/// The first scan of an image of this size, with `data` bytes of data.
 fn claims(width: u16, height: u16, progressive: bool, data: usize) -> Vec<u8> {
     let source: &[u8] = if progressive { JPEGS[2].1 } else { JPEGS[0].1 };
     let mut bytes = source.to_vec();
@@ -186,7 +187,7 @@ fn data_that_cannot_hold_the_pixels_are_refused_before_there_are_pixels() {
     }
 }
 
-/// A JPEG's head, and then zeros without end.
+/// A JPEG's head, followed by endless zeros.
 struct Endless(Cursor<Vec<u8>>, u64);
 
 impl std::io::Read for Endless {
@@ -196,7 +197,7 @@ impl std::io::Read for Endless {
             return Ok(read);
         }
         self.1 += buffer.len() as u64;
-        assert!(self.1 < 1 << 28, "{} bytes were read of a picture of a few pixels", self.1);
+        assert!(self.1 < 1 << 28, "{} bytes were read of an image of a few pixels", self.1);
         buffer.fill(0);
         Ok(buffer.len())
     }
@@ -249,7 +250,7 @@ fn what_is_transparent_stays_so_and_hides_what_it_hides() {
     ] {
         let photo = photo(&bytes).unwrap();
         assert_eq!(rgba(&photo), expected, "{name}");
-        // The network does not see what is hidden: whatever it is, its input is the same.
+        // The network does not see hidden pixels: whatever they contain, its input is the same.
         let other: Vec<u8> = expected
             .chunks_exact(4)
             .flat_map(|p| if p[3] == 0 { [9, 8, 7, 0] } else { [p[0], p[1], p[2], p[3]] })
@@ -259,7 +260,8 @@ fn what_is_transparent_stays_so_and_hides_what_it_hides() {
             let spec = InputSpec { width: 5, height: 5, mean: [0.0; 3], std: [1.0; 3], fit: Fit::Stretch };
             let mut resampler = Resampler::new(spec);
             let rows = resampler.rows(&frame);
-            let (mut scratch, mut row) = (vec![0.0; rows.scratch_len()], vec![0.0; 15]);
+            let mut scratch = vec![0.0; rows.scratch_len()];
+            let mut row = vec![0.0; 15];
             let mut all = Vec::new();
             for y in 0..5 {
                 rows.row(y, &mut scratch, &mut row);
@@ -269,11 +271,11 @@ fn what_is_transparent_stays_so_and_hides_what_it_hides() {
         });
         assert_eq!(one, two, "{name}");
     }
-    // An alpha that hides nothing is none.
+    // An opaque alpha channel is dropped.
     let opaque: Vec<u8> = sticker.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2], 255]).collect();
     let whole = photo(&encoded(ColorType::Rgba, BitDepth::Eight, 8, &opaque)).unwrap();
     assert_eq!((rgba(&whole), whole.frame().unwrap().transparency()), (opaque.clone(), Transparency::Ignored));
-    // What a cut off file lacks is black, and hides nothing.
+    // The missing part of a truncated file is opaque black.
     let tall: Vec<u8> = (0..200).flat_map(|_| sticker.clone()).collect();
     let bytes = encoded(ColorType::Rgba, BitDepth::Eight, 8, &tall);
     let part = rgba(&lenient(&bytes[..bytes.len() - 40]).unwrap());
@@ -284,7 +286,7 @@ fn what_is_transparent_stays_so_and_hides_what_it_hides() {
 fn a_profile_is_followed_in_every_format() {
     use png::{BitDepth, ColorType};
     let p3 = moxcms::ColorProfile::new_display_p3().encode().unwrap();
-    // Display P3's green and a skin's colour, and what they are in sRGB (by the definition of both).
+    // Display P3's green and a skin colour, and their sRGB values (by the definition of both).
     let colours = [[0, 255, 0], [200, 150, 120], [128, 128, 128], [250, 10, 10]];
     let expected = [[0, 255, 0], [209, 147, 115], [128, 128, 128], [255, 0, 0]];
     let near = |found: &[u8], what: &str, most: u8| {
@@ -309,7 +311,7 @@ fn a_profile_is_followed_in_every_format() {
     encoder.set_icc_profile(p3.clone()).unwrap();
     encoder.encode(&pixels, 4, 4, image::ExtendedColorType::Rgb8).unwrap();
     near(&rgb(&photo(&webp).unwrap()), "WebP", 1);
-    // A JPEG's profile stands in parts, here in the wrong order; blocks of one colour survive its compression.
+    // A JPEG's profile is stored in parts, here in the wrong order; blocks of one colour survive its compression.
     let blocks: Vec<u8> = (0..64 * 16).flat_map(|i| colours[i % 64 / 16]).collect();
     let mut jpeg = Vec::new();
     image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 100)
@@ -332,7 +334,7 @@ fn a_profile_is_followed_in_every_format() {
     // A part is missing: no profile.
     let unconverted = with_parts(&[(1, &p3[..200])]);
     assert!(unconverted[3].abs_diff(200) <= 3, "{unconverted:?}");
-    // sRGB's own profile changes no number.
+    // sRGB's own profile changes no value.
     let srgb = moxcms::ColorProfile::new_srgb().encode().unwrap();
     assert_eq!(rgb(&photo(&with_profile(&plain, &srgb)).unwrap()), pixels);
 }
@@ -345,14 +347,14 @@ fn samples_of_sixteen_bits_are_read_as_their_file_says() {
     let bytes = |scale: u32| levels.iter().flat_map(|&level| (level << scale).to_be_bytes()).collect::<Vec<u8>>();
     let grey = |data: &[u8]| encoded(ColorType::Grayscale, BitDepth::Sixteen, 6, data);
     let first = |png: &[u8]| rgb(&photo(png).unwrap()).chunks_exact(3).map(|pixel| pixel[0]).collect::<Vec<_>>();
-    // In the lower bits, as some cameras write them, and in the upper ones, as PNG wants it.
+    // In the lower bits, as some cameras write them, and in the upper ones, as PNG requires.
     assert_eq!(first(&with_chunk(&grey(&bytes(0)), *b"sBIT", &[12])), expected);
     assert_eq!(first(&with_chunk(&grey(&bytes(4)), *b"sBIT", &[12])), expected);
-    // A file that says nothing, or all sixteen, means sixteen.
+    // A file that declares nothing, or all sixteen, means sixteen.
     let dark: Vec<u8> = levels.iter().map(|&level| ((u32::from(level) + 128) / 257) as u8).collect();
     assert_eq!(first(&grey(&bytes(0))), dark);
     assert_eq!(first(&with_chunk(&grey(&bytes(0)), *b"sBIT", &[16])), dark);
-    // Colours the same way, and an alpha by its own bits.
+    // The same for colours, and for an alpha with its own number of bits.
     let data: Vec<u8> = levels.iter().flat_map(|&l| [l, 0, l, 65_535]).flat_map(u16::to_be_bytes).collect();
     let png = with_chunk(&encoded(ColorType::Rgba, BitDepth::Sixteen, 6, &data), *b"sBIT", &[12, 12, 12, 16]);
     let wanted: Vec<u8> = expected.iter().flat_map(|&level| [level, 0, level, 255]).collect();
@@ -363,7 +365,7 @@ fn samples_of_sixteen_bits_are_read_as_their_file_says() {
 fn profiles_that_are_broken_or_too_long_are_left_alone() {
     let bytes = png(png::ColorType::Rgb, png::BitDepth::Eight, 1);
     let whole = rgb(&photo(&bytes).unwrap());
-    // Gigabytes to whoever unpacks all of it.
+    // Decompressed completely, this would be gigabytes.
     let bomb = vec![0; 1 << 26];
     for content in [&b"x\0\0\x78\x9c\x01\x02\x03"[..], b"x\0\x07", b"x", b""] {
         assert!(rgb(&photo(&with_chunk(&bytes, *b"iCCP", content)).unwrap()) == whole);

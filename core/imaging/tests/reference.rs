@@ -1,5 +1,5 @@
-//! Frames to input rows against a naive f64 version that does one thing after the other on whole pictures: convert,
-//! turn, mirror, crop, resize, normalise. And geometry from outside: whatever it is, an error or the right result.
+//! Compares frames to input rows with a naive f64 version that does one step after the other on whole images: convert,
+//! rotate, mirror, crop, resize, normalise. And for hostile geometry: an error or the right result.
 
 use proptest::prelude::*;
 use silhouette_imaging::frame::{
@@ -18,10 +18,10 @@ const COLORS: [YuvColor; 4] = [
     YuvColor { matrix: YuvMatrix::Bt709, range: YuvRange::Video },
 ];
 
-/// A picture as rows of RGB.
+/// An image as rows of RGB.
 type Rgb = Vec<Vec<[f64; 3]>>;
 
-/// Planes that own their bytes, exactly as long as they must be.
+/// Planes that own their bytes, with no byte to spare.
 struct Owned {
     format: &'static str,
     planes: Vec<Vec<u8>>,
@@ -33,7 +33,8 @@ struct Owned {
 
 impl Owned {
     fn new(format: &'static str, width: usize, height: usize, padding: usize, color: YuvColor, seed: u64) -> Self {
-        let (cw, ch) = (width.div_ceil(2), height.div_ceil(2));
+        let cw = width.div_ceil(2);
+        let ch = height.div_ceil(2);
         // Bytes of a row's samples and rows, plane by plane.
         let sizes = match format {
             "rgb" => vec![(width * 3, height)],
@@ -105,7 +106,8 @@ impl Owned {
 }
 
 fn turn(picture: &Rgb) -> Rgb {
-    let (rows, columns) = (picture.len(), picture[0].len());
+    let rows = picture.len();
+    let columns = picture[0].len();
     (0..columns).map(|y| (0..rows).map(|x| picture[rows - 1 - x][y]).collect()).collect()
 }
 
@@ -116,7 +118,8 @@ fn resize_line(line: &[[f64; 3]], out: usize) -> Vec<[f64; 3]> {
     (0..out)
         .map(|i| {
             let center = (i as f64 + 0.5) * scale;
-            let (mut sum, mut total) = ([0.0; 3], 0.0);
+            let mut sum = [0.0; 3];
+            let mut total = 0.0;
             for (j, p) in line.iter().enumerate() {
                 let w = (1.0 - ((j as f64 + 0.5 - center) / support).abs()).max(0.0);
                 total += w;
@@ -134,7 +137,7 @@ fn resize(picture: &Rgb, width: usize, height: usize) -> Rgb {
     (0..height).map(|y| (0..width).map(|x| columns[x][y]).collect()).collect()
 }
 
-/// What comes out of the one pass, in 0 to 255.
+/// The expected result of the single pass, in 0 to 255.
 fn pull(frame: &Frame<'_>, width: usize, height: usize, isa: Isa) -> Rgb {
     let spec = InputSpec { width, height, mean: [127.5, 100.0, 0.0], std: [127.5, 50.0, 1.0], fit: Fit::Stretch };
     let mut resampler = Resampler::with_isa(spec, isa);
@@ -171,7 +174,7 @@ fn expected(owned: &Owned, degrees: i32, mirror: bool, region: Option<Region>, w
     resize(&picture, width, height)
 }
 
-/// Packed pixels are exact but for f32's rounding; a converter's rounding to 8 bits is worth half a level.
+/// Packed pixels are exact except for f32's rounding; a converter's rounding to 8 bits counts as half a level.
 fn allowed(format: &str) -> f64 {
     if matches!(format, "rgb" | "rgba" | "bgra" | "gray") { 0.01 } else { 0.51 }
 }
@@ -270,7 +273,8 @@ fn letterboxed_pictures_are_the_stretched_ones_of_the_valid_size() {
     let rows = resampler.rows(&frame);
     assert_eq!(rows.placement(), Placement { input: (40, 40), valid: (23, 40) });
     let want = pull(&frame, 23, 40, Isa::best());
-    let (mut scratch, mut out) = (vec![0.0; rows.scratch_len()], vec![0.0; 120]);
+    let mut scratch = vec![0.0; rows.scratch_len()];
+    let mut out = vec![0.0; 120];
     for (y, want) in want.iter().enumerate() {
         rows.row(y, &mut scratch, &mut out);
         for (x, p) in out.chunks_exact(3).enumerate() {
@@ -284,7 +288,7 @@ fn letterboxed_pictures_are_the_stretched_ones_of_the_valid_size() {
 
 #[test]
 fn taps_are_kept_while_the_geometry_stays() {
-    // The same resampler over changing frames gives what a fresh one gives.
+    // The same resampler over changing frames produces what a fresh one does.
     let spec = InputSpec { width: 11, height: 9, mean: [0.0; 3], std: [1.0; 3], fit: Fit::Stretch };
     let mut kept = Resampler::new(spec);
     let a = Owned::new("rgb", 30, 20, 0, COLORS[0], 1);
@@ -293,7 +297,8 @@ fn taps_are_kept_while_the_geometry_stays() {
         for degrees in [0, 90, 90] {
             let frame = owned.frame().unwrap().rotated(Rotation::from_degrees(degrees).unwrap());
             let rows = kept.rows(&frame);
-            let (mut scratch, mut out) = (vec![0.0; rows.scratch_len()], vec![0.0; 33]);
+            let mut scratch = vec![0.0; rows.scratch_len()];
+            let mut out = vec![0.0; 33];
             rows.row(4, &mut scratch, &mut out);
             let mut fresh = Resampler::new(spec);
             let rows = fresh.rows(&frame);
@@ -322,7 +327,8 @@ proptest! {
         let owned = Owned::new(FORMATS[format], width, height, padding, COLORS[color], 7);
         let frame = owned.frame().unwrap().rotated(Rotation::from_degrees(turns * 90).unwrap()).mirrored(mirror);
         let (uw, uh) = frame.upright_size();
-        let (x, y) = ((region.0 * uw as f64) as usize, (region.1 * uh as f64) as usize);
+        let x = (region.0 * uw as f64) as usize;
+        let y = (region.1 * uh as f64) as usize;
         let region = Region {
             x,
             y,
@@ -355,7 +361,7 @@ proptest! {
         }
     }
 
-    /// Numbers from nowhere: an error, or a frame that can be read without a panic.
+    /// Arbitrary numbers: an error, or a frame that can be read without a panic.
     #[test]
     fn hostile_geometry_never_panics(
         kind in 0usize..4,
@@ -391,7 +397,7 @@ proptest! {
     }
 }
 
-/// Small numbers, which make frames that work, and the corners of the address space.
+/// Small numbers, which result in valid frames, and extreme values of the address space.
 fn hostile() -> impl Strategy<Value = usize> {
     prop_oneof![
         6 => 0usize..12,

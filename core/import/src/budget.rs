@@ -1,6 +1,7 @@
-//! What a file may cost before it is refused: counts, which are the same on every machine, spent before memory is taken.
+//! Limits on what a file may cost before it is rejected: counts, which are the same on every machine, spent before
+//! memory is allocated.
 
-/// So many of something that a file has.
+/// The number of items of one kind that a file may have.
 pub(crate) struct Budget {
     what: &'static str,
     most: usize,
@@ -8,15 +9,15 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// At most `most` of `what`, which stands in the plural.
+    /// At most `most` of `what`, a plural noun.
     pub(crate) fn new(what: &'static str, most: usize) -> Self {
         Self { what, most, left: most }
     }
 
-    /// Takes `count` of them.
+    /// Spends `count` of them.
     ///
     /// # Errors
-    /// The problem in words, once there are too many.
+    /// An error message once the limit is exceeded.
     pub(crate) fn spend(&mut self, count: usize) -> Result<(), String> {
         let left = self.left.checked_sub(count);
         self.left = left.ok_or_else(|| format!("it has more than {} {}", self.most, self.what))?;

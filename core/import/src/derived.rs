@@ -1,4 +1,4 @@
-//! What an importer has found out, whatever its format.
+//! The findings of an importer, whatever its format.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use silhouette_weights::Activations;
 
 use crate::tensor::Tensor;
 
-/// What an importer has found out about a network; `None` is what its format does not say.
+/// An importer's findings about a network; `None` for what its format does not store.
 pub(crate) struct Derived {
     pub(crate) extractor: Extractor,
     pub(crate) head: Head,
@@ -18,13 +18,13 @@ pub(crate) struct Derived {
     pub(crate) tensors: HashMap<String, Tensor>,
     /// The network's quantised edges.
     pub(crate) activations: Activations,
-    /// The convolutions as the file has them; `None` where it has tensors only.
+    /// The convolutions as the file has them; `None` if it has only tensors.
     pub(crate) convs: Option<Vec<FoundConv>>,
     /// Added to the variance in batch norm.
     pub(crate) batch_norm_epsilon: f64,
 }
 
-/// A convolution of the graph and the name that it has got.
+/// A convolution of the graph and the name assigned to it.
 #[derive(Clone, Debug)]
 pub(crate) struct FoundConv {
     pub(crate) name: String,
@@ -36,7 +36,7 @@ pub(crate) struct FoundConv {
     pub(crate) c_in: usize,
     pub(crate) c_out: usize,
     pub(crate) activation: Activation,
-    /// Which paddings would give the same zeros: TensorFlow's SAME, symmetric.
+    /// Whether TensorFlow's SAME, and whether symmetric padding, would produce the same zeros.
     pub(crate) paddings: (bool, bool),
     pub(crate) weight: Tensor,
     pub(crate) bias: Tensor,

@@ -1,21 +1,21 @@
-//! What can be wrong with a file that is to be imported: where, and what to do about it.
+//! Import errors: what is wrong with a file, where, and what to do about it.
 
 use std::path::PathBuf;
 
 use silhouette_network::ModelError;
 use silhouette_network::error::TensorProblems;
 
-/// A file that cannot be imported, by its name.
+/// A file that cannot be imported, with its name.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {source}", path.display())]
 pub struct ImportFailure {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it, or has to be said beside it.
+    /// What is wrong with it, or must be passed in addition.
     pub source: ImportError,
 }
 
-/// A file that cannot be imported. The message says where in the file, and which flag would help where one does.
+/// Why a file cannot be imported. The message names the place in the file, and the flag that would help, if any.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
@@ -23,46 +23,44 @@ pub enum ImportError {
     #[error("cannot be read: {0}")]
     Io(#[from] std::io::Error),
 
-    /// It is none of the formats that are known.
-    #[error(
-        "not a model file that is known here (TensorFlow Lite, PyTorch .pth, .safetensors); it begins with {begins}"
-    )]
+    /// It has an unknown format.
+    #[error("not a known model file (TensorFlow Lite, PyTorch .pth, .safetensors); it begins with {begins}")]
     UnknownFormat {
         /// The first bytes, printable.
         begins: String,
     },
 
-    /// It is a known format that is not imported, or uses a part of one that is not.
+    /// It has a known format that is not supported, or uses an unsupported part of one.
     #[error("{what} is not supported: {instead}")]
     Unsupported {
-        /// What was met.
+        /// The unsupported part.
         what: String,
         /// What to do instead.
         instead: String,
     },
 
-    /// It is cut off, damaged, or made to do harm.
+    /// It is truncated, damaged, or malicious.
     #[error("damaged {format} file: {place}: {problem}")]
     Damaged {
         /// The format.
         format: &'static str,
-        /// Which part of the file.
+        /// The part of the file.
         place: String,
-        /// What is wrong there.
+        /// What is wrong with it.
         problem: String,
     },
 
-    /// It is sound, but not a MobileNet classifier or a DeepLabV3 on a MobileNet.
-    #[error("not a network that is known here: {place}: {problem}")]
+    /// It is valid, but not a MobileNet classifier or a DeepLabV3 on a MobileNet.
+    #[error("not a known network: {place}: {problem}")]
     UnknownNetwork {
-        /// The operator or tensor where the structures part.
+        /// The operator or tensor where the structures differ.
         place: String,
-        /// How.
+        /// The difference.
         problem: String,
     },
 
-    /// The file cannot say this, and nobody else has.
-    #[error("the file does not say {what}; give {flag}")]
+    /// The file does not store this, and no option supplies it.
+    #[error("the file does not store {what}; pass {flag}")]
     NotSaid {
         /// What is missing.
         what: String,
@@ -70,20 +68,20 @@ pub enum ImportError {
         flag: &'static str,
     },
 
-    /// What was given does not fit the file.
-    #[error("{flag} does not fit the file: {problem}")]
+    /// An option contradicts the file.
+    #[error("{flag} does not match the file: {problem}")]
     DoesNotFit {
         /// The command line's flag.
         flag: &'static str,
-        /// How.
+        /// The contradiction.
         problem: String,
     },
 
-    /// Tensors that the network needs are not there, have other shapes, or are there and belong to nothing.
+    /// Tensors that the network needs are missing or have other shapes, or unknown tensors are left over.
     #[error("{0}")]
     Tensors(TensorProblems),
 
-    /// The specification, given or derived, describes no possible network.
+    /// The specification, passed or derived, does not describe a valid network.
     #[error(transparent)]
     Spec(Box<ModelError>),
 }

@@ -1,4 +1,4 @@
-//! Test files made on the spot: networks with seeded weights, as an importer's tests need them.
+//! Generated test files: networks with seeded weights, for the importers' tests.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use silhouette_network::spec::Spec;
 
 use crate::tensor::Tensor;
 
-/// Numbers from -1 to 1 that only look random: the same on every machine and in every run.
+/// Pseudo-random numbers from -1 to 1: the same on every machine and in every run.
 pub(crate) fn numbers(seed: u32, count: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9) ^ 0x85eb_ca6b;
     (0..count)

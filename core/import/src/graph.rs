@@ -1,8 +1,8 @@
-//! A network's graph as graph formats (TensorFlow Lite; later frozen graphs and ONNX) hand it on: only the operators
-//! that MobileNets and DeepLabV3 are made of, weights in PyTorch's order, maps as (1, H, W, C).
+//! A network's graph as read from graph formats (TensorFlow Lite; later frozen graphs and ONNX): only the operators
+//! that MobileNets and DeepLabV3 consist of, weights in PyTorch's order, maps as (1, H, W, C).
 //!
-//! A reader builds the graph and calls [`Graph::simplify`]; [`recognise`](super::recognise) does the rest, and knows
-//! nothing of any format.
+//! A reader builds the graph and calls [`Graph::simplify`]; [`recognise`](super::recognise) does the rest,
+//! independently of the format.
 
 use silhouette_network::spec::{Activation, Resize};
 use silhouette_weights::ActivationQuantisation;
@@ -13,37 +13,37 @@ use crate::tensor::Tensor;
 /// Index of a tensor that flows through the graph.
 pub(crate) type Value = usize;
 
-/// A network's graph, in an order in which it can be run.
+/// A network's graph, in execution order.
 #[derive(Debug)]
 pub(crate) struct Graph {
     /// The operators.
     pub(crate) nodes: Vec<Node>,
     /// The shape of every value, (1, H, W, C) for maps.
     pub(crate) shapes: Vec<Vec<usize>>,
-    /// What the bytes of a value stand for, where it is quantised.
+    /// What the bytes of a value represent, if it is quantised.
     pub(crate) quantised: Vec<Option<ActivationQuantisation>>,
-    /// The picture.
+    /// The input image.
     pub(crate) input: Value,
-    /// What the network gives.
+    /// The outputs.
     pub(crate) outputs: Vec<Value>,
-    /// Where the input is quantised: what a pixel (0 to 255) means, as mean and standard deviation.
+    /// If the input is quantised: the meaning of a pixel (0 to 255), as mean and standard deviation.
     pub(crate) normalisation: Option<(f32, f32)>,
 }
 
 /// An operator.
 #[derive(Debug)]
 pub(crate) struct Node {
-    /// What messages call it, such as `operator 61 (AVERAGE_POOL_2D)`.
+    /// Its name in messages, such as `operator 61 (AVERAGE_POOL_2D)`.
     pub(crate) label: String,
-    /// What it does.
+    /// Its operation.
     pub(crate) op: Op,
-    /// The values read, constants left out.
+    /// The values it reads, without constants.
     pub(crate) inputs: Vec<Value>,
-    /// The value written.
+    /// The value it writes.
     pub(crate) output: Value,
 }
 
-/// What an operator does.
+/// The kinds of operators.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "a network has a few hundred operators, most of them convolutions")]
 pub(crate) enum Op {
@@ -54,7 +54,7 @@ pub(crate) enum Op {
     /// Average over the whole map.
     GlobalPool,
     Resize {
-        /// `None`: a rule that networks here do not have.
+        /// `None`: a rule that supported networks do not use.
         rule: Option<Resize>,
     },
     /// Along the channels.
@@ -70,12 +70,12 @@ pub(crate) enum Op {
         block: usize,
         borders: Borders,
     },
-    /// The way back, then cropped.
+    /// The inverse, followed by cropping.
     BatchToSpace {
         block: usize,
         borders: Borders,
     },
-    /// Nothing that a float network would notice: quantise, dequantise, reshape.
+    /// An identity for a float network: quantise, dequantise, reshape.
     Pass,
 }
 
@@ -88,12 +88,12 @@ pub(crate) struct Borders {
     pub(crate) right: usize,
 }
 
-/// How a convolution of a graph file pads.
+/// The padding of a convolution in a graph file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pads {
     /// TensorFlow's SAME.
     Same,
-    /// So many zeros, none included.
+    /// This many zeros, possibly none.
     Explicit(Borders),
 }
 
@@ -144,9 +144,8 @@ impl Graph {
         consumers
     }
 
-    /// Writes equivalent operators in one form: nothing that passes values through, activations and explicit padding
-    /// inside their convolutions, atrous convolutions as such, and kernels that are dilated by zeros as small
-    /// kernels with a rate.
+    /// Rewrites equivalent operators to one form: no pass-through operators, activations and explicit padding merged
+    /// into their convolutions, atrous convolutions as such, and kernels dilated by zeros as small kernels with a rate.
     pub(crate) fn simplify(mut self) -> Result<Self, ImportError> {
         self.remove_passes();
         self.fuse_following()?;
@@ -175,7 +174,7 @@ impl Graph {
         self.nodes.retain(|node| !(matches!(node.op, Op::Pass) && node.inputs.len() == 1));
     }
 
-    /// Convolution, then an activation or the end of an atrous convolution.
+    /// Merges a convolution with the following activation or end of an atrous convolution.
     fn fuse_following(&mut self) -> Result<(), ImportError> {
         // Two passes, because an activation may follow the end of an atrous convolution.
         for _ in 0..2 {
@@ -188,7 +187,8 @@ impl Graph {
                     continue;
                 }
                 let (before, after) = self.nodes.split_at_mut(next);
-                let (node, follower) = (&mut before[index], &after[0]);
+                let node = &mut before[index];
+                let follower = &after[0];
                 let Op::Convolution(convolution) = &mut node.op else { continue };
                 match follower.op {
                     Op::Activation(activation) if convolution.activation == Activation::Linear => {
@@ -213,7 +213,7 @@ impl Graph {
                         }
                         let Some(input) = input else { continue };
                         convolution.rate = block;
-                        // Padding up to a multiple of the block is cropped again and pads nothing.
+                        // Padding up to a multiple of the block is cropped again and has no effect.
                         convolution.pads = Pads::Explicit(Borders {
                             top: borders.top.saturating_sub(crop.top),
                             bottom: borders.bottom.saturating_sub(crop.bottom),
@@ -237,7 +237,7 @@ impl Graph {
         Ok(())
     }
 
-    /// Explicit zeros before a convolution that adds none of its own.
+    /// Merges explicit zeros into a following convolution without padding of its own.
     fn fuse_preceding(&mut self) {
         let consumers = self.consumers();
         let mut gone = vec![false; self.nodes.len()];

@@ -1,7 +1,6 @@
-//! Foreign model files into our own: a specification and named tensors, quantised ones as
-//! the file has them.
+//! Converts foreign model files to our format: a specification and named tensors; quantised ones stay as in the file.
 //!
-//! | format | told by | read in |
+//! | format | recognised by | read in |
 //! | --- | --- | --- |
 //! | TensorFlow Lite, float and quantised | `TFL3` at byte 4 | `tflite` |
 //! | PyTorch state dict, `.pth` | a zip archive | `pytorch` |
@@ -9,9 +8,9 @@
 //! | TensorFlow frozen graph | a protocol buffer of nodes | not yet: `Format::FrozenGraph` |
 //! | ONNX | a protocol buffer with a format version first | not yet: `Format::Onnx` |
 //!
-//! The format is told by the content and never by the file's name. Formats that carry a graph hand it to
-//! `recognise`, which finds the network by its structure; formats that carry names only hand them to the table of
-//! names. Both ways end in `assemble`, where the specification is completed, unrolled and compared with every tensor.
+//! The format is recognised by content, never by the file's name. Formats that carry a graph pass it to `recognise`,
+//! which finds the network by its structure; formats that carry only names use the table of names. Both end in
+//! `assemble`, which completes and unrolls the specification and compares it with every tensor.
 
 #![deny(unsafe_code)] // but for the generated reader of flatbuffers
 
@@ -45,39 +44,39 @@ use derived::Derived;
 use recognise::verify;
 use tensor::Tensor;
 
-/// Files that are longer are refused before anything is read: the largest network here has some 60 MB of float weights.
+/// Longer files are rejected before anything is read: the largest supported network has some 60 MB of float weights.
 const MAX_FILE: u64 = 1 << 30;
 
-/// So many bytes tell the format.
+/// Number of bytes from which the format is recognised.
 const HEAD: u64 = 1024;
 
-/// What a file may not say, and what shall be other than it says. The field names are the command line's flags.
+/// Supplies what a file does not store, and overrides what it does. The field names are the command line's flags.
 #[derive(Clone, Debug, Default)]
 pub struct ImportOptions {
-    /// The whole specification, where the file has names but no graph (PyTorch), or to say in one place what a graph
-    /// cannot (labels, normalisation). A graph file must agree with its structure.
+    /// The whole specification: for files with names but no graph (PyTorch), or to supply everything that a graph does
+    /// not store (labels, normalisation). A graph file must match its structure.
     pub spec: Option<Spec>,
-    /// One label per class, in the order of the logits; of a head with a single logit, that of the foreground, or of background
-    /// and foreground.
+    /// One label per class, in the order of the logits; for a head with a single logit, the foreground's, or the
+    /// background's and the foreground's.
     pub labels: Option<Vec<String>>,
-    /// Whether a background may stand before the labels, where the file has one class more than there are labels.
+    /// Whether to add a background before the labels if the file has one class more than there are labels.
     pub optional_background: bool,
     /// Height and width of the input.
     pub size: Option<usize>,
-    /// 8, 16 or 32, where it shall be another than the file's (or the specification's).
+    /// 8, 16 or 32, to change the file's (or the specification's).
     pub output_stride: Option<usize>,
     /// Subtracted from R, G and B (0 to 255).
     pub mean: Option<[f32; 3]>,
-    /// What they are divided by after that.
+    /// Each channel is then divided by it.
     pub std: Option<[f32; 3]>,
-    /// How pictures are fitted into the square. Where nobody says: letterboxed with the mean's grey for segmentation,
-    /// as DeepLab is trained and evaluated, stretched for classifiers.
+    /// How images are fitted into the square. By default letterboxed with the mean's grey for segmentation, as DeepLab
+    /// is trained and evaluated, and stretched for classifiers.
     pub fit: Option<Fit>,
-    /// A short name; the file's own where it is not given.
+    /// A short name; by default the file's own.
     pub name: Option<String>,
     /// Licence of the weights.
     pub licence: Option<String>,
-    /// Where the weights come from; the file's name and format where it is not given.
+    /// Origin of the weights; by default the file's name and format.
     pub provenance: Option<String>,
 }
 
@@ -91,7 +90,7 @@ pub struct Imported {
     pub tensors: Tensors,
     /// Its quantised tensors by the same names.
     pub quantised: QuantisedTensors,
-    /// What the bytes between its layers stand for, in a quantised file.
+    /// What the bytes between its layers represent, in a quantised file.
     pub activations: Activations,
 }
 
@@ -99,14 +98,15 @@ impl Imported {
     /// The network as a model that can be run and saved.
     ///
     /// # Errors
-    /// As [`ModelFile::quantised`]; none after an import that went well.
+    /// As [`ModelFile::quantised`]; none after a successful import.
     pub fn model(&self) -> Result<ModelFile, ModelError> {
-        let (tensors, quantised) = (self.tensors.clone(), self.quantised.clone());
+        let tensors = self.tensors.clone();
+        let quantised = self.quantised.clone();
         ModelFile::quantised(self.spec.clone(), tensors, quantised, self.activations.clone())
     }
 }
 
-/// A file format, told by the content.
+/// A file format, recognised by content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     /// TensorFlow Lite.
@@ -124,8 +124,8 @@ enum Format {
 /// Imports a network from a file, whatever its format.
 ///
 /// # Errors
-/// The file cannot be read, is of no known format, damaged, or holds a network that is not known here; tensors are missing or
-/// left over; or something that the file does not say was not given in `options`.
+/// If the file cannot be read, has an unknown format, is damaged, or contains an unknown network; if tensors are
+/// missing or left over; or if something that the file does not store was not passed in `options`.
 pub fn import(path: &Path, options: &ImportOptions) -> Result<Imported, ImportFailure> {
     let stem = path.file_stem().map_or_else(|| "imported".into(), |stem| stem.to_string_lossy().into_owned());
     read(path)
@@ -140,7 +140,7 @@ fn read(path: &Path) -> Result<Vec<u8>, ImportError> {
         OpenError::TooLarge { .. } => unsupported("so long a file".into(), "no network here has more than 1 GiB"),
         error => unsupported(error.to_string(), "copy it into a file"),
     })?;
-    // Whether it is a model at all shows in its first bytes; then no more than it was long a moment ago is read.
+    // The first bytes show whether it is a model at all; then at most the length just determined is read.
     let mut bytes = Vec::new();
     file.by_ref().take(HEAD).read_to_end(&mut bytes)?;
     format(&bytes, metadata.len())?;
@@ -148,7 +148,7 @@ fn read(path: &Path) -> Result<Vec<u8>, ImportError> {
     Ok(bytes)
 }
 
-/// Imports a network from a file's content; `name` is what it is called where `options` do not say.
+/// Imports a network from a file's content; `name` is its name unless `options` has one.
 ///
 /// # Errors
 /// As [`import`], without the file's name.
@@ -170,10 +170,10 @@ pub fn import_bytes(bytes: &[u8], name: &str, options: &ImportOptions) -> Result
     assemble(derived, name, provenance, &ImportOptions { spec: given, ..options.clone() })
 }
 
-/// Tells the format by the beginning of a file of `length` bytes.
+/// Recognises the format from the beginning of a file of `length` bytes.
 ///
 /// # Errors
-/// [`ImportError::UnknownFormat`], or [`ImportError::Unsupported`] for formats that are known and not read.
+/// [`ImportError::UnknownFormat`], or [`ImportError::Unsupported`] for known formats that are not supported.
 fn format(bytes: &[u8], length: u64) -> Result<Format, ImportError> {
     let unsupported = |what: &str, instead: &str| {
         Err(ImportError::Unsupported { what: what.to_owned(), instead: instead.to_owned() })
@@ -185,7 +185,10 @@ fn format(bytes: &[u8], length: u64) -> Result<Format, ImportError> {
         return Ok(Format::Pth);
     }
     if bytes.starts_with(b"\x80\x02\x8a\x0a") {
-        return unsupported("PyTorch's format from before version 1.6", "load it and save it again with a newer one");
+        return unsupported(
+            "PyTorch's format from before version 1.6",
+            "load it and save it again with a newer version",
+        );
     }
     if bytes.starts_with(b"\x89HDF") {
         return unsupported("HDF5 (Keras)", "convert the model to TensorFlow Lite and import that");
@@ -245,7 +248,8 @@ fn assemble(
         }
         unroll(&spec)?;
     }
-    let (mut tensors, mut quantised) = (Tensors::new(), QuantisedTensors::new());
+    let mut tensors = Tensors::new();
+    let mut quantised = QuantisedTensors::new();
     for (name, tensor) in derived.tensors {
         match tensor {
             Tensor::Float(tensor) => drop(tensors.insert(name, tensor)),
@@ -253,9 +257,7 @@ fn assemble(
         }
     }
     if options.labels.is_none() && options.spec.is_none() && spec.labels == VOC_LABELS {
-        warn!(
-            "nothing says what its 21 classes are called: taken for PASCAL VOC's, as DeepLab's public models have them"
-        );
+        warn!("the names of its 21 classes are unknown; PASCAL VOC's are assumed, as in DeepLab's public models");
     }
     Ok(Imported { spec, tensors, quantised, activations: derived.activations })
 }
@@ -264,7 +266,7 @@ fn unroll(spec: &Spec) -> Result<Network, ImportError> {
     Network::native(spec).map_err(|error| ImportError::Spec(Box::new(error)))
 }
 
-/// What was given first, then what the file says, then what the given specification says.
+/// The passed options first, then what the file stores, then the passed specification.
 fn specification(
     derived: &Derived,
     name: &str,
@@ -288,11 +290,12 @@ fn specification(
     }
     let task = task(&derived.head, given)?;
     let labels = labels(&derived.head, derived.convs.is_some(), task, options)?;
-    let (mean, std) = (derived.normalisation.map(|n| [n.0; 3]), derived.normalisation.map(|n| [n.1; 3]));
+    let mean = derived.normalisation.map(|n| [n.0; 3]);
+    let std = derived.normalisation.map(|n| [n.1; 3]);
     let mean = options.mean.or(mean).or(given.map(|spec| spec.input.mean));
     let std = options.std.or(std).or(given.map(|spec| spec.input.std));
-    let mean = mean.ok_or_else(|| not_said("what is subtracted from a pixel (0 to 255)", "--mean"))?;
-    let std = std.ok_or_else(|| not_said("what a pixel is divided by", "--std"))?;
+    let mean = mean.ok_or_else(|| not_said("the mean of a pixel (0 to 255)", "--mean"))?;
+    let std = std.ok_or_else(|| not_said("the standard deviation of a pixel", "--std"))?;
     let size = options.size.or(derived.size).or(given.map(|spec| spec.input.size));
     let size = size.ok_or_else(|| not_said("the input's size", "--size"))?;
     let fit = options.fit.or(given.map(|spec| spec.input.fit)).unwrap_or(match derived.head {
@@ -325,7 +328,7 @@ fn classes(head: &Head) -> usize {
     }
 }
 
-/// The same head of another number of classes.
+/// The same head with another number of classes.
 fn with_classes(head: &Head, classes: usize) -> Head {
     match head {
         Head::Classifier(_) => Head::Classifier(Classifier { classes }),
@@ -333,38 +336,39 @@ fn with_classes(head: &Head, classes: usize) -> Head {
     }
 }
 
-/// What the output means where that is not what the head implies: a single logit at each pixel is an alpha, its sigmoid the
-/// foreground's.
+/// The meaning of the output, if the head does not imply it: a single logit at each pixel is an alpha, its sigmoid the
+/// foreground's share.
 fn task(head: &Head, given: Option<&Spec>) -> Result<Option<Task>, ImportError> {
     match head {
         Head::Classifier(Classifier { classes: 1 }) => Err(ImportError::Unsupported {
             what: "a classifier with a single logit".into(),
-            instead: "its only class would always be certain; give it two logits, 0 and the one that it has".into(),
+            instead: "its only class would always be certain; convert it to two logits, 0 and the existing one".into(),
         }),
         Head::DeeplabV3(DeeplabV3 { classes: 1, .. }) => Ok(Some(Task::Alpha)),
         Head::Classifier(_) | Head::DeeplabV3(_) => {
-            // Said of an alpha, it does not hold for a file with more logits.
+            // An alpha task does not apply to a file with more logits.
             Ok(given.filter(|spec| spec.task != Some(Task::Alpha)).and_then(|spec| spec.task))
         }
     }
 }
 
-/// What was given, else what the specification says, where it says it of as many classes as the file has; an alpha can do
-/// without, and 21 classes of a graph are VOC's.
+/// The passed labels, or the specification's if they match the file's number of classes; an alpha needs none, and 21
+/// classes of a graph are VOC's.
 fn labels(head: &Head, graph: bool, task: Option<Task>, options: &ImportOptions) -> Result<Vec<String>, ImportError> {
     let graph = graph && matches!(head, Head::DeeplabV3(_));
-    let (alpha, logits) = (task == Some(Task::Alpha), classes(head));
+    let alpha = task == Some(Task::Alpha);
+    let logits = classes(head);
     let classes = if alpha { 2 } else { logits };
     let ours = options.spec.as_ref().filter(|spec| self::classes(&spec.head) == logits).map(|spec| &spec.labels);
     let (labels, flag) = match (&options.labels, ours) {
         (Some(given), _) => (given.clone(), "--labels"),
         (None, Some(ours)) => (ours.clone(), "--spec"),
         (None, None) if alpha => (vec!["foreground".into()], "--labels"),
-        // The public models that come as graphs, and most that were made of them.
+        // The public models that are distributed as graphs, and most models derived from them.
         (None, None) if options.spec.is_none() && graph && logits == VOC_LABELS.len() => {
             (VOC_LABELS.map(String::from).to_vec(), "--labels")
         }
-        (None, None) => return Err(not_said(&format!("what its {classes} classes are called"), "--labels")),
+        (None, None) => return Err(not_said(&format!("the names of its {classes} classes"), "--labels")),
     };
     let background = || std::iter::once("background".to_owned());
     match labels.as_slice() {
@@ -376,7 +380,7 @@ fn labels(head: &Head, graph: bool, task: Option<Task>, options: &ImportOptions)
         labels if alpha => Err(ImportError::DoesNotFit {
             flag,
             problem: format!(
-                "{} labels for a single logit, which has two: the background's and the foreground's",
+                "{} labels for a single logit, which needs two: the background's and the foreground's",
                 labels.len()
             ),
         }),
@@ -386,7 +390,7 @@ fn labels(head: &Head, graph: bool, task: Option<Task>, options: &ImportOptions)
     }
 }
 
-/// The specification's colours, where they are of as many classes as the file has; black beside the one of an alpha.
+/// The specification's colours, if they match the file's number of classes; for an alpha, black and its one colour.
 fn colors(given: Option<&Spec>, classes: usize) -> Vec<[u8; 3]> {
     match given.map_or(&[][..], |spec| &spec.colors) {
         &[foreground] if classes == 2 => vec![[0; 3], foreground],
@@ -399,7 +403,7 @@ fn not_said(what: &str, flag: &'static str) -> ImportError {
     ImportError::NotSaid { what: what.to_owned(), flag }
 }
 
-/// Every tensor that the network needs, in its shape; none beside them; all numbers finite.
+/// Checks every tensor that the network needs: its shape is right, none is left over, and all values are finite.
 fn check_tensors(network: &Network, tensors: &HashMap<String, Tensor>) -> Result<(), ImportError> {
     let mut problems = TensorProblems::default();
     let mut used = HashSet::new();
@@ -420,7 +424,7 @@ fn check_tensors(network: &Network, tensors: &HashMap<String, Tensor>) -> Result
                         return Err(ImportError::Damaged {
                             format: "model",
                             place: format!("tensor '{}'", wanted.name),
-                            problem: "it has values that are not finite numbers".into(),
+                            problem: "some of its values are not finite".into(),
                         });
                     }
                     used.insert(wanted.name);

@@ -1,7 +1,7 @@
-//! From a graph to a specification: walks the operators from the picture to the logits and asks at each step which
-//! part of a MobileNet or of DeepLabV3 it can be. Tensor names play no part.
+//! From a graph to a specification: walks the operators from the input image to the logits and checks at each step
+//! which part of a MobileNet or of DeepLabV3 it can be. Tensor names play no role.
 //!
-//! What does not fit is refused with the operator where the structures part; no operator is passed over.
+//! Anything else is rejected with the operator where the structures differ; no operator is skipped.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ use crate::tables::{self, FoundBlock};
 /// Finds the network in a simplified graph.
 ///
 /// # Errors
-/// [`ImportError::UnknownNetwork`] naming the operator that does not fit.
+/// [`ImportError::UnknownNetwork`] naming the operator that does not match.
 pub(crate) fn recognise(graph: &Graph) -> Result<Derived, ImportError> {
     let (height, width, channels) = graph
         .map(graph.input)
@@ -51,16 +51,16 @@ pub(crate) fn recognise(graph: &Graph) -> Result<Derived, ImportError> {
         ));
     }
     if let Some(missed) = walk.visited.iter().position(|visited| !visited) {
-        return Err(unknown(&graph.nodes[missed].label, "it is on no way from the picture to the logits".into()));
+        return Err(unknown(&graph.nodes[missed].label, "it is on no path from the image to the logits".into()));
     }
     let padding = walk.padding()?;
     Ok(walk.derived(extractor, head, padding, height))
 }
 
-/// Compares what the specification unrolls to with what was found in the graph, convolution by convolution.
+/// Compares the unrolled specification with what was found in the graph, convolution by convolution.
 ///
 /// # Errors
-/// [`ImportError::UnknownNetwork`] naming the first that differs.
+/// [`ImportError::UnknownNetwork`] naming the first difference.
 pub(crate) fn verify(network: &Network, found: &[FoundConv]) -> Result<(), ImportError> {
     let wanted: Vec<&Conv> = network.convs().collect();
     for conv in found {
@@ -77,7 +77,7 @@ pub(crate) fn verify(network: &Network, found: &[FoundConv]) -> Result<(), Impor
         if conv.stride != other.stride {
             return Err(differs("stride", conv.stride.to_string(), other.stride.to_string()));
         }
-        // A 1x1 kernel has no rate, and on a map of one pixel none can be seen.
+        // A 1x1 kernel has no rate, and on a map of one pixel the rate has no effect.
         if conv.rate != other.rate && conv.kernel > 1 {
             return Err(differs("atrous rate", conv.rate.to_string(), other.rate.to_string()));
         }
@@ -106,7 +106,7 @@ struct Walk<'g> {
     activations: Activations,
 }
 
-/// The values of a block's way through.
+/// The values at the end of a block.
 struct BlockEnd {
     output: Value,
     shortcut: Shortcut,
@@ -137,7 +137,7 @@ impl<'g> Walk<'g> {
         self.conv(node).is_some_and(|c| c.depthwise)
     }
 
-    /// Who reads `value`, additions left out.
+    /// The readers of `value`, without additions.
     fn readers(&self, value: Value) -> Vec<usize> {
         let add = |&&node: &&usize| !matches!(self.graph.nodes[node].op, Op::Add);
         self.consumers[value].iter().filter(add).copied().collect()
@@ -150,18 +150,18 @@ impl<'g> Walk<'g> {
         }
     }
 
-    /// Notes what the bytes of a value stand for, where it is quantised.
+    /// Records what the bytes of a value represent, if it is quantised.
     fn edge(&mut self, name: String, value: Value) {
         if let Some(Some(quantised)) = self.graph.quantised.get(value) {
             self.activations.insert(name, *quantised);
         }
     }
 
-    /// Takes a convolution under a name and gives its output.
+    /// Registers a convolution under a name and returns its output.
     fn take(&mut self, node: usize, name: String) -> Result<Value, ImportError> {
         let label = self.label(node);
         let Some(convolution) = self.conv(node) else {
-            return Err(unknown(label, format!("a convolution is needed here, as '{name}'")));
+            return Err(unknown(label, format!("a convolution is expected here, as '{name}'")));
         };
         if std::mem::replace(&mut self.visited[node], true) {
             return Err(unknown(label, "it is read twice".into()));
@@ -169,7 +169,7 @@ impl<'g> Walk<'g> {
         let node = &self.graph.nodes[node];
         let input = node.inputs.first().and_then(|&value| self.graph.map(value));
         let (Some((height, width, c_in)), Some((.., c_out))) = (input, self.graph.map(node.output)) else {
-            return Err(unknown(label, "it does not work on a map of one picture".into()));
+            return Err(unknown(label, "it does not work on a map of one image".into()));
         };
         let groups = if convolution.depthwise { c_in } else { 1 };
         let dims = convolution.weight.dims();
@@ -178,7 +178,10 @@ impl<'g> Walk<'g> {
             && dims[2] == dims[3]
             && convolution.bias.dims() == [c_out];
         if !fits || (convolution.depthwise && c_in != c_out) {
-            return Err(unknown(label, format!("its weights {dims:?} do not fit maps of {c_in} and {c_out} channels")));
+            return Err(unknown(
+                label,
+                format!("its weights {dims:?} do not match maps of {c_in} and {c_out} channels"),
+            ));
         }
         self.edge(format!("{name}.output"), node.output);
         self.convs.push(FoundConv {
@@ -205,11 +208,12 @@ impl<'g> Walk<'g> {
     fn extractor(&mut self) -> Result<(Extractor, Value), ImportError> {
         let stem = self.only_reader(self.graph.input, "the input")?;
         if !self.conv(stem).is_some_and(|c| !c.depthwise && c.kernel() == 3 && c.stride == 2) {
-            return Err(unknown(self.label(stem), "a 3x3 convolution of stride 2 is needed first".into()));
+            return Err(unknown(self.label(stem), "a 3x3 convolution of stride 2 is expected first".into()));
         }
         let mut value = self.take(stem, "stem".into())?;
         let stem_channels = self.channels(value);
-        let (mut blocks, mut ends) = (Vec::new(), Vec::new());
+        let mut blocks = Vec::new();
+        let mut ends = Vec::new();
         let mut stride = 2;
         while let Some((block, end)) = self.block(value, blocks.len())? {
             stride *= block.stride;
@@ -225,17 +229,17 @@ impl<'g> Walk<'g> {
         };
         let activation = first.activation;
         if ends.iter().any(|end| end.activation != activation) {
-            return Err(unknown("the blocks", "some are linear at their end and some are not".into()));
+            return Err(unknown("the blocks", "some end linearly and some do not".into()));
         }
         let without_expansion = blocks.iter().all(|block| block.t == 1);
         let shortcut = ends.iter().map(|end| end.shortcut).find(|&s| s != Shortcut::None).unwrap_or(Shortcut::None);
         let extractor = if without_expansion && activation == Activation::Relu6 && shortcut == Shortcut::None {
             let (width, stem_channels, blocks) = tables::fit_v1(stem_channels, &blocks)
-                .ok_or_else(|| unknown("the blocks", "their channels fit MobileNetV1 at no width".into()))?;
+                .ok_or_else(|| unknown("the blocks", "their channels do not match MobileNetV1 at any width".into()))?;
             let blocks = blocks.into_iter().map(|(c, s)| SeparableBlock { c, s }).collect();
             Extractor::MobilenetV1(MobilenetV1 { width, output_stride: stride, stem_channels, blocks })
         } else {
-            // Width, table and last layer follow in `fit_width`, when the last layer is known.
+            // Width, table and last layer are set in `fit_width`, once the last layer is known.
             Extractor::MobilenetV2(MobilenetV2 {
                 width: 1.0,
                 divisor: 1,
@@ -252,7 +256,7 @@ impl<'g> Walk<'g> {
         Ok((extractor, value))
     }
 
-    /// The block that begins at `value`, if one does.
+    /// The block that begins at `value`, if there is one.
     fn block(&mut self, value: Value, index: usize) -> Result<Option<(FoundBlock, BlockEnd)>, ImportError> {
         let &[first] = self.readers(value).as_slice() else { return Ok(None) };
         let c_in = self.channels(value);
@@ -282,7 +286,7 @@ impl<'g> Walk<'g> {
         }
         let project = self.only_reader(filtered, self.label(depthwise))?;
         if !self.is_pointwise(project) {
-            return Err(unknown(self.label(project), "a 1x1 convolution is needed after the depthwise one".into()));
+            return Err(unknown(self.label(project), "a 1x1 convolution is expected after the depthwise one".into()));
         }
         let mut output = self.take(project, name("project"))?;
         if let Some(sum) = self.sum(output, value) {
@@ -294,7 +298,7 @@ impl<'g> Walk<'g> {
         if c_in == 0 || !c_wide.is_multiple_of(c_in) {
             return Err(unknown(
                 self.label(expand.unwrap_or(depthwise)),
-                format!("{c_wide} channels are no multiple of the block's {c_in}"),
+                format!("{c_wide} channels are not a multiple of the block's {c_in}"),
             ));
         }
         let Some(&Convolution { stride, rate, .. }) = self.conv(depthwise) else { return Ok(None) };
@@ -303,7 +307,7 @@ impl<'g> Walk<'g> {
         Ok(Some((FoundBlock { t, c_out, stride, rate }, BlockEnd { output, shortcut, activation })))
     }
 
-    /// The sum of two values, where the first is read by nothing else.
+    /// The sum of two values, if nothing else reads the first.
     fn sum(&mut self, value: Value, other: Value) -> Option<Value> {
         let &[node] = self.consumers[value].as_slice() else { return None };
         let add = &self.graph.nodes[node];
@@ -323,7 +327,7 @@ impl<'g> Walk<'g> {
         }
     }
 
-    /// Everything after the blocks: the head, and the channels of the last 1x1 layer where there is one.
+    /// Everything after the blocks: the head, and the channels of the last 1x1 layer, if there is one.
     fn head(&mut self, feature: Value) -> Result<(Head, Option<usize>), ImportError> {
         if let &[node] = self.readers(feature).as_slice()
             && self.is_pointwise(node)
@@ -337,10 +341,11 @@ impl<'g> Walk<'g> {
         Ok((self.head_at(feature)?, None))
     }
 
-    /// Whether a 1x1 convolution after the blocks belongs to the extractor, or is DeepLabV3's only branch already:
-    /// a branch is followed by projection (1x1), perhaps one 3x3, and the classifier.
+    /// Whether a 1x1 convolution after the blocks belongs to the extractor, or is already DeepLabV3's only branch: a
+    /// branch is followed by a projection (1x1), optionally a 3x3 convolution, and the classifier.
     fn last_layer_is(&self, node: usize) -> bool {
-        let (mut value, mut kernels) = (self.graph.nodes[node].output, Vec::new());
+        let mut value = self.graph.nodes[node].output;
+        let mut kernels = Vec::new();
         while let &[next] = self.consumers[value].as_slice() {
             match self.conv(next) {
                 Some(conv) => kernels.push(conv.kernel()),
@@ -372,7 +377,7 @@ impl<'g> Walk<'g> {
     }
 
     fn deeplab(&mut self, readers: &[usize]) -> Result<Head, ImportError> {
-        // Each branch: its reader and the value that it ends in.
+        // Each branch: its first reader and its last value.
         let (mut pool, mut branch, mut plain, mut separable) = (None, None, Vec::new(), Vec::new());
         let place = |walk: &Self, node: usize| (walk.label(node).to_owned(), node);
         for &node in readers {
@@ -383,12 +388,12 @@ impl<'g> Walk<'g> {
                 Op::Convolution(_) if branch.is_none() && self.is_pointwise(node) => branch = Some(node),
                 _ => {
                     let (label, _) = place(self, node);
-                    return Err(unknown(&label, "no branch of DeepLabV3's head is like this".into()));
+                    return Err(unknown(&label, "DeepLabV3's head has no branch like this".into()));
                 }
             }
         }
         let Some(branch) = branch else {
-            return Err(unknown("the head", "a 1x1 branch is needed on the extractor's features".into()));
+            return Err(unknown("the head", "a 1x1 branch is expected on the extractor's features".into()));
         };
         if !plain.is_empty() && !separable.is_empty() {
             return Err(unknown("the head", "some atrous branches are separable and some are not".into()));
@@ -399,7 +404,7 @@ impl<'g> Walk<'g> {
         let depthwise = !separable.is_empty();
         let mut atrous = if depthwise { separable } else { plain };
 
-        // The concatenation fixes the branches' order.
+        // The concatenation determines the branches' order.
         let after = self.only_reader(branch_end, self.label(branch))?;
         let mut pooling_last = false;
         let joined = if matches!(self.graph.nodes[after].op, Op::Concatenate) {
@@ -430,7 +435,7 @@ impl<'g> Walk<'g> {
         } else if pool_end.is_none() && atrous.is_empty() {
             branch_end
         } else {
-            return Err(unknown(self.label(after), "the branches' concatenation is needed here".into()));
+            return Err(unknown(self.label(after), "the branches' concatenation is expected here".into()));
         };
 
         let project = self.only_reader(joined, "the concatenation")?;
@@ -444,7 +449,7 @@ impl<'g> Walk<'g> {
         let logits = self.take(node, "head.classifier".into())?;
         self.expect_activation(node, Activation::Linear)?;
         let resize = self.tail(logits)?.ok_or(ImportError::NotSaid {
-            what: "how its logits are brought to the picture's size (it ends without a resize)".into(),
+            what: "how its logits are resized to the image (it ends without a resize)".into(),
             flag: "--spec",
         })?;
         let rates: Vec<usize> = self
@@ -470,20 +475,23 @@ impl<'g> Walk<'g> {
         }))
     }
 
-    /// Average, 1x1, spread over the map again (by a resize from 1x1, whatever its rule).
+    /// Average, 1x1, broadcast over the map again (by a resize from 1x1, whatever its rule).
     fn pooling(&mut self, pool: usize) -> Result<Value, ImportError> {
         self.visited[pool] = true;
         let node = self.only_reader(self.graph.nodes[pool].output, self.label(pool))?;
         let value = self.take(node, "head.pool".into())?;
         let spread = self.only_reader(value, self.label(node))?;
         if !matches!(self.graph.nodes[spread].op, Op::Resize { .. }) {
-            return Err(unknown(self.label(spread), "the pooled features should be spread over the map here".into()));
+            return Err(unknown(
+                self.label(spread),
+                "the pooled features should be broadcast over the map here".into(),
+            ));
         }
         self.visited[spread] = true;
         Ok(self.graph.nodes[spread].output)
     }
 
-    /// What an atrous branch that begins at `node` ends in.
+    /// The last value of an atrous branch that begins at `node`.
     fn branch_end(&self, node: usize) -> Option<Value> {
         let output = self.graph.nodes[node].output;
         if !self.is_depthwise(node) {
@@ -504,8 +512,8 @@ impl<'g> Walk<'g> {
         self.take(next, format!("head.aspp.{index}.pointwise"))
     }
 
-    /// After the logits: resizes, softmax, the arg max, in any number; of a single logit its sigmoid. Gives the rule of the
-    /// resize that changes the size.
+    /// After the logits: resizes, softmax, the argmax, in any number; for a single logit its sigmoid. Returns the rule
+    /// of the resize that changes the size.
     fn tail(&mut self, logits: Value) -> Result<Option<Resize>, ImportError> {
         let (mut value, mut found, mut sigmoid) = (logits, None, false);
         let single = self.channels(logits) == 1;
@@ -524,8 +532,8 @@ impl<'g> Walk<'g> {
                         }
                         if sigmoid {
                             warn!(
-                                "{}: the sigmoid stands before the resize; here the logit is resized, and an alpha between \
-                                 two of the map's pixels will differ a little",
+                                "{}: the sigmoid is before the resize; here the logit is resized, so an alpha between two \
+                                 of the map's pixels will differ slightly",
                                 node.label
                             );
                         }
@@ -533,18 +541,22 @@ impl<'g> Walk<'g> {
                 }
                 Op::Logistic if single && !sigmoid => sigmoid = true,
                 Op::Logistic if single => {
-                    return Err(unknown(&node.label, "it is the sigmoid of what is a sigmoid already".into()));
+                    return Err(unknown(&node.label, "it is the sigmoid of a sigmoid".into()));
                 }
                 Op::Logistic => {
-                    let problem = "with a sigmoid of each of several logits a pixel may be of many classes at once; here it \
-                                   is of one (softmax, or nothing, after the logits), or the network has a single logit";
+                    let problem = "with a sigmoid of each of several logits a pixel may belong to many classes at once; only \
+                                   one class per pixel (softmax, or nothing, after the logits) or a single logit is \
+                                   supported";
                     return Err(unknown(&node.label, problem.into()));
                 }
                 Op::Softmax | Op::ArgMax if single => {
-                    return Err(unknown(&node.label, "of a single logit it gives the same for every pixel".into()));
+                    return Err(unknown(
+                        &node.label,
+                        "for a single logit its result is the same for every pixel".into(),
+                    ));
                 }
                 Op::Softmax | Op::ArgMax => {}
-                _ => return Err(unknown(&node.label, "nothing like it can follow the logits".into())),
+                _ => return Err(unknown(&node.label, "it cannot follow the logits".into())),
             }
             self.visited[next] = true;
             value = node.output;
@@ -555,7 +567,8 @@ impl<'g> Walk<'g> {
         Ok(found)
     }
 
-    /// The width multiplier at which the paper's table has these channels; or the channels themselves as the table.
+    /// The width multiplier at which the paper's table has these channels; otherwise the channels themselves become the
+    /// table.
     fn fit_width(&self, v2: &mut MobilenetV2, last: Option<usize>) -> Result<(), ImportError> {
         let blocks: Vec<FoundBlock> = self.blocks();
         let rows = tables::rows(&blocks);
@@ -566,7 +579,7 @@ impl<'g> Walk<'g> {
         Ok(())
     }
 
-    /// The blocks again, from the convolutions that were taken.
+    /// The blocks, from the convolutions that were registered.
     fn blocks(&self) -> Vec<FoundBlock> {
         let mut blocks = Vec::new();
         let mut t = 1;
@@ -585,9 +598,10 @@ impl<'g> Walk<'g> {
         blocks
     }
 
-    /// The one rule that explains the zeros of every convolution.
+    /// The one padding rule that explains the zeros of every convolution.
     fn padding(&self) -> Result<Padding, ImportError> {
-        let (mut same, mut symmetric) = (true, true);
+        let mut same = true;
+        let mut symmetric = true;
         for conv in &self.convs {
             same &= conv.paddings.0;
             symmetric &= conv.paddings.1;
@@ -600,7 +614,7 @@ impl<'g> Walk<'g> {
                 ));
             }
         }
-        // Where the sizes leave both, explicit zeros speak for a network that was made with symmetric padding.
+        // If the sizes allow both, explicit zeros suggest a network trained with symmetric padding.
         Ok(if symmetric { Padding::Symmetric } else { Padding::Same })
     }
 
@@ -619,18 +633,18 @@ impl<'g> Walk<'g> {
             tensors,
             activations: self.activations,
             convs: Some(self.convs),
-            // Folded into the weights already; the value of TensorFlow's MobileNets.
+            // Already folded into the weights; the value of TensorFlow's MobileNets.
             batch_norm_epsilon: 1e-3,
         }
     }
 }
 
-/// Whether SAME, and whether symmetric padding, gives the convolution's zeros on a map of this size.
+/// Whether SAME, and whether symmetric padding, produces the convolution's zeros on a map of this size.
 fn paddings(convolution: &Convolution, height: usize, width: usize) -> (bool, bool) {
     let (kernel, stride, rate) = (convolution.kernel(), convolution.stride, convolution.rate);
     let reach = (kernel - 1) * rate;
     match convolution.pads {
-        // Without a stride SAME is symmetric, whatever the size.
+        // At stride 1 SAME is symmetric, whatever the size.
         Pads::Same => (true, stride == 1 || kernel == 1),
         Pads::Explicit(borders) => {
             let same = |n: usize| {

@@ -1,26 +1,25 @@
-//! From unrolled blocks back to the tables that specifications are written in: atrous rates turned into the strides
-//! that they stand for, blocks gathered into rows, and the width multiplier found at which the papers' tables have
-//! these channels.
+//! From unrolled blocks back to the tables of specifications: atrous rates become the strides that they replaced,
+//! blocks are grouped into rows, and the width multiplier is found at which the papers' tables have these channels.
 
 use silhouette_network::spec::{Bottleneck, Feature, MobilenetV1, MobilenetV2, make_divisible};
 
-/// A block as found: what tables are made of.
+/// A block as found: the elements of tables.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FoundBlock {
-    /// Expansion; 1 where there is no expansion layer.
+    /// Expansion; 1 without an expansion layer.
     pub(crate) t: usize,
     pub(crate) c_out: usize,
     pub(crate) stride: usize,
     pub(crate) rate: usize,
 }
 
-/// The width multipliers that are tried, the published ones first.
+/// The width multipliers to try, the published ones first.
 fn widths() -> impl Iterator<Item = f64> {
     let published = [1.0, 0.35, 0.5, 0.75, 1.3, 1.4];
     published.into_iter().chain((2..=40).map(|n| f64::from(n) * 0.05)).chain((1..=200).map(|n| f64::from(n) * 0.01))
 }
 
-/// The stride that each block stands for: its own, or the one that was turned into the next block's rate.
+/// The original stride of each block: its own, or the one that became the next block's rate.
 fn nominal_strides(blocks: &[FoundBlock]) -> Vec<usize> {
     (0..blocks.len())
         .map(|i| {
@@ -32,7 +31,7 @@ fn nominal_strides(blocks: &[FoundBlock]) -> Vec<usize> {
         .collect()
 }
 
-/// Blocks gathered into rows of equal expansion and channels, each beginning where there is a stride.
+/// Blocks grouped into rows of equal expansion and channels, each beginning at a stride.
 pub(crate) fn rows(blocks: &[FoundBlock]) -> Vec<Bottleneck> {
     let mut rows: Vec<Bottleneck> = Vec::new();
     for (block, s) in blocks.iter().zip(nominal_strides(blocks)) {
@@ -44,8 +43,8 @@ pub(crate) fn rows(blocks: &[FoundBlock]) -> Vec<Bottleneck> {
     rows
 }
 
-/// Sets width, divisor, stem, table and last layer so that they give the channels found. Where the paper's table at
-/// no width does, the channels become the table, at width 1.0 and rounded to 1.
+/// Sets width, divisor, stem, table and last layer to match the channels found. If the paper's table matches at no
+/// width, the channels become the table, at width 1.0 and rounded to 1.
 pub(crate) fn fit_v2(v2: &mut MobilenetV2, rows: &[Bottleneck], last: Option<usize>) {
     let stem = v2.stem_channels;
     v2.feature = if last.is_some() { Feature::LastLayer } else { Feature::LastBottleneck };
@@ -70,7 +69,7 @@ pub(crate) fn fit_v2(v2: &mut MobilenetV2, rows: &[Bottleneck], last: Option<usi
     }
 }
 
-/// The same where only channels and expansions are known and no strides: the paper's table or nothing. Blocks are
+/// The same if only channels and expansions are known and no strides: the paper's table or nothing. Blocks are
 /// (expansion, output channels).
 pub(crate) fn fit_v2_without_strides(
     stem: usize,
@@ -92,13 +91,12 @@ pub(crate) fn fit_v2_without_strides(
         return None;
     }
     fit_v2(&mut v2, &rows, last);
-    // The table kept its paper's shape, so that its strides are the paper's.
+    // The table kept its paper's shape, so its strides are the paper's.
     Some(v2)
 }
 
-/// The same for MobileNetV1: width, stem and blocks (output channels, stride); `None` where they cannot be written
-/// down.
-#[allow(clippy::type_complexity, reason = "one caller, which takes it apart")]
+/// The same for MobileNetV1: width, stem and blocks (output channels, stride); `None` if they cannot be expressed.
+#[allow(clippy::type_complexity, reason = "one caller, which destructures it")]
 pub(crate) fn fit_v1(stem: usize, blocks: &[FoundBlock]) -> Option<(f64, usize, Vec<(usize, usize)>)> {
     let strides = nominal_strides(blocks);
     let found: Vec<(usize, usize)> = blocks.iter().map(|b| b.c_out).zip(strides).collect();

@@ -1,4 +1,4 @@
-//! The tensors of a file that is imported: floats, or whole numbers as the file has them with what they stand for.
+//! The tensors of an imported file: floats, or the file's integers with what they represent.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use silhouette_weights::{Integers, QuantisedTensor, Tensor as Floats};
 
 use crate::error::ImportError;
 
-/// A tensor whose shape and number of values go together, last dimension fastest.
+/// A tensor whose shape and number of values match, last dimension fastest.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Tensor {
     Float(Floats),
@@ -31,7 +31,7 @@ impl Tensor {
     /// The values as f32.
     ///
     /// # Errors
-    /// [`ImportError::Damaged`] for a quantisation that cannot be.
+    /// [`ImportError::Damaged`] for an impossible quantisation.
     pub(crate) fn values(&self) -> Result<Cow<'_, [f32]>, ImportError> {
         Ok(match self {
             Self::Float(tensor) => Cow::Borrowed(&tensor.data),
@@ -43,7 +43,7 @@ impl Tensor {
         })
     }
 
-    /// The same values in another shape of as many; a quantised dimension stays where it is.
+    /// The same values in another shape of equal size; a quantised dimension keeps its position.
     pub(crate) fn reshaped(mut self, shape: Vec<usize>) -> Self {
         debug_assert_eq!(shape.iter().product::<usize>(), self.dims().iter().product::<usize>());
         match &mut self {
@@ -71,7 +71,7 @@ impl Tensor {
         }
     }
 
-    /// The dimensions in another order: the new dimension `i` is the old `order[i]`.
+    /// Permutes the dimensions: the new dimension `i` is the old `order[i]`.
     pub(crate) fn permuted(self, order: [usize; 4]) -> Self {
         let Ok(shape) = <[usize; 4]>::try_from(self.dims()) else { return self };
         let to = order.map(|dimension| shape[dimension]).to_vec();
@@ -91,7 +91,8 @@ impl Tensor {
         }
     }
 
-    /// Only the values whose index `keep` wants, in a new shape of as many. The two last dimensions alone become shorter.
+    /// Only the values whose index `keep` accepts, in a new shape of that size. Only the last two dimensions become
+    /// shorter.
     ///
     /// # Errors
     /// As [`values`](Self::values).
@@ -108,13 +109,13 @@ impl Tensor {
                 };
                 Ok(Self::Quantised(QuantisedTensor { shape, values, quantisation: tensor.quantisation.clone() }))
             }
-            // Scales for each row or column of the kernel, of which some go: nothing writes that.
+            // Scales per row or column of the kernel, some of which are removed: no converter writes that.
             _ => Ok(Self::floats(shape, some(&self.values()?, keep))),
         }
     }
 }
 
-/// Values of the shape `from` with its dimensions in another order.
+/// Values of the shape `from` with its dimensions permuted.
 fn permute<T: Copy>(values: &[T], from: [usize; 4], order: [usize; 4]) -> Vec<T> {
     let strides = [from[1] * from[2] * from[3], from[2] * from[3], from[3], 1];
     let [n, c, h, w] = order.map(|dimension| from[dimension]);

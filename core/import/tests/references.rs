@@ -1,5 +1,6 @@
-//! The reference models, imported, against golden values that `scripts/compare/goldens.py` made with LiteRT and ONNX
-//! Runtime. Models and photos are not part of the repository: without them the tests are ignored.
+//! The imported reference models, compared with golden values from LiteRT and ONNX Runtime
+//! (`scripts/compare/goldens.py`). Models and photos are not part of the repository: without them the tests are
+//! ignored.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use silhouette_network::spec::{Extractor, Head, Padding, Resize};
 use silhouette_plan::{Plan, PlanOptions};
 use silhouette_testkit::{is_emulated, shared_folder};
 
-/// How far logits may be from the golden ones.
+/// Maximum difference of logits from the golden ones.
 const TOLERANCE: f32 = 1e-3;
 
 #[derive(Deserialize)]
@@ -27,7 +28,7 @@ struct Goldens {
 struct Segmenter {
     model: String,
     size: usize,
-    /// Mean and deviation of a pixel, where the file does not say it.
+    /// Mean and deviation of a pixel, if the file does not store them.
     mean: Option<f32>,
     outputs: Vec<Map>,
 }
@@ -39,7 +40,7 @@ struct Map {
     points: Vec<(usize, usize, usize, f32)>,
     /// Class, number of pixels.
     classes: Vec<(usize, usize)>,
-    /// Pixels whose two best logits are too near to call.
+    /// Number of pixels whose two best logits are too close to call.
     ties: usize,
 }
 
@@ -70,7 +71,7 @@ fn options(classes: usize, mean: Option<f32>) -> ImportOptions {
     ImportOptions { labels: Some(labels), mean, std: mean, ..ImportOptions::default() }
 }
 
-/// A picture's rows as the network wants them.
+/// An image's rows as the network expects them.
 struct Rows {
     size: usize,
     /// RGB, `size` x `size`.
@@ -99,7 +100,7 @@ impl RowSource for Rows {
     }
 }
 
-/// The golden input of this name, at this size: a picture by a formula, or a photo by its nearest pixels.
+/// The golden input with this name, at this size: an image from a formula, or a photo by its nearest pixels.
 fn input(shared: &Path, name: &str, size: usize) -> Vec<u8> {
     let (kind, which) = name.split_once(' ').unwrap();
     let mut pixels = Vec::with_capacity(size * size * 3);
@@ -118,17 +119,20 @@ fn input(shared: &Path, name: &str, size: usize) -> Vec<u8> {
     let info = reader.next_frame(&mut photo).unwrap();
     let samples = info.color_type.samples();
     assert!(samples >= 3 && info.bit_depth == png::BitDepth::Eight, "{name}: {info:?}");
-    let (width, height) = (info.width as usize, info.height as usize);
+    let width = info.width as usize;
+    let height = info.height as usize;
     for (y, x) in (0..size * size).map(|i| (i / size, i % size)) {
-        let (row, column) = ((2 * y + 1) * height / (2 * size), (2 * x + 1) * width / (2 * size));
+        let row = (2 * y + 1) * height / (2 * size);
+        let column = (2 * x + 1) * width / (2 * size);
         pixels.extend_from_slice(&photo[row * info.line_size + column * samples..][..3]);
     }
     pixels
 }
 
-/// Both ways through the network.
+/// Both engines for the network.
 fn engines(imported: &Imported, size: usize) -> [(&'static str, Arc<dyn Engine>); 2] {
-    let (model, size) = (imported.model().unwrap(), Size::square(size));
+    let model = imported.model().unwrap();
+    let size = Size::square(size);
     let plan = Plan::of(&model, size, &PlanOptions { threads: 2, ..PlanOptions::default() }).unwrap();
     [("plan", Arc::new(plan)), ("graph", Arc::new(Graph::of(&model, size, 1 << 30).unwrap()))]
 }
@@ -140,7 +144,7 @@ fn logits(engine: &Arc<dyn Engine>, rows: &Rows) -> Vec<f32> {
     session.output(0).to_vec()
 }
 
-/// All of the golden outputs, or the first where an emulator runs the tests: there a network of this size takes seconds to minutes.
+/// All of the golden outputs, or only the first in an emulator: there a network of this size takes seconds to minutes.
 fn photos<T>(outputs: &[T]) -> &[T] {
     if is_emulated() { &outputs[..1] } else { outputs }
 }
@@ -190,7 +194,7 @@ fn the_classifier_names_what_litert_names() {
     }
 }
 
-/// What the files are, as their graphs say it.
+/// The structure of the files, according to their graphs.
 fn the_graphs_are_recognised() {
     let shared = shared_folder();
     let read = |name: &str, classes, mean| import(&model(&shared, name), &options(classes, mean)).unwrap();
@@ -201,7 +205,7 @@ fn the_graphs_are_recognised() {
     for (name, classes, mean, wanted, size) in [
         ("deeplabv3_mnv2_pascal_quant", 21, None, (100, 8, 16, 7), 513),
         ("deeplabv3_mnv2_dm05_pascal_quant", 21, None, (50, 1, 16, 7), 513),
-        // Its atrous convolutions are written as larger kernels with zeros in them.
+        // Its atrous convolutions are stored as larger kernels with zeros in them.
         ("deeplabv3_257_mv_gpu", 21, Some(127.5), (50, 1, 8, 7), 257),
         ("deeplab_aiseg513_dm05_float", 2, Some(127.5), (50, 1, 8, 7), 513),
     ] {
@@ -237,7 +241,7 @@ fn formats_to_come_are_refused_by_name() {
     }
 }
 
-/// The real files, cut off and flipped where their tables are.
+/// The real files, truncated, and with bits of their tables flipped.
 fn damaged_reference_files_never_panic() {
     let shared = shared_folder();
     for name in ["deeplabv3_mnv2_dm05_pascal_quant", "deeplabv3_257_mv_gpu", "mobilenet_v2_1.0_224_quant"] {
@@ -247,7 +251,7 @@ fn damaged_reference_files_never_panic() {
         for length in (0..256).chain((0..file.len()).step_by(file.len() / 97)) {
             assert!(import(&file[..length]).is_err(), "{name}: {length} of {} bytes", file.len());
         }
-        // Which end the tables are at depends on who wrote the file.
+        // The position of the tables depends on the converter.
         for (from, to) in [(0, 4096), (file.len() - 60_000, file.len())] {
             for (step, bit) in [(13, 0), (29, 3), (31, 7), (4, 6)] {
                 let mut damaged = file.clone();

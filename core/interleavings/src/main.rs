@@ -1,9 +1,10 @@
-//! The thread pool, the barrier, the pool of arenas and the live stream's worker, the files themselves, compiled against the types of a scheduler
-//! (shuttle) that runs them in thousands of random orders: a lost wake-up is a deadlock that it reports, with the order that led to it.
-//! (A program and not tests: the files' own tests, which run on real threads, stay out.)
-#![allow(dead_code, reason = "the files hold more than is called here")]
+//! The source files of the thread pool, the barrier, the pool of arenas and the live stream's worker, compiled with the
+//! types of a scheduler (shuttle) that runs them in thousands of random orders: a lost wake-up is a deadlock that it
+//! reports, with the order that led to it. (A program rather than tests, because the files' own tests use real threads
+//! and must stay out.)
+#![allow(dead_code, reason = "the files contain more than is called here")]
 
-/// What stands for `crate::sync` in the library's crates.
+/// Replaces `crate::sync` of the library's crates.
 mod sync {
     pub(crate) use shuttle::sync::atomic;
     pub(crate) use shuttle::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -11,7 +12,7 @@ mod sync {
     pub(crate) use std::sync::PoisonError;
 }
 
-/// The segmenter's errors, as far as these files make any.
+/// The segmenter's errors, as far as these files use them.
 mod error {
     #[derive(Debug, PartialEq)]
     pub(crate) enum Error {
@@ -56,14 +57,14 @@ mod thread_pool;
 
 use sync::atomic::{AtomicUsize, Ordering};
 use sync::{Arc, Mutex, thread};
-/// Orders tried per check and kind of scheduler.
+/// Number of orders tried per check and kind of scheduler.
 const ORDERS: usize = 3000;
 
 fn in_many_orders(test: impl Fn() + Send + Sync + 'static) {
     let test = std::sync::Arc::new(test);
     let again = std::sync::Arc::clone(&test);
     shuttle::check_random(move || test(), ORDERS);
-    // Orders with few changes of the running thread find what random ones seldom do.
+    // Orders with few switches of the running thread find bugs that random ones seldom do.
     shuttle::check_pct(move || again(), ORDERS, 3);
 }
 
@@ -86,7 +87,8 @@ fn nobody_leaves_the_barrier_before_all_are_there() {
         let arrived = Arc::new(AtomicUsize::new(0));
         let threads: Vec<_> = (0..3)
             .map(|_| {
-                let (barrier, arrived) = (Arc::clone(&barrier), Arc::clone(&arrived));
+                let barrier = Arc::clone(&barrier);
+                let arrived = Arc::clone(&arrived);
                 thread::spawn(move || {
                     for round in 1..3 {
                         arrived.fetch_add(1, Ordering::SeqCst);
@@ -108,7 +110,8 @@ fn the_pool_lends_to_its_limit_and_closing_frees_who_waits() {
         let lent = Arc::new(AtomicUsize::new(0));
         let callers: Vec<_> = (0..4)
             .map(|_| {
-                let (pool, lent) = (Arc::clone(&pool), Arc::clone(&lent));
+                let pool = Arc::clone(&pool);
+                let lent = Arc::clone(&lent);
                 thread::spawn(move || {
                     for _ in 0..2 {
                         let Ok(_value) = pool.lend(|| Ok(0)) else { return };
@@ -126,7 +129,7 @@ fn the_pool_lends_to_its_limit_and_closing_frees_who_waits() {
     });
 }
 
-/// Notes which jobs are delivered, and whether that is after the end.
+/// Records which jobs are delivered, and whether that is after the end.
 struct Note {
     delivered: Delivered,
     /// Once the stream has ended, 1.
@@ -189,7 +192,7 @@ fn nothing_is_delivered_after_cancel_or_close() {
                 stream.close();
             }
             ended.store(1, Ordering::SeqCst);
-            // (Time for a delivery that should not be.)
+            // (Time for a delivery that should not happen.)
             thread::yield_now();
             drop(stream);
         });

@@ -9,12 +9,13 @@ isa_entry! {
     /// `sum[c]` = the sum of channel `c` over the `width` pixels of a blocked row of `groups` groups without padding.
     ///
     /// # Safety
-    /// The row holds `groups * width` vectors, `sum` as many as there are groups; they do not overlap.
+    /// The row holds `groups * width` vectors and `sum` holds `groups`; they do not overlap.
     pub fn sum_pixels(row: Pointer, groups: usize, width: usize, sum: Pointer) = body;
 }
 
 /// # Safety
-/// `s` as [`Simd`] says; the row holds `groups * width` vectors, `sum` as many as there are groups; they do not overlap.
+/// The contract of [`Simd`] holds for `s`; the row holds `groups * width` vectors and `sum` holds `groups`; they do not
+/// overlap.
 #[inline(always)]
 unsafe fn body<S: Simd>(s: S, row: Pointer, groups: usize, width: usize, sum: Pointer) {
     for group in 0..groups {

@@ -1,5 +1,5 @@
-//! Rows of blocked maps, resized bilinearly. (`resize` makes the network's input of a picture; this one stands inside the
-//! network, for any number of channels.)
+//! Rows of blocked maps, resized bilinearly. (`resize` turns an image into the network's input; this kernel runs inside
+//! the network, for any number of channels.)
 #![allow(clippy::inline_always, reason = "bodies must be inlined into their #[target_feature] entries")]
 
 use crate::isa::isa_entry;
@@ -7,18 +7,18 @@ use crate::pointer::Pointer;
 use crate::simd::Simd;
 use crate::upsample::Resize;
 
-/// Between which two inputs an output lies.
+/// The two inputs on either side of an output.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Between {
     /// The lower one.
     pub low: usize,
     /// The upper one; the lower one again at the end.
     pub high: usize,
-    /// How far it is from the lower to the upper one, 0 to 1.
+    /// Distance from the lower to the upper one, 0 to 1.
     pub far: f32,
 }
 
-/// Where each of `out` outputs lies over `len` inputs (both at least 1).
+/// Position of each of `out` outputs among `len` inputs (both at least 1).
 pub fn axis(len: usize, out: usize, rule: Resize) -> Vec<Between> {
     let last = (len - 1) as f64;
     let place = |o: usize| match rule {
@@ -33,21 +33,21 @@ pub fn axis(len: usize, out: usize, rule: Resize) -> Vec<Between> {
     (0..out).map(between).collect()
 }
 
-/// One output row and the two input rows that it lies between. Groups of channels follow one another at `group` f32 of the
-/// input and `out_group` f32 of the output; in both the pixels of a group lie side by side.
+/// One output row and the two input rows that surround it. Groups of channels are `group` f32 apart in the input and
+/// `out_group` f32 apart in the output; in both, the pixels of a group are contiguous.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
     /// The upper input row.
     pub top: Pointer,
     /// The lower input row.
     pub bottom: Pointer,
-    /// How far the output is from the upper to the lower one.
+    /// Distance of the output from the upper row, 0 to 1 (1: the lower row).
     pub far: f32,
     /// f32 between groups of the input.
     pub group: usize,
     /// Groups of channels.
     pub groups: usize,
-    /// Where the output's columns lie over the input's.
+    /// Positions of the output's columns among the input's.
     pub columns: &'a [Between],
     /// The output row.
     pub out: Pointer,
@@ -56,34 +56,40 @@ pub struct Line<'a> {
 }
 
 isa_entry! {
-    /// Makes an output row.
+    /// Computes an output row.
     ///
     /// # Safety
-    /// Input rows hold every column that `columns` name, the output row as many as there are, in each group; they do not overlap.
+    /// Input rows hold every column named in `columns`; the output row holds one pixel for each; in each group. They do
+    /// not overlap.
     pub fn run(line: &Line<'_>) = body;
 }
 
 /// # Safety
-/// `s` as [`Simd`] says; input rows hold every column that `columns` name, the output row as many as there are, in each
-/// group; they do not overlap.
+/// The contract of [`Simd`] holds for `s`; input rows hold every column named in `columns`, and the output row holds
+/// one pixel for each, in each group; they do not overlap.
 #[inline(always)]
 unsafe fn body<S: Simd>(s: S, line: &Line<'_>) {
-    let (lanes, width) = (S::LANES, line.columns.len());
+    let lanes = S::LANES;
+    let width = line.columns.len();
     for group in 0..line.groups {
-        let (top, bottom) = (line.top.add(group * line.group), line.bottom.add(group * line.group));
+        let top = line.top.add(group * line.group);
+        let bottom = line.bottom.add(group * line.group);
         let out = line.out.add(group * line.out_group).to(width * lanes);
         // SAFETY: the caller's promise, for this group.
         unsafe {
             let far_y = s.splat(line.far);
             for (x, column) in line.columns.iter().enumerate() {
                 let far_x = s.splat(column.far);
-                let (low, high) = (column.low * lanes, column.high * lanes);
-                // From one end by a share of the way to the other: what is the same at both ends comes out unchanged.
+                let low = column.low * lanes;
+                let high = column.high * lanes;
+                // Written as `a + (b - a) * share`, so a value that is the same at both ends comes out unchanged.
                 let mix = |row: Pointer| {
-                    let (a, b) = (s.load(row.add(low).to(lanes)), s.load(row.add(high).to(lanes)));
+                    let a = s.load(row.add(low).to(lanes));
+                    let b = s.load(row.add(high).to(lanes));
                     s.mul_add(far_x, s.sub(b, a), a)
                 };
-                let (a, b) = (mix(top), mix(bottom));
+                let a = mix(top);
+                let b = mix(bottom);
                 s.store(out.add(x * lanes), s.mul_add(far_y, s.sub(b, a), a));
             }
         }
@@ -119,7 +125,8 @@ mod tests {
                     let columns = axis(width, out, rule);
                     let n = groups * width * lanes;
                     let values = |seed: usize| (0..n).map(|i| ((i * 31 + seed) % 97) as f32 - 48.0).collect::<Vec<_>>();
-                    let (top, bottom) = (values(1), values(50));
+                    let top = values(1);
+                    let bottom = values(50);
                     let mut found = vec![f32::NAN; groups * out * lanes];
                     let line = Line {
                         top: Pointer::read(&top),
@@ -131,7 +138,7 @@ mod tests {
                         out: Pointer::new(found.as_mut_ptr(), found.len()),
                         out_group: out * lanes,
                     };
-                    // SAFETY: rows of the sizes that the line says.
+                    // SAFETY: the rows have the sizes given in the line.
                     unsafe { run(isa, &line) }
                     for (i, &f) in found.iter().enumerate() {
                         let (group, x, lane) = (i / (out * lanes), i / lanes % out, i % lanes);

@@ -1,8 +1,8 @@
-//! The depthwise convolution as the formula reads, on one plane (channels-first), in safe Rust: what the candle graph
-//! runs, and what the channels-last kernels are compared with.
+//! The depthwise convolution as in the formula, on one plane (channels-first), in safe Rust: the candle graph runs it,
+//! and the channels-last kernels are compared with it.
 //!
-//! The plane is first spread into `stride x stride` phases with the padding around it; after that every tap of every
-//! output row is a run of neighbouring values, whatever the stride and the rate, and the compiler makes vectors of it.
+//! The plane is first spread into `stride x stride` phases including the padding; then every tap of every output row is
+//! a contiguous run of values, whatever the stride and the rate, and the compiler vectorises it.
 
 /// Sizes of a depthwise convolution on a plane: `out[y][x] = bias + sum over ky, kx of
 /// w[ky][kx] * in[y * stride + ky * rate - pad_top][x * stride + kx * rate - pad_left]`, zero outside.
@@ -29,7 +29,7 @@ pub struct Plane {
 }
 
 impl Plane {
-    /// Columns of one phase: the taps reach `(out_width - 1) + ((kernel - 1) * rate) / stride` columns on.
+    /// Columns of one phase: the taps reach `((kernel - 1) * rate) / stride` columns past the last output.
     fn phase_width(&self) -> usize {
         self.out_width + (self.kernel - 1) * self.rate / self.stride
     }
@@ -75,7 +75,8 @@ impl Plane {
             out.fill(bias);
             for (ky, phases) in scratch.chunks_exact(row_len).enumerate() {
                 let tap = |kx: usize| {
-                    let (phase, first) = (kx * self.rate % self.stride, kx * self.rate / self.stride);
+                    let phase = kx * self.rate % self.stride;
+                    let first = kx * self.rate / self.stride;
                     (&phases[phase * self.phase_width() + first..][..self.out_width], weights[ky * k + kx])
                 };
                 if k == 3 {
@@ -129,17 +130,19 @@ mod tests {
                 for stride in [1, 2, 3] {
                     for rate in [1, 2, 4, 9] {
                         for pad in [0, 1, rate * (kernel - 1) / 2, 11] {
-                            let (out_height, out_width) = (height.div_ceil(stride), width.div_ceil(stride));
-                            let (pad_top, pad_left) = (pad, pad / 2);
+                            let out_height = height.div_ceil(stride);
+                            let out_width = width.div_ceil(stride);
+                            let pad_top = pad;
+                            let pad_left = pad / 2;
                             let p =
                                 Plane { height, width, out_height, out_width, kernel, stride, rate, pad_top, pad_left };
                             let input: Vec<f32> =
                                 (0..height * width).map(|i| ((i * 7 + 3) % 13) as f32 - 6.0).collect();
                             let weights: Vec<f32> = (0..kernel * kernel).map(|i| ((i * 5) % 11) as f32 - 5.0).collect();
-                            let (mut scratch, mut out) =
-                                (vec![9.0; p.scratch_len()], vec![9.0; out_height * out_width]);
+                            let mut scratch = vec![9.0; p.scratch_len()];
+                            let mut out = vec![9.0; out_height * out_width];
                             p.run(&input, &weights, 0.5, &mut scratch, &mut out);
-                            // Small whole numbers: every order of summation gives the same.
+                            // Small integers: every order of summation has the same result.
                             assert_eq!(out, naive(&p, &input, &weights, 0.5), "{p:?}");
                             cases += 1;
                         }

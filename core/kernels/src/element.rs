@@ -1,4 +1,4 @@
-//! The element types of buffers, weights and rows of input, and what an integer of them stands for.
+//! The element types of buffers, weights and input rows, and what their integers represent.
 
 use half::f16;
 
@@ -14,7 +14,7 @@ pub enum DataType {
     U8,
     /// Eight bits, -128 to 127.
     I8,
-    /// Thirty-two bits: sums of eight-bit products, and what they start from.
+    /// Thirty-two bits: sums of eight-bit products, and their initial values.
     I32,
 }
 
@@ -33,12 +33,12 @@ impl std::fmt::Display for DataType {
 /// What buffers hold and kernels compute with.
 ///
 /// # Safety
-/// Every pattern of bits is a value, zero among them; there is no padding; the alignment is at most
+/// Every bit pattern is a valid value, including zero; there is no padding; the alignment is at most
 /// [`ALIGN`](crate::pack::ALIGN).
 pub unsafe trait Element:
     sealed::Sealed + Copy + Default + PartialEq + std::fmt::Debug + Send + Sync + 'static
 {
-    /// Which one it is.
+    /// The type as a value.
     const TYPE: DataType;
 }
 
@@ -82,26 +82,26 @@ pub fn bytes_of<T: Element>(values: &[T]) -> &[u8] {
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
 }
 
-/// What integers stand for: `value = scale * (q - zero_point)`.
+/// What integers represent: `value = scale * (q - zero_point)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quantization {
-    /// The distance of two neighbouring integers' values; finite and above 0.
+    /// The difference between the values of two neighbouring integers; finite and above 0.
     pub scale: f32,
-    /// The integer that stands for 0.
+    /// The integer that represents 0.
     pub zero_point: i32,
 }
 
 impl Quantization {
-    /// The value that `q` stands for.
+    /// The value that `q` represents.
     pub fn value(self, q: i32) -> f32 {
-        // Both fit 24 bits where they come from eight; a sum of thirty-two is rounded once.
+        // Exact if both come from eight bits (they fit 24 bits); a 32-bit sum is rounded once.
         (i64::from(q) - i64::from(self.zero_point)) as f32 * self.scale
     }
 
-    /// The integer within `least..=most` whose value is nearest, ties to even; `zero_point` (or the bound that is nearest to it) for NaN.
+    /// The integer within `least..=most` whose value is nearest, ties to even; `zero_point` (or the bound nearest to it) for NaN.
     pub fn nearest(self, value: f32, least: i32, most: i32) -> i32 {
         let steps = (value / self.scale).round_ties_even();
-        // A cast saturates, and takes NaN to 0.
+        // A cast saturates and turns NaN into 0.
         (steps as i64).saturating_add(i64::from(self.zero_point)).clamp(i64::from(least), i64::from(most)) as i32
     }
 }

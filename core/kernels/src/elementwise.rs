@@ -6,15 +6,16 @@ use crate::pointer::Pointer;
 use crate::simd::Simd;
 
 isa_entry! {
-    /// `out[i] = a[i] + b[i]` (`a[i]` alone where there is no `b`), clamped, for `vectors` vectors.
+    /// `out[i] = a[i] + b[i]` (`a[i]` alone if there is no `b`), clamped, for `vectors` vectors.
     ///
     /// # Safety
-    /// Each run holds `vectors` vectors; `out` is another run, or the very one of `a`.
+    /// Each slice holds `vectors` vectors; `out` is a separate slice or exactly `a`.
     pub fn add(a: Pointer, b: Option<Pointer>, clamp: Option<(f32, f32)>, vectors: usize, out: Pointer) = body;
 }
 
 /// # Safety
-/// `s` as [`Simd`] says; each run holds `vectors` vectors; `out` is another run, or the very one of `a`.
+/// The contract of [`Simd`] holds for `s`; each slice holds `vectors` vectors; `out` is a separate slice or exactly
+/// `a`.
 #[inline(always)]
 unsafe fn body<S: Simd>(s: S, a: Pointer, b: Option<Pointer>, clamp: Option<(f32, f32)>, vectors: usize, out: Pointer) {
     let len = vectors * S::LANES;
@@ -22,7 +23,8 @@ unsafe fn body<S: Simd>(s: S, a: Pointer, b: Option<Pointer>, clamp: Option<(f32
     let (low, high) = clamp.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
     // SAFETY: the caller's promise.
     unsafe {
-        let (low, high) = (s.splat(low), s.splat(high));
+        let low = s.splat(low);
+        let high = s.splat(high);
         for at in (0..len).step_by(S::LANES) {
             let mut v = s.load(a.add(at));
             if let Some(b) = b {
@@ -51,7 +53,7 @@ mod tests {
                 for clamp in [None, Some((0.0, 6.0)), Some((0.0, f32::INFINITY))] {
                     let mut out = vec![f32::NAN; n];
                     let to = Pointer::new(out.as_mut_ptr(), n);
-                    // SAFETY: runs of `n` values each.
+                    // SAFETY: each slice holds `n` values.
                     unsafe { add(isa, Pointer::read(&a), second.map(|b| Pointer::read(b)), clamp, 5, to) }
                     for i in 0..n {
                         let sum = a[i] + second.map_or(0.0, |b| b[i]);

@@ -1,8 +1,8 @@
-//! The choice of an instruction set, as a value. Nowhere else is the CPU asked what it can do.
+//! The choice of an instruction set, as a value. The CPU's features are queried only through here.
 //!
 //! A kernel is one generic body over [`Simd`], marked `#[inline(always)]`; `isa_entry!` compiles it
 //! once per instruction set. Dispatch, tests and benches go through the one
-//! list of [`Isa::all`]: what is not on it cannot run.
+//! list of [`Isa::all`]: an instruction set that is not on it cannot run.
 
 #[cfg(target_arch = "aarch64")]
 use crate::simd::Neon;
@@ -10,8 +10,9 @@ use crate::simd::Neon;
 use crate::simd::{Avx2, Avx512, Sse2};
 use crate::simd::{Scalar, Simd};
 
-/// `fn name(arguments) = body;` makes an unsafe function `name(isa, arguments)` that runs the generic `body(token,
-/// arguments)` compiled for each instruction set. The caller keeps the body's promises; the token keeps the CPU's.
+/// `fn name(arguments) = body;` defines an unsafe function `name(isa, arguments)` that runs the generic `body(token,
+/// arguments)` compiled for each instruction set. The caller guarantees what the body requires; the token guarantees
+/// the CPU.
 macro_rules! isa_entry {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:ident;) => {
         $(#[$meta])*
@@ -19,23 +20,23 @@ macro_rules! isa_entry {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
             unsafe fn avx2(simd: $crate::simd::Avx2, $($arg: $ty),*) {
-                // SAFETY: the body's promises are the caller's.
+                // SAFETY: the caller guarantees what the body requires.
                 unsafe { $body(simd, $($arg),*) }
             }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma")]
             unsafe fn avx512(simd: $crate::simd::Avx512, $($arg: $ty),*) {
-                // SAFETY: the body's promises are the caller's.
+                // SAFETY: the caller guarantees what the body requires.
                 unsafe { $body(simd, $($arg),*) }
             }
             #[cfg(target_arch = "aarch64")]
             #[target_feature(enable = "neon")]
             unsafe fn neon(simd: $crate::simd::Neon, $($arg: $ty),*) {
-                // SAFETY: the body's promises are the caller's.
+                // SAFETY: the caller guarantees what the body requires.
                 unsafe { $body(simd, $($arg),*) }
             }
-            // SAFETY: the token in `isa` proves that the CPU has the instruction set. Plain Rust and SSE2 ask for no feature that the
-            // target does not have by itself.
+            // SAFETY: the token in `isa` proves that the CPU has the instruction set. Plain Rust and SSE2 need no
+            // feature beyond the target's baseline.
             unsafe {
                 match isa {
                     $crate::isa::Isa::Scalar(simd) => $body(simd, $($arg),*),
@@ -54,7 +55,7 @@ macro_rules! isa_entry {
 }
 pub(crate) use isa_entry;
 
-/// An expression over the token in an [`Isa`], whichever it is.
+/// An expression over the token in any [`Isa`].
 macro_rules! with_token {
     ($isa:expr, $token:ident => $body:expr) => {
         match $isa {
@@ -72,7 +73,7 @@ macro_rules! with_token {
 }
 pub(crate) use with_token;
 
-/// An instruction set that this CPU has: the token inside is the proof.
+/// An instruction set that this CPU has; the token inside is the proof.
 #[derive(Clone, Copy, Debug)]
 pub enum Isa {
     /// Plain Rust.
@@ -92,7 +93,7 @@ pub enum Isa {
 }
 
 impl Isa {
-    /// What this CPU has, fastest first; the last is always [`Isa::Scalar`].
+    /// The instruction sets of this CPU, fastest first; the last is always [`Isa::Scalar`].
     pub fn all() -> Vec<Self> {
         [
             #[cfg(target_arch = "x86_64")]
@@ -110,7 +111,7 @@ impl Isa {
         .collect()
     }
 
-    /// The fastest. The choice is made once for the process.
+    /// The fastest, chosen once per process.
     pub fn best() -> Self {
         static BEST: std::sync::LazyLock<Isa> = std::sync::LazyLock::new(|| Isa::all()[0]);
         *BEST

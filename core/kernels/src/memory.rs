@@ -1,14 +1,14 @@
-//! Memory whose size depends on a picture or a model: asked for, so that where there is none the caller hears of it
-//! and the process goes on.
+//! Memory whose size depends on an image or a model: allocated fallibly, so that running out of memory is an error for
+//! the caller and not the end of the process.
 
 use std::fmt;
 
-/// The system gives no memory.
+/// The system has too little memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfMemory {
-    /// What for.
+    /// What the memory is for.
     pub what: &'static str,
-    /// How many bytes were asked for; `usize::MAX` where they are more than an address can count.
+    /// Number of bytes requested; `usize::MAX` if they exceed the address space.
     pub bytes: usize,
 }
 

@@ -1,5 +1,5 @@
-//! Memory for the kernels: 64-byte aligned buffers of any element type, and weights packed in the order in which a kernel
-//! reads them.
+//! Memory for the kernels: 64-byte aligned buffers of any element type, and weights packed in the order in which a
+//! kernel reads them.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
@@ -30,12 +30,12 @@ impl<T: Element> Buffer<T> {
     /// `len` zeros.
     ///
     /// # Panics
-    /// If `len` elements are more than the address space; memory running out aborts, as for `Vec`.
+    /// If `len` elements exceed the address space; running out of memory aborts, as for `Vec`.
     pub fn zeroed(len: usize) -> Self {
         Self::try_zeroed(len, "a buffer").unwrap_or_else(|_| handle_alloc_error(Self::layout(len)))
     }
 
-    /// The same, for sizes that depend on a picture or a model; `what` says for what.
+    /// The same, for sizes that depend on an image or a model; `what` names the purpose in the error.
     ///
     /// # Errors
     /// [`OutOfMemory`].
@@ -47,7 +47,7 @@ impl<T: Element> Buffer<T> {
         let layout = Layout::from_size_align(bytes, ALIGN).map_err(|_| OutOfMemory { what, bytes })?;
         // SAFETY: the layout's size is not zero.
         let p = unsafe { if layout.size() < LARGE { alloc_zeroed(layout) } else { large::allocate(layout) } };
-        #[allow(clippy::cast_ptr_alignment, reason = "the layout asks for ALIGN")]
+        #[allow(clippy::cast_ptr_alignment, reason = "the layout's alignment is ALIGN")]
         let data = NonNull::new(p.cast::<T>()).ok_or(OutOfMemory { what, bytes })?;
         Ok(Self { data, len })
     }
@@ -58,11 +58,11 @@ impl<T: Element> Buffer<T> {
     }
 }
 
-/// Buffers of so many bytes get pages of their own.
+/// Buffers of at least this many bytes are mapped directly.
 const LARGE: usize = 1 << 16;
 
-/// Pages from the system, all at once: they are zero already (an allocator would zero aligned memory again), and one call
-/// costs a fraction of the page faults that it saves. Both count when a model is opened.
+/// Maps pages from the system and populates them at once: they are already zero (an allocator would zero aligned memory
+/// again), and one call costs a fraction of the page faults that it saves. Both matter when a model is opened.
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
 mod large {
     use std::alloc::Layout;
@@ -70,9 +70,9 @@ mod large {
     /// # Safety
     /// The layout's size is not zero, its alignment at most a page.
     pub(super) unsafe fn allocate(layout: Layout) -> *mut u8 {
-        let (access, kind) =
-            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE);
-        // SAFETY: fresh pages of no file, at a place of the system's choice.
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
+        // SAFETY: fresh anonymous pages, at an address that the system chooses.
         let p = unsafe { libc::mmap(std::ptr::null_mut(), layout.size(), access, kind, -1, 0) };
         if p == libc::MAP_FAILED { std::ptr::null_mut() } else { p.cast() }
     }
@@ -80,7 +80,7 @@ mod large {
     /// # Safety
     /// `p` is from [`allocate`] with this layout, and not used again.
     pub(super) unsafe fn free(p: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise. It cannot fail for a whole mapping, and there is nothing to do if it did.
+        // SAFETY: the caller's promise. It cannot fail for a whole mapping, and there would be nothing to do if it did.
         unsafe { libc::munmap(p.cast(), layout.size()) };
     }
 }
@@ -93,8 +93,9 @@ mod large {
 impl<T: Element> Drop for Buffer<T> {
     fn drop(&mut self) {
         if self.len > 0 {
-            let (p, layout) = (self.data.as_ptr().cast(), Self::layout(self.len));
-            // SAFETY: made by the same of the two with the same layout.
+            let p = self.data.as_ptr().cast();
+            let layout = Self::layout(self.len);
+            // SAFETY: allocated by the matching function with the same layout.
             unsafe { if layout.size() < LARGE { dealloc(p, layout) } else { large::free(p, layout) } }
         }
     }
@@ -103,28 +104,28 @@ impl<T: Element> Drop for Buffer<T> {
 impl<T: Element> Deref for Buffer<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        // SAFETY: `len` initialised elements (zeroed when made), borrowed as long as the buffer.
+        // SAFETY: `len` initialised elements (zeroed when made), borrowed for as long as the buffer.
         unsafe { std::slice::from_raw_parts(self.data.as_ptr(), self.len) }
     }
 }
 
 impl<T: Element> DerefMut for Buffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        // SAFETY: as above, and `&mut self` is the only way to it.
+        // SAFETY: as above, and `&mut self` is exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.data.as_ptr(), self.len) }
     }
 }
 
-/// Somebody who keeps packed weights: a file mapped into memory.
+/// An owner of prepacked weights, such as a memory-mapped file.
 ///
 /// # Safety
-/// As long as the value lives, [`bytes`](Self::bytes) returns the same memory, and nobody writes to it.
+/// As long as the value lives, [`bytes`](Self::bytes) returns the same memory, and nothing writes to it.
 pub unsafe trait Keeper: Send + Sync + std::fmt::Debug {
-    /// All that is kept.
+    /// All of its bytes.
     fn bytes(&self) -> &[u8];
 }
 
-/// Packed values: in a buffer of their own, or where somebody keeps them.
+/// Packed values: in a buffer of their own, or borrowed from an owner of prepacked weights.
 #[derive(Debug)]
 pub enum Values<T: Element = f32> {
     /// Packed here.
@@ -133,14 +134,14 @@ pub enum Values<T: Element = f32> {
     Kept(Kept<T>),
 }
 
-/// A part of what a [`Keeper`] keeps.
+/// A part of the memory of a [`Keeper`].
 #[derive(Debug)]
 pub struct Kept<T = f32> {
     data: NonNull<[T]>,
     _keeper: Arc<dyn Keeper>,
 }
 
-// SAFETY: it is only read, and its keeper can be sent and shared.
+// SAFETY: the memory is only read, and its owner is `Send` and `Sync`.
 unsafe impl<T: Element> Send for Kept<T> {}
 // SAFETY: as above.
 unsafe impl<T: Element> Sync for Kept<T> {}
@@ -150,14 +151,14 @@ impl<T: Element> Deref for Values<T> {
     fn deref(&self) -> &[T] {
         match self {
             Self::Own(buffer) => buffer,
-            // SAFETY: the keeper, which this value holds, promises that it stays where it is and as it is.
+            // SAFETY: this value holds the owner, which guarantees that the memory neither moves nor changes.
             Self::Kept(kept) => unsafe { kept.data.as_ref() },
         }
     }
 }
 
-/// Takes packed weights from where somebody keeps them, one after the other in the order in which they were packed, each at
-/// the next place that is aligned to [`ALIGN`].
+/// Reads prepacked weights from their owner, one after the other in the order in which they were packed, each at the
+/// next address aligned to [`ALIGN`].
 #[derive(Debug)]
 pub struct Shelf {
     keeper: Arc<dyn Keeper>,
@@ -165,17 +166,17 @@ pub struct Shelf {
 }
 
 impl Shelf {
-    /// The first one next; `None` where the memory is not aligned to [`ALIGN`].
+    /// Starts at the first one; `None` if the memory is not aligned to [`ALIGN`].
     pub fn new(keeper: Arc<dyn Keeper>) -> Option<Self> {
         keeper.bytes().as_ptr().addr().is_multiple_of(ALIGN).then_some(Self { keeper, at: 0 })
     }
 
-    /// The next `len` values, where there are as many.
+    /// The next `len` values, if that many are left.
     fn take<T: Element>(&mut self, len: usize) -> Option<Values<T>> {
         let bytes = len.checked_mul(size_of::<T>())?;
         let part = self.keeper.bytes().get(self.at..self.at.checked_add(bytes)?)?;
         self.at = (self.at + bytes).next_multiple_of(ALIGN);
-        // The place is a multiple of ALIGN from memory that is aligned to it, and every pattern of bits is an element.
+        // The address is a multiple of ALIGN from aligned memory, and every bit pattern is a valid element.
         let data = NonNull::slice_from_raw_parts(NonNull::from(part).cast::<T>(), len);
         Some(Values::Kept(Kept { data, _keeper: Arc::clone(&self.keeper) }))
     }
@@ -195,24 +196,24 @@ pub struct Panel {
     pub channels: usize,
     /// Vectors in it, `channels / lanes` rounded up.
     pub vectors: usize,
-    /// Where its weights begin, in f32: `[k][vectors * lanes]`, zero where there is no channel.
+    /// Offset of its weights, in f32: `[k][vectors * lanes]`, zero in lanes without a channel.
     pub offset: usize,
 }
 
-/// How weights of a pointwise product are split into panels: what the tiles of an instruction set ask for.
+/// How weights of a pointwise product are split into panels, as the tiles of an instruction set require.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Panels {
     /// Output channels in a vector.
     pub lanes: usize,
     /// Vectors in the widest panel.
     pub most: usize,
-    /// Vectors in the panel that is best, at most `most`.
+    /// Vectors in the best panel, at most `most`.
     pub preferred: usize,
 }
 
 impl Panels {
-    /// Splits `channels` into panels of at most `most` vectors, and of `preferred` where that comes out even, as evenly as it
-    /// goes.
+    /// Splits `channels` as evenly as possible into panels of at most `most` vectors, and of `preferred` if that
+    /// divides evenly.
     pub fn split(self, channels: usize, k: usize) -> Vec<Panel> {
         let Self { lanes, most, preferred } = self;
         let vectors = channels.div_ceil(lanes);
@@ -231,23 +232,23 @@ impl Panels {
     }
 }
 
-/// Where the weights of a product lie before they are packed: input `i` of output `o` at `o * output + first + i * input`.
+/// Layout of a product's weights before packing: input `i` of output `o` is at `o * output + first + i * input`.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a, W = f32> {
     /// The values.
     pub weights: &'a [W],
-    /// From one output's weights to the next one's.
+    /// Distance from one output's weights to the next one's.
     pub output: usize,
-    /// Where input 0 of output 0 lies.
+    /// Position of input 0 of output 0.
     pub first: usize,
-    /// From one input's weight to the next one's.
+    /// Distance from one input's weight to the next one's.
     pub input: usize,
 }
 
 /// Writes `outputs` rows of `k` inputs (row `o` at `o * stride` of `from`) as the first columns of `panel`, whose `k` rows are
 /// `wide` long.
 fn transpose(panel: &mut [f32], wide: usize, from: &[f32], stride: usize, k: usize, outputs: usize) {
-    assert!(outputs <= wide && panel.len() == k * wide, "the panel holds them");
+    assert!(outputs <= wide && panel.len() == k * wide, "the panel is too small");
     let Some(last) = outputs.checked_sub(1) else { return };
     assert!(
         last.checked_mul(stride).and_then(|n| n.checked_add(k)).is_some_and(|n| n <= from.len()),
@@ -274,9 +275,9 @@ unsafe fn transpose_body<S: Quads>(
     outputs: usize,
 ) {
     let mut o = 0;
-    // SAFETY: the caller's promise, for outputs from o on.
+    // SAFETY: the caller's promise, for the outputs starting at o.
     unsafe {
-        // Sixteen outputs are a cache line of the panel: it is written whole, and inputs are read one after the other.
+        // Sixteen outputs are a cache line of the panel: it is written whole, and inputs are read sequentially.
         while o + 16 <= outputs {
             columns::<S, 4>(s, panel.as_mut_ptr().add(o), wide, from.as_ptr().add(o * stride), stride, k);
             o += 16;
@@ -296,7 +297,8 @@ unsafe fn transpose_body<S: Quads>(
 /// `4 * N` columns of the panel.
 ///
 /// # Safety
-/// `to` holds as many values in each of `k` rows, `wide` apart; `from` `k` values in each of as many rows, `stride` apart.
+/// `to` holds that many values in each of `k` rows, `wide` apart; `from` holds `k` values in each of that many rows,
+/// `stride` apart.
 #[inline(always)]
 unsafe fn columns<S: Quads, const N: usize>(
     s: S,
@@ -329,14 +331,15 @@ unsafe fn columns<S: Quads, const N: usize>(
 
 /// Packed weights of one layer, whatever their element type.
 pub trait PackedBytes: Send + Sync + std::fmt::Debug {
-    /// What is kept for a later plan: each part at a place of its own, in this order.
+    /// The parts to cache for a later plan, in this order, each aligned separately.
     fn parts(&self) -> Vec<&[u8]>;
 }
 
-/// What packed weights are called where there is no memory for them.
+/// Name of packed weights in an out-of-memory error.
 const PACKED: &str = "packed weights";
 
-/// Weights of a pointwise product (`k` inputs, `c_out` outputs), packed panel by panel, and their bias, in which sums begin.
+/// Weights of a pointwise product (`k` inputs, `c_out` outputs), packed panel by panel, and their bias, which
+/// initialises the sums.
 #[derive(Debug)]
 pub struct Packed<W: Element = f32, B: Element = f32> {
     pub(crate) weights: Values<W>,
@@ -352,7 +355,7 @@ impl Packed {
     /// [`OutOfMemory`].
     ///
     /// # Panics
-    /// If the matrix does not hold so many.
+    /// If the matrix holds fewer values.
     pub fn new(k: usize, layout: Panels, matrix: &Matrix<'_>, bias: &[f32]) -> Result<Self, OutOfMemory> {
         let panels = layout.split(bias.len(), k);
         let lanes = layout.lanes;
@@ -378,7 +381,7 @@ impl Packed {
         Ok(Self { weights: Values::Own(weights), bias: Values::Own(b), panels, k })
     }
 
-    /// The same, packed earlier: `outputs` outputs of `k` inputs. `None` where the shelf does not hold as many values.
+    /// The same, from weights packed earlier: `outputs` outputs of `k` inputs. `None` if too few values are left.
     pub fn from_shelf(shelf: &mut Shelf, k: usize, layout: Panels, outputs: usize) -> Option<Self> {
         let panels = layout.split(outputs, k);
         let weights = shelf.take(panels.iter().map(|p| k * p.vectors * layout.lanes).sum())?;
@@ -388,7 +391,7 @@ impl Packed {
 }
 
 impl<W: Element, B: Element> Packed<W, B> {
-    /// One bias per output, zeros up to a whole vector.
+    /// One bias per output, padded with zeros to a whole vector.
     pub fn bias(&self) -> &[B] {
         &self.bias
     }
@@ -438,7 +441,7 @@ impl PackedDepthwise {
         Ok(Self { weights: Values::Own(weights), channels })
     }
 
-    /// The same, packed earlier. `None` where the shelf does not hold as many values.
+    /// The same, from weights packed earlier. `None` if too few values are left.
     pub fn from_shelf(shelf: &mut Shelf, channels: usize, lanes: usize) -> Option<Self> {
         let weights = shelf.take(Self::GROUP * channels.next_multiple_of(lanes))?;
         Some(Self { weights, channels })
@@ -496,14 +499,15 @@ mod tests {
         assert_eq!(&packed.bias[..], [0.5, 0.5, 0.5, 0.5, 0.5, 0.0]);
     }
 
-    /// Inputs side by side are transposed in blocks: numbers of outputs and inputs around and between the blocks' own.
+    /// Contiguous inputs are transposed in blocks: numbers of outputs and inputs around and between the block sizes.
     #[test]
     fn every_number_of_inputs_and_outputs_is_packed_in_order() {
         let shapes = [(8, 2, 2), (4, 2, 2), (1, 4, 4), (4, 4, 3), (16, 3, 3)];
         for &(lanes, most, preferred) in if cfg!(miri) { &shapes[..1] } else { &shapes } {
             for c_out in [1, 3, 4, 5, 16, 17, 20, 71] {
                 for k in [1, 3, 4, 7, 8] {
-                    let (first, output) = (2, k + 5);
+                    let first = 2;
+                    let output = k + 5;
                     let values: Vec<f32> = (0..c_out * output).map(|i| i as f32 + 1.0).collect();
                     let matrix = Matrix { weights: &values, output, first, input: 1 };
                     let packed = Packed::new(k, Panels { lanes, most, preferred }, &matrix, &vec![0.0; c_out]).unwrap();

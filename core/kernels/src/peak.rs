@@ -1,4 +1,4 @@
-//! What the core can do at most: the measure for every kernel.
+//! The core's peak arithmetic throughput: the yardstick for every kernel.
 
 use crate::isa::{Isa, isa_entry};
 use crate::simd::Simd;
@@ -6,8 +6,8 @@ use crate::simd::Simd;
 /// Multiply-adds of one round, in vectors.
 const ROUND: usize = 24;
 
-/// Runs `rounds` x 24 independent vector multiply-adds out of registers; returns how many f32 operations (a multiply and
-/// an addition are two) that were.
+/// Runs `rounds` x 24 independent vector multiply-adds on registers; returns the number of f32 operations (a
+/// multiply-add counts as two).
 pub fn spin(isa: Isa, rounds: u32) -> u64 {
     let mut sum = 0.0;
     // SAFETY: the body touches no memory but `sum`.
@@ -18,12 +18,12 @@ pub fn spin(isa: Isa, rounds: u32) -> u64 {
 
 isa_entry! {
     /// # Safety
-    /// None but the token's.
+    /// None beyond the token's.
     fn run(rounds: u32, sum: &mut f32) = body;
 }
 
 /// # Safety
-/// As [`Simd`] says.
+/// The contract of [`Simd`] holds for `s`.
 #[allow(clippy::inline_always, reason = "inlined into its #[target_feature] entries")]
 #[inline(always)]
 unsafe fn body<S: Simd>(s: S, rounds: u32, sum: &mut f32) {
@@ -31,7 +31,8 @@ unsafe fn body<S: Simd>(s: S, rounds: u32, sum: &mut f32) {
     const CHAINS: usize = 12;
     // SAFETY: the caller's promise; the array holds one vector.
     unsafe {
-        let (a, b) = (s.splat(0.999_9), s.splat(1e-6));
+        let a = s.splat(0.999_9);
+        let b = s.splat(1e-6);
         let mut acc = [s.splat(1.0); CHAINS];
         for _ in 0..rounds {
             for _ in 0..ROUND / CHAINS {

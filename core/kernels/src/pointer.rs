@@ -1,13 +1,13 @@
-//! Pointers that kernels walk along. Release builds carry the pointer alone; debug builds carry the bounds of the slice
-//! that it came from, and check every access against them.
+//! Pointers that kernels walk along. A release build carries the pointer alone; a debug build also carries the bounds
+//! of its slice and checks every access against them.
 
 use crate::element::Element;
 
-/// A place inside a run of elements.
+/// A position in a slice.
 #[derive(Clone, Copy, Debug)]
 pub struct Pointer<T = f32> {
     at: *mut T,
-    /// The run, as addresses.
+    /// The slice, as addresses.
     #[cfg(debug_assertions)]
     run: (usize, usize),
 }
@@ -31,7 +31,7 @@ impl<T: Element> Pointer<T> {
         Self::new(data.as_ptr().cast_mut(), data.len())
     }
 
-    /// `n` elements further on; may lie outside as long as nothing is accessed there.
+    /// `n` elements further; may be out of bounds as long as nothing is accessed there.
     #[inline(always)]
     #[must_use]
     #[allow(clippy::should_implement_trait, reason = "named as the raw pointer's own method")]
@@ -39,15 +39,16 @@ impl<T: Element> Pointer<T> {
         Self { at: self.at.wrapping_add(n), ..self }
     }
 
-    /// For access to the `n` elements from here on.
+    /// A raw pointer for access to the next `n` elements.
     ///
     /// # Panics
-    /// In debug builds, if they do not all lie in the run.
+    /// In debug builds, if they are not all within the slice.
     #[inline(always)]
     pub fn to(self, n: usize) -> *mut T {
         #[cfg(debug_assertions)]
         {
-            let (begin, end) = (self.at as usize, self.at as usize + n * size_of::<T>());
+            let begin = self.at as usize;
+            let end = self.at as usize + n * size_of::<T>();
             assert!(
                 self.run.0 <= begin && end <= self.run.1,
                 "a kernel accesses {n} elements at {begin:#x}, outside {:#x?}",

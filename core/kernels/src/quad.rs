@@ -1,15 +1,15 @@
-//! Vectors of exactly four f32: a pixel, for the picture kernels where its channels stand side by side; a row of the blocks in which weights
-//! are transposed. Compilers do not find these vectors by themselves.
+//! Vectors of exactly four f32: a pixel in the image kernels, whose channels are interleaved; a row of the blocks in
+//! which weights are transposed. Compilers do not find these vectors by themselves.
 
-#![allow(clippy::inline_always, clippy::missing_safety_doc, reason = "the promise is the trait's, said once there")]
+#![allow(clippy::inline_always, clippy::missing_safety_doc, reason = "the contract is documented once, on the trait")]
 
 use crate::simd::{Scalar, Simd};
 
 /// Four f32 in each instruction set.
 ///
 /// # Safety
-/// As [`Simd`]: only inside a function that carries the instruction set's `#[target_feature]`, pointers valid for four
-/// values, no alignment asked for.
+/// As [`Simd`]: only inside a function that carries the instruction set's `#[target_feature]`, with pointers valid for
+/// four values, at any alignment.
 pub(crate) unsafe trait Quads: Simd {
     /// Four f32.
     type Q: Copy;
@@ -25,13 +25,14 @@ pub(crate) unsafe trait Quads: Simd {
     unsafe fn add4(self, a: Self::Q, b: Self::Q) -> Self::Q;
     /// `a * b + c`.
     unsafe fn mul_add4(self, a: Self::Q, b: Self::Q, c: Self::Q) -> Self::Q;
-    /// The sum of `t` pixels' products: pixel `i` at `p + i * step`, its weight at `w + i`, added to `sum` one after the other.
+    /// The sum of `t` pixels' products: pixel `i` at `p + i * step`, its weight at `w + i`, added to `sum` one by one.
     #[inline(always)]
     unsafe fn sum4(self, p: *const f32, step: usize, w: *const f32, t: usize, sum: Self::Q) -> Self::Q {
-        let (mut sum, mut i) = (sum, 0);
-        // SAFETY: the trait's promise, for each pixel.
+        let mut sum = sum;
+        let mut i = 0;
+        // SAFETY: the trait's contract, for each pixel.
         unsafe {
-            // By four, so that addresses and the loop's end are shared; the order of the sum stays.
+            // Four at a time, to share addresses and the loop's end; the order of summation does not change.
             while i + 4 <= t {
                 for i in i..i + 4 {
                     sum = self.mul_add4(self.load4(p.add(i * step)), self.splat4(*w.add(i)), sum);
@@ -47,14 +48,14 @@ pub(crate) unsafe trait Quads: Simd {
     }
     /// At least 0, at most 255.
     unsafe fn clamp4(self, q: Self::Q) -> Self::Q;
-    /// First and third exchanged: blue first becomes red first.
+    /// Swaps first and third: BGR becomes RGB.
     unsafe fn swap4(self, q: Self::Q) -> Self::Q;
-    /// Rows become columns.
+    /// Transposes: rows become columns.
     unsafe fn transpose4(self, rows: [Self::Q; 4]) -> [Self::Q; 4];
 }
 
-// SAFETY: plain Rust; nothing is asked of the CPU.
-#[allow(clippy::undocumented_unsafe_blocks, reason = "each block passes on the trait's promise about its pointer")]
+// SAFETY: plain Rust, which needs no CPU feature.
+#[allow(clippy::undocumented_unsafe_blocks, reason = "each block relies on the trait's contract for its pointer")]
 unsafe impl Quads for Scalar {
     type Q = [f32; 4];
     #[inline(always)]
@@ -96,14 +97,15 @@ unsafe impl Quads for Scalar {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[allow(clippy::undocumented_unsafe_blocks, reason = "each block passes on the trait's promise")]
+#[allow(clippy::undocumented_unsafe_blocks, reason = "each block relies on the trait's contract")]
 mod x86 {
     use core::arch::x86_64::*;
 
     use super::Quads;
     use crate::simd::{Avx2, Avx512, Sse2};
 
-    /// The instruction sets have the same 128-bit operations, but for two of them: four bytes widened, and the multiply-add.
+    /// The instruction sets have the same 128-bit operations, except for two: widening four bytes, and the
+    /// multiply-add.
     macro_rules! quads {
         ($token:ty, $widen:expr, $mul_add:expr) => {
             // SAFETY: the token proves that the CPU has the instruction set.
@@ -144,8 +146,10 @@ mod x86 {
                 #[inline(always)]
                 unsafe fn transpose4(self, [a, b, c, d]: [__m128; 4]) -> [__m128; 4] {
                     unsafe {
-                        let (ab, cd) = (_mm_unpacklo_ps(a, b), _mm_unpacklo_ps(c, d));
-                        let (ab_high, cd_high) = (_mm_unpackhi_ps(a, b), _mm_unpackhi_ps(c, d));
+                        let ab = _mm_unpacklo_ps(a, b);
+                        let cd = _mm_unpacklo_ps(c, d);
+                        let ab_high = _mm_unpackhi_ps(a, b);
+                        let cd_high = _mm_unpackhi_ps(c, d);
                         [
                             _mm_movelh_ps(ab, cd),
                             _mm_movehl_ps(cd, ab),
@@ -177,7 +181,7 @@ mod x86 {
 }
 
 #[cfg(target_arch = "aarch64")]
-#[allow(clippy::undocumented_unsafe_blocks, reason = "each block passes on the trait's promise")]
+#[allow(clippy::undocumented_unsafe_blocks, reason = "each block relies on the trait's contract")]
 mod arm {
     use core::arch::aarch64::*;
 
@@ -220,7 +224,7 @@ mod arm {
             t: usize,
             mut sum: float32x4_t,
         ) -> float32x4_t {
-            // One instruction reads four weights, each of which a multiply-add takes by its lane.
+            // One instruction loads four weights; each multiply-add uses one lane.
             unsafe {
                 for _ in 0..t / 4 {
                     let weights = vld1q_f32(w);

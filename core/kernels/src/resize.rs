@@ -1,18 +1,18 @@
-//! Resizing a picture in one pass, row by row: source rows are combined into one f32 line, and the line is filtered
-//! into pixels of the network's input.
+//! Resizing an image in one pass, row by row: source rows are combined into one f32 line, and the line is filtered into
+//! pixels of the network's input.
 //!
-//! Three ways through: [`combine_rows`] where the picture's rows are the buffer's rows, [`combine_columns`] where the
-//! picture is turned by a quarter (its rows are the buffer's columns), both followed by [`filter_line`]. Flips are in
-//! the order of the [`Taps`] and cost nothing.
+//! Two paths: [`combine_rows`] if the image's rows are the buffer's rows, [`combine_columns`] if the image is rotated
+//! by 90 or 270 degrees (its rows are the buffer's columns); both are followed by [`filter_line`]. Flips are in the
+//! order of the [`Taps`] and cost nothing.
 //!
 //! The filter is the triangle of Pillow's `BILINEAR`: half-pixel centres, stretched over the source when shrinking
-//! (which keeps aliases out), plain bilinear interpolation when enlarging.
+//! (which prevents aliasing), plain bilinear interpolation when enlarging.
 
 use crate::isa::{Isa, isa_entry};
 use crate::quad::Quads;
 use crate::simd::{Simd, mul_add_one};
 
-/// How a picture is fitted into the network's input.
+/// How an image is fitted into the network's input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -20,10 +20,11 @@ use crate::simd::{Simd, mul_add_one};
     serde(rename_all = "snake_case", tag = "kind")
 )]
 pub enum Fit {
-    /// Each side is scaled to the input's.
+    /// Each side is scaled to the input's side.
     #[default]
     Stretch,
-    /// Both sides by one factor, so that the picture just fits; the rest, at the bottom or right, is one grey level.
+    /// Both sides are scaled by one factor, so that the image just fits; the rest, at the bottom or right, is one grey
+    /// level.
     Letterbox {
         /// The grey level, 0 to 255.
         fill: u8,
@@ -32,7 +33,7 @@ pub enum Fit {
 
 /// For each output index, a run of source indices and their weights, which sum to 1.
 ///
-/// All runs are equally long (shorter ones are filled with zeros) and lie inside `first()..end()`.
+/// All runs have the same length (shorter ones are filled with zeros) and are within `first()..end()`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Taps {
     starts: Vec<u32>,
@@ -84,9 +85,9 @@ impl Taps {
                 *w = weight(s, center);
             }
             let sum: f64 = raw[..count].iter().sum();
-            // Never zero: the run holds the sample whose centre is nearest, at most half a pixel from `center`.
+            // Never zero: the run holds the sample with the nearest centre, at most half a pixel from `center`.
             raw[..count].iter_mut().for_each(|w| *w /= sum);
-            // In the buffer's order, the run begins at `run` of the stretch; a full run of `taps` begins at `start`.
+            // In buffer order, the run begins at `run` of the stretch; a full run of `taps` begins at `start`.
             let run = if flip { len - hi } else { lo };
             let start = run.min(len - taps);
             let row = &mut this.weights[i * taps..(i + 1) * taps];
@@ -124,7 +125,7 @@ impl Taps {
         self.end
     }
 
-    /// The run of output `i`: first source index and weights, trailing zeros left out.
+    /// The run of output `i`: first source index and weights, without trailing zeros.
     ///
     /// # Panics
     /// If `i` is out of range.
@@ -133,8 +134,8 @@ impl Taps {
     }
 }
 
-/// Calls a function with the number of taps as its last const parameter where it is small, so that its loop is
-/// unrolled, and with 0 where it is not.
+/// Calls a function with the number of taps as its last const parameter if it is small, so that its loop is unrolled,
+/// and with 0 otherwise.
 macro_rules! by_taps {
     ($taps:expr, $f:ident::<$s:ident, $c:literal>($($arg:expr),*)) => {
         match $taps {
@@ -166,7 +167,7 @@ isa_entry! { fn combine_rows_entry(src: &[u8], row_stride: usize, weights: &[f32
 /// `(weights.len() - 1) * row_stride + out.len() <= src.len()`.
 #[inline(always)]
 unsafe fn combine_rows_body<S: Simd>(simd: S, src: &[u8], row_stride: usize, weights: &[f32], out: &mut [f32]) {
-    // SAFETY: indices as promised; vectors are only read and written where all their lanes fit.
+    // SAFETY: indices are in bounds as promised; vectors are only read and written where all their lanes fit.
     unsafe {
         let (p, o, n) = (src.as_ptr(), out.as_mut_ptr(), out.len());
         let mut i = simd.sum_bytes(p, row_stride, weights, o, n);
@@ -196,10 +197,11 @@ unsafe fn combine_rows_body<S: Simd>(simd: S, src: &[u8], row_stride: usize, wei
     }
 }
 
-/// `4 * N` vectors of [`combine_rows`]: the more of them, the less each pays for its rows' addresses and weights.
+/// `4 * N` vectors of [`combine_rows`]: the larger N, the cheaper each vector's share of the rows' addresses and
+/// weights.
 ///
 /// # Safety
-/// `p` holds so many bytes in each of `weights.len()` rows, `o` so many f32.
+/// `p` holds that many bytes in each of `weights.len()` rows, `o` that many f32.
 #[inline(always)]
 unsafe fn combine_quads<S: Simd, const N: usize>(
     simd: S,
@@ -212,7 +214,8 @@ unsafe fn combine_quads<S: Simd, const N: usize>(
     unsafe {
         let mut acc = [[simd.splat(0.0); 4]; N];
         for (t, &w) in weights.iter().enumerate() {
-            let (row, w) = (p.add(t * row_stride), simd.splat(w));
+            let row = p.add(t * row_stride);
+            let w = simd.splat(w);
             for (q, acc) in acc.iter_mut().enumerate() {
                 for (a, values) in acc.iter_mut().zip(simd.load_u8_four(row.add(q * 4 * S::LANES))) {
                     *a = simd.mul_add(values, w, *a);
@@ -225,12 +228,12 @@ unsafe fn combine_quads<S: Simd, const N: usize>(
     }
 }
 
-/// Combines columns of a packed picture with `channels` (1, 3 or 4) bytes a pixel, for each of its rows:
+/// Combines columns of a packed image with `channels` (1, 3 or 4) bytes per pixel, for each of its rows:
 /// `out[r * channels + c] = sum over t of weights[t] * src[r * row_stride + t * channels + c]`.
 ///
 /// # Panics
-/// If `channels` is none of 1, 3, 4, a read would reach past the end of `src`, `out` is not a whole number of pixels,
-/// or `weights` is empty.
+/// If `channels` is not 1, 3 or 4, a read would reach past the end of `src`, the length of `out` is not a multiple of
+/// `channels`, or `weights` is empty.
 pub fn combine_columns(isa: Isa, src: &[u8], row_stride: usize, channels: usize, weights: &[f32], out: &mut [f32]) {
     assert!(matches!(channels, 1 | 3 | 4) && out.len().is_multiple_of(channels), "whole pixels of 1, 3 or 4 channels");
     assert!(!weights.is_empty(), "no columns");
@@ -272,7 +275,7 @@ unsafe fn columns_4_body<S: Quads>(simd: S, src: &[u8], row_stride: usize, weigh
     unsafe { by_taps!(weights.len(), columns::<S, 4>(simd, src, row_stride, weights, out)) }
 }
 
-/// A pixel is one vector of four: three channels and whatever comes next, which is overwritten by the next pixel.
+/// A pixel is one vector of four: three channels and one extra value, which the next pixel overwrites.
 ///
 /// # Safety
 /// `(out.len() / C - 1) * row_stride + weights.len() * C <= src.len()`, `out.len()` a multiple of C; K is 0 or
@@ -300,16 +303,17 @@ unsafe fn columns<S: Quads, const C: usize, const K: usize>(
         (0..rows).for_each(|r| exact(r, out));
         return;
     }
-    let (p, o) = (src.as_ptr(), out.as_mut_ptr());
-    // The last row is done apart: four bytes of its last pixel and four floats of its store may not exist.
+    let p = src.as_ptr();
+    let o = out.as_mut_ptr();
+    // The last row is handled separately: four bytes of its last pixel and four floats of its store may not exist.
     for r in 0..rows - 1 {
         // SAFETY: the fourth byte of a pixel in a row that is not the last lies before that row's end (the next pixel)
         // or, for the last pixel, is at most one byte further, where the next row's first byte lies at the latest.
         unsafe {
             let row = p.add(r * row_stride);
-            // Rows lie pages apart, which no CPU fetches ahead by itself: fetch what the next lines will read.
+            // Rows lie pages apart, which no CPU prefetches by itself: prefetch what the next lines will read.
             simd.prefetch(row.wrapping_add(taps * C + 64));
-            // Two sums by turns, so that one does not wait for the other.
+            // Two alternating sums, so that one does not wait for the other.
             let mut sums = [simd.splat4(0.0); 2];
             let mut t = 0;
             while t + 2 <= taps {
@@ -329,10 +333,10 @@ unsafe fn columns<S: Quads, const C: usize, const K: usize>(
     exact(rows - 1, out);
 }
 
-/// What becomes of a filtered pixel: `out[c] = value[order[c]] * scale[c] + offset[c]`.
+/// What happens to a filtered pixel: `out[c] = value[order[c]] * scale[c] + offset[c]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Affine {
-    /// Blue stands first in the line.
+    /// Blue is first in the line.
     pub bgr: bool,
     /// Factor of red, green, blue.
     pub scale: [f32; 3],
@@ -341,12 +345,12 @@ pub struct Affine {
 }
 
 /// Filters a line of pixels with `channels` (1, 3 or 4) f32 each into RGB: output pixel x is the sum over its run of
-/// weight times pixel, then [`Affine`]. The line's first pixel has index `origin`. A grey line gives three equal values
-/// before `affine`; of four channels the last is left out.
+/// weight times pixel, then [`Affine`]. The line's first pixel has index `origin`. A grey line produces three equal
+/// values before `affine`; of four channels the last is ignored.
 ///
 /// # Panics
-/// If the line does not hold all pixels from `origin` (at most `taps.first()`) to `taps.end()` and, where `channels` is
-/// 3, one value more; if `out` is not three values for each output of `taps`.
+/// If the line does not hold all pixels from `origin` (at most `taps.first()`) to `taps.end()` and, if `channels` is 3,
+/// one more value; if `out` does not hold three values per output of `taps`.
 pub fn filter_line(
     isa: Isa,
     line: &[f32],
@@ -361,7 +365,7 @@ pub fn filter_line(
     let need = (taps.end - origin) * channels + usize::from(channels == 3);
     assert!(line.len() >= need, "line of {} values, {need} needed", line.len());
     assert_eq!(out.len(), taps.len() * 3, "three values per output pixel");
-    // SAFETY: every run lies inside first..end, so the checks above cover every read; `out` was checked too.
+    // SAFETY: every run is within first..end, so the checks above cover every read; `out` was checked too.
     unsafe {
         match channels {
             1 => filter_1(isa, line, origin, taps, affine, out),
@@ -402,8 +406,8 @@ unsafe fn filter_1_body<S: Simd>(_: S, line: &[f32], origin: usize, taps: &Taps,
 }
 
 /// # Safety
-/// `line` holds the pixels from `origin` to `taps.end` and, for C = 3, one value more; `out` is `taps.len() * 3` long; K
-/// is 0 or `taps.longest`.
+/// `line` holds the pixels from `origin` to `taps.end` and, for C = 3, one more value; `out` is `taps.len() * 3` long;
+/// K is 0 or `taps.longest`.
 #[inline(always)]
 unsafe fn filter<S: Quads, const C: usize, const K: usize>(
     simd: S,
@@ -440,7 +444,8 @@ unsafe fn filter_pixels<S: Quads, const C: usize, const K: usize, const BGR: boo
     // SAFETY: start + k <= end for every run; a quad of three channels reads one value past the pixel, which the line
     // has. A quad store past the last pixel is avoided.
     unsafe {
-        let (scale, offset) = (simd.load4([sr, sg, sb, 0.0].as_ptr()), simd.load4([or, og, ob, 0.0].as_ptr()));
+        let scale = simd.load4([sr, sg, sb, 0.0].as_ptr());
+        let offset = simd.load4([or, og, ob, 0.0].as_ptr());
         for x in 0..n {
             let p = line.as_ptr().add((*taps.starts.get_unchecked(x) as usize - origin) * C);
             let w = taps.weights.as_ptr().add(x * k);
@@ -495,7 +500,8 @@ mod tests {
     #[test]
     fn flipped_taps_are_the_mirror_image() {
         for (len, out) in [(10, 4), (4, 10), (7, 7), (9, 5)] {
-            let (a, b) = (Taps::triangle(0, len, false, out), Taps::triangle(0, len, true, out));
+            let a = Taps::triangle(0, len, false, out);
+            let b = Taps::triangle(0, len, true, out);
             let dense = |taps: &Taps, i: usize| {
                 let mut v = vec![0.0f32; len];
                 let (start, weights) = taps.run(i);
@@ -518,7 +524,7 @@ mod tests {
                     let stride = n + 5;
                     let src = noise((taps - 1) * stride + n, 7);
                     let mut weights: Vec<f32> = (0..taps).map(|t| 0.1 + t as f32 * 0.07).collect();
-                    // Weights that sum to 1, as a resize's do, are taken as whole parts of 2^15 by NEON.
+                    // NEON represents weights that sum to 1, as a resize's do, as integer multiples of 2^-15.
                     let parts = n % 2 == 0;
                     if parts {
                         let sum: f32 = weights.iter().sum();
@@ -570,7 +576,8 @@ mod tests {
                 for (len, out_len, flip) in
                     [(1, 1, false), (1, 9, true), (40, 13, false), (13, 40, true), (33, 33, false)]
                 {
-                    let (origin, first) = (3, 4);
+                    let origin = 3;
+                    let first = 4;
                     let taps = Taps::triangle(first, len, flip, out_len);
                     let line: Vec<f32> = noise((first + len - origin) * channels + usize::from(channels == 3), 11)
                         .into_iter()

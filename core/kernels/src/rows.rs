@@ -1,13 +1,13 @@
-//! The network's input, pulled row by row: no f32 picture ever exists whole.
+//! The network's input, pulled row by row: no f32 image ever exists whole.
 
 use half::f16;
 
 use crate::element::{DataType, Quantization};
 
-/// Where a row of the network's input goes, in one of the element types that inputs have.
+/// Destination of a row of the network's input, in one of the element types that inputs have.
 #[derive(Debug)]
 pub enum RowMut<'a> {
-    /// As it is.
+    /// Unchanged.
     F32(&'a mut [f32]),
     /// Rounded.
     F16(&'a mut [f16]),
@@ -19,13 +19,13 @@ pub enum RowMut<'a> {
 
 /// Rows of the network's input, made on demand from a camera frame (or from a tensor, in tests).
 ///
-/// Any row may be asked for, in any order and from several threads at once, each with its own `scratch`.
+/// Any row can be requested, in any order and from several threads at once, each with its own `scratch`.
 pub trait RowSource: Sync {
     /// Columns of the network's input.
     fn width(&self) -> usize;
     /// Rows of the network's input.
     fn height(&self) -> usize;
-    /// How many f32 of scratch [`row`](Self::row) wants.
+    /// How many f32 of scratch [`row`](Self::row) needs.
     fn scratch_len(&self) -> usize;
     /// Writes row `y` (0 to `height - 1`) as `width * 3` values: R, G, B of each pixel, normalised for the network.
     ///
@@ -33,13 +33,14 @@ pub trait RowSource: Sync {
     /// If `y` is out of range, `scratch` shorter than `scratch_len()`, or `out` not `width * 3` long.
     fn row(&self, y: usize, scratch: &mut [f32], out: &mut [f32]);
 
-    /// How many f32 of scratch [`row_as`](Self::row_as) wants for rows of this element type.
+    /// How many f32 of scratch [`row_as`](Self::row_as) needs for rows of this element type.
     fn scratch_len_as(&self, element: DataType) -> usize {
         self.scratch_len() + if element == DataType::F32 { 0 } else { 3 * self.width() }
     }
 
-    /// The same row in the element type that the network reads; integers stand for values as `quantization` says, which floats
-    /// do not look at. A source that has the integers already may hand them over; as it stands here, the f32 row is converted.
+    /// The same row in the element type that the network reads. `quantization` defines the integers and is ignored for
+    /// floats. A source that already has the integers may write them directly; the default implementation converts the
+    /// f32 row.
     ///
     /// # Panics
     /// As [`row`](Self::row), with `scratch_len_as()` of scratch.
@@ -66,7 +67,7 @@ fn write<T>(out: &mut [T], values: &[f32], convert: impl Fn(f32) -> T) {
     }
 }
 
-/// A tensor (3, H, W) that is normalised already, as rows.
+/// A tensor (3, H, W) that is already normalised, as rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Planes<'a> {
     values: &'a [f32],
@@ -75,7 +76,7 @@ pub struct Planes<'a> {
 }
 
 impl<'a> Planes<'a> {
-    /// Of `3 * height * width` values.
+    /// From `3 * height * width` values.
     ///
     /// # Panics
     /// If there are more or fewer.

@@ -1,4 +1,4 @@
-//! Height and width, by name: a pair of numbers does not say which of the two comes first.
+//! Height and width, by name: a bare pair does not show which of the two comes first.
 
 /// A map's height and width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,7 +11,7 @@ pub struct Size {
 }
 
 impl Size {
-    /// Rows and columns alike.
+    /// A square: rows and columns are equal.
     pub const fn square(side: usize) -> Self {
         Self { height: side, width: side }
     }

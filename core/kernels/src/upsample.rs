@@ -2,21 +2,21 @@
 //! exist.
 //!
 //! A row of the output first mixes two rows of logits (class-major, so that vectors run over columns). Between two
-//! neighbouring columns every class is then a straight line, which makes most of the work vanish: a class that is the
-//! best at both columns is the best at every pixel between them (the difference of two lines that is not negative at
-//! both ends is not negative in between), so the span is filled at once. Where the best classes differ, only classes
-//! that neither of the two dominates at both ends can win, and only those are evaluated pixel by pixel.
+//! neighbouring columns every class is then a straight line, which removes most of the work: a class that is best at
+//! both columns is best at every pixel between them (the difference of two lines that is not negative at both ends is
+//! not negative in between), so the span is filled at once. Where the best classes differ, only classes that neither of
+//! the two dominates at both ends can win, and only those are evaluated pixel by pixel.
 //!
-//! Ties: the lowest class index wins, everywhere. Two classes that differ by less than f32's rounding along a whole span
-//! are decided by exact arithmetic on its end points. The mixing uses no fused operations, so every instruction set
-//! gives the same mask, bit by bit.
+//! Ties: the lowest class index always wins. Two classes that differ by less than f32's rounding along a whole span are
+//! decided by exact arithmetic on its end points. The mixing uses no fused operations, so every instruction set
+//! produces the same mask, bit for bit.
 
 use std::ops::Range;
 
 use crate::isa::{Isa, isa_entry};
 use crate::simd::{Simd, mul_add_one};
 
-/// How a map is resized, and so how the logits' grid lies over the network's input.
+/// How a map is resized, and thus how the grid of logits is laid over the network's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Resize {
@@ -31,7 +31,7 @@ const BLOCK: usize = 16;
 /// Pixels that a span evaluates at a time.
 const CHUNK: usize = 16;
 
-/// Outputs that lie between the same two logits.
+/// Outputs between the same two logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Span {
     low: u32,
@@ -39,7 +39,7 @@ struct Span {
     end: u32,
 }
 
-/// For each output index of one axis, between which two logits it lies and how far.
+/// For each output index of one axis: the two logits around it, and its distance from them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Axis {
     len: usize,
@@ -51,9 +51,9 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// `len` logits lie over `input` pixels of the network's input by `rule`; the first `valid` of those pixels are the
-    /// picture (all but for letterboxed ones), and `out` outputs are spread over them, areas coinciding. With `out ==
-    /// valid == input` this is the plain resize of the logits to the input's size.
+    /// `len` logits are laid over `input` pixels of the network's input by `rule`; the first `valid` of those pixels
+    /// are the image (all, unless it is letterboxed), and `out` outputs are spread over them, with pixel areas
+    /// coinciding. With `out == valid == input` this is the plain resize of the logits to the input's size.
     ///
     /// # Panics
     /// If a size is 0 or over 2^24, or `valid > input`.
@@ -100,7 +100,7 @@ impl Axis {
     }
 }
 
-/// Both axes of an upsampling, made once per geometry.
+/// Both axes of an upsampling, computed once per geometry.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Upsample {
     /// Rows.
@@ -110,7 +110,7 @@ pub struct Upsample {
 }
 
 impl Upsample {
-    /// Logit columns, one more than exist, in whole blocks.
+    /// Logit columns, plus one extra, in whole blocks.
     fn padded(&self) -> usize {
         (self.columns.len + 1).next_multiple_of(BLOCK)
     }
@@ -125,17 +125,17 @@ impl Upsample {
         let wanted = self.rows.len.checked_mul(self.columns.len).and_then(|n| n.checked_mul(classes));
         assert_eq!(Some(logits.len()), wanted, "logits are not rows x columns x classes");
         assert!(rows.start <= rows.end && rows.end <= self.rows.out(), "rows outside the output");
-        assert_eq!(out, (rows.end - rows.start) * self.columns.out(), "output is not the rows asked for");
+        assert_eq!(out, (rows.end - rows.start) * self.columns.out(), "output does not hold the requested rows");
         assert!(scratch, "scratch too short");
     }
 }
 
 /// Which class has the largest logit at each pixel.
 ///
-/// `logits` is `[h][w][classes]`; `out` gets rows `rows` of the mask, `up.columns.out()` bytes each.
+/// `logits` is `[h][w][classes]`; `out` receives rows `rows` of the mask, `up.columns.out()` bytes each.
 ///
 /// # Panics
-/// If `logits`, `out` or `scratch` have the wrong length, `rows` lies outside, or `classes` is not 1 to 256.
+/// If `logits`, `out` or `scratch` have the wrong length, `rows` is out of range, or `classes` is not 1 to 256.
 pub fn categories(
     isa: Isa,
     logits: &[f32],
@@ -146,7 +146,7 @@ pub fn categories(
     out: &mut [u8],
 ) {
     up.check(logits, classes, &rows, out.len(), scratch.len() >= up.scratch(classes));
-    // SAFETY: the body asks for the instruction set alone; it checks its lengths.
+    // SAFETY: the body requires only the instruction set; it checks its lengths.
     unsafe { categories_entry(isa, logits, classes, up, rows, scratch, out) }
 }
 
@@ -173,24 +173,27 @@ unsafe fn categories_body<S: Simd>(
         maps.mix(s, logits, up, y);
         for span in &up.columns.spans {
             let (j, start, end) = (span.low as usize, span.start as usize, span.end as usize);
-            let (first, last) = (maps.best[j], maps.best[j + 1]);
+            let first = maps.best[j];
+            let last = maps.best[j + 1];
             #[allow(clippy::float_cmp, reason = "class numbers, not measurements")]
             if first == last || (end - start == 1 && up.columns.far[start] == 0.0) {
                 let class = first as u8;
                 if end - start <= 16 && start + 16 <= width {
-                    // One store; what reaches past the span is overwritten by the next ones.
+                    // One store; whatever it writes past the span is overwritten by the next ones.
                     out[start..start + 16].copy_from_slice(&[class; 16]);
                 } else {
                     out[start..end].fill(class);
                 }
                 continue;
             }
-            // Who can win anywhere in between: not below the left winner at the right end (it is nowhere above it at
+            // Which classes can win in between: those not below the left winner at the right end (none is above it at
             // the left one), and not below the right winner at the left end.
-            let (first, last) = (first as usize, last as usize);
+            let first = first as usize;
+            let last = last as usize;
             let left = |class: usize| maps.mixed[class * maps.padded + j];
             let right = |class: usize| maps.mixed[class * maps.padded + j + 1];
-            let (bar_right, bar_left) = (right(first), left(last));
+            let bar_right = right(first);
+            let bar_left = left(last);
             let mut count = 0;
             for class in 0..classes {
                 candidates[count] = class as f32;
@@ -204,7 +207,8 @@ unsafe fn categories_body<S: Simd>(
                 let mut best = [f32::NEG_INFINITY; CHUNK];
                 let mut who = [candidates[0]; CHUNK];
                 for &class in &candidates[..count] {
-                    let (a, b) = (left(class as usize), right(class as usize));
+                    let a = left(class as usize);
+                    let b = right(class as usize);
                     for i in 0..CHUNK {
                         let v = near[i] * a + far[i] * b;
                         let better = v > best[i];
@@ -246,7 +250,7 @@ impl<'s> Maps<'s> {
         (Self { padded, classes, top, bottom, held: [usize::MAX; 2], mixed, peak, best }, rest)
     }
 
-    /// Makes `mixed`, `peak` and `best` for output row `y`.
+    /// Computes `mixed`, `peak` and `best` for output row `y`.
     #[inline(always)]
     fn mix<S: Simd>(&mut self, s: S, logits: &[f32], up: &Upsample, y: usize) {
         let low = up.rows.low[y] as usize;
@@ -262,7 +266,7 @@ impl<'s> Maps<'s> {
                     to[class * padded + x] = v;
                 }
             }
-            // Past the last column: its copies, so that the last span needs no case of its own.
+            // Past the last column: copies of it, so that the last span needs no special case.
             for line in to.chunks_exact_mut(padded) {
                 let last = line[width - 1];
                 line[width..].fill(last);
@@ -278,7 +282,7 @@ impl<'s> Maps<'s> {
         }
         let weights = (up.rows.near[y], up.rows.far[y]);
         for x in (0..padded).step_by(BLOCK) {
-            // SAFETY: the entry's promise; lines are whole blocks.
+            // SAFETY: guaranteed by the entry; lines are whole blocks.
             unsafe {
                 match S::LANES {
                     16 => self.mix_block::<S, 1>(s, weights, x),
@@ -293,15 +297,18 @@ impl<'s> Maps<'s> {
     /// Columns `x..x + BLOCK`, `N` vectors of them. Compilers do not find these vectors by themselves.
     ///
     /// # Safety
-    /// `s` as [`Simd`] says; `N * LANES` is `BLOCK`, and all lines hold so many columns from `x` on.
+    /// The contract of [`Simd`] holds for `s`; `N * LANES` is `BLOCK`, and all lines hold that many columns from `x`
+    /// on.
     #[inline(always)]
     unsafe fn mix_block<S: Simd, const N: usize>(&mut self, s: S, (near, far): (f32, f32), x: usize) {
         let at = |class: usize| class * self.padded + x;
         assert!(N * S::LANES == BLOCK && x + BLOCK <= self.padded, "whole blocks");
         // SAFETY: columns inside the lines, as just checked; the slices hold a line for each class, `peak` and `best` one.
         unsafe {
-            let (near, far) = (s.splat(near), s.splat(far));
-            let (mut peak, mut best) = ([s.splat(f32::NEG_INFINITY); N], [s.splat(0.0); N]);
+            let near = s.splat(near);
+            let far = s.splat(far);
+            let mut peak = [s.splat(f32::NEG_INFINITY); N];
+            let mut best = [s.splat(0.0); N];
             for class in 0..self.classes {
                 let top = s.load_many::<N>(self.top[at(class)..][..BLOCK].as_ptr());
                 let bottom = s.load_many::<N>(self.bottom[at(class)..][..BLOCK].as_ptr());
@@ -314,7 +321,8 @@ impl<'s> Maps<'s> {
                     peak[i] = s.where_greater(v, peak[i], v, peak[i]);
                 }
             }
-            let (to_peak, to_best) = (self.peak[x..][..BLOCK].as_mut_ptr(), self.best[x..][..BLOCK].as_mut_ptr());
+            let to_peak = self.peak[x..][..BLOCK].as_mut_ptr();
+            let to_best = self.best[x..][..BLOCK].as_mut_ptr();
             for i in 0..N {
                 s.store(to_peak.add(i * S::LANES), peak[i]);
                 s.store(to_best.add(i * S::LANES), best[i]);
@@ -323,11 +331,12 @@ impl<'s> Maps<'s> {
     }
 }
 
-/// The softmax probability that a pixel is of one of the classes `chosen` (one flag per class): rows `rows` of a map of
+/// The softmax probability that a pixel belongs to one of the classes `chosen` (one flag per class): rows `rows` of a
+/// map of
 /// `up.columns.out()` values a row, 0 to 1.
 ///
 /// # Panics
-/// As [`categories`], or if `chosen` has not one flag per class.
+/// As [`categories`], or if `chosen` does not have one flag per class.
 pub fn confidence(
     isa: Isa,
     logits: &[f32],
@@ -338,7 +347,7 @@ pub fn confidence(
     out: &mut [f32],
 ) {
     up.check(logits, chosen.len(), &rows, out.len(), scratch.len() >= up.scratch(chosen.len()));
-    // SAFETY: the body asks for the instruction set alone; it checks its lengths.
+    // SAFETY: the body requires only the instruction set; it checks its lengths.
     unsafe { confidence_entry(isa, logits, chosen, up, rows, scratch, out) }
 }
 
@@ -356,7 +365,7 @@ pub fn confidence_u8(
     out: &mut [u8],
 ) {
     up.check(logits, chosen.len(), &rows, out.len(), scratch.len() >= up.scratch(chosen.len()));
-    // SAFETY: the body asks for the instruction set alone; it checks its lengths.
+    // SAFETY: the body requires only the instruction set; it checks its lengths.
     unsafe { confidence_u8_entry(isa, logits, chosen, up, rows, scratch, out) }
 }
 
@@ -403,7 +412,7 @@ unsafe fn confidence_u8_body<S: Simd>(
     });
 }
 
-/// Calls `emit` with the place in the output and up to `CHUNK` probabilities. All classes of a chunk are gone through
+/// Calls `emit` with the position in the output and up to `CHUNK` probabilities. It loops over all classes of a chunk
 /// twice, for the maximum and for the sum; both stay in registers.
 #[inline(always)]
 fn probabilities<S: Simd>(
@@ -423,7 +432,8 @@ fn probabilities<S: Simd>(
     for (i, y) in rows.enumerate() {
         maps.mix(s, logits, up, y);
         for span in &up.columns.spans {
-            let (mut x, end) = (span.start as usize, span.end as usize);
+            let mut x = span.start as usize;
+            let end = span.end as usize;
             let ends = || {
                 maps.mixed.chunks_exact(maps.padded).map(|line| (line[span.low as usize], line[span.low as usize + 1]))
             };
@@ -437,7 +447,8 @@ fn probabilities<S: Simd>(
                         peak[k] = if v > peak[k] { v } else { peak[k] };
                     }
                 }
-                let (mut sum, mut part) = ([0.0f32; CHUNK], [0.0f32; CHUNK]);
+                let mut sum = [0.0f32; CHUNK];
+                let mut part = [0.0f32; CHUNK];
                 for ((a, b), &flag) in ends().zip(flags.iter()) {
                     for k in 0..CHUNK {
                         let e = exp::<S>(mul_add_one::<S>(near[k], a, far[k] * b) - peak[k]);
@@ -459,7 +470,7 @@ fn probabilities<S: Simd>(
 /// e^x for x <= 0 (below -87: e^-87), to about 2 ulp: 2^n times a polynomial on ±ln 2 / 2.
 #[inline(always)]
 fn exp<S: Simd>(x: f32) -> f32 {
-    // Adding this rounds to a whole number, which then stands in the low bits.
+    // Adding this rounds to an integer, which is then in the low bits.
     const ROUND: f32 = 12_582_912.0;
     let x = if x > -87.0 { x } else { -87.0 };
     let shifted = mul_add_one::<S>(x, std::f32::consts::LOG2_E, ROUND);
@@ -479,7 +490,7 @@ fn exp<S: Simd>(x: f32) -> f32 {
 mod tests {
     use super::*;
 
-    /// Logits as a network's: smooth, with whole-number steps every so often so that ties happen.
+    /// Logits like a network's: smooth, with integer steps every so often so that ties happen.
     fn logits(n: usize, mut seed: u32, integers: bool) -> Vec<f32> {
         (0..n)
             .map(|_| {
@@ -492,10 +503,14 @@ mod tests {
 
     /// Every class at a pixel, straight from the definition, in f64.
     fn values(logits: &[f32], classes: usize, up: &Upsample, x: usize, y: usize) -> Vec<f64> {
-        let (w, h) = (up.columns.len, up.rows.len);
-        let (x0, y0) = (up.columns.low[x] as usize, up.rows.low[y] as usize);
-        let (x1, y1) = ((x0 + 1).min(w - 1), (y0 + 1).min(h - 1));
-        let (fx, fy) = (f64::from(up.columns.far[x]), f64::from(up.rows.far[y]));
+        let w = up.columns.len;
+        let h = up.rows.len;
+        let x0 = up.columns.low[x] as usize;
+        let y0 = up.rows.low[y] as usize;
+        let x1 = (x0 + 1).min(w - 1);
+        let y1 = (y0 + 1).min(h - 1);
+        let fx = f64::from(up.columns.far[x]);
+        let fy = f64::from(up.rows.far[y]);
         let at = |y: usize, x: usize, c: usize| f64::from(logits[(y * w + x) * classes + c]);
         (0..classes)
             .map(|c| {
@@ -560,7 +575,7 @@ mod tests {
 
     #[test]
     fn exact_ties_go_to_the_lowest_class() {
-        // Fractions are multiples of 1/8 and logits small whole numbers: all arithmetic is exact.
+        // Fractions are multiples of 1/8 and logits small integers: all arithmetic is exact.
         let axis = Axis::new(5, 33, 33, 33, Resize::AlignCorners);
         let up = Upsample { rows: axis.clone(), columns: axis };
         for seed in 0..40 {
@@ -647,7 +662,7 @@ mod tests {
             let mut scratch = vec![0.0; up.scratch(2)];
             confidence(isa, &l, &[true, false], &up, 0..9, &mut scratch, &mut [0.0; 81]);
         }
-        // Far apart, but numbers: probabilities stay 0 or 1.
+        // Far apart, but finite: probabilities stay 0 or 1.
         l = vec![-3000.0, 3000.0, -3000.0, 3000.0, 3000.0, -3000.0, 3000.0, -3000.0];
         let mut out = [0.0; 81];
         let mut scratch = vec![0.0; up.scratch(2)];

@@ -1,12 +1,11 @@
 //! YUV 4:2:0 to RGB while rows are combined: the first half of the resize for camera frames.
 //!
-//! Every luma sample takes the chroma sample of its 2x2 block (no chroma interpolation, as the usual converters do), is
-//! converted and clamped to 0..=255, and only then weighted: the result is that of converting the whole picture first.
-//! Lines leave with four f32 a pixel (R, G, B, unused), ready for [`filter_line`](crate::resize::filter_line).
+//! Every luma sample uses the chroma sample of its 2x2 block (no chroma interpolation, like the usual converters), is
+//! converted and clamped to 0..=255, and only then weighted: the result is that of converting the whole image first.
+//! Lines are written as four f32 per pixel (R, G, B, unused), ready for [`filter_line`](crate::resize::filter_line).
 //!
-//! Three ways: rows of the buffer with chroma pixel stride 1 (I420) and 2 (NV12, NV21, most phones) in blocks of
-//! vectors, any other stride and the ends of rows one pixel at a time; columns of the buffer (turned frames) in 2x2
-//! blocks.
+//! Three paths: rows of the buffer with chroma pixel stride 1 (I420) and 2 (NV12, NV21, most phones) in blocks of
+//! vectors, any other stride and the ends of rows pixel by pixel; columns of the buffer (rotated frames) in 2x2 blocks.
 
 use crate::isa::{Isa, isa_entry};
 use crate::quad::Quads;
@@ -60,14 +59,14 @@ impl YuvToRgb {
     }
 }
 
-/// To 0..=255, by two selects that every instruction set has.
+/// Clamped to 0..=255, by two selects that every instruction set has.
 #[inline(always)]
 fn clamp(x: f32) -> f32 {
     let x = if x > 0.0 { x } else { 0.0 };
     if x < 255.0 { x } else { 255.0 }
 }
 
-/// Three planes of a 4:2:0 picture: luma `width` by `height`, chroma half of it in both directions, rounded up.
+/// Three planes of a 4:2:0 image: luma `width` by `height`, chroma half of it in both directions, rounded up.
 #[derive(Clone, Copy, Debug)]
 pub struct Yuv420<'a> {
     /// Luma, blue difference, red difference.
@@ -83,7 +82,7 @@ pub struct Yuv420<'a> {
 }
 
 impl Yuv420<'_> {
-    /// Panics unless every sample lies inside its plane: the kernels read nothing else.
+    /// Panics unless every sample is inside its plane: the kernels read nothing else.
     fn check(&self) {
         assert!(self.width > 0 && self.height > 0, "empty picture");
         let sizes = [
@@ -116,12 +115,12 @@ impl Yuv420<'_> {
     }
 }
 
-/// Combines rows `row..row + weights.len()` of the picture, columns from `column` (an even number) on, into `out`, four
-/// f32 a pixel: `out[4 * x + c] = sum over t of weights[t] * rgb(column + x, row + t)[c]`, and 0 for the fourth.
+/// Combines rows `row..row + weights.len()` of the image, starting at `column` (an even number), into `out`, four f32
+/// per pixel: `out[4 * x + c] = sum over t of weights[t] * rgb(column + x, row + t)[c]`, and 0 for the fourth.
 ///
 /// # Panics
-/// If `column` is odd, the rows or columns reach past the picture, a plane is too short for the size and strides, or
-/// `out` is not a whole number of pixels.
+/// If `column` is odd, the rows or columns reach past the image, a plane is too short for the size and strides, or the
+/// length of `out` is not a multiple of four.
 pub fn combine_yuv_rows(
     isa: Isa,
     picture: &Yuv420<'_>,
@@ -157,7 +156,7 @@ unsafe fn rows_body<S: Simd>(
     out: &mut [f32],
 ) {
     let n = out.len() / 4;
-    // SAFETY: blocks are only taken where all their pixels lie inside.
+    // SAFETY: blocks are used only where all their pixels are inside.
     unsafe {
         let mut x = 0;
         match (S::LOOP, picture.pixel_strides) {
@@ -202,11 +201,11 @@ unsafe fn samples<const N: usize, const C: usize>(p: *const u8) -> [u16; N] {
     if C == 2 { unsafe { pairs(p) } } else { unsafe { p.cast::<[u8; N]>().read() }.map(u16::from) }
 }
 
-/// P pairs of pixels at a time, the even and the odd ones apart, so that a chroma sample stands in one lane with both
+/// P pairs of pixels at a time, the even and the odd ones separate, so that a chroma sample is in the same lane as both
 /// of its luma samples. Returns how many pixels are done.
 ///
 /// # Safety
-/// All of `combine_yuv_rows`'s checks have passed; luma's pixel stride is 1, that of both chroma planes C.
+/// All of `combine_yuv_rows`'s checks have passed; luma's pixel stride is 1, both chroma planes' is C.
 #[inline(always)]
 unsafe fn blocks<S: Simd, const P: usize, const C: usize>(
     picture: &Yuv420<'_>,
@@ -219,7 +218,7 @@ unsafe fn blocks<S: Simd, const P: usize, const C: usize>(
     let n = out.len() / 4;
     let [ys, us, vs] = picture.row_strides;
     let mut x = 0;
-    // One pixel more than the block holds must exist: with C = 2 the last chroma read takes one byte past its sample.
+    // One more pixel than the block holds must exist: with C = 2 the last chroma read touches one byte past its sample.
     while x + 2 * P < n {
         let mut even = [[0.0f32; P]; 3];
         let mut odd = [[0.0f32; P]; 3];
@@ -238,9 +237,10 @@ unsafe fn blocks<S: Simd, const P: usize, const C: usize>(
             let (luma, u, v) = unsafe { (pairs::<P>(luma), samples::<P, C>(u), samples::<P, C>(v)) };
             let (mut c, mut y0, mut y1) = ([[0.0f32; P]; 3], [0.0f32; P], [0.0f32; P]);
             for i in 0..P {
-                // Widened whole, then parted: cheaper than picking bytes.
+                // Widened whole, then split: cheaper than picking bytes.
                 (y0[i], y1[i]) = ((i32::from(luma[i]) & 0xFF) as f32, (i32::from(luma[i]) >> 8) as f32);
-                let (u, v) = ((i32::from(u[i]) & 0xFF) as f32, (i32::from(v[i]) & 0xFF) as f32);
+                let u = (i32::from(u[i]) & 0xFF) as f32;
+                let v = (i32::from(v[i]) & 0xFF) as f32;
                 c[0][i] = mul_add_one::<S>(color.rv, v, color.bias[0]);
                 c[1][i] = mul_add_one::<S>(color.gu, u, mul_add_one::<S>(color.gv, v, color.bias[1]));
                 c[2][i] = mul_add_one::<S>(color.bu, u, color.bias[2]);
@@ -264,7 +264,7 @@ unsafe fn blocks<S: Simd, const P: usize, const C: usize>(
     x
 }
 
-/// Combines columns `column..column + weights.len()` of the picture for rows from `row` (an even number) on:
+/// Combines columns `column..column + weights.len()` of the image for rows starting at `row` (an even number):
 /// `out[4 * r + c] = sum over t of weights[t] * rgb(column + t, row + r)[c]`, and 0 for the fourth.
 ///
 /// # Panics
@@ -305,7 +305,8 @@ unsafe fn columns_body<S: Quads>(
 ) {
     let n = out.len() / 4;
     let [br, bg, bb] = color.bias;
-    let (taps, skip) = (weights.len(), column % 2);
+    let taps = weights.len();
+    let skip = column % 2;
     let mut r = 0;
     // SAFETY: row + r + 1 < height and column + t < width throughout; pixels r and r + 1 lie inside `out`.
     unsafe {
@@ -324,8 +325,10 @@ unsafe fn columns_body<S: Quads>(
             while t < taps {
                 // Columns of one chroma sample: two, or one at either end.
                 let pair = if t == 0 && skip == 1 { 1 } else { 2.min(taps - t) };
-                let (x, half) = (column + t, (column + t) >> 1);
-                let (cu, cv) = (f32::from(*u.add(half * u_step)), f32::from(*v.add(half * v_step)));
+                let x = column + t;
+                let half = (column + t) >> 1;
+                let cu = f32::from(*u.add(half * u_step));
+                let cv = f32::from(*v.add(half * v_step));
                 let chroma = simd.mul_add4(from_u, simd.splat4(cu), simd.mul_add4(from_v, simd.splat4(cv), base));
                 for i in 0..pair {
                     let w = simd.splat4(*weights.get_unchecked(t + i));
@@ -385,7 +388,8 @@ mod tests {
             for (width, height) in [(1usize, 1usize), (2, 2), (7, 5), (64, 4), (65, 6), (131, 3)] {
                 for chroma_stride in [1usize, 2, 3] {
                     for (kr, kb, full) in [(0.299, 0.114, true), (0.2126, 0.0722, false)] {
-                        let (cw, ch) = (width.div_ceil(2), height.div_ceil(2));
+                        let cw = width.div_ceil(2);
+                        let ch = height.div_ceil(2);
                         let uv_row = (cw - 1) * chroma_stride + 3;
                         let luma = noise((height - 1) * (width + 3) + width, 5);
                         let u = noise((ch - 1) * uv_row + (cw - 1) * chroma_stride + 1, 6);

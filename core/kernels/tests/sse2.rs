@@ -1,4 +1,4 @@
-//! SSE2 gives the bits of plain Rust in the picture kernels too: neither fuses a multiply-add.
+//! SSE2 has the bits of plain Rust in the image kernels too: neither fuses a multiply-add.
 #![cfg(target_arch = "x86_64")]
 
 use silhouette_kernels::isa::Isa;

@@ -1,10 +1,11 @@
-//! What a network costs: parameters, multiply-adds and activation sizes, layer by layer and in all, as executed and as the
-//! MobileNetV2 paper counts; the paper's own figures, to compare with; the largest map of every resolution.
+//! The cost of a network: parameters, multiply-accumulates (MACs) and activation sizes, per layer and in total, as
+//! executed and as the MobileNetV2 paper counts them; the paper's own figures for comparison; the largest map of every
+//! resolution.
 //!
-//! How the paper counts: parameters are weights, biases and batch norm's gamma and beta. Multiply-adds are those of the
-//! convolutions and the classifier at 513x513 (224x224 for the classifiers). An atrous convolution of ASPP is counted on
-//! the map that TensorFlow makes for it, padded to a multiple of the rate. 'MF' sums over six scales, each with its mirror
-//! image.
+//! How the paper counts: parameters are weights, biases and batch norm's gamma and beta. MACs are those of the
+//! convolutions and the classifier at 513x513 (224x224 for the classifiers). An atrous convolution of ASPP is counted
+//! on the map that TensorFlow creates for it, padded to a multiple of the rate. 'MF' sums over six scales, each with
+//! its mirror image.
 
 mod published;
 
@@ -16,7 +17,7 @@ use crate::error::ModelError;
 use crate::network::{Conv, Network, Node, NodeId, Operation, Size};
 use crate::spec::Spec;
 
-/// The scales of the evaluation over several scales (DeepLabV3, section 4).
+/// The scales of the multi-scale evaluation (DeepLabV3, section 4).
 pub const SCALES: [f64; 6] = [0.5, 0.75, 1.0, 1.25, 1.5, 1.75];
 
 /// A map's shape.
@@ -41,15 +42,15 @@ impl MapShape {
     }
 }
 
-/// What a layer does.
+/// The kind of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LayerKind {
-    /// Every output channel reads every input channel, in a window.
+    /// Every output channel reads every input channel, in a window of several pixels.
     Convolution,
     /// The same in a window of one pixel.
     Pointwise,
-    /// Every channel by itself.
+    /// A convolution of each channel separately.
     Depthwise,
 }
 
@@ -58,7 +59,7 @@ pub enum LayerKind {
 pub struct LayerCost {
     /// Its name in the network and the model file.
     pub name: String,
-    /// What it does.
+    /// Its kind.
     pub kind: LayerKind,
     /// Kernel side.
     pub kernel: usize,
@@ -72,7 +73,7 @@ pub struct LayerCost {
     pub output: MapShape,
     /// Weights, and the bias of a layer without batch norm.
     pub weights: u64,
-    /// The same and batch norm's gamma and beta: the paper's parameters.
+    /// The same plus batch norm's gamma and beta: the paper's parameters.
     pub parameters: u64,
     /// Multiply-adds executed.
     pub madds: u64,
@@ -89,9 +90,9 @@ pub struct Totals {
     pub weights: u64,
     /// Sum of [`LayerCost::parameters`].
     pub parameters: u64,
-    /// Sum of [`LayerCost::madds`].
+    /// Sum of [`LayerCost::madds`]: MACs as executed.
     pub madds: u64,
-    /// Sum of [`LayerCost::madds_paper`].
+    /// Sum of [`LayerCost::madds_paper`]: MACs as the paper counts them.
     pub madds_paper: u64,
     /// The layer that writes the largest map.
     pub largest_layer: String,
@@ -99,14 +100,14 @@ pub struct Totals {
     pub largest_activation: u64,
 }
 
-/// What a network costs at one input size.
+/// The cost of a network at one input size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cost {
     /// Height and width of the input.
     pub input: Size,
-    /// Every convolution, in the order of execution.
+    /// Every convolution, in execution order.
     pub layers: Vec<LayerCost>,
-    /// Every node without weights, in the order of execution.
+    /// Every node without weights, in execution order.
     pub joins: Vec<JoinCost>,
     /// The sums.
     pub total: Totals,
@@ -115,7 +116,7 @@ pub struct Cost {
 impl Cost {
     /// Counts `network`.
     pub fn of(network: &Network) -> Self {
-        // The atrous convolutions of ASPP: of a separable branch the depthwise half.
+        // The atrous convolutions of ASPP; for a separable branch its depthwise half.
         let aspp = |conv: &Conv| conv.name.starts_with("head.aspp.") && conv.kernel == 3;
         let layers: Vec<_> = network.convs().map(|conv| LayerCost::of(conv, aspp(conv))).collect();
         let sum = |of: fn(&LayerCost) -> u64| layers.iter().map(of).sum();
@@ -167,26 +168,26 @@ impl LayerCost {
     }
 }
 
-/// What a node without weights does.
+/// The operation of a node without weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JoinKind {
     /// The average over the map.
     Average,
-    /// Bilinear, to another size.
+    /// Bilinear resize.
     Resize,
-    /// Maps side by side.
+    /// Concatenation of maps.
     Concat,
-    /// Maps added up.
+    /// Sum of maps.
     Sum,
 }
 
-/// A node without weights; its few additions are in no total, as the paper counts none.
+/// A node without weights; the totals exclude its few additions, as the paper does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct JoinCost {
     /// Its name in the network.
     pub name: String,
-    /// What it does.
+    /// Its operation.
     pub kind: JoinKind,
     /// How many maps it reads.
     pub inputs: usize,
@@ -203,12 +204,13 @@ impl JoinCost {
             Operation::Concat => JoinKind::Concat,
             Operation::Sum(_) => JoinKind::Sum,
         };
-        let (name, inputs) = (node.name.clone(), node.inputs.len());
+        let name = node.name.clone();
+        let inputs = node.inputs.len();
         Some(Self { name, kind, inputs, output: MapShape::new(node.size, node.channels) })
     }
 }
 
-/// Multiply-adds of one picture.
+/// Multiply-adds of one image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Madds {
     /// As executed.
@@ -233,7 +235,7 @@ pub fn six_scales_and_flips(spec: &Spec) -> Result<Madds, ModelError> {
     Ok(sum)
 }
 
-/// Multiply-adds of three ways to build a block, by the formulas of the paper's section 3.
+/// Multiply-adds of three ways to build a block, by the formulas in the paper's section 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct BlockFormula {
     /// A k x k convolution: `h * w * c_in * c_out * k^2`.
@@ -245,8 +247,8 @@ pub struct BlockFormula {
 }
 
 impl BlockFormula {
-    /// The three counts for an h x w map, a kernel of k x k and expansion t. Sizes as in a [`Network`]: nothing
-    /// overflows there.
+    /// The three counts for an h x w map, a kernel of k x k and expansion t. Sizes as in a [`Network`], which cannot
+    /// overflow.
     pub fn of(map: Size, c_in: u64, c_out: u64, k: u64, t: u64) -> Self {
         let pixels = map.pixels();
         Self {
@@ -256,7 +258,7 @@ impl BlockFormula {
         }
     }
 
-    /// Separable over full: `1 / c_out + 1 / k^2`.
+    /// Ratio of separable to full: `1 / c_out + 1 / k^2`.
     pub fn separable_ratio(&self) -> f64 {
         self.separable as f64 / self.convolution as f64
     }
@@ -269,9 +271,9 @@ pub struct Resolution {
     pub height: usize,
     /// Columns.
     pub width: usize,
-    /// Most channels of a map between blocks: all that has to be materialised where blocks run fused.
+    /// Most channels of a map between blocks: all that must be materialised when blocks run fused.
     pub between_blocks: usize,
-    /// Most channels of any layer's output: what has to be materialised layer by layer.
+    /// Most channels of any layer's output: what must be materialised when running layer by layer.
     pub any_layer: usize,
 }
 
@@ -287,10 +289,10 @@ impl Resolution {
     }
 }
 
-/// The memory table (the paper's table 3): the largest maps of every resolution, from the input's side down, each counted
-/// where it is written. The stem runs into the first block and the last 1x1 layer into the classifier's average; so they
-/// leave no map between blocks. (The paper's own column for MobileNetV2 has, at its three middle resolutions, the channels
-/// that the following stage writes; the largest row, which decides, is the same.)
+/// The memory table (the paper's table 3): the largest maps of every resolution, from the input's side down, each
+/// counted where it is written. The stem is fused with the first block and the last 1x1 layer with the classifier's
+/// average, so they leave no map between blocks. (The paper's own column for MobileNetV2 lists, at its three middle
+/// resolutions, the channels that the following stage writes; the largest row, which decides, is the same.)
 pub fn resolutions(network: &Network) -> Vec<Resolution> {
     let mut rows: Vec<Resolution> = Vec::new();
     let mut add = |size: Size, channels: usize, between: bool| {
@@ -306,14 +308,14 @@ pub fn resolutions(network: &Network) -> Vec<Resolution> {
     };
     let nodes = network.nodes();
     for (at, node) in nodes.iter().enumerate() {
-        // Whether it has readers, and all of them are of this kind.
+        // Whether the node has readers, and all of them are of this kind.
         let only = |kind: fn(&Operation) -> bool| {
             let mut readers =
                 nodes.iter().filter(|reader| reader.inputs.iter().any(|input| input.index() == at)).peekable();
             readers.peek().is_some() && readers.all(|reader| kind(&reader.operation))
         };
         match &node.operation {
-            // A concatenation is read as its parts.
+            // Readers of a concatenation read its parts.
             Operation::Input | Operation::Concat => {}
             Operation::Block(block) => {
                 block.convs().for_each(|conv| add(conv.output, conv.c_out, conv.name == block.project.name));
@@ -326,7 +328,7 @@ pub fn resolutions(network: &Network) -> Vec<Resolution> {
                 };
                 add(conv.output, conv.c_out, !fused);
             }
-            // One pixel that is spread over a map is a bias.
+            // One pixel broadcast over a map is a bias.
             Operation::Resize(_) if nodes[node.inputs[0].index()].size == Size::square(1) => {}
             Operation::Average | Operation::Resize(_) | Operation::Sum(_) => add(node.size, node.channels, true),
         }
@@ -349,7 +351,7 @@ mod tests {
         (ours / paper - 1.0).abs() <= 0.01
     }
 
-    /// Every figure of the paper within 1 %; where one is listed as an exception, it really is one.
+    /// Every figure of the paper within 1 %; a listed exception really is one.
     #[test]
     fn the_papers_figures() {
         for row in PAPER {
@@ -357,7 +359,8 @@ mod tests {
             let total = Cost::of(&Network::native(&spec).unwrap()).total;
             let madds =
                 if row.six_scales_and_flips { six_scales_and_flips(&spec).unwrap().paper } else { total.madds_paper };
-            let (parameters, madds) = (total.parameters as f64 / 1e6, madds as f64 / 1e6);
+            let parameters = total.parameters as f64 / 1e6;
+            let madds = madds as f64 / 1e6;
             let good = near(parameters, row.parameters_m) && near(madds, row.madds_m);
             assert_eq!(good, row.exception.is_none(), "{}: {parameters} M, {madds} M", row.name);
         }
@@ -365,7 +368,8 @@ mod tests {
 
     #[test]
     fn what_the_exceptions_say() {
-        let (one, wide) = (Cost::of(&network("mobilenet_v2")).total, Cost::of(&network("mobilenet_v2_1.4")).total);
+        let one = Cost::of(&network("mobilenet_v2")).total;
+        let wide = Cost::of(&network("mobilenet_v2_1.4")).total;
         assert_eq!((one.parameters, one.weights), (3_504_872, 3_470_760));
         assert_eq!((wide.parameters, wide.weights), (6_108_776, 6_060_840));
         assert!(near(one.madds as f64, 300e6) && near(wide.madds as f64, 585e6));
@@ -403,7 +407,7 @@ mod tests {
 
     #[test]
     fn block_formulas() {
-        // Section 3.3: an inverted residual at stride 1, against the layers that the network really has.
+        // Section 3.3: an inverted residual at stride 1, compared with the network's actual layers.
         let net = network("mobilenet_v2");
         let block = net.blocks().nth(2).unwrap();
         let formula = BlockFormula::of(block.project.output, 24, 24, 3, 6);
@@ -425,7 +429,7 @@ mod tests {
         spec.extractor = Extractor::MobilenetV1(MobilenetV1::paper(1.0, 32));
         spec.head = Head::Classifier(Classifier { classes: 1000 });
         let v1 = Network::native(&spec).unwrap();
-        // The paper's table 3: 64, 128, 256, 512, 1024, 1024; 1600 K at the most.
+        // The paper's table 3: 64, 128, 256, 512, 1024, 1024; at most 1600 K.
         assert_eq!(of(&v1), [(112, 64), (56, 128), (28, 256), (14, 512), (7, 1024), (1, 1024)]);
         assert_eq!(resolutions(&v1)[0].bytes_any_layer(2) / 1000, 1605);
     }
@@ -448,7 +452,7 @@ mod tests {
         assert_eq!(rows.iter().map(|r| (r.height, r.between_blocks)).collect::<Vec<_>>(), [(9, 8), (5, 8)]);
     }
 
-    /// By hand at 33x65: maps of 17x33, 9x17, 5x9 and 3x5.
+    /// Computed by hand at 33x65: maps of 17x33, 9x17, 5x9 and 3x5.
     #[test]
     fn a_decoder_is_counted() {
         let spec = Spec::preset("person").unwrap();

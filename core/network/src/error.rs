@@ -1,23 +1,23 @@
-//! What can go wrong with a model: typed, each saying what was wrong, where, and what to do where that is known.
+//! Model errors: typed, each stating what was wrong, where, and, if known, what to do about it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use silhouette_kernels::memory::OutOfMemory;
 
-/// Everything that is refused of a spec, a network, a model file or the buffers of one inference, and why.
+/// Every reason to reject a spec, a network, a model file or the buffers of one inference.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    /// The operating system said no.
+    /// An error of the operating system.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A file that is cut off, damaged, hostile, or of another kind than it should be.
+    /// A file that is truncated, damaged, hostile, or of another kind than expected.
     #[error("{file}: not a usable model file: {what}")]
     BadFile {
         /// Its name, as the caller knows it.
@@ -25,7 +25,7 @@ pub enum ModelError {
         /// What is wrong with it, and where.
         what: String,
     },
-    /// A file made by a newer version of this library.
+    /// A file written by a newer version of this library.
     #[error(
         "spec format {found} is unknown; this version reads formats 1 to {newest}: update the library, or export the model again"
     )]
@@ -35,7 +35,7 @@ pub enum ModelError {
         /// The newest version that this library knows.
         newest: u32,
     },
-    /// A spec that describes no possible network.
+    /// A spec that does not describe a valid network.
     #[error("spec: {field}: {reason}")]
     Spec {
         /// The field, as a path in the JSON: `extractor.bottlenecks[2].s`.
@@ -46,15 +46,15 @@ pub enum ModelError {
     /// No preset of this name.
     #[error("no preset is called {name:?}; there are: {}", known.join(", "))]
     UnknownPreset {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// What there is.
+        /// The existing names.
         known: Vec<&'static str>,
     },
     /// The tensors of a file are not the network's.
     #[error("{0}")]
     Tensors(TensorProblems),
-    /// One tensor has values that cannot be used.
+    /// A tensor with unusable values.
     #[error("tensor {name}: {what}")]
     Tensor {
         /// Its name.
@@ -62,12 +62,12 @@ pub enum ModelError {
         /// What is wrong with it.
         what: String,
     },
-    /// Something that exists but that this build, machine or version cannot do.
+    /// Something valid that this build, machine or version does not support.
     #[error("{what} is not supported: {why}")]
     Unsupported {
-        /// What was asked for.
+        /// What was requested.
         what: String,
-        /// Why it cannot be had, and what can.
+        /// Why it is unavailable, and what is available.
         why: String,
     },
     /// A network or file beyond the limits of this library.
@@ -78,17 +78,17 @@ pub enum ModelError {
         /// Its size, and the limit.
         why: String,
     },
-    /// The system has no memory for the network or its maps.
+    /// The system has too little memory for the network or its maps.
     #[error(transparent)]
     OutOfMemory(#[from] OutOfMemory),
-    /// Input or output buffers that do not fit the network.
-    #[error("{what}: the network wants {wanted}, got {found}")]
+    /// Input or output buffers that do not match the network.
+    #[error("{what}: the network expects {wanted}, got {found}")]
     Mismatch {
         /// Which buffer.
         what: &'static str,
-        /// What fits.
+        /// What was expected.
         wanted: String,
-        /// What was given.
+        /// What was passed.
         found: String,
     },
 }
@@ -96,11 +96,11 @@ pub enum ModelError {
 /// How the tensors of a file differ from those that the network needs; at least one list is not empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TensorProblems {
-    /// Names that the network needs and the file does not have.
+    /// Names that the network needs and the file lacks.
     pub missing: Vec<String>,
-    /// Names that the file has and the network has no place for.
+    /// Names in the file that the network does not have.
     pub left_over: Vec<String>,
-    /// Names with another shape than the network's.
+    /// Tensors whose shape differs from the network's.
     pub wrong_shape: Vec<WrongShape>,
     /// Names with an element type that is not f32, f16 or bf16, and the type.
     pub wrong_type: Vec<(String, String)>,
@@ -118,7 +118,7 @@ pub struct WrongShape {
 }
 
 impl TensorProblems {
-    /// No problem at all.
+    /// Whether there is no problem.
     pub fn is_empty(&self) -> bool {
         self.missing.is_empty()
             && self.left_over.is_empty()
@@ -126,10 +126,10 @@ impl TensorProblems {
             && self.wrong_type.is_empty()
     }
 
-    /// `Ok` where there is no problem.
+    /// `Ok` if there is no problem.
     ///
     /// # Errors
-    /// [`ModelError::Tensors`] with every problem in it.
+    /// [`ModelError::Tensors`] listing every problem.
     pub fn into_result(self) -> Result<(), ModelError> {
         if self.is_empty() { Ok(()) } else { Err(ModelError::Tensors(self)) }
     }
@@ -159,12 +159,12 @@ impl ModelError {
         Self::Spec { field: field.into(), reason: reason.into() }
     }
 
-    /// For a file called `file`.
+    /// An error about a file called `file`.
     pub fn bad_file(file: impl Into<String>, what: impl Into<String>) -> Self {
         Self::BadFile { file: file.into(), what: what.into() }
     }
 
-    /// For `map_err` after a file operation.
+    /// Converts an I/O error, for `map_err` after a file operation.
     pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| Self::Io { path: path.to_path_buf(), source }
     }
@@ -184,7 +184,7 @@ mod tests {
         };
         let text = problems.into_result().unwrap_err().to_string();
         for part in ["stem.weight, stem.bias", "fc.weight", "[1280, 320, 1, 1]", "last.bias is I8"] {
-            assert!(text.contains(part), "{part} is not in: {text}");
+            assert!(text.contains(part), "{part} is missing from: {text}");
         }
     }
 

@@ -1,6 +1,6 @@
-//! A [`Spec`] unrolled for one input size: every convolution with its name, channels, stride, rate,
-//! padding and map sizes, as nodes of a graph that read earlier ones. The candle graph, the CPU plan, the cost analysis and
-//! the importers all read this and nothing else, so that they cannot disagree about the network.
+//! A [`Spec`] unrolled for one input size: every convolution with its name, channels, stride, rate, padding and map
+//! sizes, as nodes of a graph that read earlier ones. The candle graph, the CPU plan, the cost analysis and the
+//! importers read only this, so they cannot disagree about the network.
 
 mod builder;
 
@@ -23,7 +23,7 @@ pub struct Conv {
     /// The tensors' prefix, such as `blocks.3.depthwise`: `{name}.weight` (O, I / groups, K, K) and either `{name}.bias`
     /// (batch norm folded) or `{name}.bn.weight`, `.bn.bias`, `.bn.running_mean`, `.bn.running_var`.
     pub name: String,
-    /// Every input channel by itself (groups = channels), or all together.
+    /// Each input channel separately (groups = channels), or all together.
     pub depthwise: bool,
     /// Kernel side, 1 or 3.
     pub kernel: usize,
@@ -35,7 +35,7 @@ pub struct Conv {
     pub c_in: usize,
     /// Output channels.
     pub c_out: usize,
-    /// What follows.
+    /// The activation after it.
     pub activation: Activation,
     /// The map read.
     pub input: Size,
@@ -43,7 +43,7 @@ pub struct Conv {
     pub output: Size,
     /// Rows and columns of zeros before the first; those after the last follow from the sizes.
     pub pad: Size,
-    /// Whether batch norm belongs to it; false: a plain bias (the classifiers).
+    /// Whether batch norm belongs to it; false: a plain bias instead (the classifiers).
     pub batch_norm: bool,
 }
 
@@ -51,36 +51,36 @@ pub struct Conv {
 /// projection, no shortcut).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
-    /// Its place in the whole chain, as in the tensors' names, dropped blocks counted.
+    /// Its index in the whole chain, as in the tensors' names, counting dropped blocks.
     pub index: usize,
     /// 1x1 to the expanded channels; absent where the expansion is 1.
     pub expand: Option<Conv>,
-    /// 3x3, each channel by itself.
+    /// 3x3 depthwise.
     pub depthwise: Conv,
     /// 1x1 to the output channels.
     pub project: Conv,
-    /// The residual connection that this block really has.
+    /// The residual connection that this block actually has.
     pub shortcut: Shortcut,
 }
 
-/// A node of a network, by its place in the order of execution.
+/// A node of a network, by its index in execution order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub(crate) usize);
 
 impl NodeId {
-    /// The picture.
+    /// The input image.
     pub const INPUT: Self = Self(0);
 
-    /// Its place in [`Network::nodes`].
+    /// Its index in [`Network::nodes`].
     pub fn index(self) -> usize {
         self.0
     }
 }
 
-/// What a node does.
+/// The operation of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// The picture, 3 channels; the first node alone.
+    /// The input image, 3 channels; only the first node.
     Input,
     /// A convolution, 1x1, 3x3 or depthwise, with any stride and rate.
     Convolution(Conv),
@@ -88,22 +88,22 @@ pub enum Operation {
     Block(Box<Block>),
     /// The average over the whole map: one pixel.
     Average,
-    /// Bilinear, to the node's size; one pixel is spread over the map.
+    /// Bilinear, to the node's size; one pixel is broadcast over the map.
     Resize(Resize),
-    /// The channels of its inputs one after the other.
+    /// The concatenated channels of its inputs.
     Concat,
-    /// The sum of its inputs (of one: itself) and an activation.
+    /// The sum of its inputs (a single input: itself), followed by an activation.
     Sum(Activation),
 }
 
 /// A step of the network: an operation on the maps of earlier nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// A convolution's name is its tensors' prefix, a block's `blocks.{i}`.
+    /// Its name: for a convolution the prefix of its tensors, for a block `blocks.{i}`.
     pub name: String,
-    /// What it does.
+    /// Its operation.
     pub operation: Operation,
-    /// What it reads.
+    /// The nodes that it reads.
     pub inputs: Vec<NodeId>,
     /// The map written.
     pub size: Size,
@@ -111,14 +111,14 @@ pub struct Node {
     pub channels: usize,
 }
 
-/// What a network gives: a node's map, and what it means.
+/// An output of a network: a node's map, and its meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
-    /// Its name, `logits` where there is only one.
+    /// Its name; `logits` if it is the only one.
     pub name: String,
-    /// Whose map it is.
+    /// The node whose map it is.
     pub node: NodeId,
-    /// What the values mean.
+    /// The meaning of the values.
     pub task: Task,
 }
 
@@ -134,7 +134,7 @@ pub struct Network {
 /// A tensor of a convolution in a model file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorShape {
-    /// Its whole name.
+    /// Its full name.
     pub name: String,
     /// (O, I / groups, K, K) for a weight, (O) for the rest.
     pub shape: Vec<usize>,
@@ -242,22 +242,22 @@ impl Network {
         &self.nodes
     }
 
-    /// What it gives, at least one.
+    /// The outputs, at least one.
     pub fn outputs(&self) -> &[Output] {
         &self.outputs
     }
 
-    /// The node of this name.
+    /// The node with this name.
     pub fn node(&self, name: &str) -> Option<&Node> {
         self.nodes.iter().find(|node| node.name == name)
     }
 
-    /// Every convolution, in the order of execution.
+    /// Every convolution, in execution order.
     pub fn convs(&self) -> impl Iterator<Item = &Conv> {
         self.nodes.iter().flat_map(Node::convs)
     }
 
-    /// The convolution of this name.
+    /// The convolution with this name.
     pub fn conv(&self, name: &str) -> Option<&Conv> {
         self.convs().find(|conv| conv.name == name)
     }
@@ -276,7 +276,7 @@ impl Network {
         (node.size, node.channels)
     }
 
-    /// How many nodes read each node; an output counts as one.
+    /// Number of readers of each node; an output counts as one.
     pub fn readers(&self) -> Vec<usize> {
         let mut readers = vec![0; self.nodes.len()];
         let reads = self.nodes.iter().flat_map(|node| &node.inputs).chain(self.outputs.iter().map(|o| &o.node));
@@ -347,7 +347,7 @@ mod tests {
         rows.bottlenecks[6].n = 100;
         wide.extractor = Extractor::MobilenetV2(rows);
         let text = Network::new(&wide, Size::square(1)).unwrap_err().to_string();
-        assert!(text.contains("weights are more than"), "{text}");
+        assert!(text.contains("weights exceed the limit"), "{text}");
     }
 
     #[test]

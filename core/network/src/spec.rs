@@ -1,4 +1,4 @@
-//! A network as data: everything that decides a pixel, in one value that is stored as JSON in the model file.
+//! A network as data: everything that affects a pixel, in one value that is stored as JSON in the model file.
 //!
 //! The tables are the paper's (arXiv 1801.04381): Table 2 for MobileNetV2, section 6.3 for DeepLabV3 on top of it.
 
@@ -17,36 +17,36 @@ pub use validate::{
 /// The format version that this library writes.
 pub const FORMAT: u32 = 1;
 
-/// A whole network: extractor, head, and what has to happen to a picture before and to the logits after.
+/// A whole network: extractor, head, and the processing of the image before and of the logits after.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
     /// Version of this description, [`FORMAT`].
     pub format: u32,
-    /// A short name, for people.
+    /// A short name, for humans.
     pub name: String,
-    /// What makes features of the picture.
+    /// Extracts features from the image.
     pub extractor: Extractor,
-    /// What makes logits of the features.
+    /// Computes logits from the features.
     pub head: Head,
     /// How convolutions pad. Weights depend on it.
     pub padding: Padding,
-    /// Added to the variance in batch norm, where it is not folded into the weights.
+    /// Added to the variance in batch norm, unless it is folded into the weights.
     pub batch_norm_epsilon: f64,
-    /// What the network wants to see.
+    /// The input that the network expects.
     pub input: Input,
-    /// One label per class, in the order of the logits; of an alpha two, background and foreground.
+    /// One label per class, in the order of the logits; for an alpha two: background and foreground.
     pub labels: Vec<String>,
     /// One RGB colour per class; empty: PASCAL VOC's palette.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub colors: Vec<[u8; 3]>,
-    /// What the output says; absent: what the head implies (see [`Spec::task`]).
+    /// The meaning of the output; absent: the head implies it (see [`Spec::task`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
-    /// Licence of the weights (SPDX where there is one).
+    /// Licence of the weights (an SPDX identifier if there is one).
     #[serde(default)]
     pub licence: String,
-    /// Where the weights come from.
+    /// Origin of the weights.
     #[serde(default)]
     pub provenance: String,
 }
@@ -67,25 +67,26 @@ pub enum Extractor {
 pub struct MobilenetV2 {
     /// Width multiplier; channels are rounded to a multiple of `divisor`, never down by more than 10 %.
     pub width: f64,
-    /// What channels are rounded to a multiple of, and the least number of them: 8 in the paper. TensorFlow's DeepLab
-    /// models of widths other than 1.0 were made with 1 (24 channels at width 0.5 are 12 and not 16).
+    /// Channels are rounded to a multiple of it, and are at least this many: 8 in the paper. TensorFlow's DeepLab
+    /// models of widths other than 1.0 use 1 (24 channels at width 0.5 become 12, not 16).
     #[serde(default = "paper_divisor")]
     pub divisor: usize,
-    /// Input size over feature map size: 8, 16 or 32. Below 32, strides past it become atrous rates.
+    /// Input size divided by feature map size: 8, 16 or 32. Below 32, later strides become atrous rates.
     pub output_stride: usize,
     /// Channels of the stem at width 1.0.
     pub stem_channels: usize,
     /// The paper's table of bottlenecks.
     pub bottlenecks: Vec<Bottleneck>,
-    /// Which map the head reads.
+    /// The map that the head reads.
     pub feature: Feature,
     /// Channels of the last 1x1 layer at width 1.0 (not scaled below width 1.0).
     pub last_channels: usize,
     /// Activation after the projection: `Linear` is the paper's bottleneck.
     pub bottleneck_activation: Activation,
-    /// Where the residual connection goes.
+    /// Position of the residual connection.
     pub shortcut: Shortcut,
-    /// Blocks left out (indices into the unrolled chain, first block 0); only blocks with a bottleneck shortcut can be.
+    /// Blocks left out (indices into the unrolled chain, starting at 0); only blocks with a bottleneck shortcut can be
+    /// left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dropped_blocks: Vec<usize>,
 }
@@ -102,7 +103,7 @@ pub struct Bottleneck {
     pub t: usize,
     /// Output channels at width 1.0.
     pub c: usize,
-    /// How many blocks.
+    /// Number of blocks.
     pub n: usize,
     /// Stride of the first; the others have 1.
     pub s: usize,
@@ -114,7 +115,7 @@ pub struct Bottleneck {
 pub struct MobilenetV1 {
     /// Width multiplier, rounded as for MobileNetV2.
     pub width: f64,
-    /// 8, 16 or 32.
+    /// Input size divided by feature map size: 8, 16 or 32.
     pub output_stride: usize,
     /// Channels of the stem at width 1.0.
     pub stem_channels: usize,
@@ -132,7 +133,7 @@ pub struct SeparableBlock {
     pub s: usize,
 }
 
-/// Which of the extractor's maps the head reads.
+/// The extractor's map that the head reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Feature {
@@ -142,11 +143,12 @@ pub enum Feature {
     LastLayer,
 }
 
-/// Where a block's residual connection goes (paper, section 6.4 and figure 6b).
+/// Position of a block's residual connection (paper, section 6.4 and figure 6b).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Shortcut {
-    /// From the block's input to its output, both narrow: the paper's inverted residual. Needs stride 1 and equal channels.
+    /// From the block's input to its output, both narrow: the paper's inverted residual. Needs stride 1 and equal
+    /// numbers of channels.
     Bottleneck,
     /// From the expanded tensor before the depthwise convolution to the one after it (after its ReLU6), both wide. Needs
     /// stride 1. In a block without expansion the expanded tensor is the block's input.
@@ -155,11 +157,11 @@ pub enum Shortcut {
     None,
 }
 
-/// What follows a convolution.
+/// The activation after a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
-    /// Nothing.
+    /// Identity.
     Linear,
     /// max(x, 0).
     Relu,
@@ -167,7 +169,7 @@ pub enum Activation {
     Relu6,
 }
 
-/// What reads the features.
+/// The head, which reads the features.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Head {
@@ -177,15 +179,15 @@ pub enum Head {
     DeeplabV3(DeeplabV3),
 }
 
-/// What the values of an output mean.
+/// The meaning of an output's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
-    /// A logit for each class at each pixel: the class of the largest is the pixel's.
+    /// A logit for each class at each pixel: the largest one determines the pixel's class.
     Categories,
-    /// One logit at each pixel: its sigmoid is how much of the pixel is foreground.
+    /// One logit at each pixel: its sigmoid is the foreground's share of the pixel.
     Alpha,
-    /// A logit for each class, of the picture as a whole.
+    /// A logit for each class, for the image as a whole.
     Scores,
 }
 
@@ -206,33 +208,33 @@ pub struct DeeplabV3 {
     pub classes: usize,
     /// Channels of every branch and of the projection (256).
     pub channels: usize,
-    /// The image pooling branch: average over the map, 1x1, spread again.
+    /// The image pooling branch: average over the map, 1x1, broadcast back.
     pub image_pooling: bool,
     /// Atrous spatial pyramid pooling.
     pub aspp: Aspp,
-    /// Image pooling stands last in the concatenation (PyTorch's heads) and not first (TensorFlow's).
+    /// Image pooling is last in the concatenation (PyTorch's heads) rather than first (TensorFlow's).
     #[serde(default)]
     pub pooling_last: bool,
     /// One more 3x3 convolution between projection and classifier (torchvision's and VainF's heads).
     #[serde(default)]
     pub refine: bool,
-    /// What follows the projection and gives logits finer than the feature map.
+    /// Follows the projection and produces logits finer than the feature map.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decoder: Option<Decoder>,
-    /// How logits are brought to the picture's size, and a decoder's maps to the next skip's.
+    /// How logits are resized to the image, and a decoder's maps to the next skip's.
     pub resize: Resize,
 }
 
-/// DeepLabV3+'s decoder (arXiv 1802.02611, section 3.1) at mobile cost. A stage for each skip, from coarse to fine: what comes
-/// from below is resized to the skip's map, the skip is reduced by a 1x1 convolution and put behind it, and a
-/// depthwise-separable 3x3 convolution mixes the two; ReLU6 after each. The classifier reads the last stage, so that logits
+/// DeepLabV3+'s decoder (arXiv 1802.02611, section 3.1) at mobile cost. One stage per skip, from coarse to fine: the
+/// lower map is resized to the skip's map, a 1x1 convolution reduces the skip, which is concatenated after it, and a
+/// depthwise-separable 3x3 convolution mixes the two; ReLU6 after each. The classifier reads the last stage, so logits
 /// have its size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decoder {
-    /// The maps of the extractor that are read, from coarse to fine.
+    /// The extractor's maps that it reads, from coarse to fine.
     pub skips: Vec<Skip>,
-    /// Channels that a stage writes, where its skip does not say otherwise.
+    /// Channels that a stage writes, unless its skip specifies otherwise.
     pub channels: usize,
 }
 
@@ -240,11 +242,11 @@ pub struct Decoder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Skip {
-    /// Input size over the map's size: the last block at this stride is read. Below the output stride.
+    /// Input size divided by the map's size: the last block at this stride is read. Below the output stride.
     pub stride: usize,
     /// Channels that the map is reduced to.
     pub channels: usize,
-    /// Channels that the stage writes; absent: those of the decoder.
+    /// Channels that the stage writes; absent: the decoder's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out: Option<usize>,
 }
@@ -277,16 +279,16 @@ pub enum Padding {
     Symmetric,
 }
 
-/// What the network wants to see.
+/// The input that the network expects.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// Height and width of the square input that the weights were made for; a caller may ask for another.
+    /// Height and width of the square input that the weights were trained for; a caller may request another size.
     pub size: usize,
     /// Subtracted from each channel (R, G, B in 0 to 255).
     pub mean: [f32; 3],
-    /// Each channel is divided by it after that.
+    /// Each channel is then divided by it.
     pub std: [f32; 3],
-    /// How a picture that is not square is fitted.
+    /// How an image that is not square is fitted.
     pub fit: Fit,
 }

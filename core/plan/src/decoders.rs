@@ -1,14 +1,15 @@
-//! Which nodes of a network are a decoder, to be compiled as one step: a concatenation of a resized map and of 1x1 convolutions,
-//! a depthwise convolution over it and a 1x1 convolution after that; the same once more where only a resize reads it; and
-//! the 1x1 convolution (a classifier) that alone reads the last. Everything between must have no other reader.
+//! Finds the nodes of a network that form a decoder, to be compiled as one step: a concatenation of a resized map and
+//! of 1x1 convolutions, a depthwise convolution over it and a 1x1 convolution after that; another such stage if only
+//! its resize reads the previous one; and the 1x1 convolution (a classifier) that is the last stage's only reader.
+//! Nothing else may read an intermediate node.
 
 use silhouette_network::network::{Conv, Network, Node, NodeId, Operation};
 use silhouette_network::spec::Resize;
 
-/// What a stage puts side by side.
+/// A part of a stage's concatenation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// What is below, resized.
+    /// The lower map, resized.
     Below(Resize),
     /// This node, a 1x1 convolution.
     Pointwise(usize),
@@ -25,12 +26,12 @@ pub(crate) struct Stage {
 /// A decoder of a network, by its nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Decoder {
-    /// What the first stage resizes.
+    /// The map that the first stage resizes.
     pub(crate) below: usize,
     pub(crate) stages: Vec<Stage>,
     /// The 1x1 convolution at the end.
     pub(crate) tail: Option<usize>,
-    /// All its nodes.
+    /// All nodes in it.
     nodes: Vec<usize>,
 }
 
@@ -60,13 +61,13 @@ impl Decoder {
     }
 }
 
-/// The decoders of `network`, in the order of their nodes; at most `longest` stages each.
+/// The decoders of `network`, in node order; at most `longest` stages each.
 pub(crate) fn decoders(network: &Network, longest: usize) -> Vec<Decoder> {
     let finder = Finder { network, readers: network.readers() };
     let mut found: Vec<Decoder> = Vec::new();
     for at in 0..network.nodes().len() {
         let Some((below, stage, nodes)) = finder.stage(at) else { continue };
-        // One that only this stage reads goes on.
+        // A decoder that only this stage reads continues.
         let before = found.iter_mut().find(|decoder| {
             let last = &decoder.stages[decoder.stages.len() - 1];
             last.pointwise == below && finder.readers[below] == 1 && decoder.stages.len() < longest
@@ -80,7 +81,7 @@ pub(crate) fn decoders(network: &Network, longest: usize) -> Vec<Decoder> {
         }
     }
     for at in 0..found.len() {
-        // A part of another decoder is computed there.
+        // A node that is part of another decoder is computed there.
         let free = |reader: &usize| !found.iter().any(|other| other.has(*reader));
         let reader = finder.only_reader(found[at].last());
         let tail = reader.filter(|&reader| finder.pointwise(reader).is_some()).filter(free);
@@ -100,7 +101,7 @@ impl<'n> Finder<'n> {
         &self.network.nodes()[id]
     }
 
-    /// The node that alone reads this one.
+    /// The node's only reader.
     fn only_reader(&self, id: usize) -> Option<usize> {
         let reads = |node: &&Node| node.inputs.iter().any(|input| input.index() == id);
         let reader = self.network.nodes().iter().position(|node| reads(&node))?;
@@ -119,19 +120,19 @@ impl<'n> Finder<'n> {
         }
     }
 
-    /// The stage whose concatenation is the node `at`: the node that it resizes, itself, and all its nodes.
+    /// The stage whose concatenation is the node `at`: the node that it resizes, the stage, and all its nodes.
     fn stage(&self, at: usize) -> Option<(usize, Stage, Vec<usize>)> {
         let Operation::Concat = self.node(at).operation else { return None };
         let size = self.node(at).size;
         let (mut parts, mut nodes, mut below) = (Vec::new(), vec![at], None);
         for part in self.node(at).inputs.iter().map(|input| input.index()) {
-            // (A part that stands there twice has two readers.)
+            // (A part that appears twice has two readers.)
             if self.readers[part] != 1 || part == NodeId::INPUT.index() {
                 return None;
             }
             let from = self.input(part);
             match &self.node(part).operation {
-                // One pixel spread over a map is no map.
+                // One pixel broadcast over a map is not a map.
                 Operation::Resize(rule)
                     if below.is_none() && !matches!(self.node(from).operation, Operation::Input) =>
                 {

@@ -1,5 +1,5 @@
-//! The compiled CPU plan ([`Plan`]): a network and its weights as the steps of `silhouette-engine`, packed for the kernels of this
-//! CPU, and packed weights kept in a file.
+//! The compiled CPU plan ([`Plan`]): a network and its weights as steps of `silhouette-engine`, packed for the kernels
+//! of this CPU, and a cache file for packed weights.
 #![forbid(unsafe_code)]
 
 mod decoders;

@@ -1,4 +1,4 @@
-//! A made picture for this crate's tests: waves of grey, at any size.
+//! A generated image for this crate's tests: waves of grey, at any size.
 
 use silhouette_kernels::rows::RowSource;
 use silhouette_network::network::Size;

@@ -1,8 +1,8 @@
-//! The compiled CPU plan: a [`Network`] and its folded weights become the steps of a
-//! [`Program`], packed for the kernels of this CPU. It gives what the candle graph
-//! gives, without the expanded tensors, in a fraction of the time and memory.
+//! The compiled CPU plan: a [`Network`] and its folded weights become the steps of a [`Program`], packed for the
+//! kernels of this CPU. It computes the same result as the candle graph, without the expanded tensors, in a fraction of
+//! the time and memory.
 //!
-//! Which blocks run depth-first and which in slices is decided here, once, from the shapes and the CPU's caches.
+//! Whether a block runs depth-first or in slices is decided here, once, from the shapes and the CPU's caches.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -29,24 +29,25 @@ use crate::weight_cache::Place;
 pub struct PlanOptions {
     /// Threads that share one inference, 1 to [`MAX_THREADS`].
     pub threads: usize,
-    /// The instruction set by its name (see [`Isa::all`]); `None`: the fastest that this CPU has.
+    /// The instruction set by name (see [`Isa::all`]); `None`: the fastest of this CPU.
     pub isa: Option<String>,
-    /// Bytes that the arena of one inference may take; more is refused before anything is allocated.
+    /// Limit for the arena of one inference, in bytes; exceeding it is an error before anything is allocated.
     pub memory_limit: usize,
-    /// A folder of this program's own in which packed weights are kept: a plan for the same model file and CPU then maps them
-    /// instead of packing again. Input sizes and threads share a file as long as they are sliced alike. `None`: nothing is kept.
-    /// Models that come from no file are not kept.
+    /// A folder private to this program in which packed weights are cached: a later plan for the same model file and
+    /// CPU maps them instead of packing again. Input sizes and threads share a file as long as they are sliced alike.
+    /// `None`: no cache. Models that do not come from a file are not cached.
     ///
-    /// The files are of the size of the packed weights (f32, 4 bytes a parameter), at most four; those that were not used for the longest
-    /// go. No more than 64 MiB are written a day, or one file where that is larger. A file is used where its checksum is right, this
-    /// process's user owns it and nobody else may write to it, or to the folder. It must not be cut or written to while it is mapped; who
-    /// cannot promise that keeps nothing. What hinders keeping is logged and hinders nothing else.
+    /// Files have the size of the packed weights (f32, 4 bytes per parameter); there are at most four, and the least
+    /// recently used are removed. At most 64 MiB are written per day, or one larger file. A file is used only if its
+    /// checksum is right, it belongs to this process's user and no other user may write to it, or to the folder. It
+    /// must not be truncated or written to while it is mapped; a caller who cannot guarantee that must not use a cache.
+    /// Cache failures are logged and have no other effect.
     pub weight_cache: Option<PathBuf>,
-    /// The caches to choose slices and chains for; `None`: those of this machine.
+    /// The caches to choose slices and chains for; `None`: this machine's.
     pub caches: Option<Caches>,
 }
 
-/// The most threads that a plan takes.
+/// Maximum number of threads of a plan.
 pub const MAX_THREADS: usize = 64;
 
 impl Default for PlanOptions {
@@ -55,9 +56,9 @@ impl Default for PlanOptions {
     }
 }
 
-const _: () = assert!(network::MAX_OUTPUTS <= program::MAX_OUTPUTS, "a program has room for every network's outputs");
+const _: () = assert!(network::MAX_OUTPUTS <= program::MAX_OUTPUTS, "a program supports as many outputs as a network");
 
-/// A network compiled for the CPU. Shared by threads; each inference at a time needs a [`PlanState`].
+/// A network compiled for the CPU. Shared by threads; each concurrent inference needs its own [`PlanState`].
 #[derive(Debug)]
 pub struct Plan {
     program: Program,
@@ -65,7 +66,7 @@ pub struct Plan {
     outputs: Vec<Output>,
 }
 
-/// What one inference at a time needs: the arena, and the threads that share the work.
+/// The state of one inference at a time: the arena, and the threads that share the work.
 #[derive(Debug)]
 pub struct PlanState {
     arena: Arena,
@@ -88,14 +89,14 @@ impl Plan {
     /// Compiles `network` with `weights`.
     ///
     /// # Errors
-    /// [`ModelError::Unsupported`] with the step and the reason where the plan cannot express the network or its arena
-    /// would pass the memory limit; whatever reading the weights gives.
+    /// [`ModelError::Unsupported`] with the step and the reason if the plan cannot express the network or its arena
+    /// would exceed the memory limit; any error of reading the weights.
     pub fn compile(network: &Network, weights: &Weights, options: &PlanOptions) -> Result<Self, ModelError> {
         Self::compile_as(network, weights, options, None)
     }
 
-    /// The same network as the paper's section 5 describes it, for measuring: each inverted residual block after the first
-    /// by itself, its expanded channels in `ways` slices over the whole map (1: all at once), the maps between blocks
+    /// The same network as in the paper's section 5, for measurements: each inverted residual block after the first is
+    /// a step, its expanded channels in `ways` slices over the whole map (1: all at once), the maps between blocks
     /// whole. The stem and the first block run as one, row by row ('the trick' for the first layer).
     ///
     /// # Errors
@@ -128,10 +129,11 @@ impl Plan {
             let outputs = compiler.outputs()?;
             compiler.builder.finish(&outputs, options.memory_limit).map_err(unsupported)
         };
-        let (input, outputs) = (network.input, network.outputs().to_vec());
+        let input = network.input;
+        let outputs = network.outputs().to_vec();
         for kept in place.iter().flat_map(Place::kept) {
             let Some(shelf) = kept.shelf() else { continue };
-            // What was kept for other slices does not fit; where there is another reason, packing gives the error to tell.
+            // Weights cached for other slices do not match; if there is another error, packing below reports it.
             let Ok(program) = compile(builder().with_packed(shelf), true) else { continue };
             if program.packing() == kept.packing() && kept.is_whole() {
                 kept.used();
@@ -140,10 +142,10 @@ impl Plan {
             }
         }
         let program = compile(builder(), false)?;
-        // Small tensors were not let go one by one, and reading them fetched their large neighbours again.
+        // Small tensors were not released individually, and reading them also loaded neighbouring pages again.
         weights.release_all();
         if let Some(Err(e)) = place.map(|place| place.keep(&program)) {
-            log::warn!("packed weights are not kept: {e}");
+            log::warn!("packed weights are not cached: {e}");
         }
         Ok(Self { program, input, outputs })
     }
@@ -159,12 +161,12 @@ impl Plan {
         (shape.size, shape.channels)
     }
 
-    /// What it gives, each with its shape, in the network's order.
+    /// The outputs, each with its shape, in the network's order.
     pub fn outputs(&self) -> impl Iterator<Item = (&Output, Shape)> {
         self.outputs.iter().zip(self.program.outputs().iter().copied())
     }
 
-    /// The instruction set that it runs on.
+    /// The instruction set that it uses.
     pub fn isa(&self) -> Isa {
         self.program.isa()
     }
@@ -184,19 +186,19 @@ impl Plan {
         self.program.weight_bytes()
     }
 
-    /// What each step is, and how it is computed.
+    /// Description of each step and how it is computed.
     pub fn steps(&self) -> impl Iterator<Item = StepInfo<'_>> {
         self.program.steps()
     }
 
-    /// Memory and threads for one inference at a time.
+    /// Allocates memory and threads for one inference at a time.
     ///
     /// # Errors
-    /// [`ModelError::Unsupported`] if the system starts no more threads; [`ModelError::OutOfMemory`].
+    /// [`ModelError::Unsupported`] if the system refuses another thread; [`ModelError::OutOfMemory`].
     pub fn new_state(&self) -> Result<PlanState, ModelError> {
         let pool = ThreadPool::new(self.program.threads()).map_err(|e| ModelError::Unsupported {
             what: format!("an inference on {} threads", self.program.threads()),
-            why: format!("{e}; ask for fewer threads"),
+            why: format!("{e}; use fewer threads"),
         })?;
         Ok(PlanState { arena: self.program.arena()?, pool })
     }
@@ -204,7 +206,7 @@ impl Plan {
     /// Runs a network of one output on `rows` and writes the logits, channels-last: `[height][width][classes]`.
     ///
     /// # Errors
-    /// [`ModelError::Mismatch`] if `rows`, `logits` or `state` do not fit this plan, or it has more outputs;
+    /// [`ModelError::Mismatch`] if `rows`, `logits` or `state` do not match this plan, or it has more outputs;
     /// [`ModelError::OutOfMemory`].
     pub fn run(&self, state: &mut PlanState, rows: &dyn RowSource, logits: &mut [f32]) -> Result<(), ModelError> {
         self.run_all(state, rows, &mut [logits])
@@ -293,15 +295,16 @@ impl FoldedBlock<'_> {
     }
 }
 
-/// What the compiler knows of a node.
+/// The compiler's result for a node.
 #[derive(Clone, Debug)]
 enum Value {
-    /// Nothing yet: it comes later, waits ([`Compiler::waits`]), or is fused with its reader ([`Compiler::is_fused`]).
+    /// None yet: it is compiled later, is deferred ([`Compiler::waits`]), or is fused with its reader
+    /// ([`Compiler::is_fused`]).
     None,
-    /// A map inside a chain, of which nobody else reads anything.
+    /// A map inside a chain, which nothing else reads.
     Inside,
     Map(Map),
-    /// A concatenation that convolutions read as it is: these nodes.
+    /// A concatenation that convolutions read directly: these nodes.
     Parts(Vec<usize>),
 }
 
@@ -310,9 +313,9 @@ struct Compiler<'n, 'w> {
     network: &'n Network,
     weights: &'w Weights,
     caches: Caches,
-    /// Slices of every block after the first, where they are not for the caches to decide.
+    /// Number of slices of every block after the first, unless the caches decide.
     ways: Option<usize>,
-    /// The builder has packed weights: those of the file are not looked at.
+    /// The builder has prepacked weights and does not read the file's.
     packed: bool,
     readers: Vec<usize>,
     decoders: Vec<Decoder>,
@@ -321,7 +324,8 @@ struct Compiler<'n, 'w> {
 
 impl<'n, 'w> Compiler<'n, 'w> {
     fn new(builder: Builder, network: &'n Network, weights: &'w Weights, caches: Caches) -> Self {
-        let (readers, values) = (network.readers(), vec![Value::None; network.nodes().len()]);
+        let readers = network.readers();
+        let values = vec![Value::None; network.nodes().len()];
         let decoders = decoders(network, program::MAX_DECODER_STAGES);
         Self { builder, network, weights, caches, ways: None, packed: false, readers, decoders, values }
     }
@@ -350,8 +354,8 @@ impl<'n, 'w> Compiler<'n, 'w> {
         &self.network.nodes()[id].operation
     }
 
-    /// Image pooling waits for its reader: an average, a 1x1 convolution of one, and either spread over a map. A projection
-    /// that reads it needs it as a bias only, just before its own step, and never spread.
+    /// Image pooling is deferred until its reader: an average, a 1x1 convolution of one, and either of them broadcast
+    /// over a map. A projection that reads it needs it only as a bias, just before its own step, and never broadcast.
     fn waits(&self, id: usize) -> bool {
         match self.operation(id) {
             Operation::Average => true,
@@ -378,12 +382,12 @@ impl<'n, 'w> Compiler<'n, 'w> {
         conv.depthwise && self.readers[id] == 1 && (id + 1..self.values.len()).any(fits)
     }
 
-    /// A node inside a decoder: its last one stands for all.
+    /// A node inside a decoder other than its last, which represents all of them.
     fn is_decoded(&self, id: usize) -> bool {
         self.decoders.iter().any(|decoder| decoder.has(id) && decoder.last() != id)
     }
 
-    /// The map of a node, whatever it takes.
+    /// The map of a node, compiling deferred nodes if necessary.
     fn map(&mut self, id: usize) -> Result<Map, ModelError> {
         match self.values[id].clone() {
             Value::Map(map) => return Ok(map),
@@ -402,12 +406,12 @@ impl<'n, 'w> Compiler<'n, 'w> {
             Value::Map(map) => Ok(map),
             _ => Err(ModelError::Unsupported {
                 what: format!("{} in the CPU plan", self.network.nodes()[id].name),
-                why: "only a 3x3 convolution reads the picture".into(),
+                why: "only a 3x3 convolution can read the image".into(),
             }),
         }
     }
 
-    /// The maps of what a node reads.
+    /// The maps of a node's inputs.
     fn maps(&mut self, id: usize) -> Result<Vec<Map>, ModelError> {
         self.inputs(id).map(|input| self.map(input)).collect()
     }
@@ -480,7 +484,7 @@ impl<'n, 'w> Compiler<'n, 'w> {
         self.weights.folded(conv)
     }
 
-    /// Lets the file's pages go, once the packed copy is there: that is what runs.
+    /// Releases the file's pages once the packed copy exists, which is what runs.
     fn release<'c>(&self, convs: impl IntoIterator<Item = &'c Conv>) {
         for conv in convs.into_iter().filter(|_| !self.packed) {
             self.weights.release(conv);
@@ -495,22 +499,23 @@ impl<'n, 'w> Compiler<'n, 'w> {
         })
     }
 
-    /// The convolution that reads the picture, and the blocks after it that run depth-first with it. Maps on the way that
-    /// others read as well are tapped: the chain stays one.
+    /// The convolution that reads the image, and the blocks after it that run depth-first with it. Intermediate maps
+    /// with other readers are tapped: the chain stays one step.
     fn trunk(&mut self, id: usize, stem: &Conv) -> Result<(), ModelError> {
         if stem.depthwise || stem.kernel != 3 {
             return Err(ModelError::Unsupported {
                 what: format!("{} in the CPU plan", stem.name),
-                why: "only a full 3x3 convolution reads the picture".into(),
+                why: "only a full 3x3 convolution can read the image".into(),
             });
         }
-        // The first chain goes on while the maps between blocks would not stay in the L2.
+        // The first chain continues while the maps between blocks would not stay in the L2.
         let large = |b: &Block| {
             let conv = &b.depthwise;
             conv.input.height * conv.input.width * b.c_in() * size_of::<f32>() > self.caches.working_set()
         };
         let most = if self.ways.is_some() { 1 } else { 8 };
-        let (mut ids, mut blocks) = (vec![id], Vec::<&Block>::new());
+        let mut ids = vec![id];
+        let mut blocks = Vec::<&Block>::new();
         for next in id + 1..self.values.len() {
             let before = ids[ids.len() - 1];
             if let Operation::Block(block) = self.operation(next)
@@ -543,7 +548,7 @@ impl<'n, 'w> Compiler<'n, 'w> {
         Ok(())
     }
 
-    /// A block by itself.
+    /// A standalone block.
     fn block(&mut self, input: Map, block: &Block) -> Result<Map, ModelError> {
         let folded = self.fold_block(block)?;
         let name = format!("blocks.{}", block.index);
@@ -588,8 +593,10 @@ impl<'n, 'w> Compiler<'n, 'w> {
                     Part::Pointwise(id) => program::Part::Pointwise(self.map(self.input(id))?, filter(id)),
                 });
             }
-            let (depthwise, pointwise) = (filter(stage.depthwise), filter(stage.pointwise));
-            let (deep, last) = (self.conv(stage.depthwise)?, self.conv(stage.pointwise)?);
+            let depthwise = filter(stage.depthwise);
+            let pointwise = filter(stage.pointwise);
+            let deep = self.conv(stage.depthwise)?;
+            let last = self.conv(stage.pointwise)?;
             stages.push(program::DecoderStage { name: &last.name, window: window(deep), parts, depthwise, pointwise });
         }
         let name = &self.network.nodes()[decoder.last()].name;
@@ -598,7 +605,7 @@ impl<'n, 'w> Compiler<'n, 'w> {
         map.map_err(unsupported)
     }
 
-    /// A depthwise convolution and the 1x1 after it: a block that does not expand.
+    /// A depthwise convolution and the 1x1 after it: a block without expansion.
     fn separable(&mut self, input: Map, depthwise: &Conv, conv: &Conv) -> Result<Map, ModelError> {
         let folded = FoldedBlock { expand: None, depthwise: self.fold(depthwise)?, project: self.fold(conv)? };
         let block = program::Block {
@@ -616,12 +623,12 @@ impl<'n, 'w> Compiler<'n, 'w> {
         Ok(map)
     }
 
-    /// A 1x1 or full 3x3 convolution, over the parts of a concatenation where it reads one.
+    /// A 1x1 or full 3x3 convolution, over the parts of a concatenation if it reads one.
     fn convolution(&mut self, id: usize, conv: &Conv) -> Result<Map, ModelError> {
         if conv.stride != 1 {
             return Err(ModelError::Unsupported {
                 what: format!("{} in the CPU plan", conv.name),
-                why: "only a convolution that reads the picture, or a depthwise one, has a stride".into(),
+                why: "only a convolution that reads the image, or a depthwise one, can have a stride".into(),
             });
         }
         let parts = match &self.values[self.input(id)] {
@@ -642,10 +649,11 @@ impl<'n, 'w> Compiler<'n, 'w> {
         map.map_err(unsupported)
     }
 
-    /// Image pooling gives the same vector for every pixel: its part of the projection is computed once and becomes the
-    /// bias of the rest. `parts`: nodes, and whether they are such a vector, spread.
+    /// Image pooling yields the same vector for every pixel: its part of the projection is computed once and becomes
+    /// the bias of the rest. `parts`: nodes, and whether they are such a broadcast vector.
     fn convolution_with_pooling(&mut self, conv: &Conv, parts: &[(usize, bool)]) -> Result<Map, ModelError> {
-        let (mut vectors, mut maps) = (Vec::new(), Vec::new());
+        let mut vectors = Vec::new();
+        let mut maps = Vec::new();
         for &(part, _) in parts.iter().filter(|(_, spread)| !spread) {
             maps.push(self.map(part)?);
         }
@@ -655,7 +663,8 @@ impl<'n, 'w> Compiler<'n, 'w> {
         let folded = self.fold(conv)?;
         let channels: Vec<_> =
             parts.iter().map(|&(part, spread)| (self.network.nodes()[part].channels, spread)).collect();
-        let (mut constant, mut rest) = (Vec::new(), Vec::new());
+        let mut constant = Vec::new();
+        let mut rest = Vec::new();
         for mut row in folded.weight.chunks_exact(conv.c_in) {
             for &(channels, spread) in &channels {
                 let (part, after) = row.split_at(channels);

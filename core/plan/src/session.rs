@@ -13,7 +13,7 @@ use silhouette_weights::ModelFile;
 
 use crate::plan::{Plan, PlanOptions, PlanState};
 
-/// A plan, its arena and threads, and the maps that it gives.
+/// A plan, its arena and threads, and its output maps.
 #[derive(Debug)]
 struct PlanSession {
     plan: Arc<Plan>,
@@ -58,8 +58,7 @@ impl Engine for Plan {
 
     fn new_session(self: Arc<Self>) -> Result<Box<dyn Session>, EngineError> {
         let state = self.new_state().map_err(failed)?;
-        let outputs =
-            Plan::outputs(&self).map(|(_, shape)| filled(shape.values(), 0.0, "a map that the network gives"));
+        let outputs = Plan::outputs(&self).map(|(_, shape)| filled(shape.values(), 0.0, "an output of the network"));
         let outputs = outputs.collect::<Result<_, _>>().map_err(EngineError::OutOfMemory)?;
         Ok(Box::new(PlanSession { plan: self, state, outputs }))
     }
@@ -71,7 +70,7 @@ impl Session for PlanSession {
     }
 
     fn run(&mut self, rows: &dyn RowSource) -> Result<(), EngineError> {
-        // Slices of all outputs, in an array: nothing is allocated here.
+        // Slices of all outputs, in an array, so that nothing is allocated here.
         let mut slices: [&mut [f32]; MAX_OUTPUTS] = std::array::from_fn(|_| &mut [][..]);
         let count = self.outputs.len();
         for (slice, output) in slices.iter_mut().zip(&mut self.outputs) {

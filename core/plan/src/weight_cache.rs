@@ -1,19 +1,21 @@
-//! Packed weights kept in a file: what a plan packs once is mapped into memory the next time and used where it lies. Nothing
-//! is converted or packed again, and its pages are the file's own: the system may take them back and share them.
+//! The cache file of packed weights: weights that a plan packs once are mapped into memory the next time and used in
+//! place. Nothing is converted or packed again, and the pages are the file's own: the system can reclaim and share
+//! them.
 //!
 //! ```text
 //! offset  what
 //! 0       "silhouette packed weights 2\n"
-//! 28      the checksum of the arrays, a space, the number of their packing, a line break: each number in 16 hexadecimal digits
+//! 28      the checksum of the arrays, a space, the hash of their packing, a line break: each in 16 hexadecimal digits
 //! 62      the key: everything else that the packed weights depend on, as text
 //! …       zeros up to a multiple of 64
 //! …       the arrays of packed weights, each at a multiple of 64
 //! ```
 //!
-//! A file whose key is another one is not used. Neither is one that does not hold exactly what the plan asks for, whose checksum is wrong,
-//! that is a link, that another user owns or may write to, or that lies in a folder to which every user may write. The packing says how
-//! weights were sliced: shapes of the input that are sliced alike share a file. Whoever may write to the folder as this user may decide
-//! what the masks are; one who cuts the file while it is mapped ends the process: the folder is for this program alone.
+//! A file with another key is not used. Nor is one that does not hold exactly what the plan requests, whose checksum is
+//! wrong, that is a link, that another user owns or may write to, or that is in a world-writable folder. The packing
+//! hash identifies how weights were sliced: input shapes that are sliced alike share a file. Anyone who can write to
+//! the folder as this user can change the masks, and truncating a mapped file ends the process: the folder must be
+//! private to this program.
 
 use std::fmt::Write as _;
 use std::hash::Hasher as _;
@@ -34,20 +36,21 @@ const MAGIC: &str = "silhouette packed weights 2\n";
 const PREFIX: &str = "silhouette-";
 const SUFFIX: &str = ".packed";
 
-/// Files in a folder, at most: beyond it those go that were not used for the longest. A model whose weights are sliced in one way is one.
+/// Maximum number of files in a folder; beyond it the least recently used are removed. A model whose weights are sliced
+/// in one way has one.
 const MOST: usize = 4;
 
-/// Bytes that are written to a folder in a day, at most, where a file alone is not more: flash wears, and what is never used twice
-/// is not worth keeping.
+/// Maximum number of bytes written to a folder per day, unless a single file is larger: flash wears out, and a file
+/// that is never used twice is not worth caching.
 const DAILY: u64 = 64 << 20;
 
-/// What was written today: the number of the day, a space, bytes.
+/// File with what was written today: the number of the day, a space, bytes.
 const WRITTEN: &str = "silhouette-written";
 
 /// A day.
 const DAY: Duration = Duration::from_hours(24);
 
-/// Where the packed weights of a network are kept.
+/// The location of a network's packed weights.
 #[derive(Debug)]
 pub(crate) struct Place {
     folder: PathBuf,
@@ -55,7 +58,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// In `folder`, for plans of `network` with `weights`; `None` where it cannot be told from which file these come.
+    /// In `folder`, for plans of `network` with `weights`; `None` if the weights' file is unknown.
     pub(crate) fn new(folder: &Path, network: &Network, weights: &Weights, isa: Isa) -> Option<Self> {
         let mut key = format!(
             "{} layout {:016x}\n{}\n{}\nepsilon {}\n",
@@ -68,21 +71,21 @@ impl Place {
         // Names, shapes and order of all weights.
         for c in network.convs() {
             let shape = (c.c_in, c.c_out, c.kernel, c.stride, c.rate);
-            writeln!(key, "{} {shape:?}", c.name).expect("a string takes everything");
+            writeln!(key, "{} {shape:?}", c.name).expect("writing to a string cannot fail");
         }
-        // What reads what.
+        // The inputs of every node.
         for node in network.nodes().iter().filter(|node| !node.inputs.is_empty()) {
             let inputs: Vec<usize> = node.inputs.iter().map(|input| input.index()).collect();
-            writeln!(key, "{} {} of {inputs:?}", node.name, node.channels).expect("a string takes everything");
+            writeln!(key, "{} {} of {inputs:?}", node.name, node.channels).expect("writing to a string cannot fail");
         }
         for output in network.outputs() {
-            writeln!(key, "output {}", output.node.index()).expect("a string takes everything");
+            writeln!(key, "output {}", output.node.index()).expect("writing to a string cannot fail");
         }
         key.push_str("weights\n");
         Some(Self { folder: folder.to_owned(), key })
     }
 
-    /// What the names of all files of this key begin with.
+    /// The common beginning of all file names with this key.
     fn prefix(&self) -> String {
         format!("{PREFIX}{:016x}-", fnv1a(self.key.as_bytes()))
     }
@@ -91,7 +94,8 @@ impl Place {
         self.folder.join(format!("{}{packing:016x}{SUFFIX}", self.prefix()))
     }
 
-    /// What is kept there for this key, the last used first: most often one, more where sizes or threads are sliced in different ways.
+    /// The cached files with this key, the most recently used first: usually one, more if sizes or threads are sliced
+    /// differently.
     pub(crate) fn kept(&self) -> impl Iterator<Item = Kept> + use<'_> {
         let prefix = self.prefix();
         let files = match check_folder(&self.folder) {
@@ -109,17 +113,17 @@ impl Place {
         })
     }
 
-    /// Keeps the packed weights of a plan there: whole or not at all.
+    /// Writes the packed weights of a plan to the cache, atomically.
     pub(crate) fn keep(&self, program: &Program) -> Result<(), ModelError> {
         let path = self.path(program.packing());
-        // Another thread is at it.
+        // Another thread is already writing it.
         let Some(_writing) = Writing::begin(&path) else { return Ok(()) };
         let refused = |error: OpenError| match error {
             OpenError::Io(error) => ModelError::io(&self.folder)(error),
             error => ModelError::bad_file(self.folder.display().to_string(), error.to_string()),
         };
         own_folder(&self.folder).map_err(refused)?;
-        // Somebody else was quicker.
+        // Another process was faster.
         if Kept::open(&path, &self.key).is_ok_and(|kept| kept.packing == program.packing() && kept.is_whole()) {
             return Ok(());
         }
@@ -131,7 +135,7 @@ impl Place {
         let head = head(hasher.finish(), program.packing(), &self.key);
         let length = parts.iter().chain([&&head[..]]).map(|part| part.len() as u64).sum();
         if !self.spend(length) {
-            log::info!("packed weights are not kept: {DAILY} bytes were written today");
+            log::info!("packed weights are not cached: {DAILY} bytes were written today");
             return Ok(());
         }
         let written = write_own(
@@ -144,8 +148,8 @@ impl Place {
         Ok(())
     }
 
-    /// Whether so many bytes may be written today, too; then they are counted. Processes that write at the same time may each be counted
-    /// for one.
+    /// Whether so many bytes may still be written today; if so, they are counted. Concurrent writes by several processes
+    /// may be counted as one.
     fn spend(&self, bytes: u64) -> bool {
         let path = self.folder.join(WRITTEN);
         let today =
@@ -162,7 +166,7 @@ impl Place {
         written.map_err(|error| log::warn!("packed weights: {}: {error}", path.display())).is_ok()
     }
 
-    /// Removes files of other plans that were not used for the longest. What cannot be removed stays.
+    /// Removes the least recently used files of other plans. Files that cannot be removed stay.
     fn tidy(&self, written: &Path) {
         let files = files(&self.folder);
         let others = files.iter().rev().map(|(_, path)| path).filter(|path| *path != written);
@@ -170,7 +174,7 @@ impl Place {
     }
 }
 
-/// One file of packed weights, mapped.
+/// A mapped file of packed weights.
 #[derive(Debug)]
 pub(crate) struct Kept {
     opened: Regular,
@@ -183,7 +187,7 @@ impl Kept {
     fn open(path: &Path, key: &str) -> Result<Self, String> {
         let opened = open_own(path, u64::MAX).map_err(|error| error.to_string())?;
         let map = Map::ahead(&opened, path).map_err(|error| error.to_string())?;
-        let damaged = || "it is damaged, or another plan's".to_owned();
+        let damaged = || "it is damaged or belongs to another plan".to_owned();
         let number = |from: usize| {
             let digits = std::str::from_utf8(map.bytes().get(from..from + 16)?).ok()?;
             u64::from_str_radix(digits, 16).ok()
@@ -204,12 +208,12 @@ impl Kept {
         Shelf::new(Arc::clone(&self.arrays) as Arc<_>)
     }
 
-    /// What [`Program::packing`] was of the plan that they were packed for.
+    /// The [`Program::packing`] of the plan that they were packed for.
     pub(crate) fn packing(&self) -> u64 {
         self.packing
     }
 
-    /// Whether the arrays are what was written.
+    /// Whether the arrays are unchanged, by the checksum.
     pub(crate) fn is_whole(&self) -> bool {
         let whole = XxHash3_64::oneshot(self.arrays.bytes()) == self.checksum;
         if !whole {
@@ -218,24 +222,24 @@ impl Kept {
         whole
     }
 
-    /// Says in the file's time that it was used, at most once a day.
+    /// Updates the file's time to mark it as used, at most once a day.
     pub(crate) fn used(&self) {
         let now = SystemTime::now();
         if self.opened.about.modified().is_ok_and(|last| now.duration_since(last).is_ok_and(|age| age > DAY)) {
-            // Where it cannot be said, the file goes sooner.
+            // If that fails, the file is removed earlier.
             let _ = self.opened.file.set_modified(now);
         }
     }
 }
 
-/// All before the arrays.
+/// Everything before the arrays.
 fn head(checksum: u64, packing: u64, key: &str) -> Vec<u8> {
     let mut head = format!("{MAGIC}{checksum:016x} {packing:016x}\n{key}").into_bytes();
     head.resize(head.len().next_multiple_of(ALIGN), 0);
     head
 }
 
-/// Zeros from the end of an array up to the next one's place.
+/// Zeros between the end of an array and the next one.
 fn padding(part: &[u8]) -> &'static [u8] {
     &[0; ALIGN][..part.len().next_multiple_of(ALIGN) - part.len()]
 }
@@ -244,7 +248,7 @@ fn name(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
-/// All files of packed weights in a folder, with the time of their last use, the last used one last.
+/// All files of packed weights in a folder, with the time of their last use, the most recently used last.
 fn files(folder: &Path) -> Vec<(SystemTime, PathBuf)> {
     let mut found: Vec<_> = std::fs::read_dir(folder)
         .into_iter()
@@ -257,7 +261,7 @@ fn files(folder: &Path) -> Vec<(SystemTime, PathBuf)> {
     found
 }
 
-/// A file that this process is writing, so that no other thread of it writes the same.
+/// Marks a file as being written by this process, so that no other thread writes the same one.
 struct Writing(PathBuf);
 
 static WRITTEN_NOW: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
@@ -289,7 +293,7 @@ mod tests {
     use silhouette_network::spec::Spec;
     use silhouette_weights::{Dtype, ModelFile, seeded};
 
-    /// A folder that goes with the test.
+    /// A folder that is removed with the test.
     struct Folder(silhouette_testkit::Folder);
 
     impl Folder {
@@ -297,7 +301,7 @@ mod tests {
             Self(silhouette_testkit::Folder::new())
         }
 
-        /// The fixture's spec with weights of this seed, as a file.
+        /// The fixture's spec with weights from this seed, as a file.
         fn model(&self, seed: u64) -> ModelFile {
             let path = self.0.path("model.safetensors");
             let spec = Spec::preset("fixture").unwrap();
@@ -315,7 +319,7 @@ mod tests {
         }
     }
 
-    /// Says that a file was used so many days ago.
+    /// Marks a file as last used this many days ago.
     fn age(path: &Path, days: u32) {
         let file = std::fs::File::options().append(true).open(path).unwrap();
         file.set_modified(SystemTime::now() - days * DAY).unwrap();
@@ -339,7 +343,8 @@ mod tests {
     #[test]
     fn what_was_kept_gives_the_same_bits_for_all_sizes_and_threads_that_are_sliced_alike() {
         let folder = Folder::new();
-        let (model, cache) = (folder.model(1), folder.cache());
+        let model = folder.model(1);
+        let cache = folder.cache();
         for (size, threads) in [(65, 1), (65, 2), (97, 1)] {
             let expected = logits(&model, size, threads, None);
             for _ in 0..3 {
@@ -347,7 +352,7 @@ mod tests {
             }
         }
         let [kept] = &folder.kept()[..] else { panic!("one file: {:?}", folder.kept()) };
-        // It is that file that is used: with other values in it, and their checksum, the logits are others.
+        // That file really is used: with other values in it, and their checksum, the logits change.
         let mut bytes = std::fs::read(kept).unwrap();
         let start = bytes.len() / 2 / 4 * 4;
         bytes[start..].chunks_exact_mut(4).for_each(|v| v.copy_from_slice(&0.01f32.to_le_bytes()));
@@ -363,7 +368,8 @@ mod tests {
     #[test]
     fn other_slices_are_another_file() {
         let folder = Folder::new();
-        let (model, cache) = (folder.model(1), folder.cache());
+        let model = folder.model(1);
+        let cache = folder.cache();
         let small = Caches { l1: 8 << 10, l2: 16 << 10 };
         for caches in [None, Some(small), None, Some(small)] {
             let expected = with(&model, 97, 1, caches, None);
@@ -375,13 +381,14 @@ mod tests {
     #[test]
     fn damaged_files_and_other_models_are_packed_anew() {
         let folder = Folder::new();
-        let (model, cache) = (folder.model(1), folder.cache());
+        let model = folder.model(1);
+        let cache = folder.cache();
         let expected = logits(&model, 65, 1, Some(&cache));
         let [path] = &folder.kept()[..] else { panic!("one file") };
         let whole = std::fs::read(path).unwrap();
         let mut other_key = whole.clone();
         other_key[80] ^= 1;
-        // Values that somebody wrote over, in place: the file looks whole.
+        // Values overwritten in place: the file looks whole.
         let mut other_value = whole.clone();
         let last = other_value.len() - 200;
         other_value[last] ^= 0x40;
@@ -401,7 +408,7 @@ mod tests {
             assert!(logits(&model, 65, 1, Some(&cache)) == expected, "{} bytes", bytes.len());
             assert!(std::fs::read(path).unwrap() == whole, "{} bytes stay", bytes.len());
         }
-        // A file in the folder's place: nothing is kept, and nothing else happens.
+        // A file instead of the folder: nothing is cached, and nothing else happens.
         let no_folder = folder.0.path("model.safetensors").join("cache");
         assert!(logits(&model, 65, 1, Some(&no_folder)) == expected);
         // The same path, another file.
@@ -416,7 +423,7 @@ mod tests {
         let cache = folder.cache();
         own_folder(&cache).unwrap();
         folder.0.write("cache/theirs.packed", "no file of ours");
-        // Of a program that ended while it wrote, and of one that still does.
+        // From a program that ended while it wrote, and from one that is still writing.
         let broken_off =
             folder.0.write("cache/.unfinished-77-0-silhouette-0123456789abcdef.packed", "silhouette packed");
         let mut kept_path = PathBuf::new();
@@ -426,7 +433,7 @@ mod tests {
             if seed == 0 {
                 kept_path = folder.kept()[0].clone();
             }
-            // The first model's is used again and again, as an app's own is; the file is that of this seed.
+            // The first model is used repeatedly, like an app's own; the file is that of this seed.
             let newest = folder.kept().pop().unwrap();
             age(&newest, 20 - seed as u32);
             age(&kept_path, 2);
@@ -439,7 +446,8 @@ mod tests {
     #[test]
     fn use_is_said_once_a_day() {
         let folder = Folder::new();
-        let (model, cache) = (folder.model(1), folder.cache());
+        let model = folder.model(1);
+        let cache = folder.cache();
         logits(&model, 65, 1, Some(&cache));
         let path = folder.kept().pop().unwrap();
         let days = || {
@@ -457,14 +465,15 @@ mod tests {
     #[test]
     fn a_day_has_a_budget() {
         let folder = Folder::new();
-        let (model, cache) = (folder.model(1), folder.cache());
+        let model = folder.model(1);
+        let cache = folder.cache();
         own_folder(&cache).unwrap();
         let place = Place::new(&cache, &Network::native(model.spec()).unwrap(), model.weights(), Isa::best()).unwrap();
-        assert!(place.spend(DAILY + 7), "a file that is larger, alone");
+        assert!(place.spend(DAILY + 7), "a single larger file");
         assert!(!place.spend(1));
         logits(&model, 65, 1, Some(&cache));
         assert!(folder.kept().is_empty());
-        // Yesterday's does not count.
+        // Yesterday's bytes do not count.
         write_own(&cache.join(WRITTEN), |e| e, |to| to.write_all(b"1 99999999999\n")).unwrap();
         assert!(place.spend(DAILY - 5) && place.spend(5) && !place.spend(1));
         std::fs::remove_file(cache.join(WRITTEN)).unwrap();
@@ -477,11 +486,12 @@ mod tests {
     fn links_are_not_followed_and_what_others_may_write_is_not_used() {
         use std::os::unix::fs::{PermissionsExt as _, symlink};
         let folder = Folder::new();
-        let (model, cache) = (folder.model(1), folder.cache());
+        let model = folder.model(1);
+        let cache = folder.cache();
         let expected = logits(&model, 65, 1, Some(&cache));
         let path = folder.kept().pop().unwrap();
         let good = std::fs::read(&path).unwrap();
-        // Links in the place of all that we write: what they lead to stays.
+        // Links in place of everything that we write: their targets stay unchanged.
         let theirs = folder.0.write("theirs", "not ours");
         for name in [path.clone(), cache.join(WRITTEN)] {
             std::fs::remove_file(&name).unwrap();
@@ -490,7 +500,7 @@ mod tests {
         assert!(logits(&model, 65, 1, Some(&cache)) == expected);
         assert_eq!(std::fs::read(&theirs).unwrap(), b"not ours");
         assert!(std::fs::symlink_metadata(&path).unwrap().is_file() && std::fs::read(&path).unwrap() == good);
-        // A good file over a link is not used either: with other values in it nothing changes.
+        // A good file behind a link is not used either: with other values in it nothing changes.
         let elsewhere = folder.0.write("elsewhere", &good);
         std::fs::remove_file(&path).unwrap();
         symlink(&elsewhere, &path).unwrap();

@@ -1,4 +1,4 @@
-//! The logits of every network that a spec can ask for, bit for bit (see `common/golden.rs`).
+//! The logits of a network for each feature of a spec, bit for bit (see `common/golden.rs`).
 
 #[path = "common/golden.rs"]
 mod golden;

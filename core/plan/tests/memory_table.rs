@@ -1,5 +1,5 @@
-//! The memory that a plan takes has one limit on every machine: plans are compiled for given caches, threads and instruction
-//! sets. What they give is the same bit for bit, whatever the caches.
+//! The memory of a plan has one limit on every machine: plans are compiled for given caches, threads and instruction
+//! sets. Their results are the same bit for bit, whatever the caches.
 
 use silhouette_engine::caches::Caches;
 use silhouette_kernels::isa::Isa;
@@ -9,7 +9,7 @@ use silhouette_plan::{Plan, PlanOptions};
 use silhouette_testkit::{GreyRows, is_emulated};
 use silhouette_weights::{Weights, seeded};
 
-/// KiB of L2 that cores have, phones' first.
+/// L2 sizes of cores in KiB, phones' first.
 const L2: [usize; 5] = [256, 512, 1024, 1280, 2048];
 
 fn options(isa: Isa, threads: usize, l1: usize, l2: usize) -> PlanOptions {
@@ -25,8 +25,9 @@ fn papers(side: usize) -> (Network, Weights) {
     (network, weights)
 }
 
-/// A process grows by the arena, the packed weights and at most 2.5 MiB more at 513x513 (the rows of the picture, logits, mask, stacks
-/// of threads; `silhouette bench --json`, `growth_mib`, says all of it). It is to grow by at most 14 MiB on one and two threads, 16 on four.
+/// Besides the arena and the packed weights, a process grows by at most 2.5 MiB at 513x513 (the rows of the image,
+/// logits, mask, stacks of threads; `silhouette bench --json`, `growth_mib`, reports the total). The total must be at
+/// most 14 MiB on one and two threads, 16 on four.
 #[test]
 fn arena_and_weights_have_one_limit_on_every_machine() {
     let (network, weights) = papers(513);
@@ -35,7 +36,8 @@ fn arena_and_weights_have_one_limit_on_every_machine() {
             for (threads, arena, growth) in [(1, 2.6, 14.0), (2, 3.1, 14.0), (4, 5.0, 16.0), (8, 7.0, 18.0)] {
                 let plan = Plan::compile(&network, &weights, &options(isa, threads, l1, l2)).unwrap();
                 let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
-                let (found, packed) = (mib(plan.arena_bytes()), mib(plan.weight_bytes()));
+                let found = mib(plan.arena_bytes());
+                let packed = mib(plan.weight_bytes());
                 assert!(
                     found <= arena && found + packed + 2.5 <= growth,
                     "{}, L1 {l1} KiB, L2 {l2} KiB, {threads} threads: arena {found:.2} MiB, weights {packed:.2} MiB",
@@ -46,7 +48,7 @@ fn arena_and_weights_have_one_limit_on_every_machine() {
     }
 }
 
-/// Chains end and slices begin elsewhere; no sum is added up in another order.
+/// Chains end and slices begin elsewhere; the order of summation does not change.
 #[test]
 fn caches_and_threads_do_not_change_a_bit() {
     let side = if is_emulated() { 129 } else { 257 };
@@ -54,7 +56,7 @@ fn caches_and_threads_do_not_change_a_bit() {
     for isa in Isa::all() {
         let mut wanted: Option<Vec<f32>> = None;
         let mut ways = std::collections::BTreeSet::new();
-        // Scalar kernels are slow: the ends of the table are enough for them.
+        // Scalar kernels are slow: the ends of the table suffice for them.
         let all: &[usize] = if isa.name() == "scalar" { &[256, 2048] } else { &L2 };
         for (&l2, threads) in all.iter().flat_map(|l2| [(l2, 1), (l2, 4)]) {
             let plan = Plan::compile(&network, &weights, &options(isa, threads, 32, l2)).unwrap();
@@ -67,6 +69,6 @@ fn caches_and_threads_do_not_change_a_bit() {
             let same = found.iter().zip(&*wanted).all(|(a, b)| a.to_bits() == b.to_bits());
             assert!(same, "{}, L2 {l2} KiB, {threads} threads: other bits", isa.name());
         }
-        assert!(ways.len() > 1, "{}: every cache gives the same plan, and nothing was compared", isa.name());
+        assert!(ways.len() > 1, "{}: every cache size results in the same plan, so nothing was compared", isa.name());
     }
 }

@@ -1,4 +1,4 @@
-//! One folder of packed weights, many that open at the same time: threads, and processes. Some take files away meanwhile.
+//! One folder of packed weights, opened concurrently by many threads and processes. Some remove files meanwhile.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,10 +9,10 @@ use silhouette_plan::{Plan, PlanOptions};
 use silhouette_testkit::{Folder, GreyRows, is_emulated};
 use silhouette_weights::{Dtype, ModelFile, seeded};
 
-/// Says to the test's own program that it is the second process, and where the folder is.
+/// Marks the test's own program as the second process, and names the folder.
 const SECOND: &str = "SILHOUETTE_TEST_SECOND_PROCESS";
 
-/// Sizes of the input; the threads of this test take one after the other.
+/// Sizes of the input; the threads of this test cycle through them.
 const SIZES: [usize; 3] = [65, 81, 97];
 
 fn plan(model: &ModelFile, size: usize, cache: Option<&Path>) -> Plan {
@@ -33,8 +33,8 @@ fn logits(plan: &Plan) -> Vec<f32> {
     logits
 }
 
-/// Ten threads that open so many times each; one of them takes a file away now and then, as another program of an earlier version, or a
-/// user, does.
+/// Ten threads that each open so many times; one of them removes a file now and then, as a program of an earlier
+/// version, or a user, might.
 fn open_many(folder: &Path, openings: usize) {
     let cache = folder.join("cache");
     let model = ModelFile::open(folder.join("model.safetensors")).unwrap();
@@ -51,7 +51,7 @@ fn open_many(folder: &Path, openings: usize) {
                     }
                     if thread == 0 && number % 16 == 7 {
                         for entry in std::fs::read_dir(cache).into_iter().flatten().flatten() {
-                            // The budget of a day, too: else nothing is written after some time.
+                            // Reset the daily budget too, or nothing would be written after some time.
                             let _ = std::fs::remove_file(entry.path());
                         }
                     }
@@ -76,7 +76,7 @@ fn threads_and_processes_share_a_folder() {
     let spec = Spec::preset("fixture").unwrap();
     let tensors = seeded(&Network::native(&spec).unwrap(), 1);
     ModelFile::new(spec, tensors).unwrap().save(folder.path("model.safetensors"), Dtype::F16).unwrap();
-    // (An emulated program cannot start itself again: there the threads are all.)
+    // (An emulated program cannot start itself again: there are only threads then.)
     let second = (!is_emulated()).then(|| {
         Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "threads_and_processes_share_a_folder"])
@@ -88,7 +88,7 @@ fn threads_and_processes_share_a_folder() {
     if let Some(mut second) = second {
         assert!(second.wait().unwrap().success(), "the second process");
     }
-    // What is left is whole: it is used, and gives the same.
+    // What is left is whole: it is used, and produces the same result.
     let model = ModelFile::open(folder.path("model.safetensors")).unwrap();
     for size in SIZES {
         assert!(logits(&plan(&model, size, Some(&folder.path("cache")))) == logits(&plan(&model, size, None)));

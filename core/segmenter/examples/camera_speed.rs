@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model = Model::open(arguments.next().ok_or("usage: camera_speed MODEL [FRAMES]")?)?;
     let frames: usize = arguments.next().map_or(Ok(100), |frames| frames.parse())?;
     let segmenter = Segmenter::new(&model, &Options::new().threads(1).size(257))?;
-    // As a camera gives it: chroma by turns in one buffer, seen as two planes.
+    // As cameras deliver it: interleaved chroma in one buffer, seen as two planes.
     let luma: Vec<u8> = (0..WIDTH * HEIGHT).map(|i| ((i % WIDTH) / 5 + (i / WIDTH) / 3) as u8).collect();
     let chroma: Vec<u8> = (0..WIDTH * HEIGHT / 2).map(|i| (i / 640) as u8).collect();
     let color = YuvColor::default();

@@ -1,4 +1,4 @@
-//! Writes the models that tests share, for those in Kotlin and Swift: [`Model::fixture`], of whose masks `tests/golden` holds some, and beside it
+//! Writes the models that tests share, for Kotlin and Swift: [`Model::fixture`], some of whose masks are in `tests/golden`, and next to it
 //! `alpha.safetensors`, [`Model::alpha_fixture`].
 //!
 //! `cargo run -p silhouette --features fixture --example fixture -- OUT.safetensors`

@@ -1,4 +1,4 @@
-//! Which backends this build and machine have, and the engine that each runs a model with.
+//! The backends of this build and machine, and the engine of each.
 
 use crate::error::{Error, Result};
 use crate::options::Backend;
@@ -9,7 +9,7 @@ use silhouette_weights::ModelFile;
 use std::fmt;
 use std::sync::Arc;
 
-/// Why a backend cannot be had here.
+/// Why a backend is unavailable here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason(String);
 
@@ -19,12 +19,12 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What [`Backend::Auto`] tries, the best first: on every machine that was measured the compiled plan on the CPU is faster than the
-/// candle graph is on a GPU.
+/// The order of [`Backend::Auto`], best first: on every measured machine the compiled plan on the CPU is faster than
+/// the candle graph on a GPU.
 const PREFERRED: [Backend; 3] = [Backend::Cpu, Backend::Metal, Backend::Graph];
 
 impl Backend {
-    /// All backends, each with the reason why this build or machine does not have it, where it does not.
+    /// All backends; for each unavailable one the reason why this build or machine does not have it.
     ///
     /// ```
     /// use silhouette::Backend;
@@ -42,7 +42,7 @@ impl Backend {
     /// Whether this build and machine have it.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason if not.
     pub fn check(self) -> std::result::Result<(), Reason> {
         match self {
             Self::Auto | Self::Cpu => Ok(()),
@@ -51,11 +51,11 @@ impl Backend {
             #[cfg(feature = "graph")]
             Self::Metal => silhouette_graph::metal().map_err(Reason),
             #[cfg(not(feature = "graph"))]
-            Self::Graph | Self::Metal => Err(Reason(format!("this build is without the feature `{self}`"))),
+            Self::Graph | Self::Metal => Err(Reason(format!("this build does not have the feature `{self}`"))),
         }
     }
 
-    /// What it runs a model with.
+    /// Opens the engine that runs a model.
     pub(crate) fn engine(self, model: &ModelFile, size: Size, options: &PlanOptions) -> Result<Arc<dyn Engine>> {
         if let Err(reason) = self.check() {
             return Err(Error::unsupported(format_args!("the backend {self} is not supported: {reason}"), ""));
@@ -84,15 +84,15 @@ impl fmt::Display for Backend {
     }
 }
 
-/// The first backend that can do what is asked for; each that cannot is logged with its reason. Where none can, the best one's reason
-/// is the one to tell. Errors of other kinds (a model that cannot be used) end the search: no backend would mend them.
+/// The first backend that succeeds; each failure is logged with its reason. If all fail, the best one's reason is
+/// returned. Errors of other kinds (an unusable model) end the search: no other backend would help.
 fn first<T>(backends: [Backend; 3], make: impl Fn(Backend) -> Result<T>) -> Result<T> {
     let mut best = None;
     for backend in backends {
         match make(backend) {
             Ok(made) => {
                 if let Some(error) = &best {
-                    log::warn!("running on the backend {backend}, because the best one cannot: {error}");
+                    log::warn!("running on the backend {backend} because the best one failed: {error}");
                 }
                 return Ok(made);
             }
@@ -119,7 +119,7 @@ mod tests {
             let built = match backend {
                 Backend::Auto | Backend::Cpu => true,
                 Backend::Graph => cfg!(feature = "graph"),
-                // Where it is built the machine decides.
+                // If it is built, the machine decides.
                 Backend::Metal => cfg!(feature = "metal"),
             };
             match available {

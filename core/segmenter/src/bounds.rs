@@ -1,5 +1,5 @@
-//! The bounds of every number that a caller gives, checked here for all languages and for the command, before anything is
-//! made of it.
+//! The bounds of every number that a caller passes, checked here for all languages and for the command, before anything
+//! uses it.
 
 use crate::error::{Error, Result};
 use crate::options::{Options, OutputSize};
@@ -10,28 +10,28 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// The largest side of a network's input.
+/// Maximum side of a network's input.
 pub const MAX_SIZE: usize = 4097;
 
-/// The most calls that run at once: each costs an arena, and more than there are cores only take turns.
+/// Maximum number of concurrent calls: each costs an arena, and more than there are cores only take turns.
 pub const MAX_CONCURRENCY: usize = 256;
 
-/// Masks of more pixels than this are refused.
+/// Maximum number of pixels of a mask.
 pub const MAX_PIXELS: usize = 1 << 28;
 
-/// The longest [`Smoothing::half_life`] and [`Smoothing::longest_pause`].
+/// Maximum of [`Smoothing::half_life`] and [`Smoothing::longest_pause`].
 pub const MAX_PAUSE: Duration = Duration::from_hours(24);
 
-/// The largest deviation of a blur, as a share of the picture's longer side.
+/// Maximum deviation of a blur, as a share of the image's longer side.
 pub const MAX_BLUR_RADIUS: f32 = 0.5;
 
-/// The largest tolerance of a polygon in pixels: the longest side of a mask.
+/// Maximum tolerance of a polygon in pixels: the longest side of a mask.
 pub const MAX_TOLERANCE: f64 = MAX_SIDE as f64;
 
-/// Those of a segmenter or classifier; `size` and `threads` are what is chosen where the options do not say.
+/// Checks a segmenter's or classifier's options; `size` and `threads` are the defaults if the options do not set them.
 ///
 /// # Errors
-/// [`Error::Unsupported`] that names the number and what is possible.
+/// [`Error::Unsupported`] naming the number and the supported range.
 pub(crate) fn options(options: &Options, size: usize, threads: usize) -> Result<()> {
     between(&size, 1..=MAX_SIZE, "an input size of", "")?;
     between(&threads, 1..=MAX_THREADS, "a call on", " threads")?;
@@ -39,7 +39,7 @@ pub(crate) fn options(options: &Options, size: usize, threads: usize) -> Result<
         between(&calls, 1..=MAX_CONCURRENCY, "a concurrency of", " calls")?;
     }
     if options.weight_cache.as_ref().is_some_and(|folder| folder.as_os_str().is_empty()) {
-        return Err(Error::unsupported("a weight cache without a folder", "name a folder, or leave it out"));
+        return Err(Error::unsupported("a weight cache without a folder", "name a folder, or omit it"));
     }
     match options.output {
         OutputSize::Given { width, height } => mask(width, height),
@@ -47,7 +47,7 @@ pub(crate) fn options(options: &Options, size: usize, threads: usize) -> Result<
     }
 }
 
-/// The size of a mask.
+/// Checks the size of a mask.
 ///
 /// # Errors
 /// As [`options`].
@@ -59,11 +59,11 @@ pub(crate) fn mask(width: usize, height: usize) -> Result<()> {
     }
     Err(Error::unsupported(
         format_args!("a mask of {width}x{height} pixels"),
-        "at least 1x1 and at most 2^28 pixels are possible; ask for a smaller output size",
+        "at least 1x1 and at most 2^28 pixels are supported; use a smaller output size",
     ))
 }
 
-/// The times of a smoothing.
+/// Checks the times of a smoothing.
 ///
 /// # Errors
 /// As [`options`].
@@ -71,13 +71,13 @@ pub(crate) fn smoothing(smoothing: &Smoothing) -> Result<()> {
     for (what, time) in [("half-life", smoothing.half_life), ("longest pause", smoothing.longest_pause)] {
         if time > MAX_PAUSE {
             let reason = format!("a smoothing whose {what} is {} s", time.as_secs());
-            return Err(Error::unsupported(reason, "at most a day is possible"));
+            return Err(Error::unsupported(reason, "at most a day is supported"));
         }
     }
     Ok(())
 }
 
-/// The opacity of an overlay.
+/// Checks the opacity of an overlay.
 ///
 /// # Errors
 /// As [`options`].
@@ -85,7 +85,7 @@ pub(crate) fn opacity(opacity: f32) -> Result<()> {
     between(&opacity, 0.0..=1.0, "an opacity of", "")
 }
 
-/// The deviation of a blur.
+/// Checks the deviation of a blur.
 ///
 /// # Errors
 /// As [`options`].
@@ -93,7 +93,7 @@ pub(crate) fn blur_radius(radius: f32) -> Result<()> {
     between(&radius, 0.0..=MAX_BLUR_RADIUS, "a blur of", " of the longer side")
 }
 
-/// The tolerance of polygons.
+/// Checks the tolerance of polygons.
 ///
 /// # Errors
 /// As [`options`].
@@ -101,7 +101,7 @@ pub(crate) fn tolerance(tolerance: f64) -> Result<()> {
     between(&tolerance, 0.0..=MAX_TOLERANCE, "a tolerance of", " pixels")
 }
 
-/// No range holds what is not a number.
+/// NaN is outside any range.
 fn between<T: PartialOrd + Display>(value: &T, range: RangeInclusive<T>, before: &str, after: &str) -> Result<()> {
     if range.contains(value) {
         return Ok(());

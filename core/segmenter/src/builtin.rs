@@ -1,4 +1,4 @@
-//! The model that is built in: weights trained by `scripts/train`, described in `docs/model-card.md`.
+//! The built-in model: weights trained by `scripts/train`, described in `docs/model-card.md`.
 
 use crate::error::Result;
 use crate::model::Model;
@@ -6,8 +6,8 @@ use crate::model::Model;
 static BYTES: &[u8] = include_bytes!("../models/silhouette-voc21.safetensors");
 
 impl Model {
-    /// The model that is built in: the 21 classes of PASCAL VOC (people, pets, vehicles, furniture). Its weights stay where
-    /// they are in the program; nothing is read from disk.
+    /// The built-in model: the 21 classes of PASCAL VOC (people, pets, vehicles, furniture). Its weights are used in
+    /// place, inside the program; nothing is read from disk.
     ///
     /// # Errors
     /// [`Error::InvalidModel`](crate::Error::InvalidModel) if the program file was damaged.

@@ -1,4 +1,4 @@
-//! What a picture shows, as a whole.
+//! Classifies whole images.
 
 use crate::error::{Error, Result};
 use crate::model::{Model, Task};
@@ -8,14 +8,14 @@ use crate::softmax::softmax;
 use silhouette_imaging::frame::Frame;
 use std::sync::Arc;
 
-/// Names what frames show. `Send + Sync`, cheap to clone, calls at once as for [`Segmenter`](crate::Segmenter).
+/// Classifies frames. `Send + Sync`, cheap to clone, concurrent calls as for [`Segmenter`](crate::Segmenter).
 #[derive(Clone, Debug)]
 pub struct Classifier {
     runner: Arc<Runner>,
     model: Model,
 }
 
-/// One class of a [`Classifier`]'s answer.
+/// A class in a [`Classifier`]'s result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Class {
     /// Its index.
@@ -27,25 +27,25 @@ pub struct Class {
 }
 
 impl Classifier {
-    /// Makes a classifier of a model.
+    /// Creates a classifier from a model.
     ///
     /// # Errors
-    /// [`Error::InvalidModel`] for a model that segments or that cannot be compiled; [`Error::Unsupported`] for options
-    /// that are not possible here.
+    /// [`Error::InvalidModel`] for a segmentation model or one that cannot be compiled; [`Error::Unsupported`] for
+    /// options that are not supported here.
     pub fn new(model: &Model, options: &Options) -> Result<Self> {
         if model.task() != Task::Classification {
             return Err(Error::model(
                 format_args!("'{}' segments, it does not classify", model.name()),
-                "use a Segmenter, or a classifier's model",
+                "use a Segmenter, or a classification model",
             ));
         }
         Ok(Self { runner: Arc::new(Runner::new(model, options, "classifier")?), model: model.clone() })
     }
 
-    /// The `top` most probable classes, the most probable first; equally probable ones in the order of their indices.
+    /// The `top` most probable classes, the most probable first; ties in the order of their indices.
     ///
     /// # Errors
-    /// [`Error::Closed`] after [`close`](Self::close); [`Error::Internal`] where the network fails.
+    /// [`Error::Closed`] after [`close`](Self::close); [`Error::Internal`] if the network fails.
     pub fn classify(&self, frame: &Frame<'_>, top: usize) -> Result<Vec<Class>> {
         let (probabilities, _) = self.runner.run(frame, |logits, _| {
             let mut probabilities = vec![0.0; logits.len()];
@@ -62,7 +62,7 @@ impl Classifier {
         Ok(order.into_iter().take(top).map(class).collect())
     }
 
-    /// Refuses further calls and those that wait; running ones end normally.
+    /// Rejects new and waiting calls; running ones end normally.
     pub fn close(&self) {
         self.runner.close();
     }

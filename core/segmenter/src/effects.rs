@@ -1,4 +1,4 @@
-//! Pictures made of a frame and its segmentation: overlay, cut-out, blurred or replaced background.
+//! Images rendered from a frame and its segmentation: overlay, cut-out, blurred or replaced background.
 
 use crate::bounds;
 use crate::error::Result;
@@ -8,7 +8,7 @@ use silhouette_imaging::mask::{Confidence, Mask};
 use silhouette_imaging::picture::Picture;
 use silhouette_imaging::refine::{Guide, refine};
 
-/// Which classes are the foreground of an effect.
+/// The classes in the foreground of an effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Foreground {
     /// Every class but the background (class 0).
@@ -21,40 +21,42 @@ pub enum Foreground {
 /// Opacity of the colours of [`Segmentation::overlay`].
 pub const OVERLAY_OPACITY: f32 = 0.55;
 
-/// Standard deviation of [`Segmentation::blur`] as a share of the picture's longer side.
+/// Standard deviation of [`Segmentation::blur`] as a share of the image's longer side.
 pub const BLUR_RADIUS: f32 = 0.015;
 
-/// What [`Segmentation::render`] makes of a frame.
+/// The effects of [`Segmentation::render`].
 #[derive(Clone, Copy, Debug)]
 pub enum Effect<'a> {
-    /// The frame's region as it is, upright.
+    /// The frame's region unchanged, upright.
     Picture,
-    /// Each class of the foreground laid over it in its colour.
+    /// Each foreground class blended over it in its colour.
     Overlay {
-        /// 0: nothing is seen of the colours, to 1: only they are. Not a number: [`OVERLAY_OPACITY`]. Others are refused.
+        /// From 0 (the colours are invisible) to 1 (they are opaque). NaN: [`OVERLAY_OPACITY`]. Other values are an
+        /// error.
         opacity: f32,
     },
-    /// The foreground alone, the rest transparent.
+    /// Only the foreground, the rest transparent.
     Cutout,
     /// The background blurred.
     Blur {
-        /// Standard deviation as a share of the picture's longer side, 0 to 0.5. Not a number: [`BLUR_RADIUS`]. Others are refused.
+        /// Standard deviation as a share of the image's longer side, 0 to 0.5. NaN: [`BLUR_RADIUS`]. Other values are
+        /// an error.
         radius: f32,
     },
-    /// Another picture behind the foreground, scaled and cut to cover the frame.
+    /// Another image behind the foreground, scaled and cropped to cover the frame.
     Replace {
-        /// That picture.
+        /// That image.
         background: &'a Frame<'a>,
     },
 }
 
 impl Segmentation {
-    /// The frame with an effect; `foreground` says for which classes, where the effect has a foreground.
+    /// The frame with an effect; `foreground` selects its classes, if the effect has a foreground.
     ///
     /// # Errors
-    /// [`Error::InvalidFrame`](crate::Error::InvalidFrame) where `frame` cannot be the one that was segmented;
-    /// [`Error::Unsupported`](crate::Error::Unsupported) for a class that the model does not have, an opacity or a radius out
-    /// of its bounds, or a picture that there is no memory for.
+    /// [`Error::InvalidFrame`](crate::Error::InvalidFrame) if `frame` cannot be the one that was segmented;
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for a class that the model does not have, an opacity or a
+    /// radius out of bounds, or if there is no memory for the image.
     pub fn render(&self, frame: &Frame<'_>, effect: Effect<'_>, foreground: &Foreground) -> Result<Picture> {
         match effect {
             Effect::Overlay { opacity } if !opacity.is_nan() => bounds::opacity(opacity)?,
@@ -81,7 +83,7 @@ impl Segmentation {
         Ok(picture)
     }
 
-    /// The frame with each class but the background laid over it in its colour.
+    /// The frame with each class except the background blended over it in its colour.
     ///
     /// # Errors
     /// As [`render`](Self::render).
@@ -89,7 +91,7 @@ impl Segmentation {
         self.render(frame, Effect::Overlay { opacity: OVERLAY_OPACITY }, &Foreground::All)
     }
 
-    /// The foreground alone, the rest transparent; alpha is the network's confidence.
+    /// Only the foreground, the rest transparent; alpha is the network's confidence.
     ///
     /// # Errors
     /// As [`render`](Self::render).
@@ -105,7 +107,7 @@ impl Segmentation {
         self.render(frame, Effect::Blur { radius: BLUR_RADIUS }, foreground)
     }
 
-    /// The foreground before another picture, which is scaled and cut to cover the frame.
+    /// The foreground in front of another image, which is scaled and cropped to cover the frame.
     ///
     /// # Errors
     /// As [`render`](Self::render).
@@ -114,10 +116,10 @@ impl Segmentation {
     }
 
     /// How much each pixel of the frame belongs to the foreground, 0 to 255: the alpha of the effects. It is the
-    /// confidence, made steeper (what is hardly likely goes wholly, and a soft edge stays), in the mask's size; with
-    /// [`Options::refine`](crate::Options::refine) its borders follow the picture's, in the frame's size. A model that gives an
-    /// alpha ([`Task::Alpha`](crate::Task::Alpha)) knows how soft an edge is: its alpha is taken as it is, and made steeper
-    /// only after refining.
+    /// confidence with a steeper curve (unlikely pixels become fully transparent, soft edges stay), at the mask's size;
+    /// with [`Options::refine`](crate::Options::refine) its borders follow the image's, at the frame's size. A model
+    /// that outputs an alpha ([`Task::Alpha`](crate::Task::Alpha)) knows how soft an edge is: its alpha is used
+    /// unchanged, and made steeper only after refining.
     ///
     /// # Errors
     /// As [`cutout`](Self::cutout).
@@ -125,7 +127,7 @@ impl Segmentation {
         self.alpha_of(&self.picture(frame)?, foreground)
     }
 
-    /// The mask of the foreground alone: every other pixel is class 0, the background.
+    /// The mask of the foreground only: every other pixel is class 0, the background.
     ///
     /// # Errors
     /// [`Error::Unsupported`](crate::Error::Unsupported) for a class that the model does not have.
@@ -133,7 +135,7 @@ impl Segmentation {
         Ok(self.mask().only(&self.flags(foreground)?))
     }
 
-    /// A flag for each class: whether it is foreground.
+    /// A flag for each class: whether it belongs to the foreground.
     fn flags(&self, foreground: &Foreground) -> Result<[bool; 256]> {
         let mut flags = [false; 256];
         match foreground {
@@ -177,10 +179,10 @@ impl Segmentation {
     }
 }
 
-/// Below this probability nothing of a pixel stays, above one less it nothing is taken away.
+/// Pixels below this probability become fully transparent, those above one minus it fully opaque.
 const HAZE: f32 = 0.25;
 
-/// A smooth step from 0 at [`HAZE`] to 255 at one less it.
+/// A smooth step from 0 at [`HAZE`] to 255 at one minus it.
 fn soft_edge(probability: f32) -> u8 {
     let t = ((probability - HAZE) / (1.0 - 2.0 * HAZE)).clamp(0.0, 1.0);
     (255.0 * t * t * (3.0 - 2.0 * t) + 0.5) as u8

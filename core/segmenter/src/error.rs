@@ -1,4 +1,4 @@
-//! What can go wrong, in five kinds, each with the reason and what to do about it.
+//! The library's errors, in five kinds, each with the reason and what to do about it.
 
 use silhouette_engine::engine::EngineError;
 use silhouette_imaging::frame::FrameError;
@@ -6,27 +6,27 @@ use silhouette_kernels::memory::OutOfMemory;
 use silhouette_network::ModelError;
 use std::fmt;
 
-/// Everything that this library refuses or fails at.
+/// Every error of this library.
 ///
-/// Rich errors of the parts below are told apart here only as far as a caller can act on them; the text keeps the
-/// details (file, tensor, field, plane).
+/// Detailed errors of the crates below are grouped by what a caller can do about them; the text keeps the details
+/// (file, tensor, field, plane).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The frame or picture cannot be read: sizes, strides, region, or a file that is no picture.
+    /// The frame or image cannot be read: sizes, strides, region, or a file that is not an image.
     #[error("invalid frame: {0}")]
     InvalidFrame(Problem),
-    /// The model cannot be used: cut off, damaged, of an unknown network, or for another task.
+    /// The model cannot be used: truncated, damaged, of an unknown network, or for another task.
     #[error("invalid model: {0}")]
     InvalidModel(Problem),
-    /// The request is well-formed, but not possible here: backend, size, class, file format, a number out of its bounds, memory
-    /// that the system does not have.
+    /// The request is well-formed, but not supported here: backend, size, class, file format, a number out of bounds,
+    /// insufficient memory.
     #[error("unsupported: {0}")]
     Unsupported(Problem),
-    /// The object was closed; calls that were still waiting for their turn end with this too.
+    /// The object was closed; calls that were still waiting end with this too.
     #[error("closed: {0}")]
     Closed(Problem),
-    /// A fault of this library or of the system under it.
+    /// A fault of this library or of the underlying system.
     #[error("internal: {0}")]
     Internal(Problem),
 }
@@ -46,7 +46,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The result of everything here that can fail.
+/// The result of fallible functions of this library.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
@@ -83,7 +83,7 @@ impl Error {
     }
 
     pub(crate) fn closed(what: &str) -> Self {
-        Self::Closed(problem(format_args!("the {what} was closed"), "make a new one"))
+        Self::Closed(problem(format_args!("the {what} was closed"), "create a new one"))
     }
 
     pub(crate) fn internal(reason: impl fmt::Display) -> Self {
@@ -93,7 +93,7 @@ impl Error {
 
 impl From<OutOfMemory> for Error {
     fn from(error: OutOfMemory) -> Self {
-        Self::unsupported(error, "ask for a smaller size, or fewer calls at once")
+        Self::unsupported(error, "use a smaller size, or fewer concurrent calls")
     }
 }
 
@@ -145,7 +145,7 @@ impl From<silhouette_imaging::files::FileError> for Error {
         use silhouette_imaging::files::FileError;
         match &error {
             FileError::Write { .. } => Self::Internal(problem(error, "check the folder and the space on its disk")),
-            FileError::TooLarge { .. } => Self::frame(error, "shrink it first"),
+            FileError::TooLarge { .. } => Self::frame(error, "resize it first"),
             FileError::Truncated { .. } => Self::frame(error, ""),
             FileError::OutOfMemory { source, .. } => (*source).into(),
             _ => Self::frame(error, "pass a PNG, JPEG or WebP picture"),

@@ -1,4 +1,4 @@
-//! Scoring: masks made by a stated protocol, and the confusion matrix against true labels with what is read from it.
+//! Scoring: masks computed by a defined protocol, and the confusion matrix with the ground truth and its metrics.
 
 mod average;
 mod boundary;

@@ -10,11 +10,11 @@ use silhouette_network::spec::{self, Fit, Head, Resize, Spec};
 use silhouette_weights::{ModelFile, seeded};
 
 impl Model {
-    /// A whole small network (width 0.35, 65x65, 21 classes) with random weights, always the same: for tests. Its masks mean
-    /// nothing; `tests/golden` holds some.
+    /// A complete small network (width 0.35, 65x65, 21 classes) with fixed random weights, for tests. Its masks are
+    /// meaningless; `tests/golden` holds some.
     ///
     /// # Errors
-    /// None is expected.
+    /// None expected.
     pub fn fixture() -> Result<Self> {
         let spec = Spec::preset("fixture")?;
         let weights = seeded(&Network::native(&spec)?, 7);

@@ -1,4 +1,4 @@
-//! A worker thread that always takes the latest job: one is in progress, one waits, a newer one takes its place.
+//! A worker thread that always takes the latest job: one is running, one waits, and a newer one replaces it.
 
 use crate::error::{Error, Result};
 use crate::sync::thread::{self, JoinHandle, ThreadId};
@@ -14,36 +14,36 @@ pub(crate) struct Latest<J> {
 struct Shared<J> {
     slot: Mutex<Slot<J>>,
     wake: Condvar,
-    /// A delivery has ended.
+    /// Signals the end of a delivery.
     delivered: Condvar,
 }
 
 struct Slot<J> {
     pending: Option<J>,
-    /// Jobs that are done with, for their buffers: at most the waiting one, the running one and one being filled.
+    /// Finished jobs, for their buffers: at most the waiting one, the running one and one being filled.
     spare: Vec<J>,
-    /// Counts cancellations: a job that began under another number is not delivered.
+    /// Counts cancellations: a job that began at another count is not delivered.
     epoch: u64,
-    /// The number under which the worker is delivering right now.
+    /// The count at which the worker is delivering right now.
     delivering: Option<u64>,
     dropped: u64,
     closed: bool,
 }
 
-/// What a stream has counted when a result is delivered.
+/// The stream's counters when a result is delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SoFar {
-    /// Jobs that gave their place to a newer one.
+    /// Jobs replaced by a newer one.
     pub(crate) dropped: u64,
     /// Cancellations before the job was taken.
     pub(crate) cancelled: u64,
 }
 
-/// What the worker does with a job.
+/// The worker's code.
 pub(crate) trait Work<J>: Send + 'static {
     /// The long part.
     fn run(&mut self, job: &J);
-    /// Hands the result of the last [`run`](Self::run) out; not called where it was cancelled in between.
+    /// Delivers the result of the last [`run`](Self::run); not called if it was cancelled meanwhile.
     fn deliver(&mut self, job: &mut J, so_far: SoFar);
 }
 
@@ -51,7 +51,7 @@ impl<J: Default + Send + 'static> Latest<J> {
     /// Starts the worker's thread under `name`.
     ///
     /// # Errors
-    /// [`Error::Internal`] where the system gives no thread.
+    /// [`Error::Internal`] if the system cannot create a thread.
     pub(crate) fn start(name: &str, mut work: impl Work<J>) -> Result<Self> {
         let slot = Slot { pending: None, spare: Vec::new(), epoch: 0, delivering: None, dropped: 0, closed: false };
         let shared = Arc::new(Shared { slot: Mutex::new(slot), wake: Condvar::new(), delivered: Condvar::new() });
@@ -59,7 +59,7 @@ impl<J: Default + Send + 'static> Latest<J> {
         let worker = thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
-                // Where work panics (the caller's listener can), nobody may go on waiting for results.
+                // If the worker panics (the caller's listener can), no one may keep waiting for results.
                 let _close = CloseAtEnd(&theirs);
                 theirs.serve(&mut work);
             })
@@ -68,18 +68,18 @@ impl<J: Default + Send + 'static> Latest<J> {
         Ok(Self { shared, worker: Mutex::new(Some(worker)), worker_id })
     }
 
-    /// Offers a job that `fill` writes into a job used before (or a new one). It takes the place of a job that still
-    /// waits, which is then counted as dropped; `true` says that this happened.
+    /// Submits a job that `fill` writes into a used job (or a new one). It replaces a waiting job, which then counts as
+    /// dropped; returns whether it did.
     ///
     /// # Errors
-    /// [`Error::Closed`] after [`close`](Self::close), or what `fill` says.
+    /// [`Error::Closed`] after [`close`](Self::close), or the error of `fill`.
     pub(crate) fn submit(&self, fill: impl FnOnce(&mut J) -> Result<()>) -> Result<bool> {
         let mut slot = self.shared.lock();
         if slot.closed {
             return Err(Error::closed("live segmenter"));
         }
         let mut job = slot.spare.pop().unwrap_or_default();
-        // Copying a frame takes time; the worker may take its next job meanwhile.
+        // Copying a frame takes time; the worker can take its next job meanwhile.
         drop(slot);
         let filled = fill(&mut job);
         let mut slot = self.shared.lock();
@@ -101,42 +101,42 @@ impl<J: Default + Send + 'static> Latest<J> {
         Ok(dropped)
     }
 
-    /// Forgets the job that waits, and the result of the one in progress. Returns how many cancellations there have been.
+    /// Discards the waiting job, and the result of the running one. Returns the number of cancellations so far.
     pub(crate) fn forget(&self) -> u64 {
         self.shared.lock().forget()
     }
 
-    /// As [`forget`](Self::forget), and waits for a delivery that has begun: on return nothing submitted before is delivered any more. Called by
-    /// `deliver` itself it does not wait; then the call in progress is the last one.
+    /// Like [`forget`](Self::forget), but also waits for a running delivery: afterwards nothing submitted before is
+    /// delivered. Called by `deliver` itself it does not wait; then the current call is the last one.
     pub(crate) fn cancel(&self) -> u64 {
         let mut slot = self.shared.lock();
         let epoch = slot.forget();
         let own = thread::current().id() == self.worker_id;
-        // (Jobs that were submitted since may be delivered meanwhile; they are not waited for.)
+        // (Jobs submitted since may be delivered meanwhile; it does not wait for them.)
         while !own && slot.delivering.is_some_and(|begun| begun < epoch) {
             slot = self.shared.delivered.wait(slot).unwrap_or_else(PoisonError::into_inner);
         }
         epoch
     }
 
-    /// How many jobs gave their place to a newer one.
+    /// Number of jobs replaced by a newer one.
     pub(crate) fn dropped(&self) -> u64 {
         self.shared.lock().dropped
     }
 }
 
 impl<J> Latest<J> {
-    /// Ends the worker. On return nothing is delivered any more, unless this is called by `deliver` itself: then the
-    /// call in progress is the last one. May be called again, and from any thread.
+    /// Stops the worker. Afterwards nothing is delivered, unless this is called by `deliver` itself: then the current
+    /// call is the last one. Can be called repeatedly, and from any thread.
     pub(crate) fn close(&self) {
         self.shared.close();
         if thread::current().id() == self.worker_id {
             return; // It would wait for itself; it ends as soon as this call returns.
         }
-        // Held while joining, so that of two closing threads neither returns before the worker has ended.
+        // Held while joining, so that neither of two closing threads returns before the worker has ended.
         let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(worker) = worker.take() {
-            // A panic of the worker has said what it had to say on its own thread.
+            // The worker's panic was already reported on its own thread.
             let _ = worker.join();
         }
     }
@@ -150,7 +150,7 @@ impl<J> Drop for Latest<J> {
 
 impl<J> Shared<J> {
     fn lock(&self) -> MutexGuard<'_, Slot<J>> {
-        // No code of the caller runs under this lock: the slot is whole whatever panicked.
+        // The caller's code never runs under this lock: the state is consistent whatever panicked.
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -193,7 +193,7 @@ impl<J> Shared<J> {
 }
 
 impl<J> Slot<J> {
-    /// Counts a cancellation, and returns how many there have been.
+    /// Counts a cancellation, and returns the number so far.
     fn forget(&mut self) -> u64 {
         self.epoch += 1;
         if let Some(job) = self.pending.take() {
@@ -214,7 +214,7 @@ struct CloseAtEnd<'a, J>(&'a Shared<J>);
 impl<J> Drop for CloseAtEnd<'_, J> {
     fn drop(&mut self) {
         self.0.close();
-        // Where `deliver` panicked, it has ended all the same.
+        // If `deliver` panicked, it has ended too.
         self.0.lock().delivering = None;
         self.0.delivered.notify_all();
     }
@@ -227,7 +227,7 @@ mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
     use std::time::Duration;
 
-    /// Begins with a word to the test, goes on when the test says so, and reports what it delivers.
+    /// Signals its start to the test, continues when the test allows it, and reports what it delivers.
     struct Steps {
         begun: Sender<u32>,
         go: Receiver<()>,
@@ -245,7 +245,7 @@ mod tests {
         }
     }
 
-    /// The stream; its jobs as they begin; permission to end one; what is delivered.
+    /// The stream; its jobs as they begin; permission to finish one; the deliveries.
     type Handles = (Latest<u32>, Receiver<u32>, Sender<()>, Receiver<(u32, u64)>);
 
     fn steps() -> Handles {

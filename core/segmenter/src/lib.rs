@@ -1,4 +1,4 @@
-//! On-device segmentation: what a phone's camera (or a photo) shows, pixel by pixel, by MobileNetV2 and DeepLabV3.
+//! On-device segmentation: classifies every pixel of a camera frame or photo with MobileNetV2 and DeepLabV3.
 //!
 //! From dependency (`silhouette = "0.1"`) to mask in ten lines:
 //!
@@ -19,14 +19,14 @@
 //!
 //! | to | use |
 //! | --- | --- |
-//! | segment pictures, from any number of threads | [`Segmenter`] |
-//! | segment a video's frames, calmed over time | [`VideoSegmenter`] |
-//! | segment a camera's stream, dropping what comes too fast | [`LiveSegmenter`] |
-//! | cut out, blur or replace the background, lay colours over | [`Segmentation`]'s methods |
-//! | name what a picture shows | [`Classifier`] |
+//! | segment images, from any number of threads | [`Segmenter`] |
+//! | segment a video's frames, temporally smoothed | [`VideoSegmenter`] |
+//! | segment a camera's stream, dropping frames that come too fast | [`LiveSegmenter`] |
+//! | overlay colours, cut out, blur or replace the background | [`Segmentation`]'s methods |
+//! | classify a whole image | [`Classifier`] |
 //!
-//! Frames are borrowed planes ([`Frame`]): RGB, RGBA, BGRA, and YUV as cameras give it, with strides, rotation, mirroring
-//! and a region. Errors are [`Error`], in five kinds that a caller can act on. Nothing is logged per frame.
+//! Frames are borrowed planes ([`Frame`]): RGB, RGBA, BGRA, and YUV as cameras produce it, with strides, rotation,
+//! mirroring and a region. Errors are [`Error`], in five kinds that a caller can act on. Nothing is logged per frame.
 #![forbid(unsafe_code)]
 
 mod backend;
@@ -81,7 +81,7 @@ pub use silhouette_imaging::polygons::Polygon;
 /// This library's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The guide's samples, held by the documentation tests.
+/// The guide's samples, compiled by the documentation tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/rust.md")]
 struct Guide;

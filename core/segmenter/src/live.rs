@@ -1,5 +1,5 @@
-//! Live stream: frames as the camera gives them, results as they are ready; what comes faster than it can be segmented
-//! is dropped, the latest frame wins.
+//! Live stream: frames in at the camera's rate, results out as they are ready; frames that come too fast are dropped,
+//! and the latest one wins.
 
 use crate::bounds;
 use crate::error::{Error, Result};
@@ -19,23 +19,23 @@ use std::time::Duration;
 pub struct LiveResult<'a> {
     /// The timestamp that the frame was submitted with.
     pub timestamp: Duration,
-    /// The segmentation, or why there is none; later frames are segmented all the same. To keep it, swap it for another
-    /// one ([`std::mem::swap`]): nothing is copied, and the memory of that one serves a later frame.
+    /// The segmentation, or why there is none; later frames are still segmented. To keep it, swap it with another one
+    /// ([`std::mem::swap`]): nothing is copied, and the other one's memory is used for a later frame.
     pub segmentation: Result<&'a mut Segmentation>,
-    /// A copy of the frame that was submitted, for effects. May be swapped for another one likewise.
+    /// A copy of the submitted frame, for effects. It can be swapped in the same way.
     pub frame: &'a mut FrameBuffer,
-    /// How many frames gave their place to a newer one since the start.
+    /// Number of frames replaced by a newer one since the start.
     pub dropped: u64,
-    /// What [`LiveSegmenter::cancel`] had returned last when the frame was taken (0: it was not called): a result whose number is smaller than
-    /// that of a later call belongs to a frame that the call made stale.
+    /// The last return value of [`LiveSegmenter::cancel`] when the frame was taken (0: it was not called): a result
+    /// with a smaller number than a later call's belongs to a frame that the call made stale.
     pub cancelled: u64,
 }
 
-/// Segments a stream of frames on a thread of its own. One frame is in work and one waits; a newer frame takes the place
-/// of the one that waits. Results go to the listener, on that thread, in the order of the frames.
+/// Segments a stream of frames on a thread of its own. One frame is processed and one waits; a newer frame replaces the
+/// waiting one. Results are passed to the listener, on that thread, in the order of the frames.
 ///
-/// Everything may be called from any thread, the listener's included. Dropping it waits for the listener's last call,
-/// unless it is dropped by the listener itself.
+/// All methods can be called from any thread, including the listener's. Dropping it waits for the listener's last call,
+/// unless the listener itself drops it.
 pub struct LiveSegmenter {
     worker: Latest<Job>,
 }
@@ -54,10 +54,10 @@ struct Stream<L> {
 }
 
 impl LiveSegmenter {
-    /// Starts the stream. `smoothing` calms what flickers from frame to frame; `None` segments each frame by itself.
+    /// Starts the stream. `smoothing` reduces flicker between frames; `None` segments each frame independently.
     ///
     /// # Errors
-    /// [`Error::Internal`] where the system gives no thread; [`Error::Unsupported`] for a smoothing out of its bounds.
+    /// [`Error::Internal`] if the system cannot create a thread; [`Error::Unsupported`] for a smoothing out of bounds.
     pub fn new(
         segmenter: &Segmenter,
         smoothing: Option<Smoothing>,
@@ -75,12 +75,12 @@ impl LiveSegmenter {
         Ok(Self { worker: Latest::start("silhouette-live", stream)? })
     }
 
-    /// Takes a frame: copies its planes (the caller's buffer is free again on return) and leaves it to the worker.
-    /// `true` says that it took the place of one that still waited, which is then dropped. Never waits for a result.
+    /// Submits a frame: copies its planes (the caller's buffer is free again on return) and passes them to the worker.
+    /// Returns `true` if it replaced a waiting frame, which is then dropped. Never waits for a result.
     ///
     /// # Errors
-    /// [`Error::Closed`] after [`close`](Self::close), or after the listener panicked; [`Error::Unsupported`] where there is no
-    /// memory for the copy.
+    /// [`Error::Closed`] after [`close`](Self::close), or after the listener panicked; [`Error::Unsupported`] if there
+    /// is no memory for the copy.
     pub fn submit(&self, frame: &Frame<'_>, timestamp: Duration) -> Result<bool> {
         self.worker.submit(|job| {
             job.frame.copy_from(frame)?;
@@ -89,26 +89,26 @@ impl LiveSegmenter {
         })
     }
 
-    /// Forgets the frame that waits; the result of the one in work is not handed out. Waits for a call of the listener that has begun: when this
-    /// returns, no frame that was submitted before is handed out any more. Called by the listener itself, it does not wait. Returns how many
-    /// times the stream has been cancelled.
+    /// Discards the waiting frame and the result of the one being processed. Waits for a running call of the listener:
+    /// when this returns, no frame submitted before is delivered any more. Called by the listener itself, it does not
+    /// wait. Returns how many times the stream has been cancelled.
     pub fn cancel(&self) -> u64 {
         self.worker.cancel()
     }
 
-    /// As [`cancel`](Self::cancel), without waiting for a call of the listener that has begun. [`LiveResult::cancelled`] tells such a result from
-    /// those of later frames.
+    /// Like [`cancel`](Self::cancel), without waiting for a running call of the listener. [`LiveResult::cancelled`]
+    /// distinguishes such a result from those of later frames.
     pub fn forget(&self) -> u64 {
         self.worker.forget()
     }
 
-    /// How many frames gave their place to a newer one.
+    /// Number of frames replaced by a newer one.
     pub fn dropped(&self) -> u64 {
         self.worker.dropped()
     }
 
-    /// Ends the stream. When this returns, the listener is not called any more; called by the listener itself, that call
-    /// is the last one. May be called again.
+    /// Ends the stream. When this returns, the listener is not called any more; if the listener itself calls it, its
+    /// current call is the last one. Can be called repeatedly.
     pub fn close(&self) {
         self.worker.close();
     }

@@ -1,4 +1,4 @@
-//! A model: weights and what they mean.
+//! A model: weights and their meaning.
 
 use crate::error::{Error, Result};
 use silhouette_imaging::mask::Resize;
@@ -16,24 +16,24 @@ pub struct Model {
     classes: Arc<Classes>,
 }
 
-/// What a model's classes are called and look like.
+/// Names and colours of a model's classes.
 #[derive(Debug)]
 pub(crate) struct Classes {
     pub(crate) labels: Vec<String>,
     pub(crate) palette: Palette,
 }
 
-/// What a model is for.
+/// The task of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Task {
     /// A class for each pixel: for [`Segmenter`](crate::Segmenter).
     Segmentation,
-    /// How much of each pixel is foreground: for [`Segmenter`](crate::Segmenter) too. There are two classes, background and
-    /// foreground; a pixel is foreground where its alpha is at least one half, and the confidence of the foreground, which
-    /// effects take, is the alpha itself.
+    /// The foreground's share of each pixel: also for [`Segmenter`](crate::Segmenter). There are two classes,
+    /// background and foreground; a pixel is foreground where its alpha is at least one half, and the confidence of the
+    /// foreground, which effects use, is the alpha itself.
     Alpha,
-    /// Classes for the picture as a whole: for [`Classifier`](crate::Classifier).
+    /// Classes of the image as a whole: for [`Classifier`](crate::Classifier).
     Classification,
 }
 
@@ -43,18 +43,19 @@ impl Task {
 }
 
 impl Model {
-    /// Opens a model file (`.safetensors` with its spec, as `silhouette import` writes); its tensors are read when a network is compiled of
-    /// it. A file that was replaced by a rename meanwhile is still the one that was opened; one that was cut or written to is an error then.
+    /// Opens a model file (`.safetensors` with its spec, as `silhouette import` writes it); its tensors are read when a
+    /// network is compiled from it. If the file is replaced by a rename meanwhile, the opened one is still read; if it
+    /// is truncated or written to, that is an error.
     ///
     /// # Errors
-    /// [`Error::InvalidModel`] where it cannot be read, is cut off or damaged, or holds no network that is known.
+    /// [`Error::InvalidModel`] if it cannot be read, is truncated or damaged, or contains an unknown network.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::from_file(ModelFile::open(path)?)
     }
 
-    /// Opens a model file by mapping it into memory, for files that are this program's own: its pages are read as they are needed, and the
-    /// system may take them back. While it is open the file must not be written to or cut (replacing it by a rename is fine): a file that
-    /// is cut ends the process, one that is written to changes what the network gives.
+    /// Opens a model file by mapping it into memory, for files private to this program: its pages are read when needed,
+    /// and the system can reclaim them. While it is open the file must not be written to or truncated (replacing it by
+    /// a rename is fine): truncating it ends the process, and writing to it changes the network's results.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -62,16 +63,16 @@ impl Model {
         Self::from_file(ModelFile::map(path)?)
     }
 
-    /// Opens a model that is a part of another file, such as an uncompressed asset of an app's package, as [`open`](Self::open) does:
-    /// `length` bytes from `offset` on.
+    /// Opens a model inside another file, such as an uncompressed asset of an app's package, like [`open`](Self::open):
+    /// `length` bytes starting at `offset`.
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`Error::InvalidModel`] also for a part that reaches past the file's end.
+    /// As [`open`](Self::open); [`Error::InvalidModel`] also if the part reaches past the file's end.
     pub fn open_part(path: impl AsRef<Path>, offset: u64, length: u64) -> Result<Self> {
         Self::from_file(ModelFile::open_part(path, offset..offset.saturating_add(length))?)
     }
 
-    /// A model file's content that is in memory already: a `Vec`, or bytes built into the program (not copied).
+    /// Reads a model file from memory: a `Vec`, or bytes built into the program (not copied).
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -79,7 +80,7 @@ impl Model {
         Self::from_file(ModelFile::from_bytes(bytes)?)
     }
 
-    /// A model file's content that is built into the program; it is not copied.
+    /// Reads a model file that is built into the program; it is not copied.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -87,34 +88,34 @@ impl Model {
         Self::from_file(ModelFile::from_bytes(bytes)?)
     }
 
-    /// A model file that was opened through `silhouette-weights`.
+    /// From a model file opened through `silhouette-weights`.
     ///
     /// # Errors
-    /// [`Error::InvalidModel`] for a network with more classes than a mask's byte can tell apart.
+    /// [`Error::InvalidModel`] for a network with more classes than a mask's byte can represent.
     pub fn from_file(file: ModelFile) -> Result<Self> {
         let spec = file.spec();
         let segments = matches!(spec.head, Head::DeeplabV3(_));
         if segments && spec.labels.len() > 256 {
             return Err(Error::model(
                 format_args!("'{}' has {} classes", spec.name, spec.labels.len()),
-                "a mask holds one byte a pixel: at most 256 classes are possible",
+                "a mask has one byte per pixel: at most 256 classes are supported",
             ));
         }
         if segments && spec.labels.len() == 1 {
             return Err(Error::model(
-                format_args!("'{}' has a single class, of which every pixel would be", spec.name),
-                "a network with one logit gives an alpha; import its file again",
+                format_args!("'{}' has a single class, so every pixel would belong to it", spec.name),
+                "a network with one logit outputs an alpha; import its file again",
             ));
         }
         let classes = Classes { labels: spec.labels.clone(), palette: Palette::with_colors(&spec.colors) };
         Ok(Self { classes: Arc::new(classes), file: Arc::new(file) })
     }
 
-    /// The same weights in a network of another output stride (8, 16 or 32): strides past it become atrous rates, so a
-    /// smaller one gives a finer map of logits for more work (paper, section 6.3).
+    /// The same weights in a network with another output stride (8, 16 or 32): later strides become atrous rates, so a
+    /// smaller one produces a finer map of logits at a higher cost (paper, section 6.3).
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for another number.
+    /// [`Error::Unsupported`] for any other number.
     pub fn with_output_stride(&self, output_stride: usize) -> Result<Self> {
         let file = self.file.with_output_stride(output_stride);
         let file = file.map_err(|error| Error::unsupported(error, "8, 16 and 32 are possible"))?;
@@ -124,7 +125,7 @@ impl Model {
     /// The same weights in a network without these residual blocks (paper, section 3.4).
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a block that has no shortcut between its bottlenecks, or is not there.
+    /// [`Error::Unsupported`] for a block that has no shortcut between its bottlenecks, or does not exist.
     pub fn without_blocks(&self, blocks: &[usize]) -> Result<Self> {
         let file = self.file.without_blocks(blocks).map_err(|error| {
             let possible = self.spec().droppable_blocks();
@@ -138,7 +139,7 @@ impl Model {
         &self.spec().name
     }
 
-    /// What it is for.
+    /// Its task.
     pub fn task(&self) -> Task {
         match self.spec().task() {
             spec::Task::Categories => Task::Segmentation,
@@ -157,10 +158,10 @@ impl Model {
         &self.classes.palette
     }
 
-    /// The class of a label; upper and lower case are the same.
+    /// The class with a label, ignoring case.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a label that the model does not have; it lists those that there are.
+    /// [`Error::Unsupported`] for a label that the model does not have; it lists the existing ones.
     pub fn class(&self, label: &str) -> Result<usize> {
         const LISTED: usize = 40;
         let label = label.trim();
@@ -175,17 +176,17 @@ impl Model {
         })
     }
 
-    /// Side of the square input that the weights were made for.
+    /// Side of the square input that the weights were trained for.
     pub fn size(&self) -> usize {
         self.spec().input.size
     }
 
-    /// Licence of the weights; empty where it is not stated.
+    /// Licence of the weights; empty if it is unknown.
     pub fn licence(&self) -> &str {
         &self.spec().licence
     }
 
-    /// Where the weights come from.
+    /// Origin of the weights.
     pub fn provenance(&self) -> &str {
         &self.spec().provenance
     }
@@ -204,7 +205,7 @@ impl Model {
         &self.classes
     }
 
-    /// How its logits lie over its input; `None` for a classifier.
+    /// How its logits are aligned to its input; `None` for a classifier.
     pub(crate) fn resize(&self) -> Option<Resize> {
         match &self.spec().head {
             Head::DeeplabV3(head) => Some(head.resize),

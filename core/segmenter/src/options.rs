@@ -1,8 +1,8 @@
-//! How a model is to be run.
+//! Options for running a model.
 
 use std::path::PathBuf;
 
-/// Options of a [`Segmenter`](crate::Segmenter) or [`Classifier`](crate::Classifier); what is not set is chosen.
+/// Options of a [`Segmenter`](crate::Segmenter) or [`Classifier`](crate::Classifier); unset options have defaults.
 ///
 /// ```
 /// use silhouette::{Backend, Options, OutputSize};
@@ -21,12 +21,12 @@ pub struct Options {
 }
 
 impl Options {
-    /// Everything left to be chosen.
+    /// All options at their defaults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Threads of one call, 1 to 64. Default: as many as pay, at most 4.
+    /// Threads per call, 1 to 64. Default: as many as are useful, at most 4.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
@@ -40,8 +40,8 @@ impl Options {
         self
     }
 
-    /// Side of the network's input in pixels, the longer one where it is not square, 1 to [`MAX_SIZE`](crate::MAX_SIZE). Default: what the
-    /// model was made for. Smaller is faster, larger is finer.
+    /// Side of the network's input in pixels, the longer one if it is not square, 1 to [`MAX_SIZE`](crate::MAX_SIZE).
+    /// Default: the size that the model was trained for. Smaller is faster, larger is finer.
     #[must_use]
     pub fn size(mut self, size: usize) -> Self {
         self.size = Some(size);
@@ -55,9 +55,9 @@ impl Options {
         self
     }
 
-    /// How many calls run at once, each in an arena of its own; further ones wait for their turn in the order in which
-    /// they came, 1 to [`MAX_CONCURRENCY`](crate::MAX_CONCURRENCY). Arenas are made when first needed; each shape of
-    /// [`InputShape::Frame`] counts by itself. Default: [`DEFAULT_CONCURRENCY`].
+    /// Number of concurrent calls, each in an arena of its own, 1 to [`MAX_CONCURRENCY`](crate::MAX_CONCURRENCY);
+    /// further ones wait in the order in which they came. Arenas are created when first needed; each shape of
+    /// [`InputShape::Frame`] counts separately. Default: [`DEFAULT_CONCURRENCY`].
     #[must_use]
     pub fn concurrency(mut self, calls: usize) -> Self {
         self.concurrency = Some(calls);
@@ -71,7 +71,7 @@ impl Options {
         self
     }
 
-    /// Whether the soft borders of cut-out, blurred and replaced pictures follow the picture's edges (a guided filter on
+    /// Whether the soft borders of cut-out, blurred and replaced images follow the image's edges (a guided filter on
     /// the frame). The mask and the confidences stay the network's. Default: off.
     #[must_use]
     pub fn refine(mut self, refine: bool) -> Self {
@@ -79,12 +79,12 @@ impl Options {
         self
     }
 
-    /// A folder of the app's own (its cache folder) in which the weights are kept as the kernels read them: 4 bytes a
-    /// parameter, at most four files. Opening the same model file again on the same device is then several times faster, and the weights are
-    /// pages of that file, which the system may take back and fetch again, instead of memory of the app's own. Models in memory are not kept.
-    /// Default: nothing is kept.
+    /// A folder private to the app (in its cache folder) in which the packed weights are cached: 4 bytes per parameter,
+    /// at most four files. Opening the same model file again on the same device is then several times faster, and the
+    /// weights are pages of that file, which the system can reclaim and reload, instead of the app's own memory. Models
+    /// in memory are not cached. Default: no cache.
     ///
-    /// What hinders keeping them is logged and hinders nothing else. Nobody else may write to the folder.
+    /// Cache failures are logged and have no other effect. No other user may write to the folder.
     #[must_use]
     pub fn weight_cache(mut self, folder: impl Into<PathBuf>) -> Self {
         self.weight_cache = Some(folder.into());
@@ -92,16 +92,16 @@ impl Options {
     }
 }
 
-/// How many calls run at once unless told otherwise: more would share the same cores, and each arena costs memory.
+/// Default number of concurrent calls: more would share the same cores, and each arena costs memory.
 pub const DEFAULT_CONCURRENCY: usize = 2;
 
-/// Where to compute. [`Backend::available`] tells which there are; asking for another one is
+/// Where to compute. [`Backend::available`] lists the available ones; requesting another one is
 /// [`Error::Unsupported`](crate::Error::Unsupported).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[non_exhaustive]
 pub enum Backend {
-    /// The best that can run the model: the CPU, and what else is there where the CPU cannot.
+    /// The best one that can run the model: the CPU, or another one if the CPU cannot.
     #[default]
     Auto,
     /// The CPU, by the compiled plan.
@@ -118,22 +118,22 @@ pub enum Backend {
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[non_exhaustive]
 pub enum InputShape {
-    /// A square, as models are trained: a picture of another shape leaves a part of it grey, and that part costs as much
+    /// A square, as models are trained: an image of another shape leaves part of it grey, and that part costs as much
     /// as any other.
     #[cfg_attr(feature = "clap", value(help = "A square; the rest beside the picture is grey"))]
     #[default]
     Square,
-    /// The frame's own shape: [`Options::size`] for its longer side, the next 16 n + 1 for its shorter one. Of 16:9 that is 0.56 of
-    /// the square's multiply-adds, of 4:3 0.75. Masks differ a little from the square's (`silhouette eval --input-shape frame` says
-    /// how much); at equal cost the longer side may be larger.
+    /// The frame's own shape: [`Options::size`] for its longer side, the next 16 n + 1 for its shorter one. At 16:9
+    /// that is 0.56 of the square's multiply-adds, at 4:3 0.75. Masks differ slightly from the square's (`silhouette
+    /// eval --input-shape frame` measures how much); at equal cost the longer side may be larger.
     ///
-    /// The network is made ready for upright pictures of 3:4; another shape costs as much as opening it, at its first frame. The last
-    /// [`SHAPES`] shapes are kept, each with arenas of its own.
+    /// The network is prepared for upright images of 3:4; another shape costs as much as opening the model, at its
+    /// first frame. The last [`SHAPES`] shapes are kept, each with its own arenas.
     #[cfg_attr(feature = "clap", value(help = "The picture's own"))]
     Frame,
 }
 
-/// How many shapes of [`InputShape::Frame`] are kept ready: a camera's, upright and turned.
+/// Number of shapes of [`InputShape::Frame`] that are kept: a camera's, upright and rotated.
 pub const SHAPES: usize = 2;
 
 /// The size of a mask.
@@ -142,9 +142,9 @@ pub enum OutputSize {
     /// One label per pixel of the frame's region, upright.
     #[default]
     Frame,
-    /// The network's own resolution: the part of its input that the picture covers.
+    /// The network's own resolution: the part of its input that the image covers.
     Model,
-    /// Any other.
+    /// Any other size.
     Given {
         /// Columns.
         width: usize,

@@ -1,10 +1,10 @@
-//! A bounded pool: what a call needs for itself (an arena), made when first needed, up to a stated number; calls past
-//! it wait in the order in which they came.
+//! A bounded pool: the state of a call (an arena), created when first needed, up to a limit; further calls wait in the
+//! order in which they came.
 
 use crate::error::{Error, Result};
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Up to `limit` values of `T`, lent to one call each.
+/// Up to `limit` values of `T`, each borrowed by one call at a time.
 #[derive(Debug)]
 pub(crate) struct Pool<T> {
     state: Mutex<State<T>>,
@@ -15,37 +15,37 @@ pub(crate) struct Pool<T> {
 
 #[derive(Debug)]
 struct State<T> {
-    /// Values that are not lent.
+    /// Values that are not borrowed.
     idle: Vec<T>,
-    /// Values that exist, lent or not.
+    /// Values that exist, borrowed or not.
     made: usize,
-    /// The number that the next caller draws, and the one whose turn it is: callers are served in order.
+    /// The number of the next caller, and the one whose turn it is: callers are served in order.
     next_ticket: u64,
     serving: u64,
     closed: bool,
 }
 
-/// A value lent from a [`Pool`]; goes back when dropped.
+/// A value borrowed from a [`Pool`]; returned when dropped.
 pub(crate) struct Lent<'a, T> {
     pool: &'a Pool<T>,
     value: Option<T>,
 }
 
 impl<T> Pool<T> {
-    /// A pool of at most `limit` (at least 1) values; `first` is there already. `owner` names it in errors.
+    /// A pool of at most `limit` (at least 1) values, including `first`. `owner` names it in errors.
     pub(crate) fn new(first: T, limit: usize, owner: &'static str) -> Self {
         let limit = limit.max(1);
-        // Room for all of them now, so that giving one back never allocates.
+        // Capacity for all of them now, so that returning one never allocates.
         let mut idle = Vec::with_capacity(limit);
         idle.push(first);
         let state = State { idle, made: 1, next_ticket: 0, serving: 0, closed: false };
         Self { state: Mutex::new(state), turn: Condvar::new(), limit, owner }
     }
 
-    /// Waits for this call's turn and lends a value; `make` makes one where none is idle and the limit allows it.
+    /// Waits for this call's turn and borrows a value; `make` creates one if none is idle and the limit allows it.
     ///
     /// # Errors
-    /// [`Error::Closed`] once [`close`](Self::close) was called, also for calls that wait; or what `make` says.
+    /// [`Error::Closed`] once [`close`](Self::close) was called, also for waiting calls; or the error of `make`.
     pub(crate) fn lend(&self, make: impl FnOnce() -> Result<T>) -> Result<Lent<'_, T>> {
         let mut state = self.lock();
         let ticket = state.next_ticket;
@@ -60,12 +60,12 @@ impl<T> Pool<T> {
             state.made += 1;
         }
         drop(state);
-        // The next in line may find another value idle, or room to make one.
+        // The next in line may find another value idle, or be allowed to create one.
         self.turn.notify_all();
         if closed {
             return Err(Error::closed(self.owner));
         }
-        // From here on the guard gives the place back, also if `make` fails or panics.
+        // From here on the guard returns the slot, even if `make` fails or panics.
         let mut lent = Lent { pool: self, value: idle };
         if lent.value.is_none() {
             lent.value = Some(make()?);
@@ -73,7 +73,7 @@ impl<T> Pool<T> {
         Ok(lent)
     }
 
-    /// Refuses every call from now on and those that wait; running ones end normally. Idle values are freed.
+    /// Rejects new and waiting calls; running ones end normally. Idle values are freed.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
@@ -84,7 +84,8 @@ impl<T> Pool<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        // No code of the caller runs under this lock, and each update leaves the state whole: poison says nothing.
+        // The caller's code never runs under this lock, and each update leaves the state consistent: poisoning means
+        // nothing.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -93,19 +94,19 @@ impl<T> std::ops::Deref for Lent<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.value.as_ref().expect("a lent value is there until it is dropped")
+        self.value.as_ref().expect("a borrowed value exists until it is dropped")
     }
 }
 
 impl<T> std::ops::DerefMut for Lent<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.value.as_mut().expect("a lent value is there until it is dropped")
+        self.value.as_mut().expect("a borrowed value exists until it is dropped")
     }
 }
 
 impl<T> Drop for Lent<'_, T> {
     fn drop(&mut self) {
-        // A value that was in use when its thread panicked may be half written: it is not lent again.
+        // A value that was in use when its thread panicked may be half written: it is not reused.
         let value = if std::thread::panicking() { None } else { self.value.take() };
         let mut state = self.pool.lock();
         match value {
@@ -127,7 +128,7 @@ mod tests {
     fn never_more_than_the_limit_at_once() {
         let pool = Pool::new(0_u32, 3, "pool");
         let (now, peak, calls) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
-        // The first three calls wait for each other: that many are at work at once on any machine.
+        // The first three calls wait for each other, so that many are running at once on any machine.
         let meeting = std::sync::Barrier::new(3);
         std::thread::scope(|scope| {
             for _ in 0..12 {

@@ -1,4 +1,4 @@
-//! A network ready to run: the engine, and an arena for each call at once.
+//! A network ready to run: the engine, and an arena for each concurrent call.
 
 use crate::bounds;
 use crate::error::{Error, Result};
@@ -16,10 +16,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The shorter side of an input that takes a frame's shape is never less: a frame may be as thin as a line.
+/// Minimum shorter side of an input with a frame's shape: a frame may be as thin as a line.
 const LEAST_SIDE: usize = 33;
 
-/// One network at one size, ready for the shapes of frames that came last.
+/// One network at one size, ready for the most recent frame shapes.
 #[derive(Debug)]
 pub(crate) struct Runner {
     model: Model,
@@ -28,9 +28,9 @@ pub(crate) struct Runner {
     threads: usize,
     owner: &'static str,
     description: String,
-    /// The last used one last; none once closed.
+    /// Least recently used first; `None` once closed.
     shapes: Mutex<Option<Vec<Arc<Shape>>>>,
-    /// Held while a shape is made.
+    /// Held while a shape is prepared.
     making: Mutex<()>,
 }
 
@@ -40,20 +40,20 @@ struct Shape {
     engine: Arc<dyn Engine>,
     input: InputSpec,
     pool: Pool<Arena>,
-    /// Whether a frame had it; that of `new` is a guess.
+    /// Whether a frame has used it; the one from `new` is a guess.
     used: AtomicBool,
 }
 
-/// What one call needs for itself.
+/// The state of one call.
 #[derive(Debug)]
 struct Arena {
     session: Box<dyn Session>,
-    /// What the session gives first: the logits.
+    /// The session's first output: the logits.
     logits: Output,
     resampler: Resampler,
 }
 
-/// Rows and columns of the logits, and where the picture lies in the network's input.
+/// Rows and columns of the logits, and the placement of the image in the network's input.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grid {
     pub(crate) height: usize,
@@ -62,13 +62,14 @@ pub(crate) struct Grid {
 }
 
 impl Runner {
-    /// Compiles a model for the options; `owner` names it in errors. The first arena is made here, so that a frame (of
-    /// [`InputShape::Frame`]: an upright one of 3:4) finds everything ready.
+    /// Compiles a model for the options; `owner` names it in errors. The first arena is created here, so that
+    /// everything is ready for a frame (with [`InputShape::Frame`]: an upright one of 3:4).
     pub(crate) fn new(model: &Model, options: &Options, owner: &'static str) -> Result<Self> {
         let size = options.size.unwrap_or(model.size());
         let threads = options.threads.unwrap_or_else(default_threads);
         bounds::options(options, size, threads)?;
-        let (model, options) = (model.clone(), options.clone());
+        let model = model.clone();
+        let options = options.clone();
         let (shapes, making, description) = (Mutex::default(), Mutex::default(), String::new());
         let mut runner = Self { model, options, size, threads, owner, description, shapes, making };
         let first = runner.compile(runner.fitted(3, 4))?;
@@ -81,8 +82,8 @@ impl Runner {
         Ok(runner)
     }
 
-    /// Runs the network on a frame, once an arena is free; `take` gets the logits `[h][w][classes]` while the arena is
-    /// still held.
+    /// Runs the network on a frame, once an arena is free; `take` receives the logits `[h][w][classes]` while the arena
+    /// is still held.
     pub(crate) fn run<R>(&self, frame: &Frame<'_>, take: impl FnOnce(&[f32], Grid) -> R) -> Result<(R, Timings)> {
         let shape = self.shape(self.input_size(frame))?;
         let mut lent = shape.pool.lend(|| arena(&shape.engine, shape.input))?;
@@ -95,13 +96,14 @@ impl Runner {
         let total = start.elapsed();
         let pulled = Duration::from_nanos(rows.nanoseconds.into_inner() / self.threads as u64);
         let input = (prepared + pulled).min(total);
-        let (height, width) = (logits.height, logits.width);
+        let height = logits.height;
+        let width = logits.width;
         let grid = Grid { height, width, placement: rows.rows.placement() };
         let taken = take(session.output(0), grid);
         Ok((taken, Timings { input, network: total.saturating_sub(input), mask: Duration::ZERO }))
     }
 
-    /// Runs the network on a frame and tells the time of each of its steps.
+    /// Runs the network on a frame and reports the time of each of its steps.
     pub(crate) fn profile(&self, frame: &Frame<'_>) -> Result<Vec<Step>> {
         let shape = self.shape(self.input_size(frame))?;
         let mut lent = shape.pool.lend(|| arena(&shape.engine, shape.input))?;
@@ -110,7 +112,7 @@ impl Runner {
         Ok(session.steps())
     }
 
-    /// Backend, kernels, threads and memory in a few words.
+    /// A short description of backend, kernels, threads and memory.
     pub(crate) fn describe(&self) -> String {
         self.description.clone()
     }
@@ -126,7 +128,7 @@ impl Runner {
         self.fitted(region.width, region.height)
     }
 
-    /// Refuses calls from now on; frees arenas and weights, with the last running call.
+    /// Rejects further calls; frees arenas and weights with the last running call.
     pub(crate) fn close(&self) {
         let shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner).take();
         for shape in shapes.into_iter().flatten() {
@@ -134,8 +136,8 @@ impl Runner {
         }
     }
 
-    /// The most bytes of an arena, and of an output: at a size that the caller gives, up to a limit that no model here comes near;
-    /// at the size that a model file states, what the file explains.
+    /// Maximum bytes of an arena, and of an output: for a size that the caller chose, a limit far above any supported
+    /// model; for the size in a model file, what the file explains.
     fn memory_limit(&self) -> usize {
         const MOST: usize = 1 << 30;
         const UNEXPLAINED: usize = 1 << 26;
@@ -143,14 +145,15 @@ impl Runner {
         if self.options.size.is_some() { MOST } else { UNEXPLAINED.saturating_add(weights.saturating_mul(2)).min(MOST) }
     }
 
-    /// Columns and rows of the network's input for an upright picture of `width` by `height`.
+    /// Columns and rows of the network's input for an upright image of `width` by `height`.
     fn fitted(&self, width: usize, height: usize) -> (usize, usize) {
         let long = self.size;
         match self.options.input_shape {
             InputShape::Square => (long, long),
-            // 16 n + 1: strides then leave a map whose corners are the input's corners.
+            // 16 n + 1: strides then lead to a map whose corners are the input's corners.
             InputShape::Frame => {
-                let (least, most) = (width.min(height), width.max(height).max(1));
+                let least = width.min(height);
+                let most = width.max(height).max(1);
                 let exact = (long as f64 * least as f64 / most as f64).round() as usize;
                 let short = (exact.saturating_sub(1).div_ceil(16) * 16 + 1).max(LEAST_SIDE).min(long);
                 if width < height { (short, long) } else { (long, short) }
@@ -158,11 +161,11 @@ impl Runner {
         }
     }
 
-    /// What is there for an input of this many columns and rows, or is made now and kept instead of the one that was not
-    /// used for the longest. Calls that run or wait there end normally.
+    /// The shape for an input of this many columns and rows; if it does not exist, it is prepared and replaces the
+    /// least recently used one, whose running and waiting calls end normally.
     ///
-    /// A shape is made outside the lock: calls with shapes that are there go on. One is made at a time; who needs another one meanwhile,
-    /// or the same, waits.
+    /// A shape is prepared outside the lock: calls with existing shapes continue. One is prepared at a time; a call
+    /// that needs another one meanwhile, or the same, waits.
     fn shape(&self, size: (usize, usize)) -> Result<Arc<Shape>> {
         if let Some(shape) = self.known(size)? {
             return Ok(shape);
@@ -171,7 +174,7 @@ impl Runner {
         if let Some(shape) = self.known(size)? {
             return Ok(shape);
         }
-        // Before the new one takes memory too.
+        // Before the new one allocates memory too.
         self.with_shapes(|shapes| {
             shapes.retain(|shape| shape.used.load(Ordering::Relaxed));
             if shapes.len() == SHAPES {
@@ -180,12 +183,12 @@ impl Runner {
         })?;
         let made = Arc::new(self.compile(size)?);
         made.used.store(true, Ordering::Relaxed);
-        // Closed meanwhile: it goes again, and the call is refused.
+        // Closed meanwhile: it is dropped again, and the call is rejected.
         self.with_shapes(|shapes| shapes.push(Arc::clone(&made)))?;
         Ok(made)
     }
 
-    /// What is there for an input of this many columns and rows; it is then the last used one.
+    /// The existing shape for an input of this many columns and rows; it becomes the most recently used one.
     fn known(&self, size: (usize, usize)) -> Result<Option<Arc<Shape>>> {
         self.with_shapes(|shapes| {
             let at = shapes.iter().position(|shape| (shape.input.width, shape.input.height) == size)?;
@@ -210,7 +213,7 @@ impl Runner {
             let bytes = output.values().saturating_mul(size_of::<f32>());
             if bytes > memory_limit {
                 let reason = format!("the output '{}' of {bytes} bytes at {width}x{height}", output.name);
-                return Err(Error::unsupported(reason, "give a smaller size of the input"));
+                return Err(Error::unsupported(reason, "use a smaller input size"));
             }
         }
         let spec = self.model.spec();
@@ -222,17 +225,17 @@ impl Runner {
 }
 
 fn arena(engine: &Arc<dyn Engine>, input: InputSpec) -> Result<Arena> {
-    let logits = engine.outputs().into_iter().next().ok_or_else(|| Error::internal("the engine gives nothing"))?;
+    let logits = engine.outputs().into_iter().next().ok_or_else(|| Error::internal("the engine has no output"))?;
     let session = Arc::clone(engine).new_session()?;
     Ok(Arena { session, logits, resampler: Resampler::new(input) })
 }
 
-/// As many as the machine runs at once, at most 4: more rarely pays, and an app has other work.
+/// The number of hardware threads, at most 4: more rarely help, and an app has other work.
 fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(4)
 }
 
-/// Rows that count the time it takes to make them.
+/// Rows that measure the time to compute them.
 struct Timed<'r, 'f> {
     rows: &'r FrameRows<'f>,
     nanoseconds: AtomicU64,
@@ -266,7 +269,7 @@ mod tests {
     use silhouette_network::spec::Spec;
     use silhouette_weights::{ModelFile, seeded};
 
-    /// Of the fixture's network, in the frame's shape.
+    /// Of the fixture's network, with the frame's shape.
     fn of_frames() -> Runner {
         let spec = Spec::preset("fixture").unwrap();
         let weights = seeded(&Network::native(&spec).unwrap(), 7);
@@ -287,7 +290,7 @@ mod tests {
             runner.run(&Frame::rgb8(&bytes, width, height).unwrap(), |_, _| ()).unwrap();
             kept()
         };
-        assert_eq!(kept(), [(49, 65)], "made ready for 3:4");
+        assert_eq!(kept(), [(49, 65)], "prepared for 3:4");
         assert_eq!(seen(64, 48), [(65, 49)]);
         assert_eq!(seen(64, 48), [(65, 49)]);
         assert_eq!(seen(48, 64), [(65, 49), (49, 65)]);
@@ -302,7 +305,7 @@ mod tests {
         let see = |width, height| runner.run(&Frame::rgb8(&bytes, width, height).unwrap(), |_, _| ());
         see(48, 64).unwrap();
         std::thread::scope(|scope| {
-            // Somebody makes a shape, and does not end.
+            // A thread is preparing a shape, and does not finish.
             let making = runner.making.lock().unwrap();
             see(48, 64).unwrap();
             let other = scope.spawn(|| see(64, 48));
@@ -329,7 +332,7 @@ mod tests {
             })
             .unwrap();
         assert!(while_running, "a running call keeps it");
-        assert!(engine.upgrade().is_none(), "nobody else does");
+        assert!(engine.upgrade().is_none(), "nothing else does");
         assert!(matches!(runner.run(&frame, |_, _| ()), Err(Error::Closed(_))));
         assert!(!runner.describe().is_empty());
     }

@@ -1,4 +1,4 @@
-//! A segmented frame: its mask, how sure the network is, where it lies in the buffer, how long it took.
+//! A segmented frame: its mask, the network's confidence, the transform to the buffer, and timings.
 
 use crate::bounds;
 use crate::error::{Error, Result};
@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 /// The result of segmenting one frame. It is upright (after the frame's rotation and mirroring) and covers the frame's
 /// region.
 ///
-/// It keeps the network's logits, which are small, so that the mask can be made again in another size and the confidence
-/// of any class be had afterwards. Used again for the next frame it needs no new memory.
+/// It keeps the network's logits, which are small, so that the mask can be recomputed at another size and the
+/// confidence of any class can be computed later. Reused for the next frame, it needs no new memory.
 #[derive(Clone, Debug, Default)]
 pub struct Segmentation {
     pub(crate) mask: Mask,
@@ -27,7 +27,7 @@ pub struct Segmentation {
     upsampler: Upsampler,
 }
 
-/// How a frame's logits and masks lie over it.
+/// How a frame's logits and masks are placed over it.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
     pub(crate) classes: Arc<Classes>,
@@ -37,19 +37,19 @@ pub(crate) struct View {
     pub(crate) placement: Placement,
     pub(crate) region: Region,
     pub(crate) transform: Transform,
-    /// Whether the alpha of effects follows the picture's edges.
+    /// Whether the alpha of effects follows the image's edges.
     pub(crate) refine: bool,
-    /// What the logits mean.
+    /// The meaning of the logits.
     pub(crate) task: Task,
 }
 
-/// How long each stage of a frame took. On the wall, not summed over threads.
+/// Wall time of each stage of a frame, not summed over threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timings {
-    /// Crop, turn, resize, colour, normalisation: the frame to the network's input. Where the engine pulls its input row
+    /// Crop, rotate, resize, colour, normalisation: the frame to the network's input. If the engine pulls its input row
     /// by row from several threads, this is their sum divided by their number.
     pub input: Duration,
-    /// The network, to its low-resolution logits.
+    /// The network, up to its low-resolution logits.
     pub network: Duration,
     /// The logits to the mask (and smoothing, for video).
     pub mask: Duration,
@@ -94,7 +94,7 @@ impl Segmentation {
         self.timings
     }
 
-    /// The share of the mask's pixels that each class has, the largest first; classes without pixels are left out.
+    /// Each class's share of the mask's pixels, the largest first; classes without pixels are omitted.
     pub fn shares(&self) -> Vec<(usize, f64)> {
         let pixels = self.mask.classes.len().max(1) as f64;
         let counts = self.mask.histogram();
@@ -106,10 +106,10 @@ impl Segmentation {
         shares
     }
 
-    /// The way from the mask's coordinates to the frame's buffer, as it was before rotation, mirroring and region.
+    /// The transform from the mask's coordinates to the frame's buffer, before rotation, mirroring and region.
     pub fn transform(&self) -> Option<Transform> {
         let view = self.view.as_ref()?;
-        // The view's transform is for a mask of the region's own size.
+        // The view's transform is for a mask with the region's own size.
         let (x, y) = (
             view.region.width as f64 / self.mask.width.max(1) as f64,
             view.region.height as f64 / self.mask.height.max(1) as f64,
@@ -118,20 +118,20 @@ impl Segmentation {
         Some(Transform { xx: t.xx * x, xy: t.xy * y, x0: t.x0, yx: t.yx * x, yy: t.yy * y, y0: t.y0 })
     }
 
-    /// Columns and rows of the frame's region, upright: the size of the pictures that effects make; (0, 0) before the
+    /// Columns and rows of the frame's region, upright: the size of the images that effects produce; (0, 0) before the
     /// first frame.
     pub fn frame_size(&self) -> (usize, usize) {
         self.view.as_ref().map_or((0, 0), |view| (view.region.width, view.region.height))
     }
 
-    /// The network's raw output, `[height][width][classes]` f32, and its (height, width, classes). Of a model with an alpha
-    /// ([`Task::Alpha`]): 0 (to 20 digits) and the logit whose sigmoid the alpha is.
+    /// The network's raw output, `[height][width][classes]` f32, and its (height, width, classes). For a model with an
+    /// alpha ([`Task::Alpha`]): 0 (to 20 digits) and the logit whose sigmoid is the alpha.
     pub fn logits(&self) -> (&[f32], (usize, usize, usize)) {
         let (height, width) = self.view.as_ref().map_or((0, 0), |view| view.grid);
         (&self.logits, (height, width, self.labels().len()))
     }
 
-    /// Makes the mask again in another size, from the same logits.
+    /// Recomputes the mask at another size, from the same logits.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for a size of 0 or over [`MAX_PIXELS`](crate::MAX_PIXELS); [`Error::InvalidFrame`] before the first frame.
@@ -145,8 +145,8 @@ impl Segmentation {
         Ok(())
     }
 
-    /// The probability (softmax) that a pixel is of one of `classes`, 0 to 255, in the mask's size; the alpha, of a model that
-    /// gives one.
+    /// The probability (softmax) that a pixel belongs to one of `classes`, 0 to 255, at the mask's size; for a model
+    /// with an alpha, the alpha.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for a class that the model does not have; [`Error::InvalidFrame`] before the first frame.
@@ -157,7 +157,7 @@ impl Segmentation {
         Ok(confidence)
     }
 
-    /// The same into memory that is there already.
+    /// The same into existing memory.
     ///
     /// # Errors
     /// As [`confidence`](Self::confidence).
@@ -166,12 +166,12 @@ impl Segmentation {
         view.confidence(&self.logits, &self.mask, classes, &mut self.upsampler, confidence)
     }
 
-    /// Whether the network gives an alpha, which is soft where the picture is.
+    /// Whether the network outputs an alpha, which is soft where the image is.
     pub(crate) fn is_alpha(&self) -> bool {
         self.view.as_ref().is_some_and(|view| view.task == Task::Alpha)
     }
 
-    /// The confidence of `classes` at the network's own size, and whether it shall be refined.
+    /// The confidence of `classes` at the network's own size, and whether to refine it.
     pub(crate) fn coarse(&self, classes: &[usize]) -> Result<(Confidence, bool)> {
         let view = self.view.as_ref().ok_or_else(empty)?;
         let (mut confidence, (width, height)) = (Confidence::default(), view.placement.valid);
@@ -180,7 +180,7 @@ impl Segmentation {
         Ok((confidence, view.refine))
     }
 
-    /// Whether the alpha of effects follows the picture's edges from now on.
+    /// Sets whether the alpha of effects follows the image's edges.
     pub(crate) fn refine(&mut self, refine: bool) {
         if let Some(view) = &mut self.view {
             view.refine = refine;
@@ -188,28 +188,28 @@ impl Segmentation {
     }
 
     /// The outlines of a class in the mask, as polygons with holes along the pixels' edges, in the mask's coordinates
-    /// ([`transform`](Self::transform) leads to the buffer's). With a `tolerance` over 0 (in pixels) they are simplified,
-    /// as far as they still overlap the mask by 99 %; pieces below `least_area` pixels are left out.
+    /// ([`transform`](Self::transform) maps them to the buffer's). With a `tolerance` over 0 (in pixels) they are
+    /// simplified, as long as they overlap the mask by at least 99 %; pieces below `least_area` pixels are omitted.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a class that the model does not have, and for a tolerance that is no number from 0 to
-    /// [`MAX_TOLERANCE`](crate::MAX_TOLERANCE).
+    /// [`Error::Unsupported`] for a class that the model does not have, and for a tolerance that is not a number from 0
+    /// to [`MAX_TOLERANCE`](crate::MAX_TOLERANCE).
     pub fn polygons(&self, class: usize, tolerance: f64, least_area: usize) -> Result<Vec<Polygon>> {
         bounds::tolerance(tolerance)?;
         let class = self.known(class)? as u8;
         Ok(outlines(&self.mask, class, tolerance, least_area))
     }
 
-    /// The class, if the model has it; then it fits a mask's byte.
+    /// The class, if the model has it; then it fits in a mask's byte.
     pub(crate) fn known(&self, class: usize) -> Result<usize> {
         let count = self.labels().len();
         if class < count {
             return Ok(class);
         }
-        Err(Error::unsupported(format_args!("class {class} of a model of {count} classes"), "classes count from 0"))
+        Err(Error::unsupported(format_args!("class {class} of a model with {count} classes"), "classes count from 0"))
     }
 
-    /// Checks that `frame` can be the one that this was made of.
+    /// Checks that `frame` can be the one that was segmented.
     pub(crate) fn check_frame(&self, frame: &Frame<'_>) -> Result<()> {
         let region = self.view.as_ref().ok_or_else(empty)?.region;
         let other = frame.region();
@@ -236,7 +236,7 @@ impl View {
         Logits { values, width, height, classes: self.classes.labels.len() }
     }
 
-    /// The confidence of `classes` in the size of `mask`.
+    /// The confidence of `classes` at the size of `mask`.
     fn confidence(
         &self,
         logits: &[f32],
@@ -250,7 +250,7 @@ impl View {
         for &class in classes {
             if class >= count {
                 return Err(Error::unsupported(
-                    format_args!("class {class} of a model of {count} classes"),
+                    format_args!("class {class} of a model with {count} classes"),
                     "classes count from 0",
                 ));
             }

@@ -14,8 +14,8 @@ use std::time::Instant;
 
 /// Segments frames. `Send + Sync` and cheap to clone (clones share everything).
 ///
-/// Calls may come from any number of threads. Each runs in an arena of its own; arenas are made when first needed, up to
-/// [`Options::concurrency`]. Further calls wait, and are served in the order in which they came.
+/// Calls may come from any number of threads. Each runs in an arena of its own; arenas are created when first needed,
+/// up to [`Options::concurrency`]. Further calls wait, and are served in the order in which they came.
 #[derive(Clone, Debug)]
 pub struct Segmenter {
     runner: Arc<Runner>,
@@ -26,11 +26,11 @@ pub struct Segmenter {
 }
 
 impl Segmenter {
-    /// Makes a segmenter of a model.
+    /// Creates a segmenter from a model.
     ///
     /// # Errors
     /// [`Error::InvalidModel`] for a classifier's model or one that cannot be compiled; [`Error::Unsupported`] for
-    /// options that are not possible here.
+    /// options that are not supported here.
     pub fn new(model: &Model, options: &Options) -> Result<Self> {
         let (Task::Segmentation | Task::Alpha, Some(resize)) = (model.task(), model.resize()) else {
             return Err(Error::model(
@@ -46,15 +46,15 @@ impl Segmenter {
     ///
     /// # Errors
     /// [`Error::Closed`] after [`close`](Self::close); [`Error::Unsupported`] for a mask that would be too large;
-    /// [`Error::Internal`] where the network fails.
+    /// [`Error::Internal`] if the network fails.
     pub fn segment(&self, frame: &Frame<'_>) -> Result<Segmentation> {
         let mut segmentation = Segmentation::default();
         self.segment_into(frame, &mut segmentation)?;
         Ok(segmentation)
     }
 
-    /// Segments a frame into a segmentation that is there already: nothing is allocated once it and the arena have seen
-    /// a frame of this geometry. After an error `segmentation` is unspecified, but may be used again.
+    /// Segments a frame into an existing segmentation: nothing is allocated once it and the arena have seen a frame of
+    /// this geometry. After an error the contents of `segmentation` are unspecified, but it can be reused.
     ///
     /// # Errors
     /// As [`segment`](Self::segment).
@@ -62,7 +62,7 @@ impl Segmenter {
         self.segment_with(frame, segmentation, |_, _| Ok(()))
     }
 
-    /// `change` may alter the logits `[h][w][classes]` before the mask is made of them.
+    /// `change` may modify the logits `[h][w][classes]` before the mask is computed.
     pub(crate) fn segment_with(
         &self,
         frame: &Frame<'_>,
@@ -71,7 +71,7 @@ impl Segmenter {
     ) -> Result<()> {
         let task = self.model.task();
         let (grid, timings) = self.runner.run(frame, |logits, grid| {
-            // Copied out of the arena, so that the next call may have it while this one makes its mask.
+            // Copied from the arena, so that the next call can use it while this one computes its mask.
             segmentation.logits.clear();
             let values = logits.len() * if task == Task::Alpha { 2 } else { 1 };
             memory::reserve(&mut segmentation.logits, values, "logits")?;
@@ -99,7 +99,7 @@ impl Segmenter {
         let classes = self.model.labels().len();
         change(&mut segmentation.logits, (grid.height, grid.width, classes))?;
         if task == Task::Alpha {
-            // Smoothing leaves log-probabilities, of which the difference counts.
+            // Smoothing produces log-probabilities, whose difference matters.
             for pair in segmentation.logits.chunks_exact_mut(2) {
                 pair.copy_from_slice(&two_classes(pair[1] - pair[0]));
             }
@@ -113,7 +113,7 @@ impl Segmenter {
         &self.model
     }
 
-    /// The side of the network's input that it runs at, the longer one of [`InputShape::Frame`](crate::InputShape::Frame).
+    /// The side of the network's input, the longer one with [`InputShape::Frame`](crate::InputShape::Frame).
     pub fn size(&self) -> usize {
         self.runner.size()
     }
@@ -123,7 +123,7 @@ impl Segmenter {
         self.runner.input_size(frame)
     }
 
-    /// Segments a frame and tells what each step of the network is, how it is computed and how long it took.
+    /// Segments a frame and reports each step of the network: its layers, how it is computed and how long it took.
     ///
     /// # Errors
     /// As [`segment`](Self::segment).
@@ -131,24 +131,25 @@ impl Segmenter {
         self.runner.profile(frame)
     }
 
-    /// Backend, kernels, threads and memory in a few words.
+    /// A short description of backend, kernels, threads and memory.
     pub fn describe(&self) -> String {
         self.runner.describe()
     }
 
-    /// Refuses further calls and those that wait, with [`Error::Closed`]; running ones end normally. Clones are closed
-    /// too. Arenas and the engine's weights are freed, with the last running call.
+    /// Rejects new and waiting calls with [`Error::Closed`]; running ones end normally. Clones are closed too. Arenas
+    /// and the engine's weights are freed with the last running call.
     pub fn close(&self) {
         self.runner.close();
     }
 }
 
-/// The logit of an alpha as the logits of background and foreground. The softmax of 0 and a logit is its sigmoid, so that masks,
-/// confidences, polygons and smoothing need no second way. Both are resized before: bilinear between logits keeps an edge as
-/// steep as the network made it, while between sigmoids a sure cell would pull the border towards itself; and the mask, made
-/// of the same logits, is then where the alpha is one half, to the pixel.
+/// Converts the logit of an alpha to the logits of background and foreground. The softmax of 0 and a logit is its
+/// sigmoid, so masks, confidences, polygons and smoothing need no special case. Both are resized before the softmax:
+/// interpolating logits keeps an edge as steep as the network made it, while interpolating sigmoids would let a
+/// confident cell pull the border towards itself; and the border of the mask, computed from the same logits, is then
+/// exactly where the alpha is one half.
 ///
-/// The background is a trifle below 0 (no other logit feels it): a tie is foreground, as one half is.
+/// The background is slightly below 0 (no other logit is affected): a tie is foreground, as one half is.
 fn two_classes(logit: f32) -> [f32; 2] {
     [-1e-20, logit]
 }

@@ -1,10 +1,11 @@
-//! Temporal smoothing of a video's logits: calm where the picture is calm, at once where it moves.
+//! Temporal smoothing of a video's logits: stable where the image is static, immediate where it moves.
 //!
-//! Each cell of the low-resolution map keeps an exponential average of log-probabilities. What a frame adds weighs more
-//! the longer ago the last one was, the surer the network is of it, and, above all, the more the change looks like
-//! motion. Noise and motion differ in this: around a cell, noise pulls this way and that, while an edge that moves pulls
-//! its whole neighbourhood the same way. The measure is Trigg and Leach's tracking signal (1967), the sum of signed
-//! changes over the sum of their sizes, taken over the 3x3 neighbourhood in this frame and the last.
+//! Each cell of the low-resolution map keeps an exponential average of log-probabilities. A new frame weighs more the
+//! longer ago the last one was, the more confident the network is, and, above all, the more the change looks like
+//! motion. Noise and motion differ in this: around a cell, noise changes neighbours in different directions, while a
+//! moving edge changes the whole neighbourhood in the same direction. The measure is Trigg and Leach's tracking signal
+//! (1967), the sum of signed changes over the sum of their magnitudes, taken over the 3x3 neighbourhood in this frame
+//! and the last.
 
 use crate::softmax::softmax;
 use silhouette_kernels::memory::{self, OutOfMemory};
@@ -14,9 +15,11 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Smoothing {
-    /// In a calm picture, what was seen this long ago weighs half, at most [`MAX_PAUSE`](crate::MAX_PAUSE). Zero: no smoothing.
+    /// In a static image, the weight of an observation halves in this time, at most [`MAX_PAUSE`](crate::MAX_PAUSE).
+    /// Zero: no smoothing.
     pub half_life: Duration,
-    /// A pause between frames longer than this (at most [`MAX_PAUSE`](crate::MAX_PAUSE)) starts afresh, as does a timestamp that runs backwards.
+    /// After a longer pause between frames (at most [`MAX_PAUSE`](crate::MAX_PAUSE)) smoothing restarts, as it does if
+    /// a timestamp runs backwards.
     pub longest_pause: Duration,
 }
 
@@ -39,9 +42,9 @@ impl Smoothing {
 const NOISE: f32 = 0.45;
 /// See [`NOISE`].
 const MOTION: f32 = 0.85;
-/// A mean change of probability margin (0 to 2) under which agreement says nothing.
+/// A mean change of the probability margin (0 to 2) below which agreement is meaningless.
 const SMALL: f32 = 0.08;
-/// Log-probabilities end here: one frame's certainty can be undone by the next ones.
+/// Minimum of log-probabilities, so that later frames can undo one frame's certainty.
 const FLOOR: f32 = -9.0;
 
 /// The state of one video.
@@ -49,7 +52,7 @@ const FLOOR: f32 = -9.0;
 pub(crate) struct Smoother {
     shape: (usize, usize, usize),
     last: Option<Duration>,
-    /// Averaged log-probabilities, as the logits `[h][w][classes]`.
+    /// Averaged log-probabilities, in the layout of the logits `[h][w][classes]`.
     average: Vec<f32>,
     /// The same as probabilities, and this frame's and the last frame's.
     before: Vec<f32>,
@@ -62,16 +65,16 @@ pub(crate) struct Smoother {
 }
 
 impl Smoother {
-    /// Forgets the frames before, and keeps the memory.
+    /// Forgets the previous frames, and keeps the memory.
     pub(crate) fn reset(&mut self) {
         self.last = None;
     }
 
-    /// Takes a frame's logits `[h][w][classes]` (all finite) and puts the smoothed ones (log-probabilities, which are
-    /// logits too) in their place.
+    /// Adds a frame's logits `[h][w][classes]` (all finite) and replaces them by the smoothed ones (log-probabilities,
+    /// which are logits too).
     ///
     /// # Errors
-    /// [`OutOfMemory`]; the next frame then starts afresh.
+    /// [`OutOfMemory`]; smoothing then restarts at the next frame.
     pub(crate) fn smooth(
         &mut self,
         logits: &mut [f32],
@@ -113,7 +116,7 @@ impl Smoother {
                 let at = (y * width + x) * classes;
                 let motion = self.motion(x, y);
                 let sure = margin(&self.now[at..at + classes]);
-                // A cell that the network is unsure of moves the average half as much as one that it is sure of.
+                // An uncertain cell moves the average half as much as a certain one.
                 let weight = calm * (0.5 + 0.5 * sure);
                 let weight = weight + (1.0 - weight) * motion;
                 for (old, &new) in self.average[at..at + classes].iter_mut().zip(&self.log_now[at..at + classes]) {
@@ -134,10 +137,11 @@ impl Smoother {
     fn motion(&self, x: usize, y: usize) -> f32 {
         let (height, width, classes) = self.shape;
         let at = (y * width + x) * classes;
-        let (now, before) = (&self.now[at..at + classes], &self.before[at..at + classes]);
+        let now = &self.now[at..at + classes];
+        let before = &self.before[at..at + classes];
         let towards = best(now);
         let held = best(before);
-        // Where the label stays, the question is whether it is on its way to (or from) the runner-up.
+        // If the label does not change, the question is whether it is changing to (or from) the runner-up.
         let from = if held == towards { runner_up(now, towards) } else { held };
         let (mut signed, mut sizes, mut count) = (0.0_f32, 0.0_f32, 0.0_f32);
         for row in y.saturating_sub(1)..(y + 2).min(height) {
@@ -177,7 +181,7 @@ fn runner_up(values: &[f32], first: usize) -> usize {
     (0..values.len()).filter(|&i| i != first).fold(start, |best, i| if values[i] > values[best] { i } else { best })
 }
 
-/// The best probability less the second best.
+/// The best probability minus the second best.
 fn margin(p: &[f32]) -> f32 {
     let first = best(p);
     p[first] - if p.len() > 1 { p[runner_up(p, first)] } else { 0.0 }
@@ -203,7 +207,7 @@ mod tests {
             (0..12).map(|_| self.0.fraction()).sum::<f32>() - 6.0
         }
 
-        /// Independent noise, or noise that neighbours share (a 3x3 mean, at the same strength), as a network's is.
+        /// Independent noise, or noise shared by neighbours (a 3x3 mean, at the same strength), like a network's.
         fn map(&mut self, shared: bool) -> Vec<f32> {
             let plain: Vec<f32> = (0..(SIDE + 2) * (SIDE + 2)).map(|_| self.normal()).collect();
             let mut map = Vec::new();
@@ -218,9 +222,10 @@ mod tests {
         }
     }
 
-    /// A disc of class 1 at `(cx, cy)` on background, logits falling off over its edge as a network's do, plus noise.
+    /// A disc of class 1 at `(cx, cy)` on background, logits falling off over its edge like a network's, plus noise.
     fn disc(cx: f32, cy: f32, noise: &mut Noise, strength: f32, shared: bool) -> (Vec<f32>, Vec<u8>) {
-        let (mut logits, mut truth) = (Vec::new(), Vec::new());
+        let mut logits = Vec::new();
+        let mut truth = Vec::new();
         let extra: Vec<Vec<f32>> = (0..CLASSES).map(|_| noise.map(shared)).collect();
         for y in 0..SIDE {
             for x in 0..SIDE {
@@ -245,7 +250,8 @@ mod tests {
     fn miou(masks: &[Vec<u8>], truths: &[Vec<u8>]) -> f64 {
         let mut sum = 0.0;
         for class in [0, 1] {
-            let (mut both, mut any) = (0, 0);
+            let mut both = 0;
+            let mut any = 0;
             for (mask, truth) in masks.iter().zip(truths) {
                 for (&m, &t) in mask.iter().zip(truth) {
                     both += usize::from(m == class && t == class);
@@ -257,7 +263,7 @@ mod tests {
         sum / 2.0
     }
 
-    /// The labels as they come, smoothed, and as they should be.
+    /// The raw labels, the smoothed ones, and the expected ones.
     fn run(
         frames: usize,
         seed: u64,
@@ -265,7 +271,8 @@ mod tests {
         shared: bool,
         path: impl Fn(usize) -> (f32, f32),
     ) -> [Vec<Vec<u8>>; 3] {
-        let (mut noise, mut smoother) = (Noise::new(seed), Smoother::default());
+        let mut noise = Noise::new(seed);
+        let mut smoother = Smoother::default();
         let (mut raw, mut smooth, mut truths) = (Vec::new(), Vec::new(), Vec::new());
         for i in 0..frames {
             let (cx, cy) = path(i);
@@ -284,7 +291,8 @@ mod tests {
         for shared in [false, true] {
             for seed in 1..6 {
                 let [raw, smooth, truths] = run(60, seed, 1.0, shared, |_| (16.3, 15.8));
-                let (before, after) = (flips(&raw), flips(&smooth));
+                let before = flips(&raw);
+                let after = flips(&smooth);
                 println!(
                     "shared {shared} seed {seed}: {before} -> {after}, mIOU {:.4} -> {:.4}",
                     miou(&raw, &truths),
@@ -298,7 +306,7 @@ mod tests {
 
     #[test]
     fn a_moving_shape_keeps_its_place() {
-        // Cells per frame: at 33 cells across, 1.0 crosses the picture in about a second.
+        // Cells per frame: at 33 cells across, 1.0 crosses the image in about a second.
         for speed in [0.1, 0.3, 0.5, 1.0] {
             for strength in [0.0, 0.3, 1.0] {
                 let path = |i: usize| {
@@ -306,8 +314,9 @@ mod tests {
                     (if t < 16.0 { 8.0 + t } else { 40.0 - t }, 16.0)
                 };
                 let [raw, smooth, truths] = run(64, 3, strength, true, path);
-                let (plain, ours) = (miou(&raw, &truths), miou(&smooth, &truths));
-                // How late the smoothed masks are: which earlier truth they fit best.
+                let plain = miou(&raw, &truths);
+                let ours = miou(&smooth, &truths);
+                // The lag of the smoothed masks: which earlier truth they match best.
                 let lag = (0..5)
                     .max_by(|&a, &b| {
                         miou(&smooth[4..], &truths[4 - a..64 - a])

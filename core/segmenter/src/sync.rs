@@ -1,4 +1,5 @@
-//! The locks and threads of what waits here (the pool, the live stream): std's. core/interleavings compiles the same files against its scheduler's.
+//! The locks and threads of the pool and the live stream: std's. core/interleavings compiles the same files with its
+//! scheduler's.
 
 pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 pub(crate) use std::thread;

@@ -1,4 +1,4 @@
-//! Video: frames with timestamps, segmented one after the other and smoothed over time.
+//! Video: frames with timestamps, segmented in order and temporally smoothed.
 
 use crate::bounds;
 use crate::error::Result;
@@ -15,20 +15,20 @@ pub struct VideoSegmenter {
     segmenter: Segmenter,
     smoothing: Smoothing,
     smoother: Smoother,
-    /// Region, size and orientation of the frame before: the map's cells mean other places once they change.
+    /// Region, size and orientation of the previous frame: if they change, the map's cells have other positions.
     view: Option<(Region, (usize, usize), Rotation, bool)>,
 }
 
 impl VideoSegmenter {
-    /// For a new video; the segmenter's arenas are shared with it.
+    /// For a new video; it shares the segmenter's arenas.
     pub fn new(segmenter: &Segmenter, smoothing: Smoothing) -> Self {
         Self { segmenter: segmenter.clone(), smoothing, smoother: Smoother::default(), view: None }
     }
 
-    /// Segments the next frame. `timestamp` counts from any moment; frames must come in its order.
+    /// Segments the next frame. `timestamp` has an arbitrary origin; frames must come in its order.
     ///
     /// # Errors
-    /// As [`Segmenter::segment`]; [`Error::Unsupported`](crate::Error::Unsupported) for a smoothing out of its bounds.
+    /// As [`Segmenter::segment`]; [`Error::Unsupported`](crate::Error::Unsupported) for a smoothing out of bounds.
     pub fn segment(&mut self, frame: &Frame<'_>, timestamp: Duration) -> Result<Segmentation> {
         let mut segmentation = Segmentation::default();
         self.segment_into(frame, timestamp, &mut segmentation)?;
@@ -57,7 +57,7 @@ impl VideoSegmenter {
         })
     }
 
-    /// Forgets the frames before: the next one starts afresh, as after a cut.
+    /// Forgets the previous frames: smoothing restarts, as after a cut.
     pub fn reset(&mut self) {
         self.smoother.reset();
     }

@@ -1,5 +1,5 @@
-//! A model that gives an alpha, from frame to mask, confidence, effects and video, against the definition: the bilinear logit's
-//! sigmoid.
+//! Compares a model with an alpha, from frame to mask, confidence, effects and video, with the definition: the bilinear
+//! logit's sigmoid.
 
 use silhouette::{
     Classifier, Effect, Error, Foreground, Frame, Model, Options, OutputSize, Region, Segmentation, Segmenter,
@@ -25,7 +25,7 @@ fn spec() -> Spec {
     spec
 }
 
-/// The seeded fixture with an alpha head, whose logits lie on both sides of 0.
+/// The seeded fixture with an alpha head, whose logits are on both sides of 0.
 fn model() -> Model {
     let spec = spec();
     let mut tensors = seeded(&Network::native(&spec).unwrap(), 7);
@@ -37,7 +37,7 @@ fn model() -> Model {
     };
     let bias = tensors.get_mut("head.classifier.bias").unwrap();
     bias.data.iter_mut().for_each(|b| *b -= middle);
-    // Steep enough that some pixels are sure.
+    // Steep enough that some pixels are certain.
     let scale = |name: &str, tensors: &mut silhouette_weights::Tensors| {
         tensors.get_mut(name).unwrap().data.iter_mut().for_each(|v| *v *= 6.0);
     };
@@ -46,7 +46,7 @@ fn model() -> Model {
     Model::from_file(ModelFile::new(spec, tensors).unwrap()).unwrap()
 }
 
-/// The network's own logits for [`frame`]'s picture.
+/// The network's own logits for [`frame`]'s image.
 fn raw(file: &ModelFile) -> Vec<f32> {
     let input = file.spec().input.clone();
     let plan = Plan::of(file, Size::square(SIDE), &PlanOptions::default()).unwrap();
@@ -54,7 +54,8 @@ fn raw(file: &ModelFile) -> Vec<f32> {
     assert_eq!(classes, 1);
     let bytes = waves(SIDE, SIDE, 0);
     let value = |i: usize| {
-        let (c, p) = (i / (SIDE * SIDE), i % (SIDE * SIDE));
+        let c = i / (SIDE * SIDE);
+        let p = i % (SIDE * SIDE);
         (f32::from(bytes[3 * p + c]) - input.mean[c]) / input.std[c]
     };
     let planes: Vec<f32> = (0..3 * SIDE * SIDE).map(value).collect();
@@ -64,7 +65,7 @@ fn raw(file: &ModelFile) -> Vec<f32> {
     logits
 }
 
-/// The alpha of each pixel of a square mask of `side`, from the logits as they are.
+/// The alpha of each pixel of a square mask of `side`, from the raw logits.
 fn alphas(logits: &[f32], side: usize) -> Vec<f64> {
     let len = (logits.len() as f64).sqrt() as usize;
     let place = |o: usize| {
@@ -72,7 +73,8 @@ fn alphas(logits: &[f32], side: usize) -> Vec<f64> {
         ((input + 0.5) * len as f64 / SIDE as f64 - 0.5).clamp(0.0, (len - 1) as f64)
     };
     let pixel = |i: usize| {
-        let (y, x) = (place(i / side), place(i % side));
+        let y = place(i / side);
+        let x = place(i % side);
         let at = |y: f64, x: f64| f64::from(logits[(y as usize).min(len - 1) * len + (x as usize).min(len - 1)]);
         let row = |y: f64| at(y, x) * (1.0 - x.fract()) + at(y, x + 1.0) * x.fract();
         let logit = row(y) * (1.0 - y.fract()) + row(y + 1.0) * y.fract();
@@ -99,7 +101,7 @@ fn mask_confidence_and_effects_are_those_of_the_alpha() {
             let foreground = segmentation.confidence(&[1]).unwrap();
             let background = segmentation.confidence(&[0]).unwrap();
             let alpha = segmentation.alpha(&frame, &Foreground::All).unwrap();
-            assert_eq!(alpha.values, foreground.values, "the alpha is taken as it is");
+            assert_eq!(alpha.values, foreground.values, "the alpha is used unchanged");
             for (i, wanted) in wanted.iter().enumerate() {
                 let class = segmentation.mask().classes[i];
                 assert!((wanted - 0.5).abs() < 1e-3 || class == u8::from(*wanted >= 0.5), "{i}: {class} at {wanted}");
@@ -146,7 +148,7 @@ fn refined_alphas_follow_the_picture() {
     assert!(alpha.values != segmentation.confidence(&[1]).unwrap().values);
 }
 
-/// Between a picture and another one a video's alpha lies between theirs, and comes to the second's.
+/// Between two images a video's alpha is between theirs, and converges to the second's.
 #[test]
 fn a_video_is_smoothed() {
     let model = model();
@@ -155,7 +157,7 @@ fn a_video_is_smoothed() {
     let frame = Frame::rgb8(&calm, SIDE, SIDE).unwrap();
     let mut video = VideoSegmenter::new(&segmenter, Smoothing::with_half_life(Duration::from_secs(1)));
     let mut segmentation = Segmentation::default();
-    // A calm picture stays what it is, however long; but smoothing caps log-probabilities at -9, and with them logits.
+    // A static image stays unchanged, however long; but smoothing caps log-probabilities at -9, and with them logits.
     let raw = raw(model.file());
     let capped: Vec<f32> = raw.iter().map(|logit| logit.clamp(-9.0, 9.0)).collect();
     for i in 0..4 {
@@ -167,7 +169,7 @@ fn a_video_is_smoothed() {
             assert!((wanted - 0.5).abs() < 1e-3 || class == u8::from(*wanted >= 0.5), "frame {i}, {at} at {wanted}");
         }
     }
-    // A slightly other picture: not at once.
+    // A slightly different image: not immediately.
     let next: Vec<u8> = calm.iter().map(|v| v.saturating_add(9)).collect();
     let next = Frame::rgb8(&next, SIDE, SIDE).unwrap();
     let goal = segmenter.segment(&next).unwrap();
@@ -193,7 +195,7 @@ fn a_video_is_smoothed() {
     assert_eq!(segmentation.mask(), goal.mask());
 }
 
-/// What an import once made of a network with one logit: every pixel would be of its only class.
+/// An earlier import of a network with one logit: every pixel would belong to its only class.
 #[test]
 fn a_single_class_is_refused_with_the_way_out() {
     let spec = Spec { task: None, labels: vec!["person".into()], ..spec() };
@@ -224,11 +226,11 @@ fn the_task_is_kept_in_the_file_and_checked() {
         })
         .contains("task")
     );
-    // Files of before say nothing, and mean what they meant.
+    // Older files lack the task, and mean what they meant.
     let plain = Spec::preset("fixture").unwrap();
     assert!(!plain.to_json().contains("task") && plain.task() == spec::Task::Categories);
     assert!(matches!(Classifier::new(&model, &Options::new()), Err(Error::InvalidModel(_))));
-    // A part of a frame, as of any model.
+    // A part of a frame, as for any model.
     let bytes = waves(SIDE, SIDE, 0);
     let region = Region { x: 3, y: 5, width: 30, height: 20 };
     let frame = Frame::rgb8(&bytes, SIDE, SIDE).unwrap().cropped(region).unwrap();

@@ -1,4 +1,4 @@
-//! One picture through every backend that this build and machine have: the masks of the compiled plan.
+//! Runs one image through every available backend and compares the masks with the compiled plan's.
 
 mod common;
 
@@ -8,7 +8,8 @@ use silhouette_testkit::waves;
 
 #[test]
 fn every_backend_that_there_is_gives_the_plans_mask() {
-    let (model, bytes) = (model(), waves(65, 65, 4));
+    let model = model();
+    let bytes = waves(65, 65, 4);
     let frame = Frame::rgb8(&bytes, 65, 65).unwrap();
     let options = |backend| Options::new().threads(1).backend(backend).output(OutputSize::Model);
     let plan = Segmenter::new(&model, &options(Backend::Cpu)).unwrap();

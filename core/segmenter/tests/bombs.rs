@@ -1,6 +1,6 @@
-//! Files that would cost more than they are: the peak of the memory of a process that opens one, whatever becomes of it. What is
-//! refused costs at most 64 MB and twice the file, what is taken at most 64 MB and three times the pixels. Each is opened in a process
-//! of its own.
+//! Files that would cost more than their size: measures the peak memory of a process that opens one, whatever the
+//! outcome. A rejected file may cost at most 64 MB and twice the file, an accepted one at most 64 MB and three times
+//! the pixels. Each is opened in a process of its own.
 #![cfg(all(feature = "files", target_os = "linux"))]
 
 use silhouette::files::{Photo, PhotoOptions};
@@ -12,17 +12,17 @@ use silhouette_weights::{Dtype, ModelFile, seeded};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What the process that opens the file is told by.
+/// Environment variable that names the file for the process that opens it.
 const FILE: &str = "SILHOUETTE_TEST_BOMB";
 
-/// What may be spent on anything.
+/// Allowance for any file.
 const ALWAYS: u64 = 64 << 20;
 
 /// How a file was opened.
 #[derive(Debug)]
 struct Opened {
     taken: bool,
-    /// Bytes, resident at the most.
+    /// Peak resident bytes.
     peak: u64,
 }
 
@@ -31,7 +31,7 @@ fn open(path: &Path) -> Opened {
     opened_by(Command::new(std::env::current_exe().unwrap()), path)
 }
 
-/// The same with so much address space.
+/// The same with a limited address space.
 fn open_within(mib: u32, path: &Path) -> Opened {
     let mut shell = Command::new("sh");
     let script = format!("ulimit -v {}; exec \"$0\" \"$@\"", mib * 1024);
@@ -49,7 +49,7 @@ fn opened_by(mut child: Command, path: &Path) -> Opened {
     Opened { taken: taken == "true", peak: peak.trim().parse::<u64>().unwrap() * 1024 }
 }
 
-/// The other process; by itself it has nothing to do.
+/// The other process; on its own it does nothing.
 #[test]
 fn opens_what_it_is_told_to() {
     let Some(path) = std::env::var_os(FILE).map(PathBuf::from) else { return };
@@ -70,7 +70,7 @@ fn opens_what_it_is_told_to() {
     };
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
-    // (The harness has begun a line.)
+    // (The test harness has started a line.)
     println!("\nopened: {taken} {}", line.split_whitespace().nth(1).unwrap());
 }
 
@@ -138,7 +138,7 @@ fn what_is_refused_costs_little() {
         refused(&place.write("cut.jpg", &small), 0);
         small.extend([0xFF, 0xD9]);
         refused(&place.write("whole.lenient.jpg", &small), 0);
-        // Three gigabytes that begin as a picture, of which no disk holds more than the beginning.
+        // Three gigabytes that begin like an image, of which only the beginning is on disk.
         let path = place.write("long.jpg", claims(progressive, 64));
         std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(3 << 30).unwrap();
         refused(&path, 0);
@@ -165,7 +165,7 @@ fn what_is_refused_costs_little() {
 #[test]
 fn what_is_taken_costs_its_pixels() {
     let place = Folder::new();
-    // A profile of 100 MB in a hundred kilobytes, compressed as pixels are.
+    // A profile of 100 MB in a hundred kilobytes, compressed like pixels.
     let bomb = png(png::ColorType::Grayscale, png::BitDepth::Eight, 10_000, 10_000);
     let mut data = Vec::new();
     let mut at = 8;
@@ -185,7 +185,7 @@ fn what_is_taken_costs_its_pixels() {
     taken(&place.write("deep.png", &deep), 3000, 3000);
 }
 
-/// An abort would end the process before it says anything.
+/// An abort would end the process before it reports anything.
 #[test]
 fn where_there_is_no_memory_there_is_an_error() {
     let place = Folder::new();

@@ -1,11 +1,12 @@
-//! The masks that Rust, Kotlin and Swift must all make of the same frames with the same model (`examples/fixture.rs`).
+//! The masks that Rust, Kotlin and Swift must all compute from the same frames with the same model
+//! (`examples/fixture.rs`).
 //!
-//! `tests/golden/cases.tsv` has a case a line; its first line names the columns. A frame's planes lie in one `.bin` file,
-//! each as `offset:length:row_stride:pixel_stride`; `region` is `x:y:width:height` in the upright picture, `output` the
-//! mask's size; a mask is a byte a pixel, rows from top to bottom. Instruction sets round differently, which may decide a tie:
-//! one pixel in a thousand may differ.
+//! `tests/golden/cases.tsv` has one case per line; its first line names the columns. A frame's planes are in one `.bin`
+//! file, each as `offset:length:row_stride:pixel_stride`; `region` is `x:y:width:height` in the upright image, `output`
+//! the mask's size; a mask has one byte per pixel, rows from top to bottom. Instruction sets round differently, which
+//! may decide a tie: one pixel in a thousand may differ.
 //!
-//! `SILHOUETTE_BLESS=1 cargo test -p silhouette --test golden` writes them anew.
+//! `SILHOUETTE_BLESS=1 cargo test -p silhouette --test golden` regenerates them.
 
 mod common;
 
@@ -113,9 +114,10 @@ impl Case {
 const WIDTH: usize = 63;
 const HEIGHT: usize = 47;
 
-/// Whole numbers only, the same on every machine: a few soft shapes.
+/// Integers only, the same on every machine: a few soft shapes.
 fn channel(x: usize, y: usize, c: usize) -> u8 {
-    let (x, y) = (x as i64, y as i64);
+    let x = x as i64;
+    let y = y as i64;
     let hill = |cx: i64, cy: i64, size: i64| {
         let distance = (x - cx) * (x - cx) + (y - cy) * (y - cy);
         (255 - 255 * distance / (size * size)).max(0)
@@ -139,21 +141,24 @@ fn make() -> (Vec<(String, Vec<u8>)>, Vec<Case>) {
         }
         bytes
     };
-    // Luma and differences of BT.601 in full range, in whole numbers.
-    let (columns, rows) = (WIDTH.div_ceil(2), HEIGHT.div_ceil(2));
+    // Luma and differences of BT.601 in full range, in integers.
+    let columns = WIDTH.div_ceil(2);
+    let rows = HEIGHT.div_ceil(2);
     let [mut luma, mut u, mut v] = [Vec::new(), vec![0; columns * rows], vec![0; columns * rows]];
     for (i, [r, g, b]) in pixels().map(|rgb| rgb.map(i64::from)).enumerate() {
         let y = (299 * r + 587 * g + 114 * b + 500) / 1000;
         luma.push(y as u8);
-        let (x, y_index) = (i % WIDTH, i / WIDTH);
+        let x = i % WIDTH;
+        let y_index = i / WIDTH;
         if x % 2 == 0 && y_index % 2 == 0 {
             let at = y_index / 2 * columns + x / 2;
             u[at] = (128 + (b - y) * 1000 / 1772).clamp(0, 255) as u8;
             v[at] = (128 + (r - y) * 1000 / 1402).clamp(0, 255) as u8;
         }
     }
-    // Luma with padded rows, then U and V by turns with padded rows, without padding after the last sample.
-    let (luma_stride, pair_stride) = (WIDTH + 5, 2 * columns + 6);
+    // Luma with padded rows, then interleaved U and V with padded rows, without padding after the last sample.
+    let luma_stride = WIDTH + 5;
+    let pair_stride = 2 * columns + 6;
     let camera = |first: &[u8], second: &[u8]| {
         let mut bytes = Vec::new();
         for row in luma.chunks(WIDTH) {

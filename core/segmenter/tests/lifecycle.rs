@@ -1,4 +1,5 @@
-//! The cases of lifecycle.tsv, which Kotlin's and Swift's tests run too: closing, cancelling, failing listeners, many threads.
+//! The cases of lifecycle.tsv, which Kotlin's and Swift's tests run too: closing, cancelling, failing listeners, many
+//! threads.
 
 mod common;
 
@@ -52,7 +53,7 @@ fn segmenter(concurrency: usize) -> Segmenter {
     Segmenter::new(&common::model(), &Options::new().threads(1).concurrency(concurrency)).unwrap()
 }
 
-/// As long as a wait may take on a machine that does other things too.
+/// Maximum wait on a machine that does other things too.
 const LONG: Duration = Duration::from_mins(1);
 
 fn close_while_running() {
@@ -62,7 +63,7 @@ fn close_while_running() {
         let running = segmenter.segment(&frame(&pixels)).unwrap();
         std::thread::scope(|scope| {
             let call = scope.spawn(|| segmenter.segment(&frame(&pixels)));
-            // Closed at another moment of the call each time.
+            // Closed at a different moment of the call each time.
             std::thread::sleep(Duration::from_micros(100 * round));
             segmenter.close();
             match call.join().unwrap() {
@@ -87,7 +88,7 @@ fn close_while_waiting() {
             }
             last
         };
-        // One runs, the others wait; all of them come back until they are refused.
+        // One runs, the others wait; all of them call repeatedly until they are rejected.
         let calls: Vec<_> = (0..6).map(|_| scope.spawn(call)).collect();
         while started.load(Ordering::SeqCst) < 6 {
             std::thread::yield_now();
@@ -169,7 +170,7 @@ fn cancel_from_callback() {
     live.close();
 }
 
-/// Submits until a result is being handed out at this moment, or about to be, and calls `end`; nothing may follow it.
+/// Submits until a result is being delivered, or about to be, and calls `end`; no delivery may follow it.
 fn nothing_after(end: impl Fn(&LiveSegmenter) -> u64) {
     let pixels = picture(4);
     let segmenter = segmenter(1);
@@ -179,7 +180,7 @@ fn nothing_after(end: impl Fn(&LiveSegmenter) -> u64) {
         let seen = Arc::clone(&ended);
         let report = Arc::clone(&late);
         let live = LiveSegmenter::new(&segmenter, None, move |_| {
-            // The first look is before the listener's work, the second after it: both must be before the end.
+            // The first check is before the listener's work, the second after it: both must be before the end.
             for _ in 0..2 {
                 if seen.load(Ordering::SeqCst) {
                     report.store(true, Ordering::SeqCst);
@@ -197,13 +198,13 @@ fn nothing_after(end: impl Fn(&LiveSegmenter) -> u64) {
         end(&live);
         ended.store(true, Ordering::SeqCst);
         std::thread::sleep(Duration::from_micros(300));
-        assert!(!late.load(Ordering::SeqCst), "handed out after the end, round {round}");
+        assert!(!late.load(Ordering::SeqCst), "delivered after the end, round {round}");
     }
 }
 
 fn nothing_after_cancel() {
     nothing_after(LiveSegmenter::cancel);
-    // Frames submitted after it are handed out, with the number that cancel returned.
+    // Frames submitted after it are delivered, with the number that cancel returned.
     let (sender, results) = channel();
     let live = LiveSegmenter::new(&segmenter(1), None, move |result| {
         let _ = sender.send(result.cancelled);
@@ -230,7 +231,7 @@ fn callback_fails() {
         assert!(start.elapsed() < LONG, "the stream of a listener that panicked still takes frames");
         std::thread::yield_now();
     }
-    // Nobody waits for a delivery that will never end.
+    // No one waits for a delivery that will never end.
     live.cancel();
     live.close();
 }
@@ -243,9 +244,10 @@ fn eight_threads() {
     let until = Instant::now() + Duration::from_secs(seconds);
     std::thread::scope(|scope| {
         for thread in 0..8_usize {
-            let (pixels, expected) = (&pixels, &expected);
+            let pixels = &pixels;
+            let expected = &expected;
             scope.spawn(move || {
-                // A number that goes its own way on each thread (a linear congruential generator).
+                // A different sequence of numbers on each thread (a linear congruential generator).
                 let mut random = thread as u64 + 1;
                 let mut next = move |below: u64| {
                     random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -1,5 +1,5 @@
-//! On Apple's GPU: the fixture's mask is the CPU's. With the feature `metal`; the test is ignored unless `SILHOUETTE_METAL` promises a
-//! device, and fails where the network then did not run on it.
+//! On Apple's GPU, the fixture's mask equals the CPU's. With the feature `metal`; the test is ignored unless
+//! `SILHOUETTE_METAL` promises a device, and then fails if the network did not run on it.
 #![cfg(feature = "metal")]
 
 mod common;
@@ -12,16 +12,18 @@ fn the_mask_made_on_metal_is_the_cpus() {
     let bytes = waves(120, 90, 1);
     let frame = Frame::rgb8(&bytes, 120, 90).unwrap();
     let on = |backend| Segmenter::new(&model(), &Options::new().backend(backend)).unwrap();
-    let (gpu, cpu) = (on(Backend::Metal), on(Backend::Cpu));
+    let gpu = on(Backend::Metal);
+    let cpu = on(Backend::Cpu);
     assert!(gpu.describe().contains("Metal"), "{}", gpu.describe());
     assert!(cpu.describe().contains("CPU"), "{}", cpu.describe());
-    let (found, wanted) = (gpu.segment(&frame).unwrap(), cpu.segment(&frame).unwrap());
+    let found = gpu.segment(&frame).unwrap();
+    let wanted = cpu.segment(&frame).unwrap();
     let pairs = found.mask().classes.iter().zip(&wanted.mask().classes);
     let other = pairs.filter(|(a, b)| a != b).count();
-    // Sums in another order may decide a tie.
+    // A different order of summation may decide a tie.
     assert!(
         wanted.mask().classes.iter().any(|&class| class != wanted.mask().classes[0]),
-        "a mask of one class shows nothing"
+        "a mask of one class proves nothing"
     );
     assert!(other * 1000 <= wanted.mask().classes.len(), "{other} of {} pixels differ", wanted.mask().classes.len());
 }

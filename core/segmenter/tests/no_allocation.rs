@@ -15,7 +15,8 @@ use std::time::Duration;
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Allocations of the whole process while `work` runs: this file holds one test, so that no other one is counted.
+/// Allocations of the whole process while `work` runs: this file contains a single test, so that no other one is
+/// counted.
 fn allocations(mut work: impl FnMut()) -> usize {
     let region = Region::new(ALLOCATOR);
     work();
@@ -36,7 +37,7 @@ fn a_frame_after_the_first_allocates_nothing() {
     let mut confidence = silhouette::Confidence::default();
     for threads in [1, 2] {
         for output in [OutputSize::Frame, OutputSize::Model, OutputSize::Given { width: 77, height: 50 }] {
-            // Both shapes of the three frames are among those that are kept.
+            // Both shapes of the three frames are among the kept ones.
             let shape = if threads == 2 { InputShape::Frame } else { InputShape::Square };
             let options = Options::new().threads(threads).output(output).input_shape(shape);
             let segmenter = Segmenter::new(&model, &options).unwrap();

@@ -1,4 +1,4 @@
-//! The public API as a whole: results, sizes, orientation, calls at once, closing, errors.
+//! The public API as a whole: results, sizes, orientation, concurrent calls, closing, errors.
 
 mod common;
 
@@ -73,7 +73,7 @@ fn an_input_of_the_frames_shape_computes_what_the_network_makes_of_it_alone() {
         assert_eq!((w, h), (columns.div_ceil(16), rows.div_ceil(16)), "the map of {width}x{height}");
         assert!(logits.iter().all(|value| value.is_finite()));
     }
-    // Where the picture fills the input pixel by pixel, the logits are those of the network on its normalised pixels.
+    // If the image fills the input pixel by pixel, the logits are those of the network on its normalised pixels.
     let bytes = waves(129, 65, 2);
     let spec = model.spec();
     let mean_std = (0..3).map(|c| (spec.input.mean[c], spec.input.std[c]));
@@ -93,7 +93,7 @@ fn an_input_of_the_frames_shape_computes_what_the_network_makes_of_it_alone() {
     for (found, expected) in segmentation.logits().0.iter().zip(&expected) {
         assert!((found - expected).abs() <= 1e-3 * most, "{found} is not {expected}");
     }
-    // A square frame gets what it gets in a square.
+    // A square frame has the same result as in a square.
     let bytes = waves(77, 77, 3);
     let frame = Frame::rgb8(&bytes, 77, 77).unwrap();
     let square = self::segmenter(&Options::new().threads(1)).segment(&frame).unwrap();
@@ -156,18 +156,20 @@ fn masks_agree_with_their_confidences_and_shares() {
     assert!(matches!(Segmentation::default().confidence(&[0]), Err(Error::InvalidFrame(_))));
 }
 
-/// Where a pixel of the upright picture lies in the buffer; the second pair is the picture's last column and row.
+/// The position of an upright pixel in the buffer; the second pair is the image's last column and row.
 type Place = fn((usize, usize), (usize, usize)) -> (usize, usize);
 
 #[test]
 fn a_buffer_in_any_of_eight_orientations_gives_the_upright_mask_and_the_way_back() {
-    let (width, height) = (60, 40);
+    let width = 60;
+    let height = 40;
     let upright = waves(width, height, 2);
     let segmenter = segmenter(&Options::new());
     let wanted = segmenter.segment(&Frame::rgb8(&upright, width, height).unwrap()).unwrap();
-    let (w, h) = (width - 1, height - 1);
-    // What the buffer must be to become the upright picture when it is turned clockwise, then mirrored: for each of the
-    // eight, by hand.
+    let w = width - 1;
+    let h = height - 1;
+    // The buffer that becomes the upright image when rotated clockwise, then mirrored: for each of the eight
+    // orientations, by hand.
     let orientations: [(Rotation, bool, Place); 8] = [
         (Rotation::None, false, |(x, y), _| (x, y)),
         (Rotation::None, true, |(x, y), (w, _)| (w - x, y)),
@@ -195,7 +197,7 @@ fn a_buffer_in_any_of_eight_orientations_gives_the_upright_mask_and_the_way_back
             assert_eq!((bx as usize, by as usize), place((x, y), (w, h)), "{rotation:?}, mirrored {mirror}: {x}, {y}");
         }
     }
-    // A region: the mask covers it, and the way back begins at its corner.
+    // A region: the mask covers it, and the transform begins at its corner.
     let region = Region { x: 10, y: 5, width: 30, height: 20 };
     let part = Frame::rgb8(&upright, width, height).unwrap().cropped(region).unwrap();
     let segmentation = segmenter.segment(&part).unwrap();
@@ -205,8 +207,10 @@ fn a_buffer_in_any_of_eight_orientations_gives_the_upright_mask_and_the_way_back
 
 #[test]
 fn effects_keep_the_frames_size_and_the_foregrounds_pixels() {
-    let (width, height) = (80, 50);
-    let (bytes, behind) = (waves(width, height, 3), waves(33, 44, 9));
+    let width = 80;
+    let height = 50;
+    let bytes = waves(width, height, 3);
+    let behind = waves(33, 44, 9);
     let frame = Frame::rgb8(&bytes, width, height).unwrap();
     let behind = Frame::rgb8(&behind, 33, 44).unwrap();
     let segmentation = segmenter(&Options::new()).segment(&frame).unwrap();
@@ -314,7 +318,8 @@ fn closing_ends_waiting_and_later_calls_and_keeps_results() {
     let frame = Frame::rgb8(&bytes, 64, 64).unwrap();
     let segmenter = segmenter(&Options::new().concurrency(1));
     let segmentation = segmenter.segment(&frame).unwrap();
-    let (done, closed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let done = AtomicUsize::new(0);
+    let closed = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..6 {
             scope.spawn(|| {
@@ -398,7 +403,7 @@ fn numbers_out_of_their_bounds_are_refused_before_anything_is_made_of_them() {
 
 #[test]
 fn a_small_model_cannot_ask_for_large_maps() {
-    // A valid network of half a megabyte whose own size takes hundreds of megabytes of maps.
+    // A valid network of half a megabyte whose own size needs hundreds of megabytes of maps.
     let mut spec = silhouette_network::spec::Spec::preset("fixture").unwrap();
     spec.input.size = 2049;
     if let silhouette_network::spec::Extractor::MobilenetV2(v2) = &mut spec.extractor {
@@ -507,7 +512,7 @@ fn a_live_stream_can_be_closed_by_its_listener_and_outlives_errors() {
     while place.get().unwrap().submit(&frame, Duration::ZERO).is_ok() {
         std::thread::yield_now();
     }
-    // A closed segmenter: the stream goes on and says so for each frame.
+    // A closed segmenter: the stream continues and reports it for each frame.
     let (send, results) = channel();
     let live = LiveSegmenter::new(&segmenter, None, move |result| {
         let _ = send.send(matches!(result.segmentation, Err(Error::Closed(_))));

@@ -1,4 +1,4 @@
-//! What the workspace's tests share. A dev-dependency only: nothing of it is built into what users get.
+//! Shared code of the workspace's tests. Only a dev-dependency: nothing of it is part of a release.
 #![forbid(unsafe_code)]
 
 mod folder;

@@ -1,6 +1,7 @@
-//! Tests that need what not every machine has: where it is absent they are reported as ignored, with the reason.
+//! Tests with requirements that not every machine meets: if one is missing they are reported as ignored, with the
+//! reason.
 //!
-//! Such a test is a function without `#[test]`; one line at the end of its file makes tests of them:
+//! Such a test is a function without `#[test]`; one line at the end of its file turns such functions into tests:
 //!
 //! ```
 //! fn models_are_there() {
@@ -23,24 +24,24 @@ use std::path::{Path, PathBuf};
 /// The folder with the reference models and photos.
 ///
 /// # Panics
-/// If it is not there: only tests made by `tests_with_shared!` ask for it.
+/// If it does not exist: only tests created by `tests_with_shared!` use it.
 pub fn shared_folder() -> PathBuf {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let folder = std::env::var_os("SILHOUETTE_SHARED").map_or_else(beside, PathBuf::from);
     assert!(
         folder.join("models").is_dir(),
-        "no reference models in {}: SILHOUETTE_SHARED says where",
+        "no reference models in {}: set SILHOUETTE_SHARED to their folder",
         folder.display()
     );
     folder
 }
 
-/// Whether an emulator runs the tests, so that a network takes seconds to minutes: `$SILHOUETTE_EMULATED`.
+/// Whether the tests run in an emulator, where a network takes seconds to minutes: `$SILHOUETTE_EMULATED`.
 pub fn is_emulated() -> bool {
     std::env::var_os("SILHOUETTE_EMULATED").is_some()
 }
 
-/// A module of tests; with a reason they are ignored.
+/// A module of tests; if a reason is passed they are ignored.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! tests_in {
@@ -56,14 +57,14 @@ macro_rules! tests_in {
     };
 }
 
-/// Makes tests of functions that read the reference models; ignored where these are absent.
+/// Creates tests of functions that read the reference models; ignored if these are absent.
 #[cfg(shared)]
 #[macro_export]
 macro_rules! tests_with_shared {
     ($($test:ident),+ $(,)?) => { $crate::tests_in!(with_shared, $($test),+); };
 }
 
-/// Makes tests of functions that read the reference models; ignored where these are absent.
+/// Creates tests of functions that read the reference models; ignored if these are absent.
 #[cfg(not(shared))]
 #[macro_export]
 macro_rules! tests_with_shared {
@@ -72,14 +73,14 @@ macro_rules! tests_with_shared {
     };
 }
 
-/// Makes tests of functions that read the reference models and take minutes; ignored without either.
+/// Creates tests of functions that read the reference models and take minutes; ignored without either.
 #[cfg(all(shared, long))]
 #[macro_export]
 macro_rules! long_tests_with_shared {
     ($($test:ident),+ $(,)?) => { $crate::tests_in!(long_with_shared, $($test),+); };
 }
 
-/// Makes tests of functions that read the reference models and take minutes; ignored without either.
+/// Creates tests of functions that read the reference models and take minutes; ignored without either.
 #[cfg(not(all(shared, long)))]
 #[macro_export]
 macro_rules! long_tests_with_shared {
@@ -90,28 +91,28 @@ macro_rules! long_tests_with_shared {
     };
 }
 
-/// Makes tests of functions that take minutes or gigabytes; ignored where nobody asks for these.
+/// Creates tests of functions that take minutes or gigabytes; ignored unless requested.
 #[cfg(long)]
 #[macro_export]
 macro_rules! long_tests {
     ($($test:ident),+ $(,)?) => { $crate::tests_in!(long, $($test),+); };
 }
 
-/// Makes tests of functions that take minutes or gigabytes; ignored where nobody asks for these.
+/// Creates tests of functions that take minutes or gigabytes; ignored unless requested.
 #[cfg(not(long))]
 #[macro_export]
 macro_rules! long_tests {
     ($($test:ident),+ $(,)?) => { $crate::tests_in!(long, "minutes or gigabytes: set SILHOUETTE_LONG", $($test),+); };
 }
 
-/// Makes tests of functions that run on a Metal device; ignored unless one is promised.
+/// Creates tests of functions that run on a Metal device; ignored unless one is promised.
 #[cfg(metal)]
 #[macro_export]
 macro_rules! tests_with_metal {
     ($($test:ident),+ $(,)?) => { $crate::tests_in!(with_metal, $($test),+); };
 }
 
-/// Makes tests of functions that run on a Metal device; ignored unless one is promised.
+/// Creates tests of functions that run on a Metal device; ignored unless one is promised.
 #[cfg(not(metal))]
 #[macro_export]
 macro_rules! tests_with_metal {

@@ -1,6 +1,6 @@
-//! Numbers that look random and are the same in every run.
+//! Pseudo-random numbers that are the same in every run.
 
-/// Knuth's linear congruential generator; the upper bits of its state are what it gives.
+/// Knuth's linear congruential generator; it returns the upper bits of its state.
 #[derive(Clone, Debug)]
 pub struct Noise(u64);
 

@@ -1,12 +1,13 @@
-//! Made pictures, as pixels and as the rows of a network's input.
+//! Generated images, as pixels and as the rows of a network's input.
 
 use silhouette_kernels::rows::RowSource;
 
-/// RGB waves, another picture for each `phase`: soft shapes, so that a mask of them has more than one class.
+/// RGB waves, a different image for each `phase`: soft shapes, so that a mask of them has more than one class.
 pub fn waves(width: usize, height: usize, phase: usize) -> Vec<u8> {
     let wave = |x: usize, k: f32| ((x + 3 * phase) as f32 / k).sin();
     let pixel = |i: usize| {
-        let (x, y) = (i % width, i / width);
+        let x = i % width;
+        let y = i / width;
         [17.0, 29.0, 41.0].map(|k| (127.0 + 120.0 * wave(x, k) * wave(y, k + 2.0)) as u8)
     };
     (0..width * height).flat_map(pixel).collect()

@@ -1,5 +1,5 @@
-//! The `.safetensors` container, written: metadata in the order of its keys, so that the same model gives the same bytes (the
-//! crate that reads them keeps metadata in a hash map).
+//! Writes the `.safetensors` container, with metadata in the order of its keys, so that the same model produces the
+//! same bytes (the crate that reads them keeps metadata in a hash map).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,12 +22,12 @@ enum Entry<'a> {
     Tensor { dtype: Dtype, shape: &'a [usize], data_offsets: (usize, usize) },
 }
 
-/// The file's bytes, and how many of them its header takes.
+/// The file's bytes, and the length of its header.
 pub(crate) fn encode(
     mut tensors: Vec<(&str, Stored<'_>)>,
     metadata: &BTreeMap<&str, String>,
 ) -> serde_json::Result<(Vec<u8>, u64)> {
-    // The widest first, so that every tensor lies on a border of its elements.
+    // The widest first, so that every tensor is aligned to its elements.
     tensors.sort_by(|(a_name, a), (b_name, b)| b.dtype.cmp(&a.dtype).then(a_name.cmp(b_name)));
     let mut at = 0;
     let entries = tensors.iter().map(|(name, tensor)| {
@@ -55,7 +55,8 @@ mod tests {
 
     #[test]
     fn the_readers_own_writer_gives_the_same_bytes() {
-        let (wide, narrow) = ([1u8; 24], [2u8; 6]);
+        let wide = [1u8; 24];
+        let narrow = [2u8; 6];
         let stored = |dtype, shape, bytes: &'static [u8]| Stored { dtype, shape, bytes: Cow::Borrowed(bytes) };
         let ours = vec![
             ("b", stored(Dtype::U8, &[2, 3], &[2; 6])),

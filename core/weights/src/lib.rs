@@ -1,6 +1,6 @@
-//! Weights: our `.safetensors` model files with the spec in their metadata ([`ModelFile`]), tensors viewed where they lie, float
-//! or quantised, batch norm folded on demand ([`Weights`]), seeded random weights for tests ([`seeded()`]), raw tensors as
-//! `.npy` files ([`npy`]).
+//! Weights: our `.safetensors` model files with the spec in their metadata ([`ModelFile`]), tensors viewed in place,
+//! float or quantised, batch norm folded on demand ([`Weights`]), seeded random weights for tests ([`seeded()`]), raw
+//! tensors as `.npy` files ([`npy`]).
 #![deny(unsafe_code)] // but for mapping a file
 
 mod container;

@@ -1,4 +1,4 @@
-//! A file mapped into memory, from its open handle: the only `unsafe` of this crate.
+//! Maps an open file into memory: the only `unsafe` of this crate.
 #![allow(unsafe_code)]
 
 use std::fs::Metadata;
@@ -10,7 +10,7 @@ use silhouette_files::{OpenError, Regular, open_regular};
 use silhouette_kernels::pack::Keeper;
 use silhouette_network::ModelError;
 
-/// A file or a part of one, read-only, its pages read as they are touched.
+/// A file or a part of one, read-only; its pages are read when touched.
 #[derive(Debug)]
 pub struct Map {
     mapped: Mmap,
@@ -24,8 +24,8 @@ impl Map {
         Self::with(&opened, path, &mut MmapOptions::new())
     }
 
-    /// Maps the whole of a file that is open already and has the system fetch all of it at once, where it knows how to: everything
-    /// will be read. `path` names it in errors.
+    /// Maps all of an open file and has the system fetch all of it at once, where supported: everything will be read.
+    /// `path` names it in errors.
     ///
     /// # Errors
     /// [`ModelError::Io`]; [`ModelError::BadFile`] for an empty one.
@@ -34,7 +34,7 @@ impl Map {
     }
 
     fn with(opened: &Regular, path: &Path, options: &mut MmapOptions) -> Result<Self, ModelError> {
-        // The length is the opened file's, not the path's: another file may have taken its place since.
+        // The opened file's length, not the path's: another file may have replaced it since.
         let Regular { file, about } = opened;
         let name = path.display().to_string();
         if about.len() == 0 {
@@ -42,9 +42,10 @@ impl Map {
         }
         let length = usize::try_from(about.len())
             .map_err(|_| ModelError::bad_file(&name, "it is larger than the address space"))?;
-        // SAFETY: the mapping is read-only and private to this value. Whoever writes to the file or cuts it while it is mapped
-        // would break this: we never do (we write a new file and rename it), what packed weights are kept in is nobody else's to
-        // write, and the documentation of `ModelFile::map` asks it of those who have a model mapped; `ModelFile::open` and `open_part` map nothing.
+        // SAFETY: the mapping is read-only and private to this value. Writing to the file or truncating it while it is
+        // mapped would break this: we never do (we write a new file and rename it), only this user may write to files
+        // of packed weights, and the documentation of `ModelFile::map` requires it of callers; `ModelFile::open` and
+        // `open_part` map nothing.
         let mapped = unsafe { options.len(length).map(file) }.map_err(ModelError::io(path))?;
         Ok(Self { mapped, source: source(path, about, &(0..about.len())) })
     }
@@ -54,21 +55,21 @@ impl Map {
         &self.mapped
     }
 
-    /// Which file this is, in which state: another one, or one that was written since, has another text.
+    /// Identifies the file and its state: another file, or one that was written to since, has a different text.
     pub(crate) fn source(&self) -> &str {
         &self.source
     }
 
-    /// Lets the pages of `range` go; touched again, they are read from the file again.
+    /// Releases the pages of `range`; when touched, they are read from the file again.
     pub(crate) fn release(&self, range: Range<usize>) {
         #[cfg(unix)]
         {
-            // SAFETY: the mapping is of a file and never written, so that a dropped page comes back with the same bytes;
-            // memmap2 checks the range and extends it down to a page border, whose page comes back likewise.
+            // SAFETY: the mapping is of a file and never written, so a dropped page comes back with the same bytes;
+            // memmap2 checks the range and extends it down to a page boundary; that page comes back likewise.
             let result = unsafe {
                 self.mapped.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len())
             };
-            // Advice that the system does not take costs memory, nothing else.
+            // If the system ignores the advice, it costs memory, nothing else.
             if let Err(e) = result {
                 log::debug!("pages of the model file stay in memory: {e}");
             }
@@ -78,7 +79,7 @@ impl Map {
     }
 }
 
-/// For `map_err` after opening a file.
+/// Converts an error of opening a file, for `map_err`.
 pub(crate) fn refused(path: &Path) -> impl FnOnce(OpenError) -> ModelError + '_ {
     move |error| match error {
         OpenError::Io(error) => ModelError::io(path)(error),
@@ -86,12 +87,12 @@ pub(crate) fn refused(path: &Path) -> impl FnOnce(OpenError) -> ModelError + '_ 
     }
 }
 
-/// Which part of which file, in which state: another one, or one that was written since, has another text.
+/// Identifies the part of a file and its state: another one, or one that was written to since, has a different text.
 pub(crate) fn source(path: &Path, about: &Metadata, part: &Range<u64>) -> String {
     format!("{} of {} bytes, {part:?}", state(path, about), about.len())
 }
 
-/// Which file it is and when it was written last.
+/// Identifies the file and when it was last written.
 #[cfg(unix)]
 fn state(_: &Path, about: &Metadata) -> String {
     use std::os::unix::fs::MetadataExt;
@@ -103,7 +104,7 @@ fn state(path: &Path, about: &Metadata) -> String {
     format!("{:?} written {:?}", path.canonicalize(), about.modified())
 }
 
-/// What a mapped file holds from a place on.
+/// The contents of a mapped file from an offset on.
 #[derive(Debug)]
 pub struct Tail {
     map: Map,
@@ -111,13 +112,14 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// `None` where the file ends before `start`.
+    /// `None` if the file ends before `start`.
     pub fn new(map: Map, start: usize) -> Option<Self> {
         (start <= map.bytes().len()).then_some(Self { map, start })
     }
 }
 
-// SAFETY: the mapping stays where it is as long as this value lives, and is read-only; of other processes, see `Map::with`.
+// SAFETY: the mapping does not move as long as this value lives, and is read-only; for other processes, see
+// `Map::with`.
 unsafe impl Keeper for Tail {
     fn bytes(&self) -> &[u8] {
         &self.map.bytes()[self.start..]

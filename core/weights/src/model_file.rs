@@ -1,7 +1,7 @@
-//! Model files: a spec and the weights that belong to it, in one `.safetensors` file with the spec in its metadata.
+//! Model files: a spec and its weights, in one `.safetensors` file with the spec in its metadata.
 //!
-//! A file is checked whole when it is opened: every tensor that the network needs is there in its shape, none is left
-//! over, and everything wrong is listed at once. Nothing later has to ask again.
+//! A file is checked completely when it is opened: every tensor that the network needs exists in the right shape, none
+//! is left over, and all errors are listed at once. Nothing needs to be checked later.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ use crate::weights::{ACTIVATIONS_KEY, MAX_HEADER, QUANTISATION_KEY, Weights};
 /// The metadata key that holds the spec as JSON.
 pub const SPEC_KEY: &str = "silhouette.spec";
 
-/// A model: a spec and the weights that belong to it.
+/// A model: a spec and its weights.
 #[derive(Debug)]
 pub struct ModelFile {
     spec: Spec,
@@ -31,22 +31,24 @@ pub struct ModelFile {
 }
 
 impl ModelFile {
-    /// Opens a model file, of which each tensor is read when a network is compiled of it. A file that was replaced by a rename
-    /// meanwhile is still the one that was opened; one that was cut or written to is an error then, never another network.
+    /// Opens a model file; each tensor is read when a network is compiled from it. If the file is replaced by a rename
+    /// meanwhile, the opened one is still read; if it is truncated or written to, reading fails and never yields
+    /// another network.
     ///
     /// # Errors
-    /// [`ModelError::Io`]; [`ModelError::BadFile`] for a file that is no model of ours, or damaged;
+    /// [`ModelError::Io`]; [`ModelError::BadFile`] for a file that is not one of our models, or is damaged;
     /// [`ModelError::UnknownFormat`], [`ModelError::Spec`], [`ModelError::TooLarge`] for its spec;
-    /// [`ModelError::Tensors`] where tensors and spec do not agree.
+    /// [`ModelError::Tensors`] if tensors and spec do not match.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ModelError> {
         let path = path.as_ref();
         let (weights, metadata) = Weights::open(path, 0.0)?;
         Self::check(&path.display().to_string(), weights, &metadata)
     }
 
-    /// Maps a model file into memory, for files that are this program's own: nothing is read before it is needed, and the system may take
-    /// the pages back. While it is open the file must not be written to or cut (replacing it by a rename, as [`save`] does, is fine): a file
-    /// that is cut ends the process, one that is written to changes what the network gives.
+    /// Maps a model file into memory, for files private to this program: nothing is read before it is needed, and the
+    /// system can reclaim the pages. While it is open the file must not be written to or truncated (replacing it by a
+    /// rename, as [`save`] does, is fine): truncating it ends the process, and writing to it changes the network's
+    /// results.
     ///
     /// # Errors
     /// As [`ModelFile::open`].
@@ -56,18 +58,18 @@ impl ModelFile {
         Self::check(&path.display().to_string(), weights, &metadata)
     }
 
-    /// Opens a model that is a part of another file (an uncompressed asset of an app's package), as [`open`](Self::open) does: the
+    /// Opens a model inside another file (an uncompressed asset of an app's package), like [`open`](Self::open): the
     /// bytes `part`.
     ///
     /// # Errors
-    /// As [`ModelFile::open`]; [`ModelError::BadFile`] also for a part that reaches past the file's end.
+    /// As [`ModelFile::open`]; [`ModelError::BadFile`] also if the part reaches past the file's end.
     pub fn open_part(path: impl AsRef<Path>, part: Range<u64>) -> Result<Self, ModelError> {
         let path = path.as_ref();
         let (weights, metadata) = Weights::open_part(path, Some(part), 0.0)?;
         Self::check(&path.display().to_string(), weights, &metadata)
     }
 
-    /// A model file's bytes: a `Vec`, or a `&'static [u8]` built into the program (which is not copied).
+    /// Reads a model file from memory: a `Vec`, or a `&'static [u8]` built into the program (which is not copied).
     ///
     /// # Errors
     /// As [`ModelFile::open`].
@@ -77,19 +79,19 @@ impl ModelFile {
         Self::check(file, weights, &metadata)
     }
 
-    /// A model made in memory (by an importer, or [`seeded`](crate::seeded())).
+    /// Creates a model in memory (for an importer, or with [`seeded`](crate::seeded())).
     ///
     /// # Errors
-    /// [`ModelError::Spec`] and [`ModelError::TooLarge`] for the spec, [`ModelError::Tensors`] where tensors and spec do
-    /// not agree.
+    /// [`ModelError::Spec`] and [`ModelError::TooLarge`] for the spec, [`ModelError::Tensors`] if tensors and spec do
+    /// not match.
     pub fn new(spec: Spec, tensors: Tensors) -> Result<Self, ModelError> {
         Self::quantised(spec, tensors, QuantisedTensors::new(), Activations::new())
     }
 
-    /// The same with quantised tensors among them, and what is known of the network's quantised edges.
+    /// The same including quantised tensors, and the known quantisation of the network's edges.
     ///
     /// # Errors
-    /// As [`ModelFile::new`]; [`ModelError::Tensor`] for a quantisation that cannot be, or does not fit.
+    /// As [`ModelFile::new`]; [`ModelError::Tensor`] for a quantisation that is impossible or does not match.
     pub fn quantised(
         spec: Spec,
         tensors: Tensors,
@@ -103,7 +105,7 @@ impl ModelFile {
 
     fn check(file: &str, weights: Weights, metadata: &BTreeMap<String, String>) -> Result<Self, ModelError> {
         let json = metadata.get(SPEC_KEY).ok_or_else(|| {
-            let what = format!("no {SPEC_KEY:?} in its metadata; a file of another program has to be imported first");
+            let what = format!("no {SPEC_KEY:?} in its metadata; import files of other programs first");
             ModelError::bad_file(file, what)
         })?;
         let spec = Spec::from_json(json)?;
@@ -112,18 +114,18 @@ impl ModelFile {
         Ok(Self { spec, weights: Arc::new(weights) })
     }
 
-    /// The same weights, shared, in a network of another output stride.
+    /// The same weights, shared, in a network with another output stride.
     ///
     /// # Errors
-    /// [`ModelError::Spec`] for another number than 8, 16 or 32.
+    /// [`ModelError::Spec`] for a number other than 8, 16 or 32.
     pub fn with_output_stride(&self, output_stride: usize) -> Result<Self, ModelError> {
         let spec = self.spec.with_output_stride(output_stride);
         self.weights.check(&Network::native(&spec)?)?;
         Ok(Self { spec, weights: Arc::clone(&self.weights) })
     }
 
-    /// The same weights, shared, in a network without these residual blocks (paper, section 3.4: with its shortcut a block
-    /// is the identity and something added to it). [`Spec::droppable_blocks`] are possible.
+    /// The same weights, shared, in a network without these residual blocks (paper, section 3.4: a block with a
+    /// shortcut is the identity plus something). [`Spec::droppable_blocks`] lists the possible ones.
     ///
     /// # Errors
     /// As [`Spec::without_blocks`].
@@ -159,14 +161,14 @@ impl ModelFile {
     }
 }
 
-/// Writes a model file: whole or not at all, through a file beside it and a rename. `dtype`, F32 or F16, is what
-/// convolution weights are stored in; biases and batch norm are few and stay F32, quantised tensors stay as they are. The same
-/// model gives the same bytes.
+/// Writes a model file atomically, through a temporary file next to it and a rename. `dtype`, F32 or F16, is the type
+/// of stored convolution weights; biases and batch norm are small and stay F32, quantised tensors are unchanged. The
+/// same model produces the same bytes.
 ///
 /// # Errors
-/// [`ModelError::Tensors`] where weights and spec do not agree; [`ModelError::Tensor`] for a value that F16 cannot hold;
-/// [`ModelError::Unsupported`] for another type; [`ModelError::TooLarge`] for more names, labels and scales than a header may
-/// hold; [`ModelError::Io`].
+/// [`ModelError::Tensors`] if weights and spec do not match; [`ModelError::Tensor`] for a value that F16 cannot hold;
+/// [`ModelError::Unsupported`] for another type; [`ModelError::TooLarge`] if names, labels and scales exceed the limit
+/// of a header; [`ModelError::Io`].
 pub fn save(path: &Path, spec: &Spec, weights: &Weights, dtype: Dtype) -> Result<(), ModelError> {
     let bytes = to_bytes(spec, weights, dtype)?;
     write_bytes(path, &bytes).map_err(ModelError::io(path))
@@ -175,7 +177,7 @@ pub fn save(path: &Path, spec: &Spec, weights: &Weights, dtype: Dtype) -> Result
 /// The bytes that [`save`] writes.
 ///
 /// # Errors
-/// As [`save`], but for [`ModelError::Io`].
+/// As [`save`], except for [`ModelError::Io`].
 #[allow(clippy::missing_panics_doc, reason = "the names are the weights' own")]
 pub fn to_bytes(spec: &Spec, weights: &Weights, dtype: Dtype) -> Result<Vec<u8>, ModelError> {
     weights.check(&Network::native(spec)?)?;
@@ -211,7 +213,7 @@ pub fn to_bytes(spec: &Spec, weights: &Weights, dtype: Dtype) -> Result<Vec<u8>,
     }
     let (bytes, header) = encode(tensors, &metadata).map_err(bad)?;
     if header > MAX_HEADER {
-        let why = format!("{header} bytes of names, labels and scales are more than {MAX_HEADER}");
+        let why = format!("{header} bytes of names, labels and scales exceed the limit of {MAX_HEADER}");
         return Err(ModelError::TooLarge { what: "the model file's header".into(), why });
     }
     Ok(bytes)
@@ -271,7 +273,7 @@ mod tests {
             view.as_f32().unwrap(),
             &model.weights().floats(&network.conv("stem").unwrap().weight()).unwrap()[..]
         );
-        // Saving over an open model leaves the open one as it was, and no temporary file behind.
+        // Saving over an open model leaves the open one unchanged, and no temporary file behind.
         let before = back.weights().folded(network.conv("stem").unwrap()).unwrap();
         ModelFile::new(spec, seeded(&network, 2)).unwrap().save(&path, Dtype::F16).unwrap();
         assert_eq!(back.weights().folded(network.conv("stem").unwrap()).unwrap(), before);
@@ -298,11 +300,11 @@ mod tests {
         assert_eq!(values(&mapped).unwrap(), before);
         drop(mapped);
         // Inside another file.
-        let inside = [b"what is before".to_vec(), std::fs::read(&path).unwrap(), b"and after".to_vec()];
+        let inside = [b"something before".to_vec(), std::fs::read(&path).unwrap(), b"and after".to_vec()];
         let part = inside[0].len() as u64..(inside[0].len() + inside[1].len()) as u64;
         let package = folder.write("package", inside.concat());
         assert_eq!(values(&ModelFile::open_part(&package, part).unwrap()).unwrap(), before);
-        // Replaced by a rename, as saving does, and deleted.
+        // Replaced by a rename, as by saving, and deleted.
         save(2);
         assert_eq!(values(&model).unwrap(), before);
         let second = ModelFile::open(&path).unwrap();
@@ -310,17 +312,17 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         assert_eq!(values(&model).unwrap(), before);
         assert!(values(&second).is_ok());
-        // Cut in place: a mapping of it would end the process.
+        // Truncated in place: with a mapping this would end the process.
         save(1);
         let model = ModelFile::open(&path).unwrap();
         std::fs::File::options().write(true).open(&path).unwrap().set_len(1000).unwrap();
         let error = values(&model).unwrap_err();
         assert!(matches!(error, ModelError::BadFile { .. }) && error.to_string().contains("was written to"), "{error}");
-        // A file that is longer than its header says is not read at all.
+        // A file that is longer than its header states is not read at all.
         let mut long = bytes(Dtype::F32);
         long.push(0);
         let long = folder.write("long.safetensors", long);
-        assert!(ModelFile::open(long).unwrap_err().to_string().contains("its header is of"));
+        assert!(ModelFile::open(long).unwrap_err().to_string().contains("its header describes"));
     }
 
     #[test]
@@ -331,7 +333,7 @@ mod tests {
         let left: Vec<_> = model.weights().names().filter(|name| !less.weights().names().any(|n| n == *name)).collect();
         assert_eq!(left.len(), 2 * 3 * 5);
         assert!(left.iter().all(|name| name.starts_with("blocks.2.") || name.starts_with("blocks.8.")));
-        // What is left is saved, and comes back as the same network.
+        // What is left can be saved, and is read back as the same network.
         let bytes = to_bytes(less.spec(), less.weights(), Dtype::F16).unwrap();
         let back = ModelFile::from_bytes(bytes).unwrap();
         assert_eq!((back.spec(), back.dtype()), (less.spec(), Dtype::F16));
@@ -350,16 +352,19 @@ mod tests {
     #[test]
     fn f16_weights_are_read_where_they_lie_and_are_near() {
         let (_, network) = fixture();
-        let (wide, narrow) = (bytes(Dtype::F32), bytes(Dtype::F16));
+        let wide = bytes(Dtype::F32);
+        let narrow = bytes(Dtype::F16);
         assert!(narrow.len() < wide.len() * 6 / 10);
-        let (wide, narrow) = (ModelFile::from_bytes(wide).unwrap(), ModelFile::from_bytes(narrow).unwrap());
+        let wide = ModelFile::from_bytes(wide).unwrap();
+        let narrow = ModelFile::from_bytes(narrow).unwrap();
         let view = narrow.weights().tensor("stem.weight").unwrap().unwrap();
         assert_eq!(
             view.as_f16().unwrap().len(),
             network.conv("stem").unwrap().weight_shape().iter().product::<usize>()
         );
         for conv in network.convs() {
-            let (a, b) = (wide.weights().folded(conv).unwrap(), narrow.weights().folded(conv).unwrap());
+            let a = wide.weights().folded(conv).unwrap();
+            let b = narrow.weights().folded(conv).unwrap();
             for (x, y) in a.weight.iter().zip(b.weight.iter()) {
                 assert!((x - y).abs() <= x.abs() / 1024.0 + 1e-6, "{x} {y}");
             }
@@ -438,11 +443,11 @@ mod tests {
         let good = bytes(Dtype::F32);
         let message = |bytes: Vec<u8>| ModelFile::from_bytes(bytes).unwrap_err().to_string();
         assert!(message(vec![]).contains("shorter"));
-        assert!(message(b"a text file, not a model".to_vec()).contains("the header says"));
+        assert!(message(b"a text file, not a model".to_vec()).contains("its header claims"));
         assert!(message(good[..good.len() - 1].to_vec()).contains("not a usable model"));
         let (empty, _) = encode(vec![], &BTreeMap::new()).unwrap();
-        assert!(message(empty).contains("imported first"));
-        // A header of the file's size that the limit refuses before anything is parsed.
+        assert!(message(empty).contains("import files of other programs"));
+        // A header of the file's size, which the limit rejects before anything is parsed.
         let mut header = vec![b' '; (MAX_HEADER + 17) as usize];
         header[..8].copy_from_slice(&(MAX_HEADER + 9).to_le_bytes());
         assert!(message(header).contains("more than"));
@@ -456,15 +461,17 @@ mod tests {
         let mut shifted = vec![0u8; 1];
         shifted.extend_from_slice(&good);
         let leaked: &'static [u8] = Box::leak(shifted.into_boxed_slice());
-        let (odd, even) = (ModelFile::from_bytes(&leaked[1..]).unwrap(), ModelFile::from_bytes(good).unwrap());
+        let odd = ModelFile::from_bytes(&leaked[1..]).unwrap();
+        let even = ModelFile::from_bytes(good).unwrap();
         let stem = Network::native(odd.spec()).unwrap().conv("stem").unwrap().clone();
         assert_eq!(odd.weights().folded(&stem).unwrap(), even.weights().folded(&stem).unwrap());
     }
 
-    /// The fixture with its stem's weight quantised per channel, its bias as whole numbers, and two known edges.
+    /// The fixture with its stem's weight quantised per channel, its bias as integers, and two known edges.
     fn quantised() -> ModelFile {
         let (spec, network) = fixture();
-        let (mut tensors, mut quantised) = (seeded(&network, 1), QuantisedTensors::new());
+        let mut tensors = seeded(&network, 1);
+        let mut quantised = QuantisedTensors::new();
         let stem = network.conv("stem").unwrap();
         for norm in stem.bn() {
             tensors.remove(&norm.name);
@@ -501,11 +508,11 @@ mod tests {
         assert_eq!((view.bytes.len(), view.quantisation.unwrap().scale.len()), (16 * 27, 16));
         assert_eq!(back.weights().activation("stem.output").unwrap().zero_point, -128);
         assert!(back.weights().activation("blocks.1.output").is_none());
-        // Blocks that are left out take their edges along.
+        // Blocks that are left out lose their edges too.
         assert_eq!(back.without_blocks(&[2]).unwrap().weights().activations().len(), 2);
     }
 
-    /// The quantised fixture with one text of its header replaced by another of the same length.
+    /// The quantised fixture with one string of its header replaced by another of the same length.
     fn damaged(from: &str, to: &str) -> Result<ModelFile, ModelError> {
         let model = quantised();
         let mut bytes = to_bytes(model.spec(), model.weights(), Dtype::F32).unwrap();
@@ -539,7 +546,7 @@ mod tests {
             let text = damaged(from, to).unwrap_err().to_string();
             assert!(text.contains(why), "{to}: {text}");
         }
-        // Whole numbers of which nothing is known.
+        // Integers without quantisation.
         assert!(damaged("silhouette.quantisation", "silhouette.nothing").unwrap_err().to_string().contains("I8"));
     }
 }

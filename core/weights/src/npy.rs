@@ -1,4 +1,4 @@
-//! Arrays of four dimensions as `.npy` files, `NumPy`'s own format: a header that is checked against the file's length before
+//! Four-dimensional arrays as `.npy` files, `NumPy`'s own format: a header, checked against the file's length before
 //! anything is read, then the values, little-endian, last dimension fastest.
 
 use std::io::Read as _;
@@ -10,10 +10,10 @@ use crate::ModelError;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
-/// A header is a hundred bytes or two; what claims more is no `.npy` of such an array.
+/// A header has one or two hundred bytes; a longer one cannot belong to such an array.
 const LONGEST_HEADER: usize = 4096;
 
-/// More dimensions than `NumPy` has.
+/// More dimensions than `NumPy` supports.
 const MOST_SIDES: usize = 64;
 
 /// More values than the largest input or map of a network at its largest size: half a gigabyte of f32.
@@ -28,10 +28,10 @@ pub struct Array {
     pub data: Vec<f32>,
 }
 
-/// Reads an array of four dimensions; f64, u8 and i32 become f32.
+/// Reads a four-dimensional array; f64, u8 and i32 are converted to f32.
 ///
 /// # Errors
-/// [`ModelError::Io`], or [`ModelError::BadFile`] for what is no such array, or shorter than its header says.
+/// [`ModelError::Io`], or [`ModelError::BadFile`] for anything else, or a file shorter than its header states.
 pub fn read(path: &Path) -> Result<Array, ModelError> {
     let Regular { mut file, about } = open_regular(path, u64::MAX).map_err(|error| match error {
         OpenError::Io(error) => ModelError::io(path)(error),
@@ -42,27 +42,27 @@ pub fn read(path: &Path) -> Result<Array, ModelError> {
     let header = Header::read(&bytes, about.len()).map_err(|what| wrong(path, what))?;
     let end = header.start + header.bytes();
     file.take(end.saturating_sub(bytes.len()) as u64).read_to_end(&mut bytes).map_err(ModelError::io(path))?;
-    let values = bytes.get(header.start..end).ok_or_else(|| wrong(path, "it is shorter than its header says"))?;
+    let values = bytes.get(header.start..end).ok_or_else(|| wrong(path, "it is shorter than its header states"))?;
     Ok(Array { shape: header.shape, data: header.element.floats(values) })
 }
 
-/// The same from a file's bytes; `name` stands for the path in errors.
+/// The same from a file's bytes; `name` replaces the path in errors.
 ///
 /// # Errors
-/// As [`read`], but for [`ModelError::Io`].
+/// As [`read`], except for [`ModelError::Io`].
 pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Array, ModelError> {
     let path = Path::new(name);
     let head = &bytes[..bytes.len().min(LONGEST_HEADER)];
     let header = Header::read(head, bytes.len() as u64).map_err(|what| wrong(path, what))?;
     let values = bytes.get(header.start..header.start + header.bytes());
-    let values = values.ok_or_else(|| wrong(path, "it is shorter than its header says"))?;
+    let values = values.ok_or_else(|| wrong(path, "it is shorter than its header states"))?;
     Ok(Array { shape: header.shape, data: header.element.floats(values) })
 }
 
-/// Writes an array: whole or not at all.
+/// Writes an array atomically.
 ///
 /// # Errors
-/// [`ModelError::BadFile`] where the data are not as many as the shape says; [`ModelError::Io`].
+/// [`ModelError::BadFile`] if the number of values does not match the shape; [`ModelError::Io`].
 pub fn write(path: &Path, array: &Array) -> Result<(), ModelError> {
     let count = array.shape.iter().try_fold(1usize, |n, &side| n.checked_mul(side));
     if count != Some(array.data.len()) {
@@ -88,7 +88,7 @@ fn wrong(path: &Path, what: impl Into<String>) -> ModelError {
     ModelError::BadFile { file: path.display().to_string(), what: format!("as a .npy tensor: {}", what.into()) }
 }
 
-/// Element types that are read.
+/// Element types that can be read.
 #[derive(Clone, Copy)]
 enum Element {
     F32,
@@ -128,23 +128,23 @@ impl Element {
     }
 }
 
-/// What a file's header says, believed.
+/// The contents of a file's header, validated.
 struct Header {
     element: Element,
     shape: [usize; 4],
-    /// Where the values begin.
+    /// Offset of the values.
     start: usize,
     bytes: usize,
 }
 
 impl Header {
-    /// From the first bytes of a file of `length` bytes: what the header states must explain the file's length.
+    /// Parses the first bytes of a file of `length` bytes: the header must account for the file's length.
     fn read(head: &[u8], length: u64) -> Result<Self, String> {
         if !head.starts_with(MAGIC) {
-            return Err("it does not begin as one".into());
+            return Err("it does not begin with the .npy signature".into());
         }
         let damaged = || "its header is damaged".to_owned();
-        // The header's length stands before it: in 2 bytes in version 1, in 4 in version 2.
+        // The header's length is stored before it: in 2 bytes in version 1, in 4 in version 2.
         let (before, stated) = match *head.get(MAGIC.len()..).unwrap_or_default() {
             [1, _, a, b, ..] => (MAGIC.len() + 4, usize::from(u16::from_le_bytes([a, b]))),
             [2, _, a, b, c, d, ..] => (MAGIC.len() + 6, u32::from_le_bytes([a, b, c, d]) as usize),
@@ -157,32 +157,32 @@ impl Header {
         let text = head.get(before..start).and_then(|text| std::str::from_utf8(text).ok()).ok_or_else(damaged)?;
         let Stated { descr, fortran_order, shape } = Stated::read(text)?;
         let element = Element::named(descr).ok_or_else(|| {
-            format!("its type is {}; <f4, <f8, |u1 and <i4 are read", shortened(descr).escape_debug())
+            format!("its type is {}; <f4, <f8, |u1 and <i4 are supported", shortened(descr).escape_debug())
         })?;
         if fortran_order {
-            return Err("its first dimension is the fastest (Fortran's order)".into());
+            return Err("its first dimension is the fastest (Fortran order)".into());
         }
         let shape: [usize; 4] = shape
             .try_into()
-            .map_err(|shape| format!("its shape is {shape:?}, four dimensions (N, C, H, W) are wanted"))?;
+            .map_err(|shape| format!("its shape is {shape:?}, four dimensions (N, C, H, W) are expected"))?;
         let count = shape.iter().try_fold(1usize, |n, &side| n.checked_mul(side));
         let bytes = count.and_then(|n| n.checked_mul(element.bytes())).ok_or("its shape overflows")?;
         if count.is_some_and(|count| count > MOST_VALUES) {
-            return Err(format!("its shape is {shape:?}, no tensor here has more than {MOST_VALUES} values"));
+            return Err(format!("its shape is {shape:?}, more than the limit of {MOST_VALUES} values"));
         }
         if bytes as u64 > length.saturating_sub(start as u64) {
-            return Err("it is shorter than its header says".into());
+            return Err("it is shorter than its header states".into());
         }
         Ok(Self { element, shape, start, bytes })
     }
 
-    /// How long the values are; they are in the file.
+    /// Length of the values, which remain in the file.
     fn bytes(&self) -> usize {
         self.bytes
     }
 }
 
-/// What the dictionary in a header says: its three keys, each once, nothing else.
+/// Parses the dictionary in a header: its three keys, each once, nothing else.
 struct Stated<'a> {
     descr: &'a str,
     fortran_order: bool,
@@ -201,10 +201,10 @@ impl<'a> Stated<'a> {
                 "descr" => descr.replace(words.text()?).is_some(),
                 "fortran_order" => fortran_order.replace(words.truth()?).is_some(),
                 "shape" => shape.replace(words.sides()?).is_some(),
-                other => return Err(format!("its header states {:?}, which no array has", shortened(other))),
+                other => return Err(format!("its header has the unknown key {:?}", shortened(other))),
             };
             if before {
-                return Err(format!("its header states {key:?} twice"));
+                return Err(format!("its header has the key {key:?} twice"));
             }
             if !words.takes(",") {
                 words.take("}")?;
@@ -212,7 +212,7 @@ impl<'a> Stated<'a> {
             }
         }
         words.end()?;
-        let missing = |key: &str| format!("its header states no {key}");
+        let missing = |key: &str| format!("its header has no key {key}");
         Ok(Self {
             descr: descr.ok_or_else(|| missing("descr"))?,
             fortran_order: fortran_order.ok_or_else(|| missing("fortran_order"))?,
@@ -221,12 +221,12 @@ impl<'a> Stated<'a> {
     }
 }
 
-/// As much of a text out of a file as an error shows.
+/// The part of a file's text that an error shows.
 fn shortened(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
-/// The rest of a header, read from its beginning: Python's literals, as far as `NumPy` writes them.
+/// The remaining header, parsed from its beginning: Python literals, as far as `NumPy` writes them.
 struct Words<'a>(&'a str);
 
 impl<'a> Words<'a> {
@@ -263,15 +263,15 @@ impl<'a> Words<'a> {
         if self.takes("False") { Ok(false) } else { Err(self.damaged("True or False")) }
     }
 
-    /// A tuple of whole numbers: `()`, `(1,)`, `(1, 2)`.
+    /// A tuple of integers: `()`, `(1,)`, `(1, 2)`.
     fn sides(&mut self) -> Result<Vec<usize>, String> {
         self.take("(")?;
         let mut sides = Vec::new();
         while !self.takes(")") {
-            // (Spaces before it are gone: the bracket was looked for.)
+            // (Spaces before it are already skipped.)
             let digits = self.0.len() - self.0.trim_start_matches(|c: char| c.is_ascii_digit()).len();
             let (number, rest) = self.0.split_at(digits);
-            let number = number.parse().map_err(|_| self.damaged("a side of the shape"))?;
+            let number = number.parse().map_err(|_| self.damaged("a size in the shape"))?;
             self.0 = rest;
             sides.push(number);
             if sides.len() > MOST_SIDES {
@@ -279,7 +279,7 @@ impl<'a> Words<'a> {
             }
             if !self.takes(",") {
                 if sides.len() == 1 {
-                    return Err(self.damaged("a comma after the only side"));
+                    return Err(self.damaged("a comma after the only size"));
                 }
                 self.take(")")?;
                 break;
@@ -369,7 +369,7 @@ mod tests {
             file(1, &header("1,3,2,2,1"), 48),
             file(1, &header("1,3,2,2").replace("'shape'", "'form'"), 48),
             file(1, &header("1,3,2,2").replace('}', ""), 48),
-            // Two keys of one name: whichever counts, the other lies.
+            // Two keys with one name: whichever counts, the other is wrong.
             file(1, &header("1,1,1,1), 'shape': (1,3,100000,1000000"), 48),
             file(1, &header("1,1,1,1), 'shape': (4294967296,4294967296,1,1"), 48),
             file(1, &header("1,1,1,1), 'shape': (1,1,1,1"), 48),

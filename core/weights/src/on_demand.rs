@@ -1,6 +1,6 @@
-//! A file of tensors of which each is read when it is asked for. Nothing is mapped, so that a file that is cut does not end the
-//! process; nothing is held, so that a model costs no memory of its own once its weights are packed; and a file that was
-//! written to since it was opened is an error and not another network.
+//! A file of tensors, each read when it is requested. Nothing is mapped, so truncating the file does not end the
+//! process; nothing is held, so a model uses no memory of its own once its weights are packed; and if the file was
+//! written to since it was opened, reading fails instead of yielding another network.
 
 use std::fs::File;
 use std::ops::Range;
@@ -22,10 +22,10 @@ pub(crate) struct OnDemand {
 }
 
 impl OnDemand {
-    /// Opens the file; `part`, counted in bytes, is what is read of it, or else the whole.
+    /// Opens the file; only `part` (in bytes) is read, if given, otherwise all of it.
     ///
     /// # Errors
-    /// [`ModelError::Io`]; [`ModelError::BadFile`] for what is no file, and for a part that reaches past its end.
+    /// [`ModelError::Io`]; [`ModelError::BadFile`] if it is not a file, or the part reaches past its end.
     pub(crate) fn open(path: &Path, part: Option<Range<u64>>) -> Result<Self, ModelError> {
         let Regular { file, about } = open_regular(path, u64::MAX).map_err(refused(path))?;
         let part = part.unwrap_or(0..about.len());
@@ -33,7 +33,7 @@ impl OnDemand {
             return Err(ModelError::bad_file(path.display().to_string(), "it is empty"));
         }
         if part.end > about.len() {
-            let what = format!("it has {} bytes, none up to {}", about.len(), part.end);
+            let what = format!("it has {} bytes; the part ends at {}", about.len(), part.end);
             return Err(ModelError::bad_file(path.display().to_string(), what));
         }
         let source = source(path, &about, &part);
@@ -45,19 +45,19 @@ impl OnDemand {
         self.part.end - self.part.start
     }
 
-    /// Which file this is, in which state: another one, or one that was written since, has another text.
+    /// Identifies the file and its state: another file, or one that was written to since, has a different text.
     pub(crate) fn source(&self) -> &str {
         &self.source
     }
 
-    /// The bytes of `range`, counted from the part's beginning.
+    /// The bytes of `range`, relative to the part's beginning.
     ///
     /// # Errors
-    /// [`ModelError::BadFile`] where the file is not as it was when it was opened; [`ModelError::Io`];
+    /// [`ModelError::BadFile`] if the file has changed since it was opened; [`ModelError::Io`];
     /// [`ModelError::OutOfMemory`].
     pub(crate) fn read(&self, range: Range<u64>) -> Result<Vec<u8>, ModelError> {
         let changed = || {
-            let what = "it was written to since it was opened: replace a model by renaming a new file over it";
+            let what = "it was written to since it was opened; replace a model by renaming a new file over it";
             ModelError::bad_file(self.path.display().to_string(), what)
         };
         if range.end > self.len() {
@@ -108,12 +108,13 @@ mod tests {
             assert!(matches!(OnDemand::open(&path, Some(part)), Err(ModelError::BadFile { .. })));
         }
         assert!(open().read(2..5).is_err(), "past the part's end");
-        // Replaced by a rename: the open one is as it was.
-        let (kept, next) = (open(), folder.path().join("next"));
+        // Replaced by a rename: the open one is unchanged.
+        let kept = open();
+        let next = folder.path().join("next");
         std::fs::write(&next, [9; 6]).unwrap();
         std::fs::rename(&next, &path).unwrap();
         assert_eq!(kept.read(0..4).unwrap(), [2, 3, 4, 5]);
-        // Cut, and written to in place.
+        // Truncated, and written to in place.
         for now in [&[1, 2][..], &[7; 6]] {
             std::fs::write(&path, [1, 2, 3, 4, 5, 6]).unwrap();
             let kept = open();

@@ -1,4 +1,4 @@
-//! Quantised values: whole numbers `q` that stand for `(q - zero_point) * scale`, in tensors and on the edges of a network.
+//! Quantised values: integers `q` that represent `(q - zero_point) * scale`, in tensors and on the edges of a network.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,29 +6,29 @@ use std::collections::BTreeMap;
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize, Serializer};
 
-/// What a tensor's whole numbers stand for: `(q - zero_point) * scale`, one pair for all or one for each index of a dimension.
+/// What a tensor's integers represent: `(q - zero_point) * scale`, one pair for all or one per index of a dimension.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quantisation {
-    /// Finite and above 0: one, or one for each index of the dimension `axis`.
+    /// Finite and above 0: one, or one per index of the dimension `axis`.
     #[serde(serialize_with = "exactly")]
     pub scale: Vec<f32>,
-    /// As many as `scale`, or none where all are 0.
+    /// As many as `scale`, or empty if all are 0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub zero_point: Vec<i32>,
-    /// The dimension of the scales, where there are several.
+    /// The dimension of the scales, if there are several.
     #[serde(default)]
     pub axis: usize,
 }
 
-/// Whole numbers, last dimension fastest.
+/// Integers, last dimension fastest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Integers {
     /// Signed bytes.
     I8(Vec<i8>),
     /// Unsigned bytes.
     U8(Vec<u8>),
-    /// Four bytes each: biases.
+    /// Four bytes each: for biases.
     I32(Vec<i32>),
 }
 
@@ -39,14 +39,14 @@ pub struct QuantisedTensor {
     pub shape: Vec<usize>,
     /// As many values as the product of `shape`.
     pub values: Integers,
-    /// What they stand for.
+    /// What they represent.
     pub quantisation: Quantisation,
 }
 
 /// Quantised tensors by name.
 pub type QuantisedTensors = BTreeMap<String, QuantisedTensor>;
 
-/// What the bytes of a map between two layers stand for.
+/// What the bytes of a map between two layers represent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActivationQuantisation {
@@ -70,16 +70,18 @@ pub enum ActivationElement {
     U8,
 }
 
-/// The quantised edges of a network: `input`, and `{name}.output` for the convolution (or block, whose sum it is) that writes it.
+/// The quantised edges of a network: `input`, and `{name}.output` for the convolution (or block, whose sum it is) that
+/// writes it.
 pub type Activations = BTreeMap<String, ActivationQuantisation>;
 
 impl Quantisation {
-    /// Whether scales and zero points are possible, and fit a tensor of this shape.
+    /// Checks that scales and zero points are possible, and match a tensor of this shape.
     ///
     /// # Errors
-    /// What is wrong.
+    /// A description of the problem.
     pub fn check(&self, shape: &[usize]) -> Result<(), String> {
-        let (scales, zeros) = (self.scale.len(), self.zero_point.len());
+        let scales = self.scale.len();
+        let zeros = self.zero_point.len();
         if let Some(scale) = self.scale.iter().find(|scale| !possible(**scale)) {
             return Err(format!("a scale is {scale}"));
         }
@@ -92,8 +94,8 @@ impl Quantisation {
         Ok(())
     }
 
-    /// `(q - zero_point) * scale` of a tensor of this shape for which [`check`](Self::check) found nothing wrong; `real` makes
-    /// a float of a whole number.
+    /// `(q - zero_point) * scale` for a tensor of this shape that passed [`check`](Self::check); `real` converts an
+    /// integer to a float.
     fn apply<T: Copy>(&self, shape: &[usize], values: &[T], real: impl Fn(T) -> f32) -> Vec<f32> {
         let zero = |channel: usize| self.zero_point.get(channel).map_or(0.0, |&zero| zero as f32);
         if let &[scale] = self.scale.as_slice() {
@@ -122,7 +124,7 @@ impl Quantisation {
 }
 
 impl Integers {
-    /// How many there are.
+    /// Number of values.
     pub fn len(&self) -> usize {
         match self {
             Self::I8(values) => values.len(),
@@ -131,7 +133,7 @@ impl Integers {
         }
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -144,7 +146,7 @@ impl Integers {
         }
     }
 
-    /// Little-endian.
+    /// The bytes, little-endian.
     pub(crate) fn bytes(&self) -> Cow<'_, [u8]> {
         match self {
             Self::I8(values) => Cow::Borrowed(bytemuck::cast_slice(values)),
@@ -155,10 +157,10 @@ impl Integers {
 }
 
 impl QuantisedTensor {
-    /// Whether values, shape and quantisation go together.
+    /// Checks that values, shape and quantisation match.
     ///
     /// # Errors
-    /// What is wrong.
+    /// A description of the problem.
     pub fn check(&self) -> Result<(), String> {
         let wanted = self.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         if wanted != Some(self.values.len()) {
@@ -167,7 +169,7 @@ impl QuantisedTensor {
         self.quantisation.check(&self.shape)
     }
 
-    /// What its values stand for, as f32.
+    /// The represented values, as f32.
     ///
     /// # Errors
     /// As [`check`](Self::check).
@@ -182,10 +184,10 @@ impl QuantisedTensor {
 }
 
 impl ActivationQuantisation {
-    /// Whether scale and zero point are possible.
+    /// Checks that scale and zero point are possible.
     ///
     /// # Errors
-    /// What is wrong.
+    /// A description of the problem.
     pub fn check(&self) -> Result<(), String> {
         let range = match self.element {
             ActivationElement::I8 => -128..=127,
@@ -205,7 +207,7 @@ fn possible(scale: f32) -> bool {
     scale.is_finite() && scale > 0.0
 }
 
-/// The shortest number that gives the same f32 when it is read as an f64 first, as JSON readers do.
+/// The shortest number that yields the same f32 when it is first read as an f64, as JSON readers do.
 fn readable(scale: f32) -> f64 {
     let short = scale.to_string().parse::<f64>().unwrap_or(f64::NAN);
     if (short as f32).to_bits() == scale.to_bits() { short } else { f64::from(scale) }
@@ -215,7 +217,7 @@ fn exactly<S: Serializer>(scale: &[f32], to: S) -> Result<S::Ok, S::Error> {
     to.collect_seq(scale.iter().map(|&scale| readable(scale)))
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn one_exactly<S: Serializer>(scale: &f32, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_f64(readable(*scale))
 }

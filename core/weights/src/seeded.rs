@@ -1,4 +1,4 @@
-//! Random weights from a seed, for tests and fixtures: the same for ever, on every machine.
+//! Random weights from a seed, for tests and fixtures: the same forever, on every machine.
 
 use silhouette_network::network::{Network, TensorShape};
 
@@ -6,10 +6,10 @@ use crate::tensor::{Tensor, Tensors};
 
 /// He-scaled random weights with batch norm for `network`.
 ///
-/// Every tensor has a stream of its own: `SplitMix64` started from `seed` xor the 64-bit FNV-1a hash of the tensor's name,
-/// the upper 24 bits of each number as a fraction of 1. So a tensor depends on seed, name and size alone, and only
-/// exactly rounded operations are used. Weights are uniform with variance 2 / fan-in; gamma and the variance lie in
-/// 0.5 to 1.5; beta, mean and biases in -0.5 to 0.5.
+/// Every tensor has its own stream: `SplitMix64` started from `seed` xor the 64-bit FNV-1a hash of the tensor's name,
+/// the upper 24 bits of each number as a fraction of 1. So a tensor depends only on seed, name and size, and only
+/// exactly rounded operations are used. Weights are uniform with variance 2 / fan-in; gamma and the variance are in 0.5
+/// to 1.5; beta, mean and biases in -0.5 to 0.5.
 pub fn seeded(network: &Network, seed: u64) -> Tensors {
     let mut tensors = Tensors::new();
     let mut add = |TensorShape { name, shape }: TensorShape, low: f32, high: f32| {
@@ -35,7 +35,7 @@ pub fn seeded(network: &Network, seed: u64) -> Tensors {
     tensors
 }
 
-/// Steele, Lea and Flood's generator: a counter, mixed. The same numbers for ever, on every machine.
+/// Steele, Lea and Flood's generator: a mixed counter. The same numbers forever, on every machine.
 #[derive(Clone, Debug)]
 pub struct SplitMix64(u64);
 
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn generator_and_hash_are_the_published_ones() {
-        // First numbers of SplitMix64 from seed 1234567, as its authors' code gives them.
+        // First numbers of SplitMix64 from seed 1234567, as produced by its authors' code.
         let mut stream = SplitMix64(1_234_567);
         assert_eq!([stream.draw(), stream.draw()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
         assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
@@ -82,7 +82,8 @@ mod tests {
     fn a_tensor_depends_on_seed_and_name_only() {
         let spec = Spec::preset("fixture").unwrap();
         let network = Network::native(&spec).unwrap();
-        let (a, b) = (seeded(&network, 7), seeded(&network, 8));
+        let a = seeded(&network, 7);
+        let b = seeded(&network, 8);
         assert_eq!(a, seeded(&network, 7));
         assert!(a.keys().eq(b.keys()));
         assert!(a.iter().zip(&b).all(|(x, y)| x.1.data != y.1.data));

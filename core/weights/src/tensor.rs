@@ -1,4 +1,4 @@
-//! Tensors: made in memory, or viewed where they lie in a file.
+//! Tensors: created in memory, or viewed in place in a file.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ pub struct Tensor {
 /// Tensors by name.
 pub type Tensors = BTreeMap<String, Tensor>;
 
-/// A tensor where it lies.
+/// A tensor viewed in place.
 #[derive(Clone, Debug)]
 pub struct TensorView<'a> {
     /// Element type in the file.
@@ -28,35 +28,36 @@ pub struct TensorView<'a> {
     pub shape: &'a [usize],
     /// The elements, little-endian, last dimension fastest.
     pub bytes: Cow<'a, [u8]>,
-    /// What its whole numbers stand for; `None` for a float tensor.
+    /// What its integers represent; `None` for a float tensor.
     pub quantisation: Option<&'a Quantisation>,
 }
 
 impl<'a> TensorView<'a> {
-    /// The values without a copy: of an f32 tensor that lies on a border of four bytes.
+    /// The values without a copy, for an f32 tensor aligned to four bytes.
     pub fn as_f32(&self) -> Option<&[f32]> {
         if self.dtype == Dtype::F32 { bytemuck::try_cast_slice(&self.bytes).ok() } else { None }
     }
 
-    /// The values without a copy: of an f16 tensor that lies on a border of two bytes.
+    /// The values without a copy, for an f16 tensor aligned to two bytes.
     pub fn as_f16(&self) -> Option<&[half::f16]> {
         let bits: &[u16] =
             if self.dtype == Dtype::F16 { bytemuck::try_cast_slice(&self.bytes).ok()? } else { return None };
         Some(half::slice::HalfBitsSliceExt::reinterpret_cast(bits))
     }
 
-    /// The values as f32, copied only where they have to be; `None` for other types than f32, f16, bf16, and i8, u8 and i32
-    /// with a quantisation.
+    /// The values as f32, copied only if necessary; `None` for types other than f32, f16, bf16, and i8, u8 and i32 with
+    /// a quantisation.
     pub fn into_f32(self) -> Option<Cow<'a, [f32]>> {
         if let (Dtype::F32, Cow::Borrowed(bytes)) = (self.dtype, &self.bytes)
             && let Ok(values) = bytemuck::try_cast_slice(bytes)
         {
             return Some(Cow::Borrowed(values));
         }
-        let (pairs, quads) = (self.bytes.as_chunks::<2>().0, self.bytes.as_chunks::<4>().0);
+        let pairs = self.bytes.as_chunks::<2>().0;
+        let quads = self.bytes.as_chunks::<4>().0;
         Some(Cow::Owned(match self.dtype {
             Dtype::F32 => quads.iter().map(|&b| f32::from_le_bytes(b)).collect(),
-            // All at once where they lie well: that way the CPU's own conversion is taken.
+            // All at once if aligned: this uses the CPU's own conversion.
             Dtype::F16 => match self.as_f16() {
                 Some(values) => half::slice::HalfFloatSliceExt::to_f32_vec(values),
                 None => pairs.iter().map(|&b| half::f16::from_le_bytes(b).to_f32()).collect(),

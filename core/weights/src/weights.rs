@@ -1,4 +1,5 @@
-//! A network's tensors by name: in an open or a mapped file, in a file's bytes in memory, or made; batch norm folded on demand.
+//! A network's tensors by name: in an open or a mapped file, in a file's bytes in memory, or created in memory; batch
+//! norm folded on demand.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -26,17 +27,17 @@ pub const QUANTISATION_KEY: &str = "silhouette.quantisation";
 /// The metadata key that holds the quantisation of the network's edges as JSON: name to [`ActivationQuantisation`].
 pub const ACTIVATIONS_KEY: &str = "silhouette.activations";
 
-/// Largest header of a `.safetensors` file, in bytes: a few thousand tensors and the labels of many thousand classes. To
-/// parse one takes up to fourteen times its size in memory.
+/// Largest header of a `.safetensors` file, in bytes: a few thousand tensors and the labels of many thousand classes.
+/// Parsing one takes up to fourteen times its size in memory.
 pub const MAX_HEADER: u64 = 1 << 20;
 
-/// Tensors of fewer bytes are not let go one by one: see [`Weights::release`].
+/// Tensors with fewer bytes are not released individually: see [`Weights::release`].
 const RELEASED: usize = 1 << 14;
 
 /// A convolution's weight and bias with batch norm folded in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Folded<'a> {
-    /// (O, I / groups, K, K); the file's own values where there was nothing to fold.
+    /// (O, I / groups, K, K); the file's own values if there was nothing to fold.
     pub weight: Cow<'a, [f32]>,
     /// (O).
     pub bias: Vec<f32>,
@@ -54,9 +55,9 @@ struct Entry {
 enum Storage {
     Mapped(Map),
     Bytes(Cow<'static, [u8]>),
-    /// An open file, of which tensors are read when they are asked for.
+    /// An open file, whose tensors are read when they are requested.
     File(OnDemand),
-    /// Tensors made here, each from a border of four bytes on.
+    /// Tensors created here, each aligned to four bytes.
     Words(Vec<u32>),
 }
 
@@ -70,7 +71,7 @@ impl Storage {
         }
     }
 
-    /// The bytes of a range inside it.
+    /// The bytes of a range in it.
     fn read(&self, range: Range<usize>) -> Result<Cow<'_, [u8]>, ModelError> {
         Ok(match self {
             Self::Mapped(map) => Cow::Borrowed(&map.bytes()[range]),
@@ -81,7 +82,7 @@ impl Storage {
     }
 }
 
-/// Tensors by name, in an open or a mapped file, in a file's bytes in memory, or made here.
+/// Tensors by name, in an open or a mapped file, in a file's bytes in memory, or created here.
 #[derive(Debug)]
 pub struct Weights {
     storage: Arc<Storage>,
@@ -91,18 +92,18 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Tensors made in memory; `epsilon` is what batch norm adds to the variance.
+    /// From tensors in memory; batch norm adds `epsilon` to the variance.
     ///
     /// # Errors
-    /// [`ModelError::Tensor`] where a shape and the number of values do not go together.
+    /// [`ModelError::Tensor`] if a shape and the number of values do not match.
     pub fn from_tensors(tensors: Tensors, epsilon: f64) -> Result<Self, ModelError> {
         Self::from_quantised(tensors, QuantisedTensors::new(), Activations::new(), epsilon)
     }
 
-    /// The same with quantised tensors among them, and what is known of the network's quantised edges.
+    /// The same including quantised tensors, and the known quantisation of the network's edges.
     ///
     /// # Errors
-    /// [`ModelError::Tensor`] where a shape, the number of values and the quantisation do not go together, and for a name that
+    /// [`ModelError::Tensor`] if a shape, the number of values and the quantisation do not match, and for a name that
     /// is among both kinds of tensors.
     pub fn from_quantised(
         tensors: Tensors,
@@ -125,7 +126,7 @@ impl Weights {
         }
         for (name, tensor) in quantised {
             let checked = tensor.check().and_then(|()| {
-                if entries.contains_key(&name) { Err("it is there as floats, too".to_owned()) } else { Ok(()) }
+                if entries.contains_key(&name) { Err("it exists as floats too".to_owned()) } else { Ok(()) }
             });
             checked.map_err(|what| ModelError::Tensor { name: name.clone(), what })?;
             let bytes = tensor.values.bytes();
@@ -137,24 +138,25 @@ impl Weights {
                 last[..rest.len()].copy_from_slice(rest);
                 words.push(u32::from_le_bytes(last));
             }
-            let (range, quantisation) = (start..start + bytes.len(), Some(tensor.quantisation));
+            let range = start..start + bytes.len();
+            let quantisation = Some(tensor.quantisation);
             entries.insert(name, Entry { dtype: tensor.values.dtype(), shape: tensor.shape, range, quantisation });
         }
         check_activations(&activations).map_err(|(name, what)| ModelError::Tensor { name, what })?;
         Ok(Self { storage: Arc::new(Storage::Words(words)), entries, activations, epsilon })
     }
 
-    /// Opens any `.safetensors` file, ours or another's (a PyTorch state dict): its tensors and its metadata, of which
-    /// nothing is checked but that they lie inside the file, and that what it says of their quantisation can be. Each tensor is read
-    /// when it is asked for; a file that was written to by then is an error. `epsilon` is what batch norm adds to the variance.
+    /// Opens any `.safetensors` file, ours or another's (a PyTorch state dict): its tensors and its metadata. The only
+    /// checks are that the tensors are inside the file and that their quantisation is possible. Each tensor is read
+    /// when it is requested, which fails if the file was written to since. Batch norm adds `epsilon` to the variance.
     ///
     /// # Errors
-    /// [`ModelError::Io`]; [`ModelError::BadFile`] for anything that is not a whole `.safetensors` file.
+    /// [`ModelError::Io`]; [`ModelError::BadFile`] for anything but a complete `.safetensors` file.
     pub fn open(path: &Path, epsilon: f64) -> Result<(Self, BTreeMap<String, String>), ModelError> {
         Self::open_part(path, None, epsilon)
     }
 
-    /// The same for the file that stands at `part` of another one.
+    /// The same for the file at `part` of another one.
     pub(crate) fn open_part(
         path: &Path,
         part: Option<Range<u64>>,
@@ -202,7 +204,7 @@ impl Weights {
             let quantised: BTreeMap<String, Quantisation> =
                 serde_json::from_str(json).map_err(|e| bad(e.to_string()))?;
             for (name, quantisation) in quantised {
-                let entry = entries.get_mut(&name).ok_or_else(|| bad(format!("there is no tensor {name}")))?;
+                let entry = entries.get_mut(&name).ok_or_else(|| bad(format!("it has no tensor {name}")))?;
                 if !matches!(entry.dtype, Dtype::I8 | Dtype::U8 | Dtype::I32) {
                     return Err(bad(format!("tensor {name} is {}", entry.dtype)));
                 }
@@ -219,7 +221,7 @@ impl Weights {
         Ok((Self { storage: Arc::new(storage), entries, activations, epsilon }, about))
     }
 
-    /// The tensors of `network` alone, shared with these.
+    /// Only the tensors of `network`, shared with these.
     pub(crate) fn only(&self, network: &Network) -> Self {
         let known: HashSet<String> = network.convs().flat_map(|conv| self.of(conv)).map(|tensor| tensor.name).collect();
         let entries = self.entries.iter().filter(|(name, _)| known.contains(*name));
@@ -243,29 +245,30 @@ impl Weights {
         self.entries.values().map(|entry| entry.range.len()).sum()
     }
 
-    /// The tensor of this name; `None` where there is none.
+    /// The tensor with this name, if there is one.
     ///
     /// # Errors
-    /// [`ModelError::BadFile`] where the file was written to since it was opened; [`ModelError::Io`].
+    /// [`ModelError::BadFile`] if the file was written to since it was opened; [`ModelError::Io`].
     pub fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>, ModelError> {
         let Some(entry) = self.entries.get(name) else { return Ok(None) };
-        let (shape, quantisation) = (&entry.shape, entry.quantisation.as_ref());
+        let shape = &entry.shape;
+        let quantisation = entry.quantisation.as_ref();
         let bytes = self.storage.read(entry.range.clone())?;
         Ok(Some(TensorView { dtype: entry.dtype, shape, bytes, quantisation }))
     }
 
-    /// The element type of the tensor of this name.
+    /// The element type of the tensor with this name.
     pub fn dtype(&self, name: &str) -> Option<Dtype> {
         self.entries.get(name).map(|entry| entry.dtype)
     }
 
-    /// What is known of the network's quantised edges.
+    /// The known quantisation of the network's edges.
     pub fn activations(&self) -> &Activations {
         &self.activations
     }
 
-    /// What the bytes of an edge stand for in a quantised model: of `input`, or of `{name}.output` for the convolution or block of
-    /// that name.
+    /// What the bytes of an edge represent in a quantised model: of `input`, or of `{name}.output` for the convolution
+    /// or block with that name.
     pub fn activation(&self, edge: &str) -> Option<ActivationQuantisation> {
         self.activations.get(edge).copied()
     }
@@ -279,7 +282,7 @@ impl Weights {
         Self { epsilon, ..self }
     }
 
-    /// Which file these come from and in which state it is; `None` for weights in memory.
+    /// Identifies the file of these weights and its state; `None` for weights in memory.
     pub fn source(&self) -> Option<&str> {
         match &*self.storage {
             Storage::Mapped(map) => Some(map.source()),
@@ -288,15 +291,15 @@ impl Weights {
         }
     }
 
-    /// Whether this convolution's batch norm is still separate.
+    /// Whether this convolution's batch norm is not yet folded.
     pub fn has_batch_norm(&self, conv: &Conv) -> bool {
         conv.batch_norm && self.entries.contains_key(&conv.bn()[0].name)
     }
 
-    /// The tensors that `conv` is made of here: weight and bias, or weight and batch norm's four.
+    /// The tensors of `conv` here: weight and bias, or weight and batch norm's four.
     pub fn of(&self, conv: &Conv) -> Vec<TensorShape> {
         let mut tensors = vec![conv.weight()];
-        // Where a folded bias is present it is what counts; batch norm beside it is then left over.
+        // If a folded bias exists, it is used; batch norm beside it is then left over.
         if conv.batch_norm && !self.entries.contains_key(&conv.bias().name) {
             tensors.extend(conv.bn());
         } else {
@@ -305,12 +308,12 @@ impl Weights {
         tensors
     }
 
-    /// Whether these are exactly the tensors of `network`, in its shapes, of a type that can be read, and the quantised edges its
-    /// own.
+    /// Checks that these are exactly the tensors of `network`, in its shapes, of a readable type, and that the
+    /// quantised edges are its own.
     ///
     /// # Errors
-    /// [`ModelError::Tensors`] with everything that is missing, left over or wrong; [`ModelError::Tensor`] for an edge that the
-    /// network does not have.
+    /// [`ModelError::Tensors`] listing everything that is missing, left over or wrong; [`ModelError::Tensor`] for an
+    /// edge that the network does not have.
     pub fn check(&self, network: &Network) -> Result<(), ModelError> {
         let mut problems = TensorProblems::default();
         let mut known = HashSet::new();
@@ -342,17 +345,18 @@ impl Weights {
         }
     }
 
-    /// The tensor of this name and shape as f32.
+    /// The tensor with this name and shape as f32.
     ///
     /// # Errors
-    /// [`ModelError::Tensors`] where it is missing or of another shape or type; as [`tensor`](Self::tensor).
+    /// [`ModelError::Tensors`] if it is missing or has another shape or type; as [`tensor`](Self::tensor).
     pub fn floats(&self, wanted: &TensorShape) -> Result<Cow<'_, [f32]>, ModelError> {
         let name = &wanted.name;
         let mut problems = TensorProblems::default();
         match self.tensor(name)? {
             None => problems.missing.push(name.clone()),
             Some(view) if view.shape != wanted.shape => {
-                let (wanted, found) = (wanted.shape.clone(), view.shape.to_vec());
+                let wanted = wanted.shape.clone();
+                let found = view.shape.to_vec();
                 problems.wrong_shape.push(WrongShape { name: name.clone(), wanted, found });
             }
             Some(view) => {
@@ -370,13 +374,14 @@ impl Weights {
     /// `beta - mean * gamma / sqrt(var + eps)`, computed in f64.
     ///
     /// # Errors
-    /// [`ModelError::Tensors`] as [`Weights::check`]; [`ModelError::Tensor`] for a variance that has no root and for
-    /// values that are not finite.
+    /// [`ModelError::Tensors`] as [`Weights::check`]; [`ModelError::Tensor`] for a negative variance and for values
+    /// that are not finite.
     pub fn folded(&self, conv: &Conv) -> Result<Folded<'_>, ModelError> {
         let mut weight = self.floats(&conv.weight())?;
         let bias = if self.has_batch_norm(conv) {
             let [gamma, beta, mean, var] = conv.bn();
-            let (beta, mean) = (self.floats(&beta)?, self.floats(&mean)?);
+            let beta = self.floats(&beta)?;
+            let mean = self.floats(&mean)?;
             let scale = self.scale(&gamma, &var)?;
             let filter_len = conv.weight_shape()[1..].iter().product();
             for (filter, scale) in weight.to_mut().chunks_exact_mut(filter_len).zip(&scale) {
@@ -390,7 +395,7 @@ impl Weights {
             self.floats(&conv.bias())?.into_owned()
         };
         for (name, values) in [(conv.weight().name, &weight[..]), (conv.bias().name, &bias[..])] {
-            // No early exit, so that it is done in vectors: every load goes through here.
+            // No early exit, so that it is vectorised: every load goes through here.
             let all_finite = values.iter().fold(true, |all, v| all & v.is_finite());
             if !all_finite && let Some(bad) = values.iter().position(|v| !v.is_finite()) {
                 return Err(ModelError::Tensor { name, what: format!("value {bad} is {}", values[bad]) });
@@ -401,7 +406,8 @@ impl Weights {
 
     /// gamma / sqrt(var + eps) of each channel.
     fn scale(&self, gamma: &TensorShape, var: &TensorShape) -> Result<Vec<f64>, ModelError> {
-        let (gamma, variance) = (self.floats(gamma)?, self.floats(var)?);
+        let gamma = self.floats(gamma)?;
+        let variance = self.floats(var)?;
         let scale = |(i, (&g, &v)): (usize, (&f32, &f32))| {
             let variance = f64::from(v) + self.epsilon;
             if variance > 0.0 {
@@ -413,8 +419,8 @@ impl Weights {
         gamma.iter().zip(variance.iter()).enumerate().map(scale).collect()
     }
 
-    /// Lets the memory pages of `conv`'s tensors go, where they come from a mapped file: they have been packed
-    /// elsewhere. Touched again, they are read again.
+    /// Releases the memory pages of `conv`'s tensors if they come from a mapped file: they have been packed elsewhere.
+    /// When touched, they are read again.
     pub fn release(&self, conv: &Conv) {
         if let Storage::Mapped(map) = &*self.storage {
             for tensor in self.of(conv) {
@@ -426,7 +432,7 @@ impl Weights {
         }
     }
 
-    /// Lets the memory pages of the whole file go, its header included.
+    /// Releases the memory pages of the whole file, including its header.
     pub fn release_all(&self) {
         if let Storage::Mapped(map) = &*self.storage {
             map.release(0..map.bytes().len());
@@ -434,21 +440,22 @@ impl Weights {
     }
 }
 
-/// Bytes of the header of a file of `length` bytes that begins with `bytes`.
+/// Length of the header of a file of `length` bytes that begins with `bytes`.
 fn header_length(bytes: &[u8], length: u64) -> Result<u64, String> {
     let header = bytes.first_chunk::<8>().map(|n| u64::from_le_bytes(*n));
-    let header = header.ok_or("shorter than a safetensors header")?;
+    let header = header.ok_or("it is shorter than a safetensors header")?;
     if length.checked_sub(8).is_none_or(|rest| header > rest) {
-        return Err(format!("the header says it is {header} bytes long, the file has {length}"));
+        return Err(format!("its header claims {header} bytes, the file has {length}"));
     }
     if header > MAX_HEADER {
-        return Err(format!("the header is {header} bytes long, more than {MAX_HEADER}"));
+        return Err(format!("its header has {header} bytes, more than {MAX_HEADER}"));
     }
     Ok(header)
 }
 
-/// A header's JSON, of a file with `data` bytes after it: tensors follow one another, are as long as type and shape say, and end
-/// where the file ends. (What `SafeTensors::read_metadata` asks, which wants the whole file in memory.)
+/// Parses the JSON of a header of a file with `data` bytes after it: tensors are consecutive, their lengths match type
+/// and shape, and the last ends where the file ends. (The checks of `SafeTensors::read_metadata`, which needs the whole
+/// file in memory.)
 fn read_header(json: &[u8], data: u64) -> Result<Metadata, String> {
     let metadata: Metadata = serde_json::from_slice(json).map_err(|error| error.to_string())?;
     let mut end = 0;
@@ -459,7 +466,7 @@ fn read_header(json: &[u8], data: u64) -> Result<Metadata, String> {
         let values = info.shape.iter().try_fold(1usize, |n, &side| n.checked_mul(side));
         let bits = values.and_then(|n| n.checked_mul(info.dtype.bitsize()));
         let Some(bits) = bits.filter(|bits| bits % 8 == 0) else {
-            return Err(format!("tensor {name}: no file holds {} {:?}", info.dtype, info.shape));
+            return Err(format!("tensor {name}: {} {:?} is impossible", info.dtype, info.shape));
         };
         if begins != end || ends.checked_sub(begins) != Some(bits / 8) {
             let found = format!("bytes {begins} to {ends}");
@@ -468,13 +475,13 @@ fn read_header(json: &[u8], data: u64) -> Result<Metadata, String> {
         end = ends;
     }
     if end as u64 != data {
-        return Err(format!("its header is of {end} bytes of tensors, it has {data}"));
+        return Err(format!("its header describes {end} bytes of tensors, it has {data}"));
     }
     Ok(metadata)
 }
 
-/// The edges of a network that may be quantised: its input, what each convolution and each block gives, and the concatenation that
-/// `head.project` reads.
+/// The edges of a network that can be quantised: its input, the output of each convolution and each block, and the
+/// concatenation that `head.project` reads.
 fn edges(network: &Network) -> HashSet<String> {
     let names = network.convs().flat_map(|conv| {
         let sum = conv.name.strip_suffix(".project").filter(|block| block.starts_with("blocks."));
@@ -484,7 +491,7 @@ fn edges(network: &Network) -> HashSet<String> {
     names.map(|name| format!("{name}.output")).chain(["input".to_owned()]).collect()
 }
 
-/// The first edge whose quantisation cannot be, and why.
+/// The first edge whose quantisation is impossible, and why.
 fn check_activations(activations: &Activations) -> Result<(), (String, String)> {
     activations.iter().try_for_each(|(name, edge)| edge.check().map_err(|what| (name.clone(), what)))
 }
@@ -493,7 +500,7 @@ fn check_activations(activations: &Activations) -> Result<(), (String, String)> 
 mod tests {
     use super::*;
 
-    /// Headers of files with eight bytes of tensors, good and bad: what the crate says of the whole file.
+    /// Headers of files with eight bytes of tensors, good and bad, compared with the crate's verdict on the whole file.
     #[test]
     fn headers_are_read_as_by_the_crate() {
         let tensor = |dtype: &str, shape: &str, from: u64, to: u64| {

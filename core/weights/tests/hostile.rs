@@ -1,5 +1,5 @@
-//! Model files and specs from outside: cut, flipped, oversized or made up, they give an error and never a panic. Specs that
-//! are accepted give networks that hold together at every input size.
+//! Hostile model files and specs: truncated, with flipped bits, oversized or invented, they cause an error and never a
+//! panic. Accepted specs result in consistent networks at every input size.
 
 use std::sync::OnceLock;
 
@@ -26,7 +26,7 @@ fn file() -> &'static (Vec<u8>, usize) {
     })
 }
 
-/// Opens the bytes and, where that works, reads every tensor: what a caller does.
+/// Opens the bytes and, if that succeeds, reads every tensor, as a caller does.
 fn open_and_read(bytes: Vec<u8>) -> Result<(), Box<ModelError>> {
     let model = ModelFile::from_bytes(bytes)?;
     for conv in Network::native(model.spec())?.convs() {
@@ -199,7 +199,7 @@ proptest! {
             }
             Ok(network) => {
                 prop_assert!(valid.is_ok());
-                // JSON numbers of seventeen digits come back to the last bit or the one beside it; the network is the same.
+                // JSON numbers of seventeen digits come back exact or one bit off; the network is the same.
                 let back = Spec::from_json(&spec.to_json()).unwrap();
                 prop_assert_eq!(&Network::new(&back, size).unwrap(), &network);
                 holds_together(&network)?;
@@ -208,9 +208,10 @@ proptest! {
     }
 }
 
-/// Every layer reads what the one before wrote, sizes follow strides, nothing is beyond the limits.
+/// Every layer reads what the previous one wrote, sizes follow strides, nothing exceeds the limits.
 fn holds_together(network: &Network) -> Result<(), TestCaseError> {
-    let (mut size, mut channels) = (network.input, 3);
+    let mut size = network.input;
+    let mut channels = 3;
     for conv in network.convs() {
         prop_assert!(conv.c_in > 0 && conv.c_out > 0 && conv.stride > 0 && conv.rate > 0);
         prop_assert_eq!(conv.output.height, conv.input.height.div_ceil(conv.stride));

@@ -1,11 +1,11 @@
-//! Hostile model files must not make the process grow: its peak is read before and after. Linux only; a file of its own, so
-//! that no other test runs in the process.
+//! Hostile model files must not make the process grow: its peak memory is measured before and after. Linux only; in a
+//! file of its own, so that no other test runs in the process.
 #![cfg(target_os = "linux")]
 
 use silhouette_weights::MAX_HEADER;
 use silhouette_weights::ModelFile;
 
-/// Peak of the resident memory, in KiB.
+/// Peak resident memory, in KiB.
 fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
@@ -37,7 +37,7 @@ fn hostile_files_do_not_make_the_process_grow() {
             &format!("{{\"a\":{{\"dtype\":\"F32\",\"shape\":[{}1],\"data_offsets\":[0,4]}}}}", "1,".repeat(100_000)),
             4,
         ),
-        // Networks that would be enormous, and tensors that are not there.
+        // Networks that would be enormous, and tensors that do not exist.
         file(&spec(&|j| j["extractor"]["bottlenecks"][3]["n"] = 500.into()), 0),
         file(&spec(&|j| j["extractor"]["bottlenecks"][3]["n"] = 4_000_000_000u64.into()), 0),
         file(&spec(&|j| j["extractor"]["width"] = 16.into()), 0),
@@ -52,7 +52,7 @@ fn hostile_files_do_not_make_the_process_grow() {
     }
     let grown = peak() - before;
     assert!(grown < 8 << 10, "grew by {grown} KiB");
-    // The largest header that is parsed at all: the crate that reads it may take a few times its size.
+    // The largest header that is parsed at all: the parsing crate may use several times its size.
     let entry = "\"a\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},";
     let many = format!("{{{}\"b\":0}}", entry.repeat(MAX_HEADER as usize / entry.len() - 1));
     assert!(ModelFile::from_bytes(file(&many, 0)).is_err());

@@ -5,7 +5,7 @@ import Foundation
 internal import CSilhouette
 internal import SilhouetteFFI
 
-/// Runs a call into the generated bindings and turns its errors into this API's.
+/// Runs a call into the generated bindings and converts its errors to this API's.
 func translatingErrors<R>(_ call: () throws -> R) throws -> R {
     do {
         return try call()
@@ -32,7 +32,7 @@ extension SilhouetteError {
         }
     }
 
-    /// From the C interface's.
+    /// From the C interface's error.
     fileprivate init(kind: Int, _ problem: Problem) {
         switch kind {
         case Int(SILHOUETTE_INVALID_FRAME): self = .invalidFrame(problem)
@@ -44,7 +44,7 @@ extension SilhouetteError {
     }
 }
 
-/// Calls one of the C interface's functions, which returns the kind of failure.
+/// Calls a function of the C interface, which returns the kind of failure.
 func calling(_ function: (UnsafeMutablePointer<SilhouetteFailure>) -> Int32) throws {
     var failure = SilhouetteFailure()
     let kind = function(&failure)
@@ -70,7 +70,7 @@ func classNumbers(_ classes: [Int]) throws -> [UInt32] {
 }
 
 extension Frame {
-    /// Lends the frame, as the C interface's structure, to `body`.
+    /// Passes the frame, as the C interface's structure, to `body`.
     func lend<R>(_ body: (UnsafePointer<SilhouetteFrame>) throws -> R) throws -> R {
         try withPlanes { layout, planes in
             var frame = SilhouetteFrame()
@@ -94,9 +94,9 @@ extension Frame {
             frame.rotation = UInt32(rotation.degrees)
             frame.mirror = isMirrored ? 1 : 0
             if let region {
-                // A width and height of 0 would mean the whole picture.
+                // A width and height of 0 would mean the whole image.
                 guard region.width != 0, region.height != 0 else {
-                    throw SilhouetteError.invalidFrame(.init("the region is empty", "ask for at least one pixel"))
+                    throw SilhouetteError.invalidFrame(.init("the region is empty", "use at least one pixel"))
                 }
                 let number = { (value: Int, what: String) throws -> UInt32 in
                     try unsigned(value, "the region's \(what)", SilhouetteError.invalidFrame)
@@ -148,7 +148,7 @@ func nanoseconds(_ seconds: TimeInterval) throws -> UInt64 {
 /// The library's nanoseconds as seconds.
 func seconds(_ nanoseconds: UInt64) -> TimeInterval { TimeInterval(nanoseconds) / 1e9 }
 
-/// An object of the library that the C interface names by a number.
+/// An object of the library that the C interface identifies by a number.
 protocol RawObject: AnyObject {
     func raw() -> UInt64
 }
@@ -158,7 +158,7 @@ extension SilhouetteFFI.VideoSegmenter: RawObject {}
 extension SilhouetteFFI.LiveSegmenter: RawObject {}
 extension SilhouetteFFI.Segmentation: RawObject {}
 
-/// Runs `body` with an object's number, which is good only as long as the object: it lives until `body` returns.
+/// Runs `body` with an object's number, which is valid only as long as the object: it lives until `body` returns.
 func withRaw<Object: RawObject, R>(_ object: Object, _ body: (UInt64) throws -> R) rethrows -> R {
     try withExtendedLifetime(object) { try body(object.raw()) }
 }

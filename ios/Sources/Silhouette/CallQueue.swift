@@ -1,19 +1,19 @@
-// Blocking calls for async callers: so many at once on threads of their own, the others wait without one.
+// Blocking calls for async callers: a limited number run on threads of their own, the others wait without one.
 
 import Foundation
 
-/// Runs blocking work outside Swift's own threads, at most `limit` pieces at once, in the order in which they came.
-/// A task that waits can be cancelled; one that runs ends, and its result is thrown away.
+/// Runs blocking work outside Swift's own threads, at most `limit` pieces at once, in order of arrival. A waiting task
+/// can be cancelled; a running one ends, and its result is discarded.
 final class CallQueue: Sendable {
     private struct State {
-        /// Workers that are started, and have nothing to do. (Dispatch queues share threads that the system starts and ends as it likes: blocking
-        /// calls on the global ones wait for each other, whatever the limit.)
+        /// Idle workers. (Dispatch queues share threads that the system starts and ends as it likes: blocking calls on the global ones wait for
+        /// each other, whatever the limit.)
         var free: [Worker] = []
         var started = 0
         var waiting: [Ticket] = []
     }
 
-    /// One task's place. Unchecked: it is looked at only while the queue's state is locked.
+    /// One task's place in the queue. Unchecked: it is accessed only while the queue's state is locked.
     private final class Ticket: @unchecked Sendable {
         var turn: CheckedContinuation<Worker, any Error>?
         var isCancelled = false
@@ -30,7 +30,7 @@ final class CallQueue: Sendable {
 
     /// Waits for a turn and runs `work`.
     ///
-    /// - Throws: `CancellationError` where the task was cancelled; what `work` throws.
+    /// - Throws: `CancellationError` if the task was cancelled; the error of `work`.
     func run<R: Sendable>(_ work: @escaping @Sendable () throws -> R) async throws -> R {
         let worker = try await turn()
         defer { leave(worker) }
@@ -44,7 +44,7 @@ final class CallQueue: Sendable {
         return result
     }
 
-    /// Calls that wait for their turn.
+    /// Number of waiting calls.
     var waiting: Int { state.with { $0.waiting.count } }
 
     private func turn() async throws -> Worker {
@@ -86,9 +86,10 @@ final class CallQueue: Sendable {
     }
 }
 
-/// A thread that runs one piece of work after the other, and ends once the last reference to this object goes.
+/// A thread that runs one piece of work after the other, and ends once the last reference to this object is released.
 private final class Worker: Sendable {
-    /// What the thread holds on to: not the worker, which would then never go. Unchecked: it is looked at only under its lock.
+    /// What the thread references: not the worker, which would then never be released. Unchecked: it is accessed only under
+    /// its lock.
     private final class Inbox: @unchecked Sendable {
         private let condition = NSCondition()
         private var work: (@Sendable () -> Void)?
@@ -140,13 +141,13 @@ private final class Worker: Sendable {
         inbox.end()
     }
 
-    /// Gives the thread its next piece of work; the one before has ended.
+    /// Passes the thread its next piece of work; the one before has ended.
     func run(_ work: @escaping @Sendable () -> Void) {
         inbox.put(work)
     }
 }
 
-/// A value that one thread at a time looks at. (The standard library's `Mutex` needs iOS 18.)
+/// A value that one thread at a time accesses. (The standard library's `Mutex` needs iOS 18.)
 final class Locked<Value>: @unchecked Sendable {
     private let lock = NSLock()
     private var value: Value

@@ -1,10 +1,10 @@
-// Pictures made of a frame and its segmentation: overlay, cut-out, blurred and replaced background.
+// Images rendered from a frame and its segmentation: overlay, cut-out, blurred and replaced background.
 
 import Foundation
 internal import CSilhouette
 internal import SilhouetteFFI
 
-/// Which classes are the foreground of an effect.
+/// The classes in the foreground of an effect.
 public enum Foreground: Sendable, Hashable {
     /// Every class but the background (class 0).
     case all
@@ -12,21 +12,22 @@ public enum Foreground: Sendable, Hashable {
     case classes([Int])
 }
 
-/// What ``Segmentation/render(_:of:)`` makes of a frame.
+/// The effects of ``Segmentation/render(_:of:)``.
 public enum Effect: Sendable {
     /// The frame itself, upright.
     case none
-    /// The foreground's classes laid over the frame, each in its colour; `opacity` is 0 (nothing) to 1 (only the colour).
+    /// The foreground's classes blended over the frame, each in its colour; `opacity` is 0 (invisible) to 1 (only the
+    /// colour).
     case overlay(Foreground = .all, opacity: Float = 0.55)
-    /// The foreground alone, the rest transparent, with a soft edge.
+    /// Only the foreground, the rest transparent, with a soft edge.
     case cutout(Foreground = .all)
-    /// The background blurred. `radius` is the blur's standard deviation as a share of the picture's longer side, 0 to 0.5.
+    /// The background blurred. `radius` is the blur's standard deviation as a share of the image's longer side, 0 to 0.5.
     case blur(Foreground = .all, radius: Float = 0.015)
-    /// The foreground before another picture, which is scaled and cut to cover the frame.
+    /// The foreground in front of another image, which is scaled and cropped to cover the frame.
     case replace(Foreground = .all, background: Frame)
 }
 
-/// An upright RGBA picture, 8 bits a channel, rows from top to bottom, no padding, alpha not multiplied in.
+/// An upright RGBA image, 8 bits per channel, rows from top to bottom, no padding, straight alpha.
 public struct Picture: Sendable, Hashable {
     /// Columns.
     public let width: Int
@@ -35,20 +36,20 @@ public struct Picture: Sendable, Hashable {
     /// Red, green, blue, alpha of each pixel: `width * height * 4` bytes.
     public let rgba: Data
 
-    /// The picture as a frame, as a background for instance.
+    /// The image as a frame, as a background for instance.
     public var frame: Frame { Frame(rgba, format: .rgbaStraight, width: width, height: height) }
 }
 
-/// How the pixels of a buffer that a picture is drawn into are laid out.
+/// The layout of the pixels of an output buffer.
 public struct PictureLayout: Sendable, Hashable {
     /// Bytes from one row to the next.
     public var rowStride: Int
     /// Blue, green, red, alpha instead of red, green, blue, alpha.
     public var isBGRA: Bool
-    /// Whether the colours are to be multiplied by alpha, as CoreGraphics and Metal want them.
+    /// Whether the colours are multiplied by alpha, as CoreGraphics and Metal expect them.
     public var isPremultiplied: Bool
 
-    /// A layout of 4 bytes a pixel.
+    /// A layout of 4 bytes per pixel.
     public init(rowStride: Int, isBGRA: Bool = false, isPremultiplied: Bool = false) {
         self.rowStride = rowStride
         self.isBGRA = isBGRA
@@ -57,12 +58,12 @@ public struct PictureLayout: Sendable, Hashable {
 }
 
 extension Segmentation {
-    /// Makes a picture, ``pictureWidth`` by ``pictureHeight`` pixels.
+    /// Renders an image, ``pictureWidth`` by ``pictureHeight`` pixels.
     ///
     /// - Parameters:
-    ///   - effect: What to make.
+    ///   - effect: The effect.
     ///   - frame: The frame that was segmented; `nil` for a live stream's result, which keeps it.
-    /// - Throws: ``SilhouetteError/invalidFrame(_:)`` where the frame cannot be the one that was segmented;
+    /// - Throws: ``SilhouetteError/invalidFrame(_:)`` if the frame cannot be the one that was segmented;
     ///   ``SilhouetteError/unsupported(_:)`` for a class that the model does not have.
     public func render(_ effect: Effect, of frame: Frame? = nil) throws -> Picture {
         var rgba = Data(count: pictureWidth * pictureHeight * 4)
@@ -72,14 +73,14 @@ extension Segmentation {
         return Picture(width: pictureWidth, height: pictureHeight, rgba: rgba)
     }
 
-    /// Makes a picture in memory of the caller's.
+    /// Renders an image into the caller's memory.
     ///
     /// - Parameters:
-    ///   - effect: What to make.
+    ///   - effect: The effect.
     ///   - frame: As for ``render(_:of:)``.
     ///   - buffer: At least `(pictureHeight - 1) * rowStride + pictureWidth * 4` bytes.
-    ///   - layout: How its pixels are laid out.
-    /// - Throws: As ``render(_:of:)``, and ``SilhouetteError/invalidFrame(_:)`` where the buffer is too short.
+    ///   - layout: The layout of its pixels.
+    /// - Throws: As ``render(_:of:)``, and ``SilhouetteError/invalidFrame(_:)`` if the buffer is too short.
     public func render(
         _ effect: Effect, of frame: Frame? = nil, into buffer: UnsafeMutableRawBufferPointer, layout: PictureLayout
     ) throws {
@@ -102,7 +103,7 @@ extension Segmentation {
 }
 
 extension Effect {
-    /// Lends the effect, as the C interface's structure, to `body`.
+    /// Passes the effect, as the C interface's structure, to `body`.
     fileprivate func lend(_ body: (inout SilhouetteEffect) throws -> Void) throws {
         var effect = SilhouetteEffect()
         effect.strength = -1
@@ -142,7 +143,7 @@ extension Effect {
         }
     }
 
-    /// What the library takes a negative number for is its own matter.
+    /// A negative number has a meaning of its own in the library.
     private func strength(_ value: Float, _ what: String) throws -> Float {
         guard (0...1).contains(value) else {
             throw SilhouetteError.unsupported(.init("\(what) is \(value)", "pass 0 to 1"))

@@ -1,15 +1,15 @@
-// Photos in, pictures out: CGImage and UIImage.
+// Photos as input, images as output: CGImage and UIImage.
 
 #if canImport(CoreGraphics)
     import CoreGraphics
     import Foundation
 
     extension Frame {
-        /// A decoded photo, as its pixels lie in memory: an `UIImage`'s orientation, or a file's, is a matter of
-        /// ``oriented(_:)``. The pixels are drawn once into memory of the frame's own, as sRGB; where the image is
-        /// transparent, the network sees black, and pictures made of the frame stay transparent.
+        /// A decoded photo, with its pixels as in memory; apply an `UIImage`'s or a file's orientation with
+        /// ``oriented(_:)``. The pixels are drawn once into the frame's own memory, as sRGB; where the image is
+        /// transparent, the network sees black, and images made from the frame stay transparent.
         ///
-        /// - Throws: ``SilhouetteError/invalidFrame(_:)`` for an empty image; ``SilhouetteError/internal(_:)`` where there is no
+        /// - Throws: ``SilhouetteError/invalidFrame(_:)`` for an empty image; ``SilhouetteError/internal(_:)`` if there is no
         ///   memory for it.
         public init(image: CGImage) throws {
             let (width, height) = (image.width, image.height)
@@ -31,7 +31,7 @@
     }
 
     extension Picture {
-        /// The picture for CoreGraphics, sRGB; `nil` where there is no memory for it.
+        /// The image for CoreGraphics, sRGB; `nil` if there is no memory for it.
         public var cgImage: CGImage? {
             guard let provider = CGDataProvider(data: rgba as CFData) else { return nil }
             return CGImage(
@@ -43,7 +43,7 @@
     }
 
     extension Confidence {
-        /// A grey image, white where the value is 255: a layer's or a `CGContext`'s mask; `nil` where there is no memory for it.
+        /// A grey image, white where the value is 255: a layer's or a `CGContext`'s mask; `nil` if there is no memory for it.
         public var cgImage: CGImage? {
             guard let provider = CGDataProvider(data: Data(values) as CFData) else { return nil }
             return CGImage(
@@ -54,14 +54,14 @@
     }
 
     extension Transform {
-        /// The map as CoreGraphics writes it.
+        /// The map in CoreGraphics' notation.
         public var cgAffineTransform: CGAffineTransform {
             CGAffineTransform(a: xx, b: yx, c: xy, d: yy, tx: x0, ty: y0)
         }
     }
 
     extension Polygon {
-        /// The outline and its holes, in the mask's coordinates; to be filled by the even-odd rule.
+        /// The outline and its holes, in the mask's coordinates; fill it by the even-odd rule.
         public var cgPath: CGPath {
             let path = CGMutablePath()
             for ring in [outer] + holes {
@@ -86,7 +86,7 @@
     extension Frame {
         /// A photo with its orientation.
         ///
-        /// - Throws: As ``init(image:)-(CGImage)``; ``SilhouetteError/invalidFrame(_:)`` for an image that has no bitmap.
+        /// - Throws: As ``init(image:)-(CGImage)``; ``SilhouetteError/invalidFrame(_:)`` for an image without a bitmap.
         public init(image: UIImage) throws {
             guard let bitmap = image.cgImage else {
                 throw SilhouetteError.invalidFrame(.init("the image has no bitmap", "render it to one first"))
@@ -96,12 +96,12 @@
     }
 
     extension Picture {
-        /// The picture for UIKit; `nil` where there is no memory for it.
+        /// The image for UIKit; `nil` if there is no memory for it.
         public var uiImage: UIImage? { cgImage.map { UIImage(cgImage: $0) } }
     }
 
     extension ExifOrientation {
-        /// UIKit's orientation, which counts differently and means the same.
+        /// UIKit's orientation, with other numbers and the same meaning.
         public init(_ orientation: UIImage.Orientation) {
             switch orientation {
             case .up: self = .up

@@ -5,10 +5,9 @@
     import Foundation
 
     extension Frame {
-        /// A camera's or a video's buffer as it is: NV12 of either range (`420YpCbCr8BiPlanar…`), `32BGRA`, `32RGBA`, `24RGB` or
-        /// `OneComponent8`. Nothing is copied; the buffer is locked only while the frame is looked at. The frame keeps the buffer,
-        /// so let frames go soon: a camera has few of them. The matrix of YUV is the one that the buffer's attachments name, else
-        /// BT.709.
+        /// A camera's or a video's buffer: NV12 of either range (`420YpCbCr8BiPlanar…`), `32BGRA`, `32RGBA`, `24RGB` or
+        /// `OneComponent8`. Nothing is copied; the buffer is locked only while the frame is used. The frame retains the buffer, so
+        /// release frames soon: a camera has few of them. The matrix of YUV is taken from the buffer's attachments, or is BT.709.
         ///
         /// - Throws: ``SilhouetteError/unsupported(_:)`` for another pixel format.
         public init(pixelBuffer: CVPixelBuffer) throws {
@@ -27,7 +26,7 @@
                 throw SilhouetteError.unsupported(
                     .init(
                         "a pixel buffer of format \(type)",
-                        "ask the camera for kCVPixelFormatType_420YpCbCr8BiPlanarFullRange or kCVPixelFormatType_32BGRA"))
+                        "configure the camera for kCVPixelFormatType_420YpCbCr8BiPlanarFullRange or kCVPixelFormatType_32BGRA"))
             }
             self.init(
                 width: CVPixelBufferGetWidth(pixelBuffer), height: CVPixelBufferGetHeight(pixelBuffer),
@@ -41,7 +40,8 @@
     }
 
     extension Segmentation {
-        /// Makes a picture in a `32BGRA` buffer of ``pictureWidth`` by ``pictureHeight`` pixels, colours multiplied by alpha.
+        /// Renders an image into a `32BGRA` buffer of ``pictureWidth`` by ``pictureHeight`` pixels, with colours multiplied
+        /// by alpha.
         ///
         /// - Throws: As ``render(_:of:into:layout:)``; ``SilhouetteError/unsupported(_:)`` for a buffer of another format or size.
         public func render(_ effect: Effect, of frame: Frame? = nil, into buffer: CVPixelBuffer) throws {
@@ -51,8 +51,8 @@
             else {
                 throw SilhouetteError.unsupported(
                     .init(
-                        "a picture of \(pictureWidth)x\(pictureHeight) into a buffer of \(width)x\(height)",
-                        "pass a kCVPixelFormatType_32BGRA buffer of the picture's size"))
+                        "an image of \(pictureWidth)x\(pictureHeight) into a buffer of \(width)x\(height)",
+                        "pass a kCVPixelFormatType_32BGRA buffer of the image's size"))
             }
             try locking(buffer, []) {
                 let stride = CVPixelBufferGetBytesPerRow(buffer)
@@ -65,8 +65,8 @@
         }
     }
 
-    /// Unchecked, because CoreVideo's buffers are not marked: they are only read, and only while they are locked, which any
-    /// number of threads may do at once.
+    /// Unchecked, because CoreVideo's buffers are not marked as Sendable: they are only read, and only while they are
+    /// locked, which any number of threads may do at once.
     private struct PixelBuffer: LockablePixels, @unchecked Sendable {
         let buffer: CVPixelBuffer
         let layout: Frame.Layout

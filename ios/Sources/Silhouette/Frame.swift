@@ -1,42 +1,42 @@
-// What is segmented: planes, their format, and how the picture becomes upright.
+// The input frame: planes, their format, and orientation.
 
 import Foundation
 
-/// A picture in memory: a camera's buffer or a decoded photo. Making one copies no pixels.
+/// An image in memory: a camera's buffer or a decoded photo. Creating one copies no pixels.
 ///
-/// The order of things is fixed: the buffer is turned clockwise by ``rotation``, then mirrored left to right, then cut to
-/// the ``region``, which counts in pixels of the upright picture, because that is the one a user sees and taps on.
-/// ``Segmentation/transform`` leads from there back to the buffer.
+/// The order of operations is fixed: the buffer is rotated clockwise by ``rotation``, then mirrored horizontally, then
+/// cropped to the ``region``, which is in pixels of the upright image, because that is the one a user sees and taps.
+/// ``Segmentation/transform`` maps from there back to the buffer.
 ///
-/// Sizes and strides are checked when the frame is used; what does not fit is ``SilhouetteError/invalidFrame(_:)``.
+/// Sizes and strides are checked when the frame is used; invalid ones are ``SilhouetteError/invalidFrame(_:)``.
 public struct Frame: Sendable {
     /// Columns of the buffer.
     public let width: Int
     /// Rows of the buffer.
     public let height: Int
-    /// How far the buffer is to be turned clockwise to be upright.
+    /// The clockwise rotation that makes the buffer upright.
     public private(set) var rotation: Rotation = .none
-    /// Whether left and right change sides after turning.
+    /// Whether the image is mirrored horizontally after rotation.
     public private(set) var isMirrored = false
-    /// The part to look at, in pixels of the upright picture; `nil` is all of it.
+    /// The part to use, in pixels of the upright image; `nil` is all of it.
     public private(set) var region: Region?
     let pixels: Pixels
 
     /// The samples, or where to get them.
     enum Pixels: Sendable {
         case planes(Layout, [Plane])
-        /// Memory that can be looked at only while it is locked.
+        /// Memory that can be accessed only while it is locked.
         case lockable(any LockablePixels)
     }
 
-    /// How the planes make pixels.
+    /// The layout of pixels in the planes.
     enum Layout: Sendable, Equatable {
         case packed(PixelFormat)
         /// Luma, U and V.
         case yuv(YUVColor)
-        /// Luma, and U and V by turns.
+        /// Luma, and interleaved U and V.
         case nv12(YUVColor)
-        /// Luma, and V and U by turns.
+        /// Luma, and interleaved V and U.
         case nv21(YUVColor)
     }
 
@@ -46,7 +46,7 @@ public struct Frame: Sendable {
         self.pixels = pixels
     }
 
-    /// A packed format: all channels of a pixel side by side, 8 bits each.
+    /// A packed format: the channels of a pixel are interleaved, 8 bits each.
     public init(_ pixels: Plane, format: PixelFormat, width: Int, height: Int) {
         self.init(width: width, height: height, pixels: .planes(.packed(format), [pixels]))
     }
@@ -59,31 +59,31 @@ public struct Frame: Sendable {
     }
 
     /// Three planes of YUV 4:2:0: luma at full size, chroma at half of it in both directions, rounded up. Any pixel
-    /// strides are taken, so I420 and Android's YUV_420_888 are both read as they are.
+    /// strides are accepted, so I420 and Android's YUV_420_888 can both be passed unchanged.
     public init(y: Plane, u: Plane, v: Plane, width: Int, height: Int, color: YUVColor) {
         self.init(width: width, height: height, pixels: .planes(.yuv(color), [y, u, v]))
     }
 
-    /// NV12: luma, and one plane of U and V by turns (iOS's `420YpCbCr8BiPlanar`). Pixel strides are not looked at.
+    /// NV12: luma, and one plane of interleaved U and V (iOS's `420YpCbCr8BiPlanar`). Pixel strides are ignored.
     public init(y: Plane, uv: Plane, width: Int, height: Int, color: YUVColor) {
         self.init(width: width, height: height, pixels: .planes(.nv12(color), [y, uv]))
     }
 
-    /// NV21: luma, and one plane of V and U by turns. Pixel strides are not looked at.
+    /// NV21: luma, and one plane of interleaved V and U. Pixel strides are ignored.
     public init(y: Plane, vu: Plane, width: Int, height: Int, color: YUVColor) {
         self.init(width: width, height: height, pixels: .planes(.nv21(color), [y, vu]))
     }
 
-    /// The frame turned clockwise by a further `rotation`, the whole picture being its region.
+    /// The frame rotated clockwise by a further `rotation`, with its region reset to the whole image.
     public func rotated(_ rotation: Rotation) -> Frame {
         var frame = self
-        // What is mirrored turns the other way.
+        // A mirrored image rotates the other way.
         frame.rotation = isMirrored ? self.rotation - rotation : self.rotation + rotation
         frame.region = nil
         return frame
     }
 
-    /// The frame with left and right changed, the whole picture being its region. Front cameras show people so.
+    /// The frame mirrored horizontally, with its region reset to the whole image, as for front cameras.
     public func mirrored() -> Frame {
         var frame = self
         frame.isMirrored.toggle()
@@ -91,32 +91,32 @@ public struct Frame: Sendable {
         return frame
     }
 
-    /// The frame turned and mirrored as an EXIF orientation says, on top of what it is already.
+    /// The frame rotated and mirrored by an EXIF orientation, in addition to its own orientation.
     public func oriented(_ orientation: ExifOrientation) -> Frame {
         let turned = rotated(orientation.rotation)
         return orientation.isMirrored ? turned.mirrored() : turned
     }
 
-    /// The part of the upright picture to look at; `nil` is all of it.
+    /// The frame with a region in the upright image; `nil` is all of it.
     public func cropped(to region: Region?) -> Frame {
         var frame = self
         frame.region = region
         return frame
     }
 
-    /// Columns of the whole picture after turning.
+    /// Columns of the whole image after rotation.
     public var uprightWidth: Int { rotation.transposes ? height : width }
 
-    /// Rows of the whole picture after turning.
+    /// Rows of the whole image after rotation.
     public var uprightHeight: Int { rotation.transposes ? width : height }
 
-    /// Columns of the part that is looked at: those of a mask of ``OutputSize/frame``.
+    /// Columns of the region: those of a mask of ``OutputSize/frame``.
     public var outputWidth: Int { region?.width ?? uprightWidth }
 
-    /// Rows of the part that is looked at.
+    /// Rows of the region.
     public var outputHeight: Int { region?.height ?? uprightHeight }
 
-    /// Lends the planes' memory to `body`.
+    /// Passes the planes' memory to `body`.
     func withPlanes<R>(_ body: (Layout, [LentPlane]) throws -> R) throws -> R {
         switch pixels {
         case .lockable(let pixels): try pixels.withPlanes(body)
@@ -135,35 +135,35 @@ public struct Frame: Sendable {
     }
 }
 
-/// A plane's memory while it is lent.
+/// A plane's memory while it is borrowed.
 struct LentPlane {
     let bytes: UnsafeRawBufferPointer
     let rowStride: Int
     let pixelStride: Int
 }
 
-/// Pixels that must be locked to be looked at, as CoreVideo's.
+/// Pixels that must be locked for access, such as CoreVideo's.
 protocol LockablePixels: Sendable {
-    /// Locks, lends the planes to `body`, unlocks.
+    /// Locks, passes the planes to `body`, unlocks.
     func withPlanes<R>(_ body: (Frame.Layout, [LentPlane]) throws -> R) throws -> R
 }
 
-/// Formats with all channels of a pixel side by side, 8 bits each.
+/// Formats with interleaved channels, 8 bits each.
 public enum PixelFormat: Sendable, Hashable, CaseIterable {
     /// Red, green, blue.
     case rgb
-    /// Red, green, blue, alpha; alpha is not looked at.
+    /// Red, green, blue, alpha; alpha is ignored.
     case rgba
-    /// Blue, green, red, alpha; alpha is not looked at.
+    /// Blue, green, red, alpha; alpha is ignored.
     case bgra
-    /// Red, green, blue, and an alpha that counts: the network sees the picture over black, and pictures that are made of the
-    /// frame keep its alpha, hidden pixels being black.
+    /// Red, green, blue, straight alpha: the network sees the image over black, and images made from the frame keep its
+    /// alpha, with hidden pixels black.
     case rgbaStraight
-    /// Blue, green, red, and an alpha that counts.
+    /// Blue, green, red, straight alpha.
     case bgraStraight
-    /// As ``rgbaStraight``, colours multiplied by alpha already.
+    /// As ``rgbaStraight``, with colours already multiplied by alpha.
     case rgbaPremultiplied
-    /// As ``bgraStraight``, colours multiplied by alpha already.
+    /// As ``bgraStraight``, with colours already multiplied by alpha.
     case bgraPremultiplied
     /// One grey level.
     case gray
@@ -178,17 +178,17 @@ public enum PixelFormat: Sendable, Hashable, CaseIterable {
     }
 }
 
-/// How YUV becomes RGB.
+/// The conversion from YUV to RGB.
 public struct YUVColor: Sendable, Hashable {
-    /// Which weights of red, green and blue make luma.
+    /// The weights of red, green and blue in luma.
     public enum Matrix: Sendable, Hashable {
-        /// ITU-R BT.601: what JPEG and Android's cameras give.
+        /// ITU-R BT.601: JPEG and Android's cameras.
         case bt601
         /// ITU-R BT.709: high-definition video and most iOS cameras.
         case bt709
     }
 
-    /// Which levels stand for black and white.
+    /// The levels of black and white.
     public enum Range: Sendable, Hashable {
         /// Luma 16 to 235, chroma 16 to 240.
         case video
@@ -201,25 +201,25 @@ public struct YUVColor: Sendable, Hashable {
     /// The levels.
     public var range: Range
 
-    /// Matrix and range; iOS's cameras give BT.709, and the full range where they are asked for it.
+    /// Matrix and range; iOS's cameras use BT.709, and the full range if configured for it.
     public init(matrix: Matrix = .bt709, range: Range = .full) {
         self.matrix = matrix
         self.range = range
     }
 }
 
-/// Clockwise quarter turns.
+/// Clockwise rotation in steps of 90 degrees.
 public enum Rotation: Int, Sendable, Hashable, CaseIterable {
     /// None.
     case none = 0
-    /// A quarter turn clockwise.
+    /// 90 degrees clockwise.
     case clockwise90 = 90
-    /// Half a turn.
+    /// 180 degrees.
     case half = 180
-    /// A quarter turn counter-clockwise.
+    /// 90 degrees counter-clockwise.
     case clockwise270 = 270
 
-    /// From clockwise degrees, whole turns aside; `nil` for anything but quarter turns.
+    /// From clockwise degrees, modulo 360; `nil` for anything but multiples of 90.
     public init?(degrees: Int) {
         self.init(rawValue: (degrees % 360 + 360) % 360)
     }
@@ -227,14 +227,14 @@ public enum Rotation: Int, Sendable, Hashable, CaseIterable {
     /// Clockwise degrees.
     public var degrees: Int { rawValue }
 
-    /// Whether rows become columns.
+    /// Whether rows and columns are swapped.
     public var transposes: Bool { self == .clockwise90 || self == .clockwise270 }
 
     static func + (a: Rotation, b: Rotation) -> Rotation { Rotation(degrees: a.degrees + b.degrees) ?? .none }
     static func - (a: Rotation, b: Rotation) -> Rotation { Rotation(degrees: a.degrees - b.degrees) ?? .none }
 }
 
-/// A rectangle of the upright picture, in pixels.
+/// A rectangle of the upright image, in pixels.
 public struct Region: Sendable, Hashable {
     /// First column.
     public var x: Int
@@ -254,28 +254,28 @@ public struct Region: Sendable, Hashable {
     }
 }
 
-/// How a photo's pixels are to be turned to be upright: the values of EXIF's tag 274, which ImageIO's
-/// `CGImagePropertyOrientation` has too. The cases say where the picture's first row lies in the upright one, and whether
-/// it is mirrored.
+/// The orientation that makes a photo upright: the values of EXIF's tag 274, as in ImageIO's
+/// `CGImagePropertyOrientation`. The cases name the position of the image's first row in the upright one, and whether it
+/// is mirrored.
 public enum ExifOrientation: UInt32, Sendable, Hashable, CaseIterable {
-    /// As it is.
+    /// Unchanged.
     case up = 1
-    /// Left and right changed.
+    /// Mirrored horizontally.
     case upMirrored = 2
-    /// Half a turn.
+    /// Rotated by 180 degrees.
     case down = 3
-    /// Top and bottom changed.
+    /// Mirrored vertically.
     case downMirrored = 4
-    /// Rows are columns.
+    /// Rows and columns swapped.
     case leftMirrored = 5
-    /// A quarter turn clockwise makes it upright.
+    /// Upright after rotation by 90 degrees clockwise.
     case right = 6
-    /// Rows are columns, from the far corner.
+    /// Rows and columns swapped along the other diagonal.
     case rightMirrored = 7
-    /// A quarter turn counter-clockwise makes it upright.
+    /// Upright after rotation by 90 degrees counter-clockwise.
     case left = 8
 
-    /// The turn to make, before mirroring.
+    /// The rotation before mirroring.
     public var rotation: Rotation {
         switch self {
         case .up, .upMirrored: .none
@@ -285,7 +285,7 @@ public enum ExifOrientation: UInt32, Sendable, Hashable, CaseIterable {
         }
     }
 
-    /// Whether left and right change sides after turning.
+    /// Whether the image is mirrored horizontally after rotation.
     public var isMirrored: Bool {
         switch self {
         case .up, .down, .left, .right: false

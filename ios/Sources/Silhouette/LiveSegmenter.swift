@@ -1,18 +1,18 @@
-// Live stream: frames as the camera gives them, results as they are ready; what comes faster than it can be segmented is
-// dropped, the latest frame wins.
+// Live stream: frames in at the camera's rate, results out as they are ready; frames that come too fast are dropped, and
+// the latest one wins.
 
 import Foundation
 internal import CSilhouette
 internal import SilhouetteFFI
 
-/// A frame and when it was taken.
+/// A frame and its timestamp.
 public struct TimedFrame: Sendable {
     /// The frame.
     public let frame: Frame
-    /// When it was taken, in seconds from any moment.
+    /// When it was taken, in seconds from an arbitrary origin.
     public let timestamp: TimeInterval
 
-    /// A frame and when it was taken, in seconds from any moment.
+    /// A frame and when it was taken, in seconds from an arbitrary origin.
     public init(_ frame: Frame, at timestamp: TimeInterval) {
         self.frame = frame
         self.timestamp = timestamp
@@ -24,14 +24,14 @@ public struct LiveResult: Sendable {
     /// The timestamp that the frame was submitted with, in seconds.
     public let timestamp: TimeInterval
     /// The segmentation, which keeps its frame (``Segmentation/render(_:of:)`` needs none), or why there is none; later frames
-    /// are segmented all the same.
+    /// are still segmented.
     public let segmentation: Result<Segmentation, SilhouetteError>
-    /// How many frames gave their place to a newer one since the start, and how many results nobody took in time.
+    /// Number of frames replaced by a newer one since the start, and of results that were not read in time.
     public let dropped: Int
 }
 
-/// Segments a camera's stream on a thread of its own. One frame is in work and one waits; a newer frame takes the place of
-/// the one that waits.
+/// Segments a camera's stream on a thread of its own. One frame is processed and one waits; a newer frame replaces the
+/// waiting one.
 ///
 /// ```swift
 /// let live = try LiveSegmenter(segmenter)
@@ -40,25 +40,26 @@ public struct LiveResult: Sendable {
 /// try live.submit(Frame(pixelBuffer: buffer), at: time)
 /// ```
 ///
-/// It ends with ``close()``, when the last reference to it goes, and when the task that reads ``results`` is cancelled.
+/// It ends with ``close()``, when the last reference to it is released, and when the task that reads ``results`` is
+/// cancelled.
 public final class LiveSegmenter: Sendable {
-    /// The results in the order of the frames, for one reader. A reader that is slower than the stream gets the latest one.
+    /// The results in the order of the frames, for one reader. A reader slower than the stream receives the latest one.
     public let results: AsyncStream<LiveResult>
     private let sink: AsyncStream<Numbered>.Continuation
     private let stream: Stream
     /// Results with a smaller number are stale: the stream was cancelled after their frames were taken.
     private let current = Locked<UInt64>(0)
 
-    /// Starts the stream. `smoothing` calms what flickers from frame to frame; `nil` segments each frame by itself.
+    /// Starts the stream. `smoothing` reduces flicker between frames; `nil` segments each frame independently.
     ///
-    /// - Throws: ``SilhouetteError/internal(_:)`` where the system gives no thread.
+    /// - Throws: ``SilhouetteError/internal(_:)`` if the system cannot create a thread.
     public init(_ segmenter: Segmenter, smoothing: Smoothing? = Smoothing()) throws {
         let (numbered, sink) = AsyncStream.makeStream(of: Numbered.self, bufferingPolicy: .bufferingNewest(1))
         let stream = try Stream(segmenter, smoothing) { result, cancelled in
             if case .dropped = sink.yield(Numbered(result: result, cancelled: cancelled)) { return false }
             return true
         }
-        // Not by way of this object, which would then never go.
+        // Not through this object, which would then never be released.
         sink.onTermination = { _ in stream.end() }
         self.sink = sink
         self.stream = stream
@@ -77,27 +78,27 @@ public final class LiveSegmenter: Sendable {
         close()
     }
 
-    /// Takes a frame: copies its planes (the camera's buffer is free again on return) and never waits for a result.
+    /// Submits a frame: copies its planes (the camera's buffer is free again on return) and never waits for a result.
     ///
-    /// - Returns: Whether it took the place of a frame that still waited, which is then dropped.
+    /// - Returns: Whether it replaced a waiting frame, which is then dropped.
     /// - Throws: ``SilhouetteError/invalidFrame(_:)``; ``SilhouetteError/closed(_:)`` after the end.
     @discardableResult
     public func submit(_ frame: Frame, at timestamp: TimeInterval) throws -> Bool {
         try stream.submit(frame, at: timestamp)
     }
 
-    /// Forgets the frame that waits, the result of the one in work and a result that nobody has read yet: of frames that were submitted
-    /// before, ``results`` has none once this returns. Never waits.
+    /// Discards the waiting frame, the result of the one being processed and an unread result: once this returns, ``results`` has none
+    /// of the frames submitted before. Never waits.
     public func cancel() {
         let number = stream.forget()
         current.with { $0 = max($0, number) }
     }
 
-    /// How many frames gave their place to a newer one, and how many results nobody took in time.
+    /// Number of frames replaced by a newer one, and of results that were not read in time.
     public var dropped: Int { stream.dropped }
 
-    /// Ends the stream and ``results``, without waiting for the frame in work: its result and one that nobody has read yet are thrown away.
-    /// May be called again.
+    /// Ends the stream and ``results``, without waiting for the frame being processed: its result and an unread one are discarded. Can be
+    /// called repeatedly.
     public func close() {
         current.with { $0 = .max }
         sink.finish()
@@ -106,8 +107,8 @@ public final class LiveSegmenter: Sendable {
 }
 
 extension Segmenter {
-    /// Segments a sequence of frames, the latest winning: a stream of results that ends when the frames have ended and the
-    /// last of them is segmented. Cancelling the task that reads it ends the reading of `frames`.
+    /// Segments a sequence of frames; the latest wins: a stream of results that ends when the frames have ended and the
+    /// last of them is segmented. Cancelling the task that reads it stops reading `frames`.
     ///
     /// - Throws: As ``LiveSegmenter/init(_:smoothing:)``.
     public func segments<Frames: AsyncSequence & Sendable>(
@@ -115,7 +116,7 @@ extension Segmenter {
     ) throws -> AsyncThrowingStream<LiveResult, any Error> where Frames.Element == TimedFrame {
         let (results, sink) = AsyncThrowingStream.makeStream(
             of: LiveResult.self, bufferingPolicy: .bufferingNewest(1))
-        // Frames that were taken and are neither replaced nor answered yet, and whether more may come.
+        // Submitted frames that are neither replaced nor answered yet, and whether more may come.
         let open = Locked((count: 0, more: true))
         let finishIfDone = { @Sendable (change: (inout (count: Int, more: Bool)) -> Void) in
             let done = open.with { open in
@@ -156,16 +157,16 @@ private struct Numbered: Sendable {
     let cancelled: UInt64
 }
 
-/// A live stream of the library that hands its results to a closure.
+/// A live stream of the library that passes its results to a closure.
 private final class Stream: Sendable {
     private let handle: SilhouetteFFI.LiveSegmenter
     private let listener: Listener
     private let ended = Locked(false)
-    /// Where streams are ended, one after the other: one thread waits for them, however many there are.
+    /// Where streams are ended, one after the other: a single thread waits for them, however many there are.
     private static let ends = DispatchQueue(label: "dev.silhouette.end", qos: .userInitiated)
 
-    /// `deliver` gets each result and how often the stream had been cancelled when its frame was taken; it says whether the result was taken
-    /// without another one being lost for it.
+    /// `deliver` receives each result and how often the stream had been cancelled when its frame was taken; it returns whether the result
+    /// was accepted without dropping another one.
     init(
         _ segmenter: Segmenter, _ smoothing: Smoothing?, deliver: @escaping @Sendable (LiveResult, UInt64) -> Bool
     ) throws {
@@ -187,12 +188,12 @@ private final class Stream: Sendable {
         return replaced
     }
 
-    /// Forgets the frame that waits and the one in work; results with a smaller number than the one returned are stale. (The library's `cancel`
-    /// waits for a result that is being handed over, which may want a lock that the caller holds: see `end`.)
+    /// Discards the waiting frame and the one being processed; results with a smaller number than the returned one are stale. (The library's
+    /// `cancel` waits for a result that is being delivered, which may need a lock that the caller holds: see `end`.)
     func forget() -> UInt64 { handle.forget() }
 
-    /// Takes no frames any more. The library's stream is ended elsewhere, for that waits until its thread has handed over a
-    /// result, and whoever cancels a task holds a lock of that task's which handing it a result wants.
+    /// Accepts no more frames. The library's stream is ended elsewhere, because that waits until its thread has delivered a
+    /// result, and cancelling a task holds a lock of that task that delivering a result to it needs.
     func end() {
         let first = ended.with { ended in
             defer { ended = true }
@@ -204,7 +205,7 @@ private final class Stream: Sendable {
     var dropped: Int { Int(clamping: handle.dropped()) + listener.missed.with { $0 } }
 }
 
-/// What the library calls on the stream's thread.
+/// Called by the library on the stream's thread.
 private final class Listener: SilhouetteFFI.LiveListener, Sendable {
     let missed = Locked(0)
     private let model: Model

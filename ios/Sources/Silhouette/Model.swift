@@ -1,4 +1,4 @@
-// A model: weights and what they mean.
+// A model: weights and their meaning.
 
 import Foundation
 import SilhouetteModels
@@ -6,7 +6,7 @@ internal import SilhouetteFFI
 
 /// A model file, opened and checked: for one or more ``Segmenter``s.
 ///
-/// Weights of a file are read when a segmenter is made. Values may be used from any thread.
+/// A file's weights are read when a segmenter is created. Values can be used from any thread.
 public final class Model: Sendable {
     /// What a model is for.
     public enum Task: Sendable, Hashable {
@@ -35,11 +35,11 @@ public final class Model: Sendable {
     public let labels: [String]
     /// A colour for each class.
     public let colors: [ClassColor]
-    /// Side of the square input that the weights were made for, in pixels.
+    /// Side of the square input that the weights were trained for, in pixels.
     public let inputSize: Int
-    /// Licence of the weights; empty where it is not stated.
+    /// Licence of the weights; empty if it is unknown.
     public let licence: String
-    /// Where the weights come from.
+    /// Origin of the weights.
     public let provenance: String
     let handle: SilhouetteFFI.Model
 
@@ -55,9 +55,9 @@ public final class Model: Sendable {
         provenance = info.provenance
     }
 
-    /// The model that this package carries: 21 classes of everyday things, people and animals among them.
+    /// The model bundled with this package: 21 classes of everyday things, including people and animals.
     ///
-    /// - Throws: ``SilhouetteError/invalidModel(_:)`` where the app was built without the package's resources.
+    /// - Throws: ``SilhouetteError/invalidModel(_:)`` if the app was built without the package's resources.
     public static func bundled() throws -> Model {
         guard let url = BundledModel.url else {
             throw SilhouetteError.invalidModel(
@@ -68,36 +68,37 @@ public final class Model: Sendable {
         return try Model(contentsOf: url)
     }
 
-    /// Opens a model file, as `silhouette import` writes it; its weights are read when a segmenter is made. Replace it by renaming
-    /// a new file over it: one that was cut or written to by then is an error.
+    /// Opens a model file, as `silhouette import` writes it; its weights are read when a segmenter is created. Replace it by
+    /// renaming a new file over it: if it was truncated or written to by then, that is an error.
     ///
-    /// - Throws: ``SilhouetteError/invalidModel(_:)`` where it cannot be read, is cut off or damaged, or holds no network
-    ///   that is known.
+    /// - Throws: ``SilhouetteError/invalidModel(_:)`` if it cannot be read, is truncated or damaged, or contains an
+    ///   unknown network.
     public convenience init(contentsOf url: URL) throws {
         guard url.isFileURL else {
-            throw SilhouetteError.invalidModel(.init("\(url) is no file", "download the model first"))
+            throw SilhouetteError.invalidModel(.init("\(url) is not a file URL", "download the model first"))
         }
         self.init(try translatingErrors { try SilhouetteFFI.Model.open(path: url.path) })
     }
 
-    /// A model file's content; it is copied.
+    /// Reads a model file from memory; it is copied.
     ///
     /// - Throws: As ``init(contentsOf:)``.
     public convenience init(data: Data) throws {
         self.init(try translatingErrors { try SilhouetteFFI.Model.fromBytes(bytes: data) })
     }
 
-    /// The same weights in a network of another output stride (8, 16 or 32): a smaller one gives a finer map for more work.
+    /// The same weights in a network with another output stride (8, 16 or 32): a smaller one produces a finer map at a
+    /// higher cost.
     ///
-    /// - Throws: ``SilhouetteError/unsupported(_:)`` for another number.
+    /// - Throws: ``SilhouetteError/unsupported(_:)`` for any other number.
     public func withOutputStride(_ stride: Int) throws -> Model {
         let stride: UInt32 = try unsigned(stride, "the output stride", SilhouetteError.unsupported)
         return Model(try translatingErrors { try handle.withOutputStride(outputStride: stride) })
     }
 
-    /// The class of a label; upper and lower case are the same.
+    /// The class with a label, ignoring case.
     ///
-    /// - Throws: ``SilhouetteError/unsupported(_:)`` for a label that the model does not have; it lists those that there are.
+    /// - Throws: ``SilhouetteError/unsupported(_:)`` for a label that the model does not have; it lists the existing ones.
     public func classIndex(of label: String) throws -> Int {
         Int(try translatingErrors { try handle.classOf(label: label) })
     }

@@ -1,30 +1,31 @@
-// How a model is to be run.
+// Options for running a model.
 
 import Foundation
 
-/// Options of a ``Segmenter``; what is not set is chosen.
+/// Options of a ``Segmenter``; unset options have defaults.
 public struct Options: Sendable, Hashable {
-    /// Threads of one call, 1 to 64. `nil`: as many as pay, at most 4.
+    /// Threads per call, 1 to 64. `nil`: as many as are useful, at most 4.
     public var threads: Int?
-    /// Side of the network's input in pixels, the longer one where it is not square. `nil`: what the model was made for. Smaller is faster, larger is finer.
+    /// Side of the network's input in pixels, the longer one if it is not square. `nil`: the size that the model was trained for. Smaller is faster, larger
+    /// is finer.
     public var size: Int?
     /// Where to compute.
     public var backend: Backend
-    /// How many calls run at once, each in memory of its own; further ones wait for their turn. `nil`: 2.
+    /// Number of concurrent calls, each in memory of its own; further ones wait. `nil`: 2.
     public var concurrency: Int?
     /// The size of the masks.
     public var output: OutputSize
-    /// Whether the soft borders of cut-out, blurred and replaced pictures follow the picture's edges. The mask and the
+    /// Whether the soft borders of cut-out, blurred and replaced images follow the image's edges. The mask and the
     /// confidences stay the network's.
     public var refinesEdges: Bool
-    /// A folder of the app's own, in its caches folder, in which the weights are kept as the kernels read them (4 bytes a
-    /// parameter, at most four files): opening the same model file again is then several times faster, and its weights are
-    /// pages of that file instead of the app's own memory. Models in memory are not kept. `nil`: nothing is kept.
+    /// A folder private to the app, in its caches folder, in which the packed weights are cached (4 bytes per parameter,
+    /// at most four files): opening the same model file again is then several times faster, and its weights are pages of
+    /// that file instead of the app's own memory. Models in memory are not cached. `nil`: no cache.
     public var weightCache: URL?
     /// Whether the network sees a square or the frame's own shape.
     public var inputShape: InputShape
 
-    /// Options; all that is left out is chosen.
+    /// Options; omitted ones have defaults.
     public init(
         threads: Int? = nil, size: Int? = nil, backend: Backend = .auto, concurrency: Int? = nil,
         output: OutputSize = .frame, refinesEdges: Bool = false, weightCache: URL? = nil,
@@ -43,21 +44,21 @@ public struct Options: Sendable, Hashable {
 
 /// Where to compute.
 public enum Backend: Sendable, Hashable, CaseIterable {
-    /// The best that is there.
+    /// The best one available.
     case auto
     /// The CPU.
     case cpu
-    /// Apple's GPU; ``SilhouetteError/unsupported(_:)`` where there is none, or where the library was built without it.
+    /// Apple's GPU; ``SilhouetteError/unsupported(_:)`` if there is none, or if the library was built without it.
     case metal
 }
 
 /// The shape of the network's input.
 public enum InputShape: Sendable, Hashable, CaseIterable {
-    /// A square, as models are trained; a picture of another shape leaves a part of it grey, and that part costs as
-    /// much as any other.
+    /// A square, as models are trained; an image of another shape leaves part of it grey, and that part costs as much
+    /// as any other.
     case square
-    /// The frame's own shape: ``Options/size`` for its longer side, the next 16 n + 1 for its shorter one. Of 16:9 that
-    /// is 0.56 of the square's arithmetic, of 4:3 0.75. Another shape than the two last ones costs as much as opening the
+    /// The frame's own shape: ``Options/size`` for its longer side, the next 16 n + 1 for its shorter one. At 16:9 that
+    /// is 0.56 of the square's arithmetic, at 4:3 0.75. A shape other than the last two costs as much as opening the
     /// model, at its first frame.
     case frame
 }
@@ -68,6 +69,6 @@ public enum OutputSize: Sendable, Hashable {
     case frame
     /// The network's own resolution.
     case model
-    /// Any other.
+    /// Any other size.
     case given(width: Int, height: Int)
 }

@@ -1,4 +1,4 @@
-// A segmented frame: its mask, how sure the network is, where it lies in the buffer, how long it took.
+// A segmented frame: its mask, the network's confidence, the transform to the buffer, and timings.
 
 import Foundation
 internal import CSilhouette
@@ -8,23 +8,23 @@ internal import SilhouetteFFI
 /// region.
 ///
 /// It keeps the network's output, which is small, so that the confidence of any class and a mask of another size can be
-/// had afterwards. It may be used from any thread. Its memory goes back to its segmenter when the last reference to it
-/// goes, so that a stream of frames allocates nothing.
+/// computed later. It can be used from any thread. Its memory returns to its segmenter when the last reference to it is
+/// released, so a stream of frames allocates nothing.
 public final class Segmentation: Sendable {
-    /// The model that made it.
+    /// The model that produced it.
     public let model: Model
     /// How long each stage took.
     public let timings: Timings
-    /// Columns of a picture that ``render(_:of:)`` makes: those of the frame's region.
+    /// Columns of an image from ``render(_:of:)``: those of the frame's region.
     public let pictureWidth: Int
-    /// Rows of such a picture.
+    /// Rows of such an image.
     public let pictureHeight: Int
     let handle: SilhouetteFFI.Segmentation
     /// Held while the mask's size must not change under a reader.
     private let lock = NSLock()
     private let pool: SegmentationPool?
 
-    /// Of a segmentation that was filled; `pool` takes it back.
+    /// The filled native segmentation; `pool` takes it back.
     init(_ handle: SilhouetteFFI.Segmentation, of model: Model, pool: SegmentationPool?) {
         let (timings, size) = (handle.timings(), handle.frameSize())
         self.handle = handle
@@ -48,7 +48,7 @@ public final class Segmentation: Sendable {
 
     /// The most likely class of each pixel: a copy of the mask.
     ///
-    /// - Throws: ``SilhouetteError/internal(_:)`` where the library fails.
+    /// - Throws: ``SilhouetteError/internal(_:)`` if the library fails.
     public func mask() throws -> Mask {
         try lock.withLock {
             let (width, height) = (width, height)
@@ -61,19 +61,19 @@ public final class Segmentation: Sendable {
         }
     }
 
-    /// Copies the mask into memory of the caller's: ``height`` rows of ``width`` bytes, one class each.
+    /// Copies the mask into the caller's memory: ``height`` rows of ``width`` bytes, one class each.
     ///
     /// - Parameters:
     ///   - buffer: At least `(height - 1) * rowStride + width` bytes.
     ///   - rowStride: Bytes from one row to the next.
-    /// - Throws: ``SilhouetteError/invalidFrame(_:)`` where the buffer is too short or its rows overlap.
+    /// - Throws: ``SilhouetteError/invalidFrame(_:)`` if the buffer is too short or its rows overlap.
     public func copyMask(to buffer: UnsafeMutableRawBufferPointer, rowStride: Int) throws {
         let stride: Int = try unsigned(rowStride, "the row stride", SilhouetteError.invalidFrame)
         let out = buffer.bindMemory(to: UInt8.self).baseAddress
         try withRaw(handle) { raw in try calling { silhouette_mask(raw, out, buffer.count, stride, $0) } }
     }
 
-    /// How likely each pixel is of one of `classes`, in the mask's size.
+    /// The probability that each pixel belongs to one of `classes`, at the mask's size.
     ///
     /// - Throws: ``SilhouetteError/unsupported(_:)`` for a class that the model does not have.
     public func confidence(of classes: [Int]) throws -> Confidence {
@@ -91,7 +91,7 @@ public final class Segmentation: Sendable {
         }
     }
 
-    /// Makes the mask again in another size, from the same output of the network: for everyone who holds this segmentation.
+    /// Recomputes the mask at another size, from the same output of the network, for all references to this segmentation.
     ///
     /// - Throws: ``SilhouetteError/unsupported(_:)`` for an empty or too large size.
     public func resize(to output: OutputSize) throws {
@@ -100,12 +100,12 @@ public final class Segmentation: Sendable {
     }
 
     /// The outlines of a class: polygons with holes along the mask's pixel edges, in the mask's coordinates
-    /// (``transform`` leads to the buffer's).
+    /// (``transform`` maps them to the buffer's).
     ///
     /// - Parameters:
     ///   - classIndex: The class.
-    ///   - tolerance: Over 0, in pixels: outlines are simplified, as far as they still overlap the mask by 99 %.
-    ///   - leastArea: Pieces of fewer pixels are left out.
+    ///   - tolerance: If over 0, in pixels: outlines are simplified as long as they overlap the mask by at least 99 %.
+    ///   - leastArea: Pieces of fewer pixels are omitted.
     /// - Throws: ``SilhouetteError/unsupported(_:)`` for a class that the model does not have.
     public func polygons(of classIndex: Int, tolerance: Double = 0, leastArea: Int = 0) throws -> [Polygon] {
         let index: UInt32 = try unsigned(classIndex, "the class", SilhouetteError.unsupported)
@@ -116,18 +116,18 @@ public final class Segmentation: Sendable {
         return polygons.map { Polygon(outer: corners($0.outer), holes: $0.holes.map(corners)) }
     }
 
-    /// The share of the mask's pixels that each class has, the largest first; classes without pixels are left out.
+    /// Each class's share of the mask's pixels, the largest first; classes without pixels are omitted.
     public var shares: [ClassShare] {
         handle.shares().map { ClassShare(classIndex: Int($0.classIndex), share: $0.share) }
     }
 
-    /// The way from the mask's coordinates to the frame's buffer, as it was before rotation, mirroring and region.
+    /// The transform from the mask's coordinates to the frame's buffer, before rotation, mirroring and region.
     public var transform: Transform {
         guard let t = handle.transform() else { return .identity }
         return Transform(xx: t.xx, xy: t.xy, x0: t.x0, yx: t.yx, yy: t.yy, y0: t.y0)
     }
 
-    /// An array of `count` bytes that `fill` writes.
+    /// An array of `count` bytes written by `fill`.
     private func bytes(_ count: Int, _ fill: (UnsafeMutablePointer<UInt8>?) throws -> Void) rethrows -> [UInt8] {
         try [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
             try fill(buffer.baseAddress)
@@ -168,18 +168,18 @@ public struct Confidence: Sendable, Hashable {
 }
 
 extension Mask: CustomStringConvertible {
-    /// Its size; the pixels would fill pages.
+    /// Only its size; the pixels would fill pages.
     public var description: String { "Mask \(width)x\(height)" }
 }
 
 extension Confidence: CustomStringConvertible {
-    /// Its size; the pixels would fill pages.
+    /// Only its size; the pixels would fill pages.
     public var description: String { "Confidence \(width)x\(height)" }
 }
 
-/// How long each stage of a frame took, in seconds on the wall.
+/// Wall time of each stage of a frame, in seconds.
 public struct Timings: Sendable, Hashable {
-    /// The frame to the network's input: crop, turn, resize, colour, normalisation.
+    /// The frame to the network's input: crop, rotate, resize, colour, normalisation.
     public let input: TimeInterval
     /// The network.
     public let network: TimeInterval
@@ -189,7 +189,7 @@ public struct Timings: Sendable, Hashable {
     public var total: TimeInterval { input + network + mask }
 }
 
-/// The share of a mask's pixels that a class has.
+/// A class's share of a mask's pixels.
 public struct ClassShare: Sendable, Hashable {
     /// The class.
     public let classIndex: Int
@@ -197,7 +197,7 @@ public struct ClassShare: Sendable, Hashable {
     public let share: Double
 }
 
-/// One connected piece of a class.
+/// One connected component of a class.
 public struct Polygon: Sendable, Hashable {
     /// A corner between pixels: (0, 0) is the outer corner of the mask's first pixel.
     public struct Corner: Sendable, Hashable {
@@ -207,14 +207,14 @@ public struct Polygon: Sendable, Hashable {
         public let y: Int
     }
 
-    /// The outline, clockwise as seen on a screen; the last corner is joined to the first.
+    /// The outline, clockwise as seen on a screen; the last corner is connected to the first.
     public let outer: [Corner]
-    /// What is cut out of it, counter-clockwise.
+    /// The holes in it, counter-clockwise.
     public let holes: [[Corner]]
 }
 
-/// An affine map from the mask's to the buffer's coordinates, in pixels with edges at whole numbers: `x' = xx x + xy y + x0`,
-/// `y' = yx x + yy y + y0`.
+/// An affine map from the mask's to the buffer's coordinates, in pixels with edges at integers: `x' = xx x + xy y + x0`, `y'
+/// = yx x + yy y + y0`.
 public struct Transform: Sendable, Hashable {
     /// Buffer x per mask x.
     public let xx: Double
@@ -231,12 +231,12 @@ public struct Transform: Sendable, Hashable {
 
     static let identity = Transform(xx: 1, xy: 0, x0: 0, yx: 0, yy: 1, y0: 0)
 
-    /// Where a point of the mask lies in the buffer.
+    /// The position of a mask point in the buffer.
     public func apply(x: Double, y: Double) -> (x: Double, y: Double) {
         (xx * x + xy * y + x0, yx * x + yy * y + y0)
     }
 
-    /// The way from the buffer to the mask.
+    /// The inverse: from the buffer to the mask.
     public var inverse: Transform {
         let determinant = xx * yy - xy * yx
         let (a, b, c, d) = (yy / determinant, -xy / determinant, -yx / determinant, xx / determinant)

@@ -4,7 +4,7 @@ import Foundation
 internal import CSilhouette
 internal import SilhouetteFFI
 
-/// Segments pictures: which pixels are a person, a dog, a car.
+/// Segments images: finds the pixels of a person, a dog, a car.
 ///
 /// ```swift
 /// let segmenter = try Segmenter()
@@ -13,27 +13,27 @@ internal import SilhouetteFFI
 /// let alpha = try segmentation.confidence(of: [person])
 /// ```
 ///
-/// Calls may come from any number of threads and tasks; ``Options/concurrency`` of them run at once, each in memory of its
-/// own, the others wait for their turn. After the first frame the engine allocates nothing. For a camera's stream see
+/// Calls may come from any number of threads and tasks; up to ``Options/concurrency`` run at once, each in memory of its
+/// own, and the others wait. After the first frame the engine allocates nothing. For a camera's stream see
 /// ``LiveSegmenter``, for a video's frames ``VideoSegmenter``.
 public final class Segmenter: Sendable {
     /// The model.
     public let model: Model
-    /// The options that it was made with.
+    /// Its options.
     public let options: Options
-    /// The side of the network's input that it runs at, in pixels.
+    /// The side of the network's input, in pixels.
     public let inputSize: Int
-    /// Backend, kernels, threads and memory in a few words.
+    /// A short description of backend, kernels, threads and memory.
     public let summary: String
     let handle: SilhouetteFFI.Segmenter
     let pool = SegmentationPool()
     private let calls: CallQueue
 
-    /// Makes a segmenter of a model. This packs the weights for the kernels that will read them, which takes some
-    /// milliseconds: once per app, not per frame.
+    /// Creates a segmenter from a model. This packs the weights for the kernels, which takes some milliseconds: do it
+    /// once per app, not per frame.
     ///
     /// - Throws: ``SilhouetteError/invalidModel(_:)`` for a model that does not segment or cannot be compiled;
-    ///   ``SilhouetteError/unsupported(_:)`` for options that are not possible here.
+    ///   ``SilhouetteError/unsupported(_:)`` for options that are not supported here.
     public init(model: Model, options: Options = Options()) throws {
         self.model = model
         self.options = options
@@ -44,29 +44,29 @@ public final class Segmenter: Sendable {
         calls = CallQueue(limit: options.concurrency ?? Self.defaultConcurrency)
     }
 
-    /// Makes a segmenter of the model that this package carries.
+    /// Creates a segmenter from the model bundled with this package.
     ///
     /// - Throws: As ``init(model:options:)`` and ``Model/bundled()``.
     public convenience init(options: Options = Options()) throws {
         try self.init(model: Model.bundled(), options: options)
     }
 
-    /// How many calls run at once unless told otherwise.
+    /// Default number of concurrent calls.
     static let defaultConcurrency = 2
 
     /// Segments a frame, on a thread of its own.
     ///
-    /// - Throws: ``SilhouetteError/invalidFrame(_:)`` for a frame whose sizes and strides do not fit its planes;
+    /// - Throws: ``SilhouetteError/invalidFrame(_:)`` for a frame whose sizes and strides do not match its planes;
     ///   ``SilhouetteError/closed(_:)`` after ``close()``; ``SilhouetteError/unsupported(_:)`` for a mask that would be too
-    ///   large; `CancellationError` where the task was cancelled.
+    ///   large; `CancellationError` if the task was cancelled.
     public func segment(_ frame: Frame) async throws -> Segmentation {
         try await calls.run { [self] in try segmentNow(frame) }
     }
 
-    /// Segments a frame on the calling thread, which waits: for a camera's own queue. Asynchronous code uses
+    /// Segments a frame on the calling thread, which blocks: for a camera's own queue. Asynchronous code uses
     /// ``segment(_:)``.
     ///
-    /// - Throws: As ``segment(_:)``, but for cancellation.
+    /// - Throws: As ``segment(_:)``, except for cancellation.
     public func segmentNow(_ frame: Frame) throws -> Segmentation {
         try pool.fill(of: model) { target in
             try frame.lend { frame in
@@ -75,8 +75,8 @@ public final class Segmenter: Sendable {
         }
     }
 
-    /// Refuses further calls and those that wait, with ``SilhouetteError/closed(_:)``; running ones end normally. Its memory
-    /// is freed. Segmentations that were made stay valid. Without a call it happens when the last reference goes.
+    /// Rejects new and waiting calls with ``SilhouetteError/closed(_:)``; running ones end normally. Its memory is freed.
+    /// Existing segmentations stay valid. Called implicitly when the last reference is released.
     public func close() {
         handle.shutdown()
         pool.close()

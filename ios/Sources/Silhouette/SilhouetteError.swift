@@ -1,18 +1,18 @@
-// What can go wrong, in five kinds that a caller can act on.
+// The library's errors, in five kinds that a caller can act on.
 
 import Foundation
 
-/// Everything that Silhouette refuses or fails at. A cancelled task gets Swift's `CancellationError` instead.
+/// Every error of Silhouette. A cancelled task throws Swift's `CancellationError` instead.
 public enum SilhouetteError: Error, Sendable, Hashable {
     /// The frame cannot be read: sizes, strides, region, pixel format.
     case invalidFrame(Problem)
-    /// The model cannot be used: missing, cut off, damaged, of an unknown network, or for another task.
+    /// The model cannot be used: missing, truncated, damaged, of an unknown network, or for another task.
     case invalidModel(Problem)
-    /// The request is well-formed, but not possible here: backend, size, class.
+    /// The request is well-formed, but not supported here: backend, size, class.
     case unsupported(Problem)
-    /// The object was closed; calls that were still waiting for their turn end with this too.
+    /// The object was closed; calls that were still waiting end with this too.
     case closed(Problem)
-    /// A fault of this library or of the system under it.
+    /// A fault of this library or of the underlying system.
     case `internal`(Problem)
 
     /// The reason of an error, and what to do about it.
@@ -22,7 +22,7 @@ public enum SilhouetteError: Error, Sendable, Hashable {
         /// What the caller can do; may be empty.
         public let advice: String
 
-        /// A problem of the app's own, in the same words.
+        /// A problem detected in the app's own language, in the same words.
         public init(reason: String, advice: String = "") {
             self.init(reason, advice)
         }

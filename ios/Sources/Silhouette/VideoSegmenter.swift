@@ -1,14 +1,14 @@
-// Video: frames with timestamps, segmented one after the other and smoothed over time.
+// Video: frames with timestamps, segmented in order and temporally smoothed.
 
 import Foundation
 internal import CSilhouette
 internal import SilhouetteFFI
 
-/// How a video's frames are smoothed: calm where the picture is calm, at once where it moves.
+/// How a video's frames are smoothed: stable where the image is static, immediate where it moves.
 public struct Smoothing: Sendable, Hashable {
-    /// In a calm picture, what was seen this many seconds ago weighs half. 0: no smoothing.
+    /// In a static image, the weight of an observation halves in this many seconds. 0: no smoothing.
     public var halfLife: TimeInterval
-    /// After a pause of more seconds than this between two frames the next one starts afresh.
+    /// After a longer pause between two frames, in seconds, smoothing restarts.
     public var longestPause: TimeInterval
 
     /// Half-life and longest pause, in seconds.
@@ -43,13 +43,13 @@ public final class VideoSegmenter: Sendable {
     ///
     /// - Parameters:
     ///   - frame: The frame.
-    ///   - timestamp: When it was taken, in seconds from any moment; frames come in this order.
+    ///   - timestamp: When it was taken, in seconds from an arbitrary origin; frames must come in this order.
     /// - Throws: As ``Segmenter/segment(_:)``.
     public func segment(_ frame: Frame, at timestamp: TimeInterval) async throws -> Segmentation {
         try await calls.run { [self] in try segmentNow(frame, at: timestamp) }
     }
 
-    /// Segments the next frame on the calling thread, which waits.
+    /// Segments the next frame on the calling thread, which blocks.
     ///
     /// - Throws: As ``Segmenter/segmentNow(_:)``.
     public func segmentNow(_ frame: Frame, at timestamp: TimeInterval) throws -> Segmentation {
@@ -63,7 +63,7 @@ public final class VideoSegmenter: Sendable {
         }
     }
 
-    /// Forgets the frames before: the next one starts afresh, as after a cut.
+    /// Forgets the previous frames: smoothing restarts, as after a cut.
     public func reset() {
         handle.reset()
     }

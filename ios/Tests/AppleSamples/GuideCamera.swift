@@ -1,4 +1,4 @@
-// The sample of docs/ios.md that needs Apple's types, word for word: `ios/typecheck` compiles it against the stand-ins.
+// The sample of docs/ios.md that needs Apple's types, verbatim: `ios/typecheck` compiles it against the stand-ins.
 
 import AVFoundation
 import CoreVideo

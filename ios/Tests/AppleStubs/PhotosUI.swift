@@ -1,4 +1,5 @@
-// Stand-in for PhotosUI, and for what Foundation has on Apple's systems only: declarations only, see README.md.
+// Stand-in for PhotosUI, and for the parts of Foundation that only Apple's systems have: declarations only, see
+// README.md.
 
 @_exported import UIKit
 

@@ -1,12 +1,12 @@
 // Milliseconds from a 1280x720 YUV frame to its mask, the median of many: the Swift side of scripts/bench/bindings.
-// `CameraSpeed MODEL [FRAMES]`: the same picture and options as core/segmenter/examples/camera_speed.rs.
+// `CameraSpeed MODEL [FRAMES]`: the same image and options as core/segmenter/examples/camera_speed.rs.
 
 import Foundation
 import Silhouette
 
 let (width, height) = (1280, 720)
 
-/// All that an app does for a frame: the frame's own objects, the call, the mask where it wants it.
+/// Everything that an app does for a frame: the frame's own objects, the call, and the mask where the app needs it.
 func median(_ segmenter: Segmenter, frames: Int) throws -> Double {
     let luma = Data((0..<width * height).map { UInt8(truncatingIfNeeded: $0 % width / 5 + $0 / width / 3) })
     let chroma = Data((0..<width * height / 2).map { UInt8(truncatingIfNeeded: $0 / 640) })

@@ -92,7 +92,7 @@ final class ConcurrencyTests: XCTestCase {
             assertFails("after close", try segmenter.segmentNow(waves(8, 8))) { $0.isClosed }
             let video = try VideoSegmenter(segmenter)
             assertFails("video after close", try video.segmentNow(waves(8, 8), at: 0)) { $0.isClosed }
-            // What was made stays.
+            // Earlier results stay.
             XCTAssertEqual(try kept.mask().classes.count, 1200)
         }
     }
@@ -119,12 +119,12 @@ final class ConcurrencyTests: XCTestCase {
             XCTAssertTrue(error is CancellationError)
         }
         XCTAssertFalse(ran.with { $0 })
-        // One that runs ends, and its result is thrown away.
+        // A running one ends, and its result is discarded.
         running.cancel()
         release.signal()
         do {
             _ = try await running.value
-            XCTFail("a cancelled task gave a result")
+            XCTFail("a cancelled task returned a result")
         } catch {
             XCTAssertTrue(error is CancellationError)
         }
@@ -156,7 +156,7 @@ final class ConcurrencyTests: XCTestCase {
                             return $0.begun
                         }
                         defer { count.with { $0.now -= 1 } }
-                        // The first call ends once the second has begun: two are at work at once on any machine.
+                        // The first call ends once the second has begun, so that two run at once on any machine.
                         if begun == 2 { second.signal() }
                         return begun != 1 || second.wait(timeout: .now() + 60) == .success
                     }
@@ -190,7 +190,7 @@ final class ConcurrencyTests: XCTestCase {
     }
 
     func testMemoryStaysFlat() throws {
-        guard residentBytes() != nil else { throw XCTSkip("this system does not tell how much memory a process has") }
+        guard residentBytes() != nil else { throw XCTSkip("this system does not report a process's memory") }
         let long = ProcessInfo.processInfo.environment["SILHOUETTE_LONG"] != nil
         let segmenter = try segmenter()
         let video = try VideoSegmenter(segmenter)

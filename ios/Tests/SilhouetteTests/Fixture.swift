@@ -1,4 +1,5 @@
-// What the tests share: the seeded fixture model, which `scripts/test swift` makes, and the golden cases of the Rust tests.
+// Shared code of the tests: the seeded fixture model, which `scripts/test swift` creates, and the golden cases of the Rust
+// tests.
 
 import Foundation
 import XCTest
@@ -9,10 +10,10 @@ import XCTest
 let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .deletingLastPathComponent().deletingLastPathComponent()
 
-/// The fixture's file: a whole small network with random weights, always the same; 65x65, 21 classes.
+/// The fixture's file: a complete small network with fixed random weights; 65x65, 21 classes.
 func fixtureURL() throws -> URL {
     guard let path = ProcessInfo.processInfo.environment["SILHOUETTE_FIXTURE"] else {
-        throw XCTSkip("SILHOUETTE_FIXTURE names no model; scripts/test swift makes one")
+        throw XCTSkip("SILHOUETTE_FIXTURE names no model; scripts/test swift creates one")
     }
     return URL(fileURLWithPath: path)
 }
@@ -29,7 +30,7 @@ func segmenter(_ options: Options = Options(threads: 1)) throws -> Segmenter {
     try Segmenter(model: fixture(), options: options)
 }
 
-/// Waves of grey and colour, another picture for each `phase`.
+/// Waves of grey and colour, a different image for each `phase`.
 func waves(_ width: Int, _ height: Int, phase: Int = 0) -> Frame {
     var rgba = Data(count: width * height * 4)
     for y in 0..<height {
@@ -105,7 +106,7 @@ struct GoldenCase {
     }
 }
 
-/// Checks that `body` throws the kind of error that `expected` takes.
+/// Checks that `body` throws an error that `expected` accepts.
 func assertFails<T>(
     _ what: String, _ body: @autoclosure () throws -> T, file: StaticString = #filePath, line: UInt = #line,
     _ expected: (SilhouetteError) -> Bool
@@ -126,7 +127,7 @@ extension SilhouetteError {
     var isClosed: Bool { if case .closed = self { true } else { false } }
 }
 
-/// Resident memory of this process in bytes; `nil` where it is not known.
+/// Resident memory of this process in bytes; `nil` if unknown.
 func residentBytes() -> Int? {
     guard let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8) else { return nil }
     return text.split(separator: " ").dropFirst().first.flatMap { Int($0) }.map { $0 * 4096 }

@@ -1,4 +1,4 @@
-// Frames by themselves: turning and mirroring on top of each other, EXIF's orientations, sizes.
+// Frames on their own: composed rotation and mirroring, EXIF's orientations, sizes.
 
 import Foundation
 import XCTest
@@ -6,14 +6,14 @@ import XCTest
 @testable import Silhouette
 
 final class FrameTests: XCTestCase {
-    /// A grid as the frame's orientation shows it, made by really turning.
+    /// A grid in the frame's orientation, computed by rotating it.
     private func upright(_ grid: [[Int]], _ frame: Frame) -> [[Int]] {
         var grid = grid
         for _ in 0..<frame.rotation.degrees / 90 { grid = turned(grid) }
         return frame.isMirrored ? grid.map { $0.reversed() } : grid
     }
 
-    /// A quarter turn clockwise.
+    /// 90 degrees clockwise.
     private func turned(_ grid: [[Int]]) -> [[Int]] {
         grid[0].indices.map { x in grid.indices.reversed().map { grid[$0][x] } }
     }
@@ -39,7 +39,7 @@ final class FrameTests: XCTestCase {
     }
 
     func testExifOrientations() {
-        // EXIF 2.32, tag 274: where the stored picture's row 0 and column 0 lie in the upright one.
+        // EXIF 2.32, tag 274: the position of the stored image's row 0 and column 0 in the upright one.
         let upright: [ExifOrientation: [[Int]]] = [
             .up: [[1, 2, 3], [4, 5, 6]],
             .upMirrored: [[3, 2, 1], [6, 5, 4]],

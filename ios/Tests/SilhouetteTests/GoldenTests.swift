@@ -1,4 +1,4 @@
-// The masks that Rust, Kotlin and Swift must all make of the same frames: every format with padded rows, all eight
+// The masks that Rust, Kotlin and Swift must all compute from the same frames: every format with padded rows, all eight
 // orientations, a region, both matrices and ranges.
 
 import Foundation

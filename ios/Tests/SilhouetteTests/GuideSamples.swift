@@ -1,4 +1,4 @@
-// The samples of docs/ios.md as they stand there, and that they do what the guide says.
+// The samples of docs/ios.md, verbatim, and tests that they do what the guide describes.
 
 import Foundation
 import Silhouette

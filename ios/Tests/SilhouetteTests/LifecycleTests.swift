@@ -31,7 +31,7 @@ final class LifecycleTests: XCTestCase {
     }
 }
 
-/// The mask of a call that ended with a result; `nil`: it was refused, its segmenter was closed.
+/// The mask of a call that ended with a result; `nil`: it was rejected, because its segmenter was closed.
 @Sendable private func maskOrClosed(_ segmenter: Segmenter, _ frame: Frame) throws -> Mask? {
     do {
         return try segmenter.segmentNow(frame).mask()
@@ -57,7 +57,7 @@ final class LifecycleTests: XCTestCase {
     let segmenter = try segmenter(Options(threads: 1, concurrency: 1))
     let started = Locked(0)
     try await withThrowingTaskGroup(of: Void.self) { group in
-        // One runs, the others wait; all of them come back until they are refused.
+        // One runs, the others wait; all of them call repeatedly until they are rejected.
         for _ in 0..<6 {
             group.addTask {
                 started.with { $0 += 1 }
@@ -92,7 +92,7 @@ final class LifecycleTests: XCTestCase {
     var count = 0
     for await _ in live.results {
         count += 1
-        // Another result is in work, or waits to be read, as the stream is closed.
+        // Another result is being computed, or waits to be read, when the stream is closed.
         try live.submit(waves(40, 30), at: Double(count))
         try await Task.sleep(nanoseconds: 5_000_000)
         live.close()
@@ -100,7 +100,7 @@ final class LifecycleTests: XCTestCase {
     XCTAssertEqual(count, 1)
 }
 
-/// Holds what it lets go of on whatever thread drops it.
+/// Releases its references on whatever thread drops it.
 private final class Holder: Sendable {
     let segmenter: Segmenter
     let live: LiveSegmenter
@@ -136,7 +136,7 @@ private final class Holder: Sendable {
     for await result in live.results {
         times.append(result.timestamp)
         if times.count == 2 { break }
-        // This one's result waits to be read as the stream is cancelled.
+        // This one's result waits to be read when the stream is cancelled.
         try live.submit(waves(40, 30), at: 1)
         try await Task.sleep(nanoseconds: 50_000_000)
         live.cancel()
@@ -171,7 +171,7 @@ private final class Holder: Sendable {
     }
 }
 
-/// A second; a minute where SILHOUETTE_LONG is set.
+/// A second; a minute if SILHOUETTE_LONG is set.
 @Sendable private func eightThreads() async throws {
     let frames = (0..<4).map { waves(40, 30, phase: $0) }
     let masks = try frames.map { try segmenter().segmentNow($0).mask() }
@@ -205,7 +205,7 @@ private final class Holder: Sendable {
     for wait in threads { XCTAssertNil(wait()) }
 }
 
-/// A linear congruential generator: numbers that go their own way on each thread, the same in each run.
+/// A linear congruential generator: a different sequence on each thread, the same in each run.
 private struct Numbers {
     var state: UInt64
 
@@ -215,7 +215,7 @@ private struct Numbers {
     }
 }
 
-/// Runs work on a thread of its own; what it returns waits for its end, and gives the error if there was one.
+/// Runs work on a thread of its own; the returned closure waits for its end, and throws its error if there was one.
 @Sendable private func onThread(_ work: @escaping @Sendable () throws -> Void) -> () -> (any Error)? {
     let done = DispatchSemaphore(value: 0)
     let failure = Locked<(any Error)?>(nil)

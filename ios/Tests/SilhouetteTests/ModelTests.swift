@@ -1,4 +1,4 @@
-// Models: the bundled one, files, bytes, what is refused.
+// Models: the bundled one, files, bytes, rejected input.
 
 import Foundation
 import XCTest
@@ -77,10 +77,10 @@ final class ModelTests: XCTestCase {
     }
 
     func testErrorsSayWhatAndWhatToDo() throws {
-        let error = SilhouetteError.closed(.init(reason: "the segmenter was closed", advice: "make a new one"))
+        let error = SilhouetteError.closed(.init(reason: "the segmenter was closed", advice: "create a new one"))
         XCTAssertEqual("\(error)", "closed: the segmenter was closed")
         XCTAssertEqual(error.errorDescription, "closed: the segmenter was closed")
-        XCTAssertEqual(error.recoverySuggestion, "make a new one")
+        XCTAssertEqual(error.recoverySuggestion, "create a new one")
         XCTAssertNil(SilhouetteError.internal(.init("x")).recoverySuggestion)
     }
 

@@ -1,4 +1,4 @@
-// What a segmentation tells: mask, confidence, polygons, transform, shares, pictures.
+// The contents of a segmentation: mask, confidence, polygons, transform, shares, images.
 
 import Foundation
 import XCTest
@@ -48,7 +48,7 @@ final class SegmentationTests: XCTestCase {
         let square = try segmenter().segmentNow(waves(80, 40)).mask()
         let own = try segmenter(Options(threads: 1, inputShape: .frame)).segmentNow(waves(80, 40)).mask()
         XCTAssertEqual([own.width, own.height], [80, 40])
-        XCTAssertNotEqual(own, square, "what is grey in the square is not there")
+        XCTAssertNotEqual(own, square, "the grey of the square is missing")
     }
 
     func testMaskGoesIntoPaddedMemory() throws {
@@ -81,7 +81,8 @@ final class SegmentationTests: XCTestCase {
         let frame = waves(50, 40).rotated(.clockwise90).mirrored().cropped(to: region)
         let segmentation = try segmenter().segmentNow(frame)
         XCTAssertEqual([segmentation.width, segmentation.height], [20, 30])
-        // The upright picture is 40x50; turned clockwise, its column c was row 39 - c of the buffer, and mirrored it is row c.
+        // The upright image is 40x50; when rotated clockwise, its column c was row 39 - c of the buffer, and when mirrored it
+        // is row c.
         let corner = segmentation.transform.apply(x: 0, y: 0)
         XCTAssertEqual(corner.x, 6, accuracy: 1e-9)
         XCTAssertEqual(corner.y, 4, accuracy: 1e-9)
@@ -127,7 +128,7 @@ final class SegmentationTests: XCTestCase {
         XCTAssertEqual([segmentation.pictureWidth, segmentation.pictureHeight], [40, 50])
         let plain = try segmentation.render(.none, of: frame)
         XCTAssertEqual([plain.width, plain.height, plain.rgba.count], [40, 50, 8000])
-        // Turned counter-clockwise, the buffer's last column is the picture's first row.
+        // When rotated counter-clockwise, the buffer's last column is the image's first row.
         XCTAssertEqual(Array(plain.rgba.prefix(3)), pixel(waves(50, 40), 49, 0))
         XCTAssertEqual(try segmentation.render(.overlay(opacity: 0), of: frame), plain)
         XCTAssertEqual(try segmentation.render(.replace(.classes([]), background: plain.frame), of: frame), plain)

@@ -1,4 +1,4 @@
-// Video and live stream: smoothing, the latest frame wins, what is dropped is counted, ends.
+// Video and live stream: smoothing, the latest frame wins, dropped frames are counted, ends.
 
 import Foundation
 import XCTest
@@ -16,7 +16,7 @@ final class StreamTests: XCTestCase {
         XCTAssertNotEqual(smoothed, alone)
         video.reset()
         XCTAssertEqual(try video.segmentNow(b, at: 0.002).mask(), alone)
-        // A pause too long starts afresh too, and so does a timestamp that runs backwards.
+        // Too long a pause restarts smoothing too, and so does a timestamp that runs backwards.
         _ = try video.segmentNow(a, at: 0.003)
         XCTAssertEqual(try video.segmentNow(b, at: 200).mask(), alone)
         _ = try video.segmentNow(a, at: 200.001)
@@ -53,7 +53,7 @@ final class StreamTests: XCTestCase {
             if last == Double(count - 1) { break }
         }
         XCTAssertEqual(last, Double(count - 1))
-        // Every frame was either taken or counted as dropped.
+        // Every frame was either accepted or counted as dropped.
         XCTAssertEqual(taken + live.dropped, count)
     }
 
@@ -61,7 +61,8 @@ final class StreamTests: XCTestCase {
         let live = try LiveSegmenter(segmenter(), smoothing: nil)
         for number in 0..<5 {
             try live.submit(waves(20, 20), at: Double(number))
-            // Time to be segmented, so that it is results that go; where it does not do, a frame replaces the one before and counts the same.
+            // Time for segmentation, so that results are dropped; if it is too short, a frame replaces the waiting one, which counts the
+            // same.
             try await Task.sleep(nanoseconds: 100_000_000)
         }
         while live.dropped < 4 { try await Task.sleep(nanoseconds: 5_000_000) }
@@ -81,7 +82,7 @@ final class StreamTests: XCTestCase {
         assertFails("closed", try live.submit(waves(20, 20), at: 1)) { $0.isClosed }
         for await _ in live.results { XCTFail("a result after the end") }
 
-        // The reader's end is the stream's.
+        // When the reader ends, so does the stream.
         let other = try LiveSegmenter(segmenter())
         let reader = Task { for await _ in other.results {} }
         reader.cancel()
@@ -89,7 +90,8 @@ final class StreamTests: XCTestCase {
         assertFails("reader cancelled", try other.submit(waves(20, 20), at: 1)) { $0.isClosed }
     }
 
-    /// A task's cancellation calls back to the stream with the task's own lock held, while the stream hands that task a result.
+    /// A task's cancellation calls back into the stream while holding the task's own lock, and at the same time the stream
+    /// delivers a result to that task.
     func testReadersAreCancelledWhileResultsCome() async throws {
         let segmenter = try segmenter()
         let frames = (0..<3).map { waves(20, 20, phase: $0) }
@@ -98,7 +100,7 @@ final class StreamTests: XCTestCase {
             for round in 0..<300 {
                 guard let live = try? LiveSegmenter(segmenter, smoothing: nil) else { return }
                 let reader = Task.detached(priority: .userInitiated) { for await _ in live.results {} }
-                // Frames with no pause, so that a result is under way at almost any moment.
+                // Frames without a pause, so that a result is being delivered at almost any moment.
                 let until = Date(timeIntervalSinceNow: 0.0005 * Double(round % 8 + 1))
                 var number = 0
                 while Date() < until {
@@ -170,7 +172,7 @@ final class StreamTests: XCTestCase {
         }
         do {
             for try await _ in try segmenter().segments(of: bad) {}
-            XCTFail("a bad frame was taken")
+            XCTFail("a bad frame was accepted")
         } catch let error as SilhouetteError {
             XCTAssertTrue(error.isInvalidFrame)
         }

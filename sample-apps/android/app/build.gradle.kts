@@ -4,7 +4,7 @@ plugins {
     alias(libs.plugins.android.application) // compiles Kotlin itself
 }
 
-// The workspace's version, where it stands once.
+// The workspace's version, from its only source.
 val workspaceVersion =
     providers
         .fileContents(rootProject.layout.projectDirectory.file("../../Cargo.toml"))
@@ -35,7 +35,7 @@ android {
         sourceCompatibility = JavaVersion.VERSION_17
         targetCompatibility = JavaVersion.VERSION_17
     }
-    // Stored as they are, the weights are mapped instead of read.
+    // Stored uncompressed, the weights are mapped instead of read.
     androidResources { noCompress += "safetensors" }
 }
 

@@ -1,4 +1,4 @@
-// The camera screen: the picture, what is chosen, and what stands in the picture's place where there is none.
+// The camera screen: the image, the choices, and a placeholder if there is no image.
 
 import CameraModel
 import Silhouette
@@ -9,7 +9,7 @@ struct CameraScreen: View {
     @ObservedObject var shown: CameraStore.Shown
     @State private var sheet: Sheet?
 
-    /// What lies over the screen.
+    /// Overlays of the screen.
     enum Sheet: String, Identifiable {
         case settings, classes, photo, background, share
         var id: String { rawValue }
@@ -126,7 +126,7 @@ struct CameraScreen: View {
     }
 }
 
-/// A round button over the picture.
+/// A round button over the image.
 @MainActor func icon(_ name: String, _ label: String, _ action: @escaping @MainActor () -> Void) -> some View {
     Button(action: action) {
         Image(systemName: name).font(.title2).frame(width: 44, height: 44)
@@ -134,7 +134,7 @@ struct CameraScreen: View {
     .accessibilityLabel(Text(label))
 }
 
-/// Effects, classes, background, and what can be done with the picture.
+/// Effects, classes, background, and actions on the image.
 struct ChoicesBar: View {
     let state: CameraState
     let controller: CameraController
@@ -177,7 +177,7 @@ struct ChoicesBar: View {
     }
 }
 
-/// Frame time, dropped frames and what computes.
+/// Frame time, dropped frames and the backend.
 struct StatsPanel: View {
     let lines: [String]
 

@@ -55,7 +55,7 @@ import UIKit
         capture.close()
     }
 
-    /// The screen's content lies so from now on.
+    /// Sets the orientation of the screen's content from now on.
     func turn(to orientation: UIInterfaceOrientation) {
         switch orientation {
         case .portrait: capture.turn(to: .portrait)
@@ -71,14 +71,14 @@ import UIKit
         case .videoDeviceInUseByAnotherClient, .audioDeviceInUseByAnotherClient: listener?.lost(.inUse)
         case .videoDeviceNotAvailableWithMultipleForegroundApps: listener?.lost(.sideBySide)
         case .videoDeviceNotAvailableDueToSystemPressure: listener?.lost(.tooWarm)
-        // The scene's phase tells of this one.
+        // The scene's phase reports this one.
         case .videoDeviceNotAvailableInBackground: break
         default: listener?.lost(.fault)
         }
     }
 }
 
-/// The session. Unchecked: all of it is touched on `queue` only, but for `orientation`, which has a lock.
+/// The session. Unchecked: it is used only on `queue`, except for `orientation`, which has a lock.
 private final class Capture: NSObject, AVCaptureVideoDataOutputSampleBufferDelegate, @unchecked Sendable {
     private let queue = DispatchQueue(label: "dev.silhouette.sample.camera", qos: .userInitiated)
     private let session = AVCaptureSession()
@@ -120,7 +120,7 @@ private final class Capture: NSObject, AVCaptureVideoDataOutputSampleBufferDeleg
     private func configure(_ facing: Facing) throws {
         session.beginConfiguration()
         defer { session.commitConfiguration() }
-        // The sizes that the network needs are far below this.
+        // The network needs far smaller sizes than this.
         if session.canSetSessionPreset(.hd1280x720) { session.sessionPreset = .hd1280x720 }
         session.inputs.forEach(session.removeInput)
         guard let camera = Self.camera(facing) else { throw CocoaError(.featureUnsupported) }
@@ -129,7 +129,7 @@ private final class Capture: NSObject, AVCaptureVideoDataOutputSampleBufferDeleg
         session.addInput(input)
         device = camera
         if session.outputs.isEmpty {
-            // The camera's own format: nothing is converted before the SDK looks at it.
+            // The camera's own format: nothing is converted before the SDK reads it.
             output.videoSettings = [
                 kCVPixelBufferPixelFormatTypeKey as String: kCVPixelFormatType_420YpCbCr8BiPlanarFullRange
             ]

@@ -5,9 +5,10 @@ import Foundation
 import Silhouette
 import SwiftUI
 
-/// The screen's state. Pictures come thirty times a second, so they are apart and redraw only what shows them.
+/// The screen's state. Images come thirty times a second, so they are separate and redraw only the views that show
+/// them.
 @MainActor final class CameraStore: ObservableObject {
-    /// The newest picture and how it was made.
+    /// The newest image and how it was rendered.
     @MainActor final class Shown: ObservableObject {
         @Published fileprivate(set) var picture: Picture?
         @Published fileprivate(set) var stats: Stats?

@@ -1,4 +1,4 @@
-// Which classes an effect keeps.
+// Selects the classes that an effect keeps.
 
 import CameraModel
 import Silhouette

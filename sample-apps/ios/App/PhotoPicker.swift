@@ -7,7 +7,7 @@ import SwiftUI
 import UIKit
 
 struct PhotoPicker: UIViewControllerRepresentable {
-    /// Told once: how to read the photo, or `nil` where none was chosen.
+    /// Called once with how to read the photo, or `nil` if none was chosen.
     let onPicked: @MainActor (Engine.PhotoReader?) -> Void
 
     func makeUIViewController(context: Context) -> PHPickerViewController {
@@ -38,7 +38,7 @@ struct PhotoPicker: UIViewControllerRepresentable {
         }
     }
 
-    /// What was picked. Unchecked: item providers may be used from any thread, but are not marked so.
+    /// The picked item. Unchecked: item providers can be used from any thread, but are not marked as such.
     private struct Item: @unchecked Sendable {
         let provider: NSItemProvider
 
@@ -54,7 +54,7 @@ struct PhotoPicker: UIViewControllerRepresentable {
             }
         }
 
-        /// At most 2048 pixels a side: a photo of 48 megapixels would take a gigabyte on its way to the screen.
+        /// At most 2048 pixels per side: a photo of 48 megapixels would take a gigabyte on its way to the screen.
         private static func small(_ image: UIImage) -> UIImage {
             let side = max(image.size.width * image.scale, image.size.height * image.scale)
             guard side > 2048 else { return image }

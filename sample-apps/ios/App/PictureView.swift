@@ -1,4 +1,4 @@
-// The newest picture on the screen, as a layer's content: SwiftUI's own images are made for pictures that stay.
+// The newest image on the screen, as a layer's content: SwiftUI's own images are meant for static ones.
 
 import Silhouette
 import SwiftUI
@@ -19,14 +19,15 @@ struct PictureView: UIViewRepresentable {
     }
 }
 
-/// Tells how the screen's content lies on the device, which decides how the camera's buffers become upright.
+/// Reports the orientation of the screen's content on the device, which determines how the camera's buffers become
+/// upright.
 struct OrientationReader: UIViewRepresentable {
     let onChange: @MainActor (UIInterfaceOrientation) -> Void
 
     func makeUIView(context: Context) -> OrientationView { OrientationView(onChange) }
     func updateUIView(_ view: OrientationView, context: Context) {}
 
-    /// A view without content; UIKit lays it out anew whenever the window turns.
+    /// A view without content; UIKit lays it out again whenever the window rotates.
     final class OrientationView: UIView {
         private let onChange: @MainActor (UIInterfaceOrientation) -> Void
 

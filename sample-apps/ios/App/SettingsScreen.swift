@@ -1,4 +1,4 @@
-// Threads, model size and the rest; what runs, and whose it is.
+// Threads, model size and other settings; the running engine, and licences.
 
 import CameraModel
 import SwiftUI

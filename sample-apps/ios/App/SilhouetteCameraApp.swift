@@ -1,4 +1,4 @@
-// The app: one screen, and coming and going.
+// The app: one screen, and its lifecycle.
 
 import CameraModel
 import SwiftUI
@@ -11,13 +11,13 @@ struct SilhouetteCameraApp: App {
     var body: some Scene {
         WindowGroup {
             CameraScreen(store: store, shown: store.shown)
-                // The first phase may be there before anything can change.
+                // The first phase may be set before anything can change.
                 .onAppear { if phase == .active { store.controller.start() } }
                 .onChange(of: phase) { phase in
                     switch phase {
                     case .active: store.controller.start()
                     case .background: store.controller.stop()
-                    // A call or the app switcher: the camera goes on until the system takes it.
+                    // A call or the app switcher: the camera continues until the system takes it.
                     default: break
                     }
                 }

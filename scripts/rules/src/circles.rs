@@ -1,27 +1,27 @@
-//! Circles between the files of a crate. A file depends on another where its code names a path into it (`crate::…`, `super::…`,
-//! `self::…`, or a child module by its name); a name that is passed on by `pub use` counts for the file that it comes from, and
-//! passing on is itself no dependency: a crate's root may gather what its files offer. `mod` lines, comments, strings and
-//! `#[cfg(test)]` modules are not looked at.
+//! Cycles between the files of a crate. A file depends on another if its code names a path into it (`crate::…`,
+//! `super::…`, `self::…`, or a child module by its name); a name re-exported with `pub use` counts for the file that
+//! defines it, and a re-export is itself no dependency: a crate's root may re-export from all its files. `mod` lines,
+//! comments, strings and `#[cfg(test)]` modules are ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::source::{code_only, rust_files};
 
-/// The way to a module from the crate's root.
+/// The path of a module from the crate's root.
 type Module = Vec<String>;
 
-/// A path that a file names: from where it is counted, and its segments.
+/// A path named in a file: where it starts, and its segments.
 #[derive(Debug)]
 struct Named {
     path: Module,
     /// `pub use`.
     passed_on: bool,
-    /// What a `use` calls it here: its last segment, or what follows `as`.
+    /// The name that a `use` gives it here: its last segment, or the one after `as`.
     name: String,
 }
 
-/// Files that depend on each other, one line for each circle: every file is in one line at most. `source` is the folder of a
+/// Files that depend on each other, one line per cycle: every file is in at most one line. `source` is the folder of a
 /// crate's sources.
 pub fn circles(source: &Path) -> Vec<String> {
     let mut files = BTreeMap::new();
@@ -33,7 +33,7 @@ pub fn circles(source: &Path) -> Vec<String> {
     circles_of(&files)
 }
 
-/// The same for files that are there already: path inside the folder of sources, and text.
+/// The same for files in memory: path inside the folder of sources, and text.
 fn circles_of(files: &BTreeMap<String, String>) -> Vec<String> {
     let modules: BTreeMap<Module, &str> = files.keys().map(|path| (module_of(path), path.as_str())).collect();
     let named: BTreeMap<&Module, Vec<Named>> = modules
@@ -73,7 +73,7 @@ fn module_of(path: &str) -> Module {
     if matches!(path, "lib" | "main") { Vec::new() } else { path.split('/').map(str::to_owned).collect() }
 }
 
-/// Everything that can be reached over one edge or more.
+/// Everything reachable over one edge or more.
 fn reach<'a>(from: &Module, edges: &'a BTreeMap<&Module, BTreeSet<Module>>) -> BTreeSet<&'a Module> {
     let mut seen = BTreeSet::new();
     let mut open: Vec<&Module> = edges[from].iter().collect();
@@ -85,8 +85,8 @@ fn reach<'a>(from: &Module, edges: &'a BTreeMap<&Module, BTreeSet<Module>>) -> B
     seen
 }
 
-/// The file that a path leads into: the deepest module on its way, or the one that the next name was passed on from. `None` where it
-/// leads out of the crate.
+/// The file that a path leads into: the deepest module on it, or the one that the next name is re-exported from. `None`
+/// if it leads out of the crate.
 fn resolve(path: &[String], named: &BTreeMap<&Module, Vec<Named>>, depth: usize) -> Option<Module> {
     let known = |length: &usize| named.contains_key(&path[..*length].to_vec());
     let length = (0..=path.len()).rev().find(known)?;
@@ -119,7 +119,7 @@ fn tokens(code: &str) -> Vec<&str> {
 /// Every path of a file's code that begins in its crate, as a path from the crate's root.
 fn names(tokens: &[&str], file: &Module, modules: &BTreeMap<Module, &str>) -> Vec<Named> {
     let mut found = Vec::new();
-    // Modules written in braces, each with the depth of braces inside it.
+    // Modules in braces, each with the depth of braces inside it.
     let mut inline: Vec<(String, usize)> = Vec::new();
     let (mut depth, mut at, mut in_use, mut public) = (0, 0, false, false);
     while at < tokens.len() {
@@ -179,7 +179,7 @@ fn closing(tokens: &[&str], open: usize) -> usize {
     tokens.len()
 }
 
-/// Reads a path, or a tree of a `use`, from `at` on; adds each path with the name that it gets, and gives the index after it.
+/// Reads a path, or a tree of a `use`, starting at `at`; adds each path with its name, and returns the index after it.
 fn path(tokens: &[&str], mut at: usize, before: &mut Module, found: &mut Vec<(Module, String)>) -> usize {
     let length = before.len();
     loop {
@@ -191,7 +191,7 @@ fn path(tokens: &[&str], mut at: usize, before: &mut Module, found: &mut Vec<(Mo
                     if tokens.get(at) == Some(&",") {
                         at += 1;
                     } else if tokens.get(at) != Some(&"}") {
-                        // No tree of a `use`: a block after a path.
+                        // Not a tree of a `use`: a block after a path.
                         break;
                     }
                 }
@@ -270,7 +270,7 @@ mod tests {
         let parent = "mod child; pub use child::Child; fn f() { child::g() }";
         let found = of(&[("lib.rs", "mod p;"), ("p.rs", parent), ("p/child.rs", "use super::P;")]);
         assert_eq!(found, ["p.rs names p/child.rs; p/child.rs names p.rs"]);
-        // To pass a name on is no use of it.
+        // A re-export is not a use.
         let parent = "mod child; pub use child::Child;";
         assert!(of(&[("lib.rs", "mod p;"), ("p.rs", parent), ("p/child.rs", "use super::P;")]).is_empty());
     }

@@ -1,4 +1,4 @@
-//! The crate graph, as `cargo metadata` tells it, and the rules on its edges.
+//! The crate graph from `cargo metadata`, and the rules on its edges.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// What we build for. Dependencies of other platforms are nobody's concern.
+/// The targets that we build for. Dependencies of other platforms do not matter.
 pub const TARGETS: &[&str] = &[
     "x86_64-unknown-linux-gnu",
     "aarch64-unknown-linux-gnu",
@@ -20,10 +20,10 @@ pub const TARGETS: &[&str] = &[
     "x86_64-apple-darwin",
 ];
 
-/// What tests share: every crate may name it, as a dev-dependency only.
+/// Shared test code: every crate may name it, but only as a dev-dependency.
 const TESTKIT: &str = "silhouette-testkit";
 
-/// Which workspace crates each workspace crate may name, dev-dependencies included.
+/// The workspace crates that each workspace crate may name, including dev-dependencies.
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("silhouette-kernels", &[]),
     ("silhouette-files", &[]),
@@ -38,7 +38,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "silhouette-graph",
         &["silhouette-kernels", "silhouette-engine", "silhouette-network", "silhouette-weights", "silhouette-plan"],
     ),
-    // The importers themselves need the network and its weights alone; their tests run what they have imported.
+    // The importers themselves need only the network and its weights; their tests run what they have imported.
     (
         "silhouette-import",
         &[
@@ -100,7 +100,7 @@ const ONLY_NAMED_BY: &[(&str, &[&str])] = &[
     ("jni", &["silhouette-ffi"]),
 ];
 
-/// Crates (by the start of their name) that must not even be reached.
+/// Crates (by the start of their name) that must not be reachable.
 const NEVER_REACHED: &[(&str, &[&str])] = &[
     ("silhouette-kernels", &["candle", "uniffi", "jni"]),
     ("silhouette-engine", &["candle", "uniffi", "jni", "silhouette-imaging", "silhouette-network"]),
@@ -115,10 +115,10 @@ const NEVER_REACHED: &[(&str, &[&str])] = &[
     ("silhouette-cli", &["uniffi", "jni"]),
 ];
 
-/// Crates that must not be brought along by the listed workspace crates: their tests may reach them.
+/// Crates that the listed workspace crates must not pull in: their tests may reach them.
 const NEVER_BROUGHT: &[(&str, &[&str])] = &[("silhouette-import", &["candle", "silhouette-engine", "silhouette-plan"])];
 
-/// Build helpers that compile or look for C and C++.
+/// Build helpers that compile or search for C and C++.
 const C_BUILDERS: &[&str] = &["cc", "cmake", "bindgen", "pkg-config", "nasm-rs"];
 
 /// One package of the graph.
@@ -128,17 +128,17 @@ pub struct Package {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// The licence expression, where it states one.
+    /// The licence expression, if it declares one.
     pub licence: Option<String>,
-    /// Whether it is ours.
+    /// Whether it is a workspace member.
     pub member: bool,
     /// The folder of its manifest.
     pub folder: PathBuf,
     /// Source files of its library and binaries.
     pub roots: Vec<PathBuf>,
-    /// Ids of what it names: normal, build and dev-dependencies.
+    /// Ids of its direct dependencies: normal, build and dev-dependencies.
     pub names: BTreeSet<String>,
-    /// Ids of what its users get with it: normal and build dependencies.
+    /// Ids of the dependencies that its users get: normal and build dependencies.
     pub brings: BTreeSet<String>,
 }
 
@@ -152,10 +152,10 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Asks cargo for the graph of this workspace with all features, for all [`TARGETS`].
+    /// Runs cargo for the graph of this workspace with all features, for all [`TARGETS`].
     ///
     /// # Errors
-    /// What cargo said when it failed, or what its answer lacks.
+    /// cargo's message if it failed, or what its output lacks.
     pub fn of_workspace() -> Result<Self, String> {
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
         let mut command = Command::new(cargo);
@@ -209,12 +209,12 @@ impl Graph {
         Some(Self { packages, root: metadata["workspace_root"].as_str()?.into() })
     }
 
-    /// Our own packages.
+    /// The workspace's packages.
     pub fn members(&self) -> impl Iterator<Item = &Package> {
         self.packages.values().filter(|package| package.member)
     }
 
-    /// Names of everything that is reached from the packages with these ids.
+    /// Names of everything reachable from the packages with these ids.
     fn reach(&self, from: &BTreeSet<String>) -> BTreeSet<&str> {
         let mut seen = BTreeSet::new();
         let mut open: Vec<&String> = from.iter().collect();
@@ -226,14 +226,14 @@ impl Graph {
         seen.into_iter().filter_map(|id| self.packages.get(id)).map(|p| p.name.as_str()).collect()
     }
 
-    /// Every edge that breaks the design, one line each.
+    /// Every edge that violates the design, one line each.
     pub fn edge_violations(&self) -> Vec<String> {
         let mut found = Vec::new();
         for package in self.members() {
             let name = package.name.as_str();
             let Some((_, may_name)) = MAY_NAME.iter().find(|(of, _)| *of == name) else {
                 found.push(format!(
-                    "{name} is not in MAY_NAME of scripts/rules/src/graph.rs: say what it may depend on"
+                    "{name} is not in MAY_NAME of scripts/rules/src/graph.rs: declare what it may depend on"
                 ));
                 continue;
             };
@@ -255,12 +255,12 @@ impl Graph {
             }
             for never in NEVER_REACHED.iter().filter(|(of, _)| *of == name).flat_map(|(_, never)| *never) {
                 for reached in self.reach(&package.names).into_iter().filter(|reached| is_of(reached, never)) {
-                    found.push(format!("{name} must not reach {reached}, through whichever crate"));
+                    found.push(format!("{name} must not reach {reached}, through any crate"));
                 }
             }
             for never in NEVER_BROUGHT.iter().filter(|(of, _)| *of == name).flat_map(|(_, never)| *never) {
                 for reached in self.reach(&package.brings).into_iter().filter(|reached| is_of(reached, never)) {
-                    found.push(format!("{name} must not bring {reached} along, through whichever crate"));
+                    found.push(format!("{name} must not pull in {reached}, through any crate"));
                 }
             }
         }
@@ -287,7 +287,7 @@ impl Graph {
     }
 }
 
-/// `candle-core` is of `candle`, `candles` is not.
+/// `candle-core` belongs to `candle`, `candles` does not.
 fn is_of(name: &str, family: &str) -> bool {
     name.strip_prefix(family).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_']))
 }
@@ -330,7 +330,7 @@ mod tests {
             ("helper", false, &[], &["candle-core"]),
             ("candle-core", false, &[], &[]),
         ]);
-        assert_eq!(graph.edge_violations(), ["silhouette-imaging must not reach candle-core, through whichever crate"]);
+        assert_eq!(graph.edge_violations(), ["silhouette-imaging must not reach candle-core, through any crate"]);
     }
 
     #[test]
@@ -347,9 +347,9 @@ mod tests {
             graph.edge_violations(),
             [
                 r#"silhouette must not depend on candle-nn: only ["silhouette-graph"] may"#,
-                "silhouette-import must not bring candle-nn along, through whichever crate",
+                "silhouette-import must not pull in candle-nn, through any crate",
                 "silhouette-weights must not depend on silhouette-imaging",
-                "silhouette-weights must not reach silhouette-imaging, through whichever crate",
+                "silhouette-weights must not reach silhouette-imaging, through any crate",
             ]
         );
     }

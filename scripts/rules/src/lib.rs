@@ -1,6 +1,6 @@
-//! What the workspace promises about itself, as functions that list what breaks the promise: crate edges, no
-//! circles between a crate's files, where `unsafe` may stand, no C among the dependencies. `tests/` holds them against the real workspace; the unit tests here
-//! show that each rule bites.
+//! The workspace's rules, as functions that list violations: crate edges, no cycles between a crate's files, where
+//! `unsafe` is allowed, no C among the dependencies. `tests/` applies them to the real workspace; the unit tests here
+//! show that each rule detects violations.
 #![forbid(unsafe_code)]
 
 pub mod circles;

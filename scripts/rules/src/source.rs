@@ -1,9 +1,9 @@
-//! Rules on source text: where `unsafe` may stand, and which words a public API may not say. The text is looked at
+//! Rules on source text: where `unsafe` is allowed, and which words a public API must not use. The text is examined
 //! without its comments and strings.
 
 use std::path::{Path, PathBuf};
 
-/// Files and folders in which `unsafe` may stand, each with its reason.
+/// Files and folders in which `unsafe` is allowed, each with its reason.
 pub const UNSAFE_PLACES: &[(&str, &str)] = &[
     ("core/kernels/", "SIMD"),
     ("core/engine/", "one arena shared by threads"),
@@ -15,7 +15,7 @@ pub const UNSAFE_PLACES: &[(&str, &str)] = &[
 
 /// The one crate that opens and writes files, and files and folders outside it that may, each with its reason.
 pub const FILE_PLACES: &[(&str, &str)] = &[
-    ("core/files/", "what everything else calls"),
+    ("core/files/", "used by everything else"),
     ("core/engine/src/caches.rs", "sizes of caches, from /sys"),
     ("core/cli/src/bench.rs", "resident memory, from /proc"),
     ("core/testkit/", "tests only"),
@@ -23,7 +23,8 @@ pub const FILE_PLACES: &[(&str, &str)] = &[
     ("scripts/rules/", "reads our own sources"),
 ];
 
-/// What nobody else calls: it waits for pipes, follows links, reads without a bound, or leaves half a file.
+/// Calls that only these places may make: they block on pipes, follow links, read without a limit, or leave half a
+/// file.
 const FILE_CALLS: &[&str] = &[
     "File::create",
     "File::create_new",
@@ -129,13 +130,13 @@ fn char_literal(text: &str) -> usize {
     if chars.next() == Some('\'') { first + 2 } else { 0 }
 }
 
-/// Line numbers (from 1) on which a word of `code` pleases `wanted`.
+/// Line numbers (from 1) with a word of `code` that `wanted` accepts.
 fn lines_with(code: &str, wanted: impl Fn(&str) -> bool) -> Vec<usize> {
     let has = |line: &str| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(&wanted);
     code.lines().enumerate().filter(|(_, line)| has(line)).map(|(at, _)| at + 1).collect()
 }
 
-/// Code without its `#[cfg(test)]` modules, line breaks kept. `code` is without comments and strings.
+/// Code without its `#[cfg(test)]` modules, line breaks kept. `code` has no comments or strings.
 fn without_tests(code: &str) -> String {
     let mut out = String::with_capacity(code.len());
     let mut rest = code;
@@ -153,7 +154,7 @@ fn without_tests(code: &str) -> String {
     out
 }
 
-/// Length of `text` up to the end of the block in braces that begins first, or of the statement without one.
+/// Length of `text` up to the end of the first block in braces, or of the statement without one.
 fn block(text: &str) -> usize {
     let mut depth = 0;
     for (at, c) in text.char_indices() {
@@ -168,7 +169,7 @@ fn block(text: &str) -> usize {
     text.len()
 }
 
-/// Where a source file, its tests excepted, opens or writes files past `silhouette-files`.
+/// Where a source file, except its tests, opens or writes files without `silhouette-files`.
 pub fn file_violations(path: &str, source: &str) -> Vec<String> {
     let outside = ["tests/", "examples/", "benches/"].iter().any(|folder| path.contains(&format!("/{folder}")));
     if outside || FILE_PLACES.iter().any(|(place, _)| path.starts_with(place)) {
@@ -187,7 +188,7 @@ pub fn file_violations(path: &str, source: &str) -> Vec<String> {
     found.map(|(line, call)| format!("{path}:{line}: {call} outside core/files: call silhouette-files")).collect()
 }
 
-/// Where `unsafe` stands in the file `path` (from the workspace's root) though it may not.
+/// Where the file `path` (from the workspace's root) has `unsafe` although it must not.
 pub fn unsafe_violations(path: &str, source: &str) -> Vec<String> {
     if UNSAFE_PLACES.iter().any(|(place, _)| path.starts_with(place)) {
         return Vec::new();
@@ -196,8 +197,8 @@ pub fn unsafe_violations(path: &str, source: &str) -> Vec<String> {
     lines.iter().map(|line| format!("{path}:{line}: unsafe outside the places of UNSAFE_PLACES")).collect()
 }
 
-/// What a crate's root file at `path` lacks: `#![forbid(unsafe_code)]`, or `#![deny(unsafe_code)]` where a file of the
-/// crate is listed. A crate listed as a whole needs neither.
+/// What the root file of a crate at `path` lacks: `#![forbid(unsafe_code)]`, or `#![deny(unsafe_code)]` if a file of
+/// the crate is listed. A crate listed as a whole needs neither.
 pub fn root_violation(path: &str, source: &str) -> Option<String> {
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     if UNSAFE_PLACES.iter().any(|(place, _)| path.starts_with(place)) {
@@ -211,14 +212,14 @@ pub fn root_violation(path: &str, source: &str) -> Option<String> {
     Some(format!("{path}: lacks #![forbid(unsafe_code)]"))
 }
 
-/// Where the file says `candle` or names a tensor: a user of the public API must not have to know either.
+/// Where the file mentions `candle` or names a tensor: a user of the public API must not need to know either.
 pub fn candle_violations(path: &str, source: &str) -> Vec<String> {
     let is_candle = |word: &str| word.starts_with("candle") || matches!(word, "Tensor" | "DType" | "VarBuilder");
     let lines = lines_with(&code_only(source), is_candle);
     lines.iter().map(|line| format!("{path}:{line}: names candle or a type of it")).collect()
 }
 
-/// All `.rs` files below `folder`, sorted; build outputs and hidden folders are left out.
+/// All `.rs` files below `folder`, sorted; build outputs and hidden folders are skipped.
 pub fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_path_buf()];

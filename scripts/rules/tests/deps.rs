@@ -1,5 +1,5 @@
-//! What may come in from outside: no C, and only the licences that deny.toml allows. `cargo deny` says more where it is
-//! installed; this needs nothing but cargo.
+//! Rules on dependencies: no C, and only the licences that deny.toml allows. `cargo deny` checks more where it is
+//! installed; this needs only cargo.
 
 use silhouette_rules::graph::Graph;
 use spdx::{Expression, ParseMode};
@@ -14,7 +14,7 @@ fn no_c_in_the_graph() {
 
 #[test]
 fn no_c_in_the_lock_file() {
-    // The lock file holds every platform's and every feature's packages: what is not in it cannot come in.
+    // The lock file lists the packages of every platform and feature: anything not in it cannot be built.
     let graph = Graph::of_workspace().expect("cargo metadata answers");
     let lock = std::fs::read_to_string(graph.root.join("Cargo.lock")).expect("Cargo.lock can be read");
     let lock: toml::Table = lock.parse().expect("Cargo.lock is TOML");

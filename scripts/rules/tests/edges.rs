@@ -1,4 +1,4 @@
-//! The crate edges of ARCHITECTURE.md, held against the real workspace.
+//! The crate edges of ARCHITECTURE.md, applied to the real workspace.
 
 use silhouette_rules::circles::circles;
 use silhouette_rules::graph::Graph;
@@ -8,7 +8,7 @@ fn workspace() -> Graph {
     Graph::of_workspace().expect("cargo metadata answers")
 }
 
-/// Every violation on its own line; nothing to say when there is none.
+/// Every violation on its own line; empty if there is none.
 fn hold(violations: &[String]) {
     assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
 }
@@ -31,7 +31,7 @@ fn no_files_of_a_crate_depend_on_each_other() {
     hold(&violations);
 }
 
-/// What a phone's build resolves is what its notices list and its owner has to trust.
+/// A phone build's dependencies are what its notices list and its owner must trust.
 #[test]
 fn phones_build_few_crates() {
     const MOST: usize = 50;

@@ -1,4 +1,4 @@
-//! What is scored: pictures with true labels, in PASCAL VOC's layout or as two plain folders.
+//! The data set to score: images with ground truth, in PASCAL VOC's layout or as two plain folders.
 
 use crate::failure::Failure;
 use silhouette_files::read_text;
@@ -6,21 +6,21 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use unicode_normalization::UnicodeNormalization as _;
 
-/// A picture and its labels.
+/// An image and its labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Item {
-    /// What it is called in the list and in reports.
+    /// Its name in the list and in reports.
     pub(crate) name: String,
     pub(crate) image: PathBuf,
     pub(crate) mask: PathBuf,
 }
 
-/// The longest list of names.
+/// Maximum length of a list of names.
 const LONGEST_LIST: u64 = 1 << 26;
 
 const PICTURES: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
 
-/// Where a list of names is: a path, or a file of VOC's folder.
+/// Position of a list of names: a path, or a file of VOC's folder.
 pub(crate) fn list(folder: &Path, list: &Path) -> PathBuf {
     let inside = [folder.join(list), folder.join("ImageSets/Segmentation").join(list)];
     inside.into_iter().find(|path| path.exists()).unwrap_or_else(|| list.to_owned())
@@ -29,7 +29,7 @@ pub(crate) fn list(folder: &Path, list: &Path) -> PathBuf {
 /// `JPEGImages/NAME.jpg` and `SegmentationClass/NAME.png` for each name in a list, found by [`list`].
 ///
 /// # Errors
-/// If the list cannot be read, names nothing, or names a picture twice, or one of the two folders is missing.
+/// If the list cannot be read, is empty, or has a name twice, or one of the two folders is missing.
 pub(crate) fn voc(folder: &Path, names: &Path) -> Result<Vec<Item>, Failure> {
     let path = &list(folder, names);
     let text = read_text(path, LONGEST_LIST).map_err(|error| Failure::new(path, error))?;
@@ -48,18 +48,18 @@ pub(crate) fn voc(folder: &Path, names: &Path) -> Result<Vec<Item>, Failure> {
             mask: folder.join("SegmentationClass").join(format!("{name}.png")),
         })
         .collect();
-    if items.is_empty() { Err(Failure::new(path, "the list names no picture")) } else { Ok(items) }
+    if items.is_empty() { Err(Failure::new(path, "the list is empty")) } else { Ok(items) }
 }
 
-/// Without it every picture would be skipped by itself.
+/// Otherwise every image would be skipped individually.
 fn folder_is_there(folder: &Path) -> Result<(), Failure> {
     if folder.is_dir() { Ok(()) } else { Err(Failure::new(folder, "there is no such folder")) }
 }
 
-/// Every picture of a folder, in the order of their names; its labels are the PNG of the same name in `masks`.
+/// Every image in a folder, sorted by name; its labels are the PNG with the same name in `masks`.
 ///
 /// # Errors
-/// If a folder cannot be read or is not there, holds no picture, or two of one name.
+/// If a folder cannot be read or does not exist, has no images, or two with one name.
 pub(crate) fn folders(images: &Path, masks: &Path) -> Result<Vec<Item>, Failure> {
     folder_is_there(masks)?;
     let mut found: BTreeMap<String, (String, PathBuf)> = BTreeMap::new();
@@ -70,10 +70,11 @@ pub(crate) fn folders(images: &Path, masks: &Path) -> Result<Vec<Item>, Failure>
         if kind.is_some_and(|kind| PICTURES.contains(&kind.as_str()))
             && !(images == masks && path.extension().is_some_and(|kind| kind == "png"))
         {
-            // By a name that is the same whichever way its accents are written: masks may come from another system.
+            // By a name that does not depend on the encoding of accents: masks may come from another system.
             let name: String = stem.nfc().collect();
             if let Some((_, other)) = found.insert(name, (stem, path.clone())) {
-                let text = format!("{} and {} have one name, and so one mask", other.display(), path.display());
+                let text =
+                    format!("{} and {} have the same name, and so the same mask", other.display(), path.display());
                 return Err(Failure::new(images, text));
             }
         }
@@ -120,13 +121,14 @@ mod tests {
 
     #[test]
     fn plain_folders_in_order_and_without_what_is_no_picture() {
-        let (images, masks) = (folder("images"), folder("masks"));
+        let images = folder("images");
+        let masks = folder("masks");
         for name in ["b.JPG", "a.webp", "notes.txt", "c.png"] {
             std::fs::write(images.join(name), "").unwrap();
         }
         let names: Vec<_> = folders(&images, &masks).unwrap().into_iter().map(|item| item.name).collect();
         assert_eq!(names, ["a", "b", "c"]);
-        // Pictures and masks side by side: the PNGs are masks.
+        // Images and masks side by side: the PNGs are masks.
         let names: Vec<_> = folders(&images, &images).unwrap().into_iter().map(|item| item.name).collect();
         assert_eq!(names, ["a", "b"]);
         assert!(folders(&masks, &masks).unwrap_err().to_string().contains("no JPEG"));
@@ -137,7 +139,8 @@ mod tests {
     #[test]
     fn names_are_the_same_whichever_way_their_accents_are_written() {
         let folder = silhouette_testkit::Folder::new();
-        let (images, masks) = (folder.path("images"), folder.path("masks"));
+        let images = folder.path("images");
+        let masks = folder.path("masks");
         for path in [&images, &masks] {
             std::fs::create_dir(path).unwrap();
         }
@@ -147,9 +150,9 @@ mod tests {
         folder.write("masks/e\u{301}te\u{301}.png", "");
         let items = folders(&images, &masks).unwrap();
         assert!(items.iter().all(|item| item.mask.exists()), "{items:?}");
-        // Two pictures of one name have one mask.
+        // Two images with one name have one mask.
         folder.write("images/caf\u{e9}.png", "");
-        assert!(folders(&images, &masks).unwrap_err().to_string().contains("one name"));
+        assert!(folders(&images, &masks).unwrap_err().to_string().contains("the same name"));
     }
 
     #[test]

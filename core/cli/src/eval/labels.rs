@@ -1,5 +1,5 @@
-//! True labels: class indices out of a PNG as stored (a palette is for people's eyes), or classes told by their colours where
-//! there is nothing but colours.
+//! Ground truth: class indices from a PNG as stored (its palette is only for display), or classes identified by their
+//! colours if there are only colours.
 
 use crate::failure::Failure;
 use silhouette::Palette;
@@ -18,37 +18,38 @@ pub(crate) struct Labels {
     pub(crate) classes: Vec<u8>,
 }
 
-/// The largest side that is read: beyond it a file is no mask of a photo.
+/// Maximum side of a mask: a larger file is not a mask of a photo.
 const MAX_SIDE: u32 = 16_384;
 
-/// The longest file of a mask.
+/// Maximum length of a mask file.
 const MAX_FILE: u64 = 1 << 30;
 
-/// Not labelled, as data for training have it; no more scored than [`VOID`].
+/// Not labelled, as in training data; not scored either, like [`VOID`].
 const UNLABELLED: u8 = 254;
 
-/// What the values and colours of masks mean.
+/// The meaning of the values and colours of masks.
 #[derive(Debug)]
 pub(crate) struct Key {
-    /// How many classes are scored.
+    /// Number of scored classes.
     classes: usize,
-    /// The one value that is foreground, where 0 is background and there is nothing else.
+    /// The value of the foreground, if there is only foreground and background (0).
     foreground: Option<u8>,
     colours: HashMap<[u8; 3], u8>,
 }
 
 impl Key {
-    /// For `classes` that are scored; `scored_as` says for each of the model's, which has a colour in `palette`, the scored one.
+    /// For `classes` scored classes; `scored_as` maps each of the model's classes, which has a colour in `palette`, to
+    /// the scored one.
     pub(crate) fn new(classes: usize, foreground: Option<u8>, scored_as: &[u8], palette: &Palette) -> Self {
         let mut colours = HashMap::from([(palette.color(VOID), VOID)]);
-        // Where two classes share a colour, the first has it.
+        // If two classes share a colour, it belongs to the first.
         for (class, &scored) in (0..=u8::MAX).zip(scored_as).rev() {
             colours.insert(palette.color(class), scored);
         }
         Self { classes, foreground, colours }
     }
 
-    /// The class that a value stands for.
+    /// The class that a value represents.
     fn value(&self, value: u8) -> Result<u8, String> {
         match self.foreground {
             Some(foreground) if value == foreground => Ok(1),
@@ -65,13 +66,13 @@ impl Key {
         }
     }
 
-    /// The class that a colour stands for.
+    /// The class that a colour represents.
     fn colour(&self, [r, g, b]: [u8; 3]) -> Result<u8, String> {
         if self.foreground.is_some() {
             return if r == g && g == b {
                 self.value(r)
             } else {
-                Err(format!("a pixel is ({r}, {g}, {b}), and --foreground reads grey"))
+                Err(format!("a pixel is ({r}, {g}, {b}), but --foreground needs grey"))
             };
         }
         self.colours.get(&[r, g, b]).copied().ok_or_else(|| {
@@ -83,17 +84,17 @@ impl Key {
     }
 }
 
-/// A mask's pixels as they are stored.
+/// A mask's pixels as stored.
 #[derive(Debug)]
 enum Pixels {
     Values(Vec<u8>),
     Colours(Vec<[u8; 3]>),
 }
 
-/// Reads a mask: a palette or grey PNG of at most 8 bits, or one in RGB.
+/// Reads a mask: a palette or grey PNG of at most 8 bits, or an RGB one.
 ///
 /// # Errors
-/// What is wrong with the file, with its name.
+/// A problem with the file, with its name.
 pub(crate) fn read(path: &Path, key: &Key) -> Result<Labels, Failure> {
     let (width, height, pixels) = stored(path)?;
     let wrong = |text: String| Failure::new(path, text);
@@ -116,18 +117,18 @@ pub(crate) fn read(path: &Path, key: &Key) -> Result<Labels, Failure> {
     Ok(Labels { width, height, classes })
 }
 
-/// What the values of a mask say about its kind.
+/// The kind of a mask according to its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Nothing but 0.
+    /// Only 0.
     Empty,
-    /// 0 and 255, or 255 alone: a foreground in white, or a picture of whose only thing not even the inside is scored.
+    /// 0 and 255, or only 255: a white foreground, or an image in which only unscored pixels are labelled.
     BlackAndWhite,
-    /// It holds classes, or colours.
+    /// It has classes, or colours.
     Classes,
 }
 
-/// Looks at a mask; `None` where it cannot be read.
+/// Inspects a mask; `None` if it cannot be read.
 pub(crate) fn kind(path: &Path) -> Option<Kind> {
     let Pixels::Values(values) = stored(path).ok()?.2 else { return Some(Kind::Classes) };
     Some(match (values.contains(&VOID), values.iter().any(|&v| v != 0 && v != VOID)) {
@@ -142,18 +143,19 @@ fn stored(path: &Path) -> Result<(usize, usize, Pixels), Failure> {
     let wrong = |text: String| Failure::new(path, text);
     let opened = open_regular(path, MAX_FILE).map_err(|error| match beside(path) {
         Some(other) if !path.exists() => {
-            wrong(format!("there is no such file, only {other}; a mask is a PNG, whose values are what was written"))
+            wrong(format!("there is no such file, only {other}; a mask must be a PNG, which keeps the exact values"))
         }
         _ => wrong(error.to_string()),
     })?;
     let mut decoder = png::Decoder::new(BufReader::new(opened.file));
     decoder.set_transformations(png::Transformations::IDENTITY);
-    // Compressed as they are, a few bytes of these may be gigabytes.
+    // When decompressed, a few bytes of these chunks may become gigabytes.
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
     let mut reader = decoder.read_info().map_err(|error| wrong(error.to_string()))?;
     let info = reader.info();
-    let (width, height) = (info.width, info.height);
+    let width = info.width;
+    let height = info.height;
     if width > MAX_SIDE || height > MAX_SIDE {
         return Err(wrong(format!("a mask of {width}x{height} is larger than {MAX_SIDE}x{MAX_SIDE}")));
     }
@@ -170,14 +172,15 @@ fn stored(path: &Path) -> Result<(usize, usize, Pixels), Failure> {
             )));
         }
     };
-    let (width, height) = (width as usize, height as usize);
+    let width = width as usize;
+    let height = height as usize;
     let bytes = reader.output_buffer_size().ok_or_else(|| wrong("its size overflows".into()))?;
     let mut packed = vec![0; bytes];
     reader.next_frame(&mut packed).map_err(|error| wrong(error.to_string()))?;
     if channels > 1 {
         let pixels = packed.chunks_exact(channels).take(width * height);
         if pixels.clone().any(|pixel| pixel.get(3).is_some_and(|&alpha| alpha != 255)) {
-            return Err(wrong("its pixels are transparent here and there; write the mask without an alpha".into()));
+            return Err(wrong("some of its pixels are transparent; write the mask without alpha".into()));
         }
         return Ok((width, height, Pixels::Colours(pixels.map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect())));
     }
@@ -192,7 +195,7 @@ fn stored(path: &Path) -> Result<(usize, usize, Pixels), Failure> {
     Ok((width, height, Pixels::Values(values)))
 }
 
-/// The name of a file that differs from `path`, which ends in `.png`, by its ending alone.
+/// The name of a file that differs from `path`, which ends in `.png`, only in its extension.
 fn beside(path: &Path) -> Option<String> {
     let endings = ["PNG", "jpg", "jpeg", "JPG", "JPEG", "webp", "bmp", "gif", "tif", "tiff", "npy", "mat"];
     let other = endings.into_iter().map(|ending| path.with_extension(ending)).find(|other| other.exists())?;
@@ -264,7 +267,7 @@ mod tests {
         };
         let person = rgb("person", [BLACK, [192, 128, 128], BLACK, [224, 224, 192], [128, 0, 0], BLACK]);
         assert_eq!(read(&person, &key(21, None)).unwrap().classes, [0, 15, 0, 255, 1, 0]);
-        // Of two classes that are scored the second is the person.
+        // The second of two scored classes is the person.
         let mut scored_as = [0; 21];
         scored_as[15] = 1;
         let two = Key::new(2, None, &scored_as, &Palette::voc());

@@ -1,7 +1,7 @@
-//! What has been scored so far, as a file of one JSON object a line, so that a run that was stopped goes on.
+//! The scores so far, as a file with one JSON object per line, so that an interrupted run can be resumed.
 //!
-//! The first line says what is scored and how; a file of another run is refused, not mixed in, and so is one that a run has open. A last
-//! line that was cut off is dropped.
+//! The first line identifies what is scored and how; the file of another run is rejected, not mixed in, and so is one
+//! that a run has open. A truncated last line is dropped.
 
 use crate::failure::Failure;
 use serde::{Deserialize, Serialize};
@@ -9,23 +9,23 @@ use silhouette_files::Journal;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// A picture that was scored.
+/// A scored image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Scored {
     /// Its name in the data set.
     pub(crate) name: String,
-    /// Time from the decoded picture to the mask.
+    /// Time from the decoded image to the mask.
     pub(crate) ms: f64,
     /// Multiply-adds of all runs of the network.
     pub(crate) madds: u64,
-    /// The cells of its confusion matrix that are not 0: true class, class in the mask, pixels.
+    /// The non-zero cells of its confusion matrix: true class, class in the mask, pixels.
     pub(crate) pairs: Vec<(u8, u8, u64)>,
-    /// Of its foreground's border, where that is scored.
+    /// The border of its foreground, if scored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) borders: Option<[Border; 2]>,
 }
 
-/// The border of an alpha, plain or refined: pixels near both contours and near either, and the time of the alpha.
+/// The border of an alpha, plain or refined: pixels near both contours and near either, and the time for the alpha.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Border {
     pub(crate) hit: u64,
@@ -40,14 +40,14 @@ pub(crate) struct State {
     journal: Journal,
 }
 
-/// Far more than any data set's state.
+/// Far more than any data set's state needs.
 const LONGEST: u64 = 1 << 30;
 
 impl State {
-    /// Opens or makes the file; returns what it holds already. `run` says in one line what is scored and how.
+    /// Opens or creates the file; returns its contents. `run` identifies in one line what is scored and how.
     ///
     /// # Errors
-    /// If the file cannot be read or written, another run has it open, or it is of another run.
+    /// If the file cannot be read or written, another run has it open, or it belongs to another run.
     pub(crate) fn open(path: &Path, run: &serde_json::Value) -> Result<(Self, Vec<Scored>), Failure> {
         let (mut journal, lines) = Journal::open(path, LONGEST).map_err(|error| Failure::new(path, error))?;
         let mut scored: Vec<Scored> = Vec::new();
@@ -59,9 +59,9 @@ impl State {
             {
                 for (number, line) in lines.iter().enumerate() {
                     let one: Scored = serde_json::from_str(line).map_err(|error| {
-                        Failure::new(path, format!("line {}: {error}; delete the file to begin again", number + 2))
+                        Failure::new(path, format!("line {}: {error}; delete the file to start again", number + 2))
                     })?;
-                    // Earlier versions let two runs write at once: a picture counts once.
+                    // Earlier versions let two runs write at once: an image counts once.
                     if known.insert(one.name.clone()) {
                         scored.push(one);
                     }
@@ -70,14 +70,14 @@ impl State {
             Some(_) => {
                 return Err(Failure::new(
                     path,
-                    "holds the state of another run (other model, pictures or protocol): delete it, or write to another --json",
+                    "holds the state of another run (a different model, images or protocol); delete it, or pass another --json",
                 ));
             }
         }
         Ok((Self { path: path.to_path_buf(), journal }, scored))
     }
 
-    /// Adds a picture.
+    /// Adds an image.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -86,9 +86,9 @@ impl State {
         self.journal.add(&line).map_err(|error| Failure::new(&self.path, error))
     }
 
-    /// The run is over: the file is not needed any more.
+    /// Removes the file once the run is complete.
     pub(crate) fn finish(self) {
-        // Where it cannot be deleted, the next run reads it and finds everything done: right, only quicker.
+        // If it cannot be deleted, the next run reads it and finds everything done, which is still right.
         let _ = self.journal.remove();
     }
 }
@@ -105,14 +105,15 @@ mod tests {
     #[test]
     fn a_stopped_run_goes_on_and_a_cut_line_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, run) = (folder.path().join("state"), json!({ "size": 257 }));
+        let path = folder.path().join("state");
+        let run = json!({ "size": 257 });
         let (mut state, before) = State::open(&path, &run).unwrap();
         assert!(before.is_empty());
         assert!(State::open(&path, &run).unwrap_err().to_string().contains("another run is writing"));
         state.add(&scored("a")).unwrap();
         state.add(&scored("b")).unwrap();
         drop(state);
-        // Killed half way through a line.
+        // Killed halfway through a line.
         let mut text = std::fs::read_to_string(&path).unwrap();
         text.push_str("{\"name\":\"c\",\"ms\":");
         std::fs::write(&path, text).unwrap();
@@ -120,7 +121,7 @@ mod tests {
         assert_eq!(before, [scored("a"), scored("b")]);
         state.add(&scored("c")).unwrap();
         drop(state);
-        // What two runs of an earlier version wrote.
+        // Written by two runs of an earlier version.
         let mut text = std::fs::read_to_string(&path).unwrap();
         text.push_str(&(serde_json::to_string(&scored("b")).unwrap() + "\n"));
         std::fs::write(&path, text).unwrap();

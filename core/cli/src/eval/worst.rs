@@ -1,13 +1,13 @@
-//! The pictures with the lowest scores, drawn: photo, true labels, mask, side by side.
+//! Draws the images with the lowest scores: photo, ground truth, mask, side by side.
 
 use crate::failure::Failure;
 use silhouette::{Mask, Palette, Picture};
 use std::path::Path;
 
-/// How much of the labels' colours covers the photo.
+/// Opacity of the labels' colours over the photo.
 const OPACITY: f32 = 0.7;
 
-/// Writes the three pictures as one PNG. `photo` has the size of both masks.
+/// Writes the three images as one PNG. `photo` has the size of both masks.
 ///
 /// # Errors
 /// If it cannot be written.
@@ -38,8 +38,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("worst.png");
         let photo = Picture { width: 2, height: 1, rgba: vec![10, 20, 30, 255, 40, 50, 60, 255] };
-        let (truth, mask) =
-            (Mask { width: 2, height: 1, classes: vec![0, 15] }, Mask { width: 2, height: 1, classes: vec![15, 0] });
+        let truth = Mask { width: 2, height: 1, classes: vec![0, 15] };
+        let mask = Mask { width: 2, height: 1, classes: vec![15, 0] };
         draw(&path, &photo, &truth, &mask, &Palette::voc()).unwrap();
         let read = silhouette::files::Photo::open(&path).unwrap();
         let picture = Picture::from_frame(&read.frame().unwrap()).unwrap();

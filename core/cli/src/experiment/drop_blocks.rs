@@ -1,4 +1,4 @@
-//! `silhouette experiment drop-blocks`: what a trained model loses without some of its residual blocks.
+//! `silhouette experiment drop-blocks`: the quality of a trained model without some of its residual blocks.
 
 use super::figure;
 use crate::args::DropBlocks;
@@ -12,7 +12,7 @@ use silhouette::{Model, Segmentation};
 use silhouette_experiments::blocks::{self, Dropped, Experiment, Score};
 use std::path::PathBuf;
 
-/// A failure that a library error can become.
+/// A failure that a library error can be converted to.
 struct Stopped(Failure);
 
 impl From<silhouette::Error> for Stopped {
@@ -24,7 +24,7 @@ impl From<silhouette::Error> for Stopped {
 /// Runs the experiment, or saves a model without some blocks.
 ///
 /// # Errors
-/// A model, photos or masks that cannot be read, blocks that cannot be left out, a file that cannot be written.
+/// If a model, photos or masks cannot be read, blocks cannot be left out, or a file cannot be written.
 pub(super) fn drop_blocks(args: &DropBlocks) -> Result<(), Failure> {
     let list = args.voc.as_deref().map(|folder| eval::list(folder, &args.list));
     let inputs = || args.photos.iter().chain(&args.engine.model).chain(&list);
@@ -38,7 +38,7 @@ pub(super) fn drop_blocks(args: &DropBlocks) -> Result<(), Failure> {
         return Ok(());
     }
     if model.spec().droppable_blocks().is_empty() {
-        let text = format!("'{}' has no residual block that could be left out", model.name());
+        let text = format!("'{}' has no residual block that can be left out", model.name());
         return Err(args
             .engine
             .model
@@ -59,7 +59,7 @@ pub(super) fn drop_blocks(args: &DropBlocks) -> Result<(), Failure> {
                 Ok(Score::of(&confusion, ms))
             };
             let done = blocks::experiment(&model, size, args.most, judge).map_err(|stopped| stopped.0)?;
-            (done, format!("the true masks of {} pictures", items.len()))
+            (done, format!("the ground truth of {} images", items.len()))
         }
         None => (agreement(args, &model, size, &protocol)?, "the whole network's masks".to_owned()),
     };
@@ -81,14 +81,15 @@ fn agreement(args: &DropBlocks, model: &Model, size: usize, protocol: &Protocol)
     let judge = |less: &Model, _: &[usize]| -> Result<Score, Stopped> {
         let evaluator = Evaluator::new(less, protocol, 1)?;
         let mut confusion = Confusion::new(less.labels().len().clamp(1, 254));
-        let (mut times, mut work) = (Vec::new(), Segmentation::default());
+        let mut times = Vec::new();
+        let mut work = Segmentation::default();
         for (i, photo) in photos.iter().enumerate() {
             let frame = photo.frame().map_err(silhouette::Error::from)?;
-            // Once more first: what counts is not the first picture of a new engine.
+            // A warm-up first: the first image of a new engine does not count.
             evaluator.mask(&frame, &mut work)?;
             let (mask, spent) = evaluator.mask(&frame, &mut work)?;
             times.push(spent.as_secs_f64() * 1e3);
-            // The whole model is judged first.
+            // The whole model is scored first.
             if whole.len() == i {
                 whole.push(mask.classes.clone());
             }

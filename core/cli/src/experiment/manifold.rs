@@ -1,4 +1,4 @@
-//! `silhouette experiment manifold`: how much of a spiral ReLU leaves in n dimensions.
+//! `silhouette experiment manifold`: how much of a spiral ReLU preserves in n dimensions.
 
 use super::figure;
 use crate::args::Manifold;
@@ -23,7 +23,7 @@ pub(super) fn manifold(args: &Manifold) -> Result<(), Failure> {
             manifold::POINTS
         ));
         output::say(&format!(
-            "error: of what came back, as a share of the spiral; collapsed: points without an inverse; seed {}, means over {} matrices",
+            "error: of the reconstruction, as a share of the spiral; collapsed: points without an inverse; seed {}, means over {} matrices",
             args.seed, args.matrices
         ));
         output::say("");

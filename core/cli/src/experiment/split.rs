@@ -12,7 +12,7 @@ use silhouette_network::network::{Network, Size};
 /// Runs the experiment.
 ///
 /// # Errors
-/// A model that cannot be read or run, or a figure that cannot be written.
+/// If a model cannot be read or run, or a figure cannot be written.
 pub(super) fn split(args: &Split) -> Result<(), Failure> {
     figure::check(&args.report, &args.model)?;
     let model = match &args.model {
@@ -37,7 +37,9 @@ pub(super) fn split(args: &Split) -> Result<(), Failure> {
             args.size,
             args.size
         )));
-        output::say("block is made in t slices (paper, section 5.1); formula: the largest s^2 k + s'^2 k' + s^2 n / t");
+        output::say(
+            "block is computed in t slices (paper, section 5.1); formula: the largest s^2 k + s'^2 k' + s^2 n / t",
+        );
         output::say("");
         output::say(&format!(
             "{:>12} {:>13} {:>12} {:>10} {:>10} {:>18}",

@@ -1,5 +1,5 @@
-//! `silhouette info --table paper`: the paper's tables of cost, counted from our networks, each figure beside the published
-//! one.
+//! `silhouette info --table paper`: the paper's tables of cost, counted from our networks, each figure next to the
+//! published one.
 
 use crate::failure::Failure;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use silhouette_network::network::{Network, Size};
 use silhouette_network::spec::{Aspp, Classifier, Extractor, Head, MobilenetV1, Spec};
 use std::fmt::Write as _;
 
-/// Networks of ours that the paper has no row for, shown among its own.
+/// Our networks without a row in the paper, shown among the paper's own.
 const BESIDE: &[(&str, &str)] = &[
     ("deeplabv3_mnv2_aspp_separable", "V2*, separable ASPP"),
     ("deeplabv3_mnv2_last_layer", "V2, last feature map"),
@@ -62,7 +62,7 @@ pub(super) fn text() -> Result<String, Failure> {
     for row in rows.iter().filter(|row| row.note.is_some()) {
         let _ = writeln!(text, "  {}: {}", row.name, row.note.unwrap_or_default());
     }
-    text += "  ResNet-101: cost only, no network of this library\n";
+    text += "  ResNet-101: cost only, not a network of this library\n";
 
     text += "\nLargest map to materialise at each resolution, input 224x224, 16-bit values: channels / KB (paper, table 3)\n\n";
     let _ = writeln!(
@@ -112,14 +112,14 @@ pub(super) fn text() -> Result<String, Failure> {
     Ok(text)
 }
 
-/// A number in four digits with the paper's letters: 2.114 M, 2.741 B.
+/// A number with four digits and the paper's suffixes: 2.114 M, 2.741 B.
 fn digits(number: f64) -> String {
     let (value, unit) = if number >= 1e9 { (number / 1e9, "B") } else { (number / 1e6, "M") };
     let before = value.max(1.0).log10() as usize + 1;
     format!("{value:.*} {unit}", 4usize.saturating_sub(before))
 }
 
-/// The same as one JSON object.
+/// The same tables as one JSON object.
 pub(super) fn json() -> Result<Value, Failure> {
     let segmentation = segmentation()?.into_iter().map(|row| {
         json!({
@@ -242,13 +242,15 @@ fn classifiers() -> Result<(Network, Network), Failure> {
 
 fn memory() -> Result<Vec<Memory>, Failure> {
     let (v1, v2) = classifiers()?;
-    let (v1, v2) = (cost::resolutions(&v1), cost::resolutions(&v2));
+    let v1 = cost::resolutions(&v1);
+    let v2 = cost::resolutions(&v2);
     let at = |rows: &[cost::Resolution], side: usize| rows.iter().find(|row| row.height == side).copied();
     let kb = |bytes: u64| (bytes as f64 / 1e3).round() as u64;
     Ok(MEMORY
         .iter()
         .filter_map(|paper| {
-            let (v1, v2) = (at(&v1, paper.side)?, at(&v2, paper.side)?);
+            let v1 = at(&v1, paper.side)?;
+            let v2 = at(&v2, paper.side)?;
             Some(Memory {
                 side: paper.side,
                 v1: (v1.between_blocks as u64, kb(v1.bytes_between_blocks(2))),
@@ -260,7 +262,7 @@ fn memory() -> Result<Vec<Memory>, Failure> {
         .collect())
 }
 
-/// A block of MobileNetV1 as a convolution and as it is.
+/// A block of MobileNetV1 as a full convolution and as it is.
 struct Block {
     side: usize,
     c_in: usize,
@@ -268,7 +270,7 @@ struct Block {
     formula: BlockFormula,
 }
 
-/// The blocks of stride 1, each shape once.
+/// The blocks of stride 1, each distinct shape once.
 fn blocks() -> Result<Vec<Block>, Failure> {
     let (v1, _) = classifiers()?;
     let mut rows: Vec<Block> = Vec::new();
@@ -299,7 +301,7 @@ mod tests {
         }
         let memory = memory().unwrap();
         assert_eq!(memory.len(), MEMORY.len());
-        // The largest row decides, and there the paper and we agree.
+        // The largest row determines the memory, and there the paper and our count agree.
         assert_eq!((memory[0].v1, memory[0].v2), ((64, 1606), (16, 401)));
         assert_eq!((memory[0].paper.v1, memory[0].paper.v2), ((64, 1600), (16, 400)));
         for block in blocks().unwrap() {

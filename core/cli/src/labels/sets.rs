@@ -1,11 +1,11 @@
-//! Labels of well-known data sets, in the order in which networks that were trained on them have their classes.
+//! Labels of well-known data sets, in the order of the classes of networks trained on them.
 
 use silhouette_network::spec::VOC_LABELS;
 
 /// The sets' names.
 pub(super) const NAMES: [&str; 5] = ["voc", "ade20k", "cityscapes", "coco", "person"];
 
-/// The set of a name.
+/// The set with a name.
 pub(super) fn named(name: &str) -> Option<&'static [&'static str]> {
     match name {
         "voc" => Some(&VOC_LABELS),
@@ -17,7 +17,7 @@ pub(super) fn named(name: &str) -> Option<&'static [&'static str]> {
     }
 }
 
-/// The 150 classes of the scene parsing benchmark, by the first of their names; some networks have a background before them.
+/// The 150 classes of the scene parsing benchmark, by their first name; some networks have a background before them.
 const ADE20K: [&str; 150] = [
     "wall",
     "building",
@@ -194,7 +194,7 @@ const CITYSCAPES: [&str; 19] = [
     "bicycle",
 ];
 
-/// The 80 kinds of things; networks that segment have a background before them.
+/// The 80 kinds of things; segmentation networks have a background before them.
 const COCO: [&str; 80] = [
     "person",
     "bicycle",

@@ -1,4 +1,4 @@
-//! What the command-line tests share: the built program, made pictures and models.
+//! Shared code of the command-line tests: the built program, generated images and models.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use silhouette_network::network::Network;
@@ -8,7 +8,7 @@ use silhouette_weights::{self as weights, ModelFile};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A picture in `place` with soft shapes in it, so that a mask of it has more than one class.
+/// An image in `place` with soft shapes, so that a mask of it has more than one class.
 pub(crate) fn photo(place: &Folder, name: &str, width: u32, height: u32) -> PathBuf {
     let path = place.path(name);
     let pixels = waves(width as usize, height as usize, 0);
@@ -16,12 +16,12 @@ pub(crate) fn photo(place: &Folder, name: &str, width: u32, height: u32) -> Path
     path
 }
 
-/// The seeded fixture: a whole small network with random weights, always the same.
+/// The seeded fixture: a complete small network with fixed random weights.
 pub(crate) fn fixture(place: &Folder, name: &str) -> PathBuf {
     seeded(place, name, "fixture")
 }
 
-/// A preset with random weights, always the same.
+/// A preset with fixed random weights.
 pub(crate) fn seeded(place: &Folder, name: &str, preset: &str) -> PathBuf {
     let spec = Spec::preset(preset).unwrap();
     let weights = weights::seeded(&Network::native(&spec).unwrap(), 7);
@@ -30,7 +30,7 @@ pub(crate) fn seeded(place: &Folder, name: &str, preset: &str) -> PathBuf {
     path
 }
 
-/// Columns, rows and class indices of a mask as it is stored.
+/// Columns, rows and class indices of a mask as stored.
 pub(crate) fn indices(path: &Path) -> (u32, u32, Vec<u8>) {
     let decoder = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(path).unwrap()));
     let mut reader = decoder.read_info().unwrap();
@@ -40,7 +40,7 @@ pub(crate) fn indices(path: &Path) -> (u32, u32, Vec<u8>) {
     (frame.width, frame.height, bytes)
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
@@ -67,7 +67,7 @@ impl Ran {
         self
     }
 
-    /// One line on stderr that begins with `error: ` and has each of `words` in it, and exit code 1.
+    /// Checks for one line on stderr that begins with `error: ` and contains each of `words`, and exit code 1.
     #[track_caller]
     pub(crate) fn fails(self, words: &[&str]) -> Self {
         assert_eq!(self.code, 1, "{self:?}");
@@ -90,7 +90,7 @@ pub(crate) fn silhouette<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item
     Ran::of(Command::new(env!("CARGO_BIN_EXE_silhouette")).args(args).output().unwrap())
 }
 
-/// The same with the address space limited, so that an allocation that the input does not explain ends in an abort.
+/// The same with limited address space, so that an allocation that the input does not explain ends in an abort.
 pub(crate) fn silhouette_within<S: AsRef<std::ffi::OsStr>>(mib: u32, args: impl IntoIterator<Item = S>) -> Ran {
     let script = format!("ulimit -v {}; exec \"$0\" \"$@\"", mib * 1024);
     Ran::of(Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_silhouette")]).args(args).output().unwrap())

@@ -1,4 +1,4 @@
-//! The builder: checks each layer, chooses how it runs, packs its weights, and at the end gives every buffer its place.
+//! The builder: checks each layer, chooses how it runs, packs its weights, and finally assigns every buffer its offset.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use silhouette_kernels::pack::{ALIGN, Matrix, Packed, PackedDepthwise, Shelf};
 use silhouette_kernels::pointwise::Kernel;
 use silhouette_kernels::size::Size;
 
-/// The next program's number: an arena knows by it whose it is.
+/// The next program's number, which ties an arena to its program.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 #[derive(Clone, Copy, Debug)]
@@ -62,15 +62,15 @@ impl Builder {
         }
     }
 
-    /// With weights that were packed earlier, for the same network and instruction set: what
-    /// [`Program::packed`] gave. Of the filters that follow only the number of biases counts; their weights may be empty.
+    /// Uses weights that were packed earlier for the same network and instruction set, as returned by
+    /// [`Program::packed`]. Of the filters passed later only the number of biases matters; their weights may be empty.
     #[must_use]
     pub fn with_packed(mut self, shelf: Shelf) -> Self {
         self.packed = PackedList::from_shelf(self.isa, shelf);
         self
     }
 
-    /// A buffer of `len` elements. (A length that overflows is more than any limit.)
+    /// A buffer of `len` elements. (A length that overflows exceeds any limit.)
     fn buffer<T: Element>(&mut self, len: usize) -> usize {
         let step = self.steps.len();
         self.buffers.push(Live { len: len.saturating_mul(size_of::<T>()), first: step, last: step });
@@ -101,7 +101,7 @@ impl Builder {
         self.steps.push(Step { name: name.to_owned(), explain, madds, work });
     }
 
-    /// The map's rows, alive until this step at least.
+    /// The map's rows, live until at least this step.
     pub(super) fn read(&mut self, map: Map) -> Rows {
         let info = self.maps[map.0];
         self.buffers[info.buffer].last = self.steps.len();
@@ -143,7 +143,7 @@ impl Builder {
         self.isa.lanes()
     }
 
-    /// A buffer of `len` values for each thread, for this step alone.
+    /// A buffer of `len` values for each thread, for this step only.
     pub(super) fn scratch(&mut self, len: usize) -> usize {
         self.buffer::<f32>(len * self.threads)
     }
@@ -201,8 +201,8 @@ impl Builder {
         Ok(())
     }
 
-    /// Whether a chain that holds this block keeps within the caches, or at least takes less of them than the smallest slice
-    /// would; else it is better [`sliced`](Self::sliced).
+    /// Whether a chain with this block stays within the caches, or at least uses less of them than the smallest slice
+    /// would; otherwise it is better [`sliced`](Self::sliced).
     pub fn chains_well(&self, b: &Block<'_>) -> bool {
         let wide = b.depthwise.bias.len();
         let rows = 2 * b.window.rate + 1;
@@ -216,8 +216,8 @@ impl Builder {
         b.expand.is_some() && (fits || slice > l2 / 2 && ring + weights <= slice)
     }
 
-    /// How many of `blocks` a chain that begins with `stem` should hold: all, or as many as keep the rings of all threads and
-    /// the map that the chain leaves within 2.75 MiB (`CHAIN_ROOM`); where none does, the number that takes the least.
+    /// How many of `blocks` a chain that begins with `stem` should hold: all, or as many as keep the rings of all
+    /// threads and the chain's output map within 2.75 MiB (`CHAIN_ROOM`); if none does, the number that uses the least.
     pub fn chain_length(&self, stem: &Stem<'_>, blocks: &[Block<'_>]) -> usize {
         let lanes = self.isa.lanes();
         let ring = |cap, channels: usize, window: &Window, padded| {
@@ -235,7 +235,7 @@ impl Builder {
             rings += rings_of(b);
             longest = longest.max(b.window.output.width * self.blocked(b.depthwise.bias.len()));
             let map = b.window.output.height * b.window.output.width * self.blocked(b.project.bias.len());
-            // The step after holds that map, most often one of its size, and rings of its own.
+            // The next step holds that map, usually another of its size, and its own rings.
             let after = 2 * map + blocks.get(i + 1).map_or(0, rings_of) * self.threads;
             ((rings + longest) * self.threads + map).max(after) * size_of::<f32>()
         });
@@ -248,8 +248,8 @@ impl Builder {
     /// Stem and blocks, or blocks after `input`, depth first.
     ///
     /// # Errors
-    /// If the shapes do not fit together. Blocks without expansion cannot be first after a map: take
-    /// [`sliced`](Self::sliced) for those.
+    /// If the shapes do not match. A block without expansion cannot be first after a map: use [`sliced`](Self::sliced)
+    /// for it.
     pub fn chain(
         &mut self,
         input: Option<Map>,
@@ -259,11 +259,12 @@ impl Builder {
         Ok(self.tapped_chain(input, stem, blocks, &[])?.0)
     }
 
-    /// The same, and the maps of these stages (0 is the first, the stem where there is one), which later steps read too: the
-    /// chain runs as it does without, and stores each row of theirs once more, into a whole map.
+    /// The same, and also the maps of these stages (0 is the first: the stem, if there is one), which later steps read
+    /// too: the chain runs as it does without, and additionally stores each of their rows into a whole map.
     ///
     /// # Errors
-    /// As [`chain`](Self::chain); also for a stage that is not there, the last one (its map is the chain's), or one named twice.
+    /// As [`chain`](Self::chain); also for a stage that does not exist, the last one (its map is the chain's), or one
+    /// named twice.
     pub fn tapped_chain(
         &mut self,
         input: Option<Map>,
@@ -313,15 +314,17 @@ impl Builder {
             (size, channels) = (b.window.output, b.project.bias.len());
         }
         let output = self.map(&name, size, channels)?;
-        // One row at a time is convolved: all stages share it.
+        // Rows are convolved one at a time: all stages share the buffer.
         let longest =
             blocks.iter().map(|b| b.window.output.width * self.blocked(b.depthwise.bias.len())).max().unwrap_or(0);
         let wide_row_len = longest.next_multiple_of(16);
         let wide_row = self.buffer::<f32>(wide_row_len * self.threads);
-        let (mut stages, mut madds) = (Vec::with_capacity(blocks.len() + 1), 0u64);
-        let (mut from, mut ring_bytes) = (None, 0);
+        let mut stages = Vec::with_capacity(blocks.len() + 1);
+        let mut madds = 0u64;
+        let mut from = None;
+        let mut ring_bytes = 0;
         let to_rows = self.rows_of(output);
-        // The rows that stage i writes are the ring that stage i + 1 reads.
+        // Stage i writes its rows to the ring that stage i + 1 reads.
         let ring_for = |this: &mut Self, next: Option<&Block<'_>>| match next {
             None => to_rows,
             Some(b) if b.expand.is_some() => this.ring(2 * b.window.rate + 2, b.c_in, &b.window, false),
@@ -364,8 +367,8 @@ impl Builder {
             let c_out = b.project.bias.len();
             let weights = self.pack(b.name, wide, &rows_of_matrix(b.project.weight, wide, 0), b.project.bias)?;
             let to = ring_for(self, blocks.get(i + 1));
-            let (pixels_in, pixels_out) =
-                (b.window.input.height * b.window.input.width, b.window.output.height * b.window.output.width);
+            let pixels_in = b.window.input.height * b.window.input.width;
+            let pixels_out = b.window.output.height * b.window.output.width;
             madds +=
                 (if expand.is_some() { pixels_in * b.c_in * wide } else { 0 } + pixels_out * wide * (9 + c_out)) as u64;
             stages.push(Stage::Block(Box::new(BlockStage {
@@ -385,7 +388,8 @@ impl Builder {
             })));
             from = Some(to);
         }
-        let (mut tapped, mut maps) = (vec![None; stages.len()], Vec::with_capacity(taps.len()));
+        let mut tapped = vec![None; stages.len()];
+        let mut maps = Vec::with_capacity(taps.len());
         for &tap in taps {
             if tap + 1 >= stages.len() || tapped[tap].is_some() {
                 return refuse(&name, format!("stage {tap} of {} cannot be tapped, or is already", stages.len()));
@@ -401,24 +405,24 @@ impl Builder {
             tapped[tap] = Some(Tap { from, to: self.rows_of(map) });
             maps.push(map);
         }
-        let mut explain = format!("rows, depth first; rings of expanded rows {} KiB a thread", ring_bytes >> 10);
+        let mut explain = format!("rows, depth first; rings of expanded rows {} KiB per thread", ring_bytes >> 10);
         if !taps.is_empty() {
-            let _ = write!(explain, "; {} maps on the way are kept", taps.len());
+            let _ = write!(explain, "; {} intermediate maps are stored", taps.len());
         }
         self.steps.push(Step { name, explain, madds, work: StepWork::Chain(Chain { stages, taps: tapped }) });
         Ok((output, maps))
     }
 
-    /// One block, a slice of its expanded channels at a time; as many slices as the caches ask for.
+    /// One block, a slice of its expanded channels at a time; the caches determine the number of slices.
     ///
     /// # Errors
-    /// If the shapes do not fit together.
+    /// If the shapes do not match.
     pub fn sliced(&mut self, input: Map, b: &Block<'_>) -> Result<Map, BuildError> {
         self.in_slices(input, b, None)
     }
 
-    /// The same in `ways` slices, whatever the caches: the paper's t-way split (section 5), to be measured. A slice is a
-    /// whole number of vectors, so that there may be fewer.
+    /// The same in `ways` slices, whatever the caches: the paper's t-way split (section 5), for measurements. A slice
+    /// consists of complete vectors, so there may be fewer slices.
     ///
     /// # Errors
     /// As [`sliced`](Self::sliced).
@@ -430,14 +434,16 @@ impl Builder {
         self.check_block(b)?;
         let info = self.maps[input.0];
         if info.size != b.window.input || info.channels != b.c_in {
-            return refuse(b.name, "does not fit the map that it reads");
+            return refuse(b.name, "does not match the map that it reads");
         }
-        let (wide, c_out) = (b.depthwise.bias.len(), b.project.bias.len());
-        let (w, lanes) = (b.window, self.isa.lanes());
+        let wide = b.depthwise.bias.len();
+        let c_out = b.project.bias.len();
+        let w = b.window;
+        let lanes = self.isa.lanes();
         let output = self.map(b.name, w.output, c_out)?;
         let rows = self.read(input);
         let padded = padded_columns(&w);
-        // A slice is a whole number of panels; both wide buffers and the strip should stay in half the L2.
+        // A slice consists of complete panels; both wide buffers and the strip should fit in half the L2.
         let panel = lanes * <f32 as Kernel<f32, f32>>::panels(self.isa).most;
         let plane = w.input.height * padded * size_of::<f32>();
         let fit = (self.caches.working_set() / 2 / plane.max(1)) / panel * panel;
@@ -461,7 +467,8 @@ impl Builder {
         let plane_len = w.input.height * padded * blocked;
         self.zero_len = self.zero_len.max(padded * blocked);
         let wide_rows = |this: &mut Self| {
-            let (buffer, groups) = (this.buffer::<f32>(plane_len), blocked / lanes);
+            let buffer = this.buffer::<f32>(plane_len);
+            let groups = blocked / lanes;
             Rows {
                 buffer,
                 per_thread: 0,
@@ -512,11 +519,11 @@ impl Builder {
         Ok(output)
     }
 
-    /// A 1x1 or 3x3 convolution of stride 1 over the concatenation of `inputs` (all of one height and width), zeros around
-    /// it. `filter.weight` is (O, sum of channels, K, K). `bias`: a 1x1 map that takes the place of `filter.bias`.
+    /// A 1x1 or 3x3 convolution of stride 1 over the concatenation of `inputs` (all of one height and width), with zero
+    /// padding. `filter.weight` is (O, sum of channels, K, K). `bias`: a 1x1 map that replaces `filter.bias`.
     ///
     /// # Errors
-    /// If the shapes do not fit together.
+    /// If the shapes do not match.
     pub fn convolution(
         &mut self,
         name: &str,
@@ -528,7 +535,7 @@ impl Builder {
     ) -> Result<Map, BuildError> {
         let Some(first) = inputs.first().map(|m| self.maps[m.0]) else { return refuse(name, "reads nothing") };
         if !matches!(kernel, 1 | 3) || rate == 0 {
-            return refuse(name, "only 1x1 and 3x3 convolutions are made");
+            return refuse(name, "only 1x1 and 3x3 convolutions are supported");
         }
         if inputs.iter().any(|m| self.maps[m.0].size != first.size) {
             return refuse(name, "its inputs differ in size");
@@ -544,9 +551,11 @@ impl Builder {
         }
         let output = self.map(name, first.size, c_out)?;
         let bias = bias.map(|m| self.read(m));
-        let (mut before, mut parts) = (0, Vec::with_capacity(inputs.len()));
+        let mut before = 0;
+        let mut parts = Vec::with_capacity(inputs.len());
         for &m in inputs {
-            let (rows, k) = (self.read(m), self.maps[m.0].channels);
+            let rows = self.read(m);
+            let k = self.maps[m.0].channels;
             let tap = |t: usize| Matrix {
                 weights: filter.weight,
                 output: total * taps,
@@ -593,11 +602,11 @@ impl Builder {
     /// The compiled program; `outputs` (1 to [`MAX_OUTPUTS`]) are what it writes.
     ///
     /// # Errors
-    /// If the arena would need more than `limit` bytes, weights that were packed earlier are left over, or there are no or too
-    /// many outputs.
+    /// If the arena would need more than `limit` bytes, prepacked weights are left over, or there are no or too many
+    /// outputs.
     pub fn finish(mut self, outputs: &[Map], limit: usize) -> Result<Program, BuildError> {
         if self.packed.has_more() {
-            return refuse("weights", "more were packed earlier than there are");
+            return refuse("weights", "more were packed earlier than the network has");
         }
         if !(1..=MAX_OUTPUTS).contains(&outputs.len()) {
             return refuse("output", format!("{} outputs are not 1 to {MAX_OUTPUTS}", outputs.len()));
@@ -635,14 +644,15 @@ impl Builder {
     }
 }
 
-/// Bytes that the rings of all threads and the map that they lead to may take: about what the heads of networks need anyhow.
+/// Limit for the rings of all threads and the map that they lead to, in bytes: about what the heads of networks need
+/// anyway.
 const CHAIN_ROOM: usize = 11 << 18;
 
 fn not_packed(step: &str, error: NotPacked) -> BuildError {
     match error {
         NotPacked::TooFew => BuildError::Refused {
             step: step.to_owned(),
-            reason: "fewer weights were packed earlier than there are".into(),
+            reason: "fewer weights were packed earlier than the network has".into(),
         },
         NotPacked::OutOfMemory(error) => BuildError::OutOfMemory(error),
     }
@@ -650,14 +660,15 @@ fn not_packed(step: &str, error: NotPacked) -> BuildError {
 
 /// Rows of a ring of `cap` rows of `groups` groups of `lanes` values, which has no buffer yet.
 fn ring_rows(cap: usize, (groups, lanes): (usize, usize), window: &Window, padded: bool) -> Rows {
-    let (width, left) = (window.input.width, if padded { window.pad.width } else { 0 });
+    let width = window.input.width;
+    let left = if padded { window.pad.width } else { 0 };
     let columns = if padded { padded_columns(window) } else { width };
     let mut rows = Rows { buffer: 0, per_thread: 0, cap, groups, lanes, padded: columns, left, width };
     rows.per_thread = (cap * rows.row_len()).next_multiple_of(16);
     rows
 }
 
-/// A matrix with `k` inputs in a row, from input `first` on.
+/// A matrix with `k` inputs per row, starting at input `first`.
 pub(super) fn rows_of_matrix(weights: &[f32], k: usize, first: usize) -> Matrix<'_> {
     Matrix { weights, output: k, first, input: 1 }
 }

@@ -1,4 +1,4 @@
-//! The builder's decoder: checks its stages, packs their weights around the lanes that no channel fills, and lays out its rings.
+//! The builder's decoder: checks its stages, packs their weights around unused lanes, and lays out its rings.
 
 use std::sync::Arc;
 
@@ -13,11 +13,12 @@ use silhouette_kernels::pack::{Packed, PackedDepthwise};
 use silhouette_kernels::size::Size;
 
 impl Builder {
-    /// A decoder's stages, row by row: the first resizes the map `below`, each other one what the one before writes. `tail`: a 1x1
-    /// convolution of the last stage's map; then that map exists only a row at a time.
+    /// A decoder's stages, row by row: the first resizes the map `below`, each later one the output of the stage
+    /// before. `tail`: a 1x1 convolution of the last stage's map, which then exists only one row at a time.
     ///
     /// # Errors
-    /// If the shapes do not fit together, there are no or too many stages, or a stage does not resize what is below exactly once.
+    /// If the shapes do not match, there are no or too many stages, or a stage does not resize its lower input exactly
+    /// once.
     pub fn decoder(
         &mut self,
         name: &str,
@@ -51,7 +52,7 @@ impl Builder {
             longest = longest.max(stage.window.output.width * groups_of(stage, below_channels) * lanes);
             below_channels = stage.pointwise.bias.len();
         }
-        // One row at a time is convolved: all stages share it.
+        // Rows are convolved one at a time: all stages share the buffer.
         let wide_row_len = longest.next_multiple_of(16);
         let wide_row = self.scratch(wide_row_len);
 
@@ -62,8 +63,10 @@ impl Builder {
             let w = stage.window;
             let ring = self.ring(2 * w.rate + 1, groups_of(stage, below_channels) * lanes, &w, true);
             ring_bytes += ring.per_thread * size_of::<f32>();
-            let (mut group, mut own_group) = (0, 0);
-            let (mut reduced, mut rule) = (Vec::new(), None);
+            let mut group = 0;
+            let mut own_group = 0;
+            let mut reduced = Vec::new();
+            let mut rule = None;
             for part in &stage.parts {
                 match part {
                     Part::Below(resize) => (own_group, rule) = (group, Some(*resize)),
@@ -84,7 +87,7 @@ impl Builder {
             let output = match (i + 1 == stages.len(), tail) {
                 (true, None) => map_rows,
                 (true, Some(_)) => self.plain_ring(1, c_out, w.output),
-                // The two rows that a resize mixes.
+                // The two rows that a resize interpolates.
                 (false, _) => self.plain_ring(2, c_out, w.output),
             };
             let own: usize = stage.parts.iter().map(|part| Self::channels_of(part, below_channels)).sum();
@@ -108,7 +111,7 @@ impl Builder {
             });
             from = (output, w.output, c_out);
         }
-        let mut explain = format!("{} stages by rows; rings {} KiB a thread", stages.len(), ring_bytes >> 10);
+        let mut explain = format!("{} stages by rows; rings {} KiB per thread", stages.len(), ring_bytes >> 10);
         let tail = match tail {
             Some(filter) => {
                 let weights = self.pack(name, channels, &rows_of_matrix(filter.weight, channels, 0), filter.bias)?;
@@ -133,7 +136,7 @@ impl Builder {
         check_window(stage.name, &stage.window)?;
         let resized = stage.parts.iter().filter(|part| matches!(part, Part::Below(_))).count();
         if resized != 1 {
-            return refuse(stage.name, format!("resizes what is below {resized} times, not once"));
+            return refuse(stage.name, format!("resizes its lower input {resized} times, not once"));
         }
         for part in &stage.parts {
             let Part::Pointwise(map, filter) = part else { continue };
@@ -152,15 +155,17 @@ impl Builder {
         self.check_filter(stage.name, "pointwise", &stage.pointwise, channels, 1)
     }
 
-    /// Depthwise and pointwise weights for parts that each begin with a group of their own; zeros for the lanes between.
+    /// Depthwise and pointwise weights for parts that each begin with a new group of channels; zeros for the lanes
+    /// between.
     fn pack_between(
         &mut self,
         stage: &DecoderStage<'_>,
         below: usize,
     ) -> Result<(Arc<PackedDepthwise>, Arc<Packed>), BuildError> {
         let lanes = self.lanes();
-        // The channel of each place in the ring.
-        let (mut places, mut channel) = (Vec::new(), 0);
+        // The channel in each lane of the ring.
+        let mut places = Vec::new();
+        let mut channel = 0;
         for part in &stage.parts {
             let count = Self::channels_of(part, below);
             places.resize(places.len().next_multiple_of(lanes), None);
@@ -168,12 +173,13 @@ impl Builder {
             channel += count;
         }
         let Filter { weight, bias, clamp } = stage.depthwise;
-        // (Weights that were packed earlier are not looked at, and empty.)
+        // (Prepacked weights are not read here, and the filters' are empty.)
         let spread = |values: &[f32], each: usize| -> Vec<f32> {
             let of = |place: &Option<usize>, t: usize| place.and_then(|c| values.get(each * c + t)).copied();
             places.iter().flat_map(|place| (0..each).map(move |t| of(place, t).unwrap_or(0.0))).collect()
         };
-        let (weights, biases) = (spread(weight, 9), spread(bias, 1));
+        let weights = spread(weight, 9);
+        let biases = spread(bias, 1);
         let depthwise = Filter { weight: &weights, bias: &biases, clamp };
         let depthwise = self.pack_depthwise(stage.name, &depthwise)?;
         let rows: Vec<f32> = stage.pointwise.weight.chunks_exact(channel).flat_map(|row| spread(row, 1)).collect();

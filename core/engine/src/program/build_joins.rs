@@ -1,5 +1,5 @@
-//! The builder's steps beside chains, sliced blocks and heads: a depthwise convolution by itself, and what joins maps or changes
-//! their size.
+//! The builder's steps besides chains, sliced blocks and heads: a standalone depthwise convolution, and steps that join
+//! maps or change their size.
 
 use super::StepWork;
 use super::build::Builder;
@@ -12,10 +12,10 @@ use silhouette_kernels::size::Size;
 use silhouette_kernels::upsample;
 
 impl Builder {
-    /// A 3x3 depthwise convolution by itself; `filter.weight` is (C, 1, 3, 3).
+    /// A standalone 3x3 depthwise convolution; `filter.weight` is (C, 1, 3, 3).
     ///
     /// # Errors
-    /// If the shapes do not fit together.
+    /// If the shapes do not match.
     pub fn depthwise(
         &mut self,
         name: &str,
@@ -27,7 +27,7 @@ impl Builder {
         check_window(name, &window)?;
         self.check_filter(name, "weight", filter, 1, 9)?;
         if info.size != window.input || info.channels != filter.bias.len() {
-            return refuse(name, "does not fit the map that it reads");
+            return refuse(name, "does not match the map that it reads");
         }
         let output = self.map(name, window.output, info.channels)?;
         let ring = self.ring(2 * window.rate + 1, info.channels, &window, true);
@@ -40,11 +40,12 @@ impl Builder {
             output: self.rows_of(output),
         };
         let madds = window.output.pixels() * 9 * info.channels as u64;
-        self.push(name, "rows, each from a ring of padded ones".to_owned(), madds, StepWork::Depthwise(work));
+        self.push(name, "by rows, from a ring of padded rows".to_owned(), madds, StepWork::Depthwise(work));
         Ok(output)
     }
 
-    /// The map resized bilinearly to `size`, any number of channels, larger or smaller; a map of one pixel is spread.
+    /// The map resized bilinearly to `size`, any number of channels, larger or smaller; a map of one pixel is
+    /// broadcast.
     ///
     /// # Errors
     /// If `size` is empty or too large.
@@ -54,13 +55,13 @@ impl Builder {
         let rows = bilinear::axis(info.size.height, size.height, rule);
         let columns = bilinear::axis(info.size.width, size.width, rule);
         let work = Resize { input: self.read(input), output: self.rows_of(output), rows, columns };
-        // Three steps from one value to another, each a multiply-add.
+        // Three interpolations per value, each a multiply-add.
         let madds = 3 * size.pixels() * info.channels as u64;
         self.push(name, format!("{} to {size}, whole map", info.size), madds, StepWork::Resize(work));
         Ok(output)
     }
 
-    /// The sum of `inputs`, all of one shape, and the activation after it; of one input, its activation.
+    /// The sum of `inputs`, all of one shape, followed by an activation; of a single input, just its activation.
     ///
     /// # Errors
     /// If there are none, or their shapes differ.
@@ -78,8 +79,8 @@ impl Builder {
         Ok(output)
     }
 
-    /// The channels of `inputs` one after the other, as a map of its own. [`convolution`](Self::convolution) reads the parts of
-    /// a concatenation as they are, so that only other readers need this.
+    /// The concatenated channels of `inputs`, as a map of its own. [`convolution`](Self::convolution) reads the parts
+    /// of a concatenation directly, so only other readers need this.
     ///
     /// # Errors
     /// If there are none, or they differ in size.
@@ -91,7 +92,7 @@ impl Builder {
         let channels = inputs.iter().map(|&map| self.info(map).channels).sum();
         let output = self.map(name, first.size, channels)?;
         let inputs: Vec<_> = inputs.iter().map(|&map| (self.read(map), self.info(map).channels)).collect();
-        let explain = format!("{} maps side by side, whole map", inputs.len());
+        let explain = format!("{} maps concatenated, whole map", inputs.len());
         let work = Concat { height: first.size.height, inputs, output: self.rows_of(output) };
         self.push(name, explain, 0, StepWork::Concat(work));
         Ok(output)

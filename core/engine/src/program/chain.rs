@@ -1,8 +1,8 @@
-//! The chain: stem and blocks depth first. An output row pulls the input rows that it needs through all stages; each
-//! stage holds a ring of a few rows, so that neither the large early maps nor any expanded tensor exists whole.
+//! The chain: stem and blocks, depth first. An output row pulls the input rows that it needs through all stages; each
+//! stage holds a ring of a few rows, so neither the large early maps nor any expanded tensor ever exists whole.
 //!
-//! Each thread runs the chain for its share of the last stage's rows with rings of its own; the few rows at the border of
-//! two shares are computed by both.
+//! Each thread runs the chain for its share of the last stage's rows, with rings of its own; both threads compute the
+//! few rows at the border of their shares.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(super) struct StemStage {
 
 pub(super) struct BlockStage {
     pub(super) input: Rows,
-    /// Expansion, and the ring that it fills; without one the input itself is the (padded) ring.
+    /// Expansion, and the ring that it fills; without expansion the (padded) input itself is the ring.
     pub(super) expand: Option<(Pointwise, Rows)>,
     /// The depthwise convolution and the projection.
     pub(super) separable: Separable,
@@ -37,7 +37,7 @@ pub(super) enum Stage {
     Block(Box<BlockStage>),
 }
 
-/// A stage whose rows are stored a second time, into a whole map that later steps read.
+/// A stage whose rows are also stored into a whole map that later steps read.
 #[derive(Clone, Copy)]
 pub(super) struct Tap {
     pub(super) from: Rows,
@@ -46,17 +46,17 @@ pub(super) struct Tap {
 
 pub(super) struct Chain {
     pub(super) stages: Vec<Stage>,
-    /// Of each stage.
+    /// One per stage.
     pub(super) taps: Vec<Option<Tap>>,
 }
 
-/// How far a stage of a chain is: the next output row, and the next input row to take in.
+/// Progress of a stage of a chain: the next output row to compute, and the next input row to read.
 #[derive(Clone, Copy, Default)]
 struct Progress {
     made: usize,
     read: usize,
-    /// The output row after the last that this thread alone stores into the stage's tap; it begins with the first that it
-    /// makes.
+    /// One past the last output row that only this thread stores into the stage's tap; the first is the first row that
+    /// it computes.
     owned: usize,
 }
 
@@ -71,14 +71,16 @@ impl Chain {
             return;
         }
         let mut progress = [Progress::default(); MAX_STAGES];
-        let (mut made, mut owned) = (rows.start, rows.end);
+        let mut made = rows.start;
+        let mut owned = rows.end;
         for i in (0..=last).rev() {
             let window = self.window(i);
             let read = first_row(window, made);
             progress[i] = Progress { made, read, owned };
             made = read;
-            // Rows of a stage belong to the thread that makes them first: up to the first row that the next thread makes, or
-            // to the end of the map. So each row has one owner, and is stored once, though two threads may make it.
+            // Rows of a stage belong to the thread that computes them first: up to the first row that the next thread
+            // computes, or to the end of the map. So each row has one owner and is stored once, even if two threads
+            // compute it.
             owned = if owned == window.output.height { window.input.height } else { first_row(window, owned) };
         }
         for stage in &self.stages {
@@ -91,7 +93,7 @@ impl Chain {
             }
         }
         self.advance(cx, source, scratch, &mut progress, last, rows.end - 1);
-        // What this thread owns of a tapped map and no window of the stages after it has reached.
+        // The rows of a tapped map that this thread owns and no window of a later stage has reached.
         for i in 0..last {
             if self.taps[i].is_some() && progress[i].owned > 0 {
                 let end = progress[i].owned - 1;
@@ -107,7 +109,7 @@ impl Chain {
         }
     }
 
-    /// Makes the rows of stage `i` up to `y`.
+    /// Computes the rows of stage `i` up to `y`.
     fn advance(
         &self,
         cx: &Context<'_>,
@@ -157,11 +159,12 @@ impl Chain {
 impl Tap {
     fn store(&self, cx: &Context<'_>, y: usize) {
         let len = self.to.width * self.to.lanes;
-        let (from, to) = (cx.pixel::<f32>(&self.from, y), cx.pixel::<f32>(&self.to, y));
+        let from = cx.pixel::<f32>(&self.from, y);
+        let to = cx.pixel::<f32>(&self.to, y);
         for group in 0..self.to.groups {
             let from = from.add(group * self.from.group_len()).to(len);
             let to = to.add(group * self.to.group_len()).to(len);
-            // SAFETY: a group of this thread's ring, and of a row of the map that this thread alone writes.
+            // SAFETY: a group of this thread's ring, and of a row of the map that only this thread writes.
             unsafe { std::ptr::copy_nonoverlapping(from, to, len) }
         }
     }

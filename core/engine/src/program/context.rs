@@ -1,4 +1,4 @@
-//! Where the rows of maps and rings lie, and what a thread knows while it runs.
+//! The layout of maps' and rings' rows, and a thread's context while it runs.
 
 use std::ops::Range;
 
@@ -8,15 +8,15 @@ use silhouette_kernels::element::Element;
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::pointer::Pointer;
 
-/// Where rows of a map or of a ring of rows lie. A row is blocked: pixels of a group of `lanes` channels side by side, one
-/// group after the other, `[group][pixel][lane]`, so that kernels walk along memory whatever the number of channels. (A
-/// picture's row is one group of three.) Lanes past the last channel hold nothing of use.
+/// The layout of a map or of a ring of rows. A row is blocked: the pixels of a group of `lanes` channels are
+/// contiguous, one group after the other, `[group][pixel][lane]`, so that kernels walk along memory whatever the number
+/// of channels. (An image's row is one group of three.) The contents of lanes past the last channel are unspecified.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rows {
     pub(super) buffer: usize,
-    /// Elements from one thread's ring to the next; 0: one for all.
+    /// Elements from one thread's ring to the next; 0: all threads share it.
     pub(super) per_thread: usize,
-    /// Rows held; row `y` lies at `y % cap`.
+    /// Rows held; row `y` is at `y % cap`.
     pub(super) cap: usize,
     /// Groups of channels, and channels in a group.
     pub(super) groups: usize,
@@ -39,7 +39,7 @@ impl Rows {
     }
 }
 
-/// Some columns of some rows of a map; may be none.
+/// Some columns of some rows of a map; may be empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
     pub(super) rows: Range<usize>,
@@ -52,8 +52,8 @@ impl Piece {
     }
 }
 
-/// A thread's share of a map, to the pixel: whole rows, and of the rows at its two ends what is its own. Of 17 rows two
-/// threads would else take nine and eight, and one wait for the other a seventeenth of the time.
+/// A thread's share of a map, to the pixel: whole rows, and parts of the rows at its two ends. By whole rows, two
+/// threads would get nine and eight of 17, and one would wait for the other a seventeenth of the time.
 fn pieces(height: usize, width: usize, index: usize, threads: usize) -> [Piece; 3] {
     let pixels = if height.is_multiple_of(threads) {
         let rows = share(height, index, threads);
@@ -61,7 +61,8 @@ fn pieces(height: usize, width: usize, index: usize, threads: usize) -> [Piece; 
     } else {
         share(height * width, index, threads)
     };
-    let (first, last) = (pixels.start.div_ceil(width), pixels.end / width);
+    let first = pixels.start.div_ceil(width);
+    let last = pixels.end / width;
     if first > last {
         // Within a row.
         let columns = pixels.start - last * width..pixels.end - last * width;
@@ -75,18 +76,18 @@ fn pieces(height: usize, width: usize, index: usize, threads: usize) -> [Piece; 
     ]
 }
 
-/// What every thread of a program knows: where buffers lie in the arena, and who shares the work.
+/// What all threads of a program share: the offsets of buffers in the arena, and how the work is divided.
 pub(super) struct Layout {
     pub(super) isa: Isa,
     pub(super) threads: usize,
-    /// Where each buffer begins, and its length, in f32.
+    /// Offset and length of each buffer, in f32.
     pub(super) places: Vec<usize>,
     pub(super) lens: Vec<usize>,
     /// The buffer of zeros.
     pub(super) zero: usize,
 }
 
-/// What a thread knows while it runs.
+/// A thread's context while it runs.
 pub(super) struct Context<'a> {
     pub(super) program: &'a Layout,
     pub(super) arena: Span,
@@ -125,9 +126,10 @@ impl Context<'_> {
         }
     }
 
-    /// Zeros the padding of the held rows `which`.
+    /// Zeros the padding of the rows `which`.
     pub(super) fn clear_padding<T: Element>(&self, rows: &Rows, which: Range<usize>) {
-        let (left, right) = (rows.left * rows.lanes, (rows.padded - rows.left - rows.width) * rows.lanes);
+        let left = rows.left * rows.lanes;
+        let right = (rows.padded - rows.left - rows.width) * rows.lanes;
         if left + right == 0 {
             return;
         }
@@ -135,7 +137,7 @@ impl Context<'_> {
         for y in which {
             for group in 0..rows.groups {
                 let begin = span.at::<T>(y * rows.row_len() + group * rows.group_len(), rows.group_len());
-                // SAFETY: inside the group, as checked; this thread alone writes its rows.
+                // SAFETY: inside the group, as checked; only this thread writes its rows.
                 unsafe {
                     begin.to(left).write_bytes(0, left);
                     begin.add(rows.group_len() - right).to(right).write_bytes(0, right);

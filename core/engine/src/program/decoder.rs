@@ -1,19 +1,21 @@
-//! A decoder: stages that resize what comes from below to a finer map of the extractor, put that map's 1x1 convolution beside it
-//! and mix the two by a depthwise-separable 3x3 convolution; perhaps a 1x1 convolution (a classifier) at the end.
+//! A decoder: stages that resize the output of the stage below to a finer map of the feature extractor, concatenate
+//! that map's 1x1 convolution and mix the two by a depthwise-separable 3x3 convolution; optionally a 1x1 convolution (a
+//! classifier) at the end.
 //!
-//! Row by row, as a chain: an output row pulls the rows of the stage before that the resize mixes. Each stage holds a ring of
-//! the rows that its 3x3 window reads, side by side already, and two rows that the next one resizes; no map of a finer stride
-//! than the one below exists but for the last one written. Each thread makes its share of the last rows with rings of its own.
+//! It runs row by row, like a chain: an output row pulls the rows of the stage before that the resize interpolates.
+//! Each stage holds a ring of the rows that its 3x3 window reads, already concatenated, and two rows that the next
+//! stage resizes; no map finer than the one below ever exists, except the last one written. Each thread computes its
+//! share of the last rows with rings of its own.
 
 use super::context::{Context, Rows};
 use super::describe::{first_row, last_row};
 use super::row::{Pointwise, Separable};
 use silhouette_kernels::bilinear::{self, Between, Line};
 
-/// The most stages of one decoder.
+/// Maximum number of stages of a decoder.
 pub const MAX_STAGES: usize = 8;
 
-/// A map whose 1x1 convolution stands in a ring, from a group of channels on.
+/// A map whose 1x1 convolution is stored in a ring, starting at a group of channels.
 pub(super) struct Reduced {
     pub(super) input: Rows,
     pub(super) pointwise: Pointwise,
@@ -21,22 +23,22 @@ pub(super) struct Reduced {
 }
 
 pub(super) struct Stage {
-    /// What is resized: a map, or the rows of the stage before.
+    /// The source of a resize: a map, or the rows of the stage before.
     pub(super) below: Rows,
-    /// Between which rows and columns of it each of the ring's lies.
+    /// The source's rows and columns around each row and column of the ring.
     pub(super) rows: Vec<Between>,
     pub(super) columns: Vec<Between>,
     /// The first of its groups of channels in the ring.
     pub(super) group: usize,
     pub(super) reduced: Vec<Reduced>,
-    /// All parts side by side, each in groups of its own: weights of the lanes between them are zero.
+    /// All parts concatenated, each in groups of its own: the weights of the lanes between them are zero.
     pub(super) ring: Rows,
     pub(super) separable: Separable,
 }
 
 pub(super) struct Decoder {
     pub(super) stages: Vec<Stage>,
-    /// The 1x1 convolution of the last stage's rows, and where it writes.
+    /// The 1x1 convolution of the last stage's rows, and its destination.
     pub(super) tail: Option<(Pointwise, Rows)>,
 }
 
@@ -67,7 +69,7 @@ impl Decoder {
         self.advance(cx, &mut progress, last, rows.end - 1);
     }
 
-    /// Makes the rows of stage `i` up to `y`.
+    /// Computes the rows of stage `i` up to `y`.
     fn advance(&self, cx: &Context<'_>, progress: &mut [Progress; MAX_STAGES], i: usize, y: usize) {
         let stage = &self.stages[i];
         while progress[i].made <= y {
@@ -92,7 +94,7 @@ impl Decoder {
 }
 
 impl Stage {
-    /// Makes row `r` of the ring.
+    /// Computes row `r` of the ring.
     fn take(&self, cx: &Context<'_>, r: usize) {
         let between = self.rows[r];
         let line = Line {
@@ -105,8 +107,8 @@ impl Stage {
             out: cx.pixel::<f32>(&self.ring, r).add(self.group * self.ring.group_len()),
             out_group: self.ring.group_len(),
         };
-        // SAFETY: two rows, which nobody writes now, with every column that is read; and a row of this thread's ring, in which
-        // each part has its groups.
+        // SAFETY: two rows, which no thread writes now, with every column that is read; and a row of this thread's
+        // ring, in which each part has its groups.
         unsafe { bilinear::run(cx.program.isa, &line) }
         for reduced in &self.reduced {
             reduced.pointwise.row(cx, &reduced.input, r, &self.ring, reduced.group);

@@ -1,5 +1,5 @@
-//! A depthwise convolution by itself, where no 1x1 convolution follows that it could be fused with. Each thread makes its
-//! share of the rows from a ring of padded input rows of its own.
+//! A standalone depthwise convolution, without a 1x1 convolution after it to be fused with. Each thread computes its
+//! share of the rows from its own ring of padded input rows.
 
 use std::sync::Arc;
 
@@ -20,7 +20,8 @@ pub(super) struct Depthwise {
 
 impl Depthwise {
     pub(super) fn run(&self, cx: &Context<'_>) {
-        let (w, ring) = (&self.window, &self.ring);
+        let w = &self.window;
+        let ring = &self.ring;
         let rows = cx.share(w.output.height);
         if rows.is_empty() {
             return;
@@ -51,14 +52,15 @@ impl Depthwise {
         }
     }
 
-    /// Takes input row `y` into the ring.
+    /// Copies input row `y` into the ring.
     fn take(&self, cx: &Context<'_>, y: usize) {
         let len = self.input.width * self.input.lanes;
-        let (from, to) = (cx.pixel::<f32>(&self.input, y), cx.pixel::<f32>(&self.ring, y));
+        let from = cx.pixel::<f32>(&self.input, y);
+        let to = cx.pixel::<f32>(&self.ring, y);
         for group in 0..self.input.groups {
             let from = from.add(group * self.input.group_len()).to(len);
             let to = to.add(group * self.ring.group_len()).to(len);
-            // SAFETY: a group of the input, which nobody writes now, and of this thread's ring.
+            // SAFETY: a group of the input, which no thread writes now, and of this thread's ring.
             unsafe { std::ptr::copy_nonoverlapping(from, to, len) }
         }
     }

@@ -1,4 +1,4 @@
-//! What a network's layers look like to the [`Builder`](super::Builder): weights, geometry, blocks; and the checks on them.
+//! A network's layers as the [`Builder`](super::Builder) takes them: weights, geometry, blocks; and the checks on them.
 
 use silhouette_kernels::memory::OutOfMemory;
 use silhouette_kernels::size::Size;
@@ -11,9 +11,9 @@ pub struct Map(pub(super) usize);
 /// Why a network could not be compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BuildError {
-    /// A step cannot be made as it was described.
+    /// A step cannot be built as described.
     Refused {
-        /// The step, by the name that it was given.
+        /// The step, by name.
         step: String,
         /// What is wrong.
         reason: String,
@@ -37,7 +37,7 @@ pub(super) fn refuse<T>(step: &str, reason: impl Into<String>) -> Result<T, Buil
     Err(BuildError::Refused { step: step.to_owned(), reason: reason.into() })
 }
 
-/// What follows a convolution, as bounds; `None`: linear.
+/// The activation after a convolution, as bounds; `None`: linear.
 pub type Clamp = Option<(f32, f32)>;
 
 /// A convolution's weights in PyTorch's order (O, I / groups, K, K) and its bias (O).
@@ -66,7 +66,7 @@ pub struct Window {
     pub pad: Size,
 }
 
-/// The 3x3 layer that reads the picture's rows.
+/// The 3x3 layer that reads the image's rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Stem<'a> {
     /// For messages and timings.
@@ -88,7 +88,7 @@ pub struct Block<'a> {
     pub window: Window,
     /// 1x1 to the expanded channels.
     pub expand: Option<Filter<'a>>,
-    /// 3x3, each channel by itself.
+    /// 3x3 depthwise.
     pub depthwise: Filter<'a>,
     /// 1x1 to the output channels.
     pub project: Filter<'a>,
@@ -98,16 +98,16 @@ pub struct Block<'a> {
     pub expansion_shortcut: bool,
 }
 
-/// What a stage of a decoder puts side by side, in the order of their channels.
+/// What a stage of a decoder concatenates, in the order of the channels.
 #[derive(Clone, Copy, Debug)]
 pub enum Part<'a> {
-    /// What the stage before writes (of the first: the decoder's map), resized to the window's input.
+    /// The output of the stage before (for the first: the decoder's input map), resized to the window's input.
     Below(Resize),
     /// A 1x1 convolution of a map of the window's input size.
     Pointwise(Map, Filter<'a>),
 }
 
-/// A stage of a decoder: its parts side by side, a depthwise convolution over all of them, and a pointwise one.
+/// A stage of a decoder: its parts concatenated, then a depthwise convolution over all of them, and a pointwise one.
 #[derive(Clone, Debug)]
 pub struct DecoderStage<'a> {
     /// For messages.
@@ -116,18 +116,18 @@ pub struct DecoderStage<'a> {
     pub window: Window,
     /// What it reads; [`Part::Below`] exactly once.
     pub parts: Vec<Part<'a>>,
-    /// 3x3, each channel by itself.
+    /// 3x3 depthwise.
     pub depthwise: Filter<'a>,
     /// 1x1 to the output channels.
     pub pointwise: Filter<'a>,
 }
 
-/// Columns of a padded row: all that the kernel's windows reach, and all of the input.
+/// Columns of a padded row: every column that a window of the kernel reaches, and every column of the input.
 pub(super) fn padded_columns(w: &Window) -> usize {
     ((w.output.width - 1) * w.stride + 2 * w.rate + 1).max(w.pad.width + w.input.width)
 }
 
-/// The rows that output row `o` reads, as indices that may lie outside the map.
+/// The rows that output row `o` reads, as indices that may be outside the map.
 pub(super) fn window_row(w: &Window, o: usize, r: usize) -> Option<usize> {
     (o * w.stride + r * w.rate).checked_sub(w.pad.height)
 }
@@ -149,7 +149,7 @@ pub(super) fn check_window(step: &str, w: &Window) -> Result<(), BuildError> {
     if [input.height, input.width, rate].iter().any(|&n| n > 1 << 20) {
         return refuse(step, "a map side or rate above 2^20");
     }
-    // The first window begins inside the padding; padding is at most what one side of the kernel reaches over.
+    // The first window begins inside the padding; padding is at most the kernel's reach to one side.
     if pad.height > 2 * rate || pad.width > 2 * rate {
         return refuse(step, format!("padding of {pad} is more than a kernel of rate {rate} reaches"));
     }
@@ -162,7 +162,7 @@ pub(super) fn check_window(step: &str, w: &Window) -> Result<(), BuildError> {
     Ok(())
 }
 
-/// `packed`: the weights were packed earlier, and only their number counts.
+/// `packed`: the weights are prepacked, and only their number matters.
 pub(super) fn check_filter(
     step: &str,
     what: &str,

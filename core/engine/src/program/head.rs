@@ -1,4 +1,4 @@
-//! What heads are made of: convolutions over whole (small) maps and their concatenations, the average of a map, and the
+//! The steps of heads: convolutions over whole (small) maps and their concatenations, the average of a map, and the
 //! program's last steps, which write the outputs.
 
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(super) struct Average {
     pub(super) output: Rows,
 }
 
-/// Blocked rows to an output of the program, which is channels-last.
+/// Converts blocked rows to an output of the program, which is channels-last.
 pub(super) struct Unblock {
     pub(super) height: usize,
     pub(super) channels: usize,
@@ -58,14 +58,14 @@ impl Convolution {
         }
         let piece = Piece { rows: rows.clone(), columns: 0..self.output.width };
         let mut done = 0;
-        // 3x3: the middle tap first, since it reaches every pixel and so starts every sum.
+        // 3x3: the middle tap first, because it reaches every pixel and so initialises every sum.
         for input in &self.inputs {
             let middle = input.taps.len() / 2;
             let order = std::iter::once(middle).chain((0..input.taps.len()).filter(|&t| t != middle));
             for t in order {
                 done += 1;
                 let init = if done == 1 { Init::Bias } else { Init::Accumulate };
-                // Every pixel must be clamped at the end, also where the last tap reads only padding.
+                // Every pixel must be clamped at the end, even if the last tap reads only padding.
                 self.product(cx, input, t, &piece, init, None);
             }
         }
@@ -81,7 +81,7 @@ impl Convolution {
         }
     }
 
-    /// Tap `t` over the pixels of a piece for which it reads inside the map.
+    /// Tap `t` over the pixels of a piece whose input is inside the map.
     fn product(&self, cx: &Context<'_>, input: &Input, t: usize, piece: &Piece, init: Init, clamp: Clamp) {
         let (height, width, rate) = (self.height, input.rows.width, self.rate);
         let weights: &Packed = &input.taps[t];
@@ -95,7 +95,8 @@ impl Convolution {
             return;
         }
         let lanes = input.rows.lanes;
-        let (count, read_x) = (end_y - first_y, first_x + column - back);
+        let count = end_y - first_y;
+        let read_x = first_x + column - back;
         let first = cx.pixels::<f32>(&input.rows, first_y + row - back, count).add(read_x * lanes);
         let job = Job {
             source: Source::Groups { first, group: input.rows.group_len() },
@@ -122,14 +123,14 @@ impl Average {
         let c = rows.groups * rows.lanes;
         let sums = cx.buffer::<f32>(self.sums, 0);
         for y in cx.share(self.height) {
-            // SAFETY: a row of the input, which nobody writes now, and this thread's row of the sums.
+            // SAFETY: a row of the input, which no thread writes now, and this thread's row of the sums.
             unsafe {
                 average::sum_pixels(cx.program.isa, cx.pixel(rows, y), rows.groups, rows.width, sums.at(y * c, c));
             }
         }
         cx.barrier.meet();
         if cx.index == 0 {
-            // SAFETY: all sums are there, nobody writes them now; the output is written by this thread alone.
+            // SAFETY: all sums are complete, no thread writes them now; only this thread writes the output.
             let (sums, out) = unsafe {
                 (
                     std::slice::from_raw_parts(sums.at::<f32>(0, self.height * c).to(self.height * c), self.height * c),
@@ -152,13 +153,15 @@ impl Average {
 
 impl Unblock {
     pub(super) fn run(&self, cx: &Context<'_>) {
-        let (rows, len) = (&self.input, self.input.width * self.channels);
+        let rows = &self.input;
+        let len = self.input.width * self.channels;
         for y in cx.share(self.height) {
-            let (from, to) = (cx.pixel::<f32>(rows, y), cx.outputs[self.output].at::<f32>(y * len, len));
+            let from = cx.pixel::<f32>(rows, y);
+            let to = cx.outputs[self.output].at::<f32>(y * len, len);
             for c in 0..self.channels {
                 for x in 0..rows.width {
                     let from = from.add(c / rows.lanes * rows.group_len() + x * rows.lanes + c % rows.lanes).to(1);
-                    // SAFETY: a value of the input, which nobody writes now, and of this thread's row of the output.
+                    // SAFETY: a value of the input, which no thread writes now, and of this thread's row of the output.
                     unsafe { *to.add(x * self.channels + c).to(1) = *from }
                 }
             }

@@ -1,6 +1,6 @@
-//! Steps that join maps or change their size and multiply no weights: resize, sum, concatenation. Each goes over the whole
-//! map; threads share its rows.
-//! (In a decoder of the usual shape none of these runs: its stages resize and join row by row, see `decoder`.)
+//! Steps that join maps or change their size and multiply no weights: resize, sum, concatenation. Each processes the
+//! whole map; threads share its rows. (In a decoder of the usual shape none of these runs: its stages resize and join
+//! row by row, see `decoder`.)
 
 use super::context::{Context, Rows};
 use super::describe::Clamp;
@@ -15,7 +15,7 @@ pub(super) struct Resize {
     pub(super) columns: Vec<Between>,
 }
 
-/// The sum of maps of one shape, and the activation after it.
+/// The sum of maps of one shape, followed by an activation.
 pub(super) struct Sum {
     pub(super) height: usize,
     pub(super) inputs: Vec<Rows>,
@@ -23,10 +23,10 @@ pub(super) struct Sum {
     pub(super) output: Rows,
 }
 
-/// A concatenation that somebody reads who cannot read its parts.
+/// A concatenation for a reader that cannot read the parts directly.
 pub(super) struct Concat {
     pub(super) height: usize,
-    /// Each with its channels.
+    /// Each part with its channels.
     pub(super) inputs: Vec<(Rows, usize)>,
     pub(super) output: Rows,
 }
@@ -45,7 +45,7 @@ impl Resize {
                 out: cx.pixel(&self.output, y),
                 out_group: self.output.group_len(),
             };
-            // SAFETY: two rows of the input, which nobody writes now, with every column that is read; and this thread's row.
+            // SAFETY: two rows of the input, which no thread writes now, with every column that is read; and this thread's row.
             unsafe { bilinear::run(cx.program.isa, &line) }
         }
     }
@@ -56,9 +56,10 @@ impl Sum {
         let vectors = self.output.groups * self.output.width;
         for y in cx.share(self.height) {
             let out = cx.pixel(&self.output, y);
-            let (first, rest) = (&self.inputs[0], &self.inputs[1..]);
+            let first = &self.inputs[0];
+            let rest = &self.inputs[1..];
             if rest.is_empty() {
-                // SAFETY: a row of the input, which nobody writes now, and this thread's row, of one length.
+                // SAFETY: a row of the input, which no thread writes now, and this thread's row, of the same length.
                 unsafe { elementwise::add(cx.program.isa, cx.pixel(first, y), None, self.clamp, vectors, out) }
             }
             for (i, input) in rest.iter().enumerate() {
@@ -78,19 +79,21 @@ impl Concat {
         for y in cx.share(self.height) {
             let mut before = 0;
             for (input, channels) in &self.inputs {
-                let (from, to) = (cx.pixel::<f32>(input, y), cx.pixel::<f32>(&self.output, y));
+                let from = cx.pixel::<f32>(input, y);
+                let to = cx.pixel::<f32>(&self.output, y);
                 if before % lanes == 0 {
                     // Lanes past the last channel are copied too; the next part overwrites them.
                     for group in 0..input.groups {
                         let from = from.add(group * input.group_len()).to(input.group_len());
                         let to = to.add((before / lanes + group) * self.output.group_len()).to(input.group_len());
-                        // SAFETY: a group of the input, which nobody writes now, and of this thread's row.
+                        // SAFETY: a group of the input, which no thread writes now, and of this thread's row.
                         unsafe { std::ptr::copy_nonoverlapping(from, to, input.group_len()) }
                     }
                 } else {
                     for c in 0..*channels {
                         let at = |rows: &Rows, c: usize| c / lanes * rows.group_len() + c % lanes;
-                        let (from, to) = (from.add(at(input, c)), to.add(at(&self.output, before + c)));
+                        let from = from.add(at(input, c));
+                        let to = to.add(at(&self.output, before + c));
                         for x in 0..input.width {
                             // SAFETY: as above, for one value.
                             unsafe { *to.add(x * lanes).to(1) = *from.add(x * lanes).to(1) }
@@ -99,8 +102,9 @@ impl Concat {
                 }
                 before += channels;
             }
-            // Whoever reads whole groups finds no leavings of an earlier step there, which may be no numbers.
-            let (full, filled) = (before / lanes, before % lanes);
+            // Readers of whole groups must not find an earlier step's leftovers in these lanes, which may be NaN.
+            let full = before / lanes;
+            let filled = before % lanes;
             if filled > 0 {
                 let last = cx.pixel::<f32>(&self.output, y).add(full * self.output.group_len());
                 for x in 0..self.output.width {

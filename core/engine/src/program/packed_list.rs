@@ -1,5 +1,5 @@
-//! The packed weights of a program: one list, which the program owns. Its order is the order in which the builder asks for
-//! them, and so that of a file in which they are kept; steps hold entries of it.
+//! The packed weights of a program: one list, which the program owns. Its order is the order in which the builder
+//! requests them, and thus the order in a cache file; steps hold entries of it.
 
 use std::hash::Hasher;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use silhouette_kernels::memory::OutOfMemory;
 use silhouette_kernels::pack::{Matrix, Packed, PackedBytes, PackedDepthwise, Shelf};
 use silhouette_kernels::pointwise;
 
-/// Why there are no packed weights.
+/// Why packed weights are unavailable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotPacked {
     /// Fewer were packed earlier.
@@ -24,34 +24,34 @@ impl From<OutOfMemory> for NotPacked {
     }
 }
 
-/// All packed weights, each packed now or taken from where it was kept.
+/// All packed weights, each packed now or read from a cache.
 #[derive(Debug)]
 pub(super) struct PackedList {
     isa: Isa,
     entries: Vec<Arc<dyn PackedBytes>>,
-    /// Where the weights are that were packed earlier.
+    /// The source of prepacked weights.
     shelf: Option<Shelf>,
-    /// Hash of all that was asked for so far, but for the values.
+    /// Hash of all requests so far, without the values.
     packing: u64,
 }
 
 impl PackedList {
-    /// Empty; weights will be packed.
+    /// An empty list; weights will be packed.
     pub(super) fn new(isa: Isa) -> Self {
         Self { isa, entries: Vec::new(), shelf: None, packing: 0 }
     }
 
-    /// Empty; weights will be taken from the shelf.
+    /// An empty list; weights will be read from the cache.
     pub(super) fn from_shelf(isa: Isa, shelf: Shelf) -> Self {
         Self { isa, entries: Vec::new(), shelf: Some(shelf), packing: 0 }
     }
 
-    /// Whether weights were packed earlier, so that only their number counts.
+    /// Whether weights were packed earlier, so that only their number matters.
     pub(super) fn were_packed(&self) -> bool {
         self.shelf.is_some()
     }
 
-    /// Whether weights that were packed earlier are left over.
+    /// Whether prepacked weights are left over.
     pub(super) fn has_more(&self) -> bool {
         self.shelf.as_ref().is_some_and(|shelf| !shelf.is_empty())
     }
@@ -87,7 +87,7 @@ impl PackedList {
         Ok(self.append(packed))
     }
 
-    /// Takes a request into the hash: FNV's over whole numbers, which is the same in every version.
+    /// Adds a request to the hash: FNV over integers, which is the same in every version.
     fn ask(&mut self, request: &[usize]) {
         for &number in request {
             self.packing = (self.packing ^ number as u64).wrapping_mul(0x0100_0000_01b3);
@@ -95,8 +95,8 @@ impl PackedList {
         }
     }
 
-    /// A number that tells in which pieces and in which order weights were asked for: lists of one network's weights with the same number
-    /// hold the same bytes, whatever its input's size, the threads and the caches are.
+    /// A hash of the pieces in which weights were requested, and their order: lists of one network's weights with the
+    /// same hash hold the same bytes, whatever its input's size, the threads and the caches.
     pub(super) fn packing(&self) -> u64 {
         self.packing
     }
@@ -118,17 +118,18 @@ impl PackedList {
     }
 }
 
-/// A number that tells how weights are packed for an instruction set: small matrices are packed as those of a network are, and
-/// the bytes hashed. Files of packed weights carry it in their keys, so that one that another version of this code wrote, or
-/// that another CPU would write, is never read as if it were laid out as here. (Versions of Rust may hash in other ways: then
-/// weights are packed once more.) `None` where there is no memory for them.
+/// A hash of how weights are packed for an instruction set: small matrices are packed as a network's are, and the bytes
+/// hashed. It is part of the key of files of packed weights, so a file from another version of this code, or for
+/// another CPU, is never read as if it had this layout. (Versions of Rust may hash differently: then weights are packed
+/// once more.) `None` if there is no memory for them.
 pub fn layout_probe(isa: Isa) -> Option<u64> {
     let mut list = PackedList::new(isa);
     let widest = {
         let panels = <f32 as pointwise::Kernel<f32, f32>>::panels(isa);
         panels.lanes * panels.most
     };
-    // Outputs around a vector, a panel and two of them; inputs that are no whole block; weights side by side and apart.
+    // Outputs around a vector, a panel and two panels; inputs that are not a whole block; weights contiguous and
+    // strided.
     let outputs = [1, isa.lanes() + 1, widest - 1, widest, widest + 1, 2 * widest + 1];
     for (k, apart) in [(1, 1), (5, 1), (18, 1), (5, 9)] {
         for n in outputs {
@@ -174,7 +175,7 @@ mod tests {
             let parts = list.parts();
             assert_eq!(parts[..2], one.parts());
             assert_eq!(parts[2..], two.parts());
-            // The same request again is another list; so is another part of the same matrix.
+            // The same request again results in another list; so does another part of the same matrix.
             let before = list.packing();
             list.product(1, &matrix, &[0.5; 4]).expect("packed now");
             assert_ne!(list.packing(), before);

@@ -1,4 +1,4 @@
-//! What chains and decoders do row by row: a 1x1 convolution of a row, and a depthwise-separable one of a ring's rows.
+//! Row operations of chains and decoders: a 1x1 convolution of a row, and a depthwise-separable one of a ring's rows.
 
 use std::sync::Arc;
 
@@ -27,19 +27,19 @@ pub(super) struct Separable {
     pub(super) output: Rows,
 }
 
-/// What a product adds: the first pixel of a row, and how far its groups are apart.
+/// What a product adds: the first pixel of a row, and the distance between its groups.
 pub(super) type Residual = Option<(Pointer, usize)>;
 
 impl Pointwise {
-    /// Row `y` of `input` into row `y` of `to`, from the group of channels `group` on. Nobody writes the input's row now, and that of
-    /// `to` is this thread's.
+    /// Computes row `y` of `to`, starting at the group of channels `group`, from row `y` of `input`. No thread writes
+    /// the input's row now, and that of `to` is this thread's.
     pub(super) fn row(&self, cx: &Context<'_>, input: &Rows, y: usize, to: &Rows, group: usize) {
         let from = (cx.pixel(input, y), input.group_len());
         let into = (cx.pixel::<f32>(to, y).add(group * to.group_len()), to.group_len());
         self.run(cx, from, input.width, into, None);
     }
 
-    /// A row of `width` pixels; both ends are a first pixel, and how far its groups are apart.
+    /// A row of `width` pixels; source and destination are each a first pixel and the distance between its groups.
     fn run(
         &self,
         cx: &Context<'_>,
@@ -62,15 +62,15 @@ impl Pointwise {
             init: Init::Bias,
             clamp: self.clamp,
         };
-        // SAFETY: both rows are `width` pixels inside their buffers, and different buffers; nobody writes the one that is read
-        // now, and the other is this thread's.
+        // SAFETY: both rows are `width` pixels inside their buffers, and different buffers; no thread writes the source
+        // now, and the destination is this thread's.
         unsafe { pointwise::run(cx.program.isa, &job) }
     }
 }
 
 impl Separable {
-    /// Makes output row `o`, when `ring` has all rows that it reads. `add_input`: the depthwise convolution's input is added to
-    /// what it gives.
+    /// Computes output row `o` once `ring` has all rows that it reads. `add_input`: adds the depthwise convolution's
+    /// input to its output.
     pub(super) fn row(&self, cx: &Context<'_>, ring: &Rows, o: usize, add_input: bool, residual: Residual) {
         let w = &self.window;
         let group = w.output.width * ring.lanes;

@@ -1,7 +1,8 @@
 //! The sliced block: a slice of expanded channels at a time over the whole map, the projection accumulating over slices
-//! (the paper's t-way split, section 5). Each weight is read once an inference, and the slice stays in the L2.
+//! (the paper's t-way split, section 5). Each weight is read once per inference, and the slice stays in the L2.
 //!
-//! Threads share the pixels: all fill theirs of the slice, meet, then convolve and project theirs of the output.
+//! Threads share the pixels: all fill theirs of the slice, wait at the barrier, then convolve and project theirs of the
+//! output.
 
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ pub(super) struct Sliced {
     pub(super) depthwise: Arc<PackedDepthwise>,
     pub(super) depthwise_clamp: Clamp,
     pub(super) expansion_shortcut: bool,
-    /// Two buffers, used in turn, so that one meeting a slice is enough (the same one twice where nobody is to be met).
+    /// Two alternating buffers, so that one barrier per slice is enough (the same one twice with a single thread).
     /// `Rows::groups` is the widest slice's.
     pub(super) wide: [Rows; 2],
     pub(super) strip: usize,
@@ -40,7 +41,8 @@ pub(super) struct Sliced {
 
 impl Sliced {
     pub(super) fn run(&self, cx: &Context<'_>) {
-        let (w, isa) = (&self.window, cx.program.isa);
+        let w = &self.window;
+        let isa = cx.program.isa;
         let pieces_in = cx.pieces(w.input.height, w.input.width);
         let pieces_out = cx.pieces(w.output.height, w.output.width);
         for wide in &self.wide {
@@ -48,14 +50,16 @@ impl Sliced {
         }
         let strip = cx.buffer::<f32>(self.strip, self.strip_len);
         for (s, slice) in self.slices.iter().enumerate() {
-            let (wide, last) = (&self.wide[s % 2], s + 1 == self.slices.len());
+            let wide = &self.wide[s % 2];
+            let last = s + 1 == self.slices.len();
             for piece in pieces_in.iter().filter(|p| !p.is_empty()) {
                 self.fill(cx, slice, wide, piece);
             }
-            // All rows of the slice are there; and nobody reads the other buffer any more, which is filled next.
+            // All rows of the slice are complete; and no thread still reads the other buffer, which is filled next.
             cx.barrier.meet();
             for piece in pieces_out.iter().filter(|p| !p.is_empty()) {
-                let (x, width) = (piece.columns.start, piece.columns.len());
+                let x = piece.columns.start;
+                let width = piece.columns.len();
                 let group = width * wide.lanes;
                 let row_len = slice.channels.div_ceil(wide.lanes) * group;
                 let mut o = piece.rows.start;
@@ -106,10 +110,12 @@ impl Sliced {
 
     /// Fills a piece of the slice: expanded, or copied where the block does not expand.
     fn fill(&self, cx: &Context<'_>, slice: &Slice, wide: &Rows, piece: &Piece) {
-        let (rows, at) = (piece.rows.clone(), piece.columns.start * wide.lanes);
+        let rows = piece.rows.clone();
+        let at = piece.columns.start * wide.lanes;
         let Some(weights) = &slice.expand else {
             for y in rows {
-                let (from, to) = (cx.pixel::<f32>(&self.input, y).add(at), cx.pixel::<f32>(wide, y).add(at));
+                let from = cx.pixel::<f32>(&self.input, y).add(at);
+                let to = cx.pixel::<f32>(wide, y).add(at);
                 let first = slice.first / wide.lanes;
                 let len = piece.columns.len() * wide.lanes;
                 for group in 0..slice.channels.div_ceil(wide.lanes) {

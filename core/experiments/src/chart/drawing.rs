@@ -1,4 +1,4 @@
-//! A figure as it is drawn, by whichever writer.
+//! A laid-out figure, independent of the format.
 
 use super::figure::Color;
 
@@ -18,7 +18,7 @@ pub(super) enum Shape {
     Text { at: (f32, f32), anchor: Anchor, bold: bool, text: String },
 }
 
-/// Which point of a text stands at its place; vertically the base line does.
+/// The anchor of a text; vertically it is the baseline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Anchor {
     Start,
@@ -26,6 +26,6 @@ pub(super) enum Anchor {
     End,
 }
 
-/// Width of a character and height of a line, in pixels: what the PNG's font has, and what the SVG's comes near.
+/// Width of a character and height of a line, in pixels: exact for the PNG's font, approximate for the SVG's.
 pub(super) const CHARACTER: f32 = 7.0;
 pub(super) const LINE: f32 = 17.0;

@@ -1,18 +1,18 @@
-//! What a figure is: panels with axes and series.
+//! The description of a figure: panels with axes and series.
 
 /// Red, green, blue.
 pub type Color = [u8; 3];
 
-/// Colours that people of every kind of colour vision tell apart (Okabe and Ito), for series.
+/// Colours that remain distinguishable with any colour vision (Okabe and Ito), for series.
 pub const COLORS: [Color; 6] =
     [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [86, 180, 233], [120, 120, 120]];
 
 /// Panels in rows.
 #[derive(Clone, Debug)]
 pub struct Figure {
-    /// Above all panels.
+    /// The title above all panels.
     pub title: String,
-    /// Panels in a row.
+    /// Panels per row.
     pub columns: usize,
     /// In reading order.
     pub panels: Vec<Panel>,
@@ -21,7 +21,7 @@ pub struct Figure {
 /// One pair of axes.
 #[derive(Clone, Debug)]
 pub struct Panel {
-    /// Above the axes.
+    /// The title above the axes.
     pub title: String,
     /// The horizontal axis.
     pub x: Axis,
@@ -29,36 +29,36 @@ pub struct Panel {
     pub y: Axis,
     /// As high as wide.
     pub square: bool,
-    /// What is drawn; names that are not empty make the legend.
+    /// The series; non-empty names form the legend.
     pub series: Vec<Series>,
 }
 
 /// An axis.
 #[derive(Clone, Debug)]
 pub struct Axis {
-    /// What it measures, with the unit.
+    /// The quantity, with its unit.
     pub label: String,
-    /// Distances are of logarithms.
+    /// Whether the scale is logarithmic.
     pub log: bool,
-    /// First and last value; `None`: what the series need, and 0 of a linear vertical axis.
+    /// First and last value; `None`: derived from the series, including 0 on a linear vertical axis.
     pub range: Option<(f64, f64)>,
-    /// Values that are marked, with their names; empty: round numbers.
+    /// Marked values, with their labels; empty: round numbers.
     pub ticks: Vec<(f64, String)>,
 }
 
 impl Axis {
-    /// Distances are of values.
+    /// A linear axis.
     pub fn linear(label: &str) -> Self {
         Self { label: label.to_owned(), log: false, range: None, ticks: Vec::new() }
     }
 
-    /// Distances are of logarithms; these values, above 0, are marked.
+    /// A logarithmic axis; these values, above 0, are marked.
     pub fn log(label: &str, ticks: impl IntoIterator<Item = f64>) -> Self {
         let ticks = ticks.into_iter().map(|value| (value, value.to_string())).collect();
         Self { label: label.to_owned(), log: true, range: None, ticks }
     }
 
-    /// Places 0, 1, 2… with names.
+    /// Positions 0, 1, 2… with names.
     pub fn names(label: &str, names: impl IntoIterator<Item = String>) -> Self {
         let ticks: Vec<_> = names.into_iter().enumerate().map(|(i, name)| (i as f64, name)).collect();
         let range = Some((-0.6, ticks.len() as f64 - 0.4));
@@ -66,20 +66,20 @@ impl Axis {
     }
 }
 
-/// Points that belong together.
+/// A series of points.
 #[derive(Clone, Debug)]
 pub struct Series {
-    /// In the legend; empty: not in it.
+    /// Its name in the legend; empty: none.
     pub name: String,
     /// x and y in the axes' units.
     pub points: Vec<(f64, f64)>,
-    /// How they are drawn.
+    /// The style.
     pub style: Style,
     /// One for all points, or one for each.
     pub colors: Vec<Color>,
 }
 
-/// How a series is drawn.
+/// The style of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     /// A line through the points, each with a dot.
@@ -103,7 +103,7 @@ impl Series {
     }
 }
 
-/// A colour on the way from blue over red to yellow, for `share` from 0 to 1.
+/// A colour between blue, red and yellow, for `share` from 0 to 1.
 pub fn gradient(share: f64) -> Color {
     const STOPS: [[f64; 3]; 4] = [[13.0, 8.0, 135.0], [156.0, 23.0, 158.0], [237.0, 121.0, 83.0], [240.0, 200.0, 40.0]];
     let at = share.clamp(0.0, 1.0) * (STOPS.len() - 1) as f64;

@@ -1,4 +1,4 @@
-//! Where everything of a figure stands: panels, axes, ticks, legends and series become shapes in pixels.
+//! Lays out a figure: panels, axes, ticks, legends and series become shapes in pixels.
 
 use super::drawing::{Anchor, CHARACTER, Drawing, LINE, Shape};
 use super::figure::{Axis, Color, Figure, Panel, Series, Style};
@@ -15,11 +15,13 @@ pub(super) fn lay_out(figure: &Figure) -> Drawing {
     let mut shapes = Vec::new();
     let text_width = |text: &str| CHARACTER * text.chars().count() as f32;
     let columns = figure.columns.clamp(1, figure.panels.len().max(1));
-    let (mut top, mut width) = (2.0 * LINE, 2.0 * LEFT + text_width(&figure.title));
+    let mut top = 2.0 * LINE;
+    let mut width = 2.0 * LEFT + text_width(&figure.title);
     for row in figure.panels.chunks(columns) {
         let legend = row.iter().map(|panel| legend_lines(panel).len()).max().unwrap_or(0);
         let plot_top = top + LINE * (3.0 + legend as f32);
-        let (mut left, mut lowest) = (0.0, plot_top);
+        let mut left = 0.0;
+        let mut lowest = plot_top;
         for panel in row {
             let (w, h) = if panel.square { (SQUARE, SQUARE) } else { PLOT };
             let frame = Frame { left: left + LEFT, top: plot_top, width: w, height: h };
@@ -43,7 +45,7 @@ struct Frame {
     height: f32,
 }
 
-/// Values to a share of the axis.
+/// Maps values to a share of the axis.
 struct Range {
     from: f64,
     to: f64,
@@ -101,7 +103,8 @@ fn draw_panel(panel: &Panel, frame: &Frame, shapes: &mut Vec<Shape>) {
     let y = Range::of(&panel.y, points().map(|p| p.1), true);
     let place =
         |p: (f64, f64)| (frame.left + frame.width * x.share(p.0), frame.top + frame.height * (1.0 - y.share(p.1)));
-    let (right, bottom) = (frame.left + frame.width, frame.top + frame.height);
+    let right = frame.left + frame.width;
+    let bottom = frame.top + frame.height;
     let text = |at, anchor, bold, text: &str| Shape::Text { at, anchor, bold, text: text.to_owned() };
     let line = |from, to, color| Shape::Line { points: vec![from, to], color, width: 1.0, dashed: false };
 
@@ -111,7 +114,8 @@ fn draw_panel(panel: &Panel, frame: &Frame, shapes: &mut Vec<Shape>) {
         let base = frame.top - LINE * (0.6 + (legend.len() - number) as f32);
         let mut left = frame.left;
         for series in names {
-            let (from, to) = ((left, base - 4.0), (left + 22.0, base - 4.0));
+            let from = (left, base - 4.0);
+            let to = (left + 22.0, base - 4.0);
             let color = series.color(0);
             match series.style {
                 Style::Bars => shapes.push(Shape::Rectangle {
@@ -132,7 +136,7 @@ fn draw_panel(panel: &Panel, frame: &Frame, shapes: &mut Vec<Shape>) {
         }
     }
 
-    // The label of the vertical axis lies above it: nobody has to turn their head.
+    // The label of the vertical axis is above it, so that it can be horizontal.
     shapes.push(text((frame.left - 8.0, frame.top - 8.0), Anchor::End, false, &panel.y.label));
     shapes.push(text((frame.left + frame.width / 2.0, bottom + 2.4 * LINE), Anchor::Middle, false, &panel.x.label));
     let ticks = |axis: &Axis, range: &Range| if axis.ticks.is_empty() { range.ticks() } else { axis.ticks.clone() };
@@ -164,10 +168,12 @@ fn draw_panel(panel: &Panel, frame: &Frame, shapes: &mut Vec<Shape>) {
         match series.style {
             Style::Bars => {
                 let slot = frame.width * (x.share(1.0) - x.share(0.0)) * 0.8;
-                let (width, first) = (slot / bars as f32, bar as f32 * slot / bars as f32 - slot / 2.0);
+                let width = slot / bars as f32;
+                let first = bar as f32 * slot / bars as f32 - slot / 2.0;
                 let base = bottom - frame.height * y.share(0.0).clamp(0.0, 1.0);
                 for (i, &(at, top)) in placed.iter().enumerate() {
-                    let (from, to) = ((at + first, top.min(base)), (at + first + width, top.max(base)));
+                    let from = (at + first, top.min(base));
+                    let to = (at + first + width, top.max(base));
                     shapes.push(Shape::Rectangle { from, to, color: series.color(i) });
                 }
                 bar += 1;
@@ -191,7 +197,7 @@ fn legend_width(series: &Series) -> f32 {
     28.0 + CHARACTER * (series.name.chars().count() as f32 + 2.5)
 }
 
-/// The named series, as many on a line as fit.
+/// The named series, as many per line as fit.
 fn legend_lines(panel: &Panel) -> Vec<Vec<&Series>> {
     let room = if panel.square { SQUARE } else { PLOT.0 };
     let mut lines: Vec<(f32, Vec<&Series>)> = Vec::new();

@@ -1,5 +1,4 @@
-//! A drawing as PNG: shapes by tiny-skia, letters from a bitmap font that is compiled in, so that no font has to be
-//! installed.
+//! A drawing as PNG: shapes by tiny-skia, letters from an embedded bitmap font, so that no font must be installed.
 
 use super::drawing::{Anchor, CHARACTER, Drawing, Shape};
 use super::figure::Color;
@@ -14,7 +13,8 @@ use tiny_skia::{FillRule, Paint, Path, PathBuilder, Pixmap, Rect, Stroke, Stroke
 const INK: Color = [40, 40, 40];
 
 pub(super) fn write(drawing: &Drawing) -> Vec<u8> {
-    let (width, height) = (drawing.width.ceil() as u32, drawing.height.ceil() as u32);
+    let width = drawing.width.ceil() as u32;
+    let height = drawing.height.ceil() as u32;
     // A layout is at least as large as its title's line and at most a few thousand pixels.
     let mut pixels = Pixmap::new(width.clamp(1, 1 << 14), height.clamp(1, 1 << 14)).expect("a size in bounds");
     pixels.fill(tiny_skia::Color::WHITE);
@@ -25,9 +25,9 @@ pub(super) fn write(drawing: &Drawing) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = ::png::Encoder::new(&mut bytes, pixels.width(), pixels.height());
     encoder.set_color(::png::ColorType::Rgb);
-    // A vector takes what it is given.
+    // Writing to a vector cannot fail.
     let mut writer = encoder.write_header().expect("a header in memory");
-    writer.write_image_data(&rgb).expect("as many bytes as the header says");
+    writer.write_image_data(&rgb).expect("as many bytes as the header states");
     writer.finish().expect("an end in memory");
     bytes
 }
@@ -77,7 +77,7 @@ fn paint([r, g, b]: Color) -> Paint<'static> {
     paint
 }
 
-/// Where letters are drawn.
+/// The position of letters.
 struct Ink<'a>(&'a mut Pixmap);
 
 impl OriginDimensions for Ink<'_> {
@@ -91,7 +91,8 @@ impl DrawTarget for Ink<'_> {
     type Error = Infallible;
 
     fn draw_iter<I: IntoIterator<Item = Pixel<BinaryColor>>>(&mut self, letters: I) -> Result<(), Infallible> {
-        let (width, height) = (self.0.width() as i32, self.0.height() as i32);
+        let width = self.0.width() as i32;
+        let height = self.0.height() as i32;
         for Pixel(Point { x, y }, color) in letters {
             if color == BinaryColor::On && (0..width).contains(&x) && (0..height).contains(&y) {
                 let at = (y * width + x) as usize * 4;

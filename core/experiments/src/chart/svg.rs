@@ -17,7 +17,8 @@ pub(super) fn write(drawing: &Drawing) -> String {
             Shape::Line { points, color, width, dashed } => {
                 let path: Vec<_> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
                 let dash = if *dashed { " stroke-dasharray=\"6 4\"" } else { "" };
-                let (path, color) = (path.join(" "), hex(*color));
+                let path = path.join(" ");
+                let color = hex(*color);
                 writeln!(
                     svg,
                     "<polyline points=\"{path}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"{width}\"{dash}/>"

@@ -1,8 +1,8 @@
-//! How far a JPEG's data reach: its Huffman codes are read and nothing is made of them (ITU T.81, annexes F and G).
+//! Finds how far a JPEG's data reach: reads its Huffman codes without decoding pixels (ITU T.81, annexes F and G).
 
 use silhouette_kernels::memory::{OutOfMemory, filled};
 
-/// A component of the picture, and how often it is sampled in a unit (MCU).
+/// A component of the image, and its number of samples in a unit (MCU).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Component {
     pub(super) id: u8,
@@ -11,7 +11,8 @@ pub(super) struct Component {
 }
 
 impl Component {
-    /// Blocks of 8x8 samples, across and down, that it has by itself in a picture whose components are sampled `most` often.
+    /// Blocks of 8x8 samples, across and down, of this component alone in an image with maximum sampling factors
+    /// `most`.
     pub(super) fn blocks(self, width: u32, height: u32, most: (u8, u8)) -> (usize, usize) {
         let blocks = |pixels: u32, samples: u8, most: u8| {
             (pixels as usize * usize::from(samples)).div_ceil(usize::from(most)).div_ceil(8)
@@ -19,14 +20,14 @@ impl Component {
         (blocks(width, self.across, most.0), blocks(height, self.down, most.1))
     }
 
-    /// How often any of them is sampled at the most, across and down.
+    /// The largest sampling factors of any component, across and down.
     pub(super) fn most(all: &[Self]) -> (u8, u8) {
         let most = |samples: fn(&Self) -> u8| all.iter().map(samples).max().unwrap_or(1);
         (most(|component| component.across), most(|component| component.down))
     }
 }
 
-/// A Huffman code: for each length the first code past it, and what must be added to a code to find its symbol.
+/// A Huffman code: for each length, the first code past it, and the offset from a code to its symbol.
 #[derive(Clone, Debug)]
 struct Code {
     past: [u32; 16],
@@ -36,8 +37,10 @@ struct Code {
 
 impl Code {
     fn new(counts: &[u8; 16], symbols: &[u8]) -> Self {
-        let (mut past, mut offset) = ([0; 16], [0; 16]);
-        let (mut code, mut index) = (0_u32, 0_i32);
+        let mut past = [0; 16];
+        let mut offset = [0; 16];
+        let mut code = 0_u32;
+        let mut index = 0_i32;
         for (length, &count) in counts.iter().enumerate() {
             offset[length] = index - code as i32;
             code += u32::from(count);
@@ -60,7 +63,7 @@ impl Code {
     }
 }
 
-/// The codes in force, by class (0: first coefficients, 1: the others) and number, and the restart interval.
+/// The current codes, by class (0: DC, 1: AC) and number, and the restart interval.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
     codes: [[Option<Code>; 4]; 2],
@@ -68,7 +71,7 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// Takes what the segments in `bytes`, whole and one after the other, say.
+    /// Parses the complete segments in `bytes`.
     pub(super) fn read(&mut self, mut bytes: &[u8]) {
         while let Some((&[0xFF, marker, high, low], rest)) = bytes.split_first_chunk::<4>() {
             let content = usize::from(u16::from_be_bytes([high, low])).saturating_sub(2).min(rest.len());
@@ -103,9 +106,9 @@ pub(super) struct Scan {
     components: Vec<(u8, usize, usize)>,
     first: usize,
     last: usize,
-    /// Whether bits are added to what earlier scans gave.
+    /// Whether it refines bits of earlier scans.
     refines: bool,
-    /// Bits that are still missing after it.
+    /// Bits still missing after it.
     low: u8,
 }
 
@@ -121,12 +124,13 @@ impl Scan {
             .iter()
             .map(|&[id, codes]| (id, usize::from(codes >> 4), usize::from(codes & 15)))
             .collect();
-        let (first, last) = (usize::from(first), usize::from(last));
+        let first = usize::from(first);
+        let last = usize::from(last);
         (first <= last && last < 64).then_some(Self { components, first, last, refines: bits >> 4 > 0, low: bits & 15 })
     }
 }
 
-/// Bits of a scan, the first of a byte first; ends at the data's end and before a marker.
+/// Bits of a scan, most significant first; ends at the data's end and before a marker.
 struct Bits<'a> {
     bytes: &'a [u8],
     held: u32,
@@ -154,7 +158,7 @@ impl Bits<'_> {
         Some(self.held >> self.count & ((1 << count) - 1))
     }
 
-    /// Past a restart marker; what is left of the byte before it is filling.
+    /// Skips a restart marker; the rest of the byte before it is padding.
     fn restart(&mut self) -> Option<()> {
         self.count = 0;
         match *self.bytes {
@@ -167,19 +171,20 @@ impl Bits<'_> {
     }
 }
 
-/// What the scans so far have given.
+/// The state after the scans so far.
 pub(super) struct Walker<'a> {
     progressive: bool,
     width: u32,
     height: u32,
     components: &'a [Component],
-    /// For each component the bits that are missing of each coefficient; 255: all.
+    /// For each component, the number of missing bits of each coefficient; 255: all.
     missing: Vec<[u8; 64]>,
-    /// For each component a flag for each coefficient of each block that is not zero: progressive scans depend on it.
+    /// For each component, a flag per coefficient of each block that is set if it is not zero: progressive scans depend
+    /// on it.
     seen: Vec<Vec<u64>>,
 }
 
-/// Blocks from row to row of a component, and those that one scan of it alone has, across and down.
+/// Blocks per row of a component, and its blocks in a scan of its own, across and down.
 struct Grid {
     stride: usize,
     across: usize,
@@ -187,7 +192,7 @@ struct Grid {
 }
 
 impl<'a> Walker<'a> {
-    /// Before the first scan.
+    /// The state before the first scan.
     ///
     /// # Errors
     /// [`OutOfMemory`].
@@ -227,7 +232,7 @@ impl<'a> Walker<'a> {
         Grid { stride: self.units().0 * usize::from(component.across), across, down }
     }
 
-    /// Reads a scan's data; how many rows of the picture it reaches over, which are all where it is whole.
+    /// Reads a scan's data; returns how many rows of the image it covers: all if it is complete.
     pub(super) fn walk(&mut self, tables: &Tables, scan: &Scan, data: &[u8]) -> u32 {
         let found = |id: u8| self.components.iter().position(|component| component.id == id);
         let indices: Option<Vec<usize>> = scan.components.iter().map(|&(id, ..)| found(id)).collect();
@@ -257,7 +262,8 @@ impl<'a> Walker<'a> {
                     None => (usize::from(component.across), usize::from(component.down)),
                 };
                 for block in 0..wide * high {
-                    let (x, y) = (unit % across * wide + block % wide, unit / across * high + block / wide);
+                    let x = unit % across * wide + block % wide;
+                    let y = unit / across * high + block / wide;
                     let seen = self.seen.get_mut(index).map(|seen| &mut seen[y * stride + x]);
                     let code = |class: usize, number: usize| tables.codes[class].get(number)?.as_ref();
                     let codes = (code(0, dc), code(1, ac));
@@ -278,12 +284,12 @@ impl<'a> Walker<'a> {
         self.height
     }
 
-    /// Rows of the picture in `units` rows of units, of which there are `all`; never all of them.
+    /// Rows of the image in `units` rows of units out of `all`; always fewer than the image has.
     fn rows(&self, units: usize, all: usize) -> u32 {
         (units as u32 * self.height.div_ceil(all.max(1) as u32)).min(self.height - 1)
     }
 
-    /// Whether nothing of the picture is missing.
+    /// Whether the image is complete.
     pub(super) fn complete(&self) -> bool {
         self.missing.iter().flatten().all(|&bits| bits == 0)
     }
@@ -297,7 +303,8 @@ fn sequential(bits: &mut Bits<'_>, (dc, ac): Codes<'_>) -> Option<()> {
     let mut k = 1;
     while k < 64 {
         let symbol = ac?.read(bits)?;
-        let (zeros, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
+        let zeros = usize::from(symbol >> 4);
+        let size = u32::from(symbol & 15);
         match (zeros, size) {
             (15, 0) => k += 16,
             (_, 0) => break,
@@ -310,7 +317,7 @@ fn sequential(bits: &mut Bits<'_>, (dc, ac): Codes<'_>) -> Option<()> {
     Some(())
 }
 
-/// A block of one progressive scan; `run` counts the blocks after it that have nothing more.
+/// A block of one progressive scan; `run` counts the following blocks that have no more data.
 fn progressive(bits: &mut Bits<'_>, (dc, ac): Codes<'_>, scan: &Scan, seen: &mut u64, run: &mut u32) -> Option<()> {
     if scan.first == 0 {
         let size = if scan.refines { 1 } else { u32::from(dc?.read(bits)?.min(16)) };
@@ -321,7 +328,8 @@ fn progressive(bits: &mut Bits<'_>, (dc, ac): Codes<'_>, scan: &Scan, seen: &mut
     if *run == 0 {
         while k <= scan.last {
             let symbol = ac?.read(bits)?;
-            let (mut zeros, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
+            let mut zeros = usize::from(symbol >> 4);
+            let size = u32::from(symbol & 15);
             if size == 0 && zeros < 15 {
                 *run = (1 << zeros) + bits.take(zeros as u32)?;
                 break;
@@ -337,7 +345,7 @@ fn progressive(bits: &mut Bits<'_>, (dc, ac): Codes<'_>, scan: &Scan, seen: &mut
                 }
                 continue;
             }
-            // The sign of a coefficient that is new; on the way to it, a bit more of each that is not.
+            // The sign of a new coefficient; before it, one more bit for each existing one.
             bits.take(u32::from(size > 0))?;
             while k <= scan.last {
                 if *seen >> k & 1 == 1 {

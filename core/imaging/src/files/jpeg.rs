@@ -1,8 +1,8 @@
-//! A JPEG's bytes out of a reader: no more of them than its size explains, without what a picture is not made of, and with
-//! what is missing where it was cut off.
+//! Extracts a JPEG's bytes from a reader: no more of them than its size explains, without segments that do not affect
+//! the image, and with a description of what is missing if it is truncated.
 //!
-//! The decoder gives grey for whatever is not there and says nothing. So the file's markers are followed here while it is
-//! read; where it has no end marker, its Huffman codes are counted (`entropy`).
+//! The decoder silently produces grey for missing data. So this file parses the markers while reading; if there is no
+//! end marker, the Huffman codes are counted (`entropy`).
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, ErrorKind, Read};
@@ -13,18 +13,18 @@ use super::entropy::{Component, Scan, Tables, Walker};
 use super::problem::Problem;
 use super::profile::MOST_PROFILE;
 
-/// The most that stands before and between a picture's scans and is of use for decoding it.
+/// Limit for the useful bytes before and between an image's scans.
 const MOST_HEADERS: usize = 1 << 20;
-/// The most that is passed over: profiles, thumbnails, comments.
+/// Limit for the skipped bytes: profiles, thumbnails, comments.
 const MOST_PASSED: u64 = 1 << 26;
-/// Sixteen bits a sample of noise would be less.
+/// Even noise takes less than sixteen bits per sample.
 const BYTES_PER_PIXEL: u64 = 4;
-/// Each scan of a progressive picture goes over all of it; encoders write about ten.
+/// Each scan of a progressive image covers all of it; encoders write about ten.
 const MOST_SCANS: u64 = 256;
-/// Scans times pixels: sixteen scans of the largest pictures.
+/// Limit for scans times pixels: sixteen scans of the largest images.
 const MOST_SCANNED: u64 = 1 << 31;
 
-/// Of data that cannot hold the pixels, this share may be there for a lenient reading.
+/// If the data cannot hold the pixels, lenient reading needs at least this share of them.
 const LEAST_SHARE: u64 = 16;
 
 const SOI: u8 = 0xD8;
@@ -38,19 +38,19 @@ const APP14: u8 = 0xEE;
 const APP15: u8 = 0xEF;
 const COMMENT: u8 = 0xFE;
 
-/// A JPEG that was read up to its end marker, or to where it was cut off.
+/// A JPEG that was read up to its end marker, or to where it is truncated.
 #[derive(Debug)]
 pub(super) struct Jpeg {
     pub(super) bytes: Vec<u8>,
     pub(super) width: u32,
     pub(super) height: u32,
-    /// What there is of it, where that is not all.
+    /// Which part of it is there, unless it is complete.
     pub(super) cut: Option<String>,
-    /// Its colour profile, where all parts of one are there; empty: none.
+    /// Its colour profile if all of its parts are there; otherwise empty.
     pub(super) profile: Vec<u8>,
 }
 
-/// The size and components that a frame header states.
+/// The size and components in a frame header.
 #[derive(Clone, Debug)]
 struct Frame {
     progressive: bool,
@@ -66,7 +66,7 @@ impl Frame {
 }
 
 impl Jpeg {
-    /// Reads one of at most `max_pixels`.
+    /// Reads a JPEG of at most `max_pixels`.
     ///
     /// # Errors
     /// [`Problem`].
@@ -87,9 +87,10 @@ impl Jpeg {
         };
         let Reading { bytes, frame, scans, entropy, parts, .. } = reading;
         let profile = parts.whole();
-        let frame = frame.ok_or_else(|| Problem::Damaged("it has no picture".into()))?;
-        let (width, height) = (frame.width, frame.height);
-        // Each block's first coefficient takes a bit at least.
+        let frame = frame.ok_or_else(|| Problem::Damaged("it has no image data".into()))?;
+        let width = frame.width;
+        let height = frame.height;
+        // Each block's first coefficient takes at least one bit.
         let most = Component::most(&frame.components);
         let blocks = frame.components.iter().map(|component| component.blocks(width, height, most));
         let blocks: u64 = blocks.map(|(across, down)| (across * down) as u64).sum();
@@ -98,7 +99,7 @@ impl Jpeg {
             if complete {
                 return Err(Problem::Damaged(there));
             }
-            // Next to nothing: to make the rest of it grey would take as long as a whole picture.
+            // Almost nothing: filling the rest with grey would take as long as decoding a whole image.
             if entropy.saturating_mul(8 * LEAST_SHARE) < blocks {
                 return Err(Problem::Cut(there));
             }
@@ -109,7 +110,7 @@ impl Jpeg {
     }
 }
 
-/// Where a scan's header and its data lie.
+/// Positions of a scan's header and its data.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     /// The first byte of the header's content.
@@ -128,7 +129,7 @@ struct Reading {
     parts: Parts,
 }
 
-/// The parts of a colour profile, each a segment of its own: a number from 1, how many there are, and bytes.
+/// The parts of a colour profile, each in a segment of its own: a number from 1, the number of parts, and bytes.
 #[derive(Default)]
 struct Parts {
     by_number: BTreeMap<u8, Vec<u8>>,
@@ -146,7 +147,7 @@ impl Parts {
         }
     }
 
-    /// Nothing where a part is missing.
+    /// Empty if a part is missing.
     fn whole(self) -> Vec<u8> {
         if self.bytes > MOST_PROFILE || !self.by_number.keys().copied().eq(1..=self.count) {
             return Vec::new();
@@ -156,12 +157,12 @@ impl Parts {
 }
 
 impl Reading {
-    /// Up to the end marker.
+    /// Reads up to the end marker.
     fn markers(&mut self, reader: &mut impl BufRead, max_pixels: u64) -> Result<(), Problem> {
         let mut start = [0; 2];
         fill(reader, &mut start)?;
         if start != [0xFF, SOI] {
-            return Err(Problem::Damaged("it does not begin as a JPEG".into()));
+            return Err(Problem::Damaged("it does not begin like a JPEG".into()));
         }
         self.bytes.extend(start);
         let mut next = None;
@@ -174,7 +175,7 @@ impl Reading {
                 self.bytes.extend([0xFF, EOI]);
                 return Ok(());
             }
-            // Restarts, the beginning, and a marker that stands for itself have no content.
+            // Restarts, the start marker, and standalone markers have no content.
             if matches!(marker, 0x01 | 0xD0..=SOI) {
                 continue;
             }
@@ -193,7 +194,7 @@ impl Reading {
         }
     }
 
-    /// The next marker; what stands before it belongs to nothing.
+    /// Finds the next marker; bytes before it are skipped.
     fn marker(&mut self, reader: &mut impl BufRead) -> Result<u8, Problem> {
         loop {
             let byte = one(reader)?;
@@ -215,7 +216,7 @@ impl Reading {
         if self.passed <= MOST_PASSED {
             return Ok(());
         }
-        Err(Problem::Damaged(format!("more than {MOST_PASSED} bytes of it are no picture")))
+        Err(Problem::Damaged(format!("more than {MOST_PASSED} bytes of it are not image data")))
     }
 
     fn segment(
@@ -228,8 +229,8 @@ impl Reading {
     ) -> Result<(), Problem> {
         // Two bytes of marker, two of length.
         let begins = self.bytes.len() + 4;
-        // Thumbnails and comments say nothing of the pixels; what says how it is turned, and Adobe's colours, do. A profile is
-        // no matter of the decoder's.
+        // Thumbnails and comments do not affect the pixels; the orientation and Adobe's colour transform do. The
+        // decoder does not use the profile.
         let of_use = !matches!(marker, APP0..=APP15 | COMMENT) || matches!(marker, APP0 | APP1 | APP14);
         if !of_use {
             self.pass(content as u64)?;
@@ -247,7 +248,7 @@ impl Reading {
         self.bytes.extend([0xFF, marker, high, low]);
         self.bytes.resize(begins + content, 0);
         if let Err(problem) = fill(reader, &mut self.bytes[begins..]) {
-            // Half a segment is none.
+            // An incomplete segment is ignored.
             self.bytes.truncate(begins - 4);
             return Err(problem);
         }
@@ -272,9 +273,9 @@ impl Reading {
         Ok(())
     }
 
-    /// A scan's data, up to the next marker that is no restart, which is returned.
+    /// Reads a scan's data up to the next marker that is not a restart, and returns that marker.
     fn scan(&mut self, reader: &mut impl BufRead) -> Result<u8, Problem> {
-        let frame = self.frame.as_ref().ok_or_else(|| Problem::Damaged("a scan stands before its frame".into()))?;
+        let frame = self.frame.as_ref().ok_or_else(|| Problem::Damaged("a scan precedes its frame".into()))?;
         let (width, height, pixels) = (frame.width, frame.height, frame.pixels());
         let scans = self.scans.len() as u64 + 1;
         if scans > MOST_SCANS || scans * pixels > MOST_SCANNED {
@@ -319,11 +320,12 @@ impl Reading {
     }
 }
 
-/// The size and components that a frame header of this marker states.
+/// The size and components in a frame header with this marker.
 fn frame(marker: u8, content: &[u8]) -> Result<Frame, Problem> {
     let damaged = || Problem::Damaged("its frame header is damaged".into());
     let &[_, h1, h0, w1, w0, count, ref components @ ..] = content else { return Err(damaged()) };
-    let (width, height) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
+    let width = u16::from_be_bytes([w1, w0]);
+    let height = u16::from_be_bytes([h1, h0]);
     let (triples, rest) = components.as_chunks::<3>();
     let components: Vec<Component> =
         triples.iter().map(|&[id, sampling, _]| Component { id, across: sampling >> 4, down: sampling & 15 }).collect();
@@ -336,13 +338,13 @@ fn frame(marker: u8, content: &[u8]) -> Result<Frame, Problem> {
     Ok(frame)
 }
 
-/// What there is of a picture without an end marker; `None` where only that is missing.
+/// Describes which part of an image without an end marker is there; `None` if only the marker is missing.
 fn missing(bytes: &[u8], frame: &Frame, scans: &[Place]) -> Result<Option<String>, OutOfMemory> {
     let mut walker = Walker::new(frame.progressive, frame.width, frame.height, &frame.components)?;
     let mut tables = Tables::default();
     let mut from = 2;
     for (number, place) in scans.iter().enumerate() {
-        // The header's marker and length stand before it.
+        // The header's marker and length precede it.
         tables.read(&bytes[from..place.header - 4]);
         from = place.end;
         let Some(scan) = Scan::read(&bytes[place.header..place.data]) else {
@@ -354,11 +356,11 @@ fn missing(bytes: &[u8], frame: &Frame, scans: &[Place]) -> Result<Option<String
             return Ok(Some(format!("{rows} of {} rows{of} are there", frame.height)));
         }
     }
-    Ok(if walker.complete() { None } else { Some(format!("{} scans are there, and not all", scans.len())) })
+    Ok(if walker.complete() { None } else { Some(format!("{} scans are there, but not all", scans.len())) })
 }
 
 fn cut() -> Problem {
-    Problem::Cut("it ends before its picture".into())
+    Problem::Cut("it ends before its image data".into())
 }
 
 fn fill(reader: &mut impl BufRead, bytes: &mut [u8]) -> Result<(), Problem> {

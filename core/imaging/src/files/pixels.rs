@@ -1,15 +1,16 @@
-//! What a decoder gives, as a photo keeps it: RGB, or RGBA where something is hidden, and then nothing of what is.
+//! Converts a decoder's output to a photo's pixels: RGB, or RGBA if any pixel is transparent, with hidden colours
+//! removed.
 
 /// Decoded pixels, and how many channels they have.
 #[derive(Clone, Debug)]
 pub(super) struct Pixels {
     pub(super) bytes: Vec<u8>,
-    /// 3, or 4 with an alpha that is not multiplied in.
+    /// 3, or 4 with straight alpha.
     pub(super) channels: usize,
 }
 
 impl Pixels {
-    /// Takes away what is wholly hidden, or an alpha that hides nothing.
+    /// Blackens fully transparent pixels, or drops an alpha that is opaque everywhere.
     pub(super) fn of(mut bytes: Vec<u8>, channels: usize) -> Self {
         if channels == 3 {
             return Self { bytes, channels };

@@ -1,5 +1,5 @@
-//! A PNG's pixels as RGB or RGBA of eight bits, row by row: nothing of it is held at sixteen bits, but where only the whole
-//! picture shows how its samples are to be read.
+//! A PNG's pixels as 8-bit RGB or RGBA, row by row: nothing is stored at sixteen bits, unless only the whole image
+//! shows how to interpret its samples.
 
 use std::io::{BufRead, ErrorKind, Read as _, Seek, SeekFrom};
 
@@ -11,21 +11,21 @@ use super::pixels::Pixels;
 use super::problem::Problem;
 use super::profile::{MOST_PROFILE, ToSrgb, to_eight};
 
-/// What a decoder may hold besides its output: two rows of the widest picture, palette, orientation.
+/// Limit for a decoder's memory besides its output: two rows of the widest image, palette, orientation.
 const MOST_BYTES: usize = 1 << 25;
 
-/// Chunks that may stand before a picture's data.
+/// Chunks that may precede an image's data.
 const MOST_CHUNKS: usize = 1 << 10;
 
-/// Pixels, and how they become upright.
+/// Pixels, and their orientation.
 #[derive(Debug)]
 pub(super) struct Rows {
     pub(super) width: u32,
     pub(super) height: u32,
-    /// What is not there is black.
+    /// Missing pixels are black.
     pub(super) pixels: Pixels,
     pub(super) orientation: Orientation,
-    /// What there is of it, where that is not all.
+    /// Which part of it is there, unless it is complete.
     pub(super) cut: Option<String>,
 }
 
@@ -40,25 +40,28 @@ impl Rows {
         reader.seek(SeekFrom::Start(start)).map_err(Problem::Read)?;
         let mut decoder = Decoder::new_with_limits(reader, Limits { bytes: MOST_BYTES });
         decoder.set_transformations(Transformations::EXPAND);
-        // Compressed as they are, a few bytes of these may be gigabytes.
+        // When decompressed, a few bytes of these chunks may become gigabytes.
         decoder.set_ignore_text_chunk(true);
         decoder.set_ignore_iccp_chunk(true);
-        let header = decoder.read_header_info().map_err(|error| problem(error, "it ends before its picture"))?;
-        let (width, height) = (header.width, header.height);
+        let header = decoder.read_header_info().map_err(|error| problem(error, "it ends before its image data"))?;
+        let width = header.width;
+        let height = header.height;
         if u64::from(width) * u64::from(height) > max_pixels {
             return Err(Problem::TooLarge { width, height });
         }
-        let mut reader = decoder.read_info().map_err(|error| problem(error, "it ends before its picture"))?;
+        let mut reader = decoder.read_info().map_err(|error| problem(error, "it ends before its image data"))?;
         let exif = reader.info().exif_metadata.as_ref();
-        // A broken EXIF block is no reason to refuse the picture.
+        // A broken EXIF block is no reason to reject the image.
         let orientation = exif.and_then(|exif| Orientation::from_exif_chunk(exif)).unwrap_or(Orientation::NoTransforms);
         let (color, depth) = reader.output_color_type();
         let samples = Samples::new(reader.info(), color, depth, &profile);
         let stride = width as usize * samples.bytes();
         let bytes = stride.saturating_mul(height as usize);
-        let (mut held, mut line) = (Vec::new(), memory::filled(stride, 0, "a row of a PNG")?);
+        let mut held = Vec::new();
+        let mut line = memory::filled(stride, 0, "a row of a PNG")?;
         memory::reserve(&mut held, bytes, "a picture")?;
-        let (mut rows, mut cut) = (0, None);
+        let mut rows = 0;
+        let mut cut = None;
         loop {
             let row = match reader.next_interlaced_row() {
                 Ok(Some(row)) => row,
@@ -93,12 +96,13 @@ impl Rows {
             cut = Some(format!("{rows} of {height} rows are there"));
         }
         samples.fill(&mut held, bytes);
-        let (bytes, channels) = (samples.finished(held), samples.channels);
+        let bytes = samples.finished(held);
+        let channels = samples.channels;
         Ok(Self { width, height, pixels: Pixels::of(bytes, channels), orientation, cut })
     }
 }
 
-/// The ICC profile that stands before the data; empty where there is none, or none of a length that one has.
+/// The ICC profile before the image data; empty if there is none, or if its length is implausible.
 fn profile(reader: &mut (impl BufRead + Seek)) -> Vec<u8> {
     find_profile(reader).unwrap_or_default()
 }
@@ -117,7 +121,7 @@ fn find_profile(reader: &mut (impl BufRead + Seek)) -> Option<Vec<u8>> {
                 let length = usize::try_from(length).ok().filter(|&length| length <= MOST_PROFILE)?;
                 let mut chunk = Vec::new();
                 reader.by_ref().take(length as u64).read_to_end(&mut chunk).ok()?;
-                // A name, a zero, and how it is compressed (0: deflate), and the profile.
+                // A name, a zero, the compression method (0: deflate), and the profile.
                 let end = chunk.iter().position(|&byte| byte == 0)?;
                 let compressed = chunk.get(end + 1..)?.strip_prefix(&[0])?;
                 return fdeflate::decompress_to_vec_bounded(compressed, MOST_PROFILE).ok();
@@ -129,7 +133,7 @@ fn find_profile(reader: &mut (impl BufRead + Seek)) -> Option<Vec<u8>> {
     None
 }
 
-/// `there` says what there is, where an early end is all that is wrong.
+/// `there` describes which part exists, if truncation is the only problem.
 fn problem(error: DecodingError, there: &str) -> Problem {
     match error {
         DecodingError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => Problem::Cut(there.into()),
@@ -138,14 +142,15 @@ fn problem(error: DecodingError, there: &str) -> Problem {
     }
 }
 
-/// How a PNG's samples become eight bits of sRGB.
+/// Converts a PNG's samples to eight bits of sRGB.
 struct Samples {
     color: ColorType,
     deep: bool,
     /// 3, or 4 with an alpha.
     channels: usize,
-    /// Of sixteen bits, as many as the file says are filled, where these are fewer: of colours and of an alpha. Whether they
-    /// are the upper ones, as PNG wants it, or the lower ones, as some cameras write them, only the whole picture shows.
+    /// If fewer than sixteen bits are significant according to the file: how many, for colours and for alpha. Only the
+    /// whole image shows whether they are the upper bits, as PNG requires, or the lower ones, as some cameras write
+    /// them.
     significant: Option<[u32; 2]>,
     to_srgb: Option<ToSrgb>,
 }
@@ -161,13 +166,13 @@ impl Samples {
         let deep = depth == BitDepth::Sixteen;
         let significant = info.sbit.as_ref().filter(|_| deep).and_then(|said| {
             let colours = said.iter().take(if grey { 1 } else { 3 }).copied().max()?;
-            // An alpha that tRNS made has no bits of its own.
+            // An alpha from tRNS has no significant-bits entry of its own.
             let alpha = said.get(if grey { 1 } else { 3 }).copied().unwrap_or(16);
             let bits = [colours, alpha].map(u32::from);
             let possible = bits.iter().all(|bits| (1..=16).contains(bits)) && bits != [16, 16];
             possible.then_some(bits)
         });
-        // Code points say more than a profile, where there are both.
+        // Code points take precedence over a profile.
         let points = info
             .coding_independent_code_points
             .filter(|points| !grey && points.is_video_full_range_image && points.matrix_coefficients == 0);
@@ -179,12 +184,12 @@ impl Samples {
         Self { color, deep, channels: if alpha { 4 } else { 3 }, significant, to_srgb }
     }
 
-    /// Bytes of a pixel while the picture is read.
+    /// Bytes per pixel while the image is read.
     fn bytes(&self) -> usize {
         self.channels * if self.significant.is_some() { 2 } else { 1 }
     }
 
-    /// A row as it is held; returns how many bytes of `line` it fills.
+    /// Converts a row for storage; returns how many bytes of `line` it fills.
     fn row(&self, row: &[u8], line: &mut [u8]) -> usize {
         if !self.deep {
             let pixels = row.len() / self.color.samples();
@@ -207,12 +212,12 @@ impl Samples {
         line.len()
     }
 
-    /// The samples of a row as pixels of all channels.
+    /// The samples of a row as pixels with all channels.
     fn spread<T>(&self, sample: impl Fn(usize) -> T, pixels: &mut [T]) {
         let of_pixel = self.color.samples();
         for (number, pixel) in pixels.chunks_exact_mut(self.channels).enumerate() {
             for (channel, value) in pixel.iter_mut().enumerate() {
-                // A grey level is all three colours; an alpha stands last.
+                // A grey level becomes all three colours; alpha is last.
                 let at = if channel == 3 {
                     of_pixel - 1
                 } else if of_pixel < 3 {
@@ -225,7 +230,7 @@ impl Samples {
         }
     }
 
-    /// Sixteen bits as eight of sRGB.
+    /// Converts sixteen bits to eight of sRGB.
     fn shallow(&self, deep: &mut [u16], line: &mut [u8]) {
         if let Some(to_srgb) = &self.to_srgb {
             to_srgb.sixteen(deep);
@@ -233,7 +238,7 @@ impl Samples {
         line.iter_mut().zip(deep).for_each(|(to, from)| *to = to_eight(*from));
     }
 
-    /// What is not there is black, and hides nothing.
+    /// Fills missing pixels with opaque black.
     fn fill(&self, held: &mut Vec<u8>, bytes: usize) {
         let begin = held.len();
         if begin == bytes {
@@ -246,7 +251,7 @@ impl Samples {
         }
     }
 
-    /// The whole picture, eight bits a channel.
+    /// The whole image, eight bits per channel.
     fn finished(&self, held: Vec<u8>) -> Vec<u8> {
         let Some(bits) = self.significant else { return held };
         let sample = |pair: &[u8]| u16::from_be_bytes([pair[0], pair[1]]);
@@ -260,7 +265,7 @@ impl Samples {
         let full = |value: u16, kind: usize| {
             let white = (1u32 << bits[kind]) - 1;
             let value = u32::from(value);
-            // With none above them, the lower bits are the filled ones.
+            // If no bit above them is set, the lower bits are the significant ones.
             let value = if u32::from(most[kind]) <= white { value } else { value >> (16 - bits[kind]) };
             ((value * 65_535 + white / 2) / white) as u16
         };

@@ -1,4 +1,4 @@
-//! What is wrong with a picture's bytes, before it is known what the file is called.
+//! Problems with an image's bytes, before the file's name is known.
 
 use silhouette_kernels::memory::OutOfMemory;
 
@@ -8,11 +8,11 @@ pub(super) enum Problem {
     Read(std::io::Error),
     /// More pixels than the limit.
     TooLarge { width: u32, height: u32 },
-    /// It ends too early; what there is of it.
+    /// It is truncated; describes which part is there.
     Cut(String),
-    /// It is no picture that can be, in words.
+    /// It is invalid; a description.
     Damaged(String),
-    /// There is no memory for it.
+    /// There is not enough memory for it.
     OutOfMemory(OutOfMemory),
 }
 

@@ -1,5 +1,5 @@
-//! Colours as sRGB: what networks are trained on, and what pictures without a profile are shown as. A photo says what its
-//! numbers mean by an ICC profile, or (PNG) by code points.
+//! Converts colours to sRGB, which networks are trained on, and which images without a profile are assumed to have. A
+//! photo declares its colours by an ICC profile, or (PNG) by code points.
 
 use std::sync::Arc;
 
@@ -8,23 +8,23 @@ use moxcms::{
     Transform8BitExecutor, Transform16BitExecutor, TransformOptions,
 };
 
-/// The longest profile that is looked at. Those of screens and cameras have a few hundred bytes to a megabyte.
+/// The largest profile that is used. Those of screens and cameras range from a few hundred bytes to a megabyte.
 pub(super) const MOST_PROFILE: usize = 1 << 22;
 
-/// Pixels that are converted at once.
+/// Number of pixels converted at once.
 const CHUNK: usize = 1 << 12;
 
-/// Differences up to this are rounding, and no other colours.
+/// Differences up to this are rounding, not different colours.
 const SAME: u8 = 1;
 
-/// The way from a photo's colours to sRGB.
+/// The conversion from a photo's colours to sRGB.
 pub(super) enum ToSrgb {
     Colours {
         eight: Arc<Transform8BitExecutor>,
         sixteen: Arc<Transform16BitExecutor>,
         channels: usize,
     },
-    /// What each level becomes.
+    /// The result for each level.
     Grey {
         eight: Vec<u8>,
         sixteen: Vec<u16>,
@@ -32,8 +32,8 @@ pub(super) enum ToSrgb {
 }
 
 impl ToSrgb {
-    /// Of pixels whose three colours say `grey` or more, with an `alpha` behind them or not, under an ICC profile. `None`: they
-    /// are sRGB already, or the profile says nothing that can be used; a broken one is no reason to refuse the picture.
+    /// From an ICC profile, for pixels with `grey` or three colours, with or without `alpha`. `None`: they are sRGB
+    /// already, or the profile is unusable; a broken one is no reason to reject the image.
     pub(super) fn icc(profile: &[u8], grey: bool, alpha: bool) -> Option<Self> {
         let options = ParsingOptions { max_profile_size: MOST_PROFILE, ..ParsingOptions::default() };
         let profile = ColorProfile::new_from_slice_with_options(profile, options).ok()?;
@@ -44,7 +44,7 @@ impl ToSrgb {
         }
     }
 
-    /// The same under PNG's code points (ITU-T H.273). Those for a wide range of brightness have no counterpart in sRGB.
+    /// The same from PNG's code points (ITU-T H.273). Those for high dynamic range have no counterpart in sRGB.
     pub(super) fn code_points(primaries: u8, transfer: u8, alpha: bool) -> Option<Self> {
         let transfer_characteristics = TransferCharacteristics::try_from(transfer).ok()?;
         if matches!(transfer_characteristics, TransferCharacteristics::Smpte2084 | TransferCharacteristics::Hlg) {
@@ -60,12 +60,13 @@ impl ToSrgb {
     }
 
     fn of_colours(profile: &ColorProfile, alpha: bool) -> Option<Self> {
-        let (srgb, options) = (ColorProfile::new_srgb(), options());
+        let srgb = ColorProfile::new_srgb();
+        let options = options();
         let (layout, channels) = if alpha { (Layout::Rgba, 4) } else { (Layout::Rgb, 3) };
         let eight = profile.create_transform_8bit(layout, &srgb, layout, options).ok()?;
         let sixteen = profile.create_transform_16bit(layout, &srgb, layout, options).ok()?;
         let this = Self::Colours { eight, sixteen, channels };
-        // Many photos carry sRGB's own profile: their numbers stay what they are.
+        // Many photos carry sRGB's own profile: their values do not change.
         let level = |step: usize| (step * 255 / 16) as u8;
         let grid = || (0..17 * 17 * 17).map(|i| [level(i % 17), level(i / 17 % 17), level(i / 289), 255]);
         let mut converted: Vec<u8> = grid().flat_map(|pixel| pixel.into_iter().take(channels)).collect();
@@ -75,19 +76,20 @@ impl ToSrgb {
     }
 
     fn of_grey(profile: &ColorProfile) -> Option<Self> {
-        let (srgb, options) = (ColorProfile::new_srgb(), options());
+        let srgb = ColorProfile::new_srgb();
+        let options = options();
         let levels: Vec<u16> = (0..=u16::MAX).collect();
         let mut colours = vec![0; levels.len() * 3];
         let transform = profile.create_transform_16bit(Layout::Gray, &srgb, Layout::Rgb, options).ok()?;
         transform.transform(&levels, &mut colours).ok()?;
-        // A grey stays one: its white is sRGB's.
+        // Grey stays grey: its white is sRGB's.
         let sixteen: Vec<u16> = colours.chunks_exact(3).map(|colour| colour[1]).collect();
         let eight: Vec<u8> = (0..=255).map(|level: usize| to_eight(sixteen[level * 257])).collect();
         let levels: Vec<u8> = (0..=255).collect();
         if near(&levels, &eight) { None } else { Some(Self::Grey { eight, sixteen }) }
     }
 
-    /// Pixels of eight bits a channel, as many channels as were said.
+    /// Converts pixels of eight bits per channel, with the number of channels declared before.
     pub(super) fn eight(&self, pixels: &mut [u8]) {
         match self {
             Self::Colours { eight, channels, .. } => {
@@ -97,7 +99,7 @@ impl ToSrgb {
         }
     }
 
-    /// Pixels of sixteen bits a channel.
+    /// Converts pixels of sixteen bits per channel.
     pub(super) fn sixteen(&self, pixels: &mut [u16]) {
         match self {
             Self::Colours { sixteen, channels, .. } => {
@@ -116,19 +118,19 @@ fn near(before: &[u8], after: &[u8]) -> bool {
     before.iter().zip(after).all(|(before, after)| before.abs_diff(*after) <= SAME)
 }
 
-/// Sixteen bits to the nearest of eight.
+/// Sixteen bits to the nearest eight-bit value.
 pub(super) fn to_eight(value: u16) -> u8 {
     ((u32::from(value) + 128) / 257) as u8
 }
 
-/// `convert` goes from one place to another, and fails for lengths that are no pixels alone.
+/// `convert` converts from one slice to another, and fails only for lengths that are not whole pixels.
 fn in_place<T: Copy + Default>(pixels: &mut [T], channels: usize, convert: impl Fn(&[T], &mut [T]) -> bool) {
     let mut from = vec![T::default(); CHUNK * channels];
     for chunk in pixels.chunks_mut(CHUNK * channels) {
         let from = &mut from[..chunk.len()];
         from.copy_from_slice(chunk);
         let converted = convert(from, chunk);
-        debug_assert!(converted, "{} values are no pixels", chunk.len());
+        debug_assert!(converted, "{} values are not whole pixels", chunk.len());
     }
 }
 
@@ -142,7 +144,7 @@ mod tests {
         assert!(ToSrgb::icc(&srgb, false, false).is_none() && ToSrgb::icc(&srgb, true, false).is_none());
         assert!(ToSrgb::icc(b"no profile", false, false).is_none());
         assert!(ToSrgb::code_points(1, 13, true).is_none(), "sRGB");
-        assert!(ToSrgb::code_points(9, 16, false).is_none(), "a wide range");
+        assert!(ToSrgb::code_points(9, 16, false).is_none(), "high dynamic range");
         let p3 = ColorProfile::new_display_p3().encode().unwrap();
         for cut in 0..p3.len() {
             let _ = ToSrgb::icc(&p3[..cut], false, false);
@@ -195,6 +197,6 @@ mod tests {
         to_srgb.eight(&mut grey);
         // 1.055 v^(1 / 2.4) - 0.055.
         assert!(near(&grey, &[0, 128, 187, 255]), "{grey:?}");
-        assert!(ToSrgb::icc(&profile, false, false).is_none(), "no profile of colours");
+        assert!(ToSrgb::icc(&profile, false, false).is_none(), "not a colour profile");
     }
 }

@@ -1,5 +1,5 @@
-//! State dicts out of their containers: a `.pth` (a zip archive of a pickle and of raw storages) or a `.safetensors`
-//! file, to tensors by name. All sizes are checked against the file before anything is made of them.
+//! Reads state dicts from their containers: a `.pth` (a zip archive of a pickle and of raw storages) or a
+//! `.safetensors` file, to tensors by name. All sizes are checked against the file before anything is allocated.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -15,13 +15,13 @@ use crate::budget::Budget;
 use crate::error::ImportError;
 use crate::tensor::Tensor;
 
-/// Tensors by the file's names, float32; `None`: whole numbers, such as batch norm's counters.
+/// Tensors by the file's names, float32; `None`: integers, such as batch norm's counters.
 pub(super) type StateDict = BTreeMap<String, Option<Tensor>>;
 
-/// Where training scripts put the state dict in their checkpoints, beside optimisers and counters.
+/// Keys under which training scripts store the state dict in their checkpoints, next to optimisers and counters.
 const INNER: [&str; 6] = ["model_state", "state_dict", "model_state_dict", "model", "state_dict_ema", "model_ema"];
 
-/// A network of a thousand tensors has a thousand entries and a handful.
+/// A network of a thousand tensors has just over a thousand entries.
 const MAX_ENTRIES: usize = 1 << 14;
 
 fn damaged(place: impl Into<String>, problem: impl Into<String>) -> ImportError {
@@ -35,7 +35,7 @@ enum Number {
     Bf16,
     F32,
     F64,
-    /// Whole numbers of so many bytes.
+    /// Integers of this many bytes.
     Integer(usize),
 }
 
@@ -49,7 +49,7 @@ impl Number {
         }
     }
 
-    /// One number at the beginning of `bytes`, which are long enough.
+    /// One number at the beginning of `bytes`, which is long enough.
     fn read(self, bytes: &[u8]) -> f32 {
         fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
             std::array::from_fn(|i| bytes[i])
@@ -64,13 +64,13 @@ impl Number {
     }
 }
 
-/// Whether the names of all tensors are those of a network that is known: asked before any values are made.
+/// Checks that the tensors' names are those of a known network, before any values are created.
 pub(super) type Known<'a> = &'a dyn Fn(&[&str]) -> Result<(), ImportError>;
 
 /// Reads a `.safetensors` file.
 pub(super) fn safetensors(bytes: &[u8], known: Known<'_>) -> Result<StateDict, ImportError> {
     let refuse = |problem: String| ImportError::Damaged { format: "safetensors", place: "the header".into(), problem };
-    // The header's length stands before it. To parse one takes many times its size in memory.
+    // The header's length is stored before it. Parsing one takes many times its size in memory.
     let header = bytes.first_chunk::<8>().map_or(0, |length| u64::from_le_bytes(*length));
     if header > MAX_HEADER {
         return Err(refuse(format!("it is {header} bytes long, more than {MAX_HEADER}")));
@@ -126,7 +126,7 @@ pub(super) fn pth(bytes: &[u8], known: Known<'_>) -> Result<StateDict, ImportErr
     reader.state_dict(known)
 }
 
-/// The archive's entries and where their bytes are; PyTorch stores them as they are.
+/// The archive's entries and the positions of their bytes; PyTorch stores them uncompressed.
 fn entries(bytes: &[u8]) -> Result<BTreeMap<String, Range<usize>>, ImportError> {
     let refuse = |error: zip::result::ZipError| damaged("the zip archive", error.to_string());
     check_directory(bytes).map_err(|problem| damaged("the zip archive", problem))?;
@@ -154,12 +154,12 @@ fn entries(bytes: &[u8]) -> Result<BTreeMap<String, Range<usize>>, ImportError> 
     Ok(entries)
 }
 
-/// Whether the archive's directory, wherever it lies, has no more entries than there may be: its reader takes several times an
-/// entry's bytes for each, and room for as many as are claimed at once.
+/// Checks that the archive's directory, wherever it is, has no more entries than allowed: its reader allocates several
+/// times an entry's size for each, and space for all claimed entries at once.
 fn check_directory(bytes: &[u8]) -> Result<(), String> {
     let mut budget = Budget::new("entries", MAX_ENTRIES);
-    // Entries of files, and the directory's end where it may claim more than two bytes hold. (A record of other data that begins
-    // as one has no length that it could have.)
+    // Signatures of file entries, and of the directory's end where it can claim more than two bytes hold. (The length
+    // check excludes other data that begins with the same signature.)
     let mut rest = bytes;
     while let Some(at) = rest.iter().position(|&byte| byte == b'P') {
         rest = &rest[at..];
@@ -176,7 +176,7 @@ fn check_directory(bytes: &[u8]) -> Result<(), String> {
             _ => 0,
         };
         if claimed > MAX_ENTRIES as u64 {
-            return Err(format!("it claims {claimed} entries; there may be {MAX_ENTRIES}"));
+            return Err(format!("it claims {claimed} entries; the limit is {MAX_ENTRIES}"));
         }
         rest = &rest[1..];
     }
@@ -195,7 +195,7 @@ impl Storages<'_> {
         let pickle = self.pickle;
         let Some(root) = pickle.dict(pickle.root) else {
             return Err(ImportError::Unsupported {
-                what: "a pickled object that is no dict (a whole module, a script)".into(),
+                what: "a pickled object that is not a dict (a whole module, a script)".into(),
                 instead: "save the module's state_dict()".into(),
             });
         };
@@ -211,30 +211,31 @@ impl Storages<'_> {
             return Err(ImportError::UnknownNetwork {
                 place: "data.pkl".into(),
                 problem: format!(
-                    "it has no tensors, neither by themselves nor under {}; it has {keys:?}",
+                    "it has no tensors, neither at the top level nor under {}; it has {keys:?}",
                     INNER.join(", ")
                 ),
             });
         };
         known(&entries.iter().filter_map(|&(key, _)| pickle.text(key)).collect::<Vec<_>>())?;
         let mut state = StateDict::new();
-        // Tensors may share a storage, but not so often that they are more than the file: its numbers are two bytes or more.
+        // Tensors may share a storage, but not so often that they exceed the file's size: its numbers have two bytes or
+        // more.
         let mut budget = self.bytes.len() / 2;
         for &(key, value) in entries {
             let Some(name) = pickle.text(key) else {
-                return Err(damaged("data.pkl", "a name in the state dict is no text"));
+                return Err(damaged("data.pkl", "a name in the state dict is not a string"));
             };
             let place = || format!("tensor '{}'", name.escape_debug());
             let tensor = match self.tensor_arguments(value) {
                 Some(arguments) => self.tensor(arguments, &place(), &mut budget)?,
-                None => return Err(damaged(place(), "it is no tensor")),
+                None => return Err(damaged(place(), "it is not a tensor")),
             };
             state.insert(name.to_owned(), tensor);
         }
         Ok(state)
     }
 
-    /// What `torch._utils._rebuild_tensor_v2` was called with, inside `_rebuild_parameter` or by itself.
+    /// The arguments of `torch._utils._rebuild_tensor_v2`, inside `_rebuild_parameter` or on its own.
     fn tensor_arguments(&self, id: Id) -> Option<&[Id]> {
         let (name, arguments) = self.call(id)?;
         let (name, arguments) = match (name, arguments) {
@@ -252,7 +253,7 @@ impl Storages<'_> {
 
     fn tensor(&self, arguments: &[Id], place: &str, budget: &mut usize) -> Result<Option<Tensor>, ImportError> {
         let pickle = self.pickle;
-        let unreadable = || damaged(place, "its description makes no sense");
+        let unreadable = || damaged(place, "its description is invalid");
         let &[storage, offset, shape, strides, ..] = arguments else { return Err(unreadable()) };
         let Item::Persistent(storage) = pickle.item(storage) else { return Err(unreadable()) };
         let Some(&[_, class, key, ..]) = pickle.tuple(*storage) else { return Err(unreadable()) };
@@ -304,7 +305,7 @@ impl Storages<'_> {
             ));
         };
         *budget =
-            budget.checked_sub(count).ok_or_else(|| damaged(place, "the tensors together hold more than the file"))?;
+            budget.checked_sub(count).ok_or_else(|| damaged(place, "the tensors together are larger than the file"))?;
         let mut values = Vec::with_capacity(count);
         let mut index = vec![0; shape.len()];
         for _ in 0..count {

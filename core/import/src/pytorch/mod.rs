@@ -1,8 +1,8 @@
-//! PyTorch state dicts: names and tensors, no graph. The names tell whose network it is; `names` knows them.
+//! PyTorch state dicts: names and tensors, no graph. `names` recognises the implementation by its names.
 //!
-//! What names and shapes cannot say (atrous rates, output stride, resize, input size) comes from the given
-//! specification. Only for classifiers can the rest be told: these implementations all pad symmetrically, and where
-//! the channels are the paper's table at some width, so are the strides.
+//! What names and shapes do not determine (atrous rates, output stride, resize, input size) comes from the passed
+//! specification. Only for classifiers can the rest be derived: these implementations all pad symmetrically, and if the
+//! channels are the paper's table at some width, so are the strides.
 
 mod archive;
 mod names;
@@ -23,7 +23,7 @@ use crate::tables;
 use crate::tensor::Tensor;
 use archive::StateDict;
 
-/// A network, and the specification that was given as it holds for the file.
+/// A network, and the passed specification as it applies to the file.
 type Read = (Derived, Option<Spec>);
 
 /// Reads a `.pth` file.
@@ -52,14 +52,14 @@ fn derive(state: StateDict, given: Option<&Spec>) -> Result<Read, ImportError> {
         tensors,
         activations: Activations::new(),
         convs: None,
-        // PyTorch's own, which all these implementations keep.
+        // PyTorch's default, which all these implementations use.
         batch_norm_epsilon: 1e-5,
     };
     Ok((derived, given))
 }
 
-/// A preset is the paper's network by TensorFlow's conventions; names of a PyTorch implementation say that its are others. A
-/// specification that was written for the file is left as it is.
+/// A preset is the paper's network with TensorFlow's conventions; the names of a PyTorch implementation imply
+/// PyTorch's. A specification written for the file is left unchanged.
 fn by_conventions(given: &Spec, dialect: Option<&str>) -> Spec {
     let preset = || Spec::preset(&given.name).is_ok_and(|preset| preset == *given);
     match dialect {
@@ -73,7 +73,7 @@ fn by_conventions(given: &Spec, dialect: Option<&str>) -> Spec {
         }
         Some(dialect) if given.padding == Padding::Same => {
             warn!(
-                "the spec's padding is TensorFlow's, and {dialect} pads symmetrically: results may differ from PyTorch's"
+                "the spec's padding is TensorFlow's, but {dialect} pads symmetrically: results may differ from PyTorch's"
             );
             given.clone()
         }
@@ -81,8 +81,8 @@ fn by_conventions(given: &Spec, dialect: Option<&str>) -> Spec {
     }
 }
 
-/// The specification's head with what the tensors say of it themselves: the number of classes and of channels, whether a 3x3
-/// layer stands before the classifier, and in PyTorch's (`theirs`) that image pooling stands last.
+/// The specification's head with everything that the tensors determine: the number of classes and of channels, whether
+/// there is a 3x3 layer before the classifier, and in PyTorch's (`theirs`) that image pooling is last.
 fn head(given: &Head, tensors: &HashMap<String, Tensor>, theirs: bool) -> Head {
     let channels = |name: &str| tensors.get(name).and_then(|tensor| tensor.dims().first().copied());
     let said = match given {
@@ -98,12 +98,12 @@ fn head(given: &Head, tensors: &HashMap<String, Tensor>, theirs: bool) -> Head {
         }),
     };
     if said != *given {
-        info!("its tensors say of the head {said:?}, and not {given:?}");
+        info!("its tensors imply the head {said:?} instead of {given:?}");
     }
     said
 }
 
-/// Whose names these are.
+/// The implementation whose names these are.
 fn translation<'a>(names: &[&'a str]) -> Result<names::Translation<'a>, ImportError> {
     names::Translation::new(names).ok_or_else(|| ImportError::UnknownNetwork {
         place: "the tensors' names".into(),
@@ -118,12 +118,13 @@ fn known(names: &[&str]) -> Result<(), ImportError> {
     translation(names).map(|_| ())
 }
 
-/// Our names for the file's tensors, linear layers as 1x1 convolutions; and whose names the file's are, where not ours.
+/// Our names for the file's tensors, linear layers as 1x1 convolutions; and the implementation whose names the file
+/// uses, if not ours.
 fn rename(state: StateDict) -> Result<(HashMap<String, Tensor>, Option<&'static str>), ImportError> {
     let keys: Vec<String> = state.keys().cloned().collect();
     let names: Vec<&str> = keys.iter().map(String::as_str).collect();
     let translation = translation(&names)?;
-    info!("state dict with the names of {}", translation.dialect());
+    info!("state dict with names of {}", translation.dialect());
     if let Some(caveat) = translation.caveat() {
         warn!("{}: {caveat}", translation.dialect());
     }
@@ -140,7 +141,7 @@ fn rename(state: StateDict) -> Result<(HashMap<String, Tensor>, Option<&'static 
                         problems.left_over.push(name);
                     }
                 }
-                None => problems.wrong_type.push((name, "whole numbers".into())),
+                None => problems.wrong_type.push((name, "integers".into())),
             },
             names::Target::Counter => counters += 1,
             names::Target::Auxiliary => auxiliary += 1,
@@ -155,12 +156,12 @@ fn rename(state: StateDict) -> Result<(HashMap<String, Tensor>, Option<&'static 
     if problems.is_empty() { Ok((tensors, dialect)) } else { Err(ImportError::Tensors(problems)) }
 }
 
-/// A classifier's structure from its tensors' shapes.
+/// A classifier's structure, from the shapes of its tensors.
 fn classifier(tensors: &HashMap<String, Tensor>) -> Result<(Extractor, Head, Padding), ImportError> {
     let not_said = |what: &str| ImportError::NotSaid { what: what.to_owned(), flag: "--spec" };
     let dims = |name: &str| tensors.get(name).map(|t| t.dims().to_vec()).filter(|d| d.len() == 4);
     if tensors.keys().any(|name| name.starts_with("head.")) {
-        return Err(not_said("its atrous rates, output stride, padding and resize (a preset or a file with them)"));
+        return Err(not_said("its atrous rates, output stride, padding and resize (use a preset or a spec file)"));
     }
     let missing = |name: &str| {
         ImportError::Tensors(TensorProblems { missing: vec![name.to_owned()], ..TensorProblems::default() })
@@ -176,7 +177,7 @@ fn classifier(tensors: &HashMap<String, Tensor>) -> Result<(Extractor, Head, Pad
         c_in = project[0];
     }
     let v2 = tables::fit_v2_without_strides(stem, &blocks, last)
-        .ok_or_else(|| not_said("the strides of its blocks, whose table is not the paper's"))?;
+        .ok_or_else(|| not_said("the strides of its blocks, which are not the paper's table"))?;
     let feature = if last.is_some() { Feature::LastLayer } else { Feature::LastBottleneck };
     let head = Head::Classifier(Classifier { classes: linear[0] });
     Ok((Extractor::MobilenetV2(silhouette_network::spec::MobilenetV2 { feature, ..v2 }), head, Padding::Symmetric))

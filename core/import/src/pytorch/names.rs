@@ -1,4 +1,4 @@
-//! Whose names mean what: PyTorch implementations of MobileNetV2 and of DeepLabV3 on it.
+//! Tensor names of PyTorch implementations of MobileNetV2 and of DeepLabV3 on it, and their meaning.
 //!
 //! | implementation | stem | block 3's depthwise layer | head |
 //! | --- | --- | --- | --- |
@@ -10,36 +10,36 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-/// What a name in a file stands for.
+/// The meaning of a name in a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Target {
-    /// A tensor of ours, by its name.
+    /// One of our tensors, by name.
     Tensor(String),
     /// Batch norm's count of batches, which only training uses.
     Counter,
-    /// Of a second classifier that only training uses.
+    /// Part of a second classifier that only training uses.
     Auxiliary,
-    /// Nothing here.
+    /// Unknown.
     Unknown,
 }
 
 /// The names of one file.
 pub(super) struct Translation<'a> {
     names: HashSet<&'a str>,
-    /// What stands before every name, where data-parallel training put it.
+    /// The prefix of every name, from data-parallel training.
     prefix: &'static str,
     dialect: Dialect,
 }
 
 enum Dialect {
     Torchvision {
-        /// What stands before the layers' numbers.
+        /// The prefix of the layers' numbers.
         layers: &'static [&'static str],
-        /// What stands before DeepLabV3's head, if there is one.
+        /// The prefix of DeepLabV3's head, if there is one.
         head: Option<&'static str>,
     },
     Timm {
-        /// Blocks of each stage, counted from the network's first.
+        /// Blocks of each stage, counted from the network's first block.
         firsts: BTreeMap<usize, usize>,
     },
     Own,
@@ -49,7 +49,7 @@ enum Dialect {
 const WRAPPERS: [&str; 2] = ["module.", ""];
 
 impl<'a> Translation<'a> {
-    /// Finds out whose names these are; `None`: nobody's that is known.
+    /// Recognises the implementation; `None` if it is unknown.
     pub(super) fn new(names: &[&'a str]) -> Option<Self> {
         let prefix = WRAPPERS.into_iter().find(|prefix| names.iter().all(|name| name.starts_with(prefix)))?;
         let names: HashSet<&'a str> = names.iter().map(|name| &name[prefix.len()..]).collect();
@@ -75,7 +75,7 @@ impl<'a> Translation<'a> {
         Some(Self { names, prefix, dialect })
     }
 
-    /// Whose names they are, for people.
+    /// The implementation, for messages.
     pub(super) fn dialect(&self) -> &'static str {
         match &self.dialect {
             Dialect::Torchvision { head: None, .. } => "torchvision's mobilenet_v2",
@@ -91,18 +91,18 @@ impl<'a> Translation<'a> {
         matches!(self.dialect, Dialect::Own)
     }
 
-    /// What the network of these names does and no specification can say.
+    /// A property of this implementation that no specification can express.
     pub(super) fn caveat(&self) -> Option<&'static str> {
         match &self.dialect {
             Dialect::Torchvision { head: Some("classifier.classifier."), .. } => Some(
-                "this network pads a block's input before its expansion and its stem not at all; here padding is the \
-                 specification's, and results will differ from PyTorch's, most near the border",
+                "this network pads a block's input before its expansion, and its stem not at all; here the \
+                 specification's padding is used, so results will differ from PyTorch's, mostly near the border",
             ),
             _ => None,
         }
     }
 
-    /// What `name`, one of the file's, stands for.
+    /// The meaning of `name`, one of the file's.
     pub(super) fn target(&self, name: &str) -> Target {
         let name = name.strip_prefix(self.prefix).unwrap_or(name);
         if name.ends_with(".num_batches_tracked") {
@@ -125,7 +125,7 @@ impl<'a> Translation<'a> {
         ours.map_or(Target::Unknown, Target::Tensor)
     }
 
-    /// `0.0.weight`, `4.conv.1.0.weight`, `18.1.bias`: what stands after `features.`.
+    /// `0.0.weight`, `4.conv.1.0.weight`, `18.1.bias`: the rest of a name after `features.`.
     fn torchvision_layer(&self, name: &str, prefix: &str) -> Option<String> {
         let (number, rest) = name.split_once('.')?;
         let index: usize = number.parse().ok()?;
@@ -144,12 +144,12 @@ impl<'a> Translation<'a> {
         layers.iter().find_map(|(part, conv, norm)| convolution_or_norm(&format!("{block}.{part}"), inner, conv, norm))
     }
 
-    /// `0.convs.1.0.weight`, `0.project.1.bias`, `4.weight`: what stands after the head's prefix.
+    /// `0.convs.1.0.weight`, `0.project.1.bias`, `4.weight`: the rest of a name after the head's prefix.
     fn deeplab_head(&self, name: &str, prefix: &str) -> Option<String> {
         if let Some(rest) = name.strip_prefix("0.convs.") {
             let (number, rest) = rest.split_once('.')?;
             let index: usize = number.parse().ok()?;
-            // The pooling branch has no parameters at 0, so that its convolution is at 1.
+            // The pooling branch has no parameters at 0, so its convolution is at 1.
             let is_pool = |i: usize| !self.names.contains(format!("{prefix}0.convs.{i}.0.weight").as_str());
             return match index {
                 0 => convolution_or_norm("head.branch", rest, "0.", "1."),
@@ -167,7 +167,7 @@ impl<'a> Translation<'a> {
     }
 }
 
-/// `{conv}weight` is the layer's weight, `{norm}…` one of its batch norm's.
+/// `{conv}weight` is the layer's weight, `{norm}…` a tensor of its batch norm.
 fn convolution_or_norm(layer: &str, name: &str, conv: &str, norm: &str) -> Option<String> {
     if name.strip_prefix(conv) == Some("weight") {
         return Some(format!("{layer}.weight"));
@@ -176,7 +176,7 @@ fn convolution_or_norm(layer: &str, name: &str, conv: &str, norm: &str) -> Optio
     matches!(tail, "weight" | "bias" | "running_mean" | "running_var").then(|| format!("{layer}.bn.{tail}"))
 }
 
-/// The number of each stage's first block in the whole network.
+/// The index of each stage's first block in the whole network.
 fn timm_stages(names: &HashSet<&str>) -> BTreeMap<usize, usize> {
     let mut blocks: BTreeMap<usize, HashSet<&str>> = BTreeMap::new();
     for name in names {
@@ -259,7 +259,8 @@ mod tests {
             ("backbone.low_level_features.0.0.weight", "classifier.classifier."),
         ] {
             let with = |tail: &str| format!("module.{head}{tail}");
-            let (branch, atrous) = (with("0.convs.0.0.weight"), with("0.convs.1.0.weight"));
+            let branch = with("0.convs.0.0.weight");
+            let atrous = with("0.convs.1.0.weight");
             let stem = format!("module.{stem}");
             let names = [stem.as_str(), branch.as_str(), atrous.as_str()];
             for (name, ours) in [

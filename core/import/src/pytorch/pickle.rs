@@ -1,16 +1,16 @@
-//! Python's pickle format, as far as a PyTorch checkpoint uses it: a machine that builds a list of values and runs
-//! no code. Classes are only named, calls only noted.
+//! Python's pickle format, as far as a PyTorch checkpoint uses it: a machine that builds a list of values and runs no
+//! code. Classes are only named, calls only recorded.
 //!
-//! Values refer to each other by index and are never copied, so that neither repetition (values that hold one value
-//! many times, again and again) nor depth costs more than the file's own bytes.
+//! Values refer to each other by index and are never copied, so neither repetition (values that contain one value many
+//! times, recursively) nor depth costs more than the file's own bytes.
 
 use std::collections::HashMap;
 
 use crate::budget::Budget;
 use crate::error::ImportError;
 
-/// A state dict's tensor takes some fifty instructions, a checkpoint of the largest network here with its optimiser forty thousand.
-/// An instruction costs up to a hundred bytes of memory, and may be one byte of the file.
+/// A state dict's tensor takes some fifty instructions, a checkpoint of the largest supported network with its
+/// optimiser forty thousand. An instruction costs up to a hundred bytes of memory, and may be one byte of the file.
 const MAX_INSTRUCTIONS: usize = 1 << 18;
 
 /// Index of a value.
@@ -25,18 +25,18 @@ pub(super) enum Item<'a> {
     Global(&'a str, &'a str),
     Tuple(Vec<Id>),
     Dict(Vec<(Id, Id)>),
-    /// What something was called with to make this value.
+    /// The arguments of the call that made this value.
     Call {
         function: Id,
         arguments: Id,
     },
-    /// Data that lies outside the pickle.
+    /// Data stored outside the pickle.
     Persistent(Id),
-    /// None, truth values, floats, bytes, lists: nothing that a state dict's tensors are described by.
+    /// None, booleans, floats, bytes, lists: nothing that describes a state dict's tensors.
     Other,
 }
 
-/// The values of a pickle and which of them it is about.
+/// The values of a pickle, and the one that is its result.
 #[derive(Debug)]
 pub(super) struct Pickle<'a> {
     items: Vec<Item<'a>>,
@@ -69,7 +69,7 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// A whole number that is not negative.
+    /// A non-negative integer.
     pub(super) fn size(&self, id: Id) -> Option<usize> {
         match self.item(id) {
             Item::Int(n) => usize::try_from(*n).ok(),
@@ -77,10 +77,10 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// Runs a pickle to its end, of at most [`MAX_INSTRUCTIONS`].
+    /// Runs a pickle of at most [`MAX_INSTRUCTIONS`] to its end.
     ///
     /// # Errors
-    /// [`ImportError::Damaged`] with the byte where it stops making sense, or where it is too long.
+    /// [`ImportError::Damaged`] with the byte where it becomes invalid, or if it is too long.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, ImportError> {
         let mut budget = Budget::new("instructions", MAX_INSTRUCTIONS);
         let mut machine =
@@ -107,7 +107,7 @@ struct Machine<'a> {
     at: usize,
     items: Vec<Item<'a>>,
     stack: Vec<Id>,
-    /// Heights of the stack.
+    /// Heights of the stack at each mark.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
 }
@@ -138,7 +138,7 @@ impl<'a> Machine<'a> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
-    /// A length that is written in so many bytes.
+    /// A length stored in this many bytes.
     fn length(&mut self, width: usize) -> Step<usize> {
         let mut bytes = [0; 8];
         bytes[..width].copy_from_slice(self.take(width)?);
@@ -146,7 +146,7 @@ impl<'a> Machine<'a> {
     }
 
     fn str(&mut self, length: usize) -> Step<&'a str> {
-        std::str::from_utf8(self.take(length)?).map_err(|_| "a text is not UTF-8".to_owned())
+        std::str::from_utf8(self.take(length)?).map_err(|_| "a string is not UTF-8".to_owned())
     }
 
     fn line(&mut self) -> Step<&'a str> {
@@ -164,9 +164,9 @@ impl<'a> Machine<'a> {
 
     fn pop(&mut self) -> Step<Id> {
         if self.marks.last().is_some_and(|&mark| mark >= self.stack.len()) {
-            return Err("a value is taken from before a mark".into());
+            return Err("a value is popped from below a mark".into());
         }
-        self.stack.pop().ok_or_else(|| "a value is taken from an empty stack".into())
+        self.stack.pop().ok_or_else(|| "a value is popped from an empty stack".into())
     }
 
     fn top(&self) -> Step<Id> {
@@ -179,7 +179,7 @@ impl<'a> Machine<'a> {
         if mark > self.stack.len() {
             return Err("a mark is above the stack".into());
         }
-        // (`split_off` would leave, or take, room for the whole stack.)
+        // (`split_off` would leave, or allocate, capacity for the whole stack.)
         Ok(self.stack.drain(mark..).collect())
     }
 
@@ -190,28 +190,29 @@ impl<'a> Machine<'a> {
         }
         match &mut self.items[top] {
             Item::Dict(entries) => entries.extend(values.chunks_exact(2).map(|pair| (pair[0], pair[1]))),
-            // Attributes of an object, elements of an array: not of a state dict.
+            // Attributes of an object, elements of an array: not part of a state dict.
             Item::Call { .. } | Item::Other => {}
-            _ => return Err("entries are put into something that is no dict".into()),
+            _ => return Err("entries are added to something that is not a dict".into()),
         }
         Ok(())
     }
 
     fn call(&mut self) -> Step<()> {
-        let (arguments, function) = (self.pop()?, self.pop()?);
+        let arguments = self.pop()?;
+        let function = self.pop()?;
         let ordered = matches!(self.items[function], Item::Global("collections", "OrderedDict" | "defaultdict"));
         self.push(if ordered { Item::Dict(Vec::new()) } else { Item::Call { function, arguments } });
         Ok(())
     }
 
     fn recall(&mut self, key: u32) -> Step<()> {
-        let id = *self.memo.get(&key).ok_or_else(|| format!("nothing was remembered as {key}"))?;
+        let id = *self.memo.get(&key).ok_or_else(|| format!("the memo has no entry {key}"))?;
         self.stack.push(id);
         Ok(())
     }
 
-    /// One instruction; at the end, the value that is left.
-    #[allow(clippy::match_same_arms, reason = "instructions in the order of what they are for")]
+    /// Runs one instruction; at the end, returns the value that is left.
+    #[allow(clippy::match_same_arms, reason = "instructions in the order of their purpose")]
     fn step(&mut self) -> Step<Option<Id>> {
         match self.byte()? {
             // Protocol and frames.
@@ -239,7 +240,7 @@ impl<'a> Machine<'a> {
             0x8a => {
                 let length = self.length(1)?;
                 let bytes = self.take(length)?;
-                // Two's complement of any length; what does not fit is no size and no index.
+                // Two's complement of any length; a value out of range is neither a size nor an index.
                 let negative = bytes.last().is_some_and(|&b| b >= 0x80);
                 let mut padded = [if negative { 0xff } else { 0 }; 8];
                 let fits = bytes.len() <= 8;
@@ -270,13 +271,15 @@ impl<'a> Machine<'a> {
                 self.push(Item::Other);
             }
             b'c' => {
-                let (module, name) = (self.line()?, self.line()?);
+                let module = self.line()?;
+                let name = self.line()?;
                 self.push(Item::Global(module, name));
             }
             0x93 => {
-                let (name, module) = (self.pop()?, self.pop()?);
+                let name = self.pop()?;
+                let module = self.pop()?;
                 let (Item::Text(name), Item::Text(module)) = (&self.items[name], &self.items[module]) else {
-                    return Err("a class is not named by texts".into());
+                    return Err("a class's name is not a string".into());
                 };
                 let item = Item::Global(module, name);
                 self.push(item);
@@ -310,14 +313,15 @@ impl<'a> Machine<'a> {
                 self.extend_dict(&values)?;
             }
             b's' => {
-                let (value, key) = (self.pop()?, self.pop()?);
+                let value = self.pop()?;
+                let key = self.pop()?;
                 self.extend_dict(&[key, value])?;
             }
             b'u' => {
                 let values = self.since_mark()?;
                 self.extend_dict(&values)?;
             }
-            // Calls and what they leave behind.
+            // Calls and their results.
             b'R' | 0x81 => self.call()?,
             b'b' => drop(self.pop()?),
             b'Q' => {
@@ -326,15 +330,18 @@ impl<'a> Machine<'a> {
             }
             // Memory and stack.
             b'q' => {
-                let (key, top) = (self.byte()?, self.top()?);
+                let key = self.byte()?;
+                let top = self.top()?;
                 self.memo.insert(key.into(), top);
             }
             b'r' => {
-                let (key, top) = (self.u32()?, self.top()?);
+                let key = self.u32()?;
+                let top = self.top()?;
                 self.memo.insert(key, top);
             }
             0x94 => {
-                let (key, top) = (self.memo.len() as u32, self.top()?);
+                let key = self.memo.len() as u32;
+                let top = self.top()?;
                 self.memo.insert(key, top);
             }
             b'h' => {
@@ -347,7 +354,7 @@ impl<'a> Machine<'a> {
             }
             b'0' => drop(self.pop()?),
             b'1' => drop(self.since_mark()?),
-            code => return Err(format!("instruction {code:#04x} is none that PyTorch writes")),
+            code => return Err(format!("PyTorch does not write instruction {code:#04x}")),
         }
         Ok(None)
     }
@@ -394,7 +401,7 @@ mod tests {
         deep.extend(std::iter::repeat_n(0x85, MAX_INSTRUCTIONS - 3));
         deep.push(b'.');
         assert!(Pickle::read(&deep).is_ok());
-        // Taking everything off the stack, again and again, leaves no room behind for all that it once held.
+        // Popping the whole stack, again and again, leaves no capacity behind for all that it once held.
         let mut wide = b"\x80\x02(".to_vec();
         wide.extend(std::iter::repeat_n(b')', 50_000));
         wide.push(b'1');

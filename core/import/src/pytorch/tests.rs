@@ -1,5 +1,5 @@
-//! State dicts written as PyTorch writes them, under the names of each implementation, and read again; and files that
-//! are cut off, flipped or made to do harm.
+//! State dicts written as PyTorch writes them, under the names of each implementation, and read back; and truncated,
+//! corrupted and malicious files.
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write as _};
@@ -40,7 +40,7 @@ fn tensors(spec: &Spec) -> Tensors {
     tensors
 }
 
-/// A convolution's and its batch norm's place in another implementation.
+/// The prefixes of a convolution and of its batch norm in another implementation.
 fn place(tensors: &Tensors, ours: &str, conv: &str, norm: &str) -> Vec<(String, Tensor)> {
     let parts = [("weight", format!("{conv}.weight")), ("bias", format!("{conv}.bias"))].into_iter().chain(
         ["weight", "bias", "running_mean", "running_var"].map(|tail| (tail, format!("{norm}.{tail}"))).into_iter().map(
@@ -99,7 +99,7 @@ fn torchvision(spec: &Spec, layers: impl Fn(usize) -> String, head: &str) -> Ten
     theirs
 }
 
-/// A pickle of protocol 2, as `torch.save` makes it.
+/// A pickle of protocol 2, as `torch.save` writes it.
 struct Pickle(Vec<u8>);
 
 impl Pickle {
@@ -142,7 +142,7 @@ impl Pickle {
 #[derive(Clone, Copy, PartialEq)]
 enum Layout {
     Plain,
-    /// Under `model_state`, beside counters, every name behind `module.`.
+    /// Under `model_state`, next to counters, every name with the prefix `module.`.
     Checkpoint,
     /// Weights with the channels last in memory.
     ChannelsLast,
@@ -273,7 +273,7 @@ fn deeplab_names_of_torchvision_and_vainf() {
 
 #[test]
 fn what_the_tensors_say_of_a_head_is_not_asked() {
-    // TensorFlow's, 21 classes, 256 channels, no layer of 3x3 before the classifier; and PyTorch's own.
+    // TensorFlow's, 21 classes, 256 channels, no 3x3 layer before the classifier; and PyTorch's own.
     for (name, classes) in [("deeplabv3_mnv2_aspp", 1), ("deeplabv3_mnv2_aspp", 2), ("pytorch_deeplabv3_mnv2", 2)] {
         let preset = Spec::preset(name).unwrap();
         let mut spec = preset.clone().pytorch();
@@ -289,7 +289,7 @@ fn what_the_tensors_say_of_a_head_is_not_asked() {
         assert_eq!((imported.spec.padding, &imported.spec.input), (Padding::Symmetric, &spec.input));
         assert!((imported.spec.batch_norm_epsilon - 1e-5).abs() < 1e-12);
         imported.model().unwrap();
-        // Its labels are those of other classes.
+        // Its labels are for other classes.
         let alone = import_bytes(&file, "state", &with_spec(&preset));
         match alone {
             Ok(alone) => {
@@ -301,7 +301,7 @@ fn what_the_tensors_say_of_a_head_is_not_asked() {
             Err(other) => panic!("{other}"),
         }
     }
-    // What was written for the file is left as it is.
+    // A specification written for the file is left unchanged.
     let same = Spec { name: "mine".into(), ..Spec::preset("deeplabv3_mnv2_aspp").unwrap() };
     let mut theirs = same.clone();
     let Head::DeeplabV3(head) = &mut theirs.head else { panic!("a classifier") };
@@ -387,7 +387,7 @@ fn what_is_no_state_dict_says_so() {
     }
 }
 
-/// Tensors that claim more than their storage holds, or the same storage over and over.
+/// Tensors that claim more than their storage holds, or reuse the same storage many times.
 #[test]
 fn sizes_are_held_against_the_file() {
     let file = |shape: &[usize], strides: &[usize], times: usize| {
@@ -410,15 +410,15 @@ fn sizes_are_held_against_the_file() {
         (&[2_147_483_647, 2_147_483_647, 2_147_483_647], &[1, 1, 1], 1, "reach beyond"),
         (&[2_147_483_647], &[0], 1, "reach beyond"),
         (&[2, 2], &[1024, 1], 1, "reach beyond"),
-        (&[2], &[1, 1], 1, "makes no sense"),
-        (&[1024], &[1], 1000, "more than the file"),
+        (&[2], &[1, 1], 1, "description is invalid"),
+        (&[1024], &[1], 1000, "larger than the file"),
     ] {
         let error = file(shape, strides, times);
         assert!(error.contains(problem), "{shape:?}: {error}");
     }
 }
 
-/// A small file, made once for all the damage that is done to it.
+/// A small file, created once for all the corruption tests.
 fn sample() -> (Vec<u8>, ImportOptions) {
     static SAMPLE: LazyLock<(Vec<u8>, ImportOptions)> = LazyLock::new(make_sample);
     SAMPLE.clone()
@@ -444,7 +444,7 @@ fn files_cut_off_anywhere_are_refused() {
     }
 }
 
-/// Golden logits that PyTorch computed with weights by the same formula (`scripts/compare/goldens.py`).
+/// Golden logits, computed by PyTorch with weights from the same formula (`scripts/compare/goldens.py`).
 #[test]
 fn logits_are_pytorchs() {
     #[derive(serde::Deserialize)]
@@ -484,7 +484,7 @@ fn logits_are_pytorchs() {
     }
 }
 
-/// The picture that `goldens.py` makes by a formula.
+/// The image that `goldens.py` computes from a formula.
 struct Pattern {
     height: usize,
     width: usize,
@@ -505,7 +505,8 @@ impl RowSource for Pattern {
 
     fn row(&self, y: usize, _: &mut [f32], out: &mut [f32]) {
         for (i, value) in out.iter_mut().enumerate() {
-            let (x, c) = (i / 3, i % 3);
+            let x = i / 3;
+            let c = i % 3;
             let pixel = (x * x * 4 + y * y * 5 + x * y * (c + 1) + 4000 * c) / 97 % 256;
             *value = (pixel as f32 - 128.0) / 64.0;
         }
@@ -545,7 +546,7 @@ proptest! {
 #[test]
 fn headers_and_directories_longer_than_any_networks_are_refused_before_they_are_read() {
     let import = |bytes: &[u8]| import_bytes(bytes, "x", &ImportOptions::default()).unwrap_err().to_string();
-    // Two million empty tensors, as a header of 90 MB would be; here only its length counts.
+    // Two million empty tensors, like a header of 90 MB; here only its length matters.
     let header = "{\"a\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}";
     let length = silhouette_weights::MAX_HEADER as usize + 8;
     let mut bytes = (length as u64).to_le_bytes().to_vec();
@@ -562,7 +563,7 @@ fn headers_and_directories_longer_than_any_networks_are_refused_before_they_are_
     let mut bytes = zip.finish().unwrap().into_inner();
     let error = import(&bytes);
     assert!(error.contains("more than 16384 entries"), "{error}");
-    // The directory's end as large archives have it: it claims two million entries.
+    // The directory's end in large archives: it claims two million entries.
     bytes.truncate(100);
     bytes.extend(b"PK\x06\x06\x2c\0\0\0\0\0\0\0\x2d\0\x2d\0\0\0\0\0\0\0\0\0");
     bytes.extend(2_000_000_u64.to_le_bytes().repeat(2));

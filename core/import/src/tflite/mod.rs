@@ -1,8 +1,8 @@
-//! TensorFlow Lite files: the flatbuffer, verified as a whole before anything in it is looked at, turned into a
-//! [`Graph`]. Quantised weights stay what they are, `q` with `(q - zero_point) * scale` beside it.
+//! TensorFlow Lite files: the flatbuffer, verified as a whole before anything in it is used, converted to a [`Graph`].
+//! Quantised weights stay integers, `q` with `(q - zero_point) * scale`.
 //!
-//! Every index, shape and length is checked against the file before it is used; the weights made from a file
-//! cannot be more than [`reader::WEIGHTS_PER_BYTE`] times its bytes.
+//! Every index, shape and length is checked against the file before it is used; the weights created from a file are at
+//! most [`reader::WEIGHTS_PER_BYTE`] times its bytes.
 
 mod reader;
 #[allow(
@@ -27,13 +27,13 @@ use crate::error::ImportError;
 use crate::graph::Graph;
 use crate::recognise::recognise;
 
-/// What a TensorFlow Lite file begins with, at byte 4.
+/// The signature of a TensorFlow Lite file, at byte 4.
 pub(super) const IDENTIFIER: &[u8; 4] = b"TFL3";
 
 /// Reads a network and its weights.
 ///
 /// # Errors
-/// As [`crate::import`] lists.
+/// Those of [`crate::import`].
 pub(super) fn import(bytes: &[u8]) -> Result<Derived, ImportError> {
     let graph: Graph = reader::Reader::new(bytes)?.graph()?;
     recognise(&graph.simplify()?)

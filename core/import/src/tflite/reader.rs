@@ -1,5 +1,5 @@
-//! From the verified flatbuffer to a [`Graph`]: operators and their options, constants brought into PyTorch's order, what
-//! quantised values stand for.
+//! From the verified flatbuffer to a [`Graph`]: operators and their options, constants permuted to PyTorch's order, the
+//! meaning of quantised values.
 
 use std::collections::HashMap;
 
@@ -14,21 +14,21 @@ use crate::error::ImportError;
 use crate::graph::{Borders, Convolution, Graph, Node, Op, Pads, Value};
 use crate::tensor::Tensor;
 
-/// Weights made from a file, for each of its bytes: one where weights are stored as bytes, and as much again for small tensors
-/// that several operators share.
+/// Limit on weights created per byte of the file: one where weights are stored as bytes, and as much again for small
+/// tensors that several operators share.
 pub(super) const WEIGHTS_PER_BYTE: usize = 2;
 
-/// More dimensions than any operator here has.
+/// More dimensions than any supported operator has.
 const MAX_RANK: usize = 8;
 
-/// More tensors, operators or buffers than any network here has: it bounds what the lists of a file take, whose
+/// More tensors, operators or buffers than any supported network has: it limits the memory for a file's lists, whose
 /// entries may be four bytes long.
 const MAX_ENTRIES: usize = 1 << 16;
 
-/// More inputs than any operator here has.
+/// More inputs than any supported operator has.
 const MAX_OPERANDS: usize = 64;
 
-/// More rows, columns or channels than a map or kernel here can have.
+/// More rows, columns or channels than a map or kernel can have.
 const MAX_DIMENSION: usize = 1 << 20;
 
 pub(super) struct Reader<'a> {
@@ -38,7 +38,7 @@ pub(super) struct Reader<'a> {
     codes: Vec<(BuiltinOperator, &'a str)>,
     /// Constants that an operator only dequantises: its output, and the constant itself.
     dequantised: HashMap<usize, usize>,
-    /// Weights that may still be made.
+    /// Remaining budget of weights.
     budget: usize,
 }
 
@@ -65,7 +65,7 @@ fn unknown(place: &str, problem: impl Into<String>) -> ImportError {
     ImportError::UnknownNetwork { place: place.to_owned(), problem: problem.into() }
 }
 
-/// A name out of the file, short and printable.
+/// A name from the file, short and printable.
 fn printable(name: &str) -> String {
     let short: String = name.chars().take(60).collect();
     short.escape_debug().to_string()
@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
     /// Verifies the file and reads its tables.
     pub(super) fn new(bytes: &'a [u8]) -> Result<Self, ImportError> {
         let options = VerifierOptions {
-            // A table takes four bytes at least, and an offset to it four more; shared ones count again.
+            // A table takes at least four bytes, and an offset to it four more; shared ones count again.
             max_tables: (bytes.len() / 4).min(1_000_000),
             max_apparent_size: bytes.len().saturating_mul(8).saturating_add(1 << 16),
             ..VerifierOptions::default()
@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
         many("operators", subgraph.operators().map_or(0, |v| v.len()))?;
         let mut codes = Vec::new();
         for code in model.operator_codes().into_iter().flatten() {
-            // Old files have only the first of the two; new ones fill both as far as it reaches.
+            // Old files have only the first of the two; new ones set both as far as the first can hold it.
             let number = code.builtin_code().0.max(i32::from(code.deprecated_builtin_code()));
             codes.push((BuiltinOperator(number), code.custom_code().unwrap_or("")));
         }
@@ -162,7 +162,7 @@ impl<'a> Reader<'a> {
             return Err(damaged("the outputs", "there are none"));
         }
         let operators = self.subgraph.operators().into_iter().flatten();
-        // What the picture has gone through so far, as x * scale + offset.
+        // What was applied to the image so far, as x * scale + offset.
         let mut affine: HashMap<Value, (f32, f32)> = HashMap::from([(input, (1.0, 0.0))]);
         let mut normalised = None;
         let mut written = vec![false; self.tensors.len()];
@@ -264,7 +264,7 @@ impl<'a> Reader<'a> {
         (!data.is_empty()).then_some(Constant { index, data })
     }
 
-    /// Whole numbers: sizes, paddings, axes.
+    /// Integers: sizes, paddings, axes.
     fn integers(&self, inputs: &[Option<usize>], position: usize, label: &str) -> Result<Vec<i64>, ImportError> {
         let constant = self
             .constant(inputs, position)
@@ -278,7 +278,7 @@ impl<'a> Reader<'a> {
                 let (chunks, rest) = constant.data.as_chunks::<8>();
                 (chunks.iter().map(|&b| i64::from_le_bytes(b)).collect(), rest.len())
             }
-            other => return Err(unknown(label, format!("its input {position} is {other:?}, not whole numbers"))),
+            other => return Err(unknown(label, format!("its input {position} is {other:?}, not integers"))),
         };
         if rest != 0 || values.len() > 16 {
             return Err(damaged(label, format!("its input {position} has an impossible length")));
@@ -290,7 +290,7 @@ impl<'a> Reader<'a> {
         format!("tensor {index} ('{}')", printable(self.tensors[index].name))
     }
 
-    /// What the bytes of a value that flows through the graph stand for.
+    /// What the bytes of a value in the graph represent.
     fn edge(&self, index: usize) -> Result<Option<ActivationQuantisation>, ImportError> {
         let tensor = &self.tensors[index];
         let element = match tensor.dtype {
@@ -330,7 +330,7 @@ impl<'a> Reader<'a> {
         };
         if tensor.sparse {
             return Err(ImportError::Unsupported {
-                what: format!("{place}, which is stored sparse"),
+                what: format!("{place}, which is sparse"),
                 instead: "convert the model without sparsity".into(),
             });
         }
@@ -364,7 +364,7 @@ impl<'a> Reader<'a> {
         Ok(Tensor::Quantised(quantised))
     }
 
-    /// What one operator does.
+    /// The operation of one operator.
     fn operation(
         &mut self,
         code: BuiltinOperator,
@@ -471,7 +471,8 @@ impl<'a> Reader<'a> {
                 }
             }
             BuiltinOperator::SPACE_TO_BATCH_ND | BuiltinOperator::BATCH_TO_SPACE_ND => {
-                let (blocks, pads) = (self.integers(inputs, 1, label)?, self.integers(inputs, 2, label)?);
+                let blocks = self.integers(inputs, 1, label)?;
+                let pads = self.integers(inputs, 2, label)?;
                 let (&[rows, columns], &[top, bottom, left, right]) = (blocks.as_slice(), pads.as_slice()) else {
                     return Err(unknown(label, format!("its block is {blocks:?} and its borders {pads:?}")));
                 };
@@ -493,7 +494,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Weight, permuted into PyTorch's order, and bias (zeros where there is none).
+    /// Weight, permuted to PyTorch's order, and bias (zeros if there is none).
     fn weights(
         &mut self,
         inputs: &[Option<usize>],
@@ -524,8 +525,8 @@ impl<'a> Reader<'a> {
         Ok((weight, bias))
     }
 
-    /// A sum, difference, product or quotient of the picture and one number, before anything else reads it: part of
-    /// the normalisation. Gives scale and offset from the picture to the operator's output.
+    /// A sum, difference, product or quotient of the image and one number, before any other operator: part of the
+    /// normalisation. Returns scale and offset from the image to the operator's output.
     fn normalisation_step(
         &mut self,
         code: BuiltinOperator,
@@ -561,8 +562,8 @@ impl<'a> Reader<'a> {
         }))
     }
 
-    /// Mean and standard deviation of a pixel from 0 to 255: from the operators that the file begins with, or from
-    /// the input's quantisation.
+    /// Mean and standard deviation of a pixel from 0 to 255: from the file's first operators, or from the input's
+    /// quantisation.
     fn normalisation(&self, input: Value, steps: Option<(f32, f32)>) -> Option<(f32, f32)> {
         let tensor = &self.tensors[input];
         let quantised = || {
@@ -581,12 +582,13 @@ impl<'a> Reader<'a> {
             (Some(alone), None) | (None, Some(alone)) => alone,
             (None, None) => return None,
         };
-        let (mean, std) = (-offset / scale, 1.0 / scale);
+        let mean = -offset / scale;
+        let std = 1.0 / scale;
         (mean.is_finite() && std.is_finite() && std > 0.0).then_some((mean, std))
     }
 }
 
-/// What a tensor's whole numbers stand for: one pair for all or one per slice of the quantised dimension.
+/// What a tensor's integers represent: one pair for all or one per slice of the quantised dimension.
 fn quantisation(tensor: &TensorInfo, place: &str) -> Result<Quantisation, ImportError> {
     let parameters = tensor.quantisation.as_ref();
     let scale: Vec<f32> = parameters.and_then(schema::QuantizationParameters::scale).into_iter().flatten().collect();

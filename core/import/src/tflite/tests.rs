@@ -1,5 +1,5 @@
-//! Networks written as TensorFlow Lite files in the forms that converters give them, and read again; and files that
-//! are cut off, flipped or made to do harm.
+//! Networks written as TensorFlow Lite files in the forms that converters produce, and read back; and truncated,
+//! corrupted and malicious files.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -46,7 +46,7 @@ enum Atrous {
 struct Style {
     weights: Weights,
     atrous: Atrous,
-    /// Zeros and activations as operators of their own.
+    /// Zeros and activations as separate operators.
     apart: bool,
     /// `x / 127.5 - 1` at the beginning.
     normalises: bool,
@@ -54,7 +54,7 @@ struct Style {
 
 const PLAIN: Style = Style { weights: Weights::Float, atrous: Atrous::Rate, apart: false, normalises: false };
 
-/// The step of the maps' bytes, where they are quantised.
+/// The step of the maps' bytes, if they are quantised.
 const STEP: f32 = 1.0 / 40.0;
 
 type Operation<'a> = WIPOffset<schema::Operator<'a>>;
@@ -188,7 +188,7 @@ impl Writer<'_> {
         self.tensor(&[values.len()], TensorType::INT32, Some(&bytes), Some(&q))
     }
 
-    /// One convolution in the style asked for; `tensors` by our names.
+    /// One convolution in the requested style; `tensors` by our names.
     fn conv(&mut self, mut input: i32, conv: &Conv, tensors: &HashMap<String, Tensor>, symmetric: bool) -> i32 {
         let weight = &tensors[&conv.weight().name];
         // (O, I, K, K) to the file's (O, K, K, I), or (C, 1, K, K) to (1, K, K, C).
@@ -207,7 +207,8 @@ impl Writer<'_> {
             rate = 1;
         }
         let batches = atrous && self.style.atrous == Atrous::Batches;
-        let (mut padding, mut output_size) = (schema::Padding::SAME, conv.output);
+        let mut padding = schema::Padding::SAME;
+        let mut output_size = conv.output;
         let block = (conv.rate, conv.input.height.next_multiple_of(conv.rate) - conv.input.height);
         if batches {
             let extra = block.1 as i32;
@@ -360,7 +361,7 @@ fn dilate(weight: &Tensor, rate: usize) -> Tensor {
     Tensor::floats(vec![dims[0], side, side, dims[3]], wide)
 }
 
-/// The whole network as a file that ends in the arg max of its logits.
+/// The whole network as a file that ends in the argmax of its logits.
 fn write(spec: &Spec, tensors: &HashMap<String, Tensor>, style: Style) -> Vec<u8> {
     write_ending(spec, tensors, style, &[], &[Code::ARG_MAX])
 }
@@ -385,8 +386,10 @@ fn write_ending(
     };
     let mut value = input;
     if style.normalises {
-        let (scale, one) = (w.scalar(127.5), w.scalar(1.0));
-        let (divided, shifted) = (w.map(network.input, 3), w.map(network.input, 3));
+        let scale = w.scalar(127.5);
+        let one = w.scalar(1.0);
+        let divided = w.map(network.input, 3);
+        let shifted = w.map(network.input, 3);
         w.push(Code::DIV, &[input, scale], divided, None);
         value = w.push(Code::SUB, &[divided, one], shifted, None);
     }
@@ -424,7 +427,7 @@ fn write_ending(
         }
         Some(project) => {
             let mut ends = Vec::new();
-            // The branches in another order than in the concatenation: it is the concatenation that counts.
+            // The branches in a different order than in the concatenation, which is the one that counts.
             let aspp: Vec<&Conv> = network.convs().filter(|conv| conv.name.starts_with("head.aspp.")).collect();
             for branch in aspp.iter().rev().filter(|conv| !conv.depthwise) {
                 let before = branch.name.strip_suffix(".pointwise").and_then(|name| conv(&format!("{name}.depthwise")));
@@ -486,7 +489,7 @@ fn options(spec: &Spec) -> ImportOptions {
     }
 }
 
-/// The presets' smallest network with a part of it changed.
+/// The smallest preset with part of it changed.
 fn fixture(change: impl Fn(&mut Spec)) -> Spec {
     let mut spec = Spec::preset("fixture").unwrap();
     change(&mut spec);
@@ -508,7 +511,7 @@ fn v2(spec: &mut Spec) -> &mut silhouette_network::spec::MobilenetV2 {
     }
 }
 
-/// Import gives the network and, as near as its numbers allow, the weights that were written.
+/// Import yields the network and, as closely as the number format allows, the weights that were written.
 fn comes_back(spec: &Spec, style: Style) {
     let tensors = weights(spec);
     let file = write(spec, &tensors, style);
@@ -518,19 +521,20 @@ fn comes_back(spec: &Spec, style: Style) {
     let read = dequantised(&imported);
     assert_eq!(read.len(), tensors.len());
     for (name, tensor) in &tensors {
-        // Half a step of the coarsest numbers in use.
+        // Half a step of the coarsest quantisation in use.
         let tolerance = match style.weights {
             Weights::Float => 0.0,
             Weights::Half => 2.5e-4,
             Weights::Uint8 | Weights::Int8 => 0.5 / 100.0 + 1e-6,
         };
-        let (wrote, read) = (values(tensor), &read[name].data);
+        let wrote = values(tensor);
+        let read = &read[name].data;
         let worst = wrote.iter().zip(read).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(wrote.len() == read.len() && worst <= tolerance, "{style:?}: {name} is off by {worst}");
     }
 }
 
-/// All tensors as floats: what an importer that keeps no quantisation would give.
+/// All tensors as floats: the result of an importer that drops the quantisation.
 fn dequantised(imported: &Imported) -> Tensors {
     let mut tensors = imported.tensors.clone();
     for (name, tensor) in &imported.quantised {
@@ -575,7 +579,7 @@ fn quantised_weights_stay_what_they_are_and_give_the_bits_of_their_floats() {
     }
 }
 
-/// How many blocks have a shortcut between their bottlenecks.
+/// Number of blocks with a shortcut between their bottlenecks.
 fn residuals(spec: &Spec) -> usize {
     Network::native(spec).unwrap().blocks().filter(|block| block.shortcut == Shortcut::Bottleneck).count()
 }
@@ -684,7 +688,7 @@ fn what_the_file_does_not_say_names_the_flag() {
     let four = write(&few, &weights(&few), PLAIN);
     let error = import_bytes(&four, "fixture", &ImportOptions { labels: None, ..whole.clone() }).unwrap_err();
     assert!(matches!(&error, ImportError::NotSaid { flag: "--labels", what } if what.contains("4 classes")), "{error}");
-    // A set's labels, whose networks may have a background before them.
+    // A data set's labels; its networks may have a background before them.
     let three = ImportOptions { labels: Some(few.labels[1..].to_vec()), optional_background: true, ..whole.clone() };
     assert_eq!(import_bytes(&four, "fixture", &three).unwrap().spec.labels, few.labels);
     let strict = import_bytes(&four, "fixture", &ImportOptions { optional_background: false, ..three }).unwrap_err();
@@ -727,7 +731,7 @@ fn a_single_logit_is_an_alpha() {
     for (classes, after, part) in [
         (1, &[Code::ARG_MAX][..], "the same for every pixel"),
         (1, &[Code::SOFTMAX], "the same for every pixel"),
-        (1, &[Code::LOGISTIC, Code::LOGISTIC], "a sigmoid already"),
+        (1, &[Code::LOGISTIC, Code::LOGISTIC], "the sigmoid of a sigmoid"),
         (2, &[Code::LOGISTIC], "many classes at once"),
     ] {
         let spec = fixture(|spec| {
@@ -745,7 +749,7 @@ fn strangers_are_refused_with_the_operator() {
     let spec = fixture(|_| {});
     let tensors = weights(&spec);
     let network = Network::native(&spec).unwrap();
-    // A file that ends after the stem, and one that goes on with an operator that no MobileNet has.
+    // A file that ends after the stem, and one that continues with an operator that no MobileNet has.
     for (code, part) in [(None, "stem"), (Some(Code::HARD_SWISH), "HARD_SWISH")] {
         let mut w = Writer::new(PLAIN);
         let input = w.map(network.input, 3);
@@ -785,7 +789,7 @@ fn weights_that_many_operators_share_are_bounded() {
     assert!(error.to_string().contains("more weights than a file of this size"), "{error}");
 }
 
-/// A small file in the style that has most in it, made once for all the damage that is done to it.
+/// A small file in the style with the most features, created once for all the corruption tests.
 fn sample() -> (Vec<u8>, ImportOptions) {
     static SAMPLE: LazyLock<(Vec<u8>, ImportOptions)> = LazyLock::new(make_sample);
     SAMPLE.clone()
@@ -803,7 +807,7 @@ fn make_sample() -> (Vec<u8>, ImportOptions) {
 #[test]
 fn files_cut_off_anywhere_are_refused() {
     let (file, options) = sample();
-    // Every length in the tables at either end, and some between.
+    // Every length within the tables at either end, and some between.
     let lengths = (0..4096.min(file.len())).chain((0..file.len()).step_by(997)).chain(file.len() - 4096..file.len());
     for length in lengths {
         assert!(import_bytes(&file[..length], "cut", &options).is_err(), "{length} of {} bytes", file.len());
@@ -813,11 +817,11 @@ fn files_cut_off_anywhere_are_refused() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever is flipped, the answer is an error or a network that is whole.
+    /// Whatever is flipped, the result is an error or a complete network.
     #[test]
     fn flipped_bits_never_panic(flips in prop::collection::vec((any::<prop::sample::Index>(), 0u8..8), 1..24), near_end: bool) {
         let (mut file, options) = sample();
-        // Tables stand together; weights are most of the file and uninteresting.
+        // Tables are contiguous; weights are most of the file and uninteresting.
         let length = file.len();
         let (from, span) = if near_end { (length - 6000, 6000) } else { (0, 6000) };
         for (index, bit) in flips {
@@ -828,7 +832,7 @@ proptest! {
         }
     }
 
-    /// A word overwritten with what offsets and lengths overflow at.
+    /// Overwrites a word with values at which offsets and lengths overflow.
     #[test]
     fn oversized_lengths_never_panic(at in any::<prop::sample::Index>(), value in prop::sample::select(vec![u32::MAX, 1 << 31, (1 << 31) - 1, 1 << 24, 0xffff])) {
         let (mut file, options) = sample();

@@ -1,10 +1,10 @@
 //! The 3x3 depthwise convolution on blocked rows, any atrous rate, stride 1 or more:
 //! `d[x][c] = act(sum over rows r, columns j of e[r][x * stride + j * rate][c] * w[r][j][c] + bias[c])`.
 //!
-//! The vector runs over channels, so that stride and rate cost nothing, and pixels of one group of channels lie side by
-//! side. A group keeps its nine weights in registers while it walks along the row, several outputs at a time: each column
-//! is read once and given to every output that it belongs to. Rows come padded (zeros left and right, a row of zeros
-//! above and below), so that there are no edges here.
+//! The vector runs over channels, so stride and rate cost nothing, and the pixels of one group of channels are
+//! contiguous. A group keeps its nine weights in registers while it walks along the row, several outputs at a time:
+//! each column is read once and used for every output that it contributes to. Rows come padded (zeros left and right, a
+//! row of zeros above and below), so there are no edge cases here.
 #![allow(
     clippy::inline_always,
     clippy::needless_range_loop,
@@ -24,9 +24,10 @@ use crate::pack::{PackedDepthwise, Shelf};
 use crate::pointer::Pointer;
 use tiles::{DepthwiseTiles, WholeLine};
 
-/// A depthwise convolution of inputs `Self` and weights `W` that gives outputs `O`: how its weights are packed, and how it runs.
+/// A depthwise convolution of inputs `Self` and weights `W` with outputs `O`: how its weights are packed, and how it
+/// runs.
 ///
-/// A precision is an implementation beside the one here, as for [`pointwise::Kernel`](crate::pointwise::Kernel).
+/// Another precision is another implementation of this trait, as for [`pointwise::Kernel`](crate::pointwise::Kernel).
 pub trait Kernel<W: Element, O: Element>: Element {
     /// Packs `weight(c, tap)` (tap = 3 * row + column) and `bias(c)`.
     ///
@@ -39,7 +40,7 @@ pub trait Kernel<W: Element, O: Element>: Element {
         bias: impl Fn(usize) -> W,
     ) -> Result<PackedDepthwise<W>, OutOfMemory>;
 
-    /// The same, packed earlier. `None` where the shelf does not hold as many values.
+    /// The same, from weights packed earlier. `None` if too few values are left.
     fn from_shelf(isa: Isa, shelf: &mut Shelf, channels: usize) -> Option<PackedDepthwise<W>>;
 
     /// Computes the row.
@@ -85,17 +86,17 @@ pub unsafe fn run<I: Kernel<W, O>, W: Element, O: Element>(isa: Isa, row: &Row<'
 pub struct Row<'a, I: Kernel<W, O> = f32, W: Element = f32, O: Element = f32> {
     /// The three rows that the kernel reads, from the first padded column of the first group on.
     pub rows: [Pointer<I>; 3],
-    /// From one group of channels of these rows to the next.
+    /// Distance from one group of channels of these rows to the next.
     pub e_group: usize,
     /// Nine weights a channel, and its bias.
     pub weights: &'a PackedDepthwise<W>,
-    /// First channel of the weights, a multiple of a vector (the rows hold a slice of channels only).
+    /// First channel of the weights, a multiple of a vector (the rows may hold only a slice of the channels).
     pub first: usize,
     /// Channels to compute.
     pub channels: usize,
     /// The outputs: the first pixel of the first group.
     pub d: Pointer<O>,
-    /// From one group of outputs to the next.
+    /// Distance from one group of outputs to the next.
     pub d_group: usize,
     /// Outputs in the row.
     pub width: usize,
@@ -103,7 +104,7 @@ pub struct Row<'a, I: Kernel<W, O> = f32, W: Element = f32, O: Element = f32> {
     pub stride: usize,
     /// Atrous rate along the row.
     pub rate: usize,
-    /// Least and greatest output; `None`: any.
+    /// Least and greatest output; `None`: no bounds.
     pub clamp: Option<(f32, f32)>,
     /// Adds the input pixel under the kernel's middle after the activation (the shortcut between expansions).
     pub add_input: bool,
@@ -111,16 +112,16 @@ pub struct Row<'a, I: Kernel<W, O> = f32, W: Element = f32, O: Element = f32> {
 
 isa_entry! {
     /// # Safety
-    /// As [`body`], but for the token.
+    /// As [`body`], except for the token.
     fn entry(row: &Row<'_>) = body;
 }
 
 /// # Safety
-/// `s` as [`Simd`](crate::simd::Simd) says. The three rows hold `(width - 1) * stride + 2 * rate + 1` pixels of each group of channels, `d`
-/// holds `width`; they do not overlap.
+/// The contract of [`Simd`](crate::simd::Simd) holds for `s`. The three rows hold `(width - 1) * stride + 2 * rate + 1`
+/// pixels of each group of channels, `d` holds `width`; they do not overlap.
 #[inline(always)]
 unsafe fn body<S: DepthwiseTiles>(s: S, row: &Row<'_>) {
-    // SAFETY: the caller's promise. So many outputs that sums, weights and a column fit the registers.
+    // SAFETY: the caller's promise. As many outputs as possible while sums, weights and a column fit the registers.
     unsafe {
         match (row.stride, row.rate) {
             (1, 1) if S::REGISTERS >= 32 => lines::<S, 8, 1, 1, 10>(s, row),
@@ -134,8 +135,8 @@ unsafe fn body<S: DepthwiseTiles>(s: S, row: &Row<'_>) {
     }
 }
 
-/// All groups of the row, `X` outputs at a time, which read `COLUMNS` = `(X - 1) * STRIDE + 2 * RATE + 1` columns. `STRIDE`,
-/// `RATE` and `COLUMNS` 0: whatever the row says.
+/// All groups of the row, `X` outputs at a time, which read `COLUMNS` = `(X - 1) * STRIDE + 2 * RATE + 1` columns. If
+/// `STRIDE`, `RATE` and `COLUMNS` are 0, the row's values are used.
 ///
 /// # Safety
 /// As [`body`].
@@ -146,7 +147,8 @@ unsafe fn lines<S: DepthwiseTiles, const X: usize, const STRIDE: usize, const RA
 ) {
     let vectors = PackedDepthwise::GROUP * S::LANES;
     let mut weights = Pointer::read(&row.weights.weights).add(row.first / S::LANES * vectors);
-    let (mut rows, mut d) = (row.rows, row.d);
+    let mut rows = row.rows;
+    let mut d = row.d;
     for _ in 0..row.channels.div_ceil(S::LANES) {
         // SAFETY: the caller's promise, for this group.
         unsafe { line::<S, X, STRIDE, RATE, COLUMNS>(s, row, weights.to(vectors), rows, d) }
@@ -181,7 +183,7 @@ unsafe fn line<S: DepthwiseTiles, const X: usize, const STRIDE: usize, const RAT
             tile::<S, X, STRIDE, RATE, COLUMNS>(s, row, &w, bias, rows, d, x);
             x += X;
         }
-        // What is left over: a tile that computes a few outputs again, or one by one.
+        // The remainder: a tile that computes a few outputs again, or one output at a time.
         if row.width - x > 2 && row.width >= X {
             tile::<S, X, STRIDE, RATE, COLUMNS>(s, row, &w, bias, rows, d, row.width - X);
         } else {
@@ -193,7 +195,7 @@ unsafe fn line<S: DepthwiseTiles, const X: usize, const STRIDE: usize, const RAT
     }
 }
 
-/// A group's row in assembly, where the instruction set has that; returns whether it has.
+/// A group's row in assembly; returns false if this instruction set has none.
 ///
 /// # Safety
 /// As [`line()`].
@@ -209,9 +211,9 @@ unsafe fn whole<S: DepthwiseTiles, const STRIDE: usize, const RATE: usize>(
         return false;
     }
     let lanes = S::LANES;
-    // A tile's bias is read, four vectors at a time, not copied.
+    // A tile reads its bias four vectors at a time instead of copying it.
     let mut bias = [MaybeUninit::<[f32; 4]>::uninit(); 4];
-    // SAFETY: the caller's promise; a vector is four f32 here, since nothing else has such lines.
+    // SAFETY: the caller's promise; a vector is four f32 here, since no other instruction set has such a loop.
     unsafe {
         let value = s.load(weights.add(9 * lanes));
         for copy in &mut bias {
@@ -234,7 +236,7 @@ unsafe fn whole<S: DepthwiseTiles, const STRIDE: usize, const RATE: usize>(
         unsafe { s.whole_line::<STRIDE, RATE>(&line) }
     };
     let whole = tiles(0, row.width / S::LINE_TILE);
-    // What is left over: a tile that computes a few outputs again.
+    // The remainder: a tile that computes a few outputs again.
     if whole && !row.width.is_multiple_of(S::LINE_TILE) {
         tiles(row.width - S::LINE_TILE, 1);
     }
@@ -276,7 +278,8 @@ unsafe fn tile<S: DepthwiseTiles, const X: usize, const STRIDE: usize, const RAT
             }
         }
         if let Some((lo, hi)) = row.clamp {
-            let (lo, hi) = (s.splat(lo), s.splat(hi));
+            let lo = s.splat(lo);
+            let hi = s.splat(hi);
             for a in &mut acc {
                 *a = s.min(s.max(*a, lo), hi);
             }

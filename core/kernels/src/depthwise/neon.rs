@@ -1,8 +1,8 @@
-//! The 3x3 depthwise convolution along a row in NEON assembly, eleven outputs at a time: compilers read two columns with an
-//! instruction where up to four can be read, and copy the bias once for each output.
+//! The 3x3 depthwise convolution along a row in NEON assembly, eleven outputs at a time: compilers load two columns per
+//! instruction where up to four are possible, and copy the bias once per output.
 //!
-//! v0 to v8 hold the weights, v9 to v19 the sums, v20 to v31 twelve columns of one of the three rows. Sums are gone through once for
-//! each weight, so that no multiply-add waits for the one before it.
+//! v0 to v8 hold the weights, v9 to v19 the sums, v20 to v31 twelve columns of one of the three rows. Each weight
+//! updates every sum before the next weight's turn, so no multiply-add waits for the previous one.
 
 use core::arch::asm;
 
@@ -31,7 +31,7 @@ unsafe impl DepthwiseTiles for Neon {
 /// Outputs of a tile.
 const OUTPUTS: usize = 11;
 
-/// Adds a weight times a column to each sum that is named.
+/// Adds a weight times a column to each of the named sums.
 macro_rules! tap {
     ($weight:literal: $($sum:literal $column:literal),+) => {
         concat!($("fmla ", $sum, ".4s, ", $column, ".4s, ", $weight, ".4s\n",)+)
@@ -55,7 +55,7 @@ macro_rules! twelve_columns {
     };
 }
 
-/// Each sum and one other: `$op $sum, $sum, $other`.
+/// Each sum with one other register: `$op $sum, $sum, $other`.
 macro_rules! with_one {
     ($op:literal $other:literal: $($sum:literal)+) => {
         concat!($($op, " ", $sum, ".4s, ", $sum, ".4s, ", $other, ".4s\n",)+)
@@ -121,16 +121,16 @@ macro_rules! stride_2_row {
         )
     };
 }
-/// Writes the function of a stride and rate: `$row!(row, weights)` gives a row's instructions. After them the row's pointer
-/// stands `$columns` pixels further on.
+/// Defines the function for a stride and rate: `$row!(row, weights)` expands to a row's instructions, which advance the
+/// row's pointer by `$columns` pixels.
 macro_rules! whole_line {
     ($name:ident, $row:ident, $stride:literal, $columns:literal) => {
         /// # Safety
-        /// As [`WholeLine`] says.
+        /// See [`WholeLine`].
         #[inline(always)]
         unsafe fn $name(line: &WholeLine) {
             let pixel = 4 * size_of::<f32>() as isize;
-            // SAFETY: reads and writes what the caller promises; all vector registers are named.
+            // SAFETY: reads and writes only what the caller guarantees; all vector registers are named.
             unsafe {
                 asm!(
                     "ld1 {{v0.4s, v1.4s, v2.4s, v3.4s}}, [{w}], #64",
@@ -156,7 +156,7 @@ macro_rules! whole_line {
                     p = inout(reg) line.rows[0] => _,
                     q = inout(reg) line.rows[1] => _,
                     r = inout(reg) line.rows[2] => _,
-                    // To the next tile, from behind the last columns but those of the last load.
+                    // Back to where the next tile starts.
                     back = in(reg) (OUTPUTS as isize * $stride - $columns) * pixel,
                     w = inout(reg) line.weights => _,
                     bias = in(reg) line.bias,

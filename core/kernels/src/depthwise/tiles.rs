@@ -1,37 +1,37 @@
-//! What instruction sets have of the depthwise kernel in assembly.
+//! The parts of the depthwise kernel that instruction sets implement in assembly.
 #![allow(clippy::inline_always, reason = "bodies must be inlined into the functions that carry the target features")]
 
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512, Sse2};
 use crate::simd::{Scalar, Simd};
 
-/// Lines of an instruction set.
+/// The row loop of an instruction set.
 ///
 /// # Safety
 /// As [`Simd`].
 pub(crate) unsafe trait DepthwiseTiles: Simd {
-    /// Outputs of a tile of [`whole_line`](Self::whole_line), a vector of four f32 each; 0: there is no such loop.
+    /// Outputs in a tile of [`whole_line`](Self::whole_line), each a vector of four f32; 0: there is no such loop.
     const LINE_TILE: usize = 0;
-    /// `LINE_TILE` outputs of a row at a time, in assembly, where there is such a loop for this stride and atrous rate; returns
-    /// whether there is.
+    /// Computes `LINE_TILE` outputs of a row at a time in assembly; returns false if there is no such loop for this
+    /// stride and atrous rate.
     ///
     /// # Safety
-    /// `line`'s pointers are valid as its fields say.
+    /// `line`'s pointers are valid as documented on its fields.
     #[inline(always)]
     unsafe fn whole_line<const STRIDE: usize, const RATE: usize>(self, _line: &WholeLine) -> bool {
         false
     }
 }
 
-// SAFETY: nothing of its own.
+// SAFETY: no unsafe code of its own.
 unsafe impl DepthwiseTiles for Scalar {}
-// SAFETY: nothing of its own.
+// SAFETY: no unsafe code of its own.
 #[cfg(target_arch = "x86_64")]
 unsafe impl DepthwiseTiles for Sse2 {}
-// SAFETY: nothing of its own.
+// SAFETY: no unsafe code of its own.
 #[cfg(target_arch = "x86_64")]
 unsafe impl DepthwiseTiles for Avx2 {}
-// SAFETY: nothing of its own.
+// SAFETY: no unsafe code of its own.
 #[cfg(target_arch = "x86_64")]
 unsafe impl DepthwiseTiles for Avx512 {}
 
@@ -45,7 +45,7 @@ pub(crate) struct WholeLine {
     pub(crate) weights: *const f32,
     /// The bias's vector, four times.
     pub(crate) bias: *const f32,
-    /// Least and greatest output; null: any.
+    /// Least and greatest output; null: no bounds.
     pub(crate) clamp: *const [f32; 2],
     /// Outputs.
     pub(crate) d: *mut f32,

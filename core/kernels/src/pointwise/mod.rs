@@ -1,13 +1,13 @@
 //! The pointwise (1x1) convolution: `c[p][o] = act(sum_i a[p][i] * w[o][i] + bias[o]) (+ residual[p][o])` for the pixels `p`
 //! of blocked rows. Nearly all of MobileNetV2's multiply-adds are here.
 //!
-//! One tile is `PIXELS` pixels by up to `VECTORS` vectors of output channels, all of its sums in registers; the loop over
-//! input channels reads one packed vector per output vector and one number per pixel. Panels of output channels are the
-//! outer loop, so that a panel's weights stay in L1 while the pixels stream. A row is cut into tiles as evenly as it goes:
-//! a single pixel left over would wait for its own sums.
+//! One tile is `PIXELS` pixels by up to `VECTORS` vectors of output channels, with all its sums in registers; the loop
+//! over input channels reads one packed vector per output vector and one value per pixel. Panels of output channels are
+//! the outer loop, so a panel's weights stay in L1 while the pixels stream. A row is cut into tiles as evenly as
+//! possible: a single leftover pixel would stall on its own sums.
 //!
-//! The first layer is a product too: its inputs come in three runs of nine numbers (three pixels of three channels each)
-//! from the picture's rows ([`Source::Runs`]).
+//! The first layer is a product too: its inputs come in three runs of nine values (three pixels of three channels each)
+//! from the image's rows ([`Source::Runs`]).
 #![allow(
     clippy::inline_always,
     clippy::needless_range_loop,
@@ -32,40 +32,40 @@ use tiles::{PointwiseTiles, WholeTiles};
 pub enum Init {
     /// The bias.
     Bias,
-    /// What `c` holds: the product continues an earlier one.
+    /// The existing values of `c`: the product continues an earlier one.
     Accumulate,
 }
 
-/// Where the inputs of a pixel lie.
+/// Layout of a pixel's inputs.
 #[derive(Clone, Copy, Debug)]
 pub enum Source<'a, I = f32> {
     /// A blocked row: pixel `p`, channel `i` at `first + i / LANES * group + p * LANES + i % LANES`.
     Groups {
         /// The first pixel of the first group.
         first: Pointer<I>,
-        /// From one group to the next.
+        /// Distance from one group to the next.
         group: usize,
     },
-    /// Several runs of `len` numbers each; those of pixel `p` begin at `run + p * pixel`.
+    /// Several runs of `len` values each; those of pixel `p` begin at `run + p * pixel`.
     Runs {
-        /// Where each run of the first pixel begins.
+        /// Beginning of each run of the first pixel.
         runs: &'a [Pointer<I>],
-        /// Numbers in a run.
+        /// Values in a run.
         len: usize,
-        /// From one pixel's run to the next one's.
+        /// Distance from one pixel's run to the next one's.
         pixel: usize,
     },
 }
 
-/// A pointwise product of inputs `Self` and weights `W` that gives outputs `O`: how its weights are packed, and how it runs.
+/// A pointwise product of inputs `Self` and weights `W` with outputs `O`: how its weights are packed, and how it runs.
 ///
-/// A precision is an implementation beside the one here: whoever packs, and whoever runs a [`Job`], names element types and no
-/// kernel.
+/// Another precision is another implementation of this trait: code that packs weights or runs a [`Job`] names element
+/// types and no kernel.
 pub trait Kernel<W: Element, O: Element>: Element {
-    /// What the products are added up in, beginning with the bias.
+    /// The type of the accumulated sums, including the bias.
     type Sum: Element;
 
-    /// How the tiles of an instruction set ask for their weights.
+    /// How the tiles of an instruction set need their weights.
     fn panels(isa: Isa) -> Panels;
 
     /// Packs `bias.len()` outputs of `k` inputs.
@@ -74,7 +74,7 @@ pub trait Kernel<W: Element, O: Element>: Element {
     /// [`OutOfMemory`].
     ///
     /// # Panics
-    /// If the matrix does not hold so many.
+    /// If the matrix holds fewer values.
     fn pack(
         isa: Isa,
         k: usize,
@@ -82,14 +82,14 @@ pub trait Kernel<W: Element, O: Element>: Element {
         bias: &[Self::Sum],
     ) -> Result<Packed<W, Self::Sum>, OutOfMemory>;
 
-    /// The same, packed earlier: `outputs` outputs of `k` inputs. `None` where the shelf does not hold as many values.
+    /// The same, from weights packed earlier: `outputs` outputs of `k` inputs. `None` if too few values are left.
     fn from_shelf(isa: Isa, shelf: &mut Shelf, k: usize, outputs: usize) -> Option<Packed<W, Self::Sum>>;
 
     /// Runs the product.
     ///
     /// # Safety
     /// All pointers of `job` are valid for the pixels, rows and channels that it names (channels of maps rounded up to
-    /// vectors); `c` overlaps neither the inputs nor the weights, and the residual only where each element is its own. The
+    /// vectors); `c` does not overlap the inputs or the weights, and overlaps the residual only element by element. The
     /// weights were packed for this instruction set.
     unsafe fn run(isa: Isa, job: &Job<'_, Self, W, O>);
 }
@@ -128,9 +128,9 @@ pub unsafe fn run<I: Kernel<W, O>, W: Element, O: Element>(isa: Isa, job: &Job<'
 /// One product over `rows` x `width` pixels. Distances are in elements.
 #[derive(Clone, Copy, Debug)]
 pub struct Job<'a, I: Kernel<W, O> = f32, W: Element = f32, O: Element = f32> {
-    /// Of the first row.
+    /// The inputs of the first row.
     pub source: Source<'a, I>,
-    /// From one row of inputs to the next.
+    /// Distance from one row of inputs to the next.
     pub a_row: usize,
     /// The matrix, packed.
     pub weights: &'a Packed<W, I::Sum>,
@@ -138,11 +138,11 @@ pub struct Job<'a, I: Kernel<W, O> = f32, W: Element = f32, O: Element = f32> {
     pub bias: Pointer<I::Sum>,
     /// The first pixel of the first group of output channels.
     pub c: Pointer<O>,
-    /// From one group of output channels to the next.
+    /// Distance from one group of output channels to the next.
     pub c_group: usize,
-    /// From one row of outputs to the next.
+    /// Distance from one row of outputs to the next.
     pub c_row: usize,
-    /// Added after the clamp: its first pixel, the distance of its groups, of its rows.
+    /// Added after the clamp: its first pixel, the distance between its groups, and between its rows.
     pub residual: Option<(Pointer<O>, usize, usize)>,
     /// Pixels in a row, at least 1.
     pub width: usize,
@@ -156,17 +156,17 @@ pub struct Job<'a, I: Kernel<W, O> = f32, W: Element = f32, O: Element = f32> {
 
 isa_entry! {
     /// # Safety
-    /// As [`body`], but for the token.
+    /// As [`body`], except for the token.
     fn entry(job: &Job<'_>) = body;
 }
 
 /// # Safety
-/// `s` as [`Simd`](crate::simd::Simd) says. All pointers of `job` are valid for the pixels, rows and channels that it names (channels of maps
-/// rounded up to vectors); `c` overlaps neither the inputs nor the weights, and the residual only where each element is
-/// its own.
+/// The contract of [`Simd`](crate::simd::Simd) holds for `s`. All pointers of `job` are valid for the pixels, rows and
+/// channels that it names (channels of maps rounded up to vectors); `c` does not overlap the inputs or the weights, and
+/// overlaps the residual only element by element.
 #[inline(always)]
 unsafe fn body<S: PointwiseTiles>(s: S, job: &Job<'_>) {
-    // A copy, so that compilers know that what a tile writes does not change it.
+    // A copy, so that the compiler knows that a tile's writes do not change it.
     let job = &{ *job };
     for panel in &job.weights.panels {
         // SAFETY: the caller's promise.
@@ -194,7 +194,8 @@ unsafe fn columns<S: PointwiseTiles, const V: usize>(s: S, job: &Job<'_>, panel:
     // SAFETY: the caller's promise.
     let start = unsafe { start::<S, V>(s, job, panel, &mut bias, clamp.as_ref()) };
     let tiles = job.width.div_ceil(S::PIXELS[V]);
-    let (least, more) = (job.width / tiles, job.width % tiles);
+    let least = job.width / tiles;
+    let more = job.width % tiles;
     for row in 0..job.rows {
         let mut x = 0;
         for (n, count) in [(least + 1, more), (least, tiles - more)] {
@@ -217,14 +218,15 @@ unsafe fn columns<S: PointwiseTiles, const V: usize>(s: S, job: &Job<'_>, panel:
     }
 }
 
-/// The bias of a panel of up to four vectors, four times each: it is read, four vectors at a time, not copied in registers.
+/// The bias of a panel of up to four vectors, four times each: it is read four vectors at a time instead of being
+/// copied in registers.
 struct Copies([[MaybeUninit<[f32; 4]>; 4]; 4]);
 
 impl Copies {
     const UNINIT: Self = Self([[MaybeUninit::uninit(); 4]; 4]);
 }
 
-/// What all tiles of a panel have in common, at the first pixel of the first row; `None` where they are not computed in assembly.
+/// What all tiles of a panel share, at the first pixel of the first row; `None` if they are not computed in assembly.
 ///
 /// # Safety
 /// As [`body`].
@@ -246,7 +248,7 @@ unsafe fn start<S: PointwiseTiles, const V: usize>(
         Init::Bias => {
             let bias = job.bias.add(panel.first).to(V * lanes);
             for v in 0..V {
-                // SAFETY: the caller's promise; `WHOLE` says that a vector is four f32.
+                // SAFETY: the caller's promise; `WHOLE` means that a vector is four f32.
                 unsafe {
                     let value = s.load(bias.add(v * lanes));
                     for copy in &mut copies.0[v] {
@@ -311,7 +313,7 @@ unsafe fn pixels<S: PointwiseTiles, const V: usize>(
     }
 }
 
-/// `n` pixels of the first layer: a full tile, or one pixel after the other.
+/// `n` pixels of the first layer: a full tile, or pixel by pixel.
 ///
 /// # Safety
 /// As [`body`].
@@ -391,7 +393,8 @@ unsafe fn tile<S: PointwiseTiles, const M: usize, const V: usize>(
     unsafe {
         let mut acc = begin::<S, M, V>(s, job, panel, row, x);
         let mut w = Pointer::read(&job.weights.weights).add(panel.offset);
-        let (mut a, mut left) = (a, job.weights.k);
+        let mut a = a;
+        let mut left = job.weights.k;
         while left >= S::LANES {
             w = sums::<S, M, V>(s, a, S::LANES, S::LANES, w, &mut acc);
             a = a.add(group);
@@ -404,7 +407,7 @@ unsafe fn tile<S: PointwiseTiles, const M: usize, const V: usize>(
     }
 }
 
-/// `count` such tiles in assembly, where the instruction set has that; returns whether it has.
+/// `count` such tiles in assembly; returns false if the instruction set has none.
 ///
 /// # Safety
 /// As [`body`].
@@ -421,7 +424,8 @@ unsafe fn whole<S: PointwiseTiles, const M: usize, const V: usize>(
     group: usize,
 ) -> bool {
     let Some(start) = start else { return false };
-    let (lanes, first) = (S::LANES, panel.first / S::LANES);
+    let lanes = S::LANES;
+    let first = panel.first / S::LANES;
     let (at_c, at_r) = (row * job.c_row + x * lanes, job.residual.map_or(0, |(_, _, r_row)| row * r_row) + x * lanes);
     if cfg!(debug_assertions) {
         for g in 0..job.weights.k / lanes {
@@ -445,7 +449,7 @@ unsafe fn whole<S: PointwiseTiles, const M: usize, const V: usize>(
     unsafe { s.whole_tiles::<M, V>(&whole) }
 }
 
-/// `M` pixels by `V` vectors, from the picture's rows.
+/// `M` pixels by `V` vectors, from the image's rows.
 ///
 /// # Safety
 /// As [`body`].
@@ -466,7 +470,7 @@ unsafe fn tile_of_runs<S: PointwiseTiles, const M: usize, const V: usize>(
         let mut w = Pointer::read(&job.weights.weights).add(panel.offset);
         for run in runs {
             let a = run.add(row * job.a_row + x * pixel);
-            // Three pixels of three channels are what there is: known, so that no loop is left.
+            // Always three pixels of three channels: with the length known, no loop is left.
             w = if S::BY_LANE && len == 9 {
                 sums::<S, M, V>(s, a, pixel, 9, w, &mut acc)
             } else {
@@ -477,7 +481,7 @@ unsafe fn tile_of_runs<S: PointwiseTiles, const M: usize, const V: usize>(
     }
 }
 
-/// The sums before the first input.
+/// The initial sums.
 ///
 /// # Safety
 /// As [`body`].
@@ -571,7 +575,7 @@ unsafe fn sums<S: PointwiseTiles, const M: usize, const V: usize>(
     }
 }
 
-/// Input channel `LANE` of each pixel's four times its row of the panel.
+/// Adds input channel `LANE` of each pixel's four times its row of the panel.
 ///
 /// # Safety
 /// As [`body`]; `rows` holds `4 * V` vectors.
@@ -593,7 +597,7 @@ unsafe fn lane_step<S: PointwiseTiles, const M: usize, const V: usize, const LAN
     }
 }
 
-/// Activation, residual, store.
+/// Applies activation and residual, and stores.
 ///
 /// # Safety
 /// As [`body`].
@@ -606,11 +610,13 @@ unsafe fn end<S: PointwiseTiles, const M: usize, const V: usize>(
     x: usize,
     mut acc: [[S::F; V]; M],
 ) {
-    let (lanes, group) = (S::LANES, panel.first / S::LANES);
+    let lanes = S::LANES;
+    let group = panel.first / S::LANES;
     // SAFETY: the caller's promise.
     unsafe {
         if let Some((lo, hi)) = job.clamp {
-            let (lo, hi) = (s.splat(lo), s.splat(hi));
+            let lo = s.splat(lo);
+            let hi = s.splat(hi);
             for a in &mut acc {
                 for v in a {
                     *v = s.min(s.max(*v, lo), hi);

@@ -1,10 +1,10 @@
-//! Whole tiles of the pointwise kernel in NEON assembly: sums, clamp, shortcut and stores. Compilers take more instructions:
-//! they read one or two vectors at a time and copy the bias once for each pixel, and what is outside the loop counts where a
-//! product has few input channels.
+//! Whole tiles of the pointwise kernel in NEON assembly: sums, clamp, shortcut and stores. Compilers need more
+//! instructions: they load one or two vectors at a time and copy the bias once per pixel, and the code outside the loop
+//! matters when a product has few input channels.
 //!
-//! One instruction reads or writes up to four registers that follow one another, so the sums of a vector of output channels
-//! stand side by side, pixel after pixel, as they do in memory. v0, v1, .. hold the pixels of four input channels; four
-//! registers take weights, wherever in the panel's rows these four begin.
+//! One instruction loads or stores up to four consecutive registers, so the sums of a vector of output channels are in
+//! consecutive registers, pixel after pixel, as in memory. v0, v1, .. hold the pixels of four input channels; four
+//! registers hold weights, starting anywhere in the panel's rows.
 
 use core::arch::asm;
 
@@ -14,7 +14,7 @@ use crate::simd::Neon;
 // SAFETY: a token exists only where the CPU has NEON.
 unsafe impl PointwiseTiles for Neon {
     const VECTORS: usize = 4;
-    // Seven pixels by three vectors read less for each multiply-add than five by four.
+    // Seven pixels by three vectors load less per multiply-add than five by four.
     const PREFERRED: usize = 3;
     const PIXELS: [usize; 5] = [0, 8, 8, 7, 5];
     const WHOLE: bool = true;
@@ -37,8 +37,8 @@ unsafe impl PointwiseTiles for Neon {
     }
 }
 
-/// Moves up to eight registers: the first four at `$p`, the others at `$q`; both go on by `$step`. (What a register is paired
-/// with does not matter here.)
+/// Moves up to eight registers: the first four at `$p`, the others at `$q`; both advance by `$step`. (The second
+/// element of a register pair does not matter here.)
 macro_rules! move_all {
     ($op:literal $p:literal $q:literal $step:literal
         $a:literal $_a:tt $b:literal $_b:tt $c:literal $_c:tt $d:literal $_d:tt $($e:literal $_e:tt $($f:literal $_f:tt)*)?) => {
@@ -49,28 +49,28 @@ macro_rules! move_all {
     };
 }
 
-/// Adds to each sum a vector of weights times a channel (lane `$lane`) of its pixel.
+/// Adds a vector of weights times a channel (lane `$lane`) of the pixel to each sum.
 macro_rules! multiply_add {
     ($weight:literal $lane:literal $($sum:literal $pixel:literal)+) => {
         concat!($("fmla ", $sum, ".4s, ", $weight, ".4s, ", $pixel, ".s[", $lane, "]\n",)+)
     };
 }
 
-/// Each register and its pair: `$op $sum, $sum, $pixel`.
+/// Each register with its pair: `$op $sum, $sum, $pixel`.
 macro_rules! with_pairs {
     ($op:literal $($sum:literal $pixel:literal)+) => {
         concat!($($op, " ", $sum, ".4s, ", $sum, ".4s, ", $pixel, ".4s\n",)+)
     };
 }
 
-/// Each register and one other: `$op $sum, $sum, $other`.
+/// Each register with one other: `$op $sum, $sum, $other`.
 macro_rules! with_one {
     ($op:literal $other:literal $($sum:literal $_pixel:literal)+) => {
         concat!($($op, " ", $sum, ".4s, ", $sum, ".4s, ", $other, ".4s\n",)+)
     };
 }
 
-/// Four input channels of a tile. A step: vector of output channels, register of its weights, channel.
+/// Four input channels of a tile. Arguments of a step: vector of output channels, register of its weights, channel.
 macro_rules! steps {
     ($tile:ident, $weights:literal, $($($v:tt $weight:literal $lane:literal),+;)+) => {
         concat!(
@@ -104,15 +104,16 @@ macro_rules! four_vectors {
     };
 }
 
-/// Writes the function of tiles of `$pixels` pixels, of whose registers `$tile` tells: `$tile!(v, then)` gives those of vector `v` to `then`.
+/// Defines the function for tiles of `$pixels` pixels. `$tile` describes their registers: `$tile!(v, then)` passes
+/// those of vector `v` to `then`.
 macro_rules! whole_tiles {
     ($name:ident, $tile:ident, $pixels:literal, $four_channels:ident, $($v:tt)+) => {
         /// # Safety
-        /// As [`WholeTiles`] says.
+        /// See [`WholeTiles`].
         #[inline(always)]
         unsafe fn $name(t: &WholeTiles) {
             let bytes = size_of::<f32>();
-            // SAFETY: reads and writes what the caller promises; all vector registers are named.
+            // SAFETY: reads and writes only what the caller guarantees; all vector registers are named.
             unsafe {
                 asm!(
                     "/* {a4}: not all tiles have more than four pixels */",
@@ -123,7 +124,7 @@ macro_rules! whole_tiles {
                     "mov {a}, {first}",
                     "add {a4}, {first}, #64",
                     "mov {w}, {weights}",
-                    // Four groups of input channels a turn, then what is left over.
+                    // Four groups of input channels per iteration, then the remainder.
                     "mov {n}, {turns}",
                     "cbz {n}, 4f",
                     "3:",
@@ -152,7 +153,7 @@ macro_rules! whole_tiles {
                     "mov {begin}, {c}",
                     "add {other}, {c}, #64",
                     $($tile!($v, move_all "st1" "begin" "other" "c_group"),)+
-                    // The next tile's pixels lie behind this one's.
+                    // The next tile's pixels follow this one's.
                     "add {first}, {first}, #{tile}",
                     "add {init}, {init}, {init_tile}",
                     "add {c}, {c}, #{tile}",

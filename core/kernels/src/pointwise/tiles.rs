@@ -1,4 +1,4 @@
-//! The pointwise kernel's tiles in each instruction set: their sizes, and what there is of them in assembly.
+//! The pointwise kernel's tiles in each instruction set: their sizes, and which are in assembly.
 #![allow(clippy::inline_always, reason = "bodies must be inlined into the functions that carry the target features")]
 
 use crate::isa::{Isa, with_token};
@@ -14,51 +14,52 @@ use crate::simd::{Scalar, Simd};
 pub(crate) unsafe trait PointwiseTiles: Simd {
     /// Vectors of output channels in the widest tile.
     const VECTORS: usize;
-    /// Vectors of the tile that reads least for each multiply-add: channels are split into such where that comes out even.
+    /// Vectors in the tile that loads least per multiply-add: channels are split into such tiles if that divides
+    /// evenly.
     const PREFERRED: usize = Self::VECTORS;
     /// Pixels in a full tile, by the vectors of output channels in it: together they fill the registers.
     const PIXELS: [usize; 5];
     /// Whether there are tiles in assembly; a vector is four f32 there.
     const WHOLE: bool = false;
-    /// The whole of tiles of `M` pixels by `V` vectors in assembly, where there is some that takes fewer instructions than
-    /// what compilers make; returns whether there is.
+    /// Computes whole tiles of `M` pixels by `V` vectors in assembly, where that takes fewer instructions than compiled
+    /// code; returns false if there is no such code.
     ///
     /// # Safety
-    /// `tiles`' pointers are valid as its fields say.
+    /// `tiles`' pointers are valid as documented on its fields.
     #[inline(always)]
     unsafe fn whole_tiles<const M: usize, const V: usize>(self, _tiles: &WholeTiles) -> bool {
         false
     }
 }
 
-// SAFETY: constants alone.
+// SAFETY: constants only.
 unsafe impl PointwiseTiles for Scalar {
     const VECTORS: usize = 4;
     const PIXELS: [usize; 5] = [0, 2, 2, 2, 2];
 }
 
-// SAFETY: constants alone.
+// SAFETY: constants only.
 #[cfg(target_arch = "x86_64")]
 unsafe impl PointwiseTiles for Sse2 {
     const VECTORS: usize = 2;
     const PIXELS: [usize; 5] = [0, 6, 6, 0, 0];
 }
 
-// SAFETY: constants alone.
+// SAFETY: constants only.
 #[cfg(target_arch = "x86_64")]
 unsafe impl PointwiseTiles for Avx2 {
     const VECTORS: usize = 2;
     const PIXELS: [usize; 5] = [0, 6, 6, 0, 0];
 }
 
-// SAFETY: constants alone.
+// SAFETY: constants only.
 #[cfg(target_arch = "x86_64")]
 unsafe impl PointwiseTiles for Avx512 {
     const VECTORS: usize = 3;
     const PIXELS: [usize; 5] = [0, 8, 8, 8, 0];
 }
 
-/// How the tiles of an instruction set ask for their weights.
+/// How the tiles of an instruction set need their weights.
 pub(super) fn panels(isa: Isa) -> Panels {
     fn of<S: PointwiseTiles>(_: S) -> Panels {
         Panels { lanes: S::LANES, most: S::VECTORS, preferred: S::PREFERRED }
@@ -66,39 +67,39 @@ pub(super) fn panels(isa: Isa) -> Panels {
     with_token!(isa, token => of(token))
 }
 
-/// Tiles of the pointwise kernel whose input channels are whole vectors, side by side in a row: each `M` pixels by `V` vectors of
-/// output channels. Pixels of a group of channels lie side by side; distances are in f32.
+/// Adjacent tiles of the pointwise kernel in a row, whose input channels are whole vectors: each `M` pixels by `V`
+/// vectors of output channels. Pixels of a group of channels are contiguous; distances are in f32.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code, reason = "only assembly reads them"))]
 pub(crate) struct WholeTiles {
     /// Input channels: the first of `M` pixels of the first of `4 * turns + rest` groups.
     pub(crate) a: *const f32,
-    /// From one group of input channels to the next.
+    /// Distance from one group of input channels to the next.
     pub(crate) a_group: usize,
     /// Groups of input channels, four at a time.
     pub(crate) turns: usize,
-    /// Groups left over.
+    /// Remaining groups.
     pub(crate) rest: usize,
     /// Weights: `V` vectors for each input channel.
     pub(crate) w: *const f32,
-    /// What the sums start from: `M` vectors in each of `V` groups.
+    /// Initial sums: `M` vectors in each of `V` groups.
     pub(crate) init: *const f32,
-    /// From one of these groups to the next.
+    /// Distance from one of these groups to the next.
     pub(crate) init_group: usize,
-    /// From a group's first vector to its fifth: 4 vectors, or 0.
+    /// Distance from a group's first vector to its fifth: 4 vectors, or 0.
     pub(crate) init_more: usize,
-    /// From one tile's to the next one's: `M` vectors, or 0.
+    /// Distance from one tile's sums to the next one's: `M` vectors, or 0.
     pub(crate) init_tile: usize,
-    /// Least and greatest output; null: any.
+    /// Least and greatest output; null: no bounds.
     pub(crate) clamp: *const [f32; 2],
     /// Added after the clamp: `M` vectors in each of `V` groups; null: nothing.
     pub(crate) residual: *const f32,
-    /// From one of these groups to the next.
+    /// Distance from one of these groups to the next.
     pub(crate) residual_group: usize,
     /// Output channels: `M` vectors in each of `V` groups.
     pub(crate) c: *mut f32,
-    /// From one group of output channels to the next.
+    /// Distance from one group of output channels to the next.
     pub(crate) c_group: usize,
-    /// Tiles, at least one.
+    /// Number of tiles, at least one.
     pub(crate) tiles: usize,
 }

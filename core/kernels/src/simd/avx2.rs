@@ -1,5 +1,5 @@
 //! AVX2 with FMA.
-#![allow(clippy::undocumented_unsafe_blocks, reason = "each block passes on the trait's promise")]
+#![allow(clippy::undocumented_unsafe_blocks, reason = "each block relies on the trait's contract")]
 
 use core::arch::x86_64::*;
 
@@ -10,7 +10,7 @@ use super::Simd;
 pub struct Avx2(());
 
 impl Avx2 {
-    /// The token, where the CPU has AVX2 and FMA.
+    /// The token, if the CPU has AVX2 and FMA.
     pub fn new() -> Option<Self> {
         (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
     }

@@ -1,5 +1,5 @@
 //! AVX-512.
-#![allow(clippy::undocumented_unsafe_blocks, reason = "each block passes on the trait's promise")]
+#![allow(clippy::undocumented_unsafe_blocks, reason = "each block relies on the trait's contract")]
 
 use core::arch::x86_64::*;
 
@@ -10,7 +10,7 @@ use super::Simd;
 pub struct Avx512(());
 
 impl Avx512 {
-    /// The token, where the CPU has AVX-512 F, BW, DQ and VL.
+    /// The token, if the CPU has AVX-512 F, BW, DQ and VL.
     pub fn new() -> Option<Self> {
         (is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")

@@ -1,12 +1,12 @@
 //! One vector of f32, in every instruction set: the small set of operations that the kernels are written in.
 //!
-//! A kernel is written once, generic over [`Simd`], marked `#[inline(always)]`, and gets one thin entry per instruction
-//! set that carries `#[target_feature]`. A value of a token type ([`Scalar`], `Sse2`, `Avx2`, `Avx512`, `Neon`) is the proof
-//! that the CPU has the instruction set: it can only be made by `new()`, which asks the CPU.
+//! A kernel is written once, generic over [`Simd`], marked `#[inline(always)]`, and entered through one thin function
+//! per instruction set that carries `#[target_feature]`. A value of a token type ([`Scalar`], `Sse2`, `Avx2`, `Avx512`,
+//! `Neon`) proves that the CPU has the instruction set: only `new()`, which queries the CPU, can create it.
 //!
-//! Nothing here knows what a kernel does with the vectors: tile sizes and assembly are the kernels' own.
+//! Nothing here knows what a kernel does with the vectors: tile sizes and assembly belong to the kernels.
 
-#![allow(clippy::missing_safety_doc, reason = "the promise is the trait's, said once there")]
+#![allow(clippy::missing_safety_doc, reason = "the contract is documented once, on the trait")]
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -33,7 +33,7 @@ pub use sse2::Sse2;
 /// # Safety
 /// Every method may only be called inside a function that carries the instruction set's `#[target_feature]` (or is
 /// inlined into one), so that the intrinsics are inlined. Holding `Self` proves that the CPU has it. Pointers must be
-/// valid for as many elements as the method reads or writes; no alignment is asked for.
+/// valid for as many elements as the method reads or writes; they need no alignment.
 pub unsafe trait Simd: Copy + Send + Sync + 'static {
     /// One vector.
     type F: Copy;
@@ -43,17 +43,17 @@ pub unsafe trait Simd: Copy + Send + Sync + 'static {
     const REGISTERS: usize;
     /// Whether [`mul_add`](Self::mul_add) rounds once.
     const FUSED: bool;
-    /// Elements that a loop which is left to the compiler takes at a time, so that it becomes vectors; 0: one after the other.
+    /// Elements per iteration of a loop that is left to the compiler to vectorise; 0: one by one.
     const LOOP: usize;
     /// Whether a multiply-add can take one lane of a vector of four as its factor ([`mul_add_lane`](Self::mul_add_lane) is
     /// then one instruction, and four input channels of a pixel are read at once).
     const BY_LANE: bool = false;
     /// Reads `LANES` values.
     unsafe fn load(self, p: *const f32) -> Self::F;
-    /// Reads `N` vectors that follow one another.
+    /// Reads `N` consecutive vectors.
     #[inline(always)]
     unsafe fn load_many<const N: usize>(self, p: *const f32) -> [Self::F; N] {
-        // SAFETY: the trait's promise, for each vector.
+        // SAFETY: the trait's contract, for each vector.
         std::array::from_fn(|i| unsafe { self.load(p.add(i * Self::LANES)) })
     }
     /// Writes `LANES` values.
@@ -63,11 +63,11 @@ pub unsafe trait Simd: Copy + Send + Sync + 'static {
     /// Reads `4 * LANES` bytes as f32.
     #[inline(always)]
     unsafe fn load_u8_four(self, p: *const u8) -> [Self::F; 4] {
-        // SAFETY: the trait's promise, for each vector.
+        // SAFETY: the trait's contract, for each vector.
         std::array::from_fn(|i| unsafe { self.load_u8(p.add(i * Self::LANES)) })
     }
-    /// Sums rows of bytes in integers, where that takes fewer instructions: `o[i] = sum over t of weights[t] * p[t * row_stride + i]`
-    /// for the first of `n` values; returns for how many.
+    /// Sums rows of bytes in integers where that takes fewer instructions: `o[i] = sum over t of weights[t] * p[t *
+    /// row_stride + i]` for the first of `n` values; returns how many it computed.
     #[inline(always)]
     unsafe fn sum_bytes(self, _p: *const u8, _row_stride: usize, _weights: &[f32], _o: *mut f32, _n: usize) -> usize {
         0
@@ -85,7 +85,7 @@ pub unsafe trait Simd: Copy + Send + Sync + 'static {
     /// `a * b[lane] + c`; only where [`BY_LANE`](Self::BY_LANE), `lane < 4`.
     #[inline(always)]
     unsafe fn mul_add_lane<const LANE: i32>(self, a: Self::F, _b: Self::F, _c: Self::F) -> Self::F {
-        debug_assert!(false, "BY_LANE says that there is none");
+        debug_assert!(false, "BY_LANE is false");
         a
     }
     /// Smaller of each lane.
@@ -94,12 +94,12 @@ pub unsafe trait Simd: Copy + Send + Sync + 'static {
     unsafe fn max(self, a: Self::F, b: Self::F) -> Self::F;
     /// In each lane `x` where `a > b`, else `y`.
     unsafe fn where_greater(self, a: Self::F, b: Self::F, x: Self::F, y: Self::F) -> Self::F;
-    /// Asks for a cache line without waiting for it, where the CPU takes such advice; the address need not be valid.
+    /// Prefetches a cache line without waiting for it, where the CPU has such a hint; the address need not be valid.
     #[inline(always)]
     unsafe fn prefetch(self, _p: *const u8) {}
 }
 
-/// `a * b + c` on one value, rounded as often as [`Simd::mul_add`] rounds: never the slow library call.
+/// `a * b + c` on one value, rounded as often as by [`Simd::mul_add`]: never through the slow library call.
 #[inline(always)]
 pub(crate) fn mul_add_one<S: Simd>(a: f32, b: f32, c: f32) -> f32 {
     if S::FUSED { a.mul_add(b, c) } else { a * b + c }

@@ -1,16 +1,16 @@
 //! NEON.
-#![allow(clippy::undocumented_unsafe_blocks, reason = "each block passes on the trait's promise")]
+#![allow(clippy::undocumented_unsafe_blocks, reason = "each block relies on the trait's contract")]
 
 use core::arch::aarch64::*;
 use core::arch::asm;
 
 use super::Simd;
 
-/// Adds eight products of 16 bits to their sums. Compilers move the upper half down first, which the instruction does not
-/// need.
+/// Adds eight products of 16 bits to their sums. Compilers first move the upper half down, which the instruction makes
+/// unnecessary.
 #[inline(always)]
 fn add_products(low: &mut uint32x4_t, high: &mut uint32x4_t, a: uint16x8_t, b: uint16x8_t) {
-    // SAFETY: NEON is part of every 64-bit ARM target; registers alone are touched.
+    // SAFETY: NEON is part of every 64-bit ARM target; only registers are touched.
     unsafe {
         asm!(
             "umlal {low:v}.4s, {a:v}.4h, {b:v}.4h",
@@ -29,7 +29,7 @@ fn add_products(low: &mut uint32x4_t, high: &mut uint32x4_t, a: uint16x8_t, b: u
 pub struct Neon(());
 
 impl Neon {
-    /// The token; the aarch64 targets all have NEON, it is asked for all the same.
+    /// The token; the aarch64 targets all have NEON, but it is checked nevertheless.
     pub fn new() -> Option<Self> {
         std::arch::is_aarch64_feature_detected!("neon").then_some(Self(()))
     }
@@ -61,7 +61,7 @@ unsafe impl Simd for Neon {
     }
     #[inline(always)]
     unsafe fn load_u8_four(self, p: *const u8) -> [float32x4_t; 4] {
-        // One table look-up widens four bytes: what the index does not name becomes zero.
+        // One table look-up widens four bytes: an index out of range yields zero.
         const WIDEN: [[u8; 16]; 4] = {
             let mut index = [[255; 16]; 4];
             let mut i = 0;
@@ -71,7 +71,7 @@ unsafe impl Simd for Neon {
             }
             index
         };
-        // SAFETY: sixteen bytes, as the caller promises; the indices are sixteen bytes each.
+        // SAFETY: sixteen bytes, as the caller guarantees; the indices are sixteen bytes each.
         unsafe {
             let bytes = vld1q_u8(p);
             WIDEN
@@ -83,8 +83,9 @@ unsafe impl Simd for Neon {
     unsafe fn sum_bytes(self, p: *const u8, row_stride: usize, weights: &[f32], o: *mut f32, n: usize) -> usize {
         const STEP: usize = 64;
         const MOST: usize = 64;
-        // A product of 16 bits costs half of what widening a byte to f32 does. Weights are whole parts of 2^15, so that their
-        // sum fits with every byte; how far rounding takes that sum from 1 goes to the heaviest, so that even areas stay.
+        // A product of 16 bits costs half as much as widening a byte to f32. Weights are integer multiples of 2^-15, so
+        // that a sum with any bytes fits; the rounding error of the weights' sum is added to the heaviest, so that
+        // uniform areas stay uniform.
         let mut parts = [0u16; MOST];
         if n < STEP || weights.len() > MOST || weights.iter().any(|w| !(0.0..=1.0).contains(w)) {
             return 0;
@@ -102,7 +103,7 @@ unsafe impl Simd for Neon {
         }
         parts[heaviest] = (i32::from(parts[heaviest]) + left) as u16;
         let mut i = 0;
-        // SAFETY: values i..i + STEP of each row and of `o`, which the caller promises.
+        // SAFETY: values i..i + STEP of each row and of `o`, guaranteed by the caller.
         unsafe {
             while i + STEP <= n {
                 let mut sums = [[vdupq_n_u32(0); 4]; 4];
@@ -110,7 +111,8 @@ unsafe impl Simd for Neon {
                     let part = vdupq_n_u16(part);
                     let uint8x16x4_t(a, b, c, d) = vld1q_u8_x4(p.add(t * row_stride + i));
                     for ([s0, s1, s2, s3], bytes) in sums.iter_mut().zip([a, b, c, d]) {
-                        let (low, high) = (vmovl_u8(vget_low_u8(bytes)), vmovl_high_u8(bytes));
+                        let low = vmovl_u8(vget_low_u8(bytes));
+                        let high = vmovl_high_u8(bytes);
                         add_products(s0, s1, low, part);
                         add_products(s2, s3, high, part);
                     }

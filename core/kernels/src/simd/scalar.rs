@@ -1,4 +1,4 @@
-//! One f32 at a time: the reference, and what runs on a CPU that nothing else is written for.
+//! One f32 at a time: the reference, and the fallback for CPUs without an implementation of their own.
 
 use super::Simd;
 
@@ -7,15 +7,15 @@ use super::Simd;
 pub struct Scalar(());
 
 impl Scalar {
-    /// Always there.
-    #[allow(clippy::unnecessary_wraps, reason = "one shape for every instruction set")]
+    /// Always available.
+    #[allow(clippy::unnecessary_wraps, reason = "the same signature for every instruction set")]
     pub fn new() -> Option<Self> {
         Some(Self(()))
     }
 }
 
-// SAFETY: plain Rust on one value; nothing is asked of the CPU. Pointers: the trait's promise, kept by the caller.
-#[allow(clippy::undocumented_unsafe_blocks, reason = "each block passes on the trait's promise about its pointer")]
+// SAFETY: plain Rust on one value; it needs no CPU feature. Pointers: the trait's contract, upheld by the caller.
+#[allow(clippy::undocumented_unsafe_blocks, reason = "each block relies on the trait's contract for its pointer")]
 unsafe impl Simd for Scalar {
     type F = f32;
     const LANES: usize = 1;

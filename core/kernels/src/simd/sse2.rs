@@ -1,5 +1,6 @@
-//! SSE2: what every 64-bit x86 CPU has. It does not fuse a multiply-add, so that every result is the scalar path's, bit for bit.
-#![allow(clippy::undocumented_unsafe_blocks, reason = "each block passes on the trait's promise")]
+//! SSE2: part of every 64-bit x86 CPU. It does not fuse a multiply-add, so its results equal the scalar path's, bit for
+//! bit.
+#![allow(clippy::undocumented_unsafe_blocks, reason = "each block relies on the trait's contract")]
 
 use core::arch::x86_64::*;
 
@@ -10,8 +11,8 @@ use super::Simd;
 pub struct Sse2(());
 
 impl Sse2 {
-    /// Always there: a CPU without it does not run 64-bit code.
-    #[allow(clippy::unnecessary_wraps, reason = "one shape for every instruction set")]
+    /// Always available: a CPU without it does not run 64-bit code.
+    #[allow(clippy::unnecessary_wraps, reason = "the same signature for every instruction set")]
     pub fn new() -> Option<Self> {
         Some(Self(()))
     }
@@ -35,7 +36,8 @@ unsafe impl Simd for Sse2 {
     #[inline(always)]
     unsafe fn load_u8(self, p: *const u8) -> __m128 {
         unsafe {
-            let (bytes, zero) = (_mm_cvtsi32_si128(p.cast::<i32>().read_unaligned()), _mm_setzero_si128());
+            let bytes = _mm_cvtsi32_si128(p.cast::<i32>().read_unaligned());
+            let zero = _mm_setzero_si128();
             _mm_cvtepi32_ps(_mm_unpacklo_epi16(_mm_unpacklo_epi8(bytes, zero), zero))
         }
     }

@@ -1,5 +1,5 @@
-//! What the paper prints, to stand beside our counts: parameters, multiply-adds and mIOU (tables 4 and 7), the largest
-//! maps (table 3); and a count of its comparison that is no network of ours, ResNet-101.
+//! The paper's published numbers, for comparison with our counts: parameters, multiply-adds and mIOU (tables 4 and 7),
+//! the largest maps (table 3); and a count of ResNet-101, which the paper compares with and this library does not run.
 
 use serde::Serialize;
 
@@ -10,7 +10,7 @@ use super::{Madds, SCALES};
 pub struct PaperRow {
     /// The preset of this network.
     pub preset: &'static str,
-    /// As the paper calls it.
+    /// The paper's name for it.
     pub name: &'static str,
     /// Counted over six scales with mirror images.
     pub six_scales_and_flips: bool,
@@ -18,9 +18,9 @@ pub struct PaperRow {
     pub parameters_m: f64,
     /// Multiply-adds, in millions.
     pub madds_m: f64,
-    /// mIOU on VOC 2012 val, in percent; of the segmentation networks.
+    /// mIOU on VOC 2012 val, in percent; segmentation networks only.
     pub miou: Option<f64>,
-    /// What our count says where it differs from the paper's by more than 1 %.
+    /// Our count, where it differs from the paper's by more than 1 %.
     pub exception: Option<&'static str>,
 }
 
@@ -32,7 +32,7 @@ const fn deeplab(preset: &'static str, name: &'static str, mf: bool, m: f64, mad
     PaperRow { miou: Some(miou), ..row(preset, name, mf, m, madds_m) }
 }
 
-/// The figures that the paper prints for the networks of our presets.
+/// The paper's figures for the networks of our presets.
 pub const PAPER: &[PaperRow] = &[
     PaperRow {
         exception: Some("parameters: Table 2 gives 3.50 M with batch norm, 3.47 M without, and not the 3.4 M printed"),
@@ -55,7 +55,7 @@ pub const PAPER: &[PaperRow] = &[
     deeplab("deeplabv3_mnv2_os8", "MNet V2*, OS 8, MF", true, 2.11, 152_600.0, 77.33),
 ];
 
-/// A row of the paper's table 3: channels and KB (of 1000 bytes, 16-bit values) of the largest map that has to be
+/// A row of the paper's table 3: channels and KB (of 1000 bytes, 16-bit values) of the largest map that must be
 /// materialised at a resolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct MemoryRow {
@@ -79,7 +79,7 @@ pub const MEMORY: &[MemoryRow] = &[
     MemoryRow { side: 1, v1: (1024, 2), v2: (1280, 2), shufflenet: (1600, 3) },
 ];
 
-/// A row of table 7 about ResNet-101.
+/// A row of table 7 for ResNet-101.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ResnetRow {
     /// Output stride.
@@ -94,24 +94,24 @@ pub struct ResnetRow {
     pub miou: f64,
 }
 
-/// Table 7's rows of ResNet-101 with `DeepLabV3`: a comparison, and nothing that runs here.
+/// Table 7's rows for ResNet-101 with `DeepLabV3`: for comparison only; this library does not run it.
 pub const RESNET: [ResnetRow; 2] = [
     ResnetRow { output_stride: 16, six_scales_and_flips: false, parameters_m: 58.16, madds_m: 81_000.0, miou: 80.49 },
     ResnetRow { output_stride: 8, six_scales_and_flips: true, parameters_m: 58.16, madds_m: 4_870_600.0, miou: 82.70 },
 ];
 
-/// What ResNet-101 (`TensorFlow`'s: three 3x3 layers as stem, strides in a stage's last unit) with `DeepLabV3`'s head and
-/// ASPP costs; cost only.
+/// The cost of ResNet-101 (`TensorFlow`'s: three 3x3 layers as stem, strides in a stage's last unit) with `DeepLabV3`'s
+/// head and ASPP; cost only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Resnet {
-    /// With batch norm's gamma and beta.
+    /// Including batch norm's gamma and beta.
     pub parameters: u64,
     /// Multiply-adds; the paper's count pads the map of every atrous convolution to a multiple of its rate.
     pub madds: Madds,
 }
 
 impl Resnet {
-    /// For a square input of `size`, at output stride 16 or (anything else) 8, and 21 classes.
+    /// For a square input of `size`, at output stride 16 or (for any other value) 8, and 21 classes.
     pub fn count(size: usize, output_stride: usize) -> Self {
         let mut sum = Self::default();
         let mut conv = |side: u64, kernel: u64, rate: u64, c_in: u64, c_out: u64| {
@@ -129,7 +129,8 @@ impl Resnet {
         let (mut channels, mut running, mut rate) = (128, 4, 1);
         for (units, narrow, stride) in [(3, 64, 2), (4, 128, 2), (23, 256, 2), (3, 512, 1)] {
             for unit in 0..units {
-                let (before, own) = (side, rate);
+                let before = side;
+                let own = rate;
                 if unit == units - 1 && stride == 2 {
                     if running >= output_stride {
                         rate *= 2;
@@ -138,7 +139,7 @@ impl Resnet {
                         side = side.div_ceil(2);
                     }
                 }
-                // The last stage's units have the rates 1, 2, 4 on top ('multi-grid').
+                // The last stage's units multiply their rate by 1, 2, 4 ('multi-grid').
                 let grid = if narrow == 512 { 1 << unit } else { 1 };
                 conv(before, 1, 1, channels, narrow);
                 conv(side, 3, own * grid, narrow, narrow);

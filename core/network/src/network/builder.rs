@@ -1,5 +1,5 @@
-//! Networks node by node: what a [`Spec`] is unrolled with, and what makes a graph by hand. Every node is checked when it is
-//! added, and can read earlier ones only, so that there are no cycles.
+//! Builds networks node by node: unrolls a [`Spec`], or builds a graph by hand. Every node is checked when it is added,
+//! and can read only earlier ones, so there are no cycles.
 
 use std::collections::BTreeSet;
 
@@ -10,38 +10,39 @@ use crate::spec::{
     Padding, Resize, Shortcut, Skip, Spec, Task,
 };
 
-/// A convolution to be added: what does not follow from the map that it reads.
+/// A convolution to be added: everything that its input map does not determine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
     /// The tensors' prefix, and the node's name.
     pub name: String,
     /// Kernel side, 1 or 3.
     pub kernel: usize,
-    /// Output channels; `None`: each input channel by itself (a depthwise convolution, 3x3).
+    /// Output channels; `None`: one per input channel (a depthwise convolution, 3x3).
     pub channels: Option<usize>,
     /// Stride in both directions.
     pub stride: usize,
     /// Atrous rate in both directions.
     pub rate: usize,
-    /// What follows.
+    /// The activation after it.
     pub activation: Activation,
-    /// Whether batch norm belongs to it; false: a plain bias.
+    /// Whether batch norm belongs to it; false: a plain bias instead.
     pub batch_norm: bool,
 }
 
 impl Layer {
     /// A full convolution of stride 1 with batch norm.
     pub fn new(name: impl Into<String>, kernel: usize, channels: usize, activation: Activation) -> Self {
-        let (name, channels) = (name.into(), Some(channels));
+        let name = name.into();
+        let channels = Some(channels);
         Self { name, kernel, channels, stride: 1, rate: 1, activation, batch_norm: true }
     }
 
-    /// Each channel by itself, 3x3, with batch norm.
+    /// A 3x3 depthwise convolution with batch norm.
     pub fn depthwise(name: impl Into<String>, stride: usize, rate: usize, activation: Activation) -> Self {
         Self { channels: None, stride, rate, ..Self::new(name, 3, 0, activation) }
     }
 
-    /// 1x1 with a plain bias and nothing after it: a classifier.
+    /// 1x1 with a plain bias and no activation: a classifier.
     pub fn linear(name: impl Into<String>, channels: usize) -> Self {
         Self { batch_norm: false, ..Self::new(name, 1, channels, Activation::Linear) }
     }
@@ -51,7 +52,7 @@ impl Layer {
 /// `.depthwise` and `.project`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockLayer {
-    /// Its number.
+    /// Its index.
     pub index: usize,
     /// Expanded channels; `None`: no expansion.
     pub expand: Option<usize>,
@@ -61,13 +62,13 @@ pub struct BlockLayer {
     pub stride: usize,
     /// Its atrous rate.
     pub rate: usize,
-    /// What follows the projection.
+    /// The activation after the projection.
     pub activation: Activation,
     /// The residual connection.
     pub shortcut: Shortcut,
 }
 
-/// Makes a [`Network`] node by node.
+/// Builds a [`Network`] node by node.
 #[derive(Debug)]
 pub struct NetworkBuilder {
     padding: Padding,
@@ -78,7 +79,7 @@ pub struct NetworkBuilder {
 }
 
 impl NetworkBuilder {
-    /// For pictures of this size (3 channels), whose node is [`NodeId::INPUT`].
+    /// For images of this size (3 channels), whose node is [`NodeId::INPUT`].
     ///
     /// # Errors
     /// [`ModelError::TooLarge`] for a side that is not in 1 to [`MAX_SIZE`].
@@ -92,12 +93,12 @@ impl NetworkBuilder {
         Ok(Self { padding, nodes: vec![node], outputs: Vec::new(), names, parameters: 0 })
     }
 
-    /// The node of this name, if there is one already: `blocks.2` is what a skip after the third block reads.
+    /// The node with this name, if it exists: a skip after the third block reads `blocks.2`.
     pub fn node(&self, name: &str) -> Option<NodeId> {
         self.nodes.iter().position(|node| node.name == name).map(NodeId)
     }
 
-    /// Size and channels of what a node writes.
+    /// Size and channels of a node's output.
     ///
     /// # Errors
     /// [`ModelError::Spec`] for a node of another network.
@@ -109,7 +110,7 @@ impl NetworkBuilder {
     /// A convolution, batch norm (or bias) and activation.
     ///
     /// # Errors
-    /// [`ModelError::Spec`] for a kernel, stride or rate that there is not, a name that is taken, an unknown input;
+    /// [`ModelError::Spec`] for an impossible kernel, stride or rate, a name already in use, or an unknown input;
     /// [`ModelError::TooLarge`] for channels, a rate or a map beyond the limits.
     pub fn convolution(&mut self, input: NodeId, layer: Layer) -> Result<NodeId, ModelError> {
         let (size, channels) = self.shape(input)?;
@@ -133,10 +134,7 @@ impl NetworkBuilder {
             Shortcut::Bottleneck => stride == 1 && c_in == channels,
         };
         if !fits {
-            return Err(ModelError::spec(
-                name,
-                "a shortcut needs stride 1, and one between bottlenecks as many channels",
-            ));
+            return Err(ModelError::spec(name, "a shortcut needs stride 1, and between bottlenecks equal channels"));
         }
         let mut wide = c_in;
         let expand = match expand {
@@ -158,13 +156,13 @@ impl NetworkBuilder {
     /// The average of the whole map: one pixel.
     ///
     /// # Errors
-    /// [`ModelError::Spec`] for a name that is taken or an unknown input.
+    /// [`ModelError::Spec`] for a name already in use or an unknown input.
     pub fn average(&mut self, name: impl Into<String>, input: NodeId) -> Result<NodeId, ModelError> {
         let (_, channels) = self.shape(input)?;
         self.push(name.into(), Operation::Average, vec![input], Size::square(1), channels)
     }
 
-    /// The map resized bilinearly; one pixel is spread over the whole map.
+    /// The map resized bilinearly; one pixel is broadcast over the whole map.
     ///
     /// # Errors
     /// As [`average`](Self::average); [`ModelError::TooLarge`] for a side that is not in 1 to [`MAX_SIZE`], or too large a map.
@@ -181,10 +179,10 @@ impl NetworkBuilder {
         self.push(name, Operation::Resize(rule), vec![input], size, channels)
     }
 
-    /// The channels of maps of one size, one after the other.
+    /// The concatenated channels of maps of one size.
     ///
     /// # Errors
-    /// As [`average`](Self::average); [`ModelError::Spec`] where there are none or their sizes differ;
+    /// As [`average`](Self::average); [`ModelError::Spec`] if there are none or their sizes differ;
     /// [`ModelError::TooLarge`] for too many channels or too large a map.
     pub fn concat(&mut self, name: impl Into<String>, inputs: &[NodeId]) -> Result<NodeId, ModelError> {
         let name = name.into();
@@ -197,7 +195,7 @@ impl NetworkBuilder {
         self.push(name, Operation::Concat, inputs.to_vec(), size, channels)
     }
 
-    /// The sum of maps of one shape, and an activation; of one map, its activation.
+    /// The sum of maps of one shape, followed by an activation; of a single map, just its activation.
     ///
     /// # Errors
     /// As [`concat`](Self::concat).
@@ -216,10 +214,10 @@ impl NetworkBuilder {
         self.push(name, Operation::Sum(activation), inputs.to_vec(), size, channels)
     }
 
-    /// Stem, blocks and last layer of a spec's extractor; the map that a head reads.
+    /// Adds stem, blocks and last layer of a spec's extractor; returns the map that a head reads.
     ///
     /// # Errors
-    /// Everything that [`Spec::validate`] refuses; as [`convolution`](Self::convolution).
+    /// Every error of [`Spec::validate`]; as [`convolution`](Self::convolution).
     pub fn extractor(&mut self, spec: &Spec) -> Result<NodeId, ModelError> {
         spec.validate()?;
         let relu6 = Activation::Relu6;
@@ -248,11 +246,11 @@ impl NetworkBuilder {
         }
     }
 
-    /// The maps of the [`extractor`](Self::extractor) that the decoder of a spec's head reads, as its skips are ordered; none
-    /// without a decoder.
+    /// The maps of the [`extractor`](Self::extractor) that the decoder of a spec's head reads, in the order of its
+    /// skips; empty without a decoder.
     ///
     /// # Errors
-    /// [`ModelError::Spec`] where the extractor is not there, or writes no map at a skip's stride.
+    /// [`ModelError::Spec`] if the extractor was not added, or writes no map at a skip's stride.
     pub fn skips(&self, spec: &Spec) -> Result<Vec<NodeId>, ModelError> {
         let Head::DeeplabV3(DeeplabV3 { decoder: Some(decoder), .. }) = &spec.head else { return Ok(Vec::new()) };
         let map = |(i, skip): (usize, &Skip)| {
@@ -265,12 +263,14 @@ impl NetworkBuilder {
         decoder.skips.iter().enumerate().map(map).collect()
     }
 
-    /// DeepLabV3's head over `feature`, and its decoder, where it has one, over the maps `skips`; its logits.
+    /// Adds DeepLabV3's head over `feature` and its decoder, if any, over the maps `skips`; returns its logits.
     ///
     /// # Errors
-    /// As [`convolution`](Self::convolution); [`ModelError::Spec`] where there are not as many maps as the decoder has skips.
+    /// As [`convolution`](Self::convolution); [`ModelError::Spec`] if the number of maps is not the decoder's number of
+    /// skips.
     pub fn deeplab(&mut self, head: &DeeplabV3, feature: NodeId, skips: &[NodeId]) -> Result<NodeId, ModelError> {
-        let (wide, relu) = (head.channels, Activation::Relu);
+        let wide = head.channels;
+        let relu = Activation::Relu;
         let (size, _) = self.shape(feature)?;
         let mut branches = Vec::new();
         let pooled = if head.image_pooling {
@@ -309,7 +309,7 @@ impl NetworkBuilder {
         self.convolution(map, Layer::linear("head.classifier", head.classes))
     }
 
-    /// A decoder's stages over what the head's projection gave.
+    /// Adds a decoder's stages after the head's projection.
     fn decoder(
         &mut self,
         decoder: &Decoder,
@@ -334,10 +334,10 @@ impl NetworkBuilder {
         Ok(map)
     }
 
-    /// One more output of the network.
+    /// Adds an output to the network.
     ///
     /// # Errors
-    /// [`ModelError::Spec`] for an unknown node, a name that another output has, scores of a map of more than one pixel, an
+    /// [`ModelError::Spec`] for an unknown node, the name of another output, scores of a map of more than one pixel, an
     /// alpha of more than one channel; [`ModelError::TooLarge`] for more than [`MAX_OUTPUTS`].
     pub fn output(&mut self, name: impl Into<String>, node: NodeId, task: Task) -> Result<(), ModelError> {
         let (name, (size, channels)) = (name.into(), self.shape(node)?);
@@ -347,10 +347,13 @@ impl NetworkBuilder {
         within("the number of outputs", self.outputs.len() + 1, MAX_OUTPUTS)?;
         match task {
             Task::Scores if size != Size::square(1) => {
-                return Err(ModelError::spec(name, format!("scores are of a picture, and this map has {size} pixels")));
+                return Err(ModelError::spec(
+                    name,
+                    format!("scores are for a whole image, but this map has {size} pixels"),
+                ));
             }
             Task::Alpha if channels != 1 => {
-                return Err(ModelError::spec(name, format!("an alpha is one channel, and this map has {channels}")));
+                return Err(ModelError::spec(name, format!("an alpha is one channel, but this map has {channels}")));
             }
             _ => {}
         }
@@ -358,17 +361,17 @@ impl NetworkBuilder {
         Ok(())
     }
 
-    /// The network.
+    /// Builds the network.
     ///
     /// # Errors
-    /// [`ModelError::Spec`] without outputs, or with a node that no output needs; [`ModelError::TooLarge`] for more weights
-    /// than [`MAX_PARAMETERS`].
+    /// [`ModelError::Spec`] without outputs, or with a node that no output depends on; [`ModelError::TooLarge`] for
+    /// more weights than [`MAX_PARAMETERS`].
     pub fn finish(self) -> Result<Network, ModelError> {
         if self.outputs.is_empty() {
             return Err(ModelError::spec("outputs", "a network needs at least one"));
         }
         if self.parameters > MAX_PARAMETERS {
-            let why = format!("{} weights are more than {MAX_PARAMETERS}", self.parameters);
+            let why = format!("{} weights exceed the limit of {MAX_PARAMETERS}", self.parameters);
             return Err(ModelError::TooLarge { what: "the network".into(), why });
         }
         let mut needed = vec![false; self.nodes.len()];
@@ -382,7 +385,7 @@ impl NetworkBuilder {
         Ok(Network { input: self.nodes[0].size, nodes: self.nodes, outputs: self.outputs })
     }
 
-    /// The shapes of a node's inputs, of which there is at least one.
+    /// The shapes of a node's inputs; at least one.
     fn shapes(&self, name: &str, inputs: &[NodeId]) -> Result<Vec<(Size, usize)>, ModelError> {
         if inputs.is_empty() {
             return Err(ModelError::spec(name, "reads nothing"));
@@ -401,7 +404,7 @@ impl NetworkBuilder {
     ) -> Result<NodeId, ModelError> {
         within("the number of nodes", self.nodes.len() + 1, MAX_NODES)?;
         fits(&name, size, channels)?;
-        // A convolution's node has its convolution's name, which is taken already.
+        // A convolution's node has the convolution's name, which is registered already.
         if !matches!(operation, Operation::Convolution(_)) {
             self.name(&name)?;
         }
@@ -409,7 +412,7 @@ impl NetworkBuilder {
         Ok(NodeId(self.nodes.len() - 1))
     }
 
-    /// Takes a name.
+    /// Registers a name.
     fn name(&mut self, name: &str) -> Result<(), ModelError> {
         if self.names.insert(name.to_owned()) {
             Ok(())
@@ -420,11 +423,12 @@ impl NetworkBuilder {
 
     fn conv(&mut self, input: Size, c_in: usize, layer: Layer) -> Result<Conv, ModelError> {
         let Layer { name, kernel, channels, stride, rate, activation, batch_norm } = layer;
-        let (depthwise, c_out) = (channels.is_none(), channels.unwrap_or(c_in));
+        let depthwise = channels.is_none();
+        let c_out = channels.unwrap_or(c_in);
         if !matches!(kernel, 1 | 3) || depthwise && kernel != 3 {
             return Err(ModelError::spec(
                 name,
-                format!("a kernel of {kernel}x{kernel}: 1x1 and 3x3 are possible, depthwise 3x3"),
+                format!("a kernel of {kernel}x{kernel}: only 1x1 and 3x3 are supported, depthwise only 3x3"),
             ));
         }
         within(&format!("{name}: stride"), stride, MAX_SIZE)?;
@@ -446,7 +450,7 @@ impl NetworkBuilder {
     }
 }
 
-/// `n` is 1 to `most`.
+/// Checks that `n` is 1 to `most`.
 fn within(what: &str, n: usize, most: usize) -> Result<(), ModelError> {
     if (1..=most).contains(&n) {
         Ok(())
@@ -455,7 +459,7 @@ fn within(what: &str, n: usize, most: usize) -> Result<(), ModelError> {
     }
 }
 
-/// A map is not too large.
+/// Checks that a map is not too large.
 fn fits(name: &str, map: Size, channels: usize) -> Result<(), ModelError> {
     within(&format!("{name}: channels"), channels, MAX_CHANNELS)?;
     if map.pixels().saturating_mul(channels as u64) > MAX_MAP {
@@ -475,7 +479,7 @@ mod tests {
 
     fn refused<T>(result: Result<T, ModelError>, part: &str) {
         let error = result.err().expect("refused").to_string();
-        assert!(error.contains(part), "{error:?} does not say {part:?}");
+        assert!(error.contains(part), "{error:?} does not contain {part:?}");
     }
 
     #[test]
@@ -539,7 +543,7 @@ mod tests {
             map = b.convolution(map, Layer::new(format!("{i}"), 1, 60_000, Activation::Relu)).unwrap();
         }
         b.output("logits", map, Task::Categories).unwrap();
-        refused(b.finish(), "weights are more than");
+        refused(b.finish(), "weights exceed the limit");
         let mut b = builder();
         let many = (0..=MAX_NODES).try_fold(NodeId::INPUT, |map, i| b.sum(format!("{i}"), &[map], Activation::Relu));
         refused(many, "number of nodes");

@@ -1,4 +1,5 @@
-//! The networks of the paper, as specs: what `silhouette info --spec NAME` and `silhouette import --spec NAME` know.
+//! The networks of the paper, as specs: the presets of `silhouette info --spec NAME` and `silhouette import --spec
+//! NAME`.
 
 use super::{
     Activation, Aspp, Bottleneck, Classifier, Decoder, DeeplabV3, Extractor, FORMAT, Feature, Fit, Head, Input,
@@ -13,7 +14,7 @@ struct Preset {
     make: fn() -> Spec,
 }
 
-/// Every preset. A new one is a line here; `Spec::preset`, the list and the tests follow.
+/// Every preset. To add one, add a line here; `Spec::preset`, the list and the tests follow.
 const PRESETS: &[Preset] = &[
     Preset {
         name: "mobilenet_v2",
@@ -125,10 +126,10 @@ pub const VOC_LABELS: [&str; 21] = [
 ];
 
 impl Spec {
-    /// The spec of this name, one of [`Spec::presets`].
+    /// The spec with this name, one of [`Spec::presets`].
     ///
     /// # Errors
-    /// [`ModelError::UnknownPreset`], with the names that there are.
+    /// [`ModelError::UnknownPreset`], listing the existing names.
     pub fn preset(name: &str) -> Result<Self, ModelError> {
         let found = PRESETS.iter().find(|p| p.name == name).ok_or_else(|| ModelError::UnknownPreset {
             name: name.to_owned(),
@@ -137,9 +138,9 @@ impl Spec {
         Ok(Self { name: found.name.to_owned(), ..(found.make)() })
     }
 
-    /// The same network by PyTorch's conventions, as torchvision, timm and VainF have them: symmetric padding, batch norm's
-    /// epsilon 1e-5, ImageNet's mean and deviation; in DeepLabV3's head image pooling last, a 3x3 convolution before the
-    /// classifier, and a half-pixel resize.
+    /// The same network by PyTorch's conventions, as in torchvision, timm and VainF: symmetric padding, batch norm's
+    /// epsilon 1e-5, ImageNet's mean and deviation; in DeepLabV3's head, image pooling last, a 3x3 convolution before
+    /// the classifier, and a half-pixel resize.
     #[must_use]
     pub fn pytorch(mut self) -> Self {
         self.padding = Padding::Symmetric;
@@ -152,7 +153,7 @@ impl Spec {
         self
     }
 
-    /// Name and one line about each preset.
+    /// Name and a one-line description of each preset.
     pub fn presets() -> impl ExactSizeIterator<Item = (&'static str, &'static str)> {
         PRESETS.iter().map(|p| (p.name, p.about))
     }
@@ -180,7 +181,7 @@ impl MobilenetV2 {
 
 impl MobilenetV1 {
     /// Table 1 of the MobileNetV1 paper (arXiv 1704.04861) at this width and output stride; the last block has stride
-    /// 1, as the map sizes in that table say (its stride column has a known slip).
+    /// 1, as the map sizes in that table imply (its stride column has a known error).
     pub fn paper(width: f64, output_stride: usize) -> Self {
         let rows = [
             (64, 1),
@@ -202,7 +203,7 @@ impl MobilenetV1 {
 }
 
 impl DeeplabV3 {
-    /// DeepLabV3's head as TensorFlow's models have it: 256 channels, image pooling first, align-corners resize.
+    /// DeepLabV3's head as in TensorFlow's models: 256 channels, image pooling first, align-corners resize.
     pub fn paper(classes: usize, aspp: Aspp) -> Self {
         Self {
             classes,
@@ -265,7 +266,7 @@ fn last_layer() -> Spec {
     deeplab(Extractor::MobilenetV2(extractor), Aspp::None)
 }
 
-/// Without the block of 320 channels: it costs a fifth of the whole network, and the decoder does what it did.
+/// Without the block of 320 channels: it costs a fifth of the whole network, and the decoder takes over its role.
 fn person() -> Spec {
     let mut extractor = MobilenetV2 { divisor: 1, ..MobilenetV2::paper(0.5, 16) };
     extractor.bottlenecks.pop();
@@ -273,7 +274,8 @@ fn person() -> Spec {
     let decoder = Decoder { skips: vec![skip(8, 16, None), skip(4, 12, Some(24)), skip(2, 8, Some(16))], channels: 32 };
     let head = DeeplabV3 { channels: 64, decoder: Some(decoder), ..DeeplabV3::paper(1, Aspp::None) };
     let labels = ["background", "person"].map(String::from).to_vec();
-    let (extractor, head) = (Extractor::MobilenetV2(extractor), Head::DeeplabV3(head));
+    let extractor = Extractor::MobilenetV2(extractor);
+    let head = Head::DeeplabV3(head);
     let spec = tensorflow(extractor, head, 257, labels, Fit::Letterbox { fill: 127 });
     Spec { task: Some(Task::Alpha), ..spec }
 }
@@ -298,7 +300,7 @@ mod tests {
         }
     }
 
-    /// What is trained under a preset's name is the preset.
+    /// A model trained under a preset's name is that preset.
     #[test]
     fn the_network_that_is_trained() {
         let trained = Spec::from_json(include_str!("../../../../scripts/train/specs/person.json")).unwrap();

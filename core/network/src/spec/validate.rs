@@ -1,5 +1,5 @@
-//! Which specs describe a network: JSON in, every impossible value refused with its field named, and limits so that a
-//! hostile spec can neither overflow a product nor ask for memory that nothing explains.
+//! Validation of specs: JSON in, every impossible value rejected with its field named, and limits so that a hostile
+//! spec can neither overflow a product nor cause absurd allocations.
 
 use super::{
     Aspp, Bottleneck, Decoder, DeeplabV3, Extractor, FORMAT, Head, MobilenetV1, MobilenetV2, SeparableBlock, Shortcut,
@@ -17,7 +17,7 @@ pub const MAX_BLOCKS: usize = 512;
 pub const MAX_WIDTH: f64 = 16.0;
 /// Largest atrous rate of ASPP.
 pub const MAX_RATE: usize = 1024;
-/// Largest number of ASPP's rates.
+/// Largest number of ASPP rates.
 pub const MAX_RATES: usize = 16;
 /// Largest number of a decoder's skips.
 pub const MAX_SKIPS: usize = 8;
@@ -25,7 +25,7 @@ pub const MAX_SKIPS: usize = 8;
 pub const MAX_PARAMETERS: u64 = 1 << 30;
 
 /// `channels` scaled by `width` and rounded to a multiple of `divisor`, at least `divisor`, and never below 90 % of the
-/// exact value (the paper's reference code has this rule).
+/// exact value (a rule of the paper's reference code).
 pub fn make_divisible(channels: usize, width: f64, divisor: usize) -> usize {
     let exact = channels as f64 * width;
     let rounded = ((exact + divisor as f64 / 2.0) as usize / divisor * divisor).max(divisor);
@@ -36,19 +36,19 @@ pub fn make_divisible(channels: usize, width: f64, divisor: usize) -> usize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Link {
     pub(crate) c_in: usize,
-    /// Channels of the depthwise convolution; equal to `c_in` where there is no expansion.
+    /// Channels of the depthwise convolution; equal to `c_in` without expansion.
     pub(crate) wide: usize,
     pub(crate) expands: bool,
     pub(crate) c_out: usize,
-    /// 1 where an atrous rate took the stride's place.
+    /// 1 if an atrous rate replaced the stride.
     pub(crate) stride: usize,
     pub(crate) rate: usize,
     pub(crate) shortcut: Shortcut,
 }
 
-/// Strides into rates, as TensorFlow's extractors do it: once the running stride has reached the output stride, a
-/// block's stride becomes 1, its own depthwise convolution keeps the rate so far, and the rate of those after it is
-/// multiplied by the stride that was not taken.
+/// Converts strides to rates, as TensorFlow's extractors do: once the running stride has reached the output stride, a
+/// block's stride becomes 1, its own depthwise convolution keeps the rate so far, and the rate of later blocks is
+/// multiplied by the omitted stride.
 struct Atrous {
     output_stride: usize,
     running: usize,
@@ -61,7 +61,7 @@ impl Atrous {
         Self { output_stride, running: 2, rate: 1 }
     }
 
-    /// Stride and rate of the next block, whose stride would be `stride`.
+    /// Stride and rate of the next block, if its nominal stride is `stride`.
     fn next(&mut self, stride: usize) -> (usize, usize) {
         if self.running == self.output_stride {
             let own = self.rate;
@@ -80,12 +80,12 @@ impl MobilenetV2 {
         make_divisible(self.stem_channels, self.width, self.divisor)
     }
 
-    /// Channels of the last 1x1 layer: scaled by widths above 1.0 only.
+    /// Channels of the last 1x1 layer: scaled only by widths above 1.0.
     pub fn last(&self) -> usize {
         make_divisible(self.last_channels, self.width.max(1.0), self.divisor)
     }
 
-    /// The whole chain, dropped blocks included. Of a validated spec only.
+    /// The whole chain, including dropped blocks. Requires a validated spec.
     pub(crate) fn chain(&self) -> Vec<Link> {
         let mut atrous = Atrous::new(self.output_stride);
         let mut c_in = self.stem();
@@ -127,7 +127,7 @@ impl MobilenetV2 {
             at_most(&field("n"), n, MAX_BLOCKS)?;
             block_stride(&field("s"), s)?;
             blocks += n;
-            count("extractor.bottlenecks (blocks in all)", blocks, MAX_BLOCKS)?;
+            count("extractor.bottlenecks (total blocks)", blocks, MAX_BLOCKS)?;
             let c_out = make_divisible(c, self.width, self.divisor);
             let widest = if n > 1 { c_in.max(c_out) } else { c_in };
             at_most(&format!("{} times the channels", field("t")), widest.saturating_mul(t), MAX_CHANNELS)?;
@@ -161,7 +161,7 @@ impl MobilenetV1 {
         make_divisible(self.stem_channels, self.width, Self::DIVISOR)
     }
 
-    /// The whole chain. Of a validated spec only.
+    /// The whole chain. Requires a validated spec.
     pub(crate) fn chain(&self) -> Vec<Link> {
         let mut atrous = Atrous::new(self.output_stride);
         let mut c_in = self.stem();
@@ -214,12 +214,12 @@ impl DeeplabV3 {
 }
 
 impl Decoder {
-    /// Channels that the stage of each skip writes.
+    /// Channels that each skip's stage writes.
     pub fn written(&self) -> impl Iterator<Item = usize> {
         self.skips.iter().map(|skip| skip.out.unwrap_or(self.channels))
     }
 
-    /// `extractor`: what it reads the maps of, valid itself; `before`: channels of the map that the first stage reads.
+    /// `extractor`: validated; the skips read its maps. `before`: channels of the map that the first stage reads.
     fn validate(&self, extractor: &Extractor, before: usize) -> Result<(), ModelError> {
         at_most("head.decoder.channels", self.channels, MAX_CHANNELS)?;
         count("head.decoder.skips", self.skips.len(), MAX_SKIPS)?;
@@ -246,7 +246,7 @@ impl Decoder {
 }
 
 impl Extractor {
-    /// Input size over the size of the last map.
+    /// Input size divided by the size of the last map.
     pub fn output_stride(&self) -> usize {
         match self {
             Self::MobilenetV2(v2) => v2.output_stride,
@@ -254,8 +254,8 @@ impl Extractor {
         }
     }
 
-    /// The last block that writes a map at `stride` (input size over map size), by its place in the whole chain; blocks that
-    /// are left out do not count. Of a validated extractor only.
+    /// The last block that writes a map at `stride` (input size divided by map size), by its index in the whole chain;
+    /// omitted blocks do not count. Requires a validated extractor.
     pub(crate) fn last_block_at(&self, stride: usize) -> Option<usize> {
         let (chain, dropped) = match self {
             Self::MobilenetV2(v2) => (v2.chain(), &v2.dropped_blocks[..]),
@@ -285,8 +285,8 @@ impl Spec {
         spec
     }
 
-    /// The blocks that can be left out: those with a shortcut between their bottlenecks that are there still, by their
-    /// place in the whole chain.
+    /// The blocks that can be left out: those still present with a shortcut between their bottlenecks, by their index
+    /// in the whole chain.
     pub fn droppable_blocks(&self) -> Vec<usize> {
         let Extractor::MobilenetV2(v2) = &self.extractor else { return Vec::new() };
         let chain = v2.chain().into_iter().enumerate();
@@ -294,10 +294,11 @@ impl Spec {
         shortcuts.filter(|index| !v2.dropped_blocks.contains(index)).collect()
     }
 
-    /// The same network with these blocks left out as well; [`droppable_blocks`](Self::droppable_blocks) are possible.
+    /// The same network with these blocks left out too; any of [`droppable_blocks`](Self::droppable_blocks).
     ///
     /// # Errors
-    /// [`ModelError::Spec`] for a block that has no shortcut between its bottlenecks, is not there, or is left out already.
+    /// [`ModelError::Spec`] for a block that has no shortcut between its bottlenecks, does not exist, or is left out
+    /// already.
     pub fn without_blocks(&self, blocks: &[usize]) -> Result<Self, ModelError> {
         let mut spec = self.clone();
         match &mut spec.extractor {
@@ -311,7 +312,7 @@ impl Spec {
         Ok(spec)
     }
 
-    /// What the output says: `task`, or what the head implies.
+    /// The meaning of the output: `task`, or what the head implies.
     pub fn task(&self) -> Task {
         self.task.unwrap_or(match self.head {
             Head::Classifier(_) => Task::Scores,
@@ -319,7 +320,7 @@ impl Spec {
         })
     }
 
-    /// Number of logits of a pixel (or a picture): of classes, but 1 for an alpha.
+    /// Number of logits per pixel (or per image): the number of classes, but 1 for an alpha.
     pub fn classes(&self) -> usize {
         match &self.head {
             Head::Classifier(head) => head.classes,
@@ -327,7 +328,7 @@ impl Spec {
         }
     }
 
-    /// The spec as JSON on one line, as it is stored in a model file.
+    /// The spec as one line of JSON, as stored in a model file.
     ///
     /// # Panics
     /// Never: a spec is plain data.
@@ -338,10 +339,10 @@ impl Spec {
     /// Reads and validates JSON.
     ///
     /// # Errors
-    /// [`ModelError::UnknownFormat`] for another format version, [`ModelError::Spec`] with the field (or the place in
-    /// the text) for everything else.
+    /// [`ModelError::UnknownFormat`] for another format version, [`ModelError::Spec`] with the field (or the position
+    /// in the text) for everything else.
     pub fn from_json(text: &str) -> Result<Self, ModelError> {
-        // The version first: a newer format may have fields that this one does not know.
+        // The version first: a newer format may have fields unknown to this version.
         #[derive(serde::Deserialize)]
         struct Version {
             format: u64,
@@ -355,10 +356,10 @@ impl Spec {
         Ok(spec)
     }
 
-    /// Refuses every spec that describes no network, or one beyond this library's limits.
+    /// Rejects every spec that does not describe a valid network, or exceeds this library's limits.
     ///
     /// # Errors
-    /// [`ModelError::Spec`] with the first field that is wrong, as a path in the JSON;
+    /// [`ModelError::Spec`] with the first invalid field, as a path in the JSON;
     /// [`ModelError::UnknownFormat`] for another format version.
     pub fn validate(&self) -> Result<(), ModelError> {
         if self.format != FORMAT {
@@ -392,15 +393,15 @@ impl Spec {
                 return Err(ModelError::spec(format!("input.std[{i}]"), format!("cannot divide by {std}")));
             }
         }
-        let (task, logits) = (self.task(), self.classes());
+        let task = self.task();
+        let logits = self.classes();
         let possible = match task {
             Task::Categories => matches!(self.head, Head::DeeplabV3(_)),
             Task::Alpha => matches!(self.head, Head::DeeplabV3(_)) && logits == 1,
             Task::Scores => matches!(self.head, Head::Classifier(_)),
         };
         if !possible {
-            let reason =
-                format!("{task:?} is not what this head with {logits} classes gives; an alpha is one class of a map");
+            let reason = format!("{task:?} does not match this head with {logits} classes; an alpha has one class");
             return Err(ModelError::spec("task", reason));
         }
         // An alpha is one logit for two classes.
@@ -441,11 +442,11 @@ fn block_stride(field: &str, stride: usize) -> Result<(), ModelError> {
     if matches!(stride, 1 | 2) { Ok(()) } else { Err(ModelError::spec(field, format!("{stride} is not 1 or 2"))) }
 }
 
-/// The product of the strides so far; more than 32 times the output stride 8 could ask for is nonsense.
+/// The product of the strides so far; more than 256 (32 times the smallest output stride, 8) makes no sense.
 fn next_stride(field: &str, so_far: usize, stride: usize) -> Result<usize, ModelError> {
     let product = so_far * stride;
     if product > 256 {
-        return Err(ModelError::spec(field, format!("the strides up to here multiply to {product}, more than 256")));
+        return Err(ModelError::spec(field, format!("the product of the strides so far is {product}, more than 256")));
     }
     Ok(product)
 }
@@ -454,7 +455,7 @@ fn reaches(output_stride: usize, strides: usize) -> Result<(), ModelError> {
     if strides >= output_stride {
         return Ok(());
     }
-    let reason = format!("{output_stride} is never reached: the strides multiply to {strides}");
+    let reason = format!("{output_stride} is never reached: the product of the strides is {strides}");
     Err(ModelError::spec("extractor.output_stride", reason))
 }
 
@@ -469,7 +470,7 @@ fn at_most(field: &str, value: usize, limit: usize) -> Result<(), ModelError> {
 fn count(field: &str, value: usize, limit: usize) -> Result<(), ModelError> {
     match value {
         0 => Err(ModelError::spec(field, "empty")),
-        n if n > limit => Err(ModelError::spec(field, format!("{n} are more than {limit}"))),
+        n if n > limit => Err(ModelError::spec(field, format!("{n} exceed the limit of {limit}"))),
         _ => Ok(()),
     }
 }
@@ -481,7 +482,7 @@ mod tests {
 
     #[test]
     fn channels_round_to_eight_and_never_below_ninety_percent() {
-        // From the widths of the published models.
+        // Widths of the published models.
         assert_eq!(make_divisible(32, 1.4, 8), 48);
         assert_eq!(make_divisible(24, 0.35, 8), 8);
         assert_eq!(make_divisible(32, 0.35, 8), 16); // 11.2 rounds to 8, which is below 90 %
@@ -517,7 +518,7 @@ mod tests {
         assert!(wide.iter().all(|l| (l.stride == 1) == (l.shortcut == Shortcut::Expansion)));
     }
 
-    /// Each edit of a good spec is refused, and the error names the field.
+    /// Each edit makes a good spec invalid, and the error names the field.
     #[test]
     fn impossible_specs_are_refused_with_the_field() {
         type Edit = (&'static str, fn(&mut Spec));
@@ -572,7 +573,7 @@ mod tests {
             ("head.decoder.skips[1].stride", |s| head(s).decoder = Some(decoder(&[4, 4]))),
             ("head.decoder.skips[1].stride", |s| head(s).decoder = Some(decoder(&[4, 8]))),
             ("head.decoder.skips[0].stride", |s| {
-                // No block is left at stride 2: the first takes a stride of its own.
+                // No block writes a map at stride 2: the first one has stride 2 itself.
                 v2(s).bottlenecks[0].s = 2;
                 head(s).decoder = Some(decoder(&[2]));
             }),

@@ -1,8 +1,10 @@
-//! Logits, bit for bit: a hash for every instruction set and several threads. What changes one of them changes masks.
+//! Golden logits, bit for bit: a hash for every instruction set and several threads. A change to one of them changes
+//! masks.
 //!
-//! `tests/golden/logits.tsv` of a crate has a case a line and two hashes: of instruction sets that round a multiply-add once
-//! (AVX-512, AVX2, NEON) and of those that round twice (SSE2, scalar). Within each group every sum runs in one order, so that all
-//! give the same bits. `SILHOUETTE_BLESS=1 cargo test --test golden_logits` writes them anew.
+//! `tests/golden/logits.tsv` of a crate has one case per line and two hashes: of instruction sets that round a
+//! multiply-add once (AVX-512, AVX2, NEON) and of those that round twice (SSE2, scalar). Within each group every sum
+//! runs in one order, so all produce the same bits. `SILHOUETTE_BLESS=1 cargo test --test golden_logits` regenerates
+//! them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +15,7 @@ use silhouette_network::network::Size;
 use silhouette_plan::{Plan, PlanOptions};
 use silhouette_weights::{ModelFile, fnv1a};
 
-/// (3, H, W), smooth and rough parts; whole numbers and one division, so that it is the same on every machine.
+/// (3, H, W), smooth and rough parts; integers and one division, so that it is the same on every machine.
 fn picture(size: Size) -> Vec<f32> {
     let n = 3 * size.height * size.width;
     (0..n).map(|i| ((i * 37) % 101) as f32 / 101.0 - ((i / 7 * 53) % 211) as f32 / 422.0).collect()
@@ -35,10 +37,10 @@ fn hash(model: &ModelFile, size: Size, isa: Isa) -> u64 {
     hashes[0]
 }
 
-/// Hashes by case: of multiply-adds that are rounded once, and twice.
+/// Hashes by case: with multiply-adds rounded once, and twice.
 type Table = BTreeMap<String, [Option<u64>; 2]>;
 
-/// Which of the two an instruction set gives.
+/// Which of the two applies to an instruction set.
 fn column(isa: Isa) -> usize {
     usize::from(matches!(isa.name(), "scalar" | "sse2"))
 }
@@ -83,8 +85,8 @@ fn write(table: &Table) {
     std::fs::write(path(), format!("case\tfused\tseparate\n{text}")).unwrap();
 }
 
-/// Holds every case that `each` names against the crate's table, or (to bless) writes the table anew: hashes of instruction sets
-/// that this machine has not stay.
+/// Compares every case that `each` names with the crate's table, or (to bless) rewrites the table: hashes of
+/// instruction sets that this machine lacks stay.
 pub(crate) fn hold_all(each: impl FnOnce(&mut dyn FnMut(&str, &ModelFile, Size))) {
     let mut table = read();
     each(&mut |case, model, size| hold(case, model, size, &mut table));

@@ -1,4 +1,5 @@
-//! The networks that tests run through every engine: golden logits here, the plan against the graph there.
+//! The networks that tests run through every engine: golden logits in this crate, plan against graph in the graph
+//! crate.
 
 use silhouette_network::spec::{
     Activation, Aspp, Decoder, DeeplabV3, Extractor, Feature, Head, MobilenetV1, MobilenetV2, Padding, Resize,
@@ -17,11 +18,11 @@ fn with(extractor: Extractor, head: DeeplabV3, padding: Padding) -> Spec {
     spec
 }
 
-/// One network for everything that a spec can ask for.
+/// One network for each feature of a spec.
 pub(crate) fn cases() -> Vec<Case> {
     let deeplab = |aspp: Aspp| DeeplabV3 { channels: 24, ..DeeplabV3::paper(21, aspp) };
     let v2 = MobilenetV2::paper;
-    // Channels that fill no vector.
+    // Numbers of channels that do not fill a vector.
     let skip = |&stride: &usize| Skip { stride, channels: 5 + stride, out: (stride == 2).then_some(9) };
     let decoder = |strides: &[usize]| Decoder { skips: strides.iter().map(skip).collect(), channels: 20 };
     let mut cases = Vec::new();

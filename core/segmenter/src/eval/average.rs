@@ -1,5 +1,5 @@
-//! Several runs of a network over one picture (scales, mirrored or not) to one mask: the softmax of each, brought to the
-//! picture's size, averaged, argmax. Row by row, so that no class has a plane of the picture's size.
+//! Averages several runs of a network over one image (scales, mirrored or not) into one mask: the softmax of each,
+//! resized to the image, averaged, argmax. Row by row, so that no class has a full-size plane.
 
 use silhouette_imaging::mask::Resize;
 use silhouette_network::network::Size;
@@ -9,19 +9,19 @@ use silhouette_network::network::Size;
 pub(super) struct LogitMap<'a> {
     /// `[height][width][classes]`.
     pub(super) data: &'a [f32],
-    /// The map's.
+    /// Size of the map.
     pub(super) size: Size,
-    /// The network's input's.
+    /// Size of the network's input.
     pub(super) input: Size,
-    /// Of the part of the input, from the top left, that the picture covers.
+    /// Size of the part of the input, from the top left, that the image covers.
     pub(super) covered: Size,
-    /// How input and map lie on each other.
+    /// How input and map are aligned.
     pub(super) grid: Resize,
-    /// The picture was mirrored left to right for this run.
+    /// Whether the image was mirrored for this run.
     pub(super) mirrored: bool,
 }
 
-/// Where a pixel lies between two of the map.
+/// The position of a pixel between two cells of the map.
 #[derive(Clone, Copy)]
 struct Between {
     low: usize,
@@ -30,7 +30,7 @@ struct Between {
     share: f32,
 }
 
-/// For each of `n` pixels of the picture, its place on one axis of a map of `cells`.
+/// For each of `n` pixels of the image, its position on one axis of a map of `cells`.
 fn places(n: usize, covered: usize, input: usize, cells: usize, grid: Resize, mirrored: bool) -> Vec<Between> {
     (0..n)
         .map(|i| {
@@ -49,11 +49,11 @@ fn places(n: usize, covered: usize, input: usize, cells: usize, grid: Resize, mi
         .collect()
 }
 
-/// The class with the largest mean of softmax over all maps, for each pixel of a picture of `height` x `width`, row by
-/// row. Equal means go to the lower class. Memory: one row of the picture and one of each map, for all classes.
+/// The class with the largest mean softmax over all maps, for each pixel of an image of `height` x `width`, row by row.
+/// Ties go to the lower class. Memory: one row of the image and one of each map, for all classes.
 ///
 /// # Panics
-/// If there is no map, `classes` is 0 or more than 256, or a map's data does not have its size.
+/// If there is no map, `classes` is 0 or more than 256, or a map's data do not match its size.
 #[must_use]
 pub(super) fn average_argmax(maps: &[LogitMap], classes: usize, height: usize, width: usize) -> Vec<u8> {
     assert!(!maps.is_empty() && (1..=256).contains(&classes), "at least one map, 1 to 256 classes");
@@ -80,7 +80,8 @@ pub(super) fn average_argmax(maps: &[LogitMap], classes: usize, height: usize, w
                 *line = a + (b - a) * share;
             }
             for (sums, &Between { low, high, share }) in sums.chunks_exact_mut(classes).zip(columns) {
-                let (a, b) = (&line[low * classes..][..classes], &line[high * classes..][..classes]);
+                let a = &line[low * classes..][..classes];
+                let b = &line[high * classes..][..classes];
                 for ((one, &a), &b) in one.iter_mut().zip(a).zip(b) {
                     *one = a + (b - a) * share;
                 }
@@ -112,7 +113,7 @@ pub(super) fn average_argmax(maps: &[LogitMap], classes: usize, height: usize, w
 mod tests {
     use super::*;
 
-    /// A map of two classes whose second is sure where `on` says so.
+    /// A map of two classes; the second one is certain where `on` is true.
     fn map(rows: usize, columns: usize, on: impl Fn(usize, usize) -> bool) -> Vec<f32> {
         (0..rows * columns).flat_map(|i| [0.0, if on(i / columns, i % columns) { 4.0 } else { -4.0 }]).collect()
     }
@@ -145,7 +146,7 @@ mod tests {
 
     #[test]
     fn padding_is_not_seen() {
-        // The picture covers the upper 9 of 17 rows: map rows 0 to 2 of 5. What the map says below has no part in it.
+        // The image covers the upper 9 of 17 rows: map rows 0 to 2 of 5. The map's values below have no effect.
         let data = map(5, 5, |y, _| y > 2);
         let mask = average_argmax(&[run(&data, size(5, 5), 17, size(9, 17))], 2, 18, 34);
         assert!(mask.iter().all(|&class| class == 0));
@@ -153,20 +154,22 @@ mod tests {
 
     #[test]
     fn the_mean_of_softmax_decides_and_not_the_mean_of_logits() {
-        // Two runs slightly for class 0, one overwhelmingly for class 1: by softmax the mean is for class 0.
-        let (weak, strong) = ([1.0, 0.0], [0.0, 50.0]);
+        // Two runs slightly for class 0, one strongly for class 1: the mean softmax favours class 0.
+        let weak = [1.0, 0.0];
+        let strong = [0.0, 50.0];
         let at = |data| run(data, size(1, 1), 1, size(1, 1));
         let mask = average_argmax(&[at(&weak), at(&weak), at(&strong)], 2, 1, 1);
         // 2 * 0.731 = 1.46 against 2 * 0.269 + 1 = 1.54.
         assert_eq!(mask, [1]);
         let surer = [2.0, 0.0];
-        // 2 * 0.881 = 1.76 against 1.24; the mean of logits would still say class 1.
+        // 2 * 0.881 = 1.76 against 1.24; the mean of logits would still favour class 1.
         assert_eq!(average_argmax(&[at(&surer), at(&surer), at(&strong)], 2, 1, 1), [0]);
     }
 
     #[test]
     fn scales_agree_on_a_shape() {
-        let (small, large) = (map(9, 9, |y, x| y > 3 && x > 4), map(17, 17, |y, x| y > 7 && x > 9));
+        let small = map(9, 9, |y, x| y > 3 && x > 4);
+        let large = map(17, 17, |y, x| y > 7 && x > 9);
         let maps = [run(&small, size(9, 9), 129, size(129, 129)), run(&large, size(17, 17), 257, size(257, 257))];
         let both = average_argmax(&maps, 2, 100, 100);
         let one = average_argmax(&maps[..1], 2, 100, 100);

@@ -1,12 +1,12 @@
-//! How well a foreground's border lies: boundary IoU (Cheng, Girshick, Dollar, Berg, Kirillov: "Boundary IoU", arXiv
-//! 2103.16562, section 4), which looks only at the pixels of both masks that are near their own contours.
+//! Quality of a foreground's border: boundary IoU (Cheng, Girshick, Dollar, Berg, Kirillov: "Boundary IoU", arXiv
+//! 2103.16562, section 4), which considers only the pixels of both masks near their own contours.
 
 use super::VOID;
 
-/// How near a contour: this share of the picture's diagonal (the paper's 2 %).
+/// Distance to a contour: this share of the image's diagonal (the paper's 2 %).
 const NEAR: f64 = 0.02;
 
-/// Pixels near their contours: those in both, and those in either. Of several pictures: their sums.
+/// Pixels near their contours: those in both, and those in either. Summed over several images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Boundary {
     /// In both.
@@ -16,8 +16,8 @@ pub struct Boundary {
 }
 
 impl Boundary {
-    /// Compares the foreground of true labels (every class but 0 below `classes`) with an alpha (foreground from 128 on); both
-    /// `[height][width]`. Pixels without a label (VOC's void border) are background in both.
+    /// Compares the foreground of the ground truth (every class but 0 below `classes`) with an alpha (foreground from
+    /// 128 on); both `[height][width]`. Pixels without a label (VOC's void border) are background in both.
     ///
     /// # Panics
     /// If the slices do not have `width * height` values.
@@ -28,7 +28,8 @@ impl Boundary {
         let wanted: Vec<bool> = truth.iter().map(|label| known(label) && *label > 0).collect();
         let given: Vec<bool> = truth.iter().zip(alpha).map(|(label, &alpha)| known(label) && alpha >= 128).collect();
         let near = ((NEAR * (width as f64).hypot(height as f64)).round() as usize).max(1);
-        let (wanted, given) = (rim(&wanted, width, near), rim(&given, width, near));
+        let wanted = rim(&wanted, width, near);
+        let given = rim(&given, width, near);
         let mut sum = Self::default();
         for (wanted, given) in wanted.into_iter().zip(given) {
             sum.hit += u64::from(wanted && given);
@@ -37,27 +38,28 @@ impl Boundary {
         sum
     }
 
-    /// 0 to 1; `None` where neither mask has a foreground.
+    /// 0 to 1; `None` if neither mask has a foreground.
     #[must_use]
     pub fn iou(self) -> Option<f64> {
         (self.union > 0).then(|| self.hit as f64 / self.union as f64)
     }
 
-    /// Adds another picture's.
+    /// Adds another image's.
     pub fn add(&mut self, other: Self) {
         self.hit += other.hit;
         self.union += other.union;
     }
 }
 
-/// The mask's pixels that have a pixel of the outside (or the picture's edge) within `near` rows and columns: the mask without its
-/// erosion by a square, as the paper's code computes it.
+/// The mask's pixels with a pixel outside the mask (or the image's edge) within `near` rows and columns: the mask
+/// without its erosion by a square, as in the paper's code.
 fn rim(mask: &[bool], width: usize, near: usize) -> Vec<bool> {
     if width == 0 {
         return Vec::new();
     }
     let height = mask.len() / width;
-    // Erosion by a square is one by a row, then one by a column; a counter of set pixels up to here does each in one pass.
+    // Erosion by a square is erosion by a row, then by a column; a counter of consecutive set pixels does each in one
+    // pass.
     let mut inner = vec![false; mask.len()];
     for (row, out) in mask.chunks_exact(width).zip(inner.chunks_exact_mut(width)) {
         runs(width, near, |x| row[x], |x| out[x] = true);
@@ -69,7 +71,7 @@ fn rim(mask: &[bool], width: usize, near: usize) -> Vec<bool> {
     rim
 }
 
-/// Calls `found` for every place of a line that has `near` set places on both sides of it.
+/// Calls `found` for every position of a line with `near` set positions on both sides.
 fn runs(length: usize, near: usize, set: impl Fn(usize) -> bool, mut found: impl FnMut(usize)) {
     let mut run = 0;
     for i in 0..length {
@@ -84,11 +86,12 @@ fn runs(length: usize, near: usize, set: impl Fn(usize) -> bool, mut found: impl
 mod tests {
     use super::*;
 
-    /// A square of `side` at (left, top) in a picture of 100x75, whose rim is 3 pixels wide (2 % of 125 is 2.5).
+    /// A square of `side` at (left, top) in an image of 100x75, whose rim is 3 pixels wide (2 % of 125 is 2.5).
     fn square(left: usize, top: usize, side: usize, value: u8) -> Vec<u8> {
         (0..100 * 75)
             .map(|i| {
-                let (x, y) = (i % 100, i / 100);
+                let x = i % 100;
+                let y = i / 100;
                 if (left..left + side).contains(&x) && (top..top + side).contains(&y) { value } else { 0 }
             })
             .collect()
@@ -99,7 +102,7 @@ mod tests {
         let truth = square(20, 20, 30, 5);
         let same = Boundary::of(&truth, &square(20, 20, 30, 255), 100, 75, 21);
         assert_eq!((same.hit, same.union), (30 * 30 - 24 * 24, 30 * 30 - 24 * 24));
-        // A square inside, as large as the inner part that no rim covers: no pixel in common.
+        // A square inside, as large as the inner part without the rim: no pixel in common.
         let inside = Boundary::of(&truth, &square(23, 23, 24, 255), 100, 75, 21);
         assert_eq!((inside.hit, inside.union), (0, 30 * 30 - 24 * 24 + 24 * 24 - 18 * 18));
         assert!(Boundary::of(&truth, &square(20, 20, 30, 127), 100, 75, 21).iou() == Some(0.0));
@@ -120,7 +123,7 @@ mod tests {
         let wider = Boundary::of(&truth, &square(20, 20, 40, 255), 100, 75, 21);
         let exact = Boundary::of(&truth, &square(20, 20, 30, 255), 100, 75, 21);
         assert_eq!(exact.iou(), Some(1.0));
-        // Ten rows too many below, 30 columns of them labelled: of the rims 3 rows above and 3 columns on each side are common.
+        // Ten extra rows below, 30 columns of them labelled: the rims share 3 rows above and 3 columns on each side.
         assert_eq!((wider.hit, wider.union), (3 * 30 + 2 * 3 * 27, 252 + 3 * 30 + 2 * 3 * 7 + 3 * 24));
     }
 

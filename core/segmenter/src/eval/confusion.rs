@@ -1,9 +1,9 @@
-//! Scores of masks against true labels: the confusion matrix and what is read from it.
+//! Scores masks against the ground truth: the confusion matrix and its metrics.
 
 /// Labels that are not scored: VOC's void border, and everything else past the last class.
 pub const VOID: u8 = 255;
 
-/// How often each true class was taken for each class, in pixels.
+/// How often each true class was predicted as each class, in pixels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confusion {
     classes: usize,
@@ -15,19 +15,19 @@ pub struct Confusion {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch {
     /// They have different numbers of pixels.
-    #[error("the true labels have {truth} pixels and the mask has {mask}; both must be of the picture's size")]
+    #[error("the ground truth has {truth} pixels and the mask has {mask}; both must have the image's size")]
     Size {
-        /// Pixels of the true labels.
+        /// Pixels of the ground truth.
         truth: usize,
         /// Pixels of the mask.
         mask: usize,
     },
-    /// The mask names a class that the matrix has no row for.
+    /// The mask has a class that the matrix does not cover.
     #[error("the mask holds class {class}, but only {classes} classes are scored")]
     Class {
-        /// The class met.
+        /// The class found.
         class: u8,
-        /// How many there are.
+        /// Number of classes.
         classes: usize,
     },
 }
@@ -55,8 +55,8 @@ impl Confusion {
         &self.counts
     }
 
-    /// Adds a picture: one byte per pixel in both. Pixels whose true label is no class (255, or 254: not labelled) do not
-    /// count.
+    /// Adds an image: one byte per pixel in both. Pixels whose ground truth is not a class (255, or 254: not labelled)
+    /// do not count.
     ///
     /// # Errors
     /// [`Mismatch`]; nothing is added then.
@@ -75,7 +75,7 @@ impl Confusion {
         Ok(())
     }
 
-    /// Adds what another matrix of as many classes counted.
+    /// Adds the counts of another matrix with the same number of classes.
     ///
     /// # Panics
     /// If the numbers of classes differ.
@@ -86,7 +86,7 @@ impl Confusion {
         }
     }
 
-    /// Adds to one cell, for reading a matrix back from where it was stored; `false` where there is no such cell.
+    /// Adds to one cell, to restore a stored matrix; `false` if there is no such cell.
     pub fn count(&mut self, truth: usize, mask: usize, pixels: u64) -> bool {
         if truth >= self.classes || mask >= self.classes {
             return false;
@@ -110,14 +110,14 @@ impl Confusion {
             .collect()
     }
 
-    /// The mean of [`iou`](Self::iou) over the classes that occur, 0 to 1; `None` where none does.
+    /// The mean of [`iou`](Self::iou) over the classes that occur, 0 to 1; `None` if none does.
     #[must_use]
     pub fn miou(&self) -> Option<f64> {
         let known: Vec<f64> = self.iou().into_iter().flatten().collect();
         (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
     }
 
-    /// The share of labelled pixels whose class is right, 0 to 1; `None` where no pixel is labelled.
+    /// The share of labelled pixels with the right class, 0 to 1; `None` if no pixel is labelled.
     #[must_use]
     pub fn pixel_accuracy(&self) -> Option<f64> {
         let all: u64 = self.counts.iter().sum();
@@ -135,7 +135,7 @@ mod tests {
         let mut confusion = Confusion::new(3);
         confusion.add(&[0, 0, 1, 1, 255, 254], &[0, 1, 1, 1, 2, 0]).unwrap();
         assert_eq!(confusion.counts(), [1, 1, 0, 0, 2, 0, 0, 0, 0]);
-        // Class 0: hit 1 of {0, 0} and {0}; class 1: hit 2 of {1, 1} and {1, 1, 1}; class 2: seen only where void.
+        // Class 0: hit 1 of {0, 0} and {0}; class 1: hit 2 of {1, 1} and {1, 1, 1}; class 2: only in void pixels.
         assert_eq!(confusion.iou(), [Some(0.5), Some(2.0 / 3.0), None]);
         assert_eq!(confusion.miou(), Some(f64::midpoint(0.5, 2.0 / 3.0)));
         assert_eq!(confusion.pixel_accuracy(), Some(0.75));

@@ -1,4 +1,4 @@
-//! One picture to the mask that is scored, by a stated protocol.
+//! Computes an image's mask for scoring, by a defined protocol.
 
 use super::Boundary;
 use super::average::{LogitMap, average_argmax};
@@ -14,30 +14,31 @@ use silhouette_kernels::memory;
 use silhouette_network::network::{Conv, Network, Size};
 use std::time::Duration;
 
-/// How masks are made for scoring.
+/// How masks are computed for scoring.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Protocol {
     /// Side of the network's input; `None`: the model's own.
     pub size: Option<usize>,
-    /// Whether the network sees a square or the picture's own shape.
+    /// Whether the network sees a square or the image's own shape.
     pub input_shape: InputShape,
-    /// How a mask comes back to the picture's size.
+    /// How a mask is resized to the image.
     pub back: Back,
-    /// The picture is seen at each of these factors of the size, and the softmax of all is averaged at the picture's size.
+    /// The network sees the image at each of these factors of the size, and the softmax of all is averaged at the
+    /// image's size.
     pub scales: Vec<f64>,
-    /// Every scale once more, mirrored.
+    /// Whether to add a mirrored run for every scale.
     pub flip: bool,
     /// Run at this output stride (8, 16 or 32) instead of the model's.
     pub output_stride: Option<usize>,
 }
 
-/// How a mask comes back to the picture's size.
+/// How a mask is resized to the image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Back {
     /// The classes at the network's size, by nearest neighbour.
     #[default]
     Mask,
-    /// The logits, bilinear, then the classes: what [`Segmenter`] does by default.
+    /// The logits, bilinear, then the classes: as [`Segmenter`] does by default.
     Logits,
 }
 
@@ -54,21 +55,21 @@ impl Default for Protocol {
     }
 }
 
-/// How the border of a picture's foreground (every class but the background) lies, in the alpha of the effects.
+/// The quality of the border of an image's foreground (every class but the background), in the alpha of the effects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Borders {
-    /// As the network gives it.
+    /// As output by the network.
     pub plain: Boundary,
     /// With [`Options::refine`].
     pub refined: Boundary,
-    /// How long the alpha took without and with refinement.
+    /// Time to compute the alpha without and with refinement.
     pub spent: [Duration; 2],
 }
 
-/// The largest number of scales of a protocol.
+/// Maximum number of scales of a protocol.
 const MAX_SCALES: usize = 32;
 
-/// Makes masks by a [`Protocol`]. Calls may come from several threads.
+/// Computes masks by a [`Protocol`]. Calls may come from several threads.
 #[derive(Debug)]
 pub struct Evaluator {
     /// One for each scale.
@@ -79,10 +80,10 @@ pub struct Evaluator {
 }
 
 impl Evaluator {
-    /// For `calls` threads, each of which runs the network on a thread of its own.
+    /// For `calls` concurrent calls, each running the network on its own thread.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a protocol that is not possible, else as [`Segmenter::new`].
+    /// [`Error::Unsupported`] for an impossible protocol, otherwise as [`Segmenter::new`].
     pub fn new(model: &Model, protocol: &Protocol, calls: usize) -> Result<Self> {
         let usable = |scale: &f64| scale.is_finite() && *scale > 0.0;
         if !(1..=MAX_SCALES).contains(&protocol.scales.len()) || !protocol.scales.iter().all(usable) {
@@ -117,10 +118,10 @@ impl Evaluator {
         self.segmenters.iter().map(Segmenter::size)
     }
 
-    /// Multiply-adds of a picture, all scales and mirrored runs together.
+    /// Multiply-adds per image, over all scales and mirrored runs.
     ///
     /// # Errors
-    /// None for a picture that [`mask`](Self::mask) was made of.
+    /// None for an image for which [`mask`](Self::mask) succeeded.
     pub fn madds(&self, frame: &Frame<'_>) -> Result<u64> {
         let mut sum = 0;
         for segmenter in &self.segmenters {
@@ -131,12 +132,12 @@ impl Evaluator {
         Ok(sum * if self.flip { 2 } else { 1 })
     }
 
-    /// How often the network runs for a picture.
+    /// Number of runs of the network per image.
     pub fn runs(&self) -> usize {
         self.segmenters.len() * if self.flip { 2 } else { 1 }
     }
 
-    /// The mask of a picture in the picture's own size, and how long the network and what is around it took.
+    /// The mask of an image at the image's own size, and the time in the network and around it.
     ///
     /// # Errors
     /// As [`Segmenter::segment`].
@@ -157,7 +158,7 @@ impl Evaluator {
         let mut runs = Vec::with_capacity(self.runs());
         for segmenter in &self.segmenters {
             for mirrored in [false, true].into_iter().take(if self.flip { 2 } else { 1 }) {
-                // Mirrored once more than the frame is already.
+                // Mirrored in addition to the frame's own mirroring.
                 let seen = (*frame).mirrored(frame.mirror() != mirrored);
                 segmenter.segment_into(&seen, work)?;
                 spent += work.timings().total();
@@ -185,14 +186,14 @@ impl Evaluator {
         Ok((Mask { width, height, classes }, spent + start.elapsed()))
     }
 
-    /// How the foreground's border lies in the picture that [`mask`](Self::mask) just made `work` of; `truth` holds a label
-    /// for each of its pixels.
+    /// The quality of the foreground's border in the image for which [`mask`](Self::mask) just computed `work`; `truth`
+    /// holds a label for each of its pixels.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] where several runs are averaged; [`Error::InvalidFrame`] for another picture.
+    /// [`Error::Unsupported`] if several runs are averaged; [`Error::InvalidFrame`] for another image.
     pub fn borders(&self, frame: &Frame<'_>, truth: &Mask, work: &mut Segmentation) -> Result<Borders> {
         if self.runs() > 1 {
-            return Err(Error::unsupported("borders of averaged masks", "leave scales and mirroring out"));
+            return Err(Error::unsupported("borders of averaged masks", "omit scales and mirroring"));
         }
         let region = frame.region();
         if (truth.width, truth.height) != (region.width, region.height) {
@@ -201,7 +202,7 @@ impl Evaluator {
                     "labels of {}x{} for {}x{} pixels",
                     truth.width, truth.height, region.width, region.height
                 ),
-                "give labels of the picture's size",
+                "pass labels of the image's size",
             ));
         }
         work.resize(OutputSize::Frame)?;
@@ -226,7 +227,7 @@ impl Protocol {
     }
 }
 
-/// Inputs of `16 k + 1`, so that corners stay on the feature map's corners; a scale of 1 keeps the size as it is.
+/// Inputs of `16 k + 1`, so that corners stay on the feature map's corners; a scale of 1 does not change the size.
 fn sizes(protocol: &Protocol, own: usize) -> Vec<usize> {
     let size = protocol.size.unwrap_or(own);
     protocol
@@ -242,7 +243,7 @@ fn sizes(protocol: &Protocol, own: usize) -> Vec<usize> {
         .collect()
 }
 
-/// A mask in another size: each pixel takes the class of the pixel that its centre lies in.
+/// A mask at another size: each pixel takes the class of the pixel that contains its centre.
 fn nearest(mask: &Mask, width: usize, height: usize) -> Result<Mask> {
     let place = |i: usize, to: usize, from: usize| (2 * i + 1) * from / (2 * to);
     let columns: Vec<_> = (0..width).map(|x| place(x, width, mask.width)).collect();

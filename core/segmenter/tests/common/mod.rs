@@ -6,12 +6,12 @@ use silhouette_network::network::Network;
 use silhouette_network::spec::Spec;
 use silhouette_weights::{ModelFile, seeded};
 
-/// The fixture: a whole small network with random weights, always the same; 65x65, 21 classes.
+/// The fixture: a complete small network with fixed random weights; 65x65, 21 classes.
 pub(crate) fn model() -> Model {
     preset("fixture")
 }
 
-/// A preset with random weights, always the same.
+/// A preset with fixed random weights.
 pub(crate) fn preset(name: &str) -> Model {
     let spec = Spec::preset(name).unwrap();
     let weights = seeded(&Network::native(&spec).unwrap(), 7);

@@ -1,9 +1,9 @@
-// The backgrounds that come with the app. They are computed, so that they cost no megabytes.
+// The backgrounds that come with the app. They are computed, so they take no megabytes.
 
 import Foundation
 import Silhouette
 
-/// Draws backgrounds and keeps the last one. They are soft, so a quarter of the picture's size will do; the SDK scales them.
+/// Draws backgrounds and keeps the last one. They are soft, so a quarter of the image's size is enough; the SDK scales them.
 final class Backgrounds: Sendable {
     private struct Key: Hashable {
         let background: Background
@@ -17,7 +17,7 @@ final class Backgrounds: Sendable {
     /// The user's own photo, for ``Background/photo``.
     func setOwn(_ frame: Frame) { own.with { $0 = frame } }
 
-    /// A background for a picture of this size. Until the user's photo is there, ``Background/photo`` is the studio.
+    /// A background for an image of this size. Until the user's photo is loaded, ``Background/photo`` is the studio.
     func frame(_ background: Background, width: Int, height: Int) -> Frame {
         if background == .photo, let frame = own.with({ $0 }) { return frame }
         let key = Key(background: background, width: max(width / 4, 8), height: max(height / 4, 8))
@@ -47,7 +47,7 @@ final class Backgrounds: Sendable {
     }
 }
 
-/// A background as a function of the place, both 0 to 1.
+/// A background as a function of the position, both coordinates 0 to 1.
 private struct Scene {
     typealias Color = SIMD3<Double>
     private let background: Background
@@ -86,7 +86,7 @@ private struct Scene {
         for (foot, number, tree) in [(0.55, 9.0, 0x6AAE95), (0.68, 7.0, 0x3D836D), (0.84, 5.0, 0x1B5245)] {
             let place = x * number
             let index = place.rounded(.down)
-            // Uneven, and the same each time.
+            // Uneven, but the same each time.
             let tall = 0.2 + 0.07 * (index * 37 + number * 11).truncatingRemainder(dividingBy: 7) / 7
             let aside = abs(place - index - 0.5) * 2
             if y > foot - tall * (1 - aside) { color = rgb(tree) }
@@ -128,7 +128,7 @@ private struct Scene {
     }
 }
 
-/// A value that one thread at a time looks at.
+/// A value that one thread at a time accesses.
 final class Guarded<Value>: @unchecked Sendable {
     private let lock = NSLock()
     private var value: Value

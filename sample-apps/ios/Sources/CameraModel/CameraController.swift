@@ -1,4 +1,4 @@
-// What happens when: the way from permission over camera and engine to pictures, as a state machine. It knows no view.
+// The app's logic: the path from permission through camera and engine to images, as a state machine. It knows no view.
 
 import Foundation
 import Silhouette
@@ -7,13 +7,13 @@ import Silhouette
 @MainActor public final class CameraController {
     /// What the screen shows.
     public private(set) var state: CameraState { didSet { if state != oldValue { onChange() } } }
-    /// The newest picture; `nil` before the first, and where none is to be seen.
+    /// The newest image; `nil` before the first, and when none should be visible.
     public private(set) var picture: Picture?
-    /// How it was made.
+    /// How it was rendered.
     public private(set) var stats: Stats?
-    /// Told when ``state`` changed.
+    /// Called when ``state`` changed.
     public var onChange: () -> Void = {}
-    /// Told when there is a new ``picture``, or none any more.
+    /// Called when there is a new ``picture``, or none any more.
     public var onPicture: () -> Void = {}
 
     private let source: any FrameSource
@@ -21,7 +21,7 @@ import Silhouette
     private let memory: any Memory
     private var isVisible = false
     private var isAsking = false
-    /// Counts the openings of the camera: what an earlier one says does not count any more.
+    /// Counts the openings of the camera: callbacks of earlier ones are ignored.
     private var opening = 0
 
     public init(source: any FrameSource, engine: Engine, memory: any Memory) {
@@ -40,8 +40,8 @@ import Silhouette
 
     // MARK: Coming and going
 
-    /// The screen can be seen: at the start, and after the app was in the background. The permission is looked at anew, as the
-    /// user may come from the system's settings.
+    /// The screen is visible: at the start, and after the app was in the background. The permission is checked again, because
+    /// the user may come from the system's settings.
     public func start() {
         isVisible = true
         engine.configure(state.settings)
@@ -49,7 +49,7 @@ import Silhouette
         if !state.screen.isPhoto { openCamera() }
     }
 
-    /// The screen cannot be seen any more: the camera is given back and no picture comes.
+    /// The screen is no longer visible: the camera is closed and no image is delivered.
     public func stop() {
         isVisible = false
         leaveCamera()
@@ -69,7 +69,7 @@ import Silhouette
 
     // MARK: Permission
 
-    /// Has the system ask the user, who has read why.
+    /// Has the system ask the user, who has read the explanation.
     public func askPermission() async {
         guard !isAsking else { return }
         isAsking = true
@@ -86,7 +86,7 @@ import Silhouette
         openCamera()
     }
 
-    /// To the camera on the other side.
+    /// Switches to the camera on the other side.
     public func switchFacing() {
         guard state.canSwitch else { return }
         state.facing = state.facing.other
@@ -120,7 +120,7 @@ import Silhouette
         source.close()
     }
 
-    /// A screen without pictures.
+    /// A screen without images.
     private func show(without screen: Screen) {
         engine.stop()
         clear()
@@ -144,7 +144,7 @@ import Silhouette
 
     // MARK: Photos
 
-    /// Shows a photo instead of the camera's pictures.
+    /// Shows a photo instead of the camera's images.
     public func openPhoto(_ photo: @escaping Engine.PhotoReader) {
         leaveCamera()
         clear()
@@ -166,7 +166,7 @@ import Silhouette
 
     public func choose(_ background: Background) { change { $0.background = background } }
 
-    /// Takes the class in or out.
+    /// Toggles the class.
     public func toggle(class index: Int) {
         change { look in
             if look.classes.remove(index) == nil { look.classes.insert(index) }
@@ -200,7 +200,7 @@ import Silhouette
 
     public func dismissNotice() { state.notice = nil }
 
-    /// The picture to share, as it is on the screen.
+    /// The image to share, as it is on the screen.
     public func pictureToShare() -> Picture? {
         if picture == nil { state.notice = .nothingToShare }
         return picture
@@ -249,7 +249,7 @@ extension CameraController: EngineListener {
     }
 }
 
-/// What one opening of the camera says.
+/// Callbacks of one opening of the camera.
 private final class CameraEvents: FrameListener {
     @MainActor private weak var controller: CameraController?
     private let entrance: Entrance
@@ -275,7 +275,7 @@ private final class CameraEvents: FrameListener {
 }
 
 extension CameraController {
-    /// The camera's frames cannot be used.
+    /// The camera's frames are unusable.
     fileprivate func refused(_ error: any Error, _ opening: Int) {
         guard opening == self.opening, let error = error as? SilhouetteError else { return }
         broken(error)

@@ -1,9 +1,9 @@
-// All that the camera screen shows, but for the pictures themselves.
+// Everything that the camera screen shows, except the images themselves.
 
 import Foundation
 import Silhouette
 
-/// What the camera screen shows.
+/// The contents of the camera screen.
 public struct CameraState: Sendable, Equatable {
     public var screen = Screen.nothing
     public var look = Look()
@@ -13,31 +13,31 @@ public struct CameraState: Sendable, Equatable {
     public var showsStats = false
     public var picksClasses = false
     public var settings = Settings()
-    /// The engine that runs; `nil` while it is made.
+    /// The running engine; `nil` while it is being created.
     public var engine: EngineInfo?
-    /// Something to tell once, over whatever is shown.
+    /// A notice to show once, over whatever is shown.
     public var notice: Notice?
 }
 
-/// Which screen is shown.
+/// The screen that is shown.
 public enum Screen: Sendable, Equatable {
     /// Before the first start.
     case nothing
-    /// The camera was not asked for yet.
+    /// Camera permission was not requested yet.
     case askPermission
-    /// The user refused the camera. iOS asks once only, so this is for good: the system's settings help, and nothing else.
+    /// The user refused the camera. iOS asks only once, so this is permanent: only the system's settings help.
     case refused
     /// The camera is forbidden by a profile or parental controls: the user cannot allow it.
     case restricted
-    /// Until the first picture.
+    /// Until the first image.
     case opening
-    /// Pictures come.
+    /// Images are shown.
     case live
-    /// The camera went away; it comes back by itself or when asked.
+    /// The camera was lost; it comes back by itself or on request.
     case lost(Loss)
     /// A still photo instead of the camera; `ready` when it is segmented.
     case photo(ready: Bool)
-    /// The engine cannot run, with its own words about why and what to do.
+    /// The engine cannot run; its own words about why and what to do.
     case broken(reason: String, advice: String)
 
     var isPhoto: Bool {
@@ -47,7 +47,7 @@ public enum Screen: Sendable, Equatable {
 
 /// Why there is no camera.
 public enum Loss: Sendable, Equatable, CaseIterable {
-    /// Another app has it.
+    /// Another app is using it.
     case inUse
     /// The device shows several apps side by side, which ends the camera on some.
     case sideBySide
@@ -60,11 +60,11 @@ public enum Loss: Sendable, Equatable, CaseIterable {
     /// The device has none.
     case none
 
-    /// Whether it ends by itself, so that opening again when the system says so is right.
+    /// Whether it ends by itself, so that it is right to open the camera again when the system reports it.
     var passes: Bool { self == .inUse || self == .sideBySide || self == .tooWarm || self == .disconnected }
 }
 
-/// Something to tell once.
+/// A notice to show once.
 public enum Notice: Sendable, Equatable {
     case photoUnreadable
     /// New settings that do not work here; the old ones stay.
@@ -72,14 +72,14 @@ public enum Notice: Sendable, Equatable {
     case nothingToShare
 }
 
-/// What runs.
+/// The running engine.
 public struct EngineInfo: Sendable, Equatable {
     public let labels: [String]
     public let colors: [ClassColor]
     public let modelName: String
     public let modelLicence: String
     public let library: String
-    /// Backend, kernels, threads and memory in a few words.
+    /// A short description of backend, kernels, threads and memory.
     public let summary: String
     public let size: Int
 
@@ -94,17 +94,17 @@ public struct EngineInfo: Sendable, Equatable {
     }
 }
 
-/// How the last picture was made; times in milliseconds.
+/// How the last image was rendered; times in milliseconds.
 public struct Stats: Sendable, Equatable {
     public let input: Double
     public let network: Double
     public let mask: Double
     public let effect: Double
-    /// Pictures a second; 0 for a photo.
+    /// Images per second; 0 for a photo.
     public let rate: Double
     public let frames: Int
     public let dropped: Int
-    /// Classes of the picture but the background, the largest first, each with its share of the pixels.
+    /// Classes of the image except the background, the largest first, each with its share of the pixels.
     public let found: [ClassShare]
 
     /// All stages.

@@ -1,32 +1,32 @@
-// What the user chooses: how pictures look, which camera, how the engine runs.
+// The user's choices: how images look, which camera, how the engine runs.
 
 import Foundation
 import Silhouette
 
-/// What is done with a picture.
+/// The effect on an image.
 public enum EffectChoice: String, Sendable, Codable, CaseIterable {
     case overlay, blur, replace, cutout
 }
 
-/// What lies behind the foreground where ``EffectChoice/replace`` is chosen.
+/// The background for ``EffectChoice/replace``.
 public enum Background: String, Sendable, Codable, CaseIterable {
     case dusk, forest, studio, grid
     /// A photo of the user's.
     case photo
 }
 
-/// Which way a camera looks.
+/// The side of a camera.
 public enum Facing: String, Sendable, Codable {
     case back, front
 
-    /// The other way.
+    /// The other side.
     public var other: Facing { self == .back ? .front : .back }
 }
 
-/// How a picture is to look.
+/// How an image looks.
 public struct Look: Sendable, Codable, Hashable {
     public var effect: EffectChoice
-    /// Classes that the effect keeps; empty: all but the background.
+    /// Classes that the effect keeps; empty: all except the background.
     public var classes: Set<Int>
     public var background: Background
 
@@ -36,19 +36,19 @@ public struct Look: Sendable, Codable, Hashable {
         self.background = background
     }
 
-    /// The classes as the SDK wants them.
+    /// The classes as the SDK's type.
     var foreground: Foreground { classes.isEmpty ? .all : .classes(classes.sorted()) }
 }
 
-/// How the engine is to run; what the settings screen changes.
+/// How the engine runs, as set on the settings screen.
 public struct Settings: Sendable, Codable, Hashable {
-    /// Threads of the engine; `nil` leaves it to choose.
+    /// Threads of the engine; `nil`: its default.
     public var threads: Int?
     /// Side of the network's input in pixels.
     public var size: Int
-    /// Whether the mask is smoothed from frame to frame.
+    /// Whether the mask is temporally smoothed.
     public var smooths: Bool
-    /// Whether the borders of blur, replace and cut-out follow the picture.
+    /// Whether the borders of blur, replace and cut-out follow the image.
     public var refines: Bool
 
     public init(threads: Int? = nil, size: Int = Settings.defaultSize, smooths: Bool = true, refines: Bool = false) {
@@ -58,18 +58,19 @@ public struct Settings: Sendable, Codable, Hashable {
         self.refines = refines
     }
 
-    /// What the built-in model was trained at.
+    /// The size that the built-in model was trained at.
     public static let defaultSize = 257
 
-    /// Sizes to choose from. One more than a multiple of 16: the network's map then meets the picture's corners.
+    /// Selectable sizes. One more than a multiple of 16: the network's map then meets the image's corners.
     public static let sizes = [129, 193, 257, 385, 513]
 
-    /// Numbers of threads to choose from on a device with so many cores; `nil` is the engine's own choice.
+    /// Selectable numbers of threads on a device with this many cores; `nil` is the engine's default.
     public static func threadChoices(cores: Int) -> [Int?] { [nil] + [1, 2, 4].filter { $0 == 1 || $0 <= cores } }
 
-    /// The SDK's options. Cameras give 4:3 and 16:9: of a square a quarter and more would be computed for nothing.
+    /// The SDK's options. Cameras produce 4:3 and 16:9: with a square, a quarter and more would be computed for
+    /// nothing.
     var options: Options { Options(threads: threads, size: size, refinesEdges: refines, inputShape: .frame) }
 
-    /// Whether the engine must be made anew to get from `other` to this. (Smoothing belongs to a stream.)
+    /// Whether the engine must be recreated to change from `other` to this. (Smoothing belongs to a stream.)
     func needsEngine(unlike other: Settings?) -> Bool { options != other?.options }
 }

@@ -1,32 +1,32 @@
-// Frames and photos to pictures: the segmenter, the live stream, effects. What is slow runs on tasks of its own; the main
+// Frames and photos to images: the segmenter, the live stream, effects. Slow work runs on tasks of its own; the main
 // actor only decides and shows.
 
 import Foundation
 import Silhouette
 
-/// Who is told of pictures.
+/// Receives images.
 @MainActor protocol EngineListener: AnyObject {
-    /// An engine runs.
+    /// An engine is running.
     func ready(_ info: EngineInfo)
-    /// A picture of the stream or of the photo, and how it was made.
+    /// An image of the stream or of the photo, and how it was rendered.
     func show(_ picture: Picture, _ stats: Stats)
     /// The photo cannot be read.
     func photoUnreadable()
-    /// New settings do not work; what ran goes on.
+    /// New settings do not work; the previous engine keeps running.
     func settingsRefused(_ error: SilhouetteError, keeping settings: Settings)
     /// Nothing works.
     func broken(_ error: SilhouetteError)
 }
 
-/// Makes pictures of frames and photos.
+/// Renders images from frames and photos.
 @MainActor public final class Engine {
-    /// Makes a segmenter; the app's makes one of the SDK's own model.
+    /// Creates a segmenter; the app's creates one with the SDK's own model.
     public typealias Maker = @Sendable (Options) throws -> Segmenter
     /// Reads a photo.
     public typealias PhotoReader = @Sendable () async throws -> Frame
 
     weak var listener: (any EngineListener)?
-    /// Where the camera's thread puts its frames.
+    /// Where the camera's thread submits its frames.
     let entrance = Entrance()
     private let make: Maker
     private let look = Guarded(Look())
@@ -36,11 +36,11 @@ import Silhouette
     private var wanted: Settings?
     private var builds = 0
     private var mode = Mode.idle
-    /// Counts what was started: pictures of an earlier stream or photo are not shown.
+    /// Counts starts: images of an earlier stream or photo are not shown.
     private var run = 0
     private var work: Task<Void, Never>?
     private var still: (frame: Frame, segmentation: Segmentation)?
-    /// A photo is being drawn, and whether the look changed meanwhile.
+    /// Whether a photo is being drawn, and whether the look changed meanwhile.
     private var drawing = false
     private var drawAgain = false
 
@@ -54,7 +54,7 @@ import Silhouette
         self.make = make
     }
 
-    /// Segmenters of the SDK's own model. Its weights are kept ready to use in the app's caches folder, for the next start.
+    /// Segmenters with the SDK's own model. Its packed weights are cached in the app's caches folder, for the next start.
     public static let builtIn: Maker = { options in
         var options = options
         let caches = FileManager.default.urls(for: .cachesDirectory, in: .userDomainMask).first
@@ -62,7 +62,7 @@ import Silhouette
         return try Segmenter(options: options)
     }
 
-    /// Makes the engine anew where the settings ask for it. Until it is there the one before goes on.
+    /// Recreates the engine if the settings require it. Until the new one is ready the previous one continues.
     func configure(_ settings: Settings) {
         let before = wanted
         wanted = settings
@@ -79,7 +79,7 @@ import Silhouette
         }
     }
 
-    /// Tries again what failed.
+    /// Retries what failed.
     func retry(_ settings: Settings) {
         if segmenter == nil { wanted = nil }
         configure(settings)
@@ -105,7 +105,7 @@ import Silhouette
         }
     }
 
-    /// How pictures are to look from now on. A photo is drawn again.
+    /// Sets how images look from now on. A photo is redrawn.
     func show(_ look: Look) {
         self.look.with { $0 = look }
         draw()
@@ -117,7 +117,7 @@ import Silhouette
         draw()
     }
 
-    /// Wants frames from now on.
+    /// Accepts frames from now on.
     func startLive() {
         mode = .live
         begin()
@@ -129,13 +129,13 @@ import Silhouette
         begin()
     }
 
-    /// No frames and no photo any more: no picture comes after this.
+    /// Stops frames and photo: no image is delivered after this.
     func stop() {
         mode = .idle
         leave()
     }
 
-    /// Frees everything; for good.
+    /// Frees everything, permanently.
     func close() {
         stop()
         builds += 1
@@ -152,7 +152,7 @@ import Silhouette
         entrance.open(nil)
     }
 
-    /// Starts what is wanted with the engine that is there.
+    /// Starts the requested work with the existing engine.
     private func begin() {
         leave()
         guard let segmenter else { return }
@@ -173,7 +173,7 @@ import Silhouette
         }
         entrance.open(live)
         let (run, look, backgrounds, results) = (run, look, backgrounds, live.results)
-        // One picture is drawn at a time, and the next result is taken only when it is on the screen: meanwhile the stream
+        // One image is drawn at a time, and the next result is read only once it is on the screen: meanwhile the stream
         // keeps the latest one.
         work = Task.detached(priority: .userInitiated) { [weak self] in
             var meter = Meter()
@@ -219,7 +219,7 @@ import Silhouette
         draw()
     }
 
-    /// Draws the photo; while one drawing is under way, only the last look asked for comes after it.
+    /// Draws the photo; while one drawing is running, only the last requested look follows it.
     private func draw() {
         guard let still else { return }
         guard !drawing else {
@@ -259,11 +259,11 @@ import Silhouette
     }
 }
 
-/// Where frames come in, from the camera's thread.
+/// Receives frames, from the camera's thread.
 public final class Entrance: Sendable {
     private let live = Guarded<LiveSegmenter?>(nil)
 
-    /// Frames go to this stream from now on; the one before ends.
+    /// Sends frames to this stream from now on; the previous one ends.
     func open(_ stream: LiveSegmenter?) {
         let before = live.with { live in
             defer { live = stream }
@@ -272,7 +272,7 @@ public final class Entrance: Sendable {
         before?.close()
     }
 
-    /// Takes a frame or drops it, never waits.
+    /// Accepts a frame or drops it, never blocks.
     func submit(_ frame: Frame, at timestamp: TimeInterval) throws {
         guard let live = live.with({ $0 }) else { return }
         do {
@@ -283,7 +283,7 @@ public final class Entrance: Sendable {
     }
 }
 
-/// Makes a picture of a segmentation.
+/// Renders an image from a segmentation.
 private func picture(
     _ segmentation: Segmentation, _ look: Look, _ backgrounds: Backgrounds, of frame: Frame? = nil
 ) throws -> Picture {
@@ -299,7 +299,7 @@ private func picture(
     return try segmentation.render(effect, of: frame)
 }
 
-/// Counts pictures.
+/// Counts images.
 private struct Meter {
     private(set) var pictures = 0
     private var times: [Date] = []
@@ -310,7 +310,7 @@ private struct Meter {
         if times.count > 30 { times.removeFirst() }
     }
 
-    /// Pictures a second over the last 30.
+    /// Images per second over the last 30.
     var rate: Double {
         guard let first = times.first, let last = times.last, last > first else { return 0 }
         return Double(times.count - 1) / last.timeIntervalSince(first)
@@ -328,7 +328,7 @@ extension Stats {
 }
 
 extension Error {
-    /// As the SDK's error, which all of them are but for those of a photo's reader.
+    /// Converts to the SDK's error, which all of them are except those of a photo's reader.
     fileprivate var silhouette: SilhouetteError {
         self as? SilhouetteError ?? .internal(.init(reason: "\(self)"))
     }

@@ -1,4 +1,4 @@
-// Where frames come from: a phone's cameras, or whatever a test plays.
+// A source of frames: a phone's cameras, or a test's recording.
 
 import Foundation
 import Silhouette
@@ -10,7 +10,7 @@ public enum Permission: Sendable, Equatable {
 
 /// A source of frames.
 @MainActor public protocol FrameSource: AnyObject {
-    /// Whether it may be used, as of now.
+    /// Whether it may be used at the moment.
     var permission: Permission { get }
 
     /// Has the system ask the user.
@@ -22,13 +22,13 @@ public enum Permission: Sendable, Equatable {
     /// Opens a camera after closing the one that was open.
     func open(_ facing: Facing, listener: any FrameListener)
 
-    /// Gives the camera back. Frames that were under way may still arrive, the listener knows them for late ones.
+    /// Closes the camera. Frames under way may still arrive; the listener recognises them as late.
     func close()
 }
 
-/// Who is told of frames.
+/// Receives frames.
 public protocol FrameListener: AnyObject, Sendable {
-    /// A frame, on the source's own thread. `frame` is upright on the screen once it is turned and mirrored as it says.
+    /// A frame, on the source's own thread. `frame` is upright on the screen after its own rotation and mirroring.
     func frame(_ frame: Frame, at timestamp: TimeInterval)
 
     /// The camera is gone.
@@ -38,7 +38,7 @@ public protocol FrameListener: AnyObject, Sendable {
     @MainActor func available()
 }
 
-/// How the screen's content lies on the device.
+/// The orientation of the screen's content on the device.
 public enum ScreenOrientation: Sendable, CaseIterable {
     case portrait, portraitUpsideDown
     /// The charging port is on the right.
@@ -46,8 +46,8 @@ public enum ScreenOrientation: Sendable, CaseIterable {
     /// The charging port is on the left.
     case landscapeLeft
 
-    /// How a camera's buffer becomes upright on the screen. Sensors are built in lengthwise, so that a buffer is upright when
-    /// the phone lies on its side; a front camera's picture is mirrored, as people know themselves.
+    /// How a camera's buffer becomes upright on the screen. Sensors are mounted lengthwise, so a buffer is upright when the
+    /// phone is in landscape; a front camera's image is mirrored, as people are used to seeing themselves.
     public func orientation(of facing: Facing) -> ExifOrientation {
         switch (self, facing) {
         case (.portrait, .back): .right

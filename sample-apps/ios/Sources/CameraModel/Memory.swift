@@ -12,12 +12,12 @@ public struct Remembered: Sendable, Codable, Hashable {
     public init() {}
 }
 
-/// Where it is kept.
+/// Where it is stored.
 @MainActor public protocol Memory: AnyObject {
     var remembered: Remembered { get set }
 }
 
-/// In the app's defaults. What cannot be read any more, as after an update, counts as never chosen.
+/// In the app's defaults. Values that cannot be read any more, as after an update, count as never chosen.
 @MainActor public final class DefaultsMemory: Memory {
     private let defaults: UserDefaults
     private static let key = "remembered"

@@ -1,8 +1,8 @@
-// What the app says, in one place: the same words as the Android app's.
+// All texts of the app, in one place: the same words as the Android app's.
 
 import Foundation
 
-/// The app's words.
+/// The app's texts.
 public enum Words {
     public static let appName = "Silhouette"
 
@@ -43,7 +43,7 @@ public enum Words {
         }
     }
 
-    // Buttons over the picture
+    // Buttons over the image
     public static let share = "Share this picture"
     public static let choosePhoto = "Choose a photo"
     public static let backToCamera = "Back to the camera"
@@ -52,7 +52,7 @@ public enum Words {
         facing == .back ? "Switch to the front camera" : "Switch to the back camera"
     }
     public static func timing(shown: Bool) -> String { shown ? "Hide timing" : "Show timing" }
-    /// The picture for those who hear it.
+    /// The image for screen readers.
     public static func picture(of labels: [String]) -> String {
         labels.isEmpty ? "Picture, nothing found yet" : "Picture with \(labels.joined(separator: ", "))"
     }

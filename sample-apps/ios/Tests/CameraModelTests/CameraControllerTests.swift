@@ -1,4 +1,4 @@
-// The state machine, with the real library under it: permission, coming and going, losses, photos, choices.
+// The state machine, with the real library under it: permission, lifecycle, losses, photos, choices.
 
 import Foundation
 import Silhouette
@@ -36,14 +36,14 @@ import XCTest
         await stage.controller.askPermission()
         XCTAssertEqual(stage.state.screen, .refused)
         XCTAssertEqual(stage.source.opened, [])
-        // Gone to the system's settings and back without a change, then with one.
+        // To the system's settings and back without a change, then with one.
         stage.controller.stop()
         stage.controller.start()
         XCTAssertEqual(stage.state.screen, .refused)
         stage.controller.stop()
         stage.source.permission = .allowed
         await stage.live()
-        // And taken away again.
+        // And revoked again.
         stage.controller.stop()
         stage.source.permission = .refused
         stage.controller.start()
@@ -81,7 +81,7 @@ import XCTest
         await stage.playUntil(.live)
         // One engine served them all, and no stream of them is left: each had a thread.
         XCTAssertEqual(stage.workshop.made.with { $0.count }, 1)
-        // A stream's thread ends after the frame that it works on: on a busy machine that takes a while.
+        // A stream's thread ends after its current frame: on a busy machine that takes a while.
         let patience = Date(timeIntervalSinceNow: 60)
         while let before, let now = resources(), now.threads - before.threads >= 8, Date() < patience {
             try await Task.sleep(nanoseconds: 20_000_000)
@@ -130,7 +130,7 @@ import XCTest
         stage.source.listener?.available()
         XCTAssertEqual(stage.state.screen, .opening)
         await stage.playUntil(.live)
-        // A fault does not pass by itself.
+        // A fault does not end by itself.
         stage.source.listener?.lost(.fault)
         stage.source.listener?.available()
         XCTAssertEqual(stage.state.screen, .lost(.fault))
@@ -205,11 +205,11 @@ import XCTest
         await stage.until("a photo") { stage.state.screen == .photo(ready: true) }
         XCTAssertEqual([stage.controller.picture?.width, stage.controller.picture?.height], [90, 60])
         XCTAssertEqual(stage.controller.stats?.rate, 0)
-        // Another look draws it again, without the camera.
+        // Another look redraws it, without the camera.
         let (first, pictures) = (stage.controller.picture, stage.pictures)
         stage.controller.choose(.cutout)
         await stage.until("another look") { stage.pictures > pictures && stage.controller.picture != first }
-        // It stays when the app goes and comes.
+        // It stays when the app leaves and comes back.
         stage.controller.stop()
         stage.controller.start()
         XCTAssertEqual(stage.state.screen, .photo(ready: true))
@@ -258,11 +258,11 @@ import XCTest
     func testChoicesAreRememberedAndChangeThePicture() async throws {
         let stage = try Stage()
         await stage.live()
-        // Large enough for a blur of 1.5 % to be seen.
+        // Large enough for a blur of 1.5 % to be visible.
         let frame = nv12(240, 160)
         stage.controller.openPhoto { frame }
         await stage.until("a photo") { stage.state.screen == .photo(ready: true) }
-        // The SDK's own picture of the same photo is what each look has to give, and not what was seen before.
+        // The SDK's own image of the same photo is what each look must produce, and not the previous one.
         let segmentation = try stage.workshop.make(stage.state.settings.options).segmentNow(frame)
         var before: Picture?
         let look = { @MainActor (what: String, effect: Effect, change: @MainActor () -> Void) async throws in
@@ -272,7 +272,8 @@ import XCTest
             await stage.until(what) { stage.controller.picture == expected }
             before = expected
         }
-        // The fixture sees no background anywhere: what tells classes apart is one that it sees and one that it does not.
+        // The fixture predicts no background anywhere: to distinguish classes, use one that it predicts and one that it
+        // does not.
         let found = Set(try XCTUnwrap(stage.controller.stats?.found).map(\.classIndex))
         let seen = try XCTUnwrap(found.min())
         let unseen = try XCTUnwrap(stage.state.engine?.labels.indices.first { $0 > 0 && !found.contains($0) })

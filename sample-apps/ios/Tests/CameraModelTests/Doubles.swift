@@ -1,4 +1,5 @@
-// What the tests play: a camera that gives made frames, a memory, the fixture model; and a screen that notes what it saw.
+// The tests' doubles: a camera that plays generated frames, a memory, the fixture model; and a screen that records what
+// it showed.
 
 import Foundation
 import Silhouette
@@ -6,18 +7,18 @@ import XCTest
 
 @testable import CameraModel
 
-/// A camera in the tests' hands.
+/// A camera controlled by the tests.
 @MainActor final class PlayedSource: FrameSource {
     var permission = Permission.allowed
-    /// What the user answers when the system asks.
+    /// The user's answer when the system asks.
     var answer = Permission.allowed
     var facings: Set<Facing> = [.back, .front]
-    /// How the phone is held.
+    /// The phone's orientation.
     var held = ScreenOrientation.portrait
     private(set) var asked = 0
     private(set) var opened: [Facing] = []
     private(set) var isOpen = false
-    /// Frames that were handed out.
+    /// Number of delivered frames.
     private(set) var played = 0
     private(set) var listener: (any FrameListener)?
 
@@ -36,8 +37,8 @@ import XCTest
 
     func close() { isOpen = false }
 
-    /// Plays frames on a thread of its own, as a camera does, to whoever listens now. They are made ahead: making one takes longer than
-    /// segmenting it.
+    /// Plays frames on a thread of its own, as a camera does, to the current listener. They are generated in advance: generating one
+    /// takes longer than segmenting it.
     func play(_ count: Int, size: (Int, Int) = (64, 48), every seconds: TimeInterval = 0.004) async {
         guard let listener else { return }
         played += count
@@ -55,7 +56,7 @@ import XCTest
     }
 }
 
-/// A made NV12 frame with padded rows, as iOS's cameras give them.
+/// A generated NV12 frame with padded rows, like those of iOS's cameras.
 func nv12(_ width: Int, _ height: Int, phase: Int = 0) -> Frame {
     let stride = (width + 63) / 64 * 64
     var luma = Data(repeating: 0xEE, count: stride * height)
@@ -74,7 +75,7 @@ func nv12(_ width: Int, _ height: Int, phase: Int = 0) -> Frame {
     var remembered = Remembered()
 }
 
-/// The segmenters that were made, and how making goes.
+/// The created segmenters, and the outcome of creating them.
 final class Workshop: Sendable {
     let made = Guarded<[Options]>([])
     let error = Guarded<SilhouetteError?>(nil)
@@ -82,17 +83,17 @@ final class Workshop: Sendable {
     func make(_ options: Options) throws -> Segmenter {
         if let error = error.with({ $0 }) { throw error }
         guard let path = ProcessInfo.processInfo.environment["SILHOUETTE_FIXTURE"] else {
-            throw XCTSkip("SILHOUETTE_FIXTURE names no model; scripts/test swift makes one")
+            throw XCTSkip("SILHOUETTE_FIXTURE names no model; scripts/test swift creates one")
         }
         made.with { $0.append(options) }
         var options = options
-        // The fixture is made for 65.
+        // The fixture was made for 65.
         if options.size == Settings.defaultSize { options.size = 65 }
         return try Segmenter(model: Model(contentsOf: URL(fileURLWithPath: path)), options: options)
     }
 }
 
-/// A controller with all that belongs to it.
+/// A controller with everything that belongs to it.
 @MainActor final class Stage {
     let source = PlayedSource()
     let memory = PlayedMemory()
@@ -104,7 +105,7 @@ final class Workshop: Sendable {
 
     init(_ prepare: (Stage.Parts) -> Void = { _ in }) throws {
         if ProcessInfo.processInfo.environment["SILHOUETTE_FIXTURE"] == nil {
-            throw XCTSkip("SILHOUETTE_FIXTURE names no model; scripts/test swift makes one")
+            throw XCTSkip("SILHOUETTE_FIXTURE names no model; scripts/test swift creates one")
         }
         prepare(Parts(source: source, memory: memory, workshop: workshop))
         let workshop = workshop
@@ -138,7 +139,7 @@ final class Workshop: Sendable {
         XCTFail("never: \(what); the screen is \(state.screen)", file: file, line: line)
     }
 
-    /// Starts and plays until pictures come.
+    /// Starts and plays until images come.
     func live() async {
         controller.start()
         await until("an engine") { state.engine != nil }

@@ -1,4 +1,5 @@
-// The way of a frame: from the camera's thread to the screen, the latest frame winning, and where it lies on the screen.
+// The path of a frame: from the camera's thread to the screen, the latest frame winning, and its orientation on the
+// screen.
 
 import Foundation
 import Silhouette
@@ -50,7 +51,8 @@ import XCTest
     }
 
     func testOrientationsOfBothCameras() async {
-        // A back camera's buffer is upright with the charging port on the right; turning the phone a quarter turns it back.
+        // A back camera's buffer is upright with the charging port on the right; rotating the phone by 90 degrees rotates
+        // it back.
         XCTAssertEqual(ScreenOrientation.landscapeRight.orientation(of: .back), .up)
         XCTAssertEqual(ScreenOrientation.portrait.orientation(of: .back).rotation, .clockwise90)
         for orientation in ScreenOrientation.allCases {

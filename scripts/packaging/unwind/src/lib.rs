@@ -1,5 +1,5 @@
-//! `libunwind.a` for libraries that are linked without an NDK (`scripts/build-android`): the crate `unwinding` under the names that Rust's
-//! standard library asks for. Not part of anything that ships.
+//! `libunwind.a` for libraries linked without an NDK (`scripts/build-android`): the crate `unwinding` with the names
+//! that Rust's standard library needs. Not part of anything that ships.
 #![no_std]
 
 extern crate unwinding;

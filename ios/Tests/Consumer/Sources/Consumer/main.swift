@@ -1,12 +1,12 @@
-// `Consumer PHOTO.ppm`: what the bundled model finds in a photo, and how much of it.
+// `Consumer PHOTO.ppm`: the classes that the bundled model finds in a photo, with their shares.
 
 import Foundation
 import Silhouette
 
-/// A binary PPM file's pixels. Linux has no picture decoder that comes with Swift.
+/// A binary PPM file's pixels. Swift on Linux has no image decoder.
 func photo(at path: String) throws -> Frame {
     let data = try Data(contentsOf: URL(fileURLWithPath: path))
-    // "P6", columns, rows, 255, each on a line of its own.
+    // "P6", columns, rows, 255, each on its own line.
     let header = data.prefix(40).split(separator: UInt8(ascii: "\n"), maxSplits: 3)
     let size = header[1].split(separator: UInt8(ascii: " ")).compactMap { Int(String(decoding: $0, as: UTF8.self)) }
     let start = header[0..<3].reduce(3) { $0 + $1.count }

@@ -1,4 +1,4 @@
-// What only a device or an emulator can show: the library loads there (16 KB pages included), the weights come out of the APK, and a photo of a cat is one.
+// Tests that need a device or an emulator: the library loads there (16 KB pages included), the weights come out of the APK, and a photo of a cat is one.
 package dev.silhouette
 
 import android.graphics.Bitmap
@@ -29,7 +29,7 @@ public class DeviceTest {
                 assertEquals(cat.width, segmentation.width)
                 assertEquals(cat.height, segmentation.height)
                 val share = segmentation.shares().single { it.classIndex == model.classOf("cat") }.share
-                assertTrue("$share of the picture is a cat", share > 0.2)
+                assertTrue("$share of the image is a cat", share > 0.2)
             }
         }
     }

@@ -6,15 +6,15 @@ import android.content.res.AssetFileDescriptor
 import java.io.FileNotFoundException
 import java.io.IOException
 
-/** Where the weights that come with the library lie among an app's assets. */
+/** Path of the library's own weights among an app's assets. */
 private const val BUILT_IN = "silhouette/silhouette-voc21.safetensors"
 
 /** The model that comes with the library: the 21 classes of PASCAL VOC (people, pets, vehicles, furniture). */
 public fun Model.Companion.builtIn(context: Context): Model = fromAsset(context, BUILT_IN)
 
 /**
- * A model among an app's assets. Its weights are read where they lie if it is stored uncompressed (`noCompress +=
- * "safetensors"` in Gradle's `androidResources`), else it is unpacked into memory. [SilhouetteException.InvalidModel] where there is none of this name.
+ * A model among an app's assets. Its weights are read in place if it is stored uncompressed (`noCompress += "safetensors"` in Gradle's
+ * `androidResources`), otherwise it is unpacked into memory. [SilhouetteException.InvalidModel] if there is none with this name.
  */
 public fun Model.Companion.fromAsset(
     context: Context,
@@ -26,7 +26,7 @@ public fun Model.Companion.fromAsset(
         throw SilhouetteException.InvalidModel("no asset '$name': ${error.message}", "put the model under src/main/assets")
     }
 
-/** Null where the asset is compressed. */
+/** Null if the asset is compressed. */
 private fun Model.Companion.openInPlace(
     context: Context,
     name: String,
@@ -35,7 +35,7 @@ private fun Model.Companion.openInPlace(
         try {
             context.assets.openFd(name)
         } catch (_: FileNotFoundException) {
-            // Compressed; or not there at all, which reading it will say.
+            // Compressed; or missing, which reading it will report.
             return null
         }
     return descriptor.use { asset ->

@@ -1,4 +1,4 @@
-// Android's bitmaps in and out.
+// Android's bitmaps as input and output.
 package dev.silhouette
 
 import android.graphics.Bitmap
@@ -7,8 +7,8 @@ import java.nio.Buffer
 import java.nio.ByteBuffer
 
 /**
- * A copy of the bitmap as a frame. `ARGB_8888` is taken as it is (where it is transparent, the network sees black, and
- * pictures made of the frame stay transparent), other configurations are converted; a hardware bitmap's pixels cannot be read and are [SilhouetteException.Unsupported].
+ * A copy of the bitmap as a frame. `ARGB_8888` is copied unchanged (where it is transparent, the network sees black, and images made from the frame stay transparent),
+ * other configurations are converted; a hardware bitmap's pixels cannot be read and are [SilhouetteException.Unsupported].
  */
 public fun Bitmap.toFrame(
     rotationDegrees: Int = 0,
@@ -54,7 +54,7 @@ public fun Segmentation.maskBitmap(into: Bitmap? = null): Bitmap {
     return bitmap
 }
 
-/** How sure each pixel is of one of [classes], as an `ALPHA_8` bitmap of the mask's size: a mask for drawing. */
+/** The confidence that each pixel belongs to one of [classes], as an `ALPHA_8` bitmap of the mask's size: a mask for drawing. */
 public fun Segmentation.confidenceBitmap(vararg classes: Int): Bitmap {
     val bitmap = Bitmap.createBitmap(width, height, Bitmap.Config.ALPHA_8)
     val pixels = ByteBuffer.allocateDirect(bitmap.rowBytes * height)
@@ -100,10 +100,10 @@ public fun Segmentation.picture(
     frame: Frame? = null,
 ): Unit = render(Effect.PICTURE, into, frame)
 
-/** A new bitmap of the picture. */
+/** A new bitmap of the image. */
 public fun Picture.toBitmap(): Bitmap = Bitmap.createBitmap(width, height, Bitmap.Config.ARGB_8888).also { copyTo(it) }
 
-/** Copies the picture into a bitmap: `ARGB_8888`, mutable, of the same size. */
+/** Copies the image into a bitmap: `ARGB_8888`, mutable, of the same size. */
 public fun Picture.copyTo(bitmap: Bitmap) {
     bitmap.mustBe(width, height, Bitmap.Config.ARGB_8888)
     val colors = IntArray(width)
@@ -133,7 +133,7 @@ private fun Segmentation.render(
         }
     }
 
-/** Refuses hardware bitmaps, by their name: Android 7 does not know them. */
+/** Rejects hardware bitmaps, by name: Android 7 does not have them. */
 internal fun Bitmap.Config?.mustBeReadable() {
     if (this?.name == "HARDWARE") {
         throw SilhouetteException.Unsupported("a hardware bitmap", "pass copy(Bitmap.Config.ARGB_8888, false)")
@@ -153,7 +153,7 @@ private fun Bitmap.mustBe(
     }
 }
 
-/** The buffer between library and bitmaps, one at a time, used again. */
+/** The buffer between library and bitmaps, used by one call at a time, and reused. */
 private object Scratch {
     private var buffer: ByteBuffer = ByteBuffer.allocateDirect(0)
 
@@ -169,7 +169,7 @@ private object Scratch {
     }
 }
 
-/** In which order a bitmap's bytes lie: R, G, B, A on phones, B, G, R, A in some desktop builds of Android. */
+/** The order of a bitmap's bytes: R, G, B, A on phones, B, G, R, A in some desktop builds of Android. */
 private object PixelOrder {
     val isBgra: Boolean by lazy {
         val bitmap = Bitmap.createBitmap(1, 1, Bitmap.Config.ARGB_8888)
@@ -181,5 +181,5 @@ private object PixelOrder {
     }
 }
 
-/** Java 9 gave these methods of `Buffer` other return types, which old versions of Android do not know. */
+/** Java 9 gave these methods of `Buffer` other return types, which old versions of Android do not have. */
 private fun ByteBuffer.rewound(): ByteBuffer = apply { (this as Buffer).rewind() }

@@ -1,13 +1,13 @@
-// What a caller hands in: borrowed planes of a camera or a file, never copied.
+// The input frame: borrowed planes of a camera or a file, never copied.
 package dev.silhouette
 
 import java.nio.ByteBuffer
 
 /**
- * A picture in memory that belongs to someone else: direct buffers, format, strides, and how it becomes upright. The buffer
- * is turned clockwise, then mirrored left to right, then cut to the region.
+ * A borrowed image in memory: direct buffers, format, strides, and orientation. The buffer is rotated clockwise, then
+ * mirrored horizontally, then cropped to the region.
  *
- * Making one copies nothing and checks nothing; it is checked when it is used, and refused as
+ * Creating one copies nothing and checks nothing; it is checked when it is used, and an invalid one is
  * [SilhouetteException.InvalidFrame]. Buffers must be direct, as cameras' are, and must not change while a call uses them.
  * Immutable, for any thread.
  */
@@ -15,9 +15,9 @@ public class Frame private constructor(
     internal val first: ByteBuffer,
     internal val second: ByteBuffer?,
     internal val third: ByteBuffer?,
-    /** The layout that `FRAME` of `bindings/src/jni.rs` describes. */
+    /** The layout documented at `FRAME` in `bindings/src/jni.rs`. */
     internal val numbers: LongArray,
-    /** When the frame was taken, in nanoseconds from any moment; for [Segmenter.segmentVideo] and live streams. */
+    /** When the frame was taken, in nanoseconds from an arbitrary origin; for [Segmenter.segmentVideo] and live streams. */
     public val timestampNanos: Long,
 ) {
     /** Columns of the buffer. */
@@ -29,10 +29,10 @@ public class Frame private constructor(
     /** Clockwise degrees that make the buffer upright. */
     public val rotation: Int get() = numbers[ROTATION].toInt()
 
-    /** Whether left and right change sides after turning. */
+    /** Whether the image is mirrored horizontally after rotation. */
     public val isMirrored: Boolean get() = numbers[MIRROR] != 0L
 
-    /** The part of the upright picture that is looked at; null: the whole. */
+    /** The part of the upright image that is used; null: all of it. */
     public val region: Region?
         get() =
             if (numbers[REGION + 2] == 0L && numbers[REGION + 3] == 0L) {
@@ -46,26 +46,26 @@ public class Frame private constructor(
                 )
             }
 
-    /** Columns of the whole upright picture. */
+    /** Columns of the whole upright image. */
     public val uprightWidth: Int get() = if (isTransposed) height else width
 
-    /** Rows of the whole upright picture. */
+    /** Rows of the whole upright image. */
     public val uprightHeight: Int get() = if (isTransposed) width else height
 
     private val isTransposed: Boolean get() = rotation == 90 || rotation == 270
 
-    /** Sets how far the buffer is to be turned clockwise: 0, 90, 180 or 270 degrees; takes the whole picture. */
+    /** Sets the clockwise rotation that makes the buffer upright: 0, 90, 180 or 270 degrees; resets the region to the whole image. */
     public fun rotated(degrees: Int): Frame = changed { it[ROTATION] = degrees.toLong() }.cropped(null)
 
-    /** Sets whether left and right change sides after turning, as front cameras want it; takes the whole picture. */
+    /** Sets whether the image is mirrored horizontally after rotation, for front cameras; resets the region to the whole image. */
     public fun mirrored(mirrored: Boolean = true): Frame = changed { it[MIRROR] = if (mirrored) 1 else 0 }.cropped(null)
 
-    /** Sets the part to look at, in pixels of the upright picture; null: the whole. Call it last. */
+    /** Sets the part to use, in pixels of the upright image; null: all of it. Call it last. */
     public fun cropped(region: Region?): Frame =
         changed {
             it[REGION] = region?.x?.toLong() ?: 0
             it[REGION + 1] = region?.y?.toLong() ?: 0
-            // A region without pixels must be told from no region: it is refused.
+            // A region without pixels must be distinguished from no region: it is an error.
             val isEmpty = region != null && region.width == 0 && region.height == 0
             it[REGION + 2] = if (isEmpty) -1 else region?.width?.toLong() ?: 0
             it[REGION + 3] = region?.height?.toLong() ?: 0
@@ -74,7 +74,7 @@ public class Frame private constructor(
     /** Sets when the frame was taken. */
     public fun at(timestampNanos: Long): Frame = Frame(first, second, third, numbers, timestampNanos)
 
-    /** All at once, without a copy of the numbers: for a frame that was just made and that nobody else has. */
+    /** Sets everything at once, without copying the numbers: for a new frame that nothing else references. */
     internal fun upright(
         degrees: Int,
         mirrored: Boolean,
@@ -109,8 +109,8 @@ public class Frame private constructor(
         private const val BGRA_PREMULTIPLIED = 10
 
         /**
-         * Three planes as Android's `YUV_420_888` gives them (any row and pixel strides), or I420: luma of [width] by
-         * [height], chroma of half of that, rounded up. The last row of a plane needs no padding.
+         * Three planes as in Android's `YUV_420_888` (any row and pixel strides), or I420: luma of [width] by [height],
+         * chroma of half of that, rounded up. The last row of a plane needs no padding.
          */
         public fun yuv420(
             width: Int,
@@ -121,7 +121,7 @@ public class Frame private constructor(
             color: YuvColor = YuvColor.CAMERA,
         ): Frame = of(YUV420, width, height, y, u, v, color)
 
-        /** Luma, and one plane of U and V by turns. */
+        /** Luma, and one plane of interleaved U and V. */
         public fun nv12(
             width: Int,
             height: Int,
@@ -130,7 +130,7 @@ public class Frame private constructor(
             color: YuvColor = YuvColor.CAMERA,
         ): Frame = of(NV12, width, height, y, uv, null, color)
 
-        /** Luma, and one plane of V and U by turns. */
+        /** Luma, and one plane of interleaved V and U. */
         public fun nv21(
             width: Int,
             height: Int,
@@ -140,8 +140,8 @@ public class Frame private constructor(
         ): Frame = of(NV21, width, height, y, vu, null, color)
 
         /**
-         * Red, green, blue, alpha, which is not looked at unless [transparency] says what it is. [rowStride] is bytes from
-         * row to row.
+         * Red, green, blue, alpha, which is ignored unless [transparency] defines it. [rowStride] is bytes from row to
+         * row.
          */
         public fun rgba(
             width: Int,
@@ -154,7 +154,7 @@ public class Frame private constructor(
             return of(format, width, height, Plane(pixels, rowStride, 4))
         }
 
-        /** Blue, green, red, alpha, which is not looked at unless [transparency] says what it is. */
+        /** Blue, green, red, alpha, which is ignored unless [transparency] defines it. */
         public fun bgra(
             width: Int,
             height: Int,
@@ -185,7 +185,7 @@ public class Frame private constructor(
             rowStride: Int = 3 * width,
         ): Frame = of(RGB, width, height, Plane(pixels, rowStride, 3))
 
-        /** One grey level a pixel. */
+        /** One grey level per pixel. */
         public fun gray(
             width: Int,
             height: Int,
@@ -228,22 +228,22 @@ public class Frame private constructor(
 }
 
 /**
- * What the alpha of RGBA and BGRA pixels says. Where it counts, the network sees the picture over black, and pictures that
- * are made of the frame keep it, hidden pixels being black.
+ * The meaning of the alpha of RGBA and BGRA pixels. If it has one, the network sees the image over black, and images made
+ * from the frame keep the alpha, with hidden pixels black.
  */
 public enum class Transparency {
-    /** Nothing: cameras leave anything in that byte. */
+    /** None: cameras leave arbitrary values in that byte. */
     IGNORED,
 
-    /** How much of the pixel is there; colours are whole, as in a [Picture]. */
+    /** Straight alpha, as in a [Picture]: the pixel's opacity, with unmultiplied colours. */
     STRAIGHT,
 
-    /** The same, and colours are multiplied by it already, as in bitmaps. */
+    /** Premultiplied alpha, as in bitmaps: colours are already multiplied by it. */
     PREMULTIPLIED,
 }
 
 /**
- * One plane: a direct buffer, of which the bytes from its position to its limit at this moment are looked at.
+ * One plane: a direct buffer, whose bytes from its position to its limit at this moment are used.
  *
  * @property buffer the bytes
  * @property rowStride bytes from one row to the next
@@ -259,31 +259,31 @@ public class Plane(
 }
 
 /**
- * How YUV becomes RGB.
+ * The conversion from YUV to RGB.
  *
- * @property matrix which weights of red, green and blue make luma
- * @property range which levels stand for black and white
+ * @property matrix the weights of red, green and blue in luma
+ * @property range the levels of black and white
  */
 public data class YuvColor(
     public val matrix: YuvMatrix = YuvMatrix.BT601,
     public val range: YuvRange = YuvRange.FULL,
 ) {
     public companion object {
-        /** What Android's cameras and JPEG give: BT.601 in full range. */
+        /** Android's cameras and JPEG: BT.601 in full range. */
         public val CAMERA: YuvColor = YuvColor()
     }
 }
 
-/** Which weights of red, green and blue make luma. */
+/** The weights of red, green and blue in luma. */
 public enum class YuvMatrix {
-    /** ITU-R BT.601: what Android's cameras and JPEG give. */
+    /** ITU-R BT.601, used by Android's cameras and JPEG. */
     BT601,
 
     /** ITU-R BT.709: high-definition video. */
     BT709,
 }
 
-/** Which levels stand for black and white. */
+/** The levels of black and white. */
 public enum class YuvRange {
     /** Luma 16 to 235, chroma 16 to 240. */
     VIDEO,
@@ -293,7 +293,7 @@ public enum class YuvRange {
 }
 
 /**
- * A rectangle of the upright picture, in pixels.
+ * A rectangle of the upright image, in pixels.
  *
  * @property x first column
  * @property y first row

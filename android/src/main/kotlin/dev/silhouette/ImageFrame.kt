@@ -6,11 +6,12 @@ import android.graphics.PixelFormat
 import android.media.Image
 
 /**
- * The image as a frame, without a copy: valid until `Image.close()`. `YUV_420_888` as cameras and decoders give it, and
- * `RGBA_8888`; other formats are [SilhouetteException.Unsupported]. For CameraX's `ImageProxy`, pass `imageProxy.image`.
+ * The image as a frame, without a copy: valid until `Image.close()`. `YUV_420_888` as cameras and decoders produce it,
+ * and `RGBA_8888`; other formats are [SilhouetteException.Unsupported]. For CameraX's `ImageProxy`, pass
+ * `imageProxy.image`.
  *
- * [rotationDegrees] is what makes the buffer upright (`imageProxy.imageInfo.rotationDegrees`, or the sensor's orientation
- * less the display's), [mirrored] is for front cameras shown as in a mirror.
+ * [rotationDegrees] makes the buffer upright (`imageProxy.imageInfo.rotationDegrees`, or the sensor's orientation minus
+ * the display's), [mirrored] is for front cameras shown as in a mirror.
  */
 public fun Image.toFrame(
     rotationDegrees: Int = 0,
@@ -24,7 +25,7 @@ public fun Image.toFrame(
                 Frame.yuv420(width, height, y, u, v, color)
             }
             PixelFormat.RGBA_8888 -> planes[0].let { Frame.rgba(width, height, it.buffer, it.rowStride) }
-            else -> throw SilhouetteException.Unsupported("an image of format $format", "ask for YUV_420_888 or RGBA_8888")
+            else -> throw SilhouetteException.Unsupported("an image of format $format", "use YUV_420_888 or RGBA_8888")
         }
     return frame.upright(rotationDegrees, mirrored, timestamp)
 }

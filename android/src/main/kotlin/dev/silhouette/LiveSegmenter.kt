@@ -1,11 +1,11 @@
-// Live stream: frames as the camera gives them, results as they are ready; the latest frame wins.
+// Live stream: frames in at the camera's rate, results out as they are ready; the latest frame wins.
 package dev.silhouette
 
 import dev.silhouette.ffi.LiveSegmenter as NativeLive
 
 /**
- * Segments a camera's stream on a thread of its own: one frame in work, one that waits; a newer frame takes the place of the
- * one that waits. Made by [Segmenter.live]. For any thread, the listener's included.
+ * Segments a camera's stream on a thread of its own: one frame is processed, one waits, and a newer frame replaces the
+ * waiting one. Created by [Segmenter.live]. For any thread, including the listener's.
  *
  * It must be closed: the stream holds its listener until then.
  */
@@ -17,12 +17,12 @@ public class LiveSegmenter private constructor(
     private val ffi: NativeLive = native { NativeLive.idle(segmenter.ffi, smoothing?.lower()) }
     private val raw = native { ffi.raw() }.toLong()
 
-    /** How many frames gave their place to a newer one. */
+    /** Number of frames replaced by a newer one. */
     public val dropped: Long get() = native { ffi.dropped() }.toLong()
 
     /**
-     * Takes a frame: copies its planes (the camera's buffer is free again on return) and leaves it to the stream's thread.
-     * True: it took the place of one that still waited, which is then dropped. Never waits for a result.
+     * Submits a frame: copies its planes (the camera's buffer is free again on return) and passes them to the stream's
+     * thread. Returns true if it replaced a waiting frame, which is then dropped. Never waits for a result.
      */
     public fun submit(
         frame: Frame,
@@ -30,23 +30,22 @@ public class LiveSegmenter private constructor(
     ): Boolean = Native.submit(ffi, raw, frame.first, frame.second, frame.third, frame.numbers, timestampNanos)
 
     /**
-     * Forgets the frame that waits; the result of the one in work is not handed out. Waits for a call of the listener that has
-     * begun: when this returns, no frame that was submitted before is handed out any more. Called by the listener itself, it
-     * does not wait.
+     * Discards the waiting frame and the result of the one being processed. Waits for a running call of the listener: when
+     * this returns, no frame submitted before is delivered any more. Called by the listener itself, it does not wait.
      */
     public fun cancel() {
         native { ffi.cancel() }
     }
 
     /**
-     * Ends the stream. When this returns, the listener is not called any more; called by the listener itself, that call is
-     * the last one. May be called again.
+     * Ends the stream. When this returns, the listener is not called any more; if the listener itself calls it, its
+     * current call is the last one. Can be called repeatedly.
      */
     override fun close() {
         native { ffi.shutdown() }
     }
 
-    /** Called by the library, by this name, on the stream's thread; [result] is the library's own name for the result. */
+    /** Called by the library, by this name, on the stream's thread; [result] is the library's own handle of the result. */
     @Suppress("unused", "LongParameterList", "TooGenericExceptionCaught")
     private fun deliver(
         result: Long,
@@ -67,8 +66,8 @@ public class LiveSegmenter private constructor(
                 },
             )
         } catch (error: Throwable) {
-            // As for any thread of Java's: on Android this ends the app and says why. What the handler itself throws, the
-            // machine ignores.
+            // As on any thread of Java's: on Android this ends the app and reports why. The machine ignores what the
+            // handler itself throws.
             val thread = Thread.currentThread()
             try {
                 thread.uncaughtExceptionHandler?.uncaughtException(thread, error)
@@ -86,7 +85,7 @@ public class LiveSegmenter private constructor(
     }
 }
 
-/** Takes the results of a [LiveSegmenter], on its thread, in the order of the frames. */
+/** Receives the results of a [LiveSegmenter], on its thread, in the order of the frames. */
 public fun interface LiveListener {
     /** A frame was segmented, or could not be. */
     public fun onResult(result: LiveResult)
@@ -96,13 +95,13 @@ public fun interface LiveListener {
 public class LiveResult internal constructor(
     /** The timestamp that the frame was submitted with. */
     public val timestampNanos: Long,
-    /** How many frames gave their place to a newer one since the start. */
+    /** Number of frames replaced by a newer one since the start. */
     public val dropped: Long,
-    /** The segmentation, which is the listener's to close, also later and on another thread; it keeps its frame for effects. */
+    /** The segmentation, which the listener must close, possibly later and on another thread; it keeps its frame for effects. */
     public val segmentation: Segmentation?,
-    /** Why there is none; later frames are tried all the same. */
+    /** Why there is none; later frames are still processed. */
     public val error: SilhouetteException?,
 ) {
-    /** The segmentation; throws [error] where there is none. */
+    /** The segmentation; throws [error] if there is none. */
     public fun get(): Segmentation = segmentation ?: throw checkNotNull(error)
 }

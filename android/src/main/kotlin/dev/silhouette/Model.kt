@@ -1,4 +1,4 @@
-// Models: weights and what they mean.
+// Models: weights and their meaning.
 package dev.silhouette
 
 import java.nio.Buffer
@@ -7,41 +7,43 @@ import dev.silhouette.ffi.Model as NativeModel
 import dev.silhouette.ffi.Task as NativeTask
 
 /**
- * A model file, opened and checked. Immutable, for any thread. Nothing is to be closed: its memory goes with its last user.
+ * A model file, opened and checked. Immutable, for any thread. It need not be closed: its memory is freed with its last
+ * user.
  *
  * The weights that come with the Android library are `Model.builtIn(context)`.
  */
 public class Model internal constructor(
     internal val ffi: NativeModel,
 ) {
-    /** What the model says about itself. */
+    /** The model's properties. */
     public val info: ModelInfo = native { ffi.info() }.let(ModelInfo::of)
 
     /** One label per class; class 0 is the background. */
     public val labels: List<String> get() = info.labels
 
-    /** The class of a label; upper and lower case are the same. [SilhouetteException.Unsupported] lists those that there are. */
+    /** The class with a label, ignoring case. [SilhouetteException.Unsupported] lists the existing ones. */
     public fun classOf(label: String): Int = native { ffi.classOf(label) }.toInt()
 
     /** The colour of a class as a colour int, 0xFFRRGGBB; black for a class that the model does not have. */
     public fun color(classIndex: Int): Int = info.colors.getOrElse(classIndex) { 0xFF shl 24 }
 
     /**
-     * The same weights in a network of another output stride (8, 16 or 32): a smaller one gives a finer mask for more work.
+     * The same weights in a network with another output stride (8, 16 or 32): a smaller one produces a finer mask at a
+     * higher cost.
      */
     public fun withOutputStride(outputStride: Int): Model =
         Model(native { ffi.withOutputStride(outputStride.unsigned("an output stride")) })
 
     public companion object {
         /**
-         * Opens a model file, as `silhouette import` writes them; its weights are read when a [Segmenter] is made. Replace
-         * it by renaming a new file over it: one that was cut or written to by then is an error. [SilhouetteException.InvalidModel] where it cannot be read, is damaged or holds no known network.
+         * Opens a model file, as `silhouette import` writes it; its weights are read when a [Segmenter] is created. Replace it by renaming a new file over it: if it was truncated or written to
+         * by then, that is an error. [SilhouetteException.InvalidModel] if it cannot be read, is damaged or contains an unknown network.
          */
         public fun open(path: String): Model = Model(native { NativeModel.open(path) })
 
         /**
-         * Opens a model that is a part of another file, such as an asset of the app's package: [length] bytes from
-         * [offset] on. Otherwise as [open].
+         * Opens a model inside another file, such as an asset of the app's package: [length] bytes starting at
+         * [offset]. Otherwise as [open].
          */
         public fun open(
             path: String,
@@ -49,40 +51,40 @@ public class Model internal constructor(
             length: Long,
         ): Model {
             if (offset < 0 || length < 0) {
-                throw SilhouetteException.InvalidModel("$length bytes from $offset on", "pass where the model lies in the file")
+                throw SilhouetteException.InvalidModel("$length bytes from $offset on", "pass the model's position in the file")
             }
             return Model(native { NativeModel.openPart(path, offset.toULong(), length.toULong()) })
         }
 
-        /** A model file's content; it is copied. */
+        /** Reads a model file from memory; it is copied. */
         public fun from(bytes: ByteArray): Model = from(ByteBuffer.wrap(bytes))
 
-        /** A model file's content, from the buffer's position to its limit, which stay; it is copied. */
+        /** Reads a model file from the buffer's position to its limit, which do not change; it is copied. */
         public fun from(buffer: ByteBuffer): Model {
             val view = buffer.duplicate()
             val direct = if (view.isDirect) view.slice() else ByteBuffer.allocateDirect(view.remaining()).put(view)
-            // As a `Buffer`: Java 9 gave ByteBuffer a method of its own, which old versions of Android do not know.
+            // As a `Buffer`: Java 9 gave ByteBuffer a method of its own, which old versions of Android do not have.
             (direct as Buffer).rewind()
             return Model(native { NativeModel.fromBytes(direct) })
         }
     }
 }
 
-/** What a model says about itself. */
+/** A model's properties. */
 public class ModelInfo internal constructor(
     /** Its name. */
     public val name: String,
-    /** What it is for. */
+    /** Its task. */
     public val task: Task,
     /** One label per class; class 0 is the background. */
     public val labels: List<String>,
     /** A colour int for each class, 0xFFRRGGBB. */
     public val colors: List<Int>,
-    /** Side of the square input that the weights were made for, in pixels. */
+    /** Side of the square input that the weights were trained for, in pixels. */
     public val size: Int,
-    /** Licence of the weights; empty where it is not stated. */
+    /** Licence of the weights; empty if it is unknown. */
     public val licence: String,
-    /** Where the weights come from. */
+    /** Origin of the weights. */
     public val provenance: String,
 ) {
     internal companion object {
@@ -103,7 +105,7 @@ public class ModelInfo internal constructor(
     }
 }
 
-/** What a model is for. */
+/** The task of a model. */
 public enum class Task {
     /** A class for each pixel: for [Segmenter]. */
     SEGMENTATION,
@@ -114,6 +116,6 @@ public enum class Task {
      */
     ALPHA,
 
-    /** Classes for the picture as a whole. */
+    /** Classes of the image as a whole. */
     CLASSIFICATION,
 }

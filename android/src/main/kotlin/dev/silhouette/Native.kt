@@ -1,13 +1,14 @@
-// The frame's way into the library, past JNA: `bindings/src/jni.rs`.
+// Passes frames to the library, bypassing JNA: `bindings/src/jni.rs`.
 package dev.silhouette
 
 import java.nio.ByteBuffer
 
 /**
- * The native methods. Frames are up to three direct buffers and the longs of [Frame.numbers]; objects are named by the
- * address that their uniffi twin tells, and the twin comes along (`owner`, `target`), so that it is not collected meanwhile.
+ * The native methods. Frames are up to three direct buffers and the longs of [Frame.numbers]; objects are identified by the
+ * address from the corresponding uniffi object, which is passed too (`owner`, `target`), so that it is not collected
+ * meanwhile.
  *
- * On a plain JVM the library is looked for in `java.library.path`, or is the file that the system property
+ * On a plain JVM the library is searched in `java.library.path`, or is the file that the system property
  * `silhouette.library` names.
  */
 internal object Native {
@@ -22,7 +23,7 @@ internal object Native {
         }
     }
 
-    /** Loads the library, if it is not there yet. */
+    /** Loads the library, if it is not loaded yet. */
     fun load() = Unit
 
     /** Returns the mask's width (upper half) and height (lower half). */
@@ -84,7 +85,7 @@ internal object Native {
         rowStride: Int,
     )
 
-    /** [numbers] null: the frame that a live result keeps; [backgroundNumbers] null: no background. */
+    /** [numbers] null: uses the frame that a live result keeps; [backgroundNumbers] null: no background. */
     @JvmStatic
     external fun effect(
         owner: Any,
@@ -109,14 +110,14 @@ internal object Native {
         rowStride: Int,
     )
 
-    /** Starts a stream, whose results go to [listener]'s method `deliver`. */
+    /** Starts a stream, whose results are passed to [listener]'s method `deliver`. */
     @JvmStatic
     external fun start(
         live: Long,
         listener: LiveSegmenter,
     )
 
-    /** Moves what `deliver` was called with into a segmentation; returns what [segment] returns. */
+    /** Moves the argument of `deliver` into a segmentation; returns the same as [segment]. */
     @JvmStatic
     external fun take(
         result: Long,

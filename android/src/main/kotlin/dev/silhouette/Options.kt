@@ -1,4 +1,4 @@
-// How a model is to be run.
+// Options for running a model.
 package dev.silhouette
 
 import java.io.File
@@ -12,18 +12,18 @@ import dev.silhouette.ffi.OutputSize as NativeOutputSize
 import dev.silhouette.ffi.Smoothing as NativeSmoothing
 
 /**
- * Options of a [Segmenter]; what is null is chosen.
+ * Options of a [Segmenter]; null means the default.
  *
- * @property threads threads of one call, 1 to 64; chosen: as many as pay, at most 4
+ * @property threads threads per call, 1 to 64; default: as many as are useful, at most 4
  * @property backend where to compute
- * @property size side of the network's input in pixels, the longer one where it is not square; smaller is faster, larger is finer; chosen: the model's
- * @property concurrency how many calls run at once, each in memory of its own; further ones wait; chosen: 2
+ * @property size side of the network's input in pixels, the longer one if it is not square; smaller is faster, larger is finer; default: the model's
+ * @property concurrency number of concurrent calls, each in memory of its own; further ones wait; default: 2
  * @property output the size of the masks
- * @property refine whether the soft borders of cut-out, blurred and replaced pictures follow the picture's edges
- * @property smoothing how videos and live streams are calmed over time
- * @property weightCache a folder of the app's own, in its cache folder, in which the weights are kept as the kernels read them (4 bytes a parameter, at
+ * @property refine whether the soft borders of cut-out, blurred and replaced images follow the image's edges
+ * @property smoothing the temporal smoothing of videos and live streams
+ * @property weightCache a folder private to the app, in its cache folder, in which the packed weights are cached (4 bytes per parameter, at
  *   most four files): opening the same model file again is then several times faster, and its weights are pages of that file instead of the app's
- *   own memory; models in memory are not kept; null: nothing is kept
+ *   own memory; models in memory are not cached; null: no cache
  * @property inputShape whether the network sees a square or the frame's own shape
  */
 public data class Options(
@@ -60,7 +60,7 @@ public data class Options(
 
 /** Where to compute. */
 public enum class Backend {
-    /** The best that is there: for now the CPU. */
+    /** The best one available: currently the CPU. */
     AUTO,
 
     /** The CPU. */
@@ -69,12 +69,12 @@ public enum class Backend {
 
 /** The shape of the network's input. */
 public enum class InputShape {
-    /** A square, as models are trained; a picture of another shape leaves a part of it grey, and that part costs as much as any other. */
+    /** A square, as models are trained; an image of another shape leaves part of it grey, and that part costs as much as any other. */
     SQUARE,
 
     /**
-     * The frame's own shape: [Options.size] for its longer side, the next 16 n + 1 for its shorter one. Of 16:9 that is 0.56 of the square's
-     * arithmetic, of 4:3 0.75. Another shape than the two last ones costs as much as opening the model, at its first frame.
+     * The frame's own shape: [Options.size] for its longer side, the next 16 n + 1 for its shorter one. At 16:9 that is 0.56 of the square's
+     * arithmetic, at 4:3 0.75. A shape other than the last two costs as much as opening the model, at its first frame.
      */
     FRAME,
 }
@@ -84,11 +84,11 @@ public sealed class OutputSize {
     /** One class per pixel of the frame's region, upright. */
     public data object Frame : OutputSize()
 
-    /** The network's own resolution: the part of its input that the picture covers. */
+    /** The network's own resolution: the part of its input that the image covers. */
     public data object Model : OutputSize()
 
     /**
-     * Any other.
+     * Any other size.
      *
      * @property width columns
      * @property height rows
@@ -107,10 +107,10 @@ public sealed class OutputSize {
 }
 
 /**
- * How a video's frames are smoothed: calm where the picture is calm, at once where it moves.
+ * How a video's frames are smoothed: stable where the image is static, immediate where it moves.
  *
- * @property halfLife in a calm picture, what was seen this long ago weighs half; zero: no smoothing
- * @property longestPause a pause between frames longer than this starts afresh
+ * @property halfLife in a static image, the weight of an observation halves in this time; zero: no smoothing
+ * @property longestPause after a longer pause between frames smoothing restarts
  */
 public data class Smoothing(
     public val halfLife: Duration = 100.milliseconds,
@@ -118,18 +118,18 @@ public data class Smoothing(
 ) {
     internal fun lower(): NativeSmoothing {
         if (halfLife.isNegative() || longestPause.isNegative()) {
-            throw SilhouetteException.Unsupported("a half-life of $halfLife, a pause of $longestPause", "time runs forwards")
+            throw SilhouetteException.Unsupported("a half-life of $halfLife, a pause of $longestPause", "pass times of zero or more")
         }
         return NativeSmoothing(halfLife.inWholeNanoseconds.toULong(), longestPause.inWholeNanoseconds.toULong())
     }
 
     public companion object {
-        /** Each frame by itself. */
+        /** Each frame independently. */
         public val NONE: Smoothing = Smoothing(Duration.ZERO)
     }
 }
 
-/** This number for the library, which knows no negative ones. */
+/** This number for the library, whose numbers are unsigned. */
 internal fun Int.unsigned(what: String): UInt {
     if (this < 0) throw SilhouetteException.Unsupported("$what of $this", "it cannot be negative")
     return toUInt()

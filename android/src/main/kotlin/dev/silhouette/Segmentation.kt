@@ -1,4 +1,4 @@
-// A segmented frame: its mask, how sure the network is, polygons, where it lies in the buffer.
+// A segmented frame: its mask, the network's confidence, polygons, the transform to the buffer.
 package dev.silhouette
 
 import java.nio.ByteBuffer
@@ -6,11 +6,11 @@ import kotlin.time.Duration
 import kotlin.time.Duration.Companion.nanoseconds
 
 /**
- * What a frame showed. Upright (after the frame's rotation and mirroring) and over its region.
+ * The result of segmenting a frame. Upright (after the frame's rotation and mirroring) and over its region.
  *
- * It keeps the network's small output, so that the mask can be made again in another size and the confidence of any class be
- * had. Close it when it is done with (`use { }`): its memory then serves the next frame. One that is forgotten is freed some
- * time after the garbage collector has found it. For any thread.
+ * It keeps the network's small output, so that the mask can be recomputed at another size and the confidence of any class
+ * can be computed later. Close it after use (`use { }`): its memory is then reused for the next frame. A forgotten one is
+ * freed some time after the garbage collector has found it. For any thread.
  */
 public class Segmentation internal constructor(
     private val segmenter: Segmenter,
@@ -28,7 +28,7 @@ public class Segmentation internal constructor(
     /** Rows of the mask. */
     public val height: Int get() = synchronized(this) { size }.toInt()
 
-    /** Columns of the frame's region, upright: the width of the pictures that effects make. */
+    /** Columns of the frame's region, upright: the width of the images that effects produce. */
     public val frameWidth: Int get() = open { slot -> native { slot.ffi.frameSize() }.width.toInt() }
 
     /** Rows of the frame's region. */
@@ -37,7 +37,7 @@ public class Segmentation internal constructor(
     /** One label per class; class 0 is the background. */
     public val labels: List<String> get() = segmenter.model.labels
 
-    /** The model that made it. */
+    /** The model that produced it. */
     public val model: Model get() = segmenter.model
 
     /** How long each stage took. */
@@ -49,18 +49,19 @@ public class Segmentation internal constructor(
                 }
             }
 
-    /** The way from the mask's coordinates to those of the frame's buffer, as it was before rotation, mirroring and region. */
+    /** The transform from the mask's coordinates to those of the frame's buffer, before rotation, mirroring and region. */
     public val transform: Transform
         get() =
             open { slot ->
                 native { checkNotNull(slot.ffi.transform()) }.let { Transform(it.xx, it.xy, it.x0, it.yx, it.yy, it.y0) }
             }
 
-    /** The most likely class of each pixel, a byte each, rows from top to bottom, in a new direct buffer. */
+    /** The most likely class of each pixel, one byte each, rows from top to bottom, in a new direct buffer. */
     public fun mask(): ByteBuffer = open { ByteBuffer.allocateDirect(width * height).also { mask(it) } }
 
     /**
-     * The same into a direct buffer, from its position on, [rowStride] bytes from row to row. Position and limit stay.
+     * The same into a direct buffer, starting at its position, [rowStride] bytes from row to row. Position and limit do
+     * not change.
      */
     public fun mask(
         into: ByteBuffer,
@@ -72,8 +73,8 @@ public class Segmentation internal constructor(
         }
 
     /**
-     * How sure each pixel is of one of [classes] (softmax), 0 to 255, in the mask's size, in a new direct buffer.
-     * [SilhouetteException.Unsupported] for a class that the model does not have.
+     * The confidence that each pixel belongs to one of [classes] (softmax), 0 to 255, at the mask's size, in a new
+     * direct buffer. [SilhouetteException.Unsupported] for a class that the model does not have.
      */
     public fun confidence(vararg classes: Int): ByteBuffer =
         open { ByteBuffer.allocateDirect(width * height).also { confidence(it, classes) } }
@@ -89,7 +90,7 @@ public class Segmentation internal constructor(
             Native.confidence(slot, slot.raw, classes, into, into.position(), into.remaining(), rowStride)
         }
 
-    /** Makes the mask again in another size, from the same output of the network. */
+    /** Recomputes the mask at another size, from the same output of the network. */
     public fun resize(output: OutputSize): Unit =
         open { slot ->
             native { slot.ffi.resize(output.lower()) }
@@ -99,7 +100,7 @@ public class Segmentation internal constructor(
 
     /**
      * The outlines of a class, along the pixels' edges in the mask's coordinates. With a [tolerance] over 0 (in pixels) they
-     * are simplified as far as they still overlap the mask by 99 %; pieces below [leastArea] pixels are left out.
+     * are simplified as long as they overlap the mask by at least 99 %; pieces below [leastArea] pixels are omitted.
      */
     public fun polygons(
         classIndex: Int,
@@ -112,17 +113,17 @@ public class Segmentation internal constructor(
             }
         }
 
-    /** The share of the mask's pixels that each class has, the largest first; classes without pixels are left out. */
+    /** Each class's share of the mask's pixels, the largest first; classes without pixels are omitted. */
     public fun shares(): List<ClassShare> =
         open { slot -> native { slot.ffi.shares() }.map { ClassShare(it.classIndex.toInt(), it.share) } }
 
-    /** The frame as it is, upright. [frame] is the one that was segmented; results of live streams keep theirs (null). */
+    /** The frame unchanged, upright. [frame] is the one that was segmented; results of live streams keep theirs (null). */
     public fun picture(
         frame: Frame? = null,
         into: Picture? = null,
     ): Picture = render(Effect.PICTURE, frame, into)
 
-    /** The frame with each class of the foreground laid over it in its colour; [opacity] 0 to 1. */
+    /** The frame with each class of the foreground blended over it in its colour; [opacity] 0 to 1. */
     public fun overlay(
         frame: Frame? = null,
         foreground: Foreground = Foreground.All,
@@ -130,7 +131,7 @@ public class Segmentation internal constructor(
         into: Picture? = null,
     ): Picture = render(Effect.OVERLAY, frame, into, foreground, opacity)
 
-    /** The foreground alone, with a soft edge; the rest transparent. */
+    /** Only the foreground, with a soft edge; the rest transparent. */
     public fun cutout(
         frame: Frame? = null,
         foreground: Foreground = Foreground.All,
@@ -145,7 +146,7 @@ public class Segmentation internal constructor(
         into: Picture? = null,
     ): Picture = render(Effect.BLUR, frame, into, foreground, strength)
 
-    /** The foreground before another picture, which is scaled and cut to cover the frame. */
+    /** The foreground in front of another image, which is scaled and cropped to cover the frame. */
     public fun replace(
         background: Frame,
         frame: Frame? = null,
@@ -153,7 +154,7 @@ public class Segmentation internal constructor(
         into: Picture? = null,
     ): Picture = render(Effect.REPLACE, frame, into, foreground, background = background)
 
-    /** Gives the memory back; later use throws [SilhouetteException.Closed]. May be called again, from any thread. */
+    /** Releases the memory; later use throws [SilhouetteException.Closed]. Can be called repeatedly, from any thread. */
     override fun close() {
         val given = synchronized(this) { slot.also { slot = null } } ?: return
         segmenter.slots.give(given)
@@ -171,7 +172,7 @@ public class Segmentation internal constructor(
             val picture = into ?: Picture(frameWidth, frameHeight)
             if (picture.width != frameWidth || picture.height != frameHeight) {
                 throw SilhouetteException.InvalidFrame(
-                    "a picture of ${picture.width}x${picture.height} for a frame of ${frameWidth}x$frameHeight",
+                    "an image of ${picture.width}x${picture.height} for a frame of ${frameWidth}x$frameHeight",
                     "pass one of the frame's upright size",
                 )
             }
@@ -189,7 +190,7 @@ public class Segmentation internal constructor(
             picture
         }
 
-    /** Writes the frame with an effect to [out], from its position on. */
+    /** Writes the frame with an effect to [out], starting at its position. */
     internal fun render(
         effect: Effect,
         frame: Frame?,
@@ -227,7 +228,7 @@ public class Segmentation internal constructor(
             )
         }
 
-    /** Runs [work] while nobody closes this. */
+    /** Runs [work]; closing waits for it. */
     internal inline fun <T> open(work: (Slot) -> T): T =
         synchronized(this) {
             work(slot ?: throw SilhouetteException.Closed("the segmentation was closed", "use it before it is closed"))
@@ -239,7 +240,7 @@ public class Segmentation internal constructor(
         /** Opacity of the colours of [overlay]. */
         public const val OVERLAY_OPACITY: Float = 0.55f
 
-        /** Deviation of [blur] as a share of the picture's longer side. */
+        /** Deviation of [blur] as a share of the image's longer side. */
         public const val BLUR_STRENGTH: Float = 0.015f
     }
 }
@@ -247,17 +248,17 @@ public class Segmentation internal constructor(
 /** Effects, in the order of `SilhouetteEffect.kind`. */
 internal enum class Effect { PICTURE, OVERLAY, CUTOUT, BLUR, REPLACE }
 
-/** The library writes past what Java knows: a read-only buffer must be refused here. */
+/** The library bypasses Java's checks when it writes: a read-only buffer must be rejected here. */
 private fun ByteBuffer.writable() {
     if (isReadOnly) throw SilhouetteException.InvalidFrame("the buffer is read-only", "pass one that may be written to")
 }
 
 /**
- * How long each stage of a frame took, on the wall.
+ * Wall time of each stage of a frame.
  *
  * @property input the frame to the network's input
  * @property network the network
- * @property mask the network's output to the mask, smoothing included
+ * @property mask the network's output to the mask, including smoothing
  */
 public data class Timings(
     public val input: Duration,
@@ -268,7 +269,7 @@ public data class Timings(
     public val total: Duration get() = input + network + mask
 }
 
-/** An affine map from mask to buffer coordinates; pixels have their edges at whole numbers. */
+/** An affine map from mask to buffer coordinates; pixels have their edges at integers. */
 public data class Transform(
     /** Buffer x per mask x. */
     public val xx: Double,
@@ -283,29 +284,29 @@ public data class Transform(
     /** Buffer y of the mask's corner. */
     public val y0: Double,
 ) {
-    /** The x in the buffer of a point of the mask. */
+    /** The x coordinate in the buffer of a point in the mask. */
     public fun x(
         x: Double,
         y: Double,
     ): Double = xx * x + xy * y + x0
 
-    /** The y in the buffer of a point of the mask. */
+    /** The y coordinate in the buffer of a point in the mask. */
     public fun y(
         x: Double,
         y: Double,
     ): Double = yx * x + yy * y + y0
 }
 
-/** One connected piece of a class. Rings are corners x0, y0, x1, y1, …, the last joined to the first. */
+/** One connected component of a class. Rings are corners x0, y0, x1, y1, …, the last connected to the first. */
 public class Polygon internal constructor(
     /** The outline, clockwise as seen on a screen. */
     public val outer: IntArray,
-    /** What is cut out of it, counter-clockwise. */
+    /** The holes in it, counter-clockwise. */
     public val holes: List<IntArray>,
 )
 
 /**
- * The share of a mask that a class has.
+ * A class's share of a mask.
  *
  * @property classIndex the class
  * @property share 0 to 1
@@ -315,7 +316,7 @@ public data class ClassShare(
     public val share: Double,
 )
 
-/** Which classes are the foreground of an effect. */
+/** The classes in the foreground of an effect. */
 public sealed class Foreground {
     /** Every class but the background (class 0). */
     public data object All : Foreground()
@@ -329,7 +330,7 @@ public sealed class Foreground {
 }
 
 /**
- * An upright picture: red, green, blue, alpha, 8 bits each, alpha not multiplied in, rows from top to bottom without gaps.
+ * An upright image: red, green, blue, alpha, 8 bits each, straight alpha, rows from top to bottom without gaps.
  *
  * @property width columns
  * @property height rows
@@ -341,7 +342,7 @@ public class Picture(
     /** `4 * width * height` bytes, direct. */
     public val pixels: ByteBuffer = ByteBuffer.allocateDirect(bytes(width, height))
 
-    /** The picture as a frame, without a copy. */
+    /** The image as a frame, without a copy. */
     public fun toFrame(): Frame = Frame.rgba(width, height, pixels, transparency = Transparency.STRAIGHT)
 
     private companion object {
@@ -351,7 +352,7 @@ public class Picture(
         ): Int {
             val bytes = 4L * width * height
             if (width < 1 || height < 1 || bytes > Int.MAX_VALUE) {
-                throw SilhouetteException.Unsupported("a picture of ${width}x$height pixels", "1 pixel to 2 GiB are possible")
+                throw SilhouetteException.Unsupported("an image of ${width}x$height pixels", "1 pixel to 2 GiB are supported")
             }
             return bytes.toInt()
         }

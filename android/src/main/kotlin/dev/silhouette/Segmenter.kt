@@ -1,4 +1,4 @@
-// Frames to segmentations: pictures, videos, flows of frames.
+// Frames to segmentations: images, videos, flows of frames.
 package dev.silhouette
 
 import kotlinx.coroutines.Dispatchers
@@ -9,15 +9,15 @@ import dev.silhouette.ffi.Segmenter as NativeSegmenter
 import dev.silhouette.ffi.VideoSegmenter as NativeVideo
 
 /**
- * Segments frames. For any thread, and many at once: each call runs in memory of its own, which is made when first needed,
- * up to [Options.concurrency]; further calls wait for their turn.
+ * Segments frames. For any thread, with concurrent calls: each runs in memory of its own, which is allocated when first
+ * needed, up to [Options.concurrency]; further calls wait.
  *
- * To make one compiles the model: milliseconds to tens of them, so not on the main thread.
+ * Creating one compiles the model, which takes milliseconds to tens of them, so do it off the main thread.
  *
  * @property model the model
  * @property options the options
  * @throws SilhouetteException.InvalidModel for a classifier's model, or one that cannot be compiled
- * @throws SilhouetteException.Unsupported for options that are not possible here
+ * @throws SilhouetteException.Unsupported for options that are not supported here
  */
 public class Segmenter(
     public val model: Model,
@@ -28,21 +28,21 @@ public class Segmenter(
     private val raw = native { ffi.raw() }.toLong()
     private val video by lazy { Video() }
 
-    /** Side of the network's input that it runs at, in pixels. */
+    /** Side of the network's input, in pixels. */
     public val inputSize: Int = native { ffi.size() }.toInt()
 
-    /** Backend, kernels, threads and memory in a few words. */
+    /** A short description of backend, kernels, threads and memory. */
     public val description: String get() = native { ffi.description() }
 
     /**
-     * Segments a frame on [Dispatchers.Default]. When this returns or throws, the frame's buffers are free again, also where
-     * it was cancelled: a call that runs ends first, which takes the time of one frame.
+     * Segments a frame on [Dispatchers.Default]. When this returns or throws, the frame's buffers are free again, even if it
+     * was cancelled: a running call ends first, which takes the time of one frame.
      */
     public suspend fun segment(frame: Frame): Segmentation = computing { segmentNow(frame) }
 
     /**
-     * Segments the next frame of a video, smoothed over time ([Options.smoothing]), on [Dispatchers.Default]. Frames come in
-     * the order of [timestampNanos], one after the other. This segmenter has one video; see [segments] for more.
+     * Segments the next frame of a video, with temporal smoothing ([Options.smoothing]), on [Dispatchers.Default]. Frames
+     * must come in the order of [timestampNanos]. This segmenter has one video; see [segments] for more.
      */
     public suspend fun segmentVideo(
         frame: Frame,
@@ -61,18 +61,18 @@ public class Segmenter(
         timestampNanos: Long = frame.timestampNanos,
     ): Segmentation = video.segment(frame, timestampNanos)
 
-    /** Forgets the video's frames before, as after a cut. */
+    /** Forgets the video's previous frames, as after a cut. */
     public fun resetVideo() {
         native { video.ffi.reset() }
     }
 
     /**
-     * Segments a video's frames one after the other, smoothed over time by their [Frame.timestampNanos]; each collection is
-     * a video of its own. A frame is done with when its segmentation is emitted. Where frames come faster than they can be
+     * Segments a video's frames in order, with temporal smoothing by their [Frame.timestampNanos]; each collection is a
+     * video of its own. A frame is no longer used once its segmentation is emitted. If frames come faster than they can be
      * segmented, `frames.conflate()` lets the latest one win, if its buffers stay valid that long; for a camera, [live]
      * copies what it keeps.
      *
-     * Segmentations are the collector's to close.
+     * The collector must close the segmentations.
      */
     public fun segments(frames: Flow<Frame>): Flow<Segmentation> =
         flow {
@@ -81,8 +81,8 @@ public class Segmenter(
         }
 
     /**
-     * Starts a live stream: one frame in work, one that waits, a newer one takes its place. Results go to [listener] on the
-     * stream's own thread. [smoothing] null: each frame by itself.
+     * Starts a live stream: one frame is processed, one waits, and a newer one replaces the waiting one. Results are passed
+     * to [listener] on the stream's own thread. [smoothing] null: each frame independently.
      */
     public fun live(
         smoothing: Smoothing? = options.smoothing,
@@ -90,8 +90,8 @@ public class Segmenter(
     ): LiveSegmenter = LiveSegmenter.start(this, smoothing, listener)
 
     /**
-     * Refuses calls from now on, and those that wait, with [SilhouetteException.Closed]; running ones end normally. Frees
-     * the memory that no call uses. May be called again, from any thread. Segmentations stay valid until they are closed.
+     * Rejects new and waiting calls with [SilhouetteException.Closed]; running ones end normally. Frees the memory that
+     * no call uses. Can be called repeatedly, from any thread. Segmentations stay valid until they are closed.
      */
     override fun close() {
         native { ffi.shutdown() }
@@ -114,7 +114,7 @@ public class Segmenter(
         return Segmentation(this, slot, size, timestampNanos)
     }
 
-    /** One video's memory of the frames before. */
+    /** One video's memory of the previous frames. */
     private inner class Video {
         val ffi: NativeVideo = native { NativeVideo(this@Segmenter.ffi, options.smoothing.lower()) }
         private val raw = native { ffi.raw() }.toLong()
@@ -139,7 +139,7 @@ public class Segmenter(
     }
 }
 
-/** Computes off the caller's thread; a result that a cancelled caller does not get is closed. */
+/** Computes off the caller's thread; closes a result that a cancelled caller does not receive. */
 private suspend fun computing(call: () -> Segmentation): Segmentation {
     var result: Segmentation? = null
     try {

@@ -1,11 +1,11 @@
-// What can go wrong, in five kinds that a caller can act on.
+// The library's exceptions, in five kinds that a caller can act on.
 package dev.silhouette
 
 import dev.silhouette.ffi.InternalException as UniffiInternal
 import dev.silhouette.ffi.SilhouetteException as NativeException
 
 /**
- * Everything that this library refuses or fails at. Unchecked, like all of Kotlin's exceptions.
+ * Every error of this library. Unchecked, like all of Kotlin's exceptions.
  *
  * @property reason what was wrong, and where
  * @property advice what the caller can do
@@ -20,32 +20,32 @@ public sealed class SilhouetteException(
         advice: String,
     ) : SilhouetteException(reason, advice)
 
-    /** The model cannot be used: cut off, damaged, of an unknown network, or for another task. */
+    /** The model cannot be used: truncated, damaged, of an unknown network, or for another task. */
     public class InvalidModel(
         reason: String,
         advice: String,
     ) : SilhouetteException(reason, advice)
 
-    /** The request is well-formed, but not possible here: backend, size, class, a bitmap's configuration. */
+    /** The request is well-formed, but not supported here: backend, size, class, a bitmap's configuration. */
     public class Unsupported(
         reason: String,
         advice: String,
     ) : SilhouetteException(reason, advice)
 
-    /** The object was closed; calls that were still waiting for their turn end with this too. */
+    /** The object was closed; calls that were still waiting end with this too. */
     public class Closed(
         reason: String,
         advice: String,
     ) : SilhouetteException(reason, advice)
 
-    /** A fault of this library or of the system under it. */
+    /** A fault of this library or of the underlying system. */
     public class Internal(
         reason: String,
         advice: String,
     ) : SilhouetteException(reason, advice)
 
     internal companion object {
-        /** By the number of its kind, as `Native` says it. */
+        /** By the number of its kind, as in `Native`. */
         fun of(
             kind: Int,
             reason: String,
@@ -70,7 +70,7 @@ public sealed class SilhouetteException(
     }
 }
 
-/** Runs [call], which goes through uniffi, with the library loaded; its errors come out as ours. */
+/** Runs [call], which goes through uniffi, with the library loaded; converts its errors to ours. */
 internal inline fun <T> native(call: () -> T): T {
     Native.load()
     try {

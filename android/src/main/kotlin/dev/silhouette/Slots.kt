@@ -1,20 +1,20 @@
-// Native memory of segmentations, used again for later frames.
+// Native memory of segmentations, reused for later frames.
 package dev.silhouette
 
 import dev.silhouette.ffi.Segmentation as NativeSegmentation
 
-/** A native segmentation and the address that names it. */
+/** A native segmentation and the address that identifies it. */
 internal class Slot {
     val ffi: NativeSegmentation = native { NativeSegmentation() }
     val raw: Long = native { ffi.raw() }.toLong()
 }
 
-/** Those that wait for a frame: what a closed [Segmentation] gives back, so that a frame after the first allocates nothing. */
+/** The free ones: returned by closed [Segmentation]s, so that frames after the first allocate nothing. */
 internal class Slots {
     private val idle = ArrayDeque<Slot>(MOST)
     private var isClosed = false
 
-    /** Taken and not given back: in use, or forgotten. */
+    /** Taken and not returned: in use, or forgotten. */
     private var lent = 0
 
     fun take(): Slot {
@@ -25,7 +25,7 @@ internal class Slots {
             isForgetful = lent % FORGOTTEN == 0
             slot = idle.removeLastOrNull()
         }
-        // The collector does not see the native memory behind a forgotten segmentation, and would let it grow.
+        // The collector does not see the native memory behind forgotten segmentations, and would let it grow.
         if (isForgetful) System.gc()
         return slot ?: Slot()
     }
@@ -54,10 +54,10 @@ internal class Slots {
     }
 
     private companion object {
-        /** One on show, one in work, and those of a few threads. */
+        /** One on show, one being processed, and those of a few threads. */
         const val MOST = 8
 
-        /** Nobody has use for so many open segmentations at once. */
+        /** No one needs this many open segmentations at once. */
         const val FORGOTTEN = 50
     }
 }

@@ -1,4 +1,4 @@
-// Bitmaps in and out, with Android's own framework classes.
+// Bitmaps as input and output, with Android's own framework classes.
 package dev.silhouette
 
 import android.graphics.Bitmap
@@ -71,7 +71,7 @@ internal class AndroidBitmapTest {
                 assertEquals(128, Color.alpha(found[3 * width + 1]))
                 assertTrue(kotlin.math.abs(Color.red(found[3 * width + 1]) - 200) <= 2)
                 assertEquals(255, Color.alpha(found[0]))
-                // And in the way back to a bitmap and to a frame.
+                // And in the conversion back to a bitmap and to a frame.
                 val again = it.picture(frame).toFrame()
                 assertArrayEquals(found, pixels(it.picture(again)))
             }
@@ -92,7 +92,8 @@ internal class AndroidBitmapTest {
 
     @Test
     fun hardwareAndRecycledBitmapsAreRefusedWithAReason() {
-        // There is no hardware here to make such a bitmap with: a copy stays ARGB_8888. So its configuration alone.
+        // There is no hardware here to create such a bitmap: a copy stays ARGB_8888. So only its configuration is
+        // checked.
         val error = assertThrows(SilhouetteException.Unsupported::class.java) { Bitmap.Config.HARDWARE.mustBeReadable() }
         assertTrue("$error", "hardware" in error.reason && "ARGB_8888" in error.advice)
         val gone = bitmap().apply { recycle() }
@@ -151,7 +152,8 @@ internal class AndroidBitmapTest {
                     assertArrayEquals(what, pixels(picture), colors(place))
                     assertArrayEquals(what, pixels(picture), colors(picture.toBitmap()))
                 }
-                // Half-transparent colours lose bits when alpha is multiplied in. Some classes, for the fixture sees no background.
+                // Half-transparent colours lose bits when multiplied by alpha. Some classes only, because the fixture predicts no
+                // background.
                 val foreground = Foreground.Classes(*IntArray(10) { it })
                 result.cutout(place, frame, foreground)
                 val wanted = pixels(result.cutout(frame, foreground))

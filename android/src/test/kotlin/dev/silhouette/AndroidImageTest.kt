@@ -1,4 +1,4 @@
-// Camera images: planes with padded rows, chroma by turns, a short last row.
+// Camera images: planes with padded rows, interleaved chroma, a short last row.
 package dev.silhouette
 
 import android.graphics.ImageFormat
@@ -17,7 +17,7 @@ import java.nio.ByteBuffer
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [34], manifest = Config.NONE)
 internal class AndroidImageTest {
-    /** An image of planes that are there: what a camera's `ImageReader` hands out. */
+    /** An image over existing planes, like those of a camera's `ImageReader`. */
     private class Made(
         private val format: Int,
         private val width: Int,

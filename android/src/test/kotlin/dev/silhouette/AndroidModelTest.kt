@@ -1,4 +1,4 @@
-// Models among an app's assets: stored as they are, compressed, and not there.
+// Models among an app's assets: stored uncompressed, compressed, and missing.
 package dev.silhouette
 
 import android.content.Context

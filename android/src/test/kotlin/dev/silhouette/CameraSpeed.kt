@@ -6,7 +6,7 @@ import java.nio.ByteBuffer
 private const val WIDTH = 1280
 private const val HEIGHT = 720
 
-/** `CameraSpeed MODEL [FRAMES]`: the same picture and options as core/segmenter/examples/camera_speed.rs. */
+/** `CameraSpeed MODEL [FRAMES]`: the same image and options as core/segmenter/examples/camera_speed.rs. */
 internal object CameraSpeed {
     @JvmStatic
     fun main(arguments: Array<String>) {
@@ -20,7 +20,8 @@ internal object CameraSpeed {
         Segmenter(Model.open(arguments[0]), Options(threads = 1, size = 257)).use { segmenter ->
             val once = {
                 val start = System.nanoTime()
-                // All that an app does for a frame: the frame's own objects, the call, the mask where it wants it.
+                // Everything that an app does for a frame: the frame's own objects, the call, and the mask where the
+                // app needs it.
                 val frame = Frame.yuv420(WIDTH, HEIGHT, Plane(luma, WIDTH), Plane(chroma, WIDTH, 2), Plane(second, WIDTH, 2))
                 segmenter.segmentNow(frame).use { it.mask(mask) }
                 System.nanoTime() - start

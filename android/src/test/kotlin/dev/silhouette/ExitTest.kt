@@ -1,4 +1,4 @@
-// A program that forgot to close its stream ends all the same.
+// A program that forgot to close its stream still ends.
 package dev.silhouette
 
 import org.junit.Assert.assertEquals
@@ -8,7 +8,7 @@ import java.io.File
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.TimeUnit.SECONDS
 
-/** `ForgetfulProgram MODEL`: gets a result of a stream and returns from main. */
+/** `ForgetfulProgram MODEL`: receives a result of a stream and returns from main. */
 internal object ForgetfulProgram {
     @JvmStatic
     fun main(arguments: Array<String>) {

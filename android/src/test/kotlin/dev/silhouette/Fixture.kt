@@ -1,4 +1,5 @@
-// What the tests share: the seeded model, the golden frames and masks of core/segmenter/tests/golden, made pictures.
+// Shared code of the tests: the seeded model, the golden frames and masks of core/segmenter/tests/golden, generated
+// images.
 package dev.silhouette
 
 import java.io.File
@@ -9,19 +10,19 @@ internal object Fixture {
     /** The repository. */
     val root = File(System.getProperty("silhouette.root"))
 
-    /** A model file: the whole small network with random weights that Rust's and Swift's tests use too. */
+    /** A model file: the complete small network with random weights that Rust's and Swift's tests use too. */
     val path: String = System.getProperty("silhouette.fixture")
     val model: Model by lazy { Model.open(path) }
 
     /** The same network with one logit: a model that gives an alpha. */
     val alpha: Model by lazy { Model.open(File(path).resolveSibling("alpha.safetensors").path) }
 
-    /** One thread and masks of the frame's size, unless told otherwise. */
+    /** One thread and masks of the frame's size by default. */
     fun segmenter(options: Options = Options(threads = 1)): Segmenter = Segmenter(model, options)
 
     fun direct(bytes: ByteArray): ByteBuffer = ByteBuffer.allocateDirect(bytes.size).also { it.duplicate().put(bytes) }
 
-    /** RGBA waves, another picture for each [phase]. */
+    /** RGBA waves, a different image for each [phase]. */
     fun picture(
         width: Int,
         height: Int,
@@ -47,7 +48,7 @@ internal object Fixture {
     fun maskOf(segmentation: Segmentation): ByteArray = bytes(segmentation.mask())
 }
 
-/** A line of `cases.tsv`: a frame and the mask that it must have. */
+/** A line of `cases.tsv`: a frame and its expected mask. */
 internal class Golden(
     line: String,
 ) {

@@ -1,4 +1,4 @@
-// The masks that Rust, Kotlin and Swift must all make.
+// The masks that Rust, Kotlin and Swift must all compute.
 package dev.silhouette
 
 import kotlinx.coroutines.runBlocking
@@ -28,14 +28,14 @@ internal class GoldenTest {
             segmenter.segmentNow(frame).use {
                 assertEquals(frame.uprightWidth to frame.uprightHeight, it.width to it.height)
                 val way = it.transform
-                // The upright picture's corners are the buffer's, each once.
+                // The upright image's corners are the buffer's, each once.
                 val corners =
                     listOf(0.0 to 0.0, 1.0 to 0.0, 0.0 to 1.0, 1.0 to 1.0)
                         .map { (x, y) -> x * it.width to y * it.height }
                         .map { (x, y) -> way.x(x, y) to way.y(x, y) }
                 val wanted = listOf(0.0, frame.width.toDouble()).flatMap { x -> listOf(0.0, frame.height.toDouble()).map { x to it } }
                 assertEquals(golden.name, wanted.toSet(), corners.toSet())
-                // The upright picture's first corner, turned clockwise and mirrored, is this corner of the buffer.
+                // The upright image's first corner, rotated clockwise and mirrored, is this corner of the buffer.
                 val (w, h) = frame.width.toDouble() to frame.height.toDouble()
                 val first =
                     mapOf(

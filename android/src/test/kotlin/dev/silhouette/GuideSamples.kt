@@ -1,4 +1,4 @@
-// The samples of docs/android.md, word for word: what the guide shows compiles, and the parts that need no camera run.
+// The samples of docs/android.md, verbatim: the guide's code compiles, and the parts that need no camera run.
 package dev.silhouette
 
 import android.content.Context

@@ -1,4 +1,4 @@
-// Frames and buffers that cannot be: a typed error, every time, and the segmenter goes on.
+// Invalid frames and buffers: a typed error, every time, and the segmenter stays usable.
 package dev.silhouette
 
 import org.junit.Assert.assertEquals
@@ -16,7 +16,7 @@ internal class HostileFrameTest {
         pixelStride: Int = 1,
     ): Plane = Plane(bytes(count), rowStride, pixelStride)
 
-    /** What is wrong, a word that the reason must say, the frame. 8x6 pixels: 48 bytes of luma, 4x3 of chroma. */
+    /** The problem, a word that the reason must contain, the frame. 8x6 pixels: 48 bytes of luma, 4x3 of chroma. */
     private val wrong: List<Triple<String, String, Frame>> =
         listOf(
             Triple("no columns", "empty", Frame.rgba(0, 6, bytes(400))),
@@ -43,14 +43,14 @@ internal class HostileFrameTest {
             Triple("huge pixel stride", "stride", Frame.yuv420(8, 6, plane(48, 8), plane(12, 4, Int.MAX_VALUE), plane(12, 4))),
             Triple("short pairs", "plane UV", Frame.nv12(8, 6, plane(48, 8), plane(23, 8))),
             Triple("narrow pairs", "row stride", Frame.nv21(8, 6, plane(48, 8), plane(24, 7))),
-            Triple("a slanted turn", "45 degrees", Frame.rgba(8, 6, bytes(192)).rotated(45)),
-            Triple("a negative turn", "rotation", Frame.rgba(8, 6, bytes(192)).rotated(-90)),
-            Triple("more than a turn", "360 degrees", Frame.rgba(8, 6, bytes(192)).rotated(360)),
+            Triple("an oblique rotation", "45 degrees", Frame.rgba(8, 6, bytes(192)).rotated(45)),
+            Triple("a negative rotation", "rotation", Frame.rgba(8, 6, bytes(192)).rotated(-90)),
+            Triple("a full turn", "360 degrees", Frame.rgba(8, 6, bytes(192)).rotated(360)),
             Triple("region without pixels", "region", Frame.rgba(8, 6, bytes(192)).cropped(Region(0, 0, 0, 0))),
             Triple("region without columns", "region", Frame.rgba(8, 6, bytes(192)).cropped(Region(1, 1, 0, 3))),
             Triple("region over the edge", "region", Frame.rgba(8, 6, bytes(192)).cropped(Region(1, 0, 8, 6))),
             Triple("region beside it", "region", Frame.rgba(8, 6, bytes(192)).cropped(Region(8, 0, 1, 1))),
-            Triple("region of a turned picture", "region", Frame.rgba(8, 6, bytes(192)).rotated(90).cropped(Region(0, 0, 8, 6))),
+            Triple("region of a rotated image", "region", Frame.rgba(8, 6, bytes(192)).rotated(90).cropped(Region(0, 0, 8, 6))),
             Triple("negative region", "region", Frame.rgba(8, 6, bytes(192)).cropped(Region(-1, 0, 2, 2))),
             Triple("huge region", "region", Frame.rgba(8, 6, bytes(192)).cropped(Region(1, 1, Int.MAX_VALUE, Int.MAX_VALUE))),
         )
@@ -91,7 +91,8 @@ internal class HostileFrameTest {
                     "a position and a limit" to Frame.rgba(8, 6, bytes(300).apply { position(100).limit(292) }),
                     "read-only" to Frame.rgba(8, 6, bytes(192).asReadOnlyBuffer()),
                     "a slice" to Frame.rgba(8, 6, bytes(200).apply { position(5) }.slice()),
-                    // As Android's cameras: the second chroma plane begins one byte later and ends with its last sample.
+                    // As in Android's cameras: the second chroma plane begins one byte later and ends with its last
+                    // sample.
                     "a short last row" to Frame.yuv420(8, 6, plane(48, 8), plane(23, 8, 2), plane(23, 8, 2)),
                     "odd sizes" to Frame.yuv420(7, 5, plane(35, 7), plane(12, 4), plane(12, 4)),
                     "one pixel" to Frame.nv21(1, 1, plane(1, 1), plane(2, 2)),

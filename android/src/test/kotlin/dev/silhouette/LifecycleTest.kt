@@ -40,7 +40,7 @@ internal class LifecycleTest {
 
     private fun <T> LinkedBlockingQueue<T>.next(): T = checkNotNull(poll(60, SECONDS)) { "nothing came" }
 
-    /** The mask of a call that ended with a result; null: it was refused, its segmenter was closed. */
+    /** The mask of a call that ended with a result; null: it was rejected, because its segmenter was closed. */
     private fun Segmenter.maskOrClosed(frame: Frame): ByteArray? =
         try {
             segmentNow(frame).use { Fixture.maskOf(it) }
@@ -77,7 +77,7 @@ internal class LifecycleTest {
         val segmenter = Fixture.segmenter(Options(threads = 1, concurrency = 1))
         val started = CountDownLatch(6)
         val ended = AtomicInteger()
-        // One runs, the others wait; all of them come back until they are refused.
+        // One runs, the others wait; all of them call repeatedly until they are rejected.
         val calls =
             List(6) {
                 thread {
@@ -150,7 +150,7 @@ internal class LifecycleTest {
                 System.gc()
                 System.runFinalization()
                 segmenter.maskOrClosed(Fixture.frame())
-                assertTrue("the collector never came", rounds++ < 10_000)
+                assertTrue("the collector never ran", rounds++ < 10_000)
             }
             assertNull(segmenter.maskOrClosed(Fixture.frame()))
         }
@@ -184,7 +184,7 @@ internal class LifecycleTest {
         }
     }
 
-    /** Submits until a result is being handed out at this moment, or about to be, and calls [end]; nothing may follow it. */
+    /** Submits until a result is being delivered, or about to be, and calls [end]; no delivery may follow it. */
     private fun nothingAfter(end: (LiveSegmenter) -> Unit) {
         Fixture.segmenter().use { segmenter ->
             repeat(100) { round ->
@@ -202,7 +202,7 @@ internal class LifecycleTest {
                 end(live)
                 ended.set(true)
                 Thread.sleep(1)
-                assertFalse("handed out after the end, round $round", late.get())
+                assertFalse("delivered after the end, round $round", late.get())
                 live.close()
             }
         }
@@ -226,7 +226,7 @@ internal class LifecycleTest {
         }
     }
 
-    /** A second; a minute where SILHOUETTE_LONG is set. */
+    /** A second; a minute if SILHOUETTE_LONG is set. */
     private fun eightThreads() {
         val frames = List(4) { Fixture.frame(40, 30, it) }
         val masks = Fixture.segmenter().use { segmenter -> frames.map { checkNotNull(segmenter.maskOrClosed(it)) } }

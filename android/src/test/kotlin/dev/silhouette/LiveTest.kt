@@ -1,4 +1,4 @@
-// The live stream: in order, the latest wins, cancelled, closed, by the listener too, and listeners that fail.
+// The live stream: in order, the latest wins, cancelled, closed, including by the listener, and failing listeners.
 package dev.silhouette
 
 import org.junit.Assert.assertArrayEquals
@@ -59,7 +59,7 @@ internal class LiveTest {
             val frame = Fixture.frame()
             assertFalse(live.submit(frame, 1))
             assertEquals(1L, begun.next())
-            // The listener holds the stream up: of these the last one waits.
+            // The listener blocks the stream: the last of these waits.
             assertEquals(listOf(false, true, true), (2L..4L).map { live.submit(frame, it) })
             go.add(Unit)
             assertEquals(4L, begun.next())

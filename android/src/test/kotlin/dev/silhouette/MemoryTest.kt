@@ -1,4 +1,4 @@
-// Ten thousand frames: the process does not grow, and hardly anything is left to the garbage collector.
+// Ten thousand frames: the process does not grow, and almost no garbage is left for the collector.
 package dev.silhouette
 
 import kotlinx.coroutines.runBlocking
@@ -34,7 +34,7 @@ internal class MemoryTest {
         return (threads.currentThreadAllocatedBytes - before) / frames.toDouble()
     }
 
-    /** A frame as a camera makes it: new planes and a new frame each time, over buffers that are there. */
+    /** A frame as a camera makes it: new planes and a new frame each time, over existing buffers. */
     private class Camera {
         private val y = ByteBuffer.allocateDirect(64 * 48)
         private val chroma = ByteBuffer.allocateDirect(64 * 24)
@@ -65,7 +65,7 @@ internal class MemoryTest {
                 live.submit(frame)
                 checkNotNull(results.poll(20, SECONDS)).get().use { it.cutout(into = picture) }
             }
-            // Until Java has compiled what it will compile.
+            // Until Java has compiled everything that it will.
             repeat(2_000) { once() }
             val before = resident()
             val steps =
@@ -89,7 +89,7 @@ internal class MemoryTest {
             val before = resident()
             repeat(600) { segmenter.segmentNow(frame) }
             val after = resident()
-            println("resident memory: $before KiB before, $after KiB after 600 segmentations of 1 MB that nobody closed")
+            println("resident memory: $before KiB before, $after KiB after 600 unclosed segmentations of 1 MB")
             assertTrue("grew from $before to $after KiB", after - before < 150 * 1024)
         }
     }
@@ -102,16 +102,16 @@ internal class MemoryTest {
             val place = ByteBuffer.allocateDirect(64 * 48)
             val blocking = garbage(2_000) { segmenter.segmentNow(camera.frame()).use { it.mask(place) } }
             val video = garbage(2_000) { segmenter.segmentVideoNow(camera.frame()).use { it.mask(place) } }
-            println("garbage a frame: $blocking bytes (picture), $video bytes (video), the frame's own objects included")
+            println("garbage per frame: $blocking bytes (image), $video bytes (video), the frame's own objects included")
             assertTrue("$blocking bytes", blocking <= 1024)
             assertTrue("$video bytes", video <= 1024)
-            // Of coroutines only the caller's thread is counted here; what dispatching leaves is theirs.
+            // For coroutines only the caller's thread is counted; the garbage of dispatching is theirs.
             runBlocking {
                 repeat(200) { segmenter.segment(camera.frame()).close() }
                 val before = threads.currentThreadAllocatedBytes
                 repeat(2_000) { segmenter.segment(camera.frame()).close() }
                 val suspended = (threads.currentThreadAllocatedBytes - before) / 2_000.0
-                println("garbage a frame: $suspended bytes on the caller's thread (suspending)")
+                println("garbage per frame: $suspended bytes on the caller's thread (suspending)")
                 assertTrue("$suspended bytes", suspended <= 1024)
             }
         }

@@ -1,4 +1,4 @@
-// Methods that Java 9 added to buffers: compiled against a newer Java they are called by names that Android 7 does not have.
+// Methods that Java 9 added to buffers: code compiled against a newer Java would call methods that Android 7 does not have.
 package dev.silhouette
 
 import org.junit.Assert.assertEquals
@@ -8,7 +8,7 @@ import java.io.DataInputStream
 import java.io.File
 
 internal class OldAndroidTest {
-    /** Names and types of all that a class file mentions. */
+    /** Names and types of everything that a class file mentions. */
     private fun mentions(file: File): List<Pair<String, String>> =
         DataInputStream(file.inputStream().buffered()).use { input ->
             input.skipBytes(8)

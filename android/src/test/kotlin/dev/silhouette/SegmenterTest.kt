@@ -1,4 +1,4 @@
-// Everything public that is no frame of its own: models, options, results, effects, videos, flows, threads, closing.
+// Everything public except frames: models, options, results, effects, videos, flows, threads, closing.
 package dev.silhouette
 
 import kotlinx.coroutines.CancellationException
@@ -97,7 +97,7 @@ internal class SegmenterTest {
         Fixture.segmenter(Options(threads = 1, inputShape = InputShape.FRAME)).use { segmenter ->
             val own = segmenter.segmentNow(Fixture.frame()).use { Fixture.maskOf(it) }
             assertEquals(square.size, own.size)
-            assertFalse("what is grey in the square is not there", own.contentEquals(square))
+            assertFalse("the grey of the square is missing", own.contentEquals(square))
         }
     }
 
@@ -206,7 +206,7 @@ internal class SegmenterTest {
                 assertEquals(1.0, shares.sumOf { it.share }, 1e-9)
                 for ((classIndex, share) in shares) assertEquals(share, mask.count { it.toInt() == classIndex } / 2400.0, 1e-9)
                 assertTrue("the fixture sees more than one class", shares.size > 1)
-                // Every pixel's class is its most confident one, but for what 256 levels cannot tell apart.
+                // Every pixel's class is its most confident one, unless 256 levels cannot distinguish them.
                 val planes = List(21) { Fixture.bytes(result.confidence(it)) }
                 for (i in mask.indices) {
                     val best = planes.maxOf { it[i].toInt() and 0xFF }
@@ -214,7 +214,7 @@ internal class SegmenterTest {
                 }
                 val all = Fixture.bytes(result.confidence(*IntArray(21) { it }))
                 assertTrue(all.all { it.toInt() == -1 })
-                // The same mask, row by row into a larger buffer from its position on.
+                // The same mask, row by row into a larger buffer, starting at its position.
                 val wide = ByteBuffer.allocateDirect(10 + 70 * 40)
                 wide.position(10)
                 result.mask(wide, 70)
@@ -256,7 +256,7 @@ internal class SegmenterTest {
                 }
                 for ((classIndex, share) in result.shares()) {
                     val pieces = result.polygons(classIndex, tolerance = 0.0)
-                    // Outlines run one way, holes the other.
+                    // Outlines run clockwise, holes counter-clockwise.
                     val covered = pieces.sumOf { piece -> area(piece.outer) + piece.holes.sumOf { area(it) } }
                     assertEquals("class $classIndex", share * 2400, covered, 1e-6)
                     assertTrue(result.polygons(classIndex, leastArea = 2401).isEmpty())
@@ -294,14 +294,14 @@ internal class SegmenterTest {
                     val wanted = if (mask[i].toInt() == seen) (color shr 16).toByte() else bytes[4 * i]
                     assertEquals("pixel $i", wanted, painted[4 * i])
                 }
-                // Into a picture that is there, and one of the wrong size.
+                // Into an existing image, and one of the wrong size.
                 val place = Picture(width, height)
                 assertTrue(place === result.cutout(frame, into = place))
                 assertThrows(SilhouetteException.InvalidFrame::class.java) { result.cutout(frame, into = Picture(width, height + 1)) }
                 // Not the frame that was segmented, or none.
                 assertThrows(SilhouetteException.InvalidFrame::class.java) { result.blur(background) }
                 assertThrows(SilhouetteException.InvalidFrame::class.java) { result.blur() }
-                // A picture is a frame again.
+                // An image is a frame again.
                 segmenter.segmentNow(result.picture(frame).toFrame()).use { assertArrayEquals(mask, Fixture.maskOf(it)) }
             }
         }
@@ -320,7 +320,7 @@ internal class SegmenterTest {
                 for (i in 0L..3L) segmenter.segmentVideo(one, 33_000_000 * i).use { assertArrayEquals(single, Fixture.maskOf(it)) }
                 segmenter.resetVideo()
                 segmenter.segmentVideo(other, 133_000_000).use { assertArrayEquals(cut, Fixture.maskOf(it)) }
-                // By the frame's own time: after a pause, afresh.
+                // By the frame's own time: after a pause, smoothing restarts.
                 segmenter.segmentVideoNow(one.at(9_000_000_000)).use { assertArrayEquals(single, Fixture.maskOf(it)) }
                 assertThrows(SilhouetteException.InvalidFrame::class.java) { segmenter.segmentVideoNow(one, -1) }
                 Unit
@@ -362,7 +362,7 @@ internal class SegmenterTest {
                     job.cancel()
                     job.join()
                 }
-                // One that was cancelled before it began ran no code.
+                // A call cancelled before it began ran no code.
                 assertTrue("${ends.get()}", ends.get() > 0)
                 segmenter.segment(frame).use { assertArrayEquals(wanted, Fixture.maskOf(it)) }
             }
@@ -434,7 +434,7 @@ internal class SegmenterTest {
             assertEquals(6, closed.get())
             assertThrows(SilhouetteException.Closed::class.java) { runBlocking { segmenter.segment(frame) } }
             assertThrows(SilhouetteException.Closed::class.java) { segmenter.segmentVideoNow(frame) }
-            // What was made before stays, until it is closed.
+            // Earlier results stay valid until they are closed.
             assertArrayEquals(mask, Fixture.maskOf(kept))
             kept.close()
         }
@@ -461,7 +461,7 @@ internal class SegmenterTest {
                     { result.overlay(frame) },
                 )
             for ((i, use) in uses.withIndex()) assertThrows("use $i", SilhouetteException.Closed::class.java) { use() }
-            // Its memory serves the next one, which it cannot touch.
+            // Its memory is reused by the next one, which it cannot modify.
             segmenter.segmentNow(frame).use { next ->
                 assertThrows(SilhouetteException.Closed::class.java) { result.mask() }
                 assertEquals(64 * 48, next.mask().remaining())

@@ -1,5 +1,5 @@
-// Stand-ins for those of CameraX's classes that docs/camerax.md names, with CameraX's own names and types, so that the page's code is compiled.
-// They do nothing. CameraX comes from Google's Maven repository, which the tests do without.
+// Stand-ins for the CameraX classes that docs/camerax.md names, with CameraX's own names and types, so that the page's code is compiled.
+// They do nothing. CameraX comes from Google's Maven repository, which the tests do not use.
 @file:Suppress("ktlint:standard:filename", "ktlint:standard:package-name", "unused", "UNUSED_PARAMETER")
 
 package androidx.camera.core

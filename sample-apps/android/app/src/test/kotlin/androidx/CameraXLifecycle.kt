@@ -1,4 +1,4 @@
-// As CameraX.kt, for the part that binds to a lifecycle.
+// Like CameraX.kt, for the part that binds to a lifecycle.
 @file:Suppress("ktlint:standard:filename", "ktlint:standard:package-name", "unused", "UNUSED_PARAMETER")
 
 package androidx.camera.lifecycle

@@ -1,4 +1,4 @@
-// As CameraX.kt, for androidx.lifecycle.
+// Like CameraX.kt, for androidx.lifecycle.
 @file:Suppress("ktlint:standard:package-name")
 
 package androidx.lifecycle

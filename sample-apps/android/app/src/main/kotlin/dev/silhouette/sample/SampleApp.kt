@@ -9,7 +9,7 @@ import dev.silhouette.sample.engine.SilhouetteEngine
 import dev.silhouette.sample.model.CameraController
 import dev.silhouette.sample.model.Memory
 
-/** Puts the parts together; tests put in others. */
+/** Assembles the parts; tests use others. */
 open class SampleApp : Application() {
     val memory: Memory by lazy { Memory(getSharedPreferences("choices", MODE_PRIVATE)) }
 

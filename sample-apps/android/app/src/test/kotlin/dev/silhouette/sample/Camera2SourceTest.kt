@@ -20,7 +20,7 @@ import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
 import org.robolectric.shadows.ShadowCameraCharacteristics
 
-/** The phone's cameras, as far as Robolectric plays them: opening, losing, closing; no pixels come from its cameras. */
+/** The phone's cameras, as far as Robolectric simulates them: opening, losing, closing; no pixels come from its cameras. */
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [34], application = android.app.Application::class)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
@@ -59,7 +59,7 @@ class Camera2SourceTest {
 
     private fun cameraThreads() = Thread.getAllStackTraces().keys.filter { it.name == "camera" && it.isAlive }
 
-    /** Lets the camera's thread do what waits there. */
+    /** Runs the tasks waiting on the camera's thread. */
     private fun settle() {
         for (thread in cameraThreads()) (thread as? android.os.HandlerThread)?.looper?.let { shadowOf(it).idle() }
         shadowOf(Looper.getMainLooper()).idle()
@@ -128,7 +128,8 @@ class Camera2SourceTest {
 
     @Test
     fun `rotations as the documentation of sensor orientation has them`() {
-        // Phone upright, turned left (display 90), upside down, turned right; usual sensors: 90 at the back, 270 at the front.
+        // Phone upright, rotated left (display 90), upside down, rotated right; usual sensors: 90 at the back, 270 at the
+        // front.
         assertEquals(listOf(90, 0, 270, 180), listOf(0, 90, 180, 270).map { Camera2Source.rotationOf(90, it, Facing.BACK) })
         assertEquals(listOf(270, 0, 90, 180), listOf(0, 90, 180, 270).map { Camera2Source.rotationOf(270, it, Facing.FRONT) })
     }

@@ -25,7 +25,7 @@ import org.robolectric.RobolectricTestRunner
 import org.robolectric.RuntimeEnvironment
 import org.robolectric.annotation.Config
 
-/** The state machine alone: camera and engine are notebooks here. */
+/** The state machine alone: camera and engine only record their calls. */
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [34], application = android.app.Application::class)
 class CameraControllerTest {
@@ -152,7 +152,7 @@ class CameraControllerTest {
         controller.stop()
         controller.start(allowed = true)
         assertEquals(Screen.Opening, screen)
-        // And when it is taken away later, asking starts anew.
+        // And when permission is revoked later, asking starts again.
         controller.stop()
         controller.start(allowed = false)
         assertEquals(Screen.AskPermission, screen)

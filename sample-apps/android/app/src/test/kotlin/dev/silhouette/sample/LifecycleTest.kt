@@ -16,7 +16,7 @@ import org.robolectric.annotation.GraphicsMode
 import java.io.File
 import java.lang.ref.WeakReference
 
-/** Coming, going and turning, a hundred times: nothing is left behind and nothing comes late. */
+/** Coming, going and rotating, a hundred times: nothing is left behind and nothing arrives late. */
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [34], application = TestApp::class, qualifiers = "w393dp-h800dp-port-hdpi")
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
@@ -85,7 +85,7 @@ class LifecycleTest {
         assertEquals("one engine for all", 1, TestApp.now.engines.size)
         Phone.waitUntil("the activities of before are collected") {
             System.gc()
-            // The last ones may still hang in the system's own queues.
+            // The last ones may still be referenced by the system's own queues.
             earlier.count { it.get() != null } <= 3
         }
         activity.pause().stop()
@@ -123,7 +123,7 @@ class LifecycleTest {
         assertEquals(0, liveThreads())
     }
 
-    /** In the background: no camera, no frame, no picture. */
+    /** In the background: no camera, no frame, no image. */
     private fun assertNothingComes(
         activity: CameraActivity,
         pause: Long,
@@ -148,7 +148,7 @@ class LifecycleTest {
             "/proc/self/task",
         ).list().orEmpty().mapNotNull { runCatching { File("/proc/self/task/$it/comm").readText().trim() }.getOrNull() }
 
-    /** What is resident beside Java's heap, of which this machine's garbage collector keeps as much as it likes. Every page of the heap is resident: -XX:+AlwaysPreTouch. */
+    /** Resident memory besides Java's heap, of which this machine's garbage collector keeps as much as it likes. Every page of the heap is resident: -XX:+AlwaysPreTouch. */
     private fun nativeMebibytes(): Long {
         repeat(3) {
             System.gc()

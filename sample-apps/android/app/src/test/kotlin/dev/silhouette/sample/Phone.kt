@@ -13,9 +13,9 @@ import android.view.WindowInsets
 import org.robolectric.Shadows.shadowOf
 import java.io.File
 
-/** What the tests share: photos, drawing a screen, waiting. */
+/** Shared code of the tests: photos, drawing a screen, waiting. */
 object Phone {
-    /** What the documentation shows. */
+    /** The screens shown in the documentation. */
     private val DOCUMENTED =
         setOf(
             "live-overlay",
@@ -31,7 +31,7 @@ object Phone {
 
     private val images = File(System.getProperty("silhouette.images") ?: "../../docs/images")
 
-    /** Where the drawn screens go. */
+    /** The folder of the drawn screens. */
     val screens = File("target/screens").apply { mkdirs() }
 
     val astronaut: Bitmap by lazy { photo("astronaut.png") }
@@ -58,7 +58,7 @@ object Phone {
         return shot
     }
 
-    /** Lays the drawn screen in target/screens, and a small one with the documentation's pictures where that is asked for. */
+    /** Writes the drawn screen to target/screens, and a small one to the documentation's images if requested. */
     fun save(
         name: String,
         shot: Bitmap,
@@ -93,7 +93,7 @@ object Phone {
         }
     }
 
-    /** All views under this one, itself first. */
+    /** All views below this one, itself first. */
     fun tree(view: View): Sequence<View> =
         sequence {
             yield(view)

@@ -25,7 +25,7 @@ import org.robolectric.annotation.GraphicsMode
 import java.io.File
 import java.io.FileNotFoundException
 
-/** Photos in, pictures out. */
+/** Photos as input, images as output. */
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [34], application = android.app.Application::class)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
@@ -52,7 +52,7 @@ class PhotosTest {
 
     @Test
     fun `orientations of EXIF, each corner where it belongs`() {
-        // The stored picture's corners, clockwise from the top left, and where they are in the upright one.
+        // The stored image's corners, clockwise from the top left, and their positions in the upright one.
         val cases =
             mapOf(
                 ExifInterface.ORIENTATION_NORMAL to "ABCD",

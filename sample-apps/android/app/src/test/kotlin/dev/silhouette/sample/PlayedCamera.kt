@@ -18,8 +18,8 @@ import java.util.concurrent.atomic.AtomicInteger
 import kotlin.math.roundToInt
 
 /**
- * A camera that plays a photo as a phone's camera would: from a thread of its own, in YUV_420_888 with padded rows, chroma of pixel
- * stride 2 in one shared buffer whose last row is short, turned by the sensor's 90 degrees (270 at the front, and mirrored).
+ * A camera that plays a photo like a phone's camera: from a thread of its own, in YUV_420_888 with padded rows, chroma of pixel
+ * stride 2 in one shared buffer whose last row is short, rotated by the sensor's 90 degrees (270 at the front, and mirrored).
  */
 class PlayedCamera(
     private val photo: Bitmap,
@@ -28,16 +28,16 @@ class PlayedCamera(
     private val main = Handler(Looper.getMainLooper())
     private var session: Session? = null
 
-    /** Frames that were handed out, over all openings. */
+    /** Number of delivered frames, over all openings. */
     val frames = AtomicInteger()
 
-    /** Cameras that are open now: 0 or 1. */
+    /** Number of open cameras: 0 or 1. */
     val opened = AtomicInteger()
 
     var facing: Facing? = null
         private set
 
-    /** What opening ends in; null: it works. */
+    /** The result of opening; null: it works. */
     var refusal: Loss? = null
 
     override fun facings() = sides
@@ -60,7 +60,7 @@ class PlayedCamera(
     /** Takes the camera away, as another app would. */
     fun lose(loss: Loss) = session?.lose(loss)
 
-    /** The other app gives it back. */
+    /** The other app releases it. */
     fun giveBack() = session?.giveBack()
 
     private inner class Session(
@@ -104,7 +104,7 @@ class PlayedCamera(
     }
 }
 
-/** A frame of YUV_420_888 in memory; like a camera's, it refuses to be read after it was closed. */
+/** A frame of YUV_420_888 in memory; like a camera's, it throws if it is read after it was closed. */
 class PlayedImage private constructor(
     private val bufferWidth: Int,
     private val bufferHeight: Int,
@@ -158,8 +158,8 @@ class PlayedImage private constructor(
         private const val PADDING = 32
 
         /**
-         * The upright photo as a sensor sees it that has to be turned clockwise by [rotation] (and then mirrored) to show it so:
-         * BT.601, full range.
+         * The upright photo as seen by a sensor whose image must be rotated clockwise by [rotation] (and then mirrored) to be
+         * upright: BT.601, full range.
          */
         fun of(
             photo: Bitmap,
@@ -198,7 +198,7 @@ class PlayedImage private constructor(
     }
 }
 
-/** The part of this picture that covers [width] x [height], around a point given as shares of its sides, scaled. */
+/** The part of this image that covers [width] x [height], around a point given as shares of its sides, scaled. */
 fun Bitmap.covering(
     width: Int,
     height: Int,

@@ -46,8 +46,8 @@ import org.robolectric.annotation.GraphicsMode
 import kotlin.math.abs
 
 /**
- * The real screens with the real library: a camera plays a photo, the screen is drawn as a phone would, and its pixels are compared with
- * the photo and with a mask that is made here of the photo itself. Every screen lands in target/screens.
+ * The real screens with the real library: a camera plays a photo, the screen is drawn as on a phone, and its pixels are compared with
+ * the photo and with a mask computed here from the photo itself. Every screen is written to target/screens.
  */
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [34], application = TestApp::class, qualifiers = "w393dp-h800dp-hdpi")
@@ -104,7 +104,7 @@ class ScreensTest {
         assertTrue("points: ${inside.size} and ${outside.size}", inside.size > 300 && outside.size > 100)
         screen.assertNear("the person's colour over the photo", inside) { mix(screen.photoAt(it), person, 0.55) }
         screen.assertNear("the photo beside the person", outside) { screen.photoAt(it) }
-        // The comparison sees what it is to see: the photo alone, or the mask left to right, would not pass.
+        // The comparison is sensitive: the photo alone, or the mask mirrored, would not pass.
         assertTrue(screen.distance(inside) { screen.photoAt(it) } > 15)
         assertTrue(screen.distance(outside) { mix(screen.photoAt(it), person, 0.55) } > 15)
     }
@@ -168,7 +168,8 @@ class ScreensTest {
         activity.findViewById<View>(R.id.flip).performClick()
         activity.controller.awaitLive()
         activity.controller.awaitPictures()
-        // The played front camera is turned and mirrored by its sensor; upright on the screen it is the same scene again.
+        // The played front camera is rotated and mirrored by its sensor; upright on the screen it is the same scene
+        // again.
         val screen = Picture(shoot("live-front", activity), TestApp.now.scene)
         val person = color("person")
         screen.assertNear(
@@ -242,7 +243,7 @@ class ScreensTest {
         val inside = screen.points { screen.classAt(it) == screen.cat }
         assertTrue("points on the cat: ${inside.size}", inside.size > 200)
         screen.assertNear("the cat's colour", inside) { mix(screen.photoAt(it), cat, 0.55) }
-        // Each effect is drawn again of the same photo.
+        // Each effect is redrawn from the same photo.
         for (effect in listOf(Effect.CUTOUT, Effect.BLUR)) {
             val count = controller.pictures.count
             controller.choose(effect)
@@ -318,7 +319,7 @@ class ScreensTest {
         assertEquals(android.provider.Settings.ACTION_APPLICATION_DETAILS_SETTINGS, settings.action)
         assertEquals("package:${activity.packageName}", settings.dataString)
 
-        // Allowed over there: coming back is enough.
+        // Granted in the system's settings: coming back is enough.
         activities.last().pause().stop()
         TestApp.allowCamera()
         activities.last().restart().resume()
@@ -464,7 +465,7 @@ class ScreensTest {
 
     private fun color(label: String): Int = Model.builtIn(RuntimeEnvironment.getApplication()).let { it.color(it.labels.indexOf(label)) }
 
-    /** A drawn screen, the photo that should be on it, and the photo's mask, made here without camera, YUV or rotation. */
+    /** A drawn screen, the photo that should be on it, and the photo's mask, computed here without camera, YUV or rotation. */
     private class Picture(
         val shot: Bitmap,
         val photo: Bitmap,
@@ -486,7 +487,7 @@ class ScreensTest {
         private val left = (shot.width - photo.width * scale) / 2
         private val top = (shot.height - photo.height * scale) / 2
 
-        /** Where a point of the screen lies in the photo. */
+        /** The position in the photo of a point on the screen. */
         private fun inPhoto(point: Pair<Int, Int>) =
             Pair(((point.first + 0.5 - left) / scale).toInt(), ((point.second + 0.5 - top) / scale).toInt())
 
@@ -494,14 +495,14 @@ class ScreensTest {
 
         fun photoAt(point: Pair<Int, Int>) = at(photo, point)
 
-        /** The mean of 3 x 3 pixels of a picture of the photo's size: the screen's is scaled. */
+        /** The mean of 3 x 3 pixels of an image of the photo's size: the screen's is scaled. */
         fun at(
             picture: Bitmap,
             point: Pair<Int, Int>,
         ): Int = inPhoto(point).let { (x, y) -> mean(picture, x, y) }
 
         /**
-         * A grid of points on the screen where this holds all around, [margin] pixels of the photo each way, and no button lies over the picture.
+         * A grid of points on the screen where this holds all around, [margin] pixels of the photo each way, and no button covers the image.
          */
         fun points(
             margin: Int = 6,
@@ -589,7 +590,7 @@ class ScreensTest {
     }
 
     private companion object {
-        /** Effects have soft borders; the network's map is coarse, so they reach far. */
+        /** Effects have soft borders; the network's map is coarse, so they are wide. */
         const val SOFT = 22
     }
 

@@ -10,7 +10,7 @@ import dev.silhouette.sample.model.Screen
 import org.robolectric.RuntimeEnvironment
 import org.robolectric.Shadows.shadowOf
 
-/** The app with a played camera in the phone's place; engine and library are the real ones. */
+/** The app with a played camera instead of the phone's; engine and library are the real ones. */
 class TestApp : SampleApp() {
     /** What the camera sees: upright, 9:16, as 720 lines of a phone's 1280x720. */
     val scene by lazy { Phone.astronaut.covering(360, 640, 0.42f, 0.5f) }
@@ -28,20 +28,20 @@ class TestApp : SampleApp() {
     }
 }
 
-/** Waits for the engine; fails at once where it says that it cannot run. */
+/** Waits for the engine; fails immediately if it reports that it cannot run. */
 fun CameraController.awaitEngine() =
     Phone.waitUntil("the engine") {
         (state.value.screen as? Screen.Broken)?.let { error("${it.reason} ${it.advice}") }
         state.value.engine != null
     }
 
-/** Waits for the first picture. */
+/** Waits for the first image. */
 fun CameraController.awaitLive() {
     awaitEngine()
     Phone.waitUntil("the first picture") { state.value.screen == Screen.Live }
 }
 
-/** Waits for pictures that were begun after now: the one in work may still have the earlier look. */
+/** Waits for images begun after now: the one in progress may still have the earlier look. */
 fun CameraController.awaitPictures(number: Int = 3) {
     val count = pictures.count
     Phone.waitUntil("$number pictures more") { pictures.count >= count + number }

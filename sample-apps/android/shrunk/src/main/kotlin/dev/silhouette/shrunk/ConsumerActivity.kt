@@ -21,7 +21,7 @@ import java.nio.ByteBuffer
 import java.util.concurrent.ArrayBlockingQueue
 import java.util.concurrent.TimeUnit
 
-/** Uses the library in each way that goes through JNI, JNA or a callback; the title then says what came of it. */
+/** Uses the library in every way that goes through JNI, JNA or a callback; the title then shows the result. */
 class ConsumerActivity : Activity() {
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
@@ -59,7 +59,7 @@ class ConsumerActivity : Activity() {
                 live.submit(frame, 7L)
                 lines += "live ${results.poll(20, TimeUnit.SECONDS)}"
             }
-            // The library makes exceptions by name.
+            // The library creates exceptions by name.
             lines += "short plane " +
                 try {
                     val few = ByteBuffer.allocateDirect(10)

@@ -25,8 +25,8 @@ import dev.silhouette.sample.model.Loss
 import kotlin.math.abs
 
 /**
- * A phone's cameras by Camera2. Frames go to an ImageReader and nowhere else: the screen shows what the engine makes of them, so
- * that picture and mask are always of the same moment.
+ * A phone's cameras through Camera2. Frames go only to an ImageReader: the screen shows the engine's output, so image and mask
+ * are always from the same moment.
  */
 class Camera2Source(
     private val context: Context,
@@ -69,12 +69,12 @@ class Camera2Source(
         } catch (_: CameraAccessException) {
             null
         } catch (_: IllegalArgumentException) {
-            // An external camera was pulled out between the two calls.
+            // An external camera was unplugged between the two calls.
             null
         }
     }
 
-    /** One camera from opening to closing. What the system says to it comes on its own thread. */
+    /** One camera from opening to closing. The system's callbacks run on its own thread. */
     private inner class Camera(
         private val id: String,
         private val characteristics: CameraCharacteristics,
@@ -86,14 +86,14 @@ class Camera2Source(
         private val sensor = characteristics.get(CameraCharacteristics.SENSOR_ORIENTATION) ?: 0
         private val display = context.getSystemService(DisplayManager::class.java).getDisplay(Display.DEFAULT_DISPLAY)
 
-        /** Held while a frame is handed out, so that closing waits for it. */
+        /** Held while a frame is delivered, so that closing waits for it. */
         private val lock = Any()
         private var closed = false
         private var lost = false
         private var device: CameraDevice? = null
         private var reader: ImageReader? = null
 
-        /** Says when a lost camera can be had again. The first call comes at once where the camera is free. */
+        /** Reports when a lost camera is available again. The first call comes immediately if the camera is free. */
         private val availability =
             object : CameraManager.AvailabilityCallback() {
                 override fun onCameraAvailable(cameraId: String) {
@@ -117,7 +117,7 @@ class Camera2Source(
         fun close() {
             manager.unregisterAvailabilityCallback(availability)
             synchronized(lock) { closed = true }
-            // The device is closed where it was opened, so that one that opens at this moment is not forgotten.
+            // The device is closed where it was opened, so that one being opened at this moment is not forgotten.
             handler.post {
                 release()
                 thread.quitSafely()
@@ -163,7 +163,7 @@ class Camera2Source(
         private fun stream(camera: CameraDevice) {
             val sizes = characteristics.get(CameraCharacteristics.SCALER_STREAM_CONFIGURATION_MAP)?.getOutputSizes(ImageFormat.YUV_420_888)
             val size = chooseSize(sizes.orEmpty().toList())
-            // One that is worked on, one that is being filled, one that waits.
+            // One being processed, one being filled, one waiting.
             val reader = ImageReader.newInstance(size.width, size.height, ImageFormat.YUV_420_888, 3)
             this.reader = reader
             reader.setOnImageAvailableListener(::deliver, handler)
@@ -180,7 +180,7 @@ class Camera2Source(
                         } catch (fault: CameraAccessException) {
                             lose(lossOf(fault))
                         } catch (_: IllegalStateException) {
-                            // Closed meanwhile: onDisconnected or close say so.
+                            // Closed meanwhile: onDisconnected or close reports it.
                         }
                     }
 
@@ -218,7 +218,7 @@ class Camera2Source(
             handler.post(::release)
             tell {
                 onLost(loss)
-                // Not at once: where the camera is free and fails all the same, opening it again and again would spin.
+                // Not immediately: if the camera is free but keeps failing, opening it repeatedly would spin.
                 main.postDelayed({ if (!closed) manager.registerAvailabilityCallback(availability, main) }, RETRY_MILLIS)
             }
         }
@@ -239,8 +239,8 @@ class Camera2Source(
         private const val RETRY_MILLIS = 1_000L
 
         /**
-         * Of the sizes that a camera offers: the one whose pixels are nearest to 1280x720's, 16:9 before others. The network sees
-         * a few hundred pixels a side; more only costs copying.
+         * Of the sizes that a camera offers: the one with a number of pixels nearest to 1280x720's, 16:9 before others. The
+         * network sees a few hundred pixels per side; more only costs copying.
          */
         fun chooseSize(sizes: List<Size>): Size =
             sizes.minByOrNull { size ->
@@ -248,7 +248,7 @@ class Camera2Source(
                 abs(size.width.toLong() * size.height - 1280L * 720) + if (wide) 0L else 1280L * 720
             } ?: Size(640, 480)
 
-        /** Clockwise degrees that make a frame upright on a display that is turned by [display] degrees. */
+        /** Clockwise degrees that make a frame upright on a display rotated by [display] degrees. */
         fun rotationOf(
             sensor: Int,
             display: Int,

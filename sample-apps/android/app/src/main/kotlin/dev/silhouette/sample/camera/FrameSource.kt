@@ -4,7 +4,7 @@ import android.media.Image
 import dev.silhouette.sample.model.Facing
 import dev.silhouette.sample.model.Loss
 
-/** Where frames come from: a phone's cameras, or whatever a test plays. Called on the main thread. */
+/** A source of frames: a phone's cameras, or a test's recording. Called on the main thread. */
 interface FrameSource {
     /** The sides that have a camera. */
     fun facings(): Set<Facing>
@@ -15,13 +15,13 @@ interface FrameSource {
         listener: Listener,
     )
 
-    /** Gives the camera back. When this returns, the listener is not called any more and no call of it runs. */
+    /** Closes the camera. When this returns, the listener is not called any more and no call of it is running. */
     fun close()
 
     interface Listener {
         /**
          * A frame in YUV_420_888, on the source's own thread; valid until this returns. Clockwise [rotation] degrees make it
-         * upright on the screen, then it is [mirrored] left to right.
+         * upright on the screen, then it is [mirrored] horizontally.
          */
         fun onFrame(
             image: Image,

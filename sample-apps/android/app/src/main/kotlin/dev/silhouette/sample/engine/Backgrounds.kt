@@ -9,9 +9,9 @@ import android.graphics.RadialGradient
 import android.graphics.Shader
 import dev.silhouette.sample.model.Background
 
-/** The backgrounds that come with the app. They are drawn, so that they cost no megabytes. */
+/** The backgrounds that come with the app. They are drawn, so they take no megabytes. */
 object Backgrounds {
-    /** Draws [background], but for the user's own, in this size. */
+    /** Draws [background], except the user's own, at this size. */
     fun draw(
         background: Background,
         width: Int,
@@ -116,7 +116,7 @@ object Backgrounds {
             canvas.drawRect(0f, foot * height, width, height, paint)
             val step = width / number
             for (i in 0..number) {
-                // Uneven, and the same each time.
+                // Uneven, but the same each time.
                 val tall = height * (0.20f + 0.07f * ((i * 37 + number * 11) % 7) / 7f)
                 val x = i * step + step * 0.2f * ((i * 53 + number) % 5 - 2) / 2f
                 val path =

@@ -7,24 +7,24 @@ import dev.silhouette.sample.model.Look
 import dev.silhouette.sample.model.Settings
 import dev.silhouette.sample.model.Stats
 
-/** Makes pictures of frames and photos. Called on the main thread but for [submit]. */
+/** Renders images from frames and photos. Called on the main thread except for [submit]. */
 interface Engine {
-    /** Where the pictures come out. */
+    /** The rendered images. */
     val pictures: PictureBuffers
 
-    /** Told on the main thread. */
+    /** Called on the main thread. */
     var listener: Listener?
 
-    /** Makes the engine anew where the settings changed. */
+    /** Recreates the engine if the settings changed. */
     fun configure(settings: Settings)
 
-    /** How pictures are to look from now on. A photo is drawn again. */
+    /** Sets how images look from now on. A photo is redrawn. */
     fun show(look: Look)
 
-    /** Wants frames from now on. */
+    /** Accepts frames from now on. */
     fun startLive()
 
-    /** A frame, from any thread; taken or dropped, never waited for. */
+    /** Submits a frame, from any thread; it is accepted or dropped, and never blocks. */
     fun submit(
         image: Image,
         rotation: Int,
@@ -34,24 +34,24 @@ interface Engine {
     /** Shows this photo instead of frames; it is read on the engine's thread. */
     fun openPhoto(photo: PhotoReader)
 
-    /** A picture that [Look.background] calls the user's own. */
+    /** An image that [Look.background] calls the user's own. */
     fun setOwnBackground(photo: PhotoReader)
 
-    /** No frames and no photo any more. When this returns, no picture comes out. */
+    /** Stops frames and photo. When this returns, no image is delivered. */
     fun stop()
 
-    /** Frees everything; for good. */
+    /** Frees everything, permanently. */
     fun close()
 
     fun interface PhotoReader {
-        /** The photo, upright and in software memory; null where it cannot be read. */
+        /** The photo, upright and in software memory; null if it cannot be read. */
         fun read(): Bitmap?
     }
 
     interface Listener {
         fun onReady(info: EngineInfo)
 
-        /** The first picture after [startLive] or [openPhoto] is there. */
+        /** The first image after [startLive] or [openPhoto] is ready. */
         fun onFirstPicture()
 
         fun onStats(stats: Stats)

@@ -3,32 +3,32 @@ package dev.silhouette.sample.engine
 import android.graphics.Bitmap
 
 /**
- * Pictures on their way from the engine's thread to the screen, in a few bitmaps that are used again and again. The newest
- * picture wins; one that the screen may still be drawing is never written to.
+ * Passes images from the engine's thread to the screen, in a few reused bitmaps. The newest image wins; one that the
+ * screen may still be drawing is never written to.
  */
 class PictureBuffers {
     private val free = ArrayDeque<Bitmap>()
 
-    /** Made, not yet taken by the screen. */
+    /** Rendered, but not yet taken by the screen. */
     private var next: Bitmap? = null
 
     /** On the screen. */
     private var shown: Bitmap? = null
 
-    /** The one before it: the display's thread may not be done with it. */
+    /** The previous one on the screen: the display's thread may still be using it. */
     private var before: Bitmap? = null
     private var open = true
 
-    /** How many pictures came out so far. */
+    /** Number of images so far. */
     @Volatile
     var count = 0L
         private set
 
-    /** Called on the maker's thread after each picture. */
+    /** Called on the rendering thread after each image. */
     @Volatile
     var onPicture: (() -> Unit)? = null
 
-    /** A bitmap of this size to draw into, to be given to [publish]. */
+    /** A bitmap of this size to draw into, to be passed to [publish]. */
     fun obtain(
         width: Int,
         height: Int,
@@ -36,7 +36,7 @@ class PictureBuffers {
         synchronized(this) { free.removeFirstOrNull() }?.takeIf { it.width == width && it.height == height }
             ?: Bitmap.createBitmap(width, height, Bitmap.Config.ARGB_8888)
 
-    /** Hands a picture on; false where pictures are not wanted any more. */
+    /** Publishes an image; false if images are no longer accepted. */
     fun publish(bitmap: Bitmap): Boolean {
         synchronized(this) {
             if (!open) return false
@@ -48,7 +48,7 @@ class PictureBuffers {
         return true
     }
 
-    /** The picture to draw now; main thread. */
+    /** The image to draw now; main thread. */
     fun take(): Bitmap? =
         synchronized(this) {
             next?.let {
@@ -60,13 +60,13 @@ class PictureBuffers {
             shown
         }
 
-    /** The newest picture, for sharing. */
+    /** The newest image, for sharing. */
     fun copy(): Bitmap? = synchronized(this) { (next ?: shown)?.copy(Bitmap.Config.ARGB_8888, false) }
 
-    /** Whether pictures are taken; the last one stays where it is. */
+    /** Whether images are accepted; the last one stays where it is. */
     fun setOpen(open: Boolean) = synchronized(this) { this.open = open }
 
-    /** Forgets every picture. */
+    /** Forgets every image. */
     fun clear() =
         synchronized(this) {
             free.clear()

@@ -34,8 +34,9 @@ import kotlin.time.Duration
 import kotlin.time.DurationUnit
 
 /**
- * The engine on Silhouette. Making a segmenter and working on a photo happen on a worker thread; frames go from the camera's thread
- * to the live segmenter, whose own thread makes the pictures of them. Nothing is allocated per frame but the result's few small objects.
+ * The engine based on Silhouette. Creating a segmenter and processing a photo happen on a worker thread; frames go from the camera's
+ * thread to the live segmenter, whose own thread renders the images. Nothing is allocated per frame except the result's few small
+ * objects.
  */
 class SilhouetteEngine(
     private val context: Context,
@@ -46,18 +47,18 @@ class SilhouetteEngine(
     private val main = Handler(Looper.getMainLooper())
     private val worker = Executors.newSingleThreadExecutor { Thread(it, "engine") }
 
-    // Of the main thread.
+    // Used on the main thread.
     private var settings: Settings? = null
     private var closed = false
 
-    /** Counts up with each start and stop: what was begun under an earlier number must not show any more. */
+    /** Increases with each start and stop: work begun under an earlier number must not be shown any more. */
     @Volatile
     private var turn = 0
 
     @Volatile
     private var look = Look()
 
-    /** Where frames go; null while they are not wanted. */
+    /** Where frames go; null while they are not accepted. */
     @Volatile
     private var live: LiveSegmenter? = null
 
@@ -67,13 +68,13 @@ class SilhouetteEngine(
     @Volatile
     private var ownBackground: Frame? = null
 
-    // Of the worker thread.
+    // Used on the worker thread.
     private var model: Model? = null
     private var segmenter: Segmenter? = null
     private var liveTurn: Int? = null
     private var photo: Photo? = null
 
-    /** A photo with what was found in it. */
+    /** A photo and its segmentation. */
     private class Photo(
         val turn: Int,
         val frame: Frame,
@@ -189,10 +190,10 @@ class SilhouetteEngine(
         worker.shutdown()
     }
 
-    /** Waits for what close() left to do; for tests. */
+    /** Waits for the work that close() left; for tests. */
     fun awaitClosed(): Boolean = worker.awaitTermination(10, TimeUnit.SECONDS)
 
-    /** Begins to take frames; on the worker. */
+    /** Starts accepting frames; on the worker. */
     private fun begin(turn: Int) {
         live?.close()
         live = null
@@ -233,7 +234,7 @@ class SilhouetteEngine(
         }
     }
 
-    /** The effect that is wanted, on a segmentation's frame; [frame] is null for live results, which keep theirs. */
+    /** The selected effect, on a segmentation's frame; [frame] is null for live results, which keep theirs. */
     private fun picture(
         segmentation: Segmentation,
         frame: Frame?,
@@ -279,7 +280,7 @@ class SilhouetteEngine(
         main.post { listener?.what() }
     }
 
-    /** Tells of a picture, if its turn is not over by then. */
+    /** Reports an image, unless it is outdated by then. */
     private fun tell(
         turn: Int,
         what: Engine.Listener.() -> Unit,
@@ -292,13 +293,13 @@ class SilhouetteEngine(
         advice: String,
     ) {
         main.post {
-            // The next configure makes the engine again.
+            // The next configure recreates the engine.
             settings = null
             listener?.onBroken(reason, advice)
         }
     }
 
-    /** Does this on the worker; what the library refuses is told with its own words. */
+    /** Runs this on the worker; the library's errors are reported in its own words. */
     private fun work(what: () -> Unit) {
         if (closed) return
         worker.execute {
@@ -314,7 +315,7 @@ class SilhouetteEngine(
         }
     }
 
-    /** Makes the pictures of one live stream; on that stream's thread. */
+    /** Renders the images of one live stream; on that stream's thread. */
     private inner class LiveMaker(
         private val turn: Int,
     ) {
@@ -372,7 +373,7 @@ class SilhouetteEngine(
         const val BACKGROUND_WIDTH = 720
         const val BACKGROUND_HEIGHT = 1280
 
-        /** Numbers that change more often cannot be read. */
+        /** Numbers that change more often are unreadable. */
         const val STATS_NANOS = 250_000_000L
     }
 }

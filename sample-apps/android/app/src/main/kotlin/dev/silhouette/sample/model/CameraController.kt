@@ -10,8 +10,8 @@ import kotlinx.coroutines.flow.asStateFlow
 import kotlinx.coroutines.flow.update
 
 /**
- * What happens when: the way from permission over camera and engine to pictures, as a state machine. It outlives the activity when the
- * device turns. Called on the main thread; it knows no view.
+ * The app's logic: the path from permission through camera and engine to images, as a state machine. It outlives the activity when the
+ * device rotates. Called on the main thread; it knows no view.
  */
 class CameraController(
     private val source: FrameSource,
@@ -24,19 +24,19 @@ class CameraController(
     /** What the screen shows. */
     val state: StateFlow<UiState> = mutableState.asStateFlow()
 
-    /** How the pictures are made; null before the first. */
+    /** How the images are rendered; null before the first. */
     val stats: StateFlow<Stats?> = mutableStats.asStateFlow()
 
-    /** Where the pictures come out. */
+    /** The rendered images. */
     val pictures: PictureBuffers get() = engine.pictures
 
     private var visible = false
     private var allowed = false
 
-    /** Counts the openings of the camera: what an earlier one says does not count any more. */
+    /** Counts the openings of the camera: callbacks of earlier ones are ignored. */
     private var opening = 0
 
-    /** Told when a photo that the user chose could not be read. */
+    /** Called when a photo that the user chose could not be read. */
     var onPhotoUnreadable: () -> Unit = {}
 
     init {
@@ -50,9 +50,9 @@ class CameraController(
 
     // Coming and going
 
-    /** The screen can be seen; [allowed] says whether the camera may be used. */
+    /** The screen is visible; [allowed]: whether the camera may be used. */
     fun start(allowed: Boolean) {
-        // A new activity after a turn of the device: the camera runs on.
+        // A new activity after a rotation of the device: the camera keeps running.
         val running = visible && allowed && this.allowed
         visible = true
         this.allowed = allowed
@@ -65,7 +65,7 @@ class CameraController(
         if (!running && screen !is Screen.Photo) openCamera()
     }
 
-    /** The screen cannot be seen any more: the camera is given back and no picture comes. */
+    /** The screen is no longer visible: the camera is closed and no image is delivered. */
     fun stop() {
         visible = false
         leaveCamera()
@@ -85,7 +85,7 @@ class CameraController(
 
     // Permission
 
-    /** The system's question was answered. [mayAskAgain]: the system would show it once more, after an explanation. */
+    /** The system's question was answered. [mayAskAgain]: the system would show it again, after an explanation. */
     fun permissionAnswered(
         allowed: Boolean,
         mayAskAgain: Boolean,
@@ -95,7 +95,7 @@ class CameraController(
             memory.refusals = 0
             memory.refusedForGood = false
         } else {
-            // A question that is only swiped away looks like one that is refused for good, so the first time does not count.
+            // A question that is only swiped away looks like a permanent refusal, so the first time does not count.
             memory.refusedForGood = !mayAskAgain && memory.refusals > 0
             memory.refusals++
         }
@@ -168,7 +168,7 @@ class CameraController(
 
     fun choose(background: Background) = show(state.value.look.copy(background = background))
 
-    /** Takes the class in or out. */
+    /** Toggles the class. */
     fun toggle(classIndex: Int) {
         val classes = state.value.look.classes
         show(state.value.look.copy(classes = if (classIndex in classes) classes - classIndex else classes + classIndex))
@@ -176,7 +176,7 @@ class CameraController(
 
     fun chooseEverything() = show(state.value.look.copy(classes = emptySet()))
 
-    /** A photo as background; [remember] false: one of an earlier run, which is only read again. */
+    /** A photo as background; [remember] false: one of an earlier run, which is only reloaded. */
     fun setOwnBackground(
         photo: Engine.PhotoReader,
         remember: Boolean = true,
@@ -198,7 +198,7 @@ class CameraController(
 
     fun pickClasses(open: Boolean) = mutableState.update { it.copy(picking = open) }
 
-    /** What the back button closes first; false: nothing is left, it leaves the app. */
+    /** Closes what the back button closes first; false: nothing is left, it leaves the app. */
     fun back(): Boolean {
         when {
             state.value.picking -> pickClasses(false)
@@ -226,7 +226,7 @@ class CameraController(
 
         override fun onAvailable() {
             val loss = (screen as? Screen.Lost)?.loss
-            // The others would only fail again.
+            // The others would only fail too.
             if (mine == opening && (loss == Loss.IN_USE || loss == Loss.DISCONNECTED)) openCamera()
         }
     }

@@ -1,32 +1,32 @@
 package dev.silhouette.sample.model
 
-/** What is done with a picture. */
+/** The effect on an image. */
 enum class Effect { OVERLAY, BLUR, REPLACE, CUTOUT }
 
-/** Which way a camera looks. */
+/** The side of a camera. */
 enum class Facing {
     BACK,
     FRONT,
     ;
 
-    /** The other way. */
+    /** The other side. */
     val other: Facing get() = if (this == BACK) FRONT else BACK
 }
 
-/** What lies behind the foreground where [Effect.REPLACE] is chosen. */
+/** The background for [Effect.REPLACE]. */
 enum class Background { DUSK, FOREST, STUDIO, GRID, PHOTO }
 
-/** How a picture is to look. */
+/** How an image looks. */
 data class Look(
     val effect: Effect = Effect.OVERLAY,
-    /** Classes that the effect keeps; empty: all but the background. */
+    /** Classes that the effect keeps; empty: all except the background. */
     val classes: Set<Int> = emptySet(),
     val background: Background = Background.DUSK,
 )
 
-/** How the engine is to run; what the settings screen changes. */
+/** How the engine runs, as set on the settings screen. */
 data class Settings(
-    /** Threads of the engine; null leaves it to choose. */
+    /** Threads of the engine; null: its default. */
     val threads: Int? = null,
     /** Side of the network's input in pixels. */
     val size: Int = DEFAULT_SIZE,
@@ -34,13 +34,13 @@ data class Settings(
     val refine: Boolean = false,
 ) {
     companion object {
-        /** What the built-in model was trained at. */
+        /** The size that the built-in model was trained at. */
         const val DEFAULT_SIZE = 257
 
-        /** Sizes to choose from. One more than a multiple of 16: the network's map then meets the picture's corners. */
+        /** Selectable sizes. One more than a multiple of 16: the network's map then meets the image's corners. */
         val SIZES = listOf(129, 193, 257, 385, 513)
 
-        /** Numbers of threads to choose from on a device with [cores]; null is the engine's own choice. */
+        /** Selectable numbers of threads on a device with [cores]; null is the engine's default. */
         fun threadChoices(cores: Int): List<Int?> = listOf(null) + listOf(1, 2, 4, 8).filter { it == 1 || it <= cores }.take(3)
     }
 }

@@ -2,7 +2,7 @@ package dev.silhouette.sample.model
 
 import android.content.SharedPreferences
 
-/** What the app remembers when it is closed. */
+/** What the app remembers between runs. */
 class Memory(
     private val preferences: SharedPreferences,
 ) {
@@ -49,12 +49,12 @@ class Memory(
         get() = preferences.getBoolean("stats", false)
         set(value) = edit { putBoolean("stats", value) }
 
-    /** How often the camera was refused since it was last allowed. */
+    /** How often camera permission was refused since it was last granted. */
     var refusals: Int
         get() = preferences.getInt("refusals", 0)
         set(value) = edit { putInt("refusals", value) }
 
-    /** Whether the system will not ask for the camera again. */
+    /** Whether the system will not ask for camera permission again. */
     var refusedForGood: Boolean
         get() = preferences.getBoolean("refused for good", false)
         set(value) = edit { putBoolean("refused for good", value) }

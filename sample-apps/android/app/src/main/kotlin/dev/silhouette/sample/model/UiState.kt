@@ -1,6 +1,6 @@
 package dev.silhouette.sample.model
 
-/** All that the camera screen shows, but for the pictures themselves. */
+/** Everything that the camera screen shows, except the images themselves. */
 data class UiState(
     val screen: Screen = Screen.Nothing,
     val look: Look = Look(),
@@ -9,30 +9,30 @@ data class UiState(
     val canSwitch: Boolean = false,
     val showStats: Boolean = false,
     val picking: Boolean = false,
-    /** The engine that runs; null while it is made. */
+    /** The running engine; null while it is being created. */
     val engine: EngineInfo? = null,
 )
 
-/** Which screen is shown. */
+/** The screen that is shown. */
 sealed interface Screen {
     /** Before the first start. */
     data object Nothing : Screen
 
-    /** The camera was not asked for yet. */
+    /** Camera permission was not requested yet. */
     data object AskPermission : Screen
 
-    /** The camera was refused; [forGood]: the system does not ask again, only its settings help. */
+    /** Camera permission was refused; [forGood]: the system does not ask again, only its settings help. */
     data class Refused(
         val forGood: Boolean,
     ) : Screen
 
-    /** Until the first picture. */
+    /** Until the first image. */
     data object Opening : Screen
 
-    /** Pictures come. */
+    /** Images are shown. */
     data object Live : Screen
 
-    /** The camera went away; it comes back by itself or when asked. */
+    /** The camera was lost; it comes back by itself or on request. */
     data class Lost(
         val loss: Loss,
     ) : Screen
@@ -42,7 +42,7 @@ sealed interface Screen {
         val ready: Boolean,
     ) : Screen
 
-    /** The engine cannot run, with its own words about why and what to do. */
+    /** The engine cannot run; its own words about why and what to do. */
     data class Broken(
         val reason: String,
         val advice: String,
@@ -51,13 +51,13 @@ sealed interface Screen {
 
 /** Why there is no camera. */
 enum class Loss {
-    /** Another app has it. */
+    /** Another app is using it. */
     IN_USE,
 
-    /** The device's owner or a switch turned cameras off. */
+    /** The device's owner or a switch disabled cameras. */
     DISABLED,
 
-    /** It was taken away while it ran. */
+    /** It was disconnected while it ran. */
     DISCONNECTED,
 
     /** It failed. */
@@ -67,10 +67,10 @@ enum class Loss {
     NONE,
 }
 
-/** What runs. */
+/** The running engine. */
 data class EngineInfo(
     val labels: List<String>,
-    /** A colour of each class, as Android's colour numbers. */
+    /** A colour for each class, as Android's colour ints. */
     val colors: List<Int>,
     val modelName: String,
     val modelLicence: String,
@@ -79,17 +79,17 @@ data class EngineInfo(
     val size: Int,
 )
 
-/** How the last pictures were made; times in milliseconds. */
+/** How the last images were rendered; times in milliseconds. */
 data class Stats(
     val input: Double,
     val network: Double,
     val mask: Double,
     val effect: Double,
-    /** Pictures a second; 0 for a photo. */
+    /** Images per second; 0 for a photo. */
     val rate: Double,
     val frames: Long,
     val dropped: Long,
-    /** Classes of the last picture but the background, the largest first, each with its share of the pixels. */
+    /** Classes of the last image except the background, the largest first, each with its share of the pixels. */
     val found: List<Pair<Int, Double>>,
 ) {
     val total: Double get() = input + network + mask + effect

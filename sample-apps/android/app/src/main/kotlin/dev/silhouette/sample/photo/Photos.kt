@@ -13,12 +13,12 @@ import android.os.Build
 import java.io.File
 import java.io.IOException
 
-/** Reads photos of the gallery: upright, in software memory, at most [LONG_SIDE] pixels a side. */
+/** Reads photos from the gallery: upright, in software memory, at most [LONG_SIDE] pixels per side. */
 object Photos {
-    /** What a screen shows and the phone's memory bears. */
+    /** Enough for a screen, and affordable for a phone's memory. */
     const val LONG_SIDE = 2048
 
-    /** The photo, or null where it is none or cannot be read. Not for the main thread. */
+    /** The photo, or null if it is not an image or cannot be read. Not for the main thread. */
     fun read(
         context: Context,
         uri: Uri,
@@ -35,17 +35,17 @@ object Photos {
         } catch (_: IOException) {
             null
         } catch (_: SecurityException) {
-            null // The other app took its permission back.
+            null // The other app revoked its permission.
         } catch (_: IllegalArgumentException) {
             null
         } catch (_: IllegalStateException) {
             null
         }
 
-    /** The user's background of the last time, kept as a file of ours since the right to read the original ends with the app. */
+    /** The user's last background, stored as our own file because the right to read the original ends with the app. */
     fun ownBackground(context: Context): File = File(context.filesDir, "background.jpg")
 
-    /** Keeps [photo] as the user's background. */
+    /** Stores [photo] as the user's background. */
     fun keepAsBackground(
         context: Context,
         photo: Bitmap,
@@ -90,7 +90,7 @@ object Photos {
         return if (matrix.isIdentity) bitmap else Bitmap.createBitmap(bitmap, 0, 0, bitmap.width, bitmap.height, matrix, true)
     }
 
-    /** What EXIF's orientation asks for; ImageDecoder does this by itself. */
+    /** The transform for EXIF's orientation; ImageDecoder applies it by itself. */
     internal fun uprightMatrix(orientation: Int): Matrix =
         Matrix().apply {
             when (orientation) {

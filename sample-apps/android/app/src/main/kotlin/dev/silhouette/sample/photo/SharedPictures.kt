@@ -15,7 +15,7 @@ import java.io.FileNotFoundException
 import java.io.IOException
 
 /**
- * Lets the app that the user shares a picture with read that picture, and nothing else: the provider is not exported, and each share
+ * Lets the app that the user shares an image with read that image, and nothing else: the provider is not exported, and each share
  * grants the right to read one file.
  */
 class SharedPictures : ContentProvider() {
@@ -65,7 +65,7 @@ class SharedPictures : ContentProvider() {
 
     private fun fileOf(uri: Uri): File {
         val context = context ?: throw FileNotFoundException("no context")
-        // A name alone: nothing outside the folder can be reached.
+        // Only a name: nothing outside the folder is reachable.
         val name = uri.pathSegments.singleOrNull()?.takeIf { NAME.matches(it) } ?: throw FileNotFoundException("no picture at $uri")
         return File(folder(context), name).takeIf(File::isFile) ?: throw FileNotFoundException("no picture at $uri")
     }
@@ -79,8 +79,8 @@ class SharedPictures : ContentProvider() {
         private fun typeOf(name: String) = if (name.endsWith(".png")) "image/png" else "image/jpeg"
 
         /**
-         * Writes the picture where it can be shared from: PNG where it has transparent parts, else JPEG. Earlier ones go, but for those
-         * of the last hour, which may still be read.
+         * Writes the image where it can be shared from: as PNG if it is partly transparent, otherwise as JPEG. Deletes earlier ones,
+         * except those from the last hour, which may still be read.
          */
         @Throws(IOException::class)
         fun write(
@@ -90,7 +90,7 @@ class SharedPictures : ContentProvider() {
             now: Long = System.currentTimeMillis(),
         ): Uri {
             val folder = folder(context)
-            if (!folder.isDirectory && !folder.mkdirs()) throw IOException("$folder cannot be made")
+            if (!folder.isDirectory && !folder.mkdirs()) throw IOException("$folder cannot be created")
             folder.listFiles()?.filter { it.lastModified() < now - 3_600_000 }?.forEach(File::delete)
             val file = File(folder, "silhouette-$now." + if (transparent) "png" else "jpg")
             val format = if (transparent) Bitmap.CompressFormat.PNG else Bitmap.CompressFormat.JPEG

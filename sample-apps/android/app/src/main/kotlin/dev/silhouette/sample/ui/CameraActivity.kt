@@ -31,7 +31,7 @@ import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
 import java.io.IOException
 
-/** Joins the camera screen to the system: lifecycle, permission, other apps. The controller decides, and outlives a turn of the device. */
+/** Connects the camera screen to the system: lifecycle, permission, other apps. The controller decides, and outlives a rotation. */
 class CameraActivity :
     Activity(),
     CameraScreen.Asks {
@@ -63,7 +63,7 @@ class CameraActivity :
     }
 
     override fun onStop() {
-        // The camera runs on while the device turns: its frames go to the controller, which stays.
+        // The camera keeps running while the device rotates: its frames go to the controller, which stays.
         if (!isChangingConfigurations) controller.stop()
         super.onStop()
     }

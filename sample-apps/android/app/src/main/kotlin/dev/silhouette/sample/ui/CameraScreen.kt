@@ -29,13 +29,13 @@ import dev.silhouette.sample.model.Stats
 import dev.silhouette.sample.model.UiState
 import kotlin.math.roundToInt
 
-/** The camera screen's views: shows a state, tells the controller what is touched. It decides nothing. */
+/** The camera screen's views: shows a state, reports touches to the controller. It contains no logic. */
 class CameraScreen(
     private val stage: View,
     private val controller: CameraController,
     private val asks: Asks,
 ) {
-    /** What only the activity can do. */
+    /** Actions that only the activity can perform. */
     interface Asks {
         fun askPermission()
 
@@ -73,7 +73,7 @@ class CameraScreen(
     private var shown = UiState()
     private var stats: Stats? = null
 
-    /** True while views are set from a state: what they then report is no touch. */
+    /** True while views are set from a state: their events then are not touches. */
     private var rendering = false
 
     init {
@@ -92,7 +92,7 @@ class CameraScreen(
         stage.onBars(::keepClear)
     }
 
-    /** Shows pictures from here. */
+    /** Shows images from here. */
     fun show(pictures: PictureBuffers) {
         picture.pictures = pictures
     }
@@ -188,7 +188,7 @@ class CameraScreen(
         before: UiState,
     ) {
         sheet.visibility = visible(state.picking)
-        // What lies under the sheet is not read out.
+        // Views under the sheet are not read out.
         val covered = if (state.picking) View.IMPORTANT_FOR_ACCESSIBILITY_NO_HIDE_DESCENDANTS else View.IMPORTANT_FOR_ACCESSIBILITY_AUTO
         for (view in listOfNotNull(top, bottom, end, picture)) view.importantForAccessibility = covered
         val engine = state.engine
@@ -198,7 +198,7 @@ class CameraScreen(
         if (engine == null) return
         if (before.engine?.labels != engine.labels || classes.childCount == 0) addChips(engine)
         for (i in 0 until classes.childCount) {
-            // The first chip stands for all, in the background's place.
+            // The first chip stands for all, in place of the background.
             (classes.getChildAt(i) as CheckBox).isChecked = if (i == 0) state.look.classes.isEmpty() else i in state.look.classes
         }
     }
@@ -339,7 +339,7 @@ class CameraScreen(
         return out
     }
 
-    /** Keeps everything that is touched or read clear of the system bars. */
+    /** Keeps everything that can be touched or read clear of the system bars. */
     private fun keepClear(bars: Rect) {
         val edge = resources.getDimensionPixelSize(R.dimen.edge)
         val gap = resources.getDimensionPixelSize(R.dimen.gap)
@@ -363,11 +363,11 @@ class CameraScreen(
 
     private fun visible(yes: Boolean) = if (yes) View.VISIBLE else View.GONE
 
-    /** A class's label as people write it. */
+    /** A class's label in normal spelling. */
     private fun wordsOf(label: String) = WORDS[label] ?: label.replace('_', ' ').replaceFirstChar(Char::titlecase)
 
     private companion object {
-        /** PASCAL VOC runs some words together. */
+        /** PASCAL VOC joins some words. */
         val WORDS = mapOf("diningtable" to "Dining table", "pottedplant" to "Potted plant", "tvmonitor" to "TV")
         val EFFECTS =
             mapOf(

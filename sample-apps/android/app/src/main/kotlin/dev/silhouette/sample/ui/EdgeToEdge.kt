@@ -8,7 +8,7 @@ import android.view.WindowInsets
 import android.view.WindowInsetsController
 import android.view.WindowManager
 
-/** Lets the window's content lie under the system bars. */
+/** Extends the window's content under the system bars. */
 fun Window.goEdgeToEdge() {
     if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.R) {
         setDecorFitsSystemWindows(false)
@@ -23,7 +23,7 @@ fun Window.goEdgeToEdge() {
     }
 }
 
-/** Whether the system bars' signs are dark, for light surfaces under them. */
+/** Whether the system bars' icons are dark, for light surfaces under them. */
 fun Window.setDarkBarSigns(dark: Boolean) {
     if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.R) {
         val both = WindowInsetsController.APPEARANCE_LIGHT_STATUS_BARS or WindowInsetsController.APPEARANCE_LIGHT_NAVIGATION_BARS
@@ -38,7 +38,7 @@ fun Window.setDarkBarSigns(dark: Boolean) {
     }
 }
 
-/** Tells how much of each edge belongs to system bars and cut-outs, now and whenever it changes. */
+/** Reports how much of each edge is covered by system bars and cut-outs, now and whenever it changes. */
 fun View.onBars(apply: (Rect) -> Unit) =
     setOnApplyWindowInsetsListener { _, insets ->
         apply(barsOf(insets))

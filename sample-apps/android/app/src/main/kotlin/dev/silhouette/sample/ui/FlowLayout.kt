@@ -5,7 +5,7 @@ import android.util.AttributeSet
 import android.view.View
 import android.view.ViewGroup
 
-/** Lays its children out like words: one beside the other, on as many lines as they need. */
+/** Lays out its children like words: next to each other, on as many lines as needed. */
 class FlowLayout
     @JvmOverloads
     constructor(
@@ -43,7 +43,7 @@ class FlowLayout
             }
         }
 
-        /** Gives each child its place from the start and the top; returns the height of all. */
+        /** Positions each child from the start and the top; returns the height of all. */
         private fun flow(
             width: Int,
             put: (View, Int, Int) -> Unit,

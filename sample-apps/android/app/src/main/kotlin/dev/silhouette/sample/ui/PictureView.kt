@@ -13,14 +13,14 @@ import android.util.AttributeSet
 import android.view.View
 import dev.silhouette.sample.engine.PictureBuffers
 
-/** Draws the newest picture: live ones fill the view, photos fit into it. Behind transparent parts lies a checkerboard. */
+/** Draws the newest image: live ones fill the view, photos fit into it. A checkerboard is behind transparent parts. */
 class PictureView
     @JvmOverloads
     constructor(
         context: Context,
         attributes: AttributeSet? = null,
     ) : View(context, attributes) {
-        /** Where pictures come from. */
+        /** The source of images. */
         var pictures: PictureBuffers? = null
             set(value) {
                 field?.onPicture = null
@@ -29,21 +29,21 @@ class PictureView
                 invalidate()
             }
 
-        /** Whether the whole picture is shown rather than the view filled. */
+        /** Whether the whole image is shown rather than the view filled. */
         var fit = false
             set(value) {
                 if (field != value) invalidate()
                 field = value
             }
 
-        /** Whether pictures have transparent parts. */
+        /** Whether images have transparent parts. */
         var transparent = false
             set(value) {
                 if (field != value) invalidate()
                 field = value
             }
 
-        /** False draws nothing: what an earlier screen left there must not shine through. */
+        /** False draws nothing: remains of an earlier screen must not shine through. */
         var showing = false
             set(value) {
                 if (field != value) invalidate()

@@ -15,7 +15,7 @@ import dev.silhouette.sample.SampleApp
 import dev.silhouette.sample.model.EngineInfo
 import dev.silhouette.sample.model.Settings
 
-/** How the engine runs. Every choice is kept at once; the camera screen makes its engine anew when it comes back. */
+/** How the engine runs. Every choice is stored immediately; the camera screen recreates its engine when it comes back. */
 class SettingsActivity : Activity() {
     private val memory by lazy { SampleApp.of(this).memory }
 
@@ -67,7 +67,7 @@ class SettingsActivity : Activity() {
         on: Boolean,
         choose: (Boolean) -> Unit,
     ) = findViewById<Switch>(id).run {
-        isSaveEnabled = false // The memory knows better than a view's saved state.
+        isSaveEnabled = false // The stored settings take precedence over a view's saved state.
         isChecked = on
         setOnCheckedChangeListener { _, checked -> choose(checked) }
     }
