@@ -6,7 +6,7 @@
 use silhouette_kernels::memory::{self, OutOfMemory};
 use silhouette_kernels::rows::RowSource;
 
-use crate::background::Blurred;
+use crate::background::{Blurred, Rim};
 use crate::blend::{AlphaRows, blend_row, scale};
 use crate::frame::{Frame, FrameError, PixelFormat, Pixels, Plane, PlaneName, Region, Rotation, Transparency};
 use crate::input::{Fit, InputSpec, Resampler};
@@ -210,12 +210,18 @@ impl Picture {
         }
     }
 
-    /// Multiplies the image's alpha by the confidence: the background becomes transparent.
+    /// Multiplies the image's alpha by the confidence: the background becomes transparent. Along a soft border the colours are the foreground's,
+    /// without what shines through from the background, so that a cut-out carries no halo.
     ///
     /// # Errors
     /// [`OutOfMemory`].
     pub fn cut_out(&mut self, alpha: &Confidence) -> Result<(), OutOfMemory> {
-        self.for_each_row(alpha, |row, alphas, _| {
+        if self.rgba.is_empty() || alpha.values.is_empty() {
+            return Ok(());
+        }
+        let mut rim = Rim::new(&self.rgba, (self.width, self.height), alpha)?;
+        self.for_each_row(alpha, |row, alphas, y| {
+            rim.clear(row, alphas, y);
             for (pixel, &alpha) in row.as_chunks_mut::<4>().0.iter_mut().zip(alphas) {
                 pixel[3] = scale(pixel[3], alpha);
             }
@@ -230,7 +236,12 @@ impl Picture {
     pub fn replace_background(&mut self, alpha: &Confidence, background: &Frame<'_>) -> Result<(), FrameError> {
         let behind = cover(background, self.width, self.height)?;
         let row_bytes = self.width * 4;
+        if self.rgba.is_empty() || alpha.values.is_empty() {
+            return Ok(());
+        }
+        let mut rim = Rim::new(&self.rgba, (self.width, self.height), alpha)?;
         self.for_each_row(alpha, |row, alphas, y| {
+            rim.clear(row, alphas, y);
             let under = &behind.rgba[y * row_bytes..][..row_bytes];
             if is_opaque(row) && is_opaque(under) {
                 blend_row(row, under, alphas);
@@ -254,7 +265,7 @@ impl Picture {
         if self.rgba.is_empty() || alpha.values.is_empty() || radius.is_nan() || radius <= 0.0 {
             return Ok(());
         }
-        let mut blurred = Blurred::new(&self.rgba, (self.width, self.height), alpha, radius)?;
+        let mut blurred = Blurred::new(&self.rgba, (self.width, self.height), alpha, radius, |alpha| 255 - alpha)?;
         self.for_each_row(alpha, |row, alphas, y| blurred.put_behind(row, alphas, y))
     }
 
@@ -480,6 +491,42 @@ mod tests {
         p.overlay(&mask, &Palette::voc(), 0.5);
         assert_eq!(p.rgba[..4], [100, 100, 100, 255]);
         assert_eq!(p.rgba[12..16], [114, 50, 50, 255]);
+    }
+
+    #[test]
+    fn a_cut_out_carries_no_halo() {
+        // A red disc with texture on green, the border soft over 4 pixels.
+        let distance = |x: usize, y: usize| 40.0 - (x as f32 - 80.0).hypot(y as f32 - 60.0);
+        let alpha_at = |x, y| (distance(x, y) / 4.0 + 0.5).clamp(0.0, 1.0);
+        let foreground = |x: usize, y: usize| [200.0 + ((x / 4 + y / 4) % 2) as f32 * 30.0, 40.0, 40.0];
+        let mixed = |x, y| -> [u8; 4] {
+            let alpha: f32 = alpha_at(x, y);
+            let [r, g, b] = [0, 1, 2].map(|c| alpha * foreground(x, y)[c] + (1.0 - alpha) * [20.0, 180.0, 60.0][c]);
+            [r as u8, g as u8, b as u8, 255]
+        };
+        let mut cut = picture(160, 120, mixed);
+        let values = (0..160 * 120).map(|i| (alpha_at(i % 160, i / 160) * 255.0 + 0.5) as u8).collect();
+        let alpha = Confidence { width: 160, height: 120, values };
+        // Mean difference from the foreground's colours, weighted by alpha, along the rim.
+        let error = |picture: &Picture| {
+            let (mut sum, mut count) = (0.0, 0.0);
+            for (i, pixel) in picture.rgba.chunks_exact(4).enumerate() {
+                let (x, y) = (i % 160, i / 160);
+                let share = alpha_at(x, y);
+                if share > 0.0 && share < 1.0 {
+                    let off: f32 = (0..3).map(|c| (f32::from(pixel[c]) - foreground(x, y)[c]).abs()).sum();
+                    (sum, count) = (sum + share * off / 3.0, count + share);
+                }
+            }
+            sum / count
+        };
+        let before = error(&cut);
+        cut.cut_out(&alpha).unwrap();
+        let after = error(&cut);
+        assert!(after < 0.5 * before, "the rim's colours were off by {before}, now by {after}");
+        // What is wholly foreground stays as it was.
+        let middle = (60 * 160 + 80) * 4;
+        assert_eq!(cut.rgba[middle..middle + 4], mixed(80, 60));
     }
 
     #[test]

@@ -609,26 +609,26 @@ fileprivate struct FfiConverterData: FfiConverterRustBuffer {
 
 
 /**
- * Takes a stream's results, on the stream's own thread, in the order of the frames.
+ * Receives a stream's results, on the stream's own thread, in the order of the frames.
  */
 public protocol LiveListener: AnyObject, Sendable {
 
     /**
-     * A frame was segmented. `timestamp` is the one that it was submitted with, `dropped` the number of frames that gave
-     * their place to a newer one since the start. The segmentation is the listener's as long as it holds it, and keeps
-     * its frame for effects. `cancelled` is what `forget` had returned last when the frame was taken: a result whose number is
-     * smaller than that of a later call is stale.
+     * A frame was segmented. `timestamp` is the one that it was submitted with, `dropped` the number of frames
+     * replaced by a newer one since the start. The segmentation belongs to the listener as long as it holds it, and
+     * keeps its frame for effects. `cancelled` is the last return value of `forget` when the frame was taken: a result
+     * with a smaller number than a later call's is stale.
      */
     func onResult(timestamp: UInt64, dropped: UInt64, cancelled: UInt64, segmentation: Segmentation)
 
     /**
-     * A frame could not be segmented; later ones are tried all the same.
+     * A frame could not be segmented; later ones are still processed.
      */
     func onError(timestamp: UInt64, dropped: UInt64, cancelled: UInt64, error: SilhouetteError)
 
 }
 /**
- * Takes a stream's results, on the stream's own thread, in the order of the frames.
+ * Receives a stream's results, on the stream's own thread, in the order of the frames.
  */
 open class LiveListenerImpl: LiveListener, @unchecked Sendable {
     fileprivate let handle: UInt64
@@ -684,10 +684,10 @@ open class LiveListenerImpl: LiveListener, @unchecked Sendable {
 
 
     /**
-     * A frame was segmented. `timestamp` is the one that it was submitted with, `dropped` the number of frames that gave
-     * their place to a newer one since the start. The segmentation is the listener's as long as it holds it, and keeps
-     * its frame for effects. `cancelled` is what `forget` had returned last when the frame was taken: a result whose number is
-     * smaller than that of a later call is stale.
+     * A frame was segmented. `timestamp` is the one that it was submitted with, `dropped` the number of frames
+     * replaced by a newer one since the start. The segmentation belongs to the listener as long as it holds it, and
+     * keeps its frame for effects. `cancelled` is the last return value of `forget` when the frame was taken: a result
+     * with a smaller number than a later call's is stale.
      */
 open func onResult(timestamp: UInt64, dropped: UInt64, cancelled: UInt64, segmentation: Segmentation)  {try! rustCall() {
         uniffiCallStatus in
@@ -702,7 +702,7 @@ open func onResult(timestamp: UInt64, dropped: UInt64, cancelled: UInt64, segmen
 }
 
     /**
-     * A frame could not be segmented; later ones are tried all the same.
+     * A frame could not be segmented; later ones are still processed.
      */
 open func onError(timestamp: UInt64, dropped: UInt64, cancelled: UInt64, error: SilhouetteError)  {try! rustCall() {
         uniffiCallStatus in
@@ -884,41 +884,41 @@ public func FfiConverterTypeLiveListener_lower(_ value: LiveListener) -> UInt64 
 
 
 /**
- * Segments a camera's stream: one frame in work, one waiting, a newer one takes the place of that.
+ * Segments a camera's stream: one frame is processed, one waits, and a newer one replaces the waiting one.
  */
 public protocol LiveSegmenterProtocol: AnyObject, Sendable {
 
     /**
-     * Forgets the frame that waits; the result of the one in work is not handed out. Waits for a call of the listener that has
-     * begun: when this returns, no frame that was submitted before is handed out any more. Called by the listener itself, it does
-     * not wait.
+     * Discards the waiting frame and the result of the one being processed. Waits for a running call of the listener:
+     * when this returns, no frame submitted before is delivered any more. Called by the listener itself, it does not
+     * wait.
      */
     func cancel()
 
     /**
-     * How many frames gave their place to a newer one.
+     * Number of frames replaced by a newer one.
      */
     func dropped()  -> UInt64
 
     /**
-     * As `cancel`, without waiting: returns a number, and results whose `cancelled` is smaller are stale.
+     * Like `cancel`, without waiting: returns a number, and results whose `cancelled` is smaller are stale.
      */
     func forget()  -> UInt64
 
     /**
-     * Names this object on the C and JNI ways, as long as it lives.
+     * Identifies this object in C and JNI, as long as it lives.
      */
     func raw()  -> UInt64
 
     /**
-     * Ends the stream. When this returns, the listener is not called any more; called by the listener itself, that call
-     * is the last one. May be called again.
+     * Ends the stream. When this returns, the listener is not called any more; if the listener itself calls it, its
+     * current call is the last one. Can be called repeatedly.
      */
     func shutdown()
 
 }
 /**
- * Segments a camera's stream: one frame in work, one waiting, a newer one takes the place of that.
+ * Segments a camera's stream: one frame is processed, one waits, and a newer one replaces the waiting one.
  */
 open class LiveSegmenter: LiveSegmenterProtocol, @unchecked Sendable {
     fileprivate let handle: UInt64
@@ -960,10 +960,10 @@ open class LiveSegmenter: LiveSegmenterProtocol, @unchecked Sendable {
         return try! rustCall { uniffi_silhouette_ffi_fn_clone_livesegmenter(self.handle, $0) }
     }
     /**
-     * A stream that hands its results to `listener`.
+     * Creates a stream that passes its results to `listener`.
      *
      * # Errors
-     * `Internal` where the system gives no thread.
+     * `Internal` if the system cannot create a thread.
      */
 public convenience init(segmenter: Segmenter, smoothing: Smoothing?, listener: LiveListener)throws  {
     let handle =
@@ -989,7 +989,7 @@ public convenience init(segmenter: Segmenter, smoothing: Smoothing?, listener: L
 
 
     /**
-     * A stream without a listener as yet: JNI brings one.
+     * A stream that has no listener yet: JNI sets one.
      */
 public static func idle(segmenter: Segmenter, smoothing: Smoothing?) -> LiveSegmenter  {
     return try!  FfiConverterTypeLiveSegmenter_lift(try! rustCall() {
@@ -1004,9 +1004,9 @@ public static func idle(segmenter: Segmenter, smoothing: Smoothing?) -> LiveSegm
 
 
     /**
-     * Forgets the frame that waits; the result of the one in work is not handed out. Waits for a call of the listener that has
-     * begun: when this returns, no frame that was submitted before is handed out any more. Called by the listener itself, it does
-     * not wait.
+     * Discards the waiting frame and the result of the one being processed. Waits for a running call of the listener:
+     * when this returns, no frame submitted before is delivered any more. Called by the listener itself, it does not
+     * wait.
      */
 open func cancel()  {try! rustCall() {
         uniffiCallStatus in
@@ -1017,7 +1017,7 @@ open func cancel()  {try! rustCall() {
 }
 
     /**
-     * How many frames gave their place to a newer one.
+     * Number of frames replaced by a newer one.
      */
 open func dropped() -> UInt64  {
     return try!  FfiConverterUInt64.lift(try! rustCall() {
@@ -1029,7 +1029,7 @@ open func dropped() -> UInt64  {
 }
 
     /**
-     * As `cancel`, without waiting: returns a number, and results whose `cancelled` is smaller are stale.
+     * Like `cancel`, without waiting: returns a number, and results whose `cancelled` is smaller are stale.
      */
 open func forget() -> UInt64  {
     return try!  FfiConverterUInt64.lift(try! rustCall() {
@@ -1041,7 +1041,7 @@ open func forget() -> UInt64  {
 }
 
     /**
-     * Names this object on the C and JNI ways, as long as it lives.
+     * Identifies this object in C and JNI, as long as it lives.
      */
 open func raw() -> UInt64  {
     return try!  FfiConverterUInt64.lift(try! rustCall() {
@@ -1053,8 +1053,8 @@ open func raw() -> UInt64  {
 }
 
     /**
-     * Ends the stream. When this returns, the listener is not called any more; called by the listener itself, that call
-     * is the last one. May be called again.
+     * Ends the stream. When this returns, the listener is not called any more; if the listener itself calls it, its
+     * current call is the last one. Can be called repeatedly.
      */
 open func shutdown()  {try! rustCall() {
         uniffiCallStatus in
@@ -1120,23 +1120,23 @@ public func FfiConverterTypeLiveSegmenter_lower(_ value: LiveSegmenter) -> UInt6
 public protocol ModelProtocol: AnyObject, Sendable {
 
     /**
-     * The class of a label; upper and lower case are the same.
+     * The class with a label, ignoring case.
      *
      * # Errors
-     * `Unsupported` for a label that the model does not have; it lists those that there are.
+     * `Unsupported` for a label that the model does not have; it lists the existing ones.
      */
     func classOf(label: String) throws  -> UInt32
 
     /**
-     * What the model says about itself.
+     * The model's properties.
      */
     func info()  -> ModelInfo
 
     /**
-     * The same weights in a network of another output stride (8, 16 or 32).
+     * The same weights in a network with another output stride (8, 16 or 32).
      *
      * # Errors
-     * `Unsupported` for another number.
+     * `Unsupported` for any other number.
      */
     func withOutputStride(outputStride: UInt32) throws  -> Model
 
@@ -1196,7 +1196,7 @@ open class Model: ModelProtocol, @unchecked Sendable {
 
 
     /**
-     * A model file's content; it is copied once.
+     * Reads a model file from memory; it is copied once.
      *
      * # Errors
      * As `open`.
@@ -1213,10 +1213,11 @@ public static func fromBytes(bytes: Data)throws  -> Model  {
 }
 
     /**
-     * Opens a model file; its tensors are read when a segmenter is made. A file that was cut or written to by then is an error.
+     * Opens a model file; its tensors are read when a segmenter is created. If the file was truncated or written to by
+     * then, that is an error.
      *
      * # Errors
-     * `InvalidModel` where it cannot be read, is cut off or damaged, or holds no network that is known.
+     * `InvalidModel` if it cannot be read, is truncated or damaged, or contains an unknown network.
      */
 public static func `open`(path: String)throws  -> Model  {
     return try  FfiConverterTypeModel_lift(try rustCallWithError(FfiConverterTypeSilhouetteError_lift) {
@@ -1228,10 +1229,10 @@ public static func `open`(path: String)throws  -> Model  {
 }
 
     /**
-     * Opens a model that is a part of another file (an uncompressed asset of an app's package), as `open` does.
+     * Opens a model inside another file (an uncompressed asset of an app's package), like `open`.
      *
      * # Errors
-     * As `open`; `InvalidModel` also for a part that reaches past the file's end.
+     * As `open`; `InvalidModel` also if the part reaches past the file's end.
      */
 public static func openPart(path: String, offset: UInt64, length: UInt64)throws  -> Model  {
     return try  FfiConverterTypeModel_lift(try rustCallWithError(FfiConverterTypeSilhouetteError_lift) {
@@ -1247,10 +1248,10 @@ public static func openPart(path: String, offset: UInt64, length: UInt64)throws 
 
 
     /**
-     * The class of a label; upper and lower case are the same.
+     * The class with a label, ignoring case.
      *
      * # Errors
-     * `Unsupported` for a label that the model does not have; it lists those that there are.
+     * `Unsupported` for a label that the model does not have; it lists the existing ones.
      */
 open func classOf(label: String)throws  -> UInt32  {
     return try  FfiConverterUInt32.lift(try rustCallWithError(FfiConverterTypeSilhouetteError_lift) {
@@ -1263,7 +1264,7 @@ open func classOf(label: String)throws  -> UInt32  {
 }
 
     /**
-     * What the model says about itself.
+     * The model's properties.
      */
 open func info() -> ModelInfo  {
     return try!  FfiConverterTypeModelInfo_lift(try! rustCall() {
@@ -1275,10 +1276,10 @@ open func info() -> ModelInfo  {
 }
 
     /**
-     * The same weights in a network of another output stride (8, 16 or 32).
+     * The same weights in a network with another output stride (8, 16 or 32).
      *
      * # Errors
-     * `Unsupported` for another number.
+     * `Unsupported` for any other number.
      */
 open func withOutputStride(outputStride: UInt32)throws  -> Model  {
     return try  FfiConverterTypeModel_lift(try rustCallWithError(FfiConverterTypeSilhouetteError_lift) {
@@ -1341,23 +1342,23 @@ public func FfiConverterTypeModel_lower(_ value: Model) -> UInt64 {
 
 
 /**
- * The result of segmenting a frame: mask, confidences, polygons, effects. Empty until a frame was segmented into it.
+ * The result of segmenting a frame: mask, confidences, polygons, effects. Empty until a frame is segmented into it.
  */
 public protocol SegmentationProtocol: AnyObject, Sendable {
 
     /**
-     * Frees the memory; whatever needs a result fails from now on. May be called again.
+     * Frees the memory; everything that needs a result fails from now on. Can be called repeatedly.
      */
     func discard()
 
     /**
-     * Columns and rows of the frame's region, upright: the size of the pictures that effects make.
+     * Columns and rows of the frame's region, upright: the size of the images that effects produce.
      */
     func frameSize()  -> Size
 
     /**
-     * The outlines of a class. With a `tolerance` over 0 (in pixels) they are simplified as far as they still overlap the
-     * mask by 99 %; pieces below `least_area` pixels are left out.
+     * The outlines of a class. With a `tolerance` over 0 (in pixels) they are simplified as long as they overlap the
+     * mask by at least 99 %; pieces below `least_area` pixels are omitted.
      *
      * # Errors
      * `Unsupported` for a class that the model does not have; `Closed`.
@@ -1365,12 +1366,12 @@ public protocol SegmentationProtocol: AnyObject, Sendable {
     func polygons(classIndex: UInt32, tolerance: Double, leastArea: UInt32) throws  -> [Polygon]
 
     /**
-     * Names this object on the C and JNI ways, as long as it lives.
+     * Identifies this object in C and JNI, as long as it lives.
      */
     func raw()  -> UInt64
 
     /**
-     * Makes the mask again in another size, from the same logits.
+     * Recomputes the mask at another size, from the same logits.
      *
      * # Errors
      * `Unsupported` for a size of 0 or of more than 2^28 pixels; `InvalidFrame` before the first frame; `Closed`.
@@ -1378,7 +1379,7 @@ public protocol SegmentationProtocol: AnyObject, Sendable {
     func resize(output: OutputSize) throws
 
     /**
-     * The share of the mask's pixels that each class has, the largest first; classes without pixels are left out.
+     * Each class's share of the mask's pixels, the largest first; classes without pixels are omitted.
      */
     func shares()  -> [ClassShare]
 
@@ -1393,13 +1394,13 @@ public protocol SegmentationProtocol: AnyObject, Sendable {
     func timings()  -> Timings
 
     /**
-     * The way from the mask's coordinates to the buffer's; none before the first frame.
+     * The transform from the mask's coordinates to the buffer's; none before the first frame.
      */
     func transform()  -> Transform?
 
 }
 /**
- * The result of segmenting a frame: mask, confidences, polygons, effects. Empty until a frame was segmented into it.
+ * The result of segmenting a frame: mask, confidences, polygons, effects. Empty until a frame is segmented into it.
  */
 open class Segmentation: SegmentationProtocol, @unchecked Sendable {
     fileprivate let handle: UInt64
@@ -1441,7 +1442,7 @@ open class Segmentation: SegmentationProtocol, @unchecked Sendable {
         return try! rustCall { uniffi_silhouette_ffi_fn_clone_segmentation(self.handle, $0) }
     }
     /**
-     * An empty one.
+     * Creates an empty one.
      */
 public convenience init() {
     let handle =
@@ -1466,7 +1467,7 @@ public convenience init() {
 
 
     /**
-     * Frees the memory; whatever needs a result fails from now on. May be called again.
+     * Frees the memory; everything that needs a result fails from now on. Can be called repeatedly.
      */
 open func discard()  {try! rustCall() {
         uniffiCallStatus in
@@ -1477,7 +1478,7 @@ open func discard()  {try! rustCall() {
 }
 
     /**
-     * Columns and rows of the frame's region, upright: the size of the pictures that effects make.
+     * Columns and rows of the frame's region, upright: the size of the images that effects produce.
      */
 open func frameSize() -> Size  {
     return try!  FfiConverterTypeSize_lift(try! rustCall() {
@@ -1489,8 +1490,8 @@ open func frameSize() -> Size  {
 }
 
     /**
-     * The outlines of a class. With a `tolerance` over 0 (in pixels) they are simplified as far as they still overlap the
-     * mask by 99 %; pieces below `least_area` pixels are left out.
+     * The outlines of a class. With a `tolerance` over 0 (in pixels) they are simplified as long as they overlap the
+     * mask by at least 99 %; pieces below `least_area` pixels are omitted.
      *
      * # Errors
      * `Unsupported` for a class that the model does not have; `Closed`.
@@ -1508,7 +1509,7 @@ open func polygons(classIndex: UInt32, tolerance: Double, leastArea: UInt32)thro
 }
 
     /**
-     * Names this object on the C and JNI ways, as long as it lives.
+     * Identifies this object in C and JNI, as long as it lives.
      */
 open func raw() -> UInt64  {
     return try!  FfiConverterUInt64.lift(try! rustCall() {
@@ -1520,7 +1521,7 @@ open func raw() -> UInt64  {
 }
 
     /**
-     * Makes the mask again in another size, from the same logits.
+     * Recomputes the mask at another size, from the same logits.
      *
      * # Errors
      * `Unsupported` for a size of 0 or of more than 2^28 pixels; `InvalidFrame` before the first frame; `Closed`.
@@ -1535,7 +1536,7 @@ open func resize(output: OutputSize)throws   {try rustCallWithError(FfiConverter
 }
 
     /**
-     * The share of the mask's pixels that each class has, the largest first; classes without pixels are left out.
+     * Each class's share of the mask's pixels, the largest first; classes without pixels are omitted.
      */
 open func shares() -> [ClassShare]  {
     return try!  FfiConverterSequenceTypeClassShare.lift(try! rustCall() {
@@ -1571,7 +1572,7 @@ open func timings() -> Timings  {
 }
 
     /**
-     * The way from the mask's coordinates to the buffer's; none before the first frame.
+     * The transform from the mask's coordinates to the buffer's; none before the first frame.
      */
 open func transform() -> Transform?  {
     return try!  FfiConverterOptionTypeTransform.lift(try! rustCall() {
@@ -1638,22 +1639,22 @@ public func FfiConverterTypeSegmentation_lower(_ value: Segmentation) -> UInt64 
 public protocol SegmenterProtocol: AnyObject, Sendable {
 
     /**
-     * Backend, kernels, threads and memory in a few words.
+     * A short description of backend, kernels, threads and memory.
      */
     func description()  -> String
 
     /**
-     * Names this object on the C and JNI ways, as long as it lives.
+     * Identifies this object in C and JNI, as long as it lives.
      */
     func raw()  -> UInt64
 
     /**
-     * Refuses further calls and those that wait; running ones end normally. Frees what no call uses. May be called again.
+     * Rejects new and waiting calls; running ones end normally. Frees everything not in use. Can be called repeatedly.
      */
     func shutdown()
 
     /**
-     * Side of the network's input that it runs at, in pixels.
+     * Side of the network's input, in pixels.
      */
     func size()  -> UInt32
 
@@ -1701,11 +1702,11 @@ open class Segmenter: SegmenterProtocol, @unchecked Sendable {
         return try! rustCall { uniffi_silhouette_ffi_fn_clone_segmenter(self.handle, $0) }
     }
     /**
-     * Makes a segmenter of a model.
+     * Creates a segmenter from a model.
      *
      * # Errors
      * `InvalidModel` for a classifier's model or one that cannot be compiled; `Unsupported` for options that are not
-     * possible here.
+     * supported here.
      */
 public convenience init(model: Model, options: Options)throws  {
     let handle =
@@ -1732,7 +1733,7 @@ public convenience init(model: Model, options: Options)throws  {
 
 
     /**
-     * Backend, kernels, threads and memory in a few words.
+     * A short description of backend, kernels, threads and memory.
      */
 open func description() -> String  {
     return try!  FfiConverterString.lift(try! rustCall() {
@@ -1744,7 +1745,7 @@ open func description() -> String  {
 }
 
     /**
-     * Names this object on the C and JNI ways, as long as it lives.
+     * Identifies this object in C and JNI, as long as it lives.
      */
 open func raw() -> UInt64  {
     return try!  FfiConverterUInt64.lift(try! rustCall() {
@@ -1756,7 +1757,7 @@ open func raw() -> UInt64  {
 }
 
     /**
-     * Refuses further calls and those that wait; running ones end normally. Frees what no call uses. May be called again.
+     * Rejects new and waiting calls; running ones end normally. Frees everything not in use. Can be called repeatedly.
      */
 open func shutdown()  {try! rustCall() {
         uniffiCallStatus in
@@ -1767,7 +1768,7 @@ open func shutdown()  {try! rustCall() {
 }
 
     /**
-     * Side of the network's input that it runs at, in pixels.
+     * Side of the network's input, in pixels.
      */
 open func size() -> UInt32  {
     return try!  FfiConverterUInt32.lift(try! rustCall() {
@@ -1829,23 +1830,23 @@ public func FfiConverterTypeSegmenter_lower(_ value: Segmenter) -> UInt64 {
 
 
 /**
- * Segments the frames of one video, smoothed over time; frames come one after the other.
+ * Segments the frames of one video in order, with temporal smoothing.
  */
 public protocol VideoSegmenterProtocol: AnyObject, Sendable {
 
     /**
-     * Names this object on the C and JNI ways, as long as it lives.
+     * Identifies this object in C and JNI, as long as it lives.
      */
     func raw()  -> UInt64
 
     /**
-     * Forgets the frames before, as after a cut.
+     * Forgets the previous frames, as after a cut.
      */
     func reset()
 
 }
 /**
- * Segments the frames of one video, smoothed over time; frames come one after the other.
+ * Segments the frames of one video in order, with temporal smoothing.
  */
 open class VideoSegmenter: VideoSegmenterProtocol, @unchecked Sendable {
     fileprivate let handle: UInt64
@@ -1887,7 +1888,7 @@ open class VideoSegmenter: VideoSegmenterProtocol, @unchecked Sendable {
         return try! rustCall { uniffi_silhouette_ffi_fn_clone_videosegmenter(self.handle, $0) }
     }
     /**
-     * For a new video; the segmenter's arenas are shared with it.
+     * For a new video; it shares the segmenter's arenas.
      */
 public convenience init(segmenter: Segmenter, smoothing: Smoothing) {
     let handle =
@@ -1914,7 +1915,7 @@ public convenience init(segmenter: Segmenter, smoothing: Smoothing) {
 
 
     /**
-     * Names this object on the C and JNI ways, as long as it lives.
+     * Identifies this object in C and JNI, as long as it lives.
      */
 open func raw() -> UInt64  {
     return try!  FfiConverterUInt64.lift(try! rustCall() {
@@ -1926,7 +1927,7 @@ open func raw() -> UInt64  {
 }
 
     /**
-     * Forgets the frames before, as after a cut.
+     * Forgets the previous frames, as after a cut.
      */
 open func reset()  {try! rustCall() {
         uniffiCallStatus in
@@ -1985,7 +1986,7 @@ public func FfiConverterTypeVideoSegmenter_lower(_ value: VideoSegmenter) -> UIn
 
 
 /**
- * The share of a mask that a class has.
+ * A class's share of a mask.
  */
 public struct ClassShare: Equatable, Hashable {
     /**
@@ -2054,7 +2055,7 @@ public func FfiConverterTypeClassShare_lower(_ value: ClassShare) -> RustBuffer 
 
 
 /**
- * What a model says about itself.
+ * A model's properties.
  */
 public struct ModelInfo: Equatable, Hashable {
     /**
@@ -2062,7 +2063,7 @@ public struct ModelInfo: Equatable, Hashable {
      */
     public var name: String
     /**
-     * What it is for.
+     * Its task.
      */
     public var task: Task
     /**
@@ -2074,15 +2075,15 @@ public struct ModelInfo: Equatable, Hashable {
      */
     public var colors: [UInt32]
     /**
-     * Side of the square input that the weights were made for, in pixels.
+     * Side of the square input that the weights were trained for, in pixels.
      */
     public var size: UInt32
     /**
-     * Licence of the weights; empty where it is not stated.
+     * Licence of the weights; empty if it is unknown.
      */
     public var licence: String
     /**
-     * Where the weights come from.
+     * Origin of the weights.
      */
     public var provenance: String
 
@@ -2093,7 +2094,7 @@ public struct ModelInfo: Equatable, Hashable {
          * Its name.
          */name: String,
         /**
-         * What it is for.
+         * Its task.
          */task: Task,
         /**
          * One label per class; class 0 is the background.
@@ -2102,13 +2103,13 @@ public struct ModelInfo: Equatable, Hashable {
          * A colour for each class, 0xRRGGBB.
          */colors: [UInt32],
         /**
-         * Side of the square input that the weights were made for, in pixels.
+         * Side of the square input that the weights were trained for, in pixels.
          */size: UInt32,
         /**
-         * Licence of the weights; empty where it is not stated.
+         * Licence of the weights; empty if it is unknown.
          */licence: String,
         /**
-         * Where the weights come from.
+         * Origin of the weights.
          */provenance: String) {
         self.name = name
         self.task = task
@@ -2173,11 +2174,11 @@ public func FfiConverterTypeModelInfo_lower(_ value: ModelInfo) -> RustBuffer {
 
 
 /**
- * How a model is to be run; what is not set is chosen.
+ * Options for running a model; unset options have defaults.
  */
 public struct Options: Equatable, Hashable {
     /**
-     * Threads of one call, 1 to 64.
+     * Threads per call, 1 to 64.
      */
     public var threads: UInt32?
     /**
@@ -2185,7 +2186,7 @@ public struct Options: Equatable, Hashable {
      */
     public var backend: Backend
     /**
-     * Side of the network's input in pixels, the longer one where it is not square.
+     * Side of the network's input in pixels, the longer one if it is not square.
      */
     public var size: UInt32?
     /**
@@ -2193,7 +2194,7 @@ public struct Options: Equatable, Hashable {
      */
     public var inputShape: InputShape
     /**
-     * How many calls run at once, each in an arena of its own.
+     * Number of concurrent calls, each in an arena of its own.
      */
     public var concurrency: UInt32?
     /**
@@ -2201,11 +2202,11 @@ public struct Options: Equatable, Hashable {
      */
     public var output: OutputSize
     /**
-     * Whether the soft borders of effects follow the picture's edges.
+     * Whether the soft borders of effects follow the image's edges.
      */
     public var refine: Bool
     /**
-     * A folder in which packed weights are kept.
+     * A folder in which packed weights are cached.
      */
     public var weightCache: String?
 
@@ -2213,28 +2214,28 @@ public struct Options: Equatable, Hashable {
     // declare one manually.
     public init(
         /**
-         * Threads of one call, 1 to 64.
+         * Threads per call, 1 to 64.
          */threads: UInt32? = nil,
         /**
          * Where to compute.
          */backend: Backend,
         /**
-         * Side of the network's input in pixels, the longer one where it is not square.
+         * Side of the network's input in pixels, the longer one if it is not square.
          */size: UInt32? = nil,
         /**
          * Whether the network sees a square or the frame's own shape.
          */inputShape: InputShape,
         /**
-         * How many calls run at once, each in an arena of its own.
+         * Number of concurrent calls, each in an arena of its own.
          */concurrency: UInt32? = nil,
         /**
          * The size of the masks.
          */output: OutputSize,
         /**
-         * Whether the soft borders of effects follow the picture's edges.
+         * Whether the soft borders of effects follow the image's edges.
          */refine: Bool = false,
         /**
-         * A folder in which packed weights are kept.
+         * A folder in which packed weights are cached.
          */weightCache: String? = nil) {
         self.threads = threads
         self.backend = backend
@@ -2302,7 +2303,7 @@ public func FfiConverterTypeOptions_lower(_ value: Options) -> RustBuffer {
 
 
 /**
- * One connected piece of a class; rings are corners x0, y0, x1, y1, …, the last joined to the first.
+ * One connected component of a class; rings are corners x0, y0, x1, y1, …, the last connected to the first.
  */
 public struct Polygon: Equatable, Hashable {
     /**
@@ -2310,7 +2311,7 @@ public struct Polygon: Equatable, Hashable {
      */
     public var outer: [UInt32]
     /**
-     * What is cut out of it, counter-clockwise.
+     * The holes in it, counter-clockwise.
      */
     public var holes: [[UInt32]]
 
@@ -2321,7 +2322,7 @@ public struct Polygon: Equatable, Hashable {
          * The outline, clockwise.
          */outer: [UInt32],
         /**
-         * What is cut out of it, counter-clockwise.
+         * The holes in it, counter-clockwise.
          */holes: [[UInt32]]) {
         self.outer = outer
         self.holes = holes
@@ -2440,15 +2441,15 @@ public func FfiConverterTypeSize_lower(_ value: Size) -> RustBuffer {
 
 
 /**
- * How a video's frames are smoothed over time.
+ * Temporal smoothing of a video's frames.
  */
 public struct Smoothing: Equatable, Hashable {
     /**
-     * In a calm picture, what was seen this many nanoseconds ago weighs half. 0: no smoothing.
+     * In a static image, the weight of an observation halves in this many nanoseconds. 0: no smoothing.
      */
     public var halfLife: UInt64
     /**
-     * A pause between frames of more nanoseconds than this starts afresh.
+     * After a longer pause between frames, in nanoseconds, smoothing restarts.
      */
     public var longestPause: UInt64
 
@@ -2456,10 +2457,10 @@ public struct Smoothing: Equatable, Hashable {
     // declare one manually.
     public init(
         /**
-         * In a calm picture, what was seen this many nanoseconds ago weighs half. 0: no smoothing.
+         * In a static image, the weight of an observation halves in this many nanoseconds. 0: no smoothing.
          */halfLife: UInt64 = UInt64(100000000),
         /**
-         * A pause between frames of more nanoseconds than this starts afresh.
+         * After a longer pause between frames, in nanoseconds, smoothing restarts.
          */longestPause: UInt64 = UInt64(1000000000)) {
         self.halfLife = halfLife
         self.longestPause = longestPause
@@ -2509,7 +2510,7 @@ public func FfiConverterTypeSmoothing_lower(_ value: Smoothing) -> RustBuffer {
 
 
 /**
- * How many nanoseconds each stage of a frame took, on the wall.
+ * Wall time of each stage of a frame, in nanoseconds.
  */
 public struct Timings: Equatable, Hashable {
     /**
@@ -2521,7 +2522,7 @@ public struct Timings: Equatable, Hashable {
      */
     public var network: UInt64
     /**
-     * The logits to the mask, smoothing included.
+     * The logits to the mask, including smoothing.
      */
     public var mask: UInt64
 
@@ -2535,7 +2536,7 @@ public struct Timings: Equatable, Hashable {
          * The network.
          */network: UInt64,
         /**
-         * The logits to the mask, smoothing included.
+         * The logits to the mask, including smoothing.
          */mask: UInt64) {
         self.input = input
         self.network = network
@@ -2588,8 +2589,8 @@ public func FfiConverterTypeTimings_lower(_ value: Timings) -> RustBuffer {
 
 
 /**
- * The way from mask to buffer coordinates: `x' = xx x + xy y + x0`, `y' = yx x + yy y + y0`; pixels have their edges at
- * whole numbers.
+ * The transform from mask to buffer coordinates: `x' = xx x + xy y + x0`, `y' = yx x + yy y + y0`; pixels have their
+ * edges at integers.
  */
 public struct Transform: Equatable, Hashable {
     /**
@@ -2704,7 +2705,7 @@ public func FfiConverterTypeTransform_lower(_ value: Transform) -> RustBuffer {
 public enum Backend: Equatable, Hashable {
 
     /**
-     * The best that is there.
+     * The best one available.
      */
     case auto
     /**
@@ -2789,7 +2790,7 @@ public func FfiConverterTypeBackend_lower(_ value: Backend) -> RustBuffer {
 public enum InputShape: Equatable, Hashable {
 
     /**
-     * A square; a picture of another shape leaves a part of it grey.
+     * A square; an image of another shape leaves part of it grey.
      */
     case square
     /**
@@ -2872,7 +2873,7 @@ public enum OutputSize: Equatable, Hashable {
      */
     case model
     /**
-     * Any other.
+     * Any other size.
      */
     case given(
         /**
@@ -2953,7 +2954,7 @@ public func FfiConverterTypeOutputSize_lower(_ value: OutputSize) -> RustBuffer 
 
 
 /**
- * What went wrong: `reason` says what and where, `advice` what the caller can do.
+ * An error: `reason` is what was wrong and where, `advice` what the caller can do.
  */
 public
 enum SilhouetteError: Swift.Error, Equatable, Hashable, Foundation.LocalizedError {
@@ -2972,7 +2973,7 @@ enum SilhouetteError: Swift.Error, Equatable, Hashable, Foundation.LocalizedErro
          */advice: String
     )
     /**
-     * The model cannot be used: cut off, damaged, unknown, or for another task.
+     * The model cannot be used: truncated, damaged, unknown, or for another task.
      */
     case InvalidModel(
         /**
@@ -2983,7 +2984,7 @@ enum SilhouetteError: Swift.Error, Equatable, Hashable, Foundation.LocalizedErro
          */advice: String
     )
     /**
-     * The request is well-formed, but not possible here.
+     * The request is well-formed, but not supported here.
      */
     case Unsupported(
         /**
@@ -3005,7 +3006,7 @@ enum SilhouetteError: Swift.Error, Equatable, Hashable, Foundation.LocalizedErro
          */advice: String
     )
     /**
-     * A fault of this library or of the system under it.
+     * A fault of this library or of the underlying system.
      */
     case Internal(
         /**
@@ -3126,7 +3127,7 @@ public func FfiConverterTypeSilhouetteError_lower(_ value: SilhouetteError) -> R
 
 
 /**
- * What a model is for.
+ * The task of a model.
  */
 
 public enum Task: Equatable, Hashable {
@@ -3140,7 +3141,7 @@ public enum Task: Equatable, Hashable {
      */
     case alpha
     /**
-     * Classes for the picture as a whole.
+     * Classes of the image as a whole.
      */
     case classification
 
@@ -3458,52 +3459,52 @@ private let initializationResult: InitializationResult = {
     if (uniffi_silhouette_ffi_checksum_func_version() != 35682) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_livelistener_on_result() != 42264) {
+    if (uniffi_silhouette_ffi_checksum_method_livelistener_on_result() != 5538) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_livelistener_on_error() != 4893) {
+    if (uniffi_silhouette_ffi_checksum_method_livelistener_on_error() != 1282) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_livesegmenter_cancel() != 26535) {
+    if (uniffi_silhouette_ffi_checksum_method_livesegmenter_cancel() != 13260) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_livesegmenter_dropped() != 29384) {
+    if (uniffi_silhouette_ffi_checksum_method_livesegmenter_dropped() != 20160) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_livesegmenter_forget() != 749) {
+    if (uniffi_silhouette_ffi_checksum_method_livesegmenter_forget() != 63836) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_livesegmenter_raw() != 41324) {
+    if (uniffi_silhouette_ffi_checksum_method_livesegmenter_raw() != 44026) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_livesegmenter_shutdown() != 25535) {
+    if (uniffi_silhouette_ffi_checksum_method_livesegmenter_shutdown() != 37941) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_model_class_of() != 37921) {
+    if (uniffi_silhouette_ffi_checksum_method_model_class_of() != 22462) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_model_info() != 45523) {
+    if (uniffi_silhouette_ffi_checksum_method_model_info() != 50068) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_model_with_output_stride() != 3351) {
+    if (uniffi_silhouette_ffi_checksum_method_model_with_output_stride() != 39784) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_segmentation_discard() != 11467) {
+    if (uniffi_silhouette_ffi_checksum_method_segmentation_discard() != 13016) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_segmentation_frame_size() != 27290) {
+    if (uniffi_silhouette_ffi_checksum_method_segmentation_frame_size() != 13271) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_segmentation_polygons() != 1971) {
+    if (uniffi_silhouette_ffi_checksum_method_segmentation_polygons() != 5027) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_segmentation_raw() != 5307) {
+    if (uniffi_silhouette_ffi_checksum_method_segmentation_raw() != 16788) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_segmentation_resize() != 43901) {
+    if (uniffi_silhouette_ffi_checksum_method_segmentation_resize() != 29539) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_segmentation_shares() != 18914) {
+    if (uniffi_silhouette_ffi_checksum_method_segmentation_shares() != 42261) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_silhouette_ffi_checksum_method_segmentation_size() != 46963) {
@@ -3512,49 +3513,49 @@ private let initializationResult: InitializationResult = {
     if (uniffi_silhouette_ffi_checksum_method_segmentation_timings() != 34418) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_segmentation_transform() != 49030) {
+    if (uniffi_silhouette_ffi_checksum_method_segmentation_transform() != 56291) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_segmenter_description() != 55648) {
+    if (uniffi_silhouette_ffi_checksum_method_segmenter_description() != 16563) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_segmenter_raw() != 8131) {
+    if (uniffi_silhouette_ffi_checksum_method_segmenter_raw() != 1037) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_segmenter_shutdown() != 1187) {
+    if (uniffi_silhouette_ffi_checksum_method_segmenter_shutdown() != 24916) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_segmenter_size() != 13023) {
+    if (uniffi_silhouette_ffi_checksum_method_segmenter_size() != 38737) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_videosegmenter_raw() != 45148) {
+    if (uniffi_silhouette_ffi_checksum_method_videosegmenter_raw() != 25271) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_videosegmenter_reset() != 63502) {
+    if (uniffi_silhouette_ffi_checksum_method_videosegmenter_reset() != 6706) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_constructor_livesegmenter_idle() != 36229) {
+    if (uniffi_silhouette_ffi_checksum_constructor_livesegmenter_idle() != 43163) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_constructor_livesegmenter_new() != 44516) {
+    if (uniffi_silhouette_ffi_checksum_constructor_livesegmenter_new() != 19399) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_constructor_model_from_bytes() != 64320) {
+    if (uniffi_silhouette_ffi_checksum_constructor_model_from_bytes() != 11468) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_constructor_model_open() != 42918) {
+    if (uniffi_silhouette_ffi_checksum_constructor_model_open() != 5784) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_constructor_model_open_part() != 36428) {
+    if (uniffi_silhouette_ffi_checksum_constructor_model_open_part() != 45545) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_constructor_segmentation_new() != 48746) {
+    if (uniffi_silhouette_ffi_checksum_constructor_segmentation_new() != 54882) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_constructor_segmenter_new() != 8753) {
+    if (uniffi_silhouette_ffi_checksum_constructor_segmenter_new() != 38871) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_constructor_videosegmenter_new() != 19270) {
+    if (uniffi_silhouette_ffi_checksum_constructor_videosegmenter_new() != 48076) {
         return InitializationResult.apiChecksumMismatch
     }
 

@@ -1009,52 +1009,52 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_silhouette_ffi_checksum_func_version() and 0xFFFF) != 35682) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_livelistener_on_result() and 0xFFFF) != 42264) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_livelistener_on_result() and 0xFFFF) != 5538) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_livelistener_on_error() and 0xFFFF) != 4893) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_livelistener_on_error() and 0xFFFF) != 1282) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_livesegmenter_cancel() and 0xFFFF) != 26535) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_livesegmenter_cancel() and 0xFFFF) != 13260) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_livesegmenter_dropped() and 0xFFFF) != 29384) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_livesegmenter_dropped() and 0xFFFF) != 20160) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_livesegmenter_forget() and 0xFFFF) != 749) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_livesegmenter_forget() and 0xFFFF) != 63836) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_livesegmenter_raw() and 0xFFFF) != 41324) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_livesegmenter_raw() and 0xFFFF) != 44026) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_livesegmenter_shutdown() and 0xFFFF) != 25535) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_livesegmenter_shutdown() and 0xFFFF) != 37941) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_model_class_of() and 0xFFFF) != 37921) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_model_class_of() and 0xFFFF) != 22462) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_model_info() and 0xFFFF) != 45523) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_model_info() and 0xFFFF) != 50068) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_model_with_output_stride() and 0xFFFF) != 3351) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_model_with_output_stride() and 0xFFFF) != 39784) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_discard() and 0xFFFF) != 11467) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_discard() and 0xFFFF) != 13016) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_frame_size() and 0xFFFF) != 27290) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_frame_size() and 0xFFFF) != 13271) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_polygons() and 0xFFFF) != 1971) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_polygons() and 0xFFFF) != 5027) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_raw() and 0xFFFF) != 5307) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_raw() and 0xFFFF) != 16788) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_resize() and 0xFFFF) != 43901) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_resize() and 0xFFFF) != 29539) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_shares() and 0xFFFF) != 18914) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_shares() and 0xFFFF) != 42261) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_size() and 0xFFFF) != 46963) {
@@ -1063,49 +1063,49 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_timings() and 0xFFFF) != 34418) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_transform() and 0xFFFF) != 49030) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_transform() and 0xFFFF) != 56291) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_segmenter_description() and 0xFFFF) != 55648) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_segmenter_description() and 0xFFFF) != 16563) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_segmenter_raw() and 0xFFFF) != 8131) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_segmenter_raw() and 0xFFFF) != 1037) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_segmenter_shutdown() and 0xFFFF) != 1187) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_segmenter_shutdown() and 0xFFFF) != 24916) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_segmenter_size() and 0xFFFF) != 13023) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_segmenter_size() and 0xFFFF) != 38737) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_videosegmenter_raw() and 0xFFFF) != 45148) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_videosegmenter_raw() and 0xFFFF) != 25271) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_videosegmenter_reset() and 0xFFFF) != 63502) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_videosegmenter_reset() and 0xFFFF) != 6706) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_constructor_livesegmenter_idle() and 0xFFFF) != 36229) {
+    if ((lib.uniffi_silhouette_ffi_checksum_constructor_livesegmenter_idle() and 0xFFFF) != 43163) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_constructor_livesegmenter_new() and 0xFFFF) != 44516) {
+    if ((lib.uniffi_silhouette_ffi_checksum_constructor_livesegmenter_new() and 0xFFFF) != 19399) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_from_bytes() and 0xFFFF) != 64320) {
+    if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_from_bytes() and 0xFFFF) != 11468) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_open() and 0xFFFF) != 42918) {
+    if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_open() and 0xFFFF) != 5784) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_open_part() and 0xFFFF) != 36428) {
+    if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_open_part() and 0xFFFF) != 45545) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_constructor_segmentation_new() and 0xFFFF) != 48746) {
+    if ((lib.uniffi_silhouette_ffi_checksum_constructor_segmentation_new() and 0xFFFF) != 54882) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_constructor_segmenter_new() and 0xFFFF) != 8753) {
+    if ((lib.uniffi_silhouette_ffi_checksum_constructor_segmenter_new() and 0xFFFF) != 38871) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_constructor_videosegmenter_new() and 0xFFFF) != 19270) {
+    if ((lib.uniffi_silhouette_ffi_checksum_constructor_videosegmenter_new() and 0xFFFF) != 48076) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
 }
@@ -1534,20 +1534,20 @@ internal object FfiConverterByteArray: FfiConverterRustBuffer<ByteArray> {
 
 
 /**
- * Takes a stream's results, on the stream's own thread, in the order of the frames.
+ * Receives a stream's results, on the stream's own thread, in the order of the frames.
  */
 internal interface LiveListener {
 
     /**
-     * A frame was segmented. `timestamp` is the one that it was submitted with, `dropped` the number of frames that gave
-     * their place to a newer one since the start. The segmentation is the listener's as long as it holds it, and keeps
-     * its frame for effects. `cancelled` is what `forget` had returned last when the frame was taken: a result whose number is
-     * smaller than that of a later call is stale.
+     * A frame was segmented. `timestamp` is the one that it was submitted with, `dropped` the number of frames
+     * replaced by a newer one since the start. The segmentation belongs to the listener as long as it holds it, and
+     * keeps its frame for effects. `cancelled` is the last return value of `forget` when the frame was taken: a result
+     * with a smaller number than a later call's is stale.
      */
     fun `onResult`(`timestamp`: kotlin.ULong, `dropped`: kotlin.ULong, `cancelled`: kotlin.ULong, `segmentation`: Segmentation)
 
     /**
-     * A frame could not be segmented; later ones are tried all the same.
+     * A frame could not be segmented; later ones are still processed.
      */
     fun `onError`(`timestamp`: kotlin.ULong, `dropped`: kotlin.ULong, `cancelled`: kotlin.ULong, `error`: SilhouetteException)
 
@@ -1555,7 +1555,7 @@ internal interface LiveListener {
 }
 
 /**
- * Takes a stream's results, on the stream's own thread, in the order of the frames.
+ * Receives a stream's results, on the stream's own thread, in the order of the frames.
  */
 internal open class LiveListenerImpl: Disposable, AutoCloseable, LiveListener
 {
@@ -1660,10 +1660,10 @@ internal open class LiveListenerImpl: Disposable, AutoCloseable, LiveListener
 
 
     /**
-     * A frame was segmented. `timestamp` is the one that it was submitted with, `dropped` the number of frames that gave
-     * their place to a newer one since the start. The segmentation is the listener's as long as it holds it, and keeps
-     * its frame for effects. `cancelled` is what `forget` had returned last when the frame was taken: a result whose number is
-     * smaller than that of a later call is stale.
+     * A frame was segmented. `timestamp` is the one that it was submitted with, `dropped` the number of frames
+     * replaced by a newer one since the start. The segmentation belongs to the listener as long as it holds it, and
+     * keeps its frame for effects. `cancelled` is the last return value of `forget` when the frame was taken: a result
+     * with a smaller number than a later call's is stale.
      */override fun `onResult`(`timestamp`: kotlin.ULong, `dropped`: kotlin.ULong, `cancelled`: kotlin.ULong, `segmentation`: Segmentation)
         =
     callWithHandle {
@@ -1682,7 +1682,7 @@ internal open class LiveListenerImpl: Disposable, AutoCloseable, LiveListener
 
 
     /**
-     * A frame could not be segmented; later ones are tried all the same.
+     * A frame could not be segmented; later ones are still processed.
      */override fun `onError`(`timestamp`: kotlin.ULong, `dropped`: kotlin.ULong, `cancelled`: kotlin.ULong, `error`: SilhouetteException)
         =
     callWithHandle {
@@ -1909,35 +1909,35 @@ internal object FfiConverterTypeLiveListener: FfiConverter<LiveListener, Long> {
 
 
 /**
- * Segments a camera's stream: one frame in work, one waiting, a newer one takes the place of that.
+ * Segments a camera's stream: one frame is processed, one waits, and a newer one replaces the waiting one.
  */
 internal interface LiveSegmenterInterface {
 
     /**
-     * Forgets the frame that waits; the result of the one in work is not handed out. Waits for a call of the listener that has
-     * begun: when this returns, no frame that was submitted before is handed out any more. Called by the listener itself, it does
-     * not wait.
+     * Discards the waiting frame and the result of the one being processed. Waits for a running call of the listener:
+     * when this returns, no frame submitted before is delivered any more. Called by the listener itself, it does not
+     * wait.
      */
     fun `cancel`()
 
     /**
-     * How many frames gave their place to a newer one.
+     * Number of frames replaced by a newer one.
      */
     fun `dropped`(): kotlin.ULong
 
     /**
-     * As `cancel`, without waiting: returns a number, and results whose `cancelled` is smaller are stale.
+     * Like `cancel`, without waiting: returns a number, and results whose `cancelled` is smaller are stale.
      */
     fun `forget`(): kotlin.ULong
 
     /**
-     * Names this object on the C and JNI ways, as long as it lives.
+     * Identifies this object in C and JNI, as long as it lives.
      */
     fun `raw`(): kotlin.ULong
 
     /**
-     * Ends the stream. When this returns, the listener is not called any more; called by the listener itself, that call
-     * is the last one. May be called again.
+     * Ends the stream. When this returns, the listener is not called any more; if the listener itself calls it, its
+     * current call is the last one. Can be called repeatedly.
      */
     fun `shutdown`()
 
@@ -1945,7 +1945,7 @@ internal interface LiveSegmenterInterface {
 }
 
 /**
- * Segments a camera's stream: one frame in work, one waiting, a newer one takes the place of that.
+ * Segments a camera's stream: one frame is processed, one waits, and a newer one replaces the waiting one.
  */
 internal open class LiveSegmenter: Disposable, AutoCloseable, LiveSegmenterInterface
 {
@@ -1972,10 +1972,10 @@ internal open class LiveSegmenter: Disposable, AutoCloseable, LiveSegmenterInter
         this.cleanable = null
     }
     /**
-     * A stream that hands its results to `listener`.
+     * Creates a stream that passes its results to `listener`.
      *
      * # Errors
-     * `Internal` where the system gives no thread.
+     * `Internal` if the system cannot create a thread.
      */
     constructor(`segmenter`: Segmenter, `smoothing`: Smoothing?, `listener`: LiveListener) :
         this(UniffiWithHandle,
@@ -2067,9 +2067,9 @@ internal open class LiveSegmenter: Disposable, AutoCloseable, LiveSegmenterInter
 
 
     /**
-     * Forgets the frame that waits; the result of the one in work is not handed out. Waits for a call of the listener that has
-     * begun: when this returns, no frame that was submitted before is handed out any more. Called by the listener itself, it does
-     * not wait.
+     * Discards the waiting frame and the result of the one being processed. Waits for a running call of the listener:
+     * when this returns, no frame submitted before is delivered any more. Called by the listener itself, it does not
+     * wait.
      */override fun `cancel`()
         =
     callWithHandle {
@@ -2084,7 +2084,7 @@ internal open class LiveSegmenter: Disposable, AutoCloseable, LiveSegmenterInter
 
 
     /**
-     * How many frames gave their place to a newer one.
+     * Number of frames replaced by a newer one.
      */override fun `dropped`(): kotlin.ULong {
             return FfiConverterULong.lift(
     callWithHandle {
@@ -2100,7 +2100,7 @@ internal open class LiveSegmenter: Disposable, AutoCloseable, LiveSegmenterInter
 
 
     /**
-     * As `cancel`, without waiting: returns a number, and results whose `cancelled` is smaller are stale.
+     * Like `cancel`, without waiting: returns a number, and results whose `cancelled` is smaller are stale.
      */override fun `forget`(): kotlin.ULong {
             return FfiConverterULong.lift(
     callWithHandle {
@@ -2116,7 +2116,7 @@ internal open class LiveSegmenter: Disposable, AutoCloseable, LiveSegmenterInter
 
 
     /**
-     * Names this object on the C and JNI ways, as long as it lives.
+     * Identifies this object in C and JNI, as long as it lives.
      */override fun `raw`(): kotlin.ULong {
             return FfiConverterULong.lift(
     callWithHandle {
@@ -2132,8 +2132,8 @@ internal open class LiveSegmenter: Disposable, AutoCloseable, LiveSegmenterInter
 
 
     /**
-     * Ends the stream. When this returns, the listener is not called any more; called by the listener itself, that call
-     * is the last one. May be called again.
+     * Ends the stream. When this returns, the listener is not called any more; if the listener itself calls it, its
+     * current call is the last one. Can be called repeatedly.
      */override fun `shutdown`()
         =
     callWithHandle {
@@ -2155,7 +2155,7 @@ internal open class LiveSegmenter: Disposable, AutoCloseable, LiveSegmenterInter
     companion object {
 
     /**
-     * A stream without a listener as yet: JNI brings one.
+     * A stream that has no listener yet: JNI sets one.
      */ fun `idle`(`segmenter`: Segmenter, `smoothing`: Smoothing?): LiveSegmenter {
             return FfiConverterTypeLiveSegmenter.lift(
     uniffiRustCall() { _status ->
@@ -2300,23 +2300,23 @@ internal object FfiConverterTypeLiveSegmenter: FfiConverter<LiveSegmenter, Long>
 internal interface ModelInterface {
 
     /**
-     * The class of a label; upper and lower case are the same.
+     * The class with a label, ignoring case.
      *
      * # Errors
-     * `Unsupported` for a label that the model does not have; it lists those that there are.
+     * `Unsupported` for a label that the model does not have; it lists the existing ones.
      */
     fun `classOf`(`label`: kotlin.String): kotlin.UInt
 
     /**
-     * What the model says about itself.
+     * The model's properties.
      */
     fun `info`(): ModelInfo
 
     /**
-     * The same weights in a network of another output stride (8, 16 or 32).
+     * The same weights in a network with another output stride (8, 16 or 32).
      *
      * # Errors
-     * `Unsupported` for another number.
+     * `Unsupported` for any other number.
      */
     fun `withOutputStride`(`outputStride`: kotlin.UInt): Model
 
@@ -2429,10 +2429,10 @@ internal open class Model: Disposable, AutoCloseable, ModelInterface
 
 
     /**
-     * The class of a label; upper and lower case are the same.
+     * The class with a label, ignoring case.
      *
      * # Errors
-     * `Unsupported` for a label that the model does not have; it lists those that there are.
+     * `Unsupported` for a label that the model does not have; it lists the existing ones.
      */
     @Throws(SilhouetteException::class)override fun `classOf`(`label`: kotlin.String): kotlin.UInt {
             return FfiConverterUInt.lift(
@@ -2450,7 +2450,7 @@ internal open class Model: Disposable, AutoCloseable, ModelInterface
 
 
     /**
-     * What the model says about itself.
+     * The model's properties.
      */override fun `info`(): ModelInfo {
             return FfiConverterTypeModelInfo.lift(
     callWithHandle {
@@ -2466,10 +2466,10 @@ internal open class Model: Disposable, AutoCloseable, ModelInterface
 
 
     /**
-     * The same weights in a network of another output stride (8, 16 or 32).
+     * The same weights in a network with another output stride (8, 16 or 32).
      *
      * # Errors
-     * `Unsupported` for another number.
+     * `Unsupported` for any other number.
      */
     @Throws(SilhouetteException::class)override fun `withOutputStride`(`outputStride`: kotlin.UInt): Model {
             return FfiConverterTypeModel.lift(
@@ -2494,7 +2494,7 @@ internal open class Model: Disposable, AutoCloseable, ModelInterface
     companion object {
 
     /**
-     * A model file's content; it is copied once.
+     * Reads a model file from memory; it is copied once.
      *
      * # Errors
      * As `open`.
@@ -2513,10 +2513,11 @@ internal open class Model: Disposable, AutoCloseable, ModelInterface
 
 
     /**
-     * Opens a model file; its tensors are read when a segmenter is made. A file that was cut or written to by then is an error.
+     * Opens a model file; its tensors are read when a segmenter is created. If the file was truncated or written to by
+     * then, that is an error.
      *
      * # Errors
-     * `InvalidModel` where it cannot be read, is cut off or damaged, or holds no network that is known.
+     * `InvalidModel` if it cannot be read, is truncated or damaged, or contains an unknown network.
      */
     @Throws(SilhouetteException::class) fun `open`(`path`: kotlin.String): Model {
             return FfiConverterTypeModel.lift(
@@ -2532,10 +2533,10 @@ internal open class Model: Disposable, AutoCloseable, ModelInterface
 
 
     /**
-     * Opens a model that is a part of another file (an uncompressed asset of an app's package), as `open` does.
+     * Opens a model inside another file (an uncompressed asset of an app's package), like `open`.
      *
      * # Errors
-     * As `open`; `InvalidModel` also for a part that reaches past the file's end.
+     * As `open`; `InvalidModel` also if the part reaches past the file's end.
      */
     @Throws(SilhouetteException::class) fun `openPart`(`path`: kotlin.String, `offset`: kotlin.ULong, `length`: kotlin.ULong): Model {
             return FfiConverterTypeModel.lift(
@@ -2677,23 +2678,23 @@ internal object FfiConverterTypeModel: FfiConverter<Model, Long> {
 
 
 /**
- * The result of segmenting a frame: mask, confidences, polygons, effects. Empty until a frame was segmented into it.
+ * The result of segmenting a frame: mask, confidences, polygons, effects. Empty until a frame is segmented into it.
  */
 internal interface SegmentationInterface {
 
     /**
-     * Frees the memory; whatever needs a result fails from now on. May be called again.
+     * Frees the memory; everything that needs a result fails from now on. Can be called repeatedly.
      */
     fun `discard`()
 
     /**
-     * Columns and rows of the frame's region, upright: the size of the pictures that effects make.
+     * Columns and rows of the frame's region, upright: the size of the images that effects produce.
      */
     fun `frameSize`(): Size
 
     /**
-     * The outlines of a class. With a `tolerance` over 0 (in pixels) they are simplified as far as they still overlap the
-     * mask by 99 %; pieces below `least_area` pixels are left out.
+     * The outlines of a class. With a `tolerance` over 0 (in pixels) they are simplified as long as they overlap the
+     * mask by at least 99 %; pieces below `least_area` pixels are omitted.
      *
      * # Errors
      * `Unsupported` for a class that the model does not have; `Closed`.
@@ -2701,12 +2702,12 @@ internal interface SegmentationInterface {
     fun `polygons`(`classIndex`: kotlin.UInt, `tolerance`: kotlin.Double, `leastArea`: kotlin.UInt): List<Polygon>
 
     /**
-     * Names this object on the C and JNI ways, as long as it lives.
+     * Identifies this object in C and JNI, as long as it lives.
      */
     fun `raw`(): kotlin.ULong
 
     /**
-     * Makes the mask again in another size, from the same logits.
+     * Recomputes the mask at another size, from the same logits.
      *
      * # Errors
      * `Unsupported` for a size of 0 or of more than 2^28 pixels; `InvalidFrame` before the first frame; `Closed`.
@@ -2714,7 +2715,7 @@ internal interface SegmentationInterface {
     fun `resize`(`output`: OutputSize)
 
     /**
-     * The share of the mask's pixels that each class has, the largest first; classes without pixels are left out.
+     * Each class's share of the mask's pixels, the largest first; classes without pixels are omitted.
      */
     fun `shares`(): List<ClassShare>
 
@@ -2729,7 +2730,7 @@ internal interface SegmentationInterface {
     fun `timings`(): Timings
 
     /**
-     * The way from the mask's coordinates to the buffer's; none before the first frame.
+     * The transform from the mask's coordinates to the buffer's; none before the first frame.
      */
     fun `transform`(): Transform?
 
@@ -2737,7 +2738,7 @@ internal interface SegmentationInterface {
 }
 
 /**
- * The result of segmenting a frame: mask, confidences, polygons, effects. Empty until a frame was segmented into it.
+ * The result of segmenting a frame: mask, confidences, polygons, effects. Empty until a frame is segmented into it.
  */
 internal open class Segmentation: Disposable, AutoCloseable, SegmentationInterface
 {
@@ -2764,7 +2765,7 @@ internal open class Segmentation: Disposable, AutoCloseable, SegmentationInterfa
         this.cleanable = null
     }
     /**
-     * An empty one.
+     * Creates an empty one.
      */
     constructor() :
         this(UniffiWithHandle,
@@ -2853,7 +2854,7 @@ internal open class Segmentation: Disposable, AutoCloseable, SegmentationInterfa
 
 
     /**
-     * Frees the memory; whatever needs a result fails from now on. May be called again.
+     * Frees the memory; everything that needs a result fails from now on. Can be called repeatedly.
      */override fun `discard`()
         =
     callWithHandle {
@@ -2868,7 +2869,7 @@ internal open class Segmentation: Disposable, AutoCloseable, SegmentationInterfa
 
 
     /**
-     * Columns and rows of the frame's region, upright: the size of the pictures that effects make.
+     * Columns and rows of the frame's region, upright: the size of the images that effects produce.
      */override fun `frameSize`(): Size {
             return FfiConverterTypeSize.lift(
     callWithHandle {
@@ -2884,8 +2885,8 @@ internal open class Segmentation: Disposable, AutoCloseable, SegmentationInterfa
 
 
     /**
-     * The outlines of a class. With a `tolerance` over 0 (in pixels) they are simplified as far as they still overlap the
-     * mask by 99 %; pieces below `least_area` pixels are left out.
+     * The outlines of a class. With a `tolerance` over 0 (in pixels) they are simplified as long as they overlap the
+     * mask by at least 99 %; pieces below `least_area` pixels are omitted.
      *
      * # Errors
      * `Unsupported` for a class that the model does not have; `Closed`.
@@ -2908,7 +2909,7 @@ internal open class Segmentation: Disposable, AutoCloseable, SegmentationInterfa
 
 
     /**
-     * Names this object on the C and JNI ways, as long as it lives.
+     * Identifies this object in C and JNI, as long as it lives.
      */override fun `raw`(): kotlin.ULong {
             return FfiConverterULong.lift(
     callWithHandle {
@@ -2924,7 +2925,7 @@ internal open class Segmentation: Disposable, AutoCloseable, SegmentationInterfa
 
 
     /**
-     * Makes the mask again in another size, from the same logits.
+     * Recomputes the mask at another size, from the same logits.
      *
      * # Errors
      * `Unsupported` for a size of 0 or of more than 2^28 pixels; `InvalidFrame` before the first frame; `Closed`.
@@ -2944,7 +2945,7 @@ internal open class Segmentation: Disposable, AutoCloseable, SegmentationInterfa
 
 
     /**
-     * The share of the mask's pixels that each class has, the largest first; classes without pixels are left out.
+     * Each class's share of the mask's pixels, the largest first; classes without pixels are omitted.
      */override fun `shares`(): List<ClassShare> {
             return FfiConverterSequenceTypeClassShare.lift(
     callWithHandle {
@@ -2992,7 +2993,7 @@ internal open class Segmentation: Disposable, AutoCloseable, SegmentationInterfa
 
 
     /**
-     * The way from the mask's coordinates to the buffer's; none before the first frame.
+     * The transform from the mask's coordinates to the buffer's; none before the first frame.
      */override fun `transform`(): Transform? {
             return FfiConverterOptionalTypeTransform.lift(
     callWithHandle {
@@ -3146,22 +3147,22 @@ internal object FfiConverterTypeSegmentation: FfiConverter<Segmentation, Long> {
 internal interface SegmenterInterface {
 
     /**
-     * Backend, kernels, threads and memory in a few words.
+     * A short description of backend, kernels, threads and memory.
      */
     fun `description`(): kotlin.String
 
     /**
-     * Names this object on the C and JNI ways, as long as it lives.
+     * Identifies this object in C and JNI, as long as it lives.
      */
     fun `raw`(): kotlin.ULong
 
     /**
-     * Refuses further calls and those that wait; running ones end normally. Frees what no call uses. May be called again.
+     * Rejects new and waiting calls; running ones end normally. Frees everything not in use. Can be called repeatedly.
      */
     fun `shutdown`()
 
     /**
-     * Side of the network's input that it runs at, in pixels.
+     * Side of the network's input, in pixels.
      */
     fun `size`(): kotlin.UInt
 
@@ -3196,11 +3197,11 @@ internal open class Segmenter: Disposable, AutoCloseable, SegmenterInterface
         this.cleanable = null
     }
     /**
-     * Makes a segmenter of a model.
+     * Creates a segmenter from a model.
      *
      * # Errors
      * `InvalidModel` for a classifier's model or one that cannot be compiled; `Unsupported` for options that are not
-     * possible here.
+     * supported here.
      */
     constructor(`model`: Model, `options`: Options) :
         this(UniffiWithHandle,
@@ -3291,7 +3292,7 @@ internal open class Segmenter: Disposable, AutoCloseable, SegmenterInterface
 
 
     /**
-     * Backend, kernels, threads and memory in a few words.
+     * A short description of backend, kernels, threads and memory.
      */override fun `description`(): kotlin.String {
             return FfiConverterString.lift(
     callWithHandle {
@@ -3307,7 +3308,7 @@ internal open class Segmenter: Disposable, AutoCloseable, SegmenterInterface
 
 
     /**
-     * Names this object on the C and JNI ways, as long as it lives.
+     * Identifies this object in C and JNI, as long as it lives.
      */override fun `raw`(): kotlin.ULong {
             return FfiConverterULong.lift(
     callWithHandle {
@@ -3323,7 +3324,7 @@ internal open class Segmenter: Disposable, AutoCloseable, SegmenterInterface
 
 
     /**
-     * Refuses further calls and those that wait; running ones end normally. Frees what no call uses. May be called again.
+     * Rejects new and waiting calls; running ones end normally. Frees everything not in use. Can be called repeatedly.
      */override fun `shutdown`()
         =
     callWithHandle {
@@ -3338,7 +3339,7 @@ internal open class Segmenter: Disposable, AutoCloseable, SegmenterInterface
 
 
     /**
-     * Side of the network's input that it runs at, in pixels.
+     * Side of the network's input, in pixels.
      */override fun `size`(): kotlin.UInt {
             return FfiConverterUInt.lift(
     callWithHandle {
@@ -3487,17 +3488,17 @@ internal object FfiConverterTypeSegmenter: FfiConverter<Segmenter, Long> {
 
 
 /**
- * Segments the frames of one video, smoothed over time; frames come one after the other.
+ * Segments the frames of one video in order, with temporal smoothing.
  */
 internal interface VideoSegmenterInterface {
 
     /**
-     * Names this object on the C and JNI ways, as long as it lives.
+     * Identifies this object in C and JNI, as long as it lives.
      */
     fun `raw`(): kotlin.ULong
 
     /**
-     * Forgets the frames before, as after a cut.
+     * Forgets the previous frames, as after a cut.
      */
     fun `reset`()
 
@@ -3505,7 +3506,7 @@ internal interface VideoSegmenterInterface {
 }
 
 /**
- * Segments the frames of one video, smoothed over time; frames come one after the other.
+ * Segments the frames of one video in order, with temporal smoothing.
  */
 internal open class VideoSegmenter: Disposable, AutoCloseable, VideoSegmenterInterface
 {
@@ -3532,7 +3533,7 @@ internal open class VideoSegmenter: Disposable, AutoCloseable, VideoSegmenterInt
         this.cleanable = null
     }
     /**
-     * For a new video; the segmenter's arenas are shared with it.
+     * For a new video; it shares the segmenter's arenas.
      */
     constructor(`segmenter`: Segmenter, `smoothing`: Smoothing) :
         this(UniffiWithHandle,
@@ -3623,7 +3624,7 @@ internal open class VideoSegmenter: Disposable, AutoCloseable, VideoSegmenterInt
 
 
     /**
-     * Names this object on the C and JNI ways, as long as it lives.
+     * Identifies this object in C and JNI, as long as it lives.
      */override fun `raw`(): kotlin.ULong {
             return FfiConverterULong.lift(
     callWithHandle {
@@ -3639,7 +3640,7 @@ internal open class VideoSegmenter: Disposable, AutoCloseable, VideoSegmenterInt
 
 
     /**
-     * Forgets the frames before, as after a cut.
+     * Forgets the previous frames, as after a cut.
      */override fun `reset`()
         =
     callWithHandle {
@@ -3693,7 +3694,7 @@ internal object FfiConverterTypeVideoSegmenter: FfiConverter<VideoSegmenter, Lon
 
 
 /**
- * The share of a mask that a class has.
+ * A class's share of a mask.
  */
 internal data class ClassShare (
     /**
@@ -3740,7 +3741,7 @@ internal object FfiConverterTypeClassShare: FfiConverterRustBuffer<ClassShare> {
 
 
 /**
- * What a model says about itself.
+ * A model's properties.
  */
 internal data class ModelInfo (
     /**
@@ -3749,7 +3750,7 @@ internal data class ModelInfo (
     var `name`: kotlin.String
     ,
     /**
-     * What it is for.
+     * Its task.
      */
     var `task`: Task
     ,
@@ -3764,17 +3765,17 @@ internal data class ModelInfo (
     var `colors`: List<kotlin.UInt>
     ,
     /**
-     * Side of the square input that the weights were made for, in pixels.
+     * Side of the square input that the weights were trained for, in pixels.
      */
     var `size`: kotlin.UInt
     ,
     /**
-     * Licence of the weights; empty where it is not stated.
+     * Licence of the weights; empty if it is unknown.
      */
     var `licence`: kotlin.String
     ,
     /**
-     * Where the weights come from.
+     * Origin of the weights.
      */
     var `provenance`: kotlin.String
 
@@ -3827,11 +3828,11 @@ internal object FfiConverterTypeModelInfo: FfiConverterRustBuffer<ModelInfo> {
 
 
 /**
- * How a model is to be run; what is not set is chosen.
+ * Options for running a model; unset options have defaults.
  */
 internal data class Options (
     /**
-     * Threads of one call, 1 to 64.
+     * Threads per call, 1 to 64.
      */
     var `threads`: kotlin.UInt? = null
     ,
@@ -3841,7 +3842,7 @@ internal data class Options (
     var `backend`: Backend
     ,
     /**
-     * Side of the network's input in pixels, the longer one where it is not square.
+     * Side of the network's input in pixels, the longer one if it is not square.
      */
     var `size`: kotlin.UInt? = null
     ,
@@ -3851,7 +3852,7 @@ internal data class Options (
     var `inputShape`: InputShape
     ,
     /**
-     * How many calls run at once, each in an arena of its own.
+     * Number of concurrent calls, each in an arena of its own.
      */
     var `concurrency`: kotlin.UInt? = null
     ,
@@ -3861,12 +3862,12 @@ internal data class Options (
     var `output`: OutputSize
     ,
     /**
-     * Whether the soft borders of effects follow the picture's edges.
+     * Whether the soft borders of effects follow the image's edges.
      */
     var `refine`: kotlin.Boolean = false
     ,
     /**
-     * A folder in which packed weights are kept.
+     * A folder in which packed weights are cached.
      */
     var `weightCache`: kotlin.String? = null
 
@@ -3922,7 +3923,7 @@ internal object FfiConverterTypeOptions: FfiConverterRustBuffer<Options> {
 
 
 /**
- * One connected piece of a class; rings are corners x0, y0, x1, y1, …, the last joined to the first.
+ * One connected component of a class; rings are corners x0, y0, x1, y1, …, the last connected to the first.
  */
 internal data class Polygon (
     /**
@@ -3931,7 +3932,7 @@ internal data class Polygon (
     var `outer`: List<kotlin.UInt>
     ,
     /**
-     * What is cut out of it, counter-clockwise.
+     * The holes in it, counter-clockwise.
      */
     var `holes`: List<List<kotlin.UInt>>
 
@@ -4016,16 +4017,16 @@ internal object FfiConverterTypeSize: FfiConverterRustBuffer<Size> {
 
 
 /**
- * How a video's frames are smoothed over time.
+ * Temporal smoothing of a video's frames.
  */
 internal data class Smoothing (
     /**
-     * In a calm picture, what was seen this many nanoseconds ago weighs half. 0: no smoothing.
+     * In a static image, the weight of an observation halves in this many nanoseconds. 0: no smoothing.
      */
     var `halfLife`: kotlin.ULong = 100000000uL
     ,
     /**
-     * A pause between frames of more nanoseconds than this starts afresh.
+     * After a longer pause between frames, in nanoseconds, smoothing restarts.
      */
     var `longestPause`: kotlin.ULong = 1000000000uL
 
@@ -4063,7 +4064,7 @@ internal object FfiConverterTypeSmoothing: FfiConverterRustBuffer<Smoothing> {
 
 
 /**
- * How many nanoseconds each stage of a frame took, on the wall.
+ * Wall time of each stage of a frame, in nanoseconds.
  */
 internal data class Timings (
     /**
@@ -4077,7 +4078,7 @@ internal data class Timings (
     var `network`: kotlin.ULong
     ,
     /**
-     * The logits to the mask, smoothing included.
+     * The logits to the mask, including smoothing.
      */
     var `mask`: kotlin.ULong
 
@@ -4118,8 +4119,8 @@ internal object FfiConverterTypeTimings: FfiConverterRustBuffer<Timings> {
 
 
 /**
- * The way from mask to buffer coordinates: `x' = xx x + xy y + x0`, `y' = yx x + yy y + y0`; pixels have their edges at
- * whole numbers.
+ * The transform from mask to buffer coordinates: `x' = xx x + xy y + x0`, `y' = yx x + yy y + y0`; pixels have their
+ * edges at integers.
  */
 internal data class Transform (
     /**
@@ -4204,7 +4205,7 @@ internal object FfiConverterTypeTransform: FfiConverterRustBuffer<Transform> {
 internal enum class Backend {
 
     /**
-     * The best that is there.
+     * The best one available.
      */
     AUTO,
     /**
@@ -4253,7 +4254,7 @@ internal object FfiConverterTypeBackend: FfiConverterRustBuffer<Backend> {
 internal enum class InputShape {
 
     /**
-     * A square; a picture of another shape leaves a part of it grey.
+     * A square; an image of another shape leaves part of it grey.
      */
     SQUARE,
     /**
@@ -4309,7 +4310,7 @@ internal sealed class OutputSize {
 
 
     /**
-     * Any other.
+     * Any other size.
      */
     data class Given(
         /**
@@ -4403,7 +4404,7 @@ internal object FfiConverterTypeOutputSize : FfiConverterRustBuffer<OutputSize>{
 
 
 /**
- * What went wrong: `reason` says what and where, `advice` what the caller can do.
+ * An error: `reason` is what was wrong and where, `advice` what the caller can do.
  */
 internal sealed class SilhouetteException: kotlin.Exception() {
 
@@ -4427,7 +4428,7 @@ internal sealed class SilhouetteException: kotlin.Exception() {
     }
 
     /**
-     * The model cannot be used: cut off, damaged, unknown, or for another task.
+     * The model cannot be used: truncated, damaged, unknown, or for another task.
      */
     class InvalidModel(
 
@@ -4446,7 +4447,7 @@ internal sealed class SilhouetteException: kotlin.Exception() {
     }
 
     /**
-     * The request is well-formed, but not possible here.
+     * The request is well-formed, but not supported here.
      */
     class Unsupported(
 
@@ -4484,7 +4485,7 @@ internal sealed class SilhouetteException: kotlin.Exception() {
     }
 
     /**
-     * A fault of this library or of the system under it.
+     * A fault of this library or of the underlying system.
      */
     class Internal(
 
@@ -4620,7 +4621,7 @@ internal object FfiConverterTypeSilhouetteError : FfiConverterRustBuffer<Silhoue
 
 
 /**
- * What a model is for.
+ * The task of a model.
  */
 
 internal enum class Task {
@@ -4634,7 +4635,7 @@ internal enum class Task {
      */
     ALPHA,
     /**
-     * Classes for the picture as a whole.
+     * Classes of the image as a whole.
      */
     CLASSIFICATION;
 
