@@ -16,6 +16,14 @@ const HEAVIEST: u16 = 15;
 /// Rows that are summed before they are added to their cells.
 const ROWS: usize = 16;
 
+/// Which rows of the image count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rows {
+    All,
+    /// Two or three of each cell's: enough for a colour that is not shown as it is.
+    Some,
+}
+
 /// A part of an image, blurred: its background, of which the foreground is no part and does not bleed into it, or the other way round. What is transparent
 /// is part of neither.
 pub(crate) struct Blurred {
@@ -43,21 +51,29 @@ impl Blurred {
         alpha: &Confidence,
         radius: f32,
         weight: impl Fn(u8) -> u8 + Copy,
+        rows: Rows,
     ) -> Result<Self, OutOfMemory> {
         const WHAT: &str = "a blurred background";
         let (full_width, full_height) = size;
         // A box of radius r has variance r (r + 1) / 3; three of them r (r + 1). Reduced so that r is 4 to 8.
         let radius = radius.min(full_width.max(full_height) as f32);
         let step = ((radius / 4.0) as usize).max(1);
-        let (width, height) = (full_width.div_ceil(step), full_height.div_ceil(step));
+        let width = full_width.div_ceil(step);
+        let height = full_height.div_ceil(step);
+        let every = match rows {
+            Rows::All => 1,
+            Rows::Some => (step / 2).max(1),
+        };
         let mut sums = memory::filled(width.saturating_mul(height), [0f32; 4], WHAT)?;
         let mut band = memory::filled(full_width * 4, 0u16, WHAT)?;
         let mut weights = memory::filled(full_width * 4, 0u16, WHAT)?;
         let mut alphas = AlphaRows::new(alpha, full_width, full_height)?;
         for (y, row) in rgba.chunks_exact(full_width * 4).enumerate() {
-            weigh(row, alphas.row(y), weight, &mut weights);
-            for ((sum, &value), &weight) in band.iter_mut().zip(row).zip(&weights) {
-                *sum += u16::from(value) * weight;
+            if y % every == 0 {
+                weigh(row, alphas.row(y), weight, &mut weights);
+                for ((sum, &value), &weight) in band.iter_mut().zip(row).zip(&weights) {
+                    *sum += u16::from(value) * weight;
+                }
             }
             if (y + 1) % step.min(ROWS) == 0 || (y + 1) % step == 0 || y + 1 == full_height {
                 let line = &mut sums[y / step * width..][..width];
@@ -67,7 +83,7 @@ impl Blurred {
                 band.fill(0);
             }
         }
-        let part = FULL / (255.0 * f32::from(HEAVIEST) * (step * step) as f32);
+        let part = FULL / (255.0 * f32::from(HEAVIEST) * (step * step.div_ceil(every)) as f32);
         let mut means = Vec::new();
         memory::reserve(&mut means, sums.len(), WHAT)?;
         means.extend(sums.iter().map(|cell| cell.map(|sum| (sum * part + 0.5) as i32)));
@@ -156,8 +172,8 @@ impl Rim {
         let radius = (REACH * size.0.max(size.1) as f32).max(2.0);
         // Squared, so that the rim itself, which is neither, hardly counts.
         let square = |v: u8| scale(v, v);
-        let foreground = Blurred::new(rgba, size, alpha, radius, square)?;
-        let background = Blurred::new(rgba, size, alpha, radius, move |alpha| square(255 - alpha))?;
+        let foreground = Blurred::new(rgba, size, alpha, radius, square, Rows::Some)?;
+        let background = Blurred::new(rgba, size, alpha, radius, move |alpha| square(255 - alpha), Rows::Some)?;
         Ok(Self { foreground, background })
     }
 

@@ -6,7 +6,7 @@
 use silhouette_kernels::memory::{self, OutOfMemory};
 use silhouette_kernels::rows::RowSource;
 
-use crate::background::{Blurred, Rim};
+use crate::background::{Blurred, Rim, Rows};
 use crate::blend::{AlphaRows, blend_row, scale};
 use crate::frame::{Frame, FrameError, PixelFormat, Pixels, Plane, PlaneName, Region, Rotation, Transparency};
 use crate::input::{Fit, InputSpec, Resampler};
@@ -265,7 +265,8 @@ impl Picture {
         if self.rgba.is_empty() || alpha.values.is_empty() || radius.is_nan() || radius <= 0.0 {
             return Ok(());
         }
-        let mut blurred = Blurred::new(&self.rgba, (self.width, self.height), alpha, radius, |alpha| 255 - alpha)?;
+        let mut blurred =
+            Blurred::new(&self.rgba, (self.width, self.height), alpha, radius, |alpha| 255 - alpha, Rows::All)?;
         self.for_each_row(alpha, |row, alphas, y| blurred.put_behind(row, alphas, y))
     }
 
