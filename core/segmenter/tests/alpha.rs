@@ -118,11 +118,12 @@ fn mask_confidence_and_effects_are_those_of_the_alpha() {
         let black = vec![0; 12];
         let background = Frame::rgb8(&black, 2, 2).unwrap();
         let replaced = segmentation.replace(&frame, &Foreground::All, &background).unwrap();
-        for ((pixel, photo), wanted) in replaced.rgba.chunks_exact(4).zip(bytes.chunks_exact(3)).zip(&wanted) {
+        // The cut-out's colours, which are the foreground's.
+        for ((pixel, front), wanted) in replaced.rgba.chunks_exact(4).zip(cut.rgba.chunks_exact(4)).zip(&wanted) {
             for c in 0..3 {
                 assert!(
-                    (f64::from(pixel[c]) - f64::from(photo[c]) * wanted).abs() <= 2.0,
-                    "{pixel:?}, {photo:?}, {wanted}"
+                    (f64::from(pixel[c]) - f64::from(front[c]) * wanted).abs() <= 2.0,
+                    "{pixel:?}, {front:?}, {wanted}"
                 );
             }
         }
