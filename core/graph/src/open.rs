@@ -1,15 +1,19 @@
 //! Graphs for callers that do not name candle: of a model file, on a device by its name, plain arrays in and out.
 
 use candle_core::{DType, Device, Tensor};
-use silhouette_network::network::{Conv, Network, Size};
+use silhouette_network::network::{Conv, Network, Operation, Size};
 use silhouette_weights::ModelFile;
 use silhouette_weights::npy::Array;
 
 use crate::error::GraphError;
 use crate::graph::Graph;
 
+/// All maps that are there at once may take so many times what the largest may.
+const AT_ONCE: u64 = 4;
+
 impl Graph {
-    /// The graph of `model` for an input of `size`, on the CPU. No map may take more than `limit` bytes: they are made whole.
+    /// The graph of `model` for an input of `size`, on the CPU. No map may take more than `limit` bytes: they are made whole. Those that
+    /// are there at once may take four times that.
     ///
     /// # Errors
     /// As [`Network::new`] and [`Graph::new`]; [`GraphError::Unsupported`] beyond the limit.
@@ -52,7 +56,45 @@ fn within(model: &ModelFile, size: Size, limit: usize) -> Result<Network, GraphE
         let why = format!("the map of {name} takes {bytes} bytes, more than the limit of {limit}; use a smaller input");
         return Err(GraphError::Unsupported { what, why });
     }
+    let (held, name) = held(&network);
+    if held > (limit as u64).saturating_mul(AT_ONCE) {
+        let what = format!("an input of {size} in the candle graph");
+        let why = format!(
+            "the maps that are there when {name} is made take {held} bytes, more than {AT_ONCE} times the limit of {limit}; use a smaller \
+             input"
+        );
+        return Err(GraphError::Unsupported { what, why });
+    }
     Ok(network)
+}
+
+/// Most bytes of maps that are there at once, and the node at which they are: what later nodes read, and twice what the node makes (before
+/// and after its activation).
+fn held(network: &Network) -> (u64, &str) {
+    let nodes = network.nodes();
+    let bytes = |size: Size, channels: usize| size.pixels().saturating_mul(channels as u64 * size_of::<f32>() as u64);
+    // The last node that reads each; outputs stay to the end.
+    let mut last: Vec<usize> = (0..nodes.len()).collect();
+    for (at, node) in nodes.iter().enumerate() {
+        node.inputs.iter().for_each(|input| last[input.index()] = at);
+    }
+    network.outputs().iter().for_each(|output| last[output.node.index()] = nodes.len());
+    let mut ending = vec![0u64; nodes.len() + 1];
+    let (mut live, mut most) = (0u64, (0, ""));
+    for (at, node) in nodes.iter().enumerate() {
+        let own = bytes(node.size, node.channels);
+        let made = match &node.operation {
+            Operation::Block(block) => block.convs().map(|conv| bytes(conv.output, conv.c_out)).fold(0, u64::saturating_add),
+            _ => own,
+        };
+        let now = live.saturating_add(made.saturating_mul(2));
+        if now > most.0 {
+            most = (now, &node.name);
+        }
+        ending[last[at]] = ending[last[at]].saturating_add(own);
+        live = live.saturating_add(own).saturating_sub(ending[at]);
+    }
+    most
 }
 
 /// Whether there is an Apple GPU that this build can use.

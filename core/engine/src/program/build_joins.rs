@@ -47,12 +47,12 @@ impl Builder {
     /// The map resized bilinearly to `size`, any number of channels, larger or smaller; a map of one pixel is spread.
     ///
     /// # Errors
-    /// If `size` is empty or too large.
+    /// If `size` is empty or too large, or where there is no memory.
     pub fn resize(&mut self, name: &str, input: Map, size: Size, rule: upsample::Resize) -> Result<Map, BuildError> {
         let info = self.info(input);
         let output = self.map(name, size, info.channels)?;
-        let rows = bilinear::axis(info.size.height, size.height, rule);
-        let columns = bilinear::axis(info.size.width, size.width, rule);
+        let rows = bilinear::axis(info.size.height, size.height, rule)?;
+        let columns = bilinear::axis(info.size.width, size.width, rule)?;
         let work = Resize { input: self.read(input), output: self.rows_of(output), rows, columns };
         // Three steps from one value to another, each a multiply-add.
         let madds = 3 * size.pixels() * info.channels as u64;

@@ -2,7 +2,7 @@
 //! [`Graph`]. Quantised weights stay what they are, `q` with `(q - zero_point) * scale` beside it.
 //!
 //! Every index, shape and length is checked against the file before it is used; the weights made from a file
-//! cannot be more than [`reader::WEIGHTS_PER_BYTE`] times its bytes.
+//! cannot be more than [`reader::WEIGHTS_PER_BYTE`] times its bytes. They stay in the file until the network is known.
 
 mod reader;
 #[allow(
@@ -34,7 +34,7 @@ pub(super) const IDENTIFIER: &[u8; 4] = b"TFL3";
 ///
 /// # Errors
 /// As [`crate::import`] lists.
-pub(super) fn import(bytes: &[u8]) -> Result<Derived, ImportError> {
-    let graph: Graph = reader::Reader::new(bytes)?.graph()?;
+pub(super) fn import(bytes: &[u8]) -> Result<Derived<'_>, ImportError> {
+    let graph: Graph<'_> = reader::Reader::new(bytes)?.graph()?;
     recognise(&graph.simplify()?)
 }

@@ -10,14 +10,13 @@ use silhouette_kernels::rows::Planes;
 use silhouette_network::network::{self, Conv, Network, Size};
 use silhouette_network::spec::{Activation, Aspp, Extractor, Head, Padding, Resize, Shortcut, Spec, Task};
 use silhouette_plan::{Plan, PlanOptions};
-use silhouette_weights::{Dtype, ModelFile, Tensors, to_bytes};
+use silhouette_weights::{Dtype, ModelFile, Tensor, Tensors, to_bytes};
 
 use super::schema_generated::tflite as schema;
 use super::schema_generated::tflite::{
     ActivationFunctionType as Function, BuiltinOperator as Code, BuiltinOptions, TensorType,
 };
-use crate::fixture::{numbers, values, weights};
-use crate::tensor::Tensor;
+use crate::fixture::{numbers, permuted, weights};
 use crate::{ImportError, ImportOptions, Imported, import_bytes};
 
 /// How a converter writes weights.
@@ -193,14 +192,14 @@ impl Writer<'_> {
         let weight = &tensors[&conv.weight().name];
         // (O, I, K, K) to the file's (O, K, K, I), or (C, 1, K, K) to (1, K, K, C).
         let order = if conv.depthwise { [1, 2, 3, 0] } else { [0, 2, 3, 1] };
-        let mut weight = weight.clone().permuted(order);
+        let mut weight = permuted(weight, order);
         let atrous = conv.rate > 1 && conv.kernel > 1;
         if atrous && self.style.atrous == Atrous::Zeros {
             weight = dilate(&weight, conv.rate);
         }
-        let shape = weight.dims().to_vec();
-        let weight = self.constant(&values(&weight), &shape, if conv.depthwise { 3 } else { 0 });
-        let bias = self.bias(&values(&tensors[&conv.bias().name]));
+        let shape = weight.shape.clone();
+        let weight = self.constant(&weight.data, &shape, if conv.depthwise { 3 } else { 0 });
+        let bias = self.bias(&tensors[&conv.bias().name].data);
         let r = conv.rate as i32;
         let mut rate = if atrous && self.style.atrous == Atrous::Rate { r } else { 1 };
         if conv.kernel == 1 {
@@ -350,14 +349,14 @@ impl Writer<'_> {
 
 /// Zeros between a kernel's values, in the file's order (rows and columns are dimensions 1 and 2).
 fn dilate(weight: &Tensor, rate: usize) -> Tensor {
-    let dims = weight.dims();
+    let dims = &weight.shape;
     let side = 2 * rate + 1;
     let mut wide = vec![0.0; dims[0] * side * side * dims[3]];
-    for (i, v) in values(weight).into_iter().enumerate() {
+    for (i, v) in weight.data.iter().copied().enumerate() {
         let (channel, x, y, o) = (i % dims[3], i / dims[3] % 3, i / dims[3] / 3 % 3, i / dims[3] / 9);
         wide[((o * side + y * rate) * side + x * rate) * dims[3] + channel] = v;
     }
-    Tensor::floats(vec![dims[0], side, side, dims[3]], wide)
+    Tensor { shape: vec![dims[0], side, side, dims[3]], data: wide }
 }
 
 /// The whole network as a file that ends in the arg max of its logits.
@@ -524,7 +523,7 @@ fn comes_back(spec: &Spec, style: Style) {
             Weights::Half => 2.5e-4,
             Weights::Uint8 | Weights::Int8 => 0.5 / 100.0 + 1e-6,
         };
-        let (wrote, read) = (values(tensor), &read[name].data);
+        let (wrote, read) = (&tensor.data, &read[name].data);
         let worst = wrote.iter().zip(read).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(wrote.len() == read.len() && worst <= tolerance, "{style:?}: {name} is off by {worst}");
     }
@@ -535,7 +534,7 @@ fn dequantised(imported: &Imported) -> Tensors {
     let mut tensors = imported.tensors.clone();
     for (name, tensor) in &imported.quantised {
         let data = tensor.dequantise().unwrap();
-        tensors.insert(name.clone(), silhouette_weights::Tensor { shape: tensor.shape.clone(), data });
+        tensors.insert(name.clone(), Tensor { shape: tensor.shape.clone(), data });
     }
     tensors
 }
@@ -556,7 +555,7 @@ fn quantised_weights_stay_what_they_are_and_give_the_bits_of_their_floats() {
         let imported = import_bytes(&file, "fixture", &options(&spec)).unwrap();
         assert!(imported.tensors.is_empty());
         let floats = ModelFile::new(imported.spec.clone(), dequantised(&imported)).unwrap();
-        let model = imported.model().unwrap();
+        let model = imported.clone().into_model().unwrap();
         let bytes = to_bytes(model.spec(), model.weights(), Dtype::F32).unwrap();
         let as_floats = to_bytes(floats.spec(), floats.weights(), Dtype::F32).unwrap();
         assert!(bytes.len() * 2 < as_floats.len(), "{} {}", bytes.len(), as_floats.len());
@@ -719,7 +718,7 @@ fn a_single_logit_is_an_alpha() {
             assert_eq!((imported.spec.task(), &imported.spec.labels[..]), (Task::Alpha, &labels.map(String::from)[..]));
             imported.spec.validate().unwrap();
             assert_eq!(imported.tensors.len(), tensors.len());
-            imported.model().unwrap();
+            imported.into_model().unwrap();
         }
         let three = import_bytes(&file, "one", &labelled(Some(&["a", "b", "c"]))).unwrap_err().to_string();
         assert!(three.contains("3 labels for a single logit"), "{three}");
