@@ -11,7 +11,7 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// Say on stderr what is chosen at load: backend, kernels, memory.
+    /// Say on stderr what is chosen at load: backend, kernels, memory; at the end, the peak of memory.
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
 }

@@ -84,7 +84,9 @@ fn held(network: &Network) -> (u64, &str) {
     for (at, node) in nodes.iter().enumerate() {
         let own = bytes(node.size, node.channels);
         let made = match &node.operation {
-            Operation::Block(block) => block.convs().map(|conv| bytes(conv.output, conv.c_out)).fold(0, u64::saturating_add),
+            Operation::Block(block) => {
+                block.convs().map(|conv| bytes(conv.output, conv.c_out)).fold(0, u64::saturating_add)
+            }
             _ => own,
         };
         let now = live.saturating_add(made.saturating_mul(2));
@@ -125,5 +127,29 @@ mod tests {
     fn an_absent_gpu_says_why() {
         let text = super::metal().unwrap_err();
         assert!(text.contains("feature `metal`"), "{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use silhouette_network::spec::{Aspp, Head, Spec};
+    use silhouette_weights::seeded;
+
+    /// Sixteen branches beside each other, none of which is large by itself.
+    #[test]
+    fn maps_that_are_there_at_once_are_bounded() {
+        let mut spec = Spec::preset("fixture").unwrap();
+        let Head::DeeplabV3(head) = &mut spec.head else { panic!("a DeepLabV3") };
+        (head.channels, head.aspp) = (512, Aspp::Separable { rates: (1..=16).collect() });
+        let model = ModelFile::new(spec.clone(), seeded(&Network::native(&spec).unwrap(), 1)).unwrap();
+        let size = Size::square(257);
+        let network = Network::new(&spec, size).unwrap();
+        let largest = network.convs().map(|conv| conv.output.pixels() as usize * conv.c_out * 4).max().unwrap();
+        let (most, at) = held(&network);
+        assert!(most > AT_ONCE * largest as u64, "{most} at {at}");
+        assert!(Graph::of(&model, size, most.div_ceil(AT_ONCE) as usize).is_ok());
+        let error = Graph::of(&model, size, largest).unwrap_err();
+        assert!(error.to_string().contains("4 times"), "{error}");
     }
 }

@@ -241,9 +241,8 @@ fn simplify_ring(ring: &Ring, tolerance: f64) -> Result<Option<Ring>, OutOfMemor
         (px - ax - t * dx).hypot(py - ay - t * dy)
     };
     let n = ring.len();
-    let farther = |i: &usize, j: &usize| {
-        distance(ring[0], ring[0], ring[*i]).total_cmp(&distance(ring[0], ring[0], ring[*j]))
-    };
+    let farther =
+        |i: &usize, j: &usize| distance(ring[0], ring[0], ring[*i]).total_cmp(&distance(ring[0], ring[0], ring[*j]));
     let Some(far) = (1..n).max_by(farther) else { return Ok(None) };
     let mut keep = memory::filled(n, false, OUTLINES)?;
     (keep[0], keep[far]) = (true, true);
@@ -364,5 +363,6 @@ mod tests {
         assert!(outlines(&Mask::default(), 0, 1.0, 0).unwrap().is_empty());
         assert!(outlines(&Mask::new(4, 4), 7, 1.0, 0).unwrap().is_empty());
         assert!(fill(&[], 0, 0).unwrap().is_empty());
+        assert!(fill(&[], usize::MAX, 2).is_err() && fill(&[], 2, usize::MAX).is_err());
     }
 }

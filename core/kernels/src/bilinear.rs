@@ -103,8 +103,14 @@ mod tests {
     use crate::isa::Isa;
 
     #[test]
+    fn weights_that_no_memory_holds_are_an_error() {
+        assert!(axis(5, usize::MAX, Resize::HalfPixel).is_err());
+    }
+
+    #[test]
     fn both_rules_by_hand() {
-        let at = |len, out, rule| axis(len, out, rule).unwrap().iter().map(|b| b.low as f32 + b.far).collect::<Vec<_>>();
+        let at =
+            |len, out, rule| axis(len, out, rule).unwrap().iter().map(|b| b.low as f32 + b.far).collect::<Vec<_>>();
         assert_eq!(at(3, 5, Resize::AlignCorners), [0.0, 0.5, 1.0, 1.5, 2.0]);
         assert_eq!(at(2, 4, Resize::HalfPixel), [0.0, 0.25, 0.75, 1.0]);
         assert_eq!(at(4, 2, Resize::HalfPixel), [0.5, 2.5]);

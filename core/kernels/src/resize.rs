@@ -74,10 +74,11 @@ impl Taps {
             }
             (center, lo, hi)
         };
+        let (starts, counts) = (filled(out, 0, WEIGHTS)?, filled(out, 0, WEIGHTS)?);
         let taps = (0..out).map(span).map(|(_, lo, hi)| hi - lo).max().unwrap_or(1);
         let mut this = Self {
-            starts: filled(out, 0, WEIGHTS)?,
-            counts: filled(out, 0, WEIGHTS)?,
+            starts,
+            counts,
             weights: filled(out.saturating_mul(taps), 0.0, WEIGHTS)?,
             longest: taps,
             first,
@@ -479,6 +480,13 @@ mod tests {
                 (seed >> 24) as u8
             })
             .collect()
+    }
+
+    #[test]
+    fn weights_that_no_memory_holds_are_an_error() {
+        for out in [usize::MAX, usize::MAX / 8] {
+            assert_eq!(Taps::triangle(0, 5, false, out).unwrap_err().what, WEIGHTS);
+        }
     }
 
     #[test]

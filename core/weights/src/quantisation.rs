@@ -95,12 +95,7 @@ impl Quantisation {
 
     /// `(q - zero_point) * scale` of a tensor of this shape for which [`check`](Self::check) found nothing wrong; `real` makes
     /// a float of a whole number.
-    fn apply<T: Copy>(
-        &self,
-        shape: &[usize],
-        values: &[T],
-        real: impl Fn(T) -> f32,
-    ) -> Result<Vec<f32>, OutOfMemory> {
+    fn apply<T: Copy>(&self, shape: &[usize], values: &[T], real: impl Fn(T) -> f32) -> Result<Vec<f32>, OutOfMemory> {
         let zero = |channel: usize| self.zero_point.get(channel).map_or(0.0, |&zero| zero as f32);
         let mut floats = Vec::new();
         reserve(&mut floats, values.len(), "a tensor's values")?;

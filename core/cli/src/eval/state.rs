@@ -52,11 +52,7 @@ impl State {
     ///
     /// # Errors
     /// If the file cannot be read or written, another run has it open, or it is of another run.
-    pub(crate) fn open(
-        path: &Path,
-        run: &serde_json::Value,
-        pictures: usize,
-    ) -> Result<(Self, Vec<Scored>), Failure> {
+    pub(crate) fn open(path: &Path, run: &serde_json::Value, pictures: usize) -> Result<(Self, Vec<Scored>), Failure> {
         let mut journal = Journal::open(path, LONGEST).map_err(|error| Failure::new(path, error))?;
         let mut scored: Vec<Scored> = Vec::new();
         let mut known = HashSet::new();
@@ -141,7 +137,9 @@ mod tests {
         let mut text = std::fs::read_to_string(&path).unwrap();
         text.push_str(&(serde_json::to_string(&scored("b")).unwrap() + "\n"));
         std::fs::write(&path, text).unwrap();
-        assert!(State::open(&path, &run, 2).unwrap_err().to_string().contains("line 4: it is of more than the 2 pictures"));
+        assert!(
+            State::open(&path, &run, 2).unwrap_err().to_string().contains("line 4: it is of more than the 2 pictures")
+        );
         let (state, before) = State::open(&path, &run, 3).unwrap();
         assert_eq!(before, [scored("a"), scored("b"), scored("c")]);
         state.finish();

@@ -23,6 +23,9 @@ const INNER: [&str; 6] = ["model_state", "state_dict", "model_state_dict", "mode
 /// A network of a thousand tensors has a thousand entries and a handful.
 const MAX_ENTRIES: usize = 1 << 14;
 
+/// Of an entry's name, and of what else stands beside it in the directory, which the archive's reader copies more than once.
+const MAX_NAMES: usize = 1 << 22;
+
 fn damaged(place: impl Into<String>, problem: impl Into<String>) -> ImportError {
     ImportError::Damaged { format: "PyTorch", place: place.into(), problem: problem.into() }
 }
@@ -118,6 +121,7 @@ fn entries(bytes: &[u8]) -> Result<BTreeMap<String, Range<usize>>, ImportError> 
 /// entry's bytes for each, and room for as many as are claimed at once.
 fn check_directory(bytes: &[u8]) -> Result<(), String> {
     let mut budget = Budget::new("entries", MAX_ENTRIES);
+    let mut names = Budget::new("bytes of names", MAX_NAMES);
     // Entries of files, and the directory's end where it may claim more than two bytes hold. (A record of other data that begins
     // as one has no length that it could have.)
     let mut rest = bytes;
@@ -130,6 +134,7 @@ fn check_directory(bytes: &[u8]) -> Result<(), String> {
         let claimed = match rest.get(1..4) {
             Some(b"K\x01\x02") => {
                 budget.spend(1)?;
+                names.spend([28, 30, 32].map(|length| number(length, 2) as usize).iter().sum())?;
                 0
             }
             Some(b"K\x06\x06") if (44..1 << 16).contains(&number(4, 8)) => number(32, 8),

@@ -157,8 +157,8 @@ impl<'a> Reader<'a> {
                 quantisation: tensor.quantization(),
             });
         }
-        let weights = Budget::new("weights for a file of this size", bytes.len().saturating_mul(WEIGHTS_PER_BYTE));
-        let scales = Budget::new("bytes of scales for a file of this size", bytes.len());
+        let weights = Budget::new("weights (shared ones count again)", bytes.len().saturating_mul(WEIGHTS_PER_BYTE));
+        let scales = Budget::new("bytes of scales (shared ones count again)", bytes.len());
         Ok(Self { buffers, tensors, subgraph, codes, dequantised: HashMap::new(), weights, scales })
     }
 
@@ -348,10 +348,9 @@ impl<'a> Reader<'a> {
         let data = constant.data;
         let tensor = Tensor::new(number, data, shape.clone()).ok_or_else(|| {
             let (width, bytes) = (number.bytes(), data.len());
-            damaged(&place, format!("its shape {shape:?} of values of {width} bytes is not that of its {bytes} bytes"))
+            damaged(&place, format!("its shape {shape:?} of {width}-byte values does not fit its {bytes} bytes"))
         })?;
-        let spent = |problem: String| damaged(&place, format!("with what the operators before it read {problem}"));
-        self.weights.spend(tensor.len()).map_err(spent)?;
+        self.weights.spend(tensor.len()).map_err(|problem| damaged(&place, problem))?;
         if matches!(number, Number::F32 | Number::F16) {
             return Ok(tensor);
         }
@@ -593,7 +592,7 @@ fn quantisation(tensor: &TensorInfo<'_>, place: &str, budget: &mut Budget) -> Re
     let taken = count.max(zeros.as_ref().map_or(0, flatbuffers::Vector::len)).saturating_mul(8);
     // (One of each is next to nothing.)
     if taken > 8 {
-        budget.spend(taken).map_err(|problem| damaged(place, format!("with what the tensors before it have {problem}")))?;
+        budget.spend(taken).map_err(|problem| damaged(place, problem))?;
     }
     let scale: Vec<f32> = scales.into_iter().flatten().collect();
     let mut zero_point = zero_points(tensor, place)?;

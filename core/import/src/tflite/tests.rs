@@ -781,7 +781,97 @@ fn weights_that_many_operators_share_are_bounded() {
     let file = w.finish(input, value);
     let error = import_bytes(&file, "fixture", &ImportOptions::default()).unwrap_err();
     assert!(matches!(&error, ImportError::Damaged { .. }), "{error}");
-    assert!(error.to_string().contains("more weights than a file of this size"), "{error}");
+    assert!(error.to_string().contains("weights (shared ones count again)"), "{error}");
+}
+
+/// Files of which parts are shared, so that lists, texts or scales made of them would be many times the file; what reading each cost, in
+/// another process.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_refused_costs_little() {
+    let folder = silhouette_testkit::Folder::new();
+    for (name, bytes, part) in [
+        ("operators", many_operators(), "operators"),
+        ("scales", shared_scales(), "bytes of scales"),
+        ("halves", stranger_of_halves(), ""),
+    ] {
+        let path = folder.write(name, &bytes);
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "tflite::tests::imports_what_it_is_told_to", "--nocapture", "--test-threads", "1"])
+            .env(FILE, &path)
+            .output()
+            .unwrap();
+        let text = String::from_utf8(child.stdout).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("cost: ")).unwrap_or_else(|| panic!("{text}"));
+        let (kib, error) = line.split_once(' ').unwrap();
+        let (peak, length) = (kib.parse::<usize>().unwrap() << 10, bytes.len());
+        println!("{name}: {} MB for {} MB: {error}", peak >> 20, length >> 20);
+        assert!(error.contains(part), "{error}");
+        assert!(peak <= (64 << 20) + 2 * length, "{name} of {length} bytes cost {peak}");
+    }
+}
+
+/// What the other process is told by.
+const FILE: &str = "SILHOUETTE_TEST_IMPORT";
+
+/// The other process; by itself it has nothing to do.
+#[test]
+fn imports_what_it_is_told_to() {
+    let Some(path) = std::env::var_os(FILE) else { return };
+    let error = crate::import(path.as_ref(), &ImportOptions::default()).unwrap_err().to_string();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    println!("\ncost: {} {}", peak.split_whitespace().next().unwrap(), error.replace('\n', " "));
+}
+
+/// As many operators as a list may have entries, that all read the same 64 maps.
+fn many_operators() -> Vec<u8> {
+    let mut w = Writer::new(PLAIN);
+    let input = w.map(Size::square(16), 3);
+    let inputs = [input; 64];
+    let mut value = input;
+    for _ in 0..60_000 {
+        let next = w.map(Size::square(16), 3);
+        w.push(Code::RELU, &inputs, next, None);
+        value = next;
+    }
+    w.finish(input, value)
+}
+
+/// A thousand convolutions of eight-bit weights with the same scales, one for each of 65,536 channels.
+fn shared_scales() -> Vec<u8> {
+    let mut w = Writer::new(PLAIN);
+    let channels = 1 << 16;
+    let input = w.map(Size::square(1), 3);
+    let q = Quantisation { scales: vec![0.5; channels], zeros: vec![1; channels], dimension: 0 };
+    let weight = w.tensor(&[channels, 1, 1, 1], TensorType::INT8, Some(&vec![1; channels]), Some(&q));
+    let mut value = input;
+    for _ in 0..1000 {
+        let args = schema::Conv2DOptionsArgs { stride_w: 1, stride_h: 1, ..Default::default() };
+        let options = schema::Conv2DOptions::create(&mut w.b, &args).as_union_value();
+        let next = w.map(Size::square(1), channels);
+        w.push(Code::CONV_2D, &[value, weight, -1], next, Some((BuiltinOptions::Conv2DOptions, options)));
+        value = next;
+    }
+    // So much of it that a thousandth of the weights would be within what a file of this size may have.
+    w.tensor(&[1], TensorType::UINT8, Some(&vec![7; 40 << 20]), None);
+    w.finish(input, value)
+}
+
+/// A network of sixteen-bit floats that is none of ours.
+fn stranger_of_halves() -> Vec<u8> {
+    let mut w = Writer::new(PLAIN);
+    let input = w.map(Size::square(1), 3);
+    let mut value = input;
+    for _ in 0..4 {
+        let weight = w.tensor(&[4096, 1, 1, 4096], TensorType::FLOAT16, Some(&vec![0; 2 << 24]), None);
+        let args = schema::Conv2DOptionsArgs { stride_w: 1, stride_h: 1, ..Default::default() };
+        let options = schema::Conv2DOptions::create(&mut w.b, &args).as_union_value();
+        let next = w.map(Size::square(1), 4096);
+        w.push(Code::CONV_2D, &[value, weight, -1], next, Some((BuiltinOptions::Conv2DOptions, options)));
+        value = next;
+    }
+    w.finish(input, value)
 }
 
 /// A small file in the style that has most in it, made once for all the damage that is done to it.

@@ -45,20 +45,19 @@ fn places(
 ) -> Result<Vec<Between>, OutOfMemory> {
     let mut places = Vec::new();
     reserve(&mut places, n, AVERAGE)?;
-    places.extend((0..n)
-        .map(|i| {
-            let mut at = (i as f64 + 0.5) * covered as f64 / n as f64 - 0.5;
-            if mirrored {
-                at = covered as f64 - 1.0 - at;
-            }
-            let at = match grid {
-                Resize::AlignCorners => at * (cells - 1) as f64 / (input - 1).max(1) as f64,
-                Resize::HalfPixel => (at + 0.5) * cells as f64 / input as f64 - 0.5,
-            };
-            let at = at.clamp(0.0, (cells - 1) as f64);
-            let low = at as usize;
-            Between { low, high: (low + 1).min(cells - 1), share: (at - low as f64) as f32 }
-        }));
+    places.extend((0..n).map(|i| {
+        let mut at = (i as f64 + 0.5) * covered as f64 / n as f64 - 0.5;
+        if mirrored {
+            at = covered as f64 - 1.0 - at;
+        }
+        let at = match grid {
+            Resize::AlignCorners => at * (cells - 1) as f64 / (input - 1).max(1) as f64,
+            Resize::HalfPixel => (at + 0.5) * cells as f64 / input as f64 - 0.5,
+        };
+        let at = at.clamp(0.0, (cells - 1) as f64);
+        let low = at as usize;
+        Between { low, high: (low + 1).min(cells - 1), share: (at - low as f64) as f32 }
+    }));
     Ok(places)
 }
 
@@ -152,6 +151,15 @@ mod tests {
         let mask = average_argmax(&[run(&data, size(5, 5), 5, size(5, 5))], 2, 5, 5).unwrap();
         for (i, &class) in mask.iter().enumerate() {
             assert_eq!(class, u8::from((i % 5 + 2 * (i / 5)) % 3 == 0), "pixel {i}");
+        }
+    }
+
+    #[test]
+    fn a_picture_that_no_memory_holds_is_an_error() {
+        let data = [0.0, 1.0];
+        let map = run(&data, size(1, 1), 1, size(1, 1));
+        for (height, width) in [(usize::MAX, 1), (1, usize::MAX), (1, usize::MAX / 64)] {
+            assert!(average_argmax(&[map], 2, height, width).is_err());
         }
     }
 

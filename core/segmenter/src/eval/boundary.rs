@@ -29,13 +29,7 @@ impl Boundary {
     ///
     /// # Panics
     /// If the slices do not have `width * height` values.
-    pub fn of(
-        truth: &[u8],
-        alpha: &[u8],
-        width: usize,
-        height: usize,
-        classes: usize,
-    ) -> Result<Self> {
+    pub fn of(truth: &[u8], alpha: &[u8], width: usize, height: usize, classes: usize) -> Result<Self> {
         assert!(truth.len() == width * height && alpha.len() == truth.len(), "two planes of {width}x{height}");
         let known = |&label: &u8| label != VOID && usize::from(label) < classes;
         let (mut wanted, mut given) = (Vec::new(), Vec::new());
