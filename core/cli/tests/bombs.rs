@@ -206,7 +206,7 @@ fn the_reference_models_are_taken() {
         models.into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "tflite")).collect();
     assert!(!models.is_empty());
     for model in models {
-        let (done, peak) = peak(&import(&model, &place, &[]));
+        let (done, peak) = peak(&import(&model, &place, &["--mean", "127.5", "--std", "127.5"]));
         let decoded =
             if done { bytes_of(&place.path("out.safetensors")).max(bytes_of(&model)) } else { bytes_of(&model) };
         assert!(peak <= ALWAYS + if done { 3 } else { 2 } * decoded, "{}: {done} {peak}", model.display());

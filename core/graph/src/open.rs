@@ -121,20 +121,18 @@ fn array(tensor: &Tensor) -> Result<Array, GraphError> {
     Ok(Array { shape, data: tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()? })
 }
 
-#[cfg(all(test, not(feature = "metal")))]
-mod tests {
-    #[test]
-    fn an_absent_gpu_says_why() {
-        let text = super::metal().unwrap_err();
-        assert!(text.contains("feature `metal`"), "{text}");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use silhouette_network::spec::{Aspp, Head, Spec};
     use silhouette_weights::seeded;
+
+    #[cfg(not(feature = "metal"))]
+    #[test]
+    fn an_absent_gpu_says_why() {
+        let text = metal().unwrap_err();
+        assert!(text.contains("feature `metal`"), "{text}");
+    }
 
     /// Sixteen branches beside each other, none of which is large by itself.
     #[test]

@@ -91,9 +91,12 @@ struct Run {
     piece: usize,
 }
 
+/// Stretches, where each row's begin, and the whole piece of each piece.
+type Runs = (Vec<Run>, Vec<usize>, Vec<usize>);
+
 /// Joins the stretches of neighbouring rows to pieces. Returns the stretches, where each row's begin, and for each
 /// piece's number the number of the whole piece it has become part of.
-fn runs(mask: &Mask, class: u8) -> Result<(Vec<Run>, Vec<usize>, Vec<usize>), OutOfMemory> {
+fn runs(mask: &Mask, class: u8) -> Result<Runs, OutOfMemory> {
     fn root(parents: &mut [usize], mut piece: usize) -> usize {
         while parents[piece] != piece {
             parents[piece] = parents[parents[piece]];
