@@ -11,7 +11,7 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// Log what is chosen at load to stderr: backend, kernels, memory.
+    /// Log what is chosen at load to stderr: backend, kernels, memory; at the end, the peak of memory.
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
 }

@@ -2,7 +2,7 @@
 
 use crate::args::Bench;
 use crate::failure::Failure;
-use crate::{load, output};
+use crate::{load, memory, output};
 use serde_json::{Map, Value, json};
 use silhouette::files::Photo;
 use silhouette::{Foreground, Frame, Model, Options, OutputSize, Segmentation, Segmenter, Step};
@@ -230,28 +230,4 @@ fn ms(time: Duration) -> f64 {
 
 fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
-}
-
-/// This process's memory according to the system (Linux; elsewhere unavailable).
-mod memory {
-    /// Bytes resident now.
-    pub(super) fn resident() -> Option<u64> {
-        field("VmRSS:")
-    }
-
-    /// Peak resident bytes since [`reset_peak`].
-    pub(super) fn peak() -> Option<u64> {
-        field("VmHWM:")
-    }
-
-    pub(super) fn reset_peak() {
-        // If it is not permitted, the peak includes decoding the photo: growth is then over-, never understated.
-        let _ = std::fs::write("/proc/self/clear_refs", "5");
-    }
-
-    fn field(name: &str) -> Option<u64> {
-        let status = std::fs::read_to_string("/proc/self/status").ok()?;
-        let line = status.lines().find(|line| line.starts_with(name))?;
-        line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib << 10)
-    }
 }

@@ -106,7 +106,7 @@ fn evaluate(args: &args::Eval) -> Result<(), Failure> {
     let described = describe(&run, args, workers);
     let (mut state, done) = match &partial {
         Some(path) => {
-            let (state, done) = State::open(path, &identity(&run, args, &described))?;
+            let (state, done) = State::open(path, &identity(&run, args, &described), run.items.len())?;
             (Some(state), done)
         }
         None => (None, Vec::new()),

@@ -31,10 +31,10 @@ fn convert(args: &Import) -> Result<(), Failure> {
         ..ImportOptions::default()
     };
     let imported = import_file(&args.source, &options).map_err(|error| Failure::new(&args.source, error))?;
-    let model = imported.model().map_err(|error| Failure::new(&args.source, error))?;
+    let spec = imported.spec.clone();
+    let model = imported.into_model().map_err(|error| Failure::new(&args.source, error))?;
     // Atomic: saving goes through a temporary file and a rename.
     model.save(&args.output, Dtype::F32).map_err(|error| Failure::new(&args.output, error))?;
-    let spec = &imported.spec;
     if args.json {
         output::say(
             &json!({

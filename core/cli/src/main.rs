@@ -13,6 +13,7 @@ mod info;
 mod labels;
 mod load;
 mod logger;
+mod memory;
 mod output;
 mod photos;
 mod run;
@@ -42,6 +43,9 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Experiment(args) => experiment::experiment(args),
     };
+    if let Some(peak) = memory::peak() {
+        log::debug!("{} KiB of memory at the most", peak >> 10);
+    }
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failures) => {

@@ -22,11 +22,12 @@ pub(crate) fn run(args: &Run) -> Result<(), Vec<Failure>> {
 
 fn forward(args: &Run) -> Result<(), Failure> {
     output::refuse_inputs([&args.output], [&args.input, &args.model])?;
-    let input = npy::read(&args.input).map_err(|error| Failure::new(&args.input, error))?;
-    let [1, 3, height, width] = input.shape else {
-        let shape = input.shape;
+    let input = npy::open(&args.input).map_err(|error| Failure::new(&args.input, error))?;
+    let shape = input.shape();
+    let [1, 3, height, width] = shape else {
         return Err(Failure::new(&args.input, format!("its shape is {shape:?}; the network expects (1, 3, H, W)")));
     };
+    let input = input.read().map_err(|error| Failure::new(&args.input, error))?;
     let model = ModelFile::open(&args.model).map_err(|error| Failure::new(&args.model, error))?;
     let size = Size { height, width };
     let about = |error: &dyn std::fmt::Display| Failure::new(&args.model, error);

@@ -1,7 +1,7 @@
 //! A file to which one process at a time appends lines, so that interrupted work can be resumed.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::lock;
@@ -36,27 +36,58 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens or creates the file, and returns its lines. An incomplete last line was left by a writer that died, and is
-    /// removed.
+    /// Opens or creates the file. An incomplete last line was left by a writer that died, and is removed.
     ///
     /// # Errors
-    /// [`JournalError::Busy`] if it is already open; [`OpenError`] if it is not a regular file, is longer than `limit`
-    /// bytes, or is not text.
-    pub fn open(path: &Path, limit: u64) -> Result<(Self, Vec<String>), JournalError> {
+    /// [`JournalError::Busy`] if it is already open; [`OpenError`] if it is not a regular file, or is longer than `limit` bytes.
+    pub fn open(path: &Path, limit: u64) -> Result<Self, JournalError> {
         let mut journal = Self { file: locked(path)?, path: path.to_owned() };
-        let mut bytes = Vec::new();
-        io::Read::by_ref(&mut journal.file).take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > limit {
-            return Err(OpenError::TooLarge { limit }.into());
+        let (mut length, mut whole) = (0, 0);
+        let mut chunk = [0; 1 << 13];
+        loop {
+            let read = match journal.file.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if let Some(end) = chunk[..read].iter().rposition(|&byte| byte == b'\n') {
+                whole = length + end as u64 + 1;
+            }
+            length += read as u64;
+            if length > limit {
+                return Err(OpenError::TooLarge { limit }.into());
+            }
         }
-        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-        if whole < bytes.len() {
-            journal.file.set_len(whole as u64)?;
-            bytes.truncate(whole);
+        if whole < length {
+            journal.file.set_len(whole)?;
         }
-        let text =
-            String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))?;
-        Ok((journal, text.lines().map(str::to_owned).collect()))
+        Ok(journal)
+    }
+
+    /// The lines that it holds, from the first on, of which no more than one is held in memory. One of more than `longest` bytes, or that
+    /// is no text, is an error, and the last that is given.
+    pub fn lines(&mut self, longest: u64) -> impl Iterator<Item = Result<String, OpenError>> {
+        let begin = self.file.seek(SeekFrom::Start(0));
+        let (mut reader, mut failed) = (BufReader::new(&self.file), false);
+        let mut line = move || -> Result<Option<String>, OpenError> {
+            let mut line = String::new();
+            // (With its end.)
+            if io::Read::by_ref(&mut reader).take(longest.saturating_add(1)).read_line(&mut line)? == 0 {
+                return Ok(None);
+            }
+            if line.pop() == Some('\n') { Ok(Some(line)) } else { Err(OpenError::TooLarge { limit: longest }) }
+        };
+        let mut begin = Some(begin);
+        std::iter::from_fn(move || {
+            if failed {
+                return None;
+            }
+            let begun = begin.take().unwrap_or(Ok(0)).map_err(OpenError::from);
+            let next = begun.and_then(|_| line());
+            failed = next.is_err();
+            next.transpose()
+        })
     }
 
     /// Appends a line, which must not contain a line break.
@@ -112,24 +143,31 @@ mod tests {
     fn lines_come_back_and_a_torn_one_does_not() {
         let folder = Folder::new();
         let path = folder.path("journal");
-        let (mut journal, lines) = Journal::open(&path, 99).unwrap();
-        assert!(lines.is_empty());
+        let lines = |journal: &mut Journal| journal.lines(5).collect::<Result<Vec<_>, _>>().unwrap();
+        let mut journal = Journal::open(&path, 99).unwrap();
+        assert!(lines(&mut journal).is_empty());
         journal.add("one").unwrap();
         journal.add("two").unwrap();
         assert!(matches!(Journal::open(&path, 99), Err(JournalError::Busy)));
         drop(journal);
         std::fs::write(&path, "one\ntwo\nthr").unwrap();
-        let (mut journal, lines) = Journal::open(&path, 99).unwrap();
-        assert_eq!(lines, ["one", "two"]);
+        let mut journal = Journal::open(&path, 99).unwrap();
+        assert_eq!(lines(&mut journal), ["one", "two"]);
+        // Again, and no longer ones than that.
+        assert_eq!(lines(&mut journal), ["one", "two"]);
+        assert!(journal.lines(2).collect::<Result<Vec<_>, _>>().unwrap_err().to_string().contains("larger"));
         journal.add("three").unwrap();
         drop(journal);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\nthree\n");
         // Torn within a character.
         std::fs::write(&path, b"one\n\xc3").unwrap();
-        let (journal, lines) = Journal::open(&path, 99).unwrap();
-        assert_eq!(lines, ["one"]);
+        let mut journal = Journal::open(&path, 99).unwrap();
+        assert_eq!(lines(&mut journal), ["one"]);
         journal.remove().unwrap();
         assert!(folder.files().is_empty());
+        folder.write("journal", b"\xc3\n1\n");
+        let read: Vec<_> = Journal::open(&path, 99).unwrap().lines(9).collect();
+        assert!(read.len() == 1 && read[0].is_err(), "{read:?}");
         folder.write("journal", "12345");
         assert!(Journal::open(&path, 4).unwrap_err().to_string().contains("larger"));
         assert!(Journal::open(folder.root(), 4).unwrap_err().to_string().contains("a folder"));
@@ -144,8 +182,8 @@ mod tests {
                 scope.spawn(|| {
                     for _ in 0..200 {
                         match Journal::open(&path, 99) {
-                            Ok((mut journal, lines)) => {
-                                assert!(lines.is_empty(), "two had it: {lines:?}");
+                            Ok(mut journal) => {
+                                assert!(journal.lines(99).next().is_none(), "two had it");
                                 journal.add("mine").unwrap();
                                 journal.remove().unwrap();
                             }

@@ -69,7 +69,7 @@ fn import(bytes: &[u8]) {
     for spec in [None, Spec::preset("fixture").ok()] {
         let options = ImportOptions { spec, ..ImportOptions::default() };
         if let Ok(imported) = import_bytes(bytes, "fuzz", &options) {
-            imported.model().expect("what was imported is a model");
+            imported.into_model().expect("what was imported is a model");
         }
     }
 }

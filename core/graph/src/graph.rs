@@ -6,7 +6,9 @@
 
 use candle_core::{DType, Device, Module, ModuleT, Tensor};
 use candle_nn::{BatchNorm, Conv2d, Conv2dConfig};
+use silhouette_kernels::memory::filled;
 use silhouette_kernels::rows::RowSource;
+use silhouette_network::ModelError;
 use silhouette_network::network::{Conv, Network, Operation, Output, Size};
 use silhouette_network::spec::{Activation, Resize, Shortcut, Task};
 use silhouette_weights::Weights;
@@ -287,9 +289,9 @@ impl Graph {
             let found = Size { height: rows.height(), width: rows.width() }.to_string();
             return Err(GraphError::Mismatch { what: "input rows", wanted: self.input.to_string(), found });
         }
-        let mut planes = vec![0.0f32; 3 * height * width];
-        let mut scratch = vec![0.0; rows.scratch_len()];
-        let mut row = vec![0.0; width * 3];
+        let room = |len: usize| filled(len, 0.0f32, "the graph's input").map_err(ModelError::from);
+        let (mut planes, mut scratch, mut row) =
+            (room(3 * height * width)?, room(rows.scratch_len())?, room(width * 3)?);
         for y in 0..height {
             rows.row(y, &mut scratch, &mut row);
             for (c, plane) in planes.chunks_exact_mut(height * width).enumerate() {

@@ -2,16 +2,19 @@
 //! and output.
 
 use candle_core::{DType, Device, Tensor};
-use silhouette_network::network::{Conv, Network, Size};
+use silhouette_network::network::{Conv, Network, Operation, Size};
 use silhouette_weights::ModelFile;
 use silhouette_weights::npy::Array;
 
 use crate::error::GraphError;
 use crate::graph::Graph;
 
+/// All maps that are there at once may take so many times what the largest may.
+const AT_ONCE: u64 = 4;
+
 impl Graph {
     /// The graph of `model` for an input of `size`, on the CPU. No map may exceed `limit` bytes, because maps are
-    /// materialised whole.
+    /// materialised whole. The maps that are live at once may take four times that.
     ///
     /// # Errors
     /// As [`Network::new`] and [`Graph::new`]; [`GraphError::Unsupported`] beyond the limit.
@@ -54,7 +57,47 @@ fn within(model: &ModelFile, size: Size, limit: usize) -> Result<Network, GraphE
         let why = format!("the map of {name} takes {bytes} bytes, more than the limit of {limit}; use a smaller input");
         return Err(GraphError::Unsupported { what, why });
     }
+    let (held, name) = held(&network);
+    if held > (limit as u64).saturating_mul(AT_ONCE) {
+        let what = format!("an input of {size} in the candle graph");
+        let why = format!(
+            "the maps that are there when {name} is made take {held} bytes, more than {AT_ONCE} times the limit of {limit}; use a smaller \
+             input"
+        );
+        return Err(GraphError::Unsupported { what, why });
+    }
     Ok(network)
+}
+
+/// Most bytes of maps that are there at once, and the node at which they are: what later nodes read, and twice what the node makes (before
+/// and after its activation).
+fn held(network: &Network) -> (u64, &str) {
+    let nodes = network.nodes();
+    let bytes = |size: Size, channels: usize| size.pixels().saturating_mul(channels as u64 * size_of::<f32>() as u64);
+    // The last node that reads each; outputs stay to the end.
+    let mut last: Vec<usize> = (0..nodes.len()).collect();
+    for (at, node) in nodes.iter().enumerate() {
+        node.inputs.iter().for_each(|input| last[input.index()] = at);
+    }
+    network.outputs().iter().for_each(|output| last[output.node.index()] = nodes.len());
+    let mut ending = vec![0u64; nodes.len() + 1];
+    let (mut live, mut most) = (0u64, (0, ""));
+    for (at, node) in nodes.iter().enumerate() {
+        let own = bytes(node.size, node.channels);
+        let made = match &node.operation {
+            Operation::Block(block) => {
+                block.convs().map(|conv| bytes(conv.output, conv.c_out)).fold(0, u64::saturating_add)
+            }
+            _ => own,
+        };
+        let now = live.saturating_add(made.saturating_mul(2));
+        if now > most.0 {
+            most = (now, &node.name);
+        }
+        ending[last[at]] = ending[last[at]].saturating_add(own);
+        live = live.saturating_add(own).saturating_sub(ending[at]);
+    }
+    most
 }
 
 /// Whether there is an Apple GPU that this build can use.
@@ -79,11 +122,33 @@ fn array(tensor: &Tensor) -> Result<Array, GraphError> {
     Ok(Array { shape, data: tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()? })
 }
 
-#[cfg(all(test, not(feature = "metal")))]
+#[cfg(test)]
 mod tests {
+    use super::*;
+    use silhouette_network::spec::{Aspp, Head, Spec};
+    use silhouette_weights::seeded;
+
+    #[cfg(not(feature = "metal"))]
     #[test]
     fn an_absent_gpu_says_why() {
-        let text = super::metal().unwrap_err();
+        let text = metal().unwrap_err();
         assert!(text.contains("feature `metal`"), "{text}");
+    }
+
+    /// Sixteen branches beside each other, none of which is large by itself.
+    #[test]
+    fn maps_that_are_there_at_once_are_bounded() {
+        let mut spec = Spec::preset("fixture").unwrap();
+        let Head::DeeplabV3(head) = &mut spec.head else { panic!("a DeepLabV3") };
+        (head.channels, head.aspp) = (512, Aspp::Separable { rates: (1..=16).collect() });
+        let model = ModelFile::new(spec.clone(), seeded(&Network::native(&spec).unwrap(), 1)).unwrap();
+        let size = Size::square(257);
+        let network = Network::new(&spec, size).unwrap();
+        let largest = network.convs().map(|conv| conv.output.pixels() as usize * conv.c_out * 4).max().unwrap();
+        let (most, at) = held(&network);
+        assert!(most > AT_ONCE * largest as u64, "{most} at {at}");
+        assert!(Graph::of(&model, size, most.div_ceil(AT_ONCE) as usize).is_ok());
+        let error = Graph::of(&model, size, largest).unwrap_err();
+        assert!(error.to_string().contains("4 times"), "{error}");
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::DeviceLocation;
 use silhouette_engine::engine::{DataType, Description, Engine, EngineError, Input, Output, Session, Step};
+use silhouette_kernels::memory::filled;
 use silhouette_kernels::rows::RowSource;
 use silhouette_network::network::Size;
 
@@ -50,7 +51,9 @@ impl Engine for Graph {
     }
 
     fn new_session(self: Arc<Self>) -> Result<Box<dyn Session>, EngineError> {
-        let outputs = Engine::outputs(&*self).iter().map(|output| vec![0.0; output.values()]).collect();
+        let made = |output: &Output| filled(output.values(), 0.0, "the graph's outputs");
+        let outputs =
+            Engine::outputs(&*self).iter().map(made).collect::<Result<_, _>>().map_err(EngineError::OutOfMemory)?;
         Ok(Box::new(GraphSession { graph: self, outputs }))
     }
 }

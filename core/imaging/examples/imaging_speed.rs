@@ -37,7 +37,7 @@ fn noise(n: usize) -> Vec<u8> {
 
 /// Pulls every row of the input, as the network does.
 fn pull(resampler: &mut Resampler, frame: &Frame<'_>, scratch: &mut Vec<f32>, row: &mut Vec<f32>) {
-    let rows = resampler.rows(frame);
+    let rows = resampler.rows(frame).unwrap();
     scratch.resize(rows.scratch_len(), 0.0);
     row.resize(rows.width() * 3, 0.0);
     for y in 0..rows.height() {
@@ -102,10 +102,10 @@ fn main() {
     up.confidence(&blobs, &chosen, &MaskSpec { width: 320, height: 180, ..spec }, &mut alpha).unwrap();
     measure("1280x720 RGB to an image", 9, || drop(Picture::from_frame(&rgb)));
     measure("1280x720 overlay", 9, || picture.clone().overlay(&mask, &Palette::voc(), 0.5));
-    measure("1280x720 cut-out", 9, || picture.clone().cut_out(&alpha));
+    measure("1280x720 cut-out", 9, || picture.clone().cut_out(&alpha).unwrap());
     measure("1280x720 background blur, radius 20", 9, || picture.clone().blur_background(&alpha, 20.0).unwrap());
-    measure("1280x720 outlines, exact", 9, || drop(outlines(&mask, 20, 0.0, 0)));
-    measure("1280x720 outlines, tolerance 2", 9, || drop(outlines(&mask, 20, 2.0, 0)));
+    measure("1280x720 outlines, exact", 9, || drop(outlines(&mask, 20, 0.0, 0).unwrap()));
+    measure("1280x720 outlines, tolerance 2", 9, || drop(outlines(&mask, 20, 2.0, 0).unwrap()));
     measure("320x180 confidence refined to 1280x720", 9, || drop(refine(&alpha, &picture, Guide::default())));
 
     for isa in Isa::all() {

@@ -12,13 +12,13 @@ mod png_rows;
 mod problem;
 mod profile;
 
-use std::io::{BufRead, Cursor, ErrorKind, Seek, SeekFrom, Write as _};
+use std::io::{BufRead, Cursor, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError};
-use silhouette_files::{open_regular, write_bytes};
+use silhouette_files::{open_regular, write_whole};
 use silhouette_kernels::memory::{self, OutOfMemory};
 use thiserror::Error;
 use zune_jpeg::JpegDecoder;
@@ -238,7 +238,7 @@ impl Photo {
     }
 
     fn jpeg(reader: impl BufRead, options: &PhotoOptions) -> Result<Self, Problem> {
-        let Jpeg { bytes, width, height, cut, profile } = Jpeg::read(reader, options.max_pixels)?;
+        let Jpeg { bytes, decoding, width, height, cut, profile } = Jpeg::read(reader, options.max_pixels)?;
         if let Some(there) = cut.filter(|_| !options.lenient) {
             return Err(Problem::Cut(there));
         }
@@ -253,6 +253,8 @@ impl Photo {
         let exif = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
         let pixels = width as usize * height as usize;
         let mut decoded = memory::filled(pixels * if grey { 1 } else { 3 }, 0, "a picture")?;
+        // The decoder takes its memory without asking.
+        memory::enough(decoding, "a picture")?;
         decoder.decode_into(&mut decoded).map_err(wrong)?;
         drop(decoder);
         drop(bytes);
@@ -310,6 +312,8 @@ impl Photo {
         // Nor is a broken profile.
         let profile = decoder.icc_profile().unwrap_or_default().filter(|profile| profile.len() <= MOST_PROFILE);
         let alpha = decoder.color_type().has_alpha();
+        // What the decoder takes beside them it takes without asking.
+        memory::enough(pixels * 8 + length, "a picture")?;
         let image = DynamicImage::from_decoder(decoder).map_err(failed)?;
         let (mut bytes, channels) =
             if alpha { (image.into_rgba8().into_raw(), 4) } else { (image.into_rgb8().into_raw(), 3) };
@@ -410,7 +414,7 @@ fn write(
     write_rows(path, width, height, color, palette, data.chunks_exact(width.max(1)))
 }
 
-/// Writes a PNG from rows, only one of which is in memory at a time.
+/// Writes a PNG from rows, only one of which is in memory at a time; compressed bytes go to the file at once.
 fn write_rows(
     path: &Path,
     width: usize,
@@ -419,12 +423,28 @@ fn write_rows(
     palette: Option<Vec<u8>>,
     rows: impl Iterator<Item = impl AsRef<[u8]>>,
 ) -> Result<(), FileError> {
-    let failed = |reason: String| FileError::Encode { path: path.to_path_buf(), reason };
-    let (Ok(w), Ok(h)) = (u32::try_from(width), u32::try_from(height)) else {
-        return Err(failed(format!("{width}x{height} pixels exceed the limit of PNG")));
+    let refused = |reason: String| FileError::Encode { path: path.to_path_buf(), reason };
+    let unwritten = |source: std::io::Error| FileError::Write { path: path.to_path_buf(), source };
+    let failed = |error: png::EncodingError| match error {
+        png::EncodingError::IoError(error) => unwritten(error),
+        error => refused(error.to_string()),
     };
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, w, h);
+    let (Ok(w), Ok(h)) = (u32::try_from(width), u32::try_from(height)) else {
+        return Err(refused(format!("{width}x{height} pixels are more than PNG can hold")));
+    };
+    write_whole(path, unwritten, |to| encode(to, (w, h), color, palette, rows, &failed))
+}
+
+/// Packs rows as a PNG of so many columns and rows; `failed` makes an error of the encoder's.
+fn encode(
+    to: &mut dyn Write,
+    (width, height): (u32, u32),
+    color: png::ColorType,
+    palette: Option<Vec<u8>>,
+    rows: impl Iterator<Item = impl AsRef<[u8]>>,
+    failed: &dyn Fn(png::EncodingError) -> FileError,
+) -> Result<(), FileError> {
+    let mut encoder = png::Encoder::new(to, width, height);
     encoder.set_color(color);
     encoder.set_depth(png::BitDepth::Eight);
     match palette {
@@ -432,14 +452,13 @@ fn write_rows(
         // Masks compress well quickly; camera images do not.
         None => encoder.set_compression(png::Compression::Fast),
     }
-    let mut writer = encoder.write_header().map_err(|e| failed(e.to_string()))?;
-    let mut stream = writer.stream_writer().map_err(|e| failed(e.to_string()))?;
+    let mut writer = encoder.write_header().map_err(failed)?;
+    let mut stream = writer.stream_writer().map_err(failed)?;
     for row in rows {
-        stream.write_all(row.as_ref()).map_err(|e| failed(e.to_string()))?;
+        stream.write_all(row.as_ref()).map_err(|error| failed(error.into()))?;
     }
-    stream.finish().map_err(|e| failed(e.to_string()))?;
-    writer.finish().map_err(|e| failed(e.to_string()))?;
-    write_bytes(path, &bytes).map_err(|source| FileError::Write { path: path.to_path_buf(), source })
+    stream.finish().map_err(failed)?;
+    writer.finish().map_err(failed)
 }
 
 #[cfg(test)]

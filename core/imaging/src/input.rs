@@ -5,6 +5,7 @@
 //! order of the filter taps. The full-size image is never stored, and the taps are reused until the geometry changes.
 
 use silhouette_kernels::isa::Isa;
+use silhouette_kernels::memory::OutOfMemory;
 use silhouette_kernels::resize::{Affine, Taps, combine_columns, combine_rows, filter_line};
 use silhouette_kernels::rows::RowSource;
 use silhouette_kernels::yuv::{Yuv420, YuvToRgb, combine_yuv_columns, combine_yuv_rows};
@@ -100,13 +101,17 @@ impl Resampler {
 
     /// The network's input rows of `frame`. Allocates only if the frame's size, region or orientation differs from the
     /// previous call's.
-    pub fn rows<'r>(&'r mut self, frame: &Frame<'r>) -> FrameRows<'r> {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn rows<'r>(&'r mut self, frame: &Frame<'r>) -> Result<FrameRows<'r>, OutOfMemory> {
         let axes = frame.axes();
         if self.axes != Some(axes) {
+            self.axes = None;
             self.placement = Placement::new(self.spec.fit, (self.spec.width, self.spec.height), axes.x.len, axes.y.len);
             let (width, height) = self.placement.valid;
-            self.x = Taps::triangle(axes.x.start, axes.x.len, axes.x.flip, width);
-            self.y = Taps::triangle(axes.y.start, axes.y.len, axes.y.flip, height);
+            self.x = Taps::triangle(axes.x.start, axes.x.len, axes.x.flip, width)?;
+            self.y = Taps::triangle(axes.y.start, axes.y.len, axes.y.flip, height)?;
             self.axes = Some(axes);
         }
         let fill = match self.spec.fit {
@@ -140,7 +145,7 @@ impl Resampler {
             }
         };
         let bgr = matches!(source, Source::Packed { format: PixelFormat::Bgra8, .. });
-        FrameRows {
+        Ok(FrameRows {
             isa: self.isa,
             source,
             axes,
@@ -153,7 +158,7 @@ impl Resampler {
                 offset: [-mean[0] / std[0], -mean[1] / std[1], -mean[2] / std[2]],
             },
             fill: [(fill - mean[0]) / std[0], (fill - mean[1]) / std[1], (fill - mean[2]) / std[2]],
-        }
+        })
     }
 }
 
@@ -309,7 +314,7 @@ mod tests {
         };
         let mut resampler = Resampler::new(spec);
         let frame = Frame::rgb8(&data, 4, 2).unwrap();
-        let rows = resampler.rows(&frame);
+        let rows = resampler.rows(&frame).unwrap();
         let mut scratch = vec![0.0; rows.scratch_len()];
         let mut out = vec![0.0; 12];
         rows.row(1, &mut scratch, &mut out);

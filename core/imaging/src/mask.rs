@@ -45,10 +45,14 @@ impl Mask {
     }
 
     /// The pixels of the classes whose flag in `kept` is set; the others become class 0.
-    #[must_use]
-    pub fn only(&self, kept: &[bool; 256]) -> Self {
-        let class = |&class: &u8| if kept[usize::from(class)] { class } else { 0 };
-        Self { width: self.width, height: self.height, classes: self.classes.iter().map(class).collect() }
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn only(&self, kept: &[bool; 256]) -> Result<Self, OutOfMemory> {
+        let mut classes = Vec::new();
+        memory::reserve(&mut classes, self.classes.len(), "a mask")?;
+        classes.extend(self.classes.iter().map(|&class| if kept[usize::from(class)] { class } else { 0 }));
+        Ok(Self { width: self.width, height: self.height, classes })
     }
 
     /// Number of pixels of each of the 256 possible classes.
@@ -160,18 +164,22 @@ impl Upsampler {
 
     /// Computes the weights for logits of `width` by `height`, if they differ from the previous call's.
     ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    ///
     /// # Panics
     /// If a size is 0 or over 2^24, or the valid part is larger than the input.
-    pub fn prepare(&mut self, width: usize, height: usize, spec: &MaskSpec) {
+    pub fn prepare(&mut self, width: usize, height: usize, spec: &MaskSpec) -> Result<(), OutOfMemory> {
         if self.made_for == Some((width, height, *spec)) {
-            return;
+            return Ok(());
         }
         let Placement { input, valid } = spec.placement;
         self.up = Upsample {
-            rows: Axis::new(height, input.1, valid.1, spec.height, spec.resize),
-            columns: Axis::new(width, input.0, valid.0, spec.width, spec.resize),
+            rows: Axis::new(height, input.1, valid.1, spec.height, spec.resize)?,
+            columns: Axis::new(width, input.0, valid.0, spec.width, spec.resize)?,
         };
         self.made_for = Some((width, height, *spec));
+        Ok(())
     }
 
     /// The most likely class of each pixel; ties go to the lowest.
@@ -183,7 +191,7 @@ impl Upsampler {
     /// As [`prepare`](Self::prepare), or if the length of `logits` does not match its sizes or the number of classes is
     /// not 1 to 256.
     pub fn categories(&mut self, logits: &Logits<'_>, spec: &MaskSpec, mask: &mut Mask) -> Result<(), OutOfMemory> {
-        self.prepare(logits.width, logits.height, spec);
+        self.prepare(logits.width, logits.height, spec)?;
         self.grow(self.up.scratch(logits.classes))?;
         mask.reshape(spec.width, spec.height)?;
         let Self { isa, up, scratch, .. } = self;
@@ -206,7 +214,7 @@ impl Upsampler {
         out: &mut Confidence,
     ) -> Result<(), OutOfMemory> {
         assert_eq!(chosen.len(), logits.classes, "one flag per class");
-        self.prepare(logits.width, logits.height, spec);
+        self.prepare(logits.width, logits.height, spec)?;
         self.grow(self.up.scratch(logits.classes))?;
         out.reshape(spec.width, spec.height)?;
         let Self { isa, up, scratch, .. } = self;

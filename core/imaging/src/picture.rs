@@ -117,7 +117,7 @@ impl Picture {
         }
         let spec = InputSpec { width, height, mean: [0.0; 3], std: [1.0; 3], fit: Fit::Stretch };
         let mut resampler = Resampler::unbounded(spec);
-        let rows = resampler.rows(frame);
+        let rows = resampler.rows(frame)?;
         let mut scratch = memory::filled(rows.scratch_len(), 0.0, "a row of the image")?;
         let mut line = memory::filled(width.saturating_mul(3), 0.0, "a row of the image")?;
         let mut rgba = memory::filled(width.saturating_mul(height).saturating_mul(4), 255, "a picture")?;
@@ -171,16 +171,17 @@ impl Picture {
     }
 
     /// An image of the mask in its classes' colours.
-    pub fn from_mask(mask: &Mask, palette: &Palette) -> Self {
-        let rgba = mask
-            .classes
-            .iter()
-            .flat_map(|&class| {
-                let [r, g, b] = palette.color(class);
-                [r, g, b, 255]
-            })
-            .collect();
-        Self { width: mask.width, height: mask.height, rgba }
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn from_mask(mask: &Mask, palette: &Palette) -> Result<Self, OutOfMemory> {
+        let mut rgba = Vec::new();
+        memory::reserve(&mut rgba, mask.classes.len().saturating_mul(4), "an image")?;
+        rgba.extend(mask.classes.iter().flat_map(|&class| {
+            let [r, g, b] = palette.color(class);
+            [r, g, b, 255]
+        }));
+        Ok(Self { width: mask.width, height: mask.height, rgba })
     }
 
     /// Blends the classes' colours over the image: `opacity` 0 (invisible) to 1 (only the colour). Class 0, the
@@ -327,7 +328,10 @@ fn alpha(frame: &Frame<'_>, width: usize, height: usize) -> Result<Option<Vec<u8
     // The frame was checked, so this one is valid too.
     let Ok(grey) = grey else { return Ok(None) };
     let picture = Picture::opaque(&grey, width, height)?;
-    Ok(Some(picture.rgba.chunks_exact(4).map(|pixel| pixel[0]).collect()))
+    levels.clear();
+    memory::reserve(&mut levels, width.saturating_mul(height), "a frame's alpha")?;
+    levels.extend(picture.rgba.chunks_exact(4).map(|pixel| pixel[0]));
+    Ok(Some(levels))
 }
 
 /// For each of `to` pixels the nearest of `from`.

@@ -7,7 +7,12 @@
 //!
 //! [`Frame::transform`](crate::frame::Frame::transform) maps these coordinates to the buffer's.
 
+use silhouette_kernels::memory::{self, OutOfMemory};
+
 use crate::mask::Mask;
+
+/// What the memory is for, in errors.
+const OUTLINES: &str = "outlines";
 
 /// A closed line: corners (x, y), the last connected to the first.
 pub type Ring = Vec<[u32; 2]>;
@@ -27,23 +32,29 @@ pub const LEAST_IOU: f64 = 0.99;
 /// The outlines of `class`, from top to bottom. With a `tolerance` over 0 (in pixels) corners are omitted as long as no
 /// outline moves by more than it (Douglas-Peucker), and the tolerance is halved until the refilled polygons overlap the
 /// mask by at least [`LEAST_IOU`]. Components of fewer than `least_area` pixels are dropped first.
-pub fn outlines(mask: &Mask, class: u8, tolerance: f64, least_area: usize) -> Vec<Polygon> {
-    let (exact, kept) = trace(mask, class, least_area);
+///
+/// # Errors
+/// [`OutOfMemory`].
+pub fn outlines(mask: &Mask, class: u8, tolerance: f64, least_area: usize) -> Result<Vec<Polygon>, OutOfMemory> {
+    let (exact, kept) = trace(mask, class, least_area)?;
     let mut tolerance = tolerance;
     // Below half a pixel, no corner of a pixel edge can be omitted.
     while tolerance >= 0.5 {
-        let simple = simplify(&exact, tolerance);
-        if overlap(&fill(&simple, mask.width, mask.height), &kept) >= LEAST_IOU {
-            return simple;
+        let simple = simplify(&exact, tolerance)?;
+        if overlap(&fill(&simple, mask.width, mask.height)?, &kept) >= LEAST_IOU {
+            return Ok(simple);
         }
         tolerance /= 2.0;
     }
-    exact
+    Ok(exact)
 }
 
 /// Fills polygons by the even-odd rule at pixel centres: `width * height` flags.
-pub fn fill(polygons: &[Polygon], width: usize, height: usize) -> Vec<bool> {
-    let mut crossings: Vec<Vec<f64>> = vec![Vec::new(); height];
+///
+/// # Errors
+/// [`OutOfMemory`].
+pub fn fill(polygons: &[Polygon], width: usize, height: usize) -> Result<Vec<bool>, OutOfMemory> {
+    let mut crossings: Vec<Vec<f64>> = memory::filled(height, Vec::new(), OUTLINES)?;
     for ring in polygons.iter().flat_map(|p| std::iter::once(&p.outer).chain(&p.holes)) {
         for (i, &[x0, y0]) in ring.iter().enumerate() {
             let [x1, y1] = ring[(i + 1) % ring.len()];
@@ -51,11 +62,11 @@ pub fn fill(polygons: &[Polygon], width: usize, height: usize) -> Vec<bool> {
             let bottom = y0.max(y1) as usize;
             let slope = (f64::from(x1) - f64::from(x0)) / (f64::from(y1) - f64::from(y0));
             for (y, row) in crossings.iter_mut().enumerate().take(bottom).skip(top) {
-                row.push(f64::from(x0) + (y as f64 + 0.5 - f64::from(y0)) * slope);
+                memory::push(row, f64::from(x0) + (y as f64 + 0.5 - f64::from(y0)) * slope, OUTLINES)?;
             }
         }
     }
-    let mut flags = vec![false; width * height];
+    let mut flags = memory::filled(width.saturating_mul(height), false, OUTLINES)?;
     for (row, xs) in flags.chunks_exact_mut(width.max(1)).zip(&mut crossings) {
         xs.sort_by(f64::total_cmp);
         for pair in xs.chunks_exact(2) {
@@ -66,7 +77,7 @@ pub fn fill(polygons: &[Polygon], width: usize, height: usize) -> Vec<bool> {
             row[start..end.max(start)].fill(true);
         }
     }
-    flags
+    Ok(flags)
 }
 
 fn overlap(a: &[bool], b: &[bool]) -> f64 {
@@ -82,9 +93,11 @@ struct Run {
     piece: usize,
 }
 
-/// Joins the runs of neighbouring rows to components. Returns the runs, the index of each row's first, and for each
-/// component's number the number of the complete component that it became part of.
-fn runs(mask: &Mask, class: u8) -> (Vec<Run>, Vec<usize>, Vec<usize>) {
+/// Runs, the index of each row's first, and for each component's number the complete component that it became part of.
+type Runs = (Vec<Run>, Vec<usize>, Vec<usize>);
+
+/// Joins the runs of neighbouring rows to components.
+fn runs(mask: &Mask, class: u8) -> Result<Runs, OutOfMemory> {
     fn root(parents: &mut [usize], mut piece: usize) -> usize {
         while parents[piece] != piece {
             parents[piece] = parents[parents[piece]];
@@ -102,7 +115,7 @@ fn runs(mask: &Mask, class: u8) -> (Vec<Run>, Vec<usize>, Vec<usize>) {
             let start = x + skip;
             let end = line[start..].iter().position(|&c| c != class).map_or(line.len(), |n| start + n);
             let piece = parents.len();
-            parents.push(piece);
+            memory::push(&mut parents, piece, OUTLINES)?;
             while over < above.end && runs[over].end <= start {
                 over += 1;
             }
@@ -114,26 +127,27 @@ fn runs(mask: &Mask, class: u8) -> (Vec<Run>, Vec<usize>, Vec<usize>) {
                 parents[own.max(other)] = own.min(other);
                 touching += 1;
             }
-            runs.push(Run { start, end, piece });
+            memory::push(&mut runs, Run { start, end, piece }, OUTLINES)?;
             x = end;
         }
         above = first..runs.len();
-        rows.push(runs.len());
+        memory::push(&mut rows, runs.len(), OUTLINES)?;
     }
-    let whole = (0..parents.len()).map(|piece| root(&mut parents, piece)).collect();
-    (runs, rows, whole)
+    for piece in 0..parents.len() {
+        parents[piece] = root(&mut parents, piece);
+    }
+    Ok((runs, rows, parents))
 }
 
 /// Exact outlines of the components of at least `least_area` pixels, and the pixels that they contain.
-fn trace(mask: &Mask, class: u8, least_area: usize) -> (Vec<Polygon>, Vec<bool>) {
-    let width = mask.width;
-    let height = mask.height;
-    let (runs, rows, whole) = runs(mask, class);
-    let mut areas = vec![0usize; whole.len()];
+fn trace(mask: &Mask, class: u8, least_area: usize) -> Result<(Vec<Polygon>, Vec<bool>), OutOfMemory> {
+    let (width, height) = (mask.width, mask.height);
+    let (runs, rows, whole) = runs(mask, class)?;
+    let mut areas = memory::filled(whole.len(), 0usize, OUTLINES)?;
     for run in &runs {
         areas[whole[run.piece]] += run.end - run.start;
     }
-    let mut kept = vec![false; width * height];
+    let mut kept = memory::filled(width.saturating_mul(height), false, OUTLINES)?;
     for y in 0..rows.len() - 1 {
         for run in &runs[rows[y]..rows[y + 1]] {
             if areas[whole[run.piece]] >= least_area {
@@ -145,9 +159,9 @@ fn trace(mask: &Mask, class: u8, least_area: usize) -> (Vec<Polygon>, Vec<bool>)
         x >= 0 && y >= 0 && x < width as i64 && y < height as i64 && kept[y as usize * width + x as usize]
     };
     let mut polygons: Vec<Polygon> = Vec::new();
-    let mut polygon_of = vec![usize::MAX; whole.len()];
+    let mut polygon_of = memory::filled(whole.len(), usize::MAX, OUTLINES)?;
     // Upper edges of pixels that a ring has passed. Every ring has one.
-    let mut passed = vec![false; width * height];
+    let mut passed = memory::filled(width.saturating_mul(height), false, OUTLINES)?;
     for y in 0..rows.len() - 1 {
         for run in &runs[rows[y]..rows[y + 1]] {
             for x in run.start..run.end {
@@ -155,24 +169,29 @@ fn trace(mask: &Mask, class: u8, least_area: usize) -> (Vec<Polygon>, Vec<bool>)
                 if passed[at] || !kept[at] || inside(x as i64, y as i64 - 1) {
                     continue;
                 }
-                let ring = follow(x, y, &inside, |x, y| passed[y * width + x] = true);
+                let ring = follow(x, y, &inside, |x, y| passed[y * width + x] = true)?;
                 let piece = whole[run.piece];
                 if polygon_of[piece] == usize::MAX {
                     // The topmost edge of a component is on its outline.
                     polygon_of[piece] = polygons.len();
-                    polygons.push(Polygon { outer: ring, holes: Vec::new() });
+                    memory::push(&mut polygons, Polygon { outer: ring, holes: Vec::new() }, OUTLINES)?;
                 } else {
-                    polygons[polygon_of[piece]].holes.push(ring);
+                    memory::push(&mut polygons[polygon_of[piece]].holes, ring, OUTLINES)?;
                 }
             }
         }
     }
-    (polygons, kept)
+    Ok((polygons, kept))
 }
 
-/// Walks along the edge with the class to its right, from the upper edge of pixel (x, y) back to it. At a corner where
-/// two pixels touch it turns right, staying at its pixel.
-fn follow(x: usize, y: usize, inside: &impl Fn(i64, i64) -> bool, mut pass: impl FnMut(usize, usize)) -> Ring {
+/// Walks along the edge with the class to its right, from the upper edge of pixel (x, y) back to it. At a corner
+/// where two pixels touch it turns right, staying at its pixel.
+fn follow(
+    x: usize,
+    y: usize,
+    inside: &impl Fn(i64, i64) -> bool,
+    mut pass: impl FnMut(usize, usize),
+) -> Result<Ring, OutOfMemory> {
     // Right, down, left, up; and the pixels ahead to the right and left, relative to the corner reached.
     const STEP: [(i64, i64); 4] = [(1, 0), (0, 1), (-1, 0), (0, -1)];
     const AHEAD: [[(i64, i64); 2]; 4] =
@@ -193,28 +212,32 @@ fn follow(x: usize, y: usize, inside: &impl Fn(i64, i64) -> bool, mut pass: impl
             (true, true) => (heading + 3) % 4,
         };
         if turned != heading {
-            ring.push([at.0 as u32, at.1 as u32]);
+            memory::push(&mut ring, [at.0 as u32, at.1 as u32], OUTLINES)?;
         }
         heading = turned;
         if at == start && heading == 0 {
-            return ring;
+            return Ok(ring);
         }
     }
 }
 
-fn simplify(polygons: &[Polygon], tolerance: f64) -> Vec<Polygon> {
-    polygons
-        .iter()
-        .filter_map(|p| {
-            let outer = simplify_ring(&p.outer, tolerance)?;
-            let holes = p.holes.iter().filter_map(|hole| simplify_ring(hole, tolerance)).collect();
-            Some(Polygon { outer, holes })
-        })
-        .collect()
+fn simplify(polygons: &[Polygon], tolerance: f64) -> Result<Vec<Polygon>, OutOfMemory> {
+    let mut simple = Vec::new();
+    for p in polygons {
+        let Some(outer) = simplify_ring(&p.outer, tolerance)? else { continue };
+        let mut holes = Vec::new();
+        for hole in &p.holes {
+            if let Some(hole) = simplify_ring(hole, tolerance)? {
+                memory::push(&mut holes, hole, OUTLINES)?;
+            }
+        }
+        memory::push(&mut simple, Polygon { outer, holes }, OUTLINES)?;
+    }
+    Ok(simple)
 }
 
 /// Douglas-Peucker on a closed line; `None` if fewer than three corners are left.
-fn simplify_ring(ring: &Ring, tolerance: f64) -> Option<Ring> {
+fn simplify_ring(ring: &Ring, tolerance: f64) -> Result<Option<Ring>, OutOfMemory> {
     let distance = |a: [u32; 2], b: [u32; 2], p: [u32; 2]| {
         let [ax, ay, bx, by, px, py] = [a[0], a[1], b[0], b[1], p[0], p[1]].map(f64::from);
         let dx = bx - ax;
@@ -224,9 +247,10 @@ fn simplify_ring(ring: &Ring, tolerance: f64) -> Option<Ring> {
         (px - ax - t * dx).hypot(py - ay - t * dy)
     };
     let n = ring.len();
-    let far =
-        (1..n).max_by(|&i, &j| distance(ring[0], ring[0], ring[i]).total_cmp(&distance(ring[0], ring[0], ring[j])))?;
-    let mut keep = vec![false; n];
+    let farther =
+        |i: &usize, j: &usize| distance(ring[0], ring[0], ring[*i]).total_cmp(&distance(ring[0], ring[0], ring[*j]));
+    let Some(far) = (1..n).max_by(farther) else { return Ok(None) };
+    let mut keep = memory::filled(n, false, OUTLINES)?;
     (keep[0], keep[far]) = (true, true);
     // Chains from one kept corner to the next, the last one wrapping around.
     let mut chains = vec![(0, far), (far, n)];
@@ -238,12 +262,14 @@ fn simplify_ring(ring: &Ring, tolerance: f64) -> Option<Ring> {
             && d > tolerance
         {
             keep[i] = true;
-            chains.push((start, i));
-            chains.push((i, end));
+            memory::push(&mut chains, (start, i), OUTLINES)?;
+            memory::push(&mut chains, (i, end), OUTLINES)?;
         }
     }
-    let simple: Ring = ring.iter().zip(&keep).filter(|(_, keep)| **keep).map(|(&p, _)| p).collect();
-    (simple.len() >= 3).then_some(simple)
+    let mut simple = Ring::new();
+    memory::reserve(&mut simple, keep.iter().filter(|keep| **keep).count(), OUTLINES)?;
+    simple.extend(ring.iter().zip(&keep).filter(|(_, keep)| **keep).map(|(&p, _)| p));
+    Ok((simple.len() >= 3).then_some(simple))
 }
 
 #[cfg(test)]
@@ -267,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_pixel_is_a_square() {
-        let p = outlines(&mask(&["...", ".#.", "..."]), 1, 0.0, 0);
+        let p = outlines(&mask(&["...", ".#.", "..."]), 1, 0.0, 0).unwrap();
         assert_eq!(p, [Polygon { outer: vec![[2, 1], [2, 2], [1, 2], [1, 1]], holes: vec![] }]);
         assert_eq!(area(&p[0].outer), 1);
     }
@@ -285,12 +311,12 @@ mod tests {
             "#######..",
             ".......#.",
         ]);
-        let p = outlines(&m, 1, 0.0, 0);
+        let p = outlines(&m, 1, 0.0, 0).unwrap();
         assert_eq!(p.len(), 3);
         assert_eq!(p.iter().map(|p| p.holes.len()).collect::<Vec<_>>(), [1, 1, 0]);
         assert_eq!(p.iter().map(|p| area(&p.outer)).collect::<Vec<_>>(), [49, 9, 1]);
         assert_eq!((area(&p[0].holes[0]), area(&p[1].holes[0])), (-25, -1));
-        let p = outlines(&m, 1, 0.0, 5);
+        let p = outlines(&m, 1, 0.0, 5).unwrap();
         assert_eq!(p.len(), 2);
     }
 
@@ -306,13 +332,13 @@ mod tests {
                     })
                     .collect();
                 let m = Mask { width, height, classes };
-                let polygons = outlines(&m, 5, 0.0, 0);
-                let flags = fill(&polygons, width, height);
+                let polygons = outlines(&m, 5, 0.0, 0).unwrap();
+                let flags = fill(&polygons, width, height).unwrap();
                 assert!(m.classes.iter().zip(&flags).all(|(&c, &f)| (c == 5) == f), "{width}x{height} {density}");
                 for p in &polygons {
                     assert!(area(&p.outer) > 0 && p.holes.iter().all(|h| area(h) < 0));
                 }
-                let simple = fill(&outlines(&m, 5, 3.0, 0), width, height);
+                let simple = fill(&outlines(&m, 5, 3.0, 0).unwrap(), width, height).unwrap();
                 let truth: Vec<bool> = m.classes.iter().map(|&c| c == 5).collect();
                 assert!(overlap(&simple, &truth) >= LEAST_IOU);
             }
@@ -332,18 +358,19 @@ mod tests {
             })
             .collect();
         let m = Mask { width: w, height: h, classes };
-        let exact = outlines(&m, 1, 0.0, 0);
-        let simple = outlines(&m, 1, 1.0, 0);
+        let exact = outlines(&m, 1, 0.0, 0).unwrap();
+        let simple = outlines(&m, 1, 1.0, 0).unwrap();
         assert_eq!((simple.len(), simple[0].holes.len()), (1, 1));
         assert!(simple[0].outer.len() * 5 < exact[0].outer.len(), "{}", simple[0].outer.len());
         let truth: Vec<bool> = m.classes.iter().map(|&c| c == 1).collect();
-        assert!(overlap(&fill(&simple, w, h), &truth) >= LEAST_IOU);
+        assert!(overlap(&fill(&simple, w, h).unwrap(), &truth) >= LEAST_IOU);
     }
 
     #[test]
     fn empty_masks_have_no_outlines() {
-        assert!(outlines(&Mask::default(), 0, 1.0, 0).is_empty());
-        assert!(outlines(&Mask::new(4, 4), 7, 1.0, 0).is_empty());
-        assert!(fill(&[], 0, 0).is_empty());
+        assert!(outlines(&Mask::default(), 0, 1.0, 0).unwrap().is_empty());
+        assert!(outlines(&Mask::new(4, 4), 7, 1.0, 0).unwrap().is_empty());
+        assert!(fill(&[], 0, 0).unwrap().is_empty());
+        assert!(fill(&[], usize::MAX, 2).is_err() && fill(&[], 2, usize::MAX).is_err());
     }
 }

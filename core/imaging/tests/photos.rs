@@ -259,9 +259,8 @@ fn what_is_transparent_stays_so_and_hides_what_it_hides() {
         let [one, two] = [photo.frame().unwrap(), other].map(|frame| {
             let spec = InputSpec { width: 5, height: 5, mean: [0.0; 3], std: [1.0; 3], fit: Fit::Stretch };
             let mut resampler = Resampler::new(spec);
-            let rows = resampler.rows(&frame);
-            let mut scratch = vec![0.0; rows.scratch_len()];
-            let mut row = vec![0.0; 15];
+            let rows = resampler.rows(&frame).unwrap();
+            let (mut scratch, mut row) = (vec![0.0; rows.scratch_len()], vec![0.0; 15]);
             let mut all = Vec::new();
             for y in 0..5 {
                 rows.row(y, &mut scratch, &mut row);

@@ -141,7 +141,7 @@ fn resize(picture: &Rgb, width: usize, height: usize) -> Rgb {
 fn pull(frame: &Frame<'_>, width: usize, height: usize, isa: Isa) -> Rgb {
     let spec = InputSpec { width, height, mean: [127.5, 100.0, 0.0], std: [127.5, 50.0, 1.0], fit: Fit::Stretch };
     let mut resampler = Resampler::with_isa(spec, isa);
-    let rows = resampler.rows(frame);
+    let rows = resampler.rows(frame).unwrap();
     let mut scratch = vec![f32::NAN; rows.scratch_len()];
     let mut out = vec![f32::NAN; width * 3];
     (0..height)
@@ -270,7 +270,7 @@ fn letterboxed_pictures_are_the_stretched_ones_of_the_valid_size() {
     let fit = Fit::Letterbox { fill: 7 };
     let spec = InputSpec { width: 40, height: 40, mean: [0.0; 3], std: [1.0; 3], fit };
     let mut resampler = Resampler::new(spec);
-    let rows = resampler.rows(&frame);
+    let rows = resampler.rows(&frame).unwrap();
     assert_eq!(rows.placement(), Placement { input: (40, 40), valid: (23, 40) });
     let want = pull(&frame, 23, 40, Isa::best());
     let mut scratch = vec![0.0; rows.scratch_len()];
@@ -296,12 +296,11 @@ fn taps_are_kept_while_the_geometry_stays() {
     for owned in [&a, &a, &b, &a] {
         for degrees in [0, 90, 90] {
             let frame = owned.frame().unwrap().rotated(Rotation::from_degrees(degrees).unwrap());
-            let rows = kept.rows(&frame);
-            let mut scratch = vec![0.0; rows.scratch_len()];
-            let mut out = vec![0.0; 33];
+            let rows = kept.rows(&frame).unwrap();
+            let (mut scratch, mut out) = (vec![0.0; rows.scratch_len()], vec![0.0; 33]);
             rows.row(4, &mut scratch, &mut out);
             let mut fresh = Resampler::new(spec);
-            let rows = fresh.rows(&frame);
+            let rows = fresh.rows(&frame).unwrap();
             let mut again = vec![0.0; 33];
             rows.row(4, &mut scratch, &mut again);
             assert_eq!(out, again);

@@ -8,25 +8,25 @@ use silhouette_weights::Activations;
 use crate::tensor::Tensor;
 
 /// An importer's findings about a network; `None` for what its format does not store.
-pub(crate) struct Derived {
+pub(crate) struct Derived<'a> {
     pub(crate) extractor: Extractor,
     pub(crate) head: Head,
     pub(crate) padding: Padding,
     pub(crate) size: Option<usize>,
     /// Mean and standard deviation of a pixel from 0 to 255.
     pub(crate) normalisation: Option<(f32, f32)>,
-    pub(crate) tensors: HashMap<String, Tensor>,
+    pub(crate) tensors: HashMap<String, Tensor<'a>>,
     /// The network's quantised edges.
     pub(crate) activations: Activations,
     /// The convolutions as the file has them; `None` if it has only tensors.
-    pub(crate) convs: Option<Vec<FoundConv>>,
+    pub(crate) convs: Option<Vec<FoundConv<'a>>>,
     /// Added to the variance in batch norm.
     pub(crate) batch_norm_epsilon: f64,
 }
 
 /// A convolution of the graph and the name assigned to it.
 #[derive(Clone, Debug)]
-pub(crate) struct FoundConv {
+pub(crate) struct FoundConv<'a> {
     pub(crate) name: String,
     pub(crate) label: String,
     pub(crate) depthwise: bool,
@@ -38,6 +38,6 @@ pub(crate) struct FoundConv {
     pub(crate) activation: Activation,
     /// Whether TensorFlow's SAME, and whether symmetric padding, would produce the same zeros.
     pub(crate) paddings: (bool, bool),
-    pub(crate) weight: Tensor,
-    pub(crate) bias: Tensor,
+    pub(crate) weight: Tensor<'a>,
+    pub(crate) bias: Tensor<'a>,
 }

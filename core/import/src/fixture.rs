@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use silhouette_network::network::Network;
 use silhouette_network::spec::Spec;
+use silhouette_weights::Tensor;
 
-use crate::tensor::Tensor;
+use crate::tensor::{self, Made, Number};
 
 /// Pseudo-random numbers from -1 to 1: the same on every machine and in every run.
 pub(crate) fn numbers(seed: u32, count: usize) -> Vec<f32> {
@@ -26,13 +27,16 @@ pub(crate) fn weights(spec: &Spec) -> HashMap<String, Tensor> {
         for (part, wanted) in [conv.weight(), conv.bias()].into_iter().enumerate() {
             let count = wanted.shape.iter().product();
             let values = numbers((2 * seed + part) as u32, count);
-            tensors.insert(wanted.name, Tensor::floats(wanted.shape, values));
+            tensors.insert(wanted.name, Tensor { shape: wanted.shape, data: values });
         }
     }
     tensors
 }
 
-/// All values of a tensor.
-pub(crate) fn values(tensor: &Tensor) -> Vec<f32> {
-    tensor.values().unwrap().into_owned()
+/// The same values with the dimensions in another order: the new dimension `i` is the old `order[i]`.
+pub(crate) fn permuted(tensor: &Tensor, order: [usize; 4]) -> Tensor {
+    let bytes: Vec<u8> = tensor.data.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let permuted = tensor::Tensor::new(Number::F32, &bytes, tensor.shape.clone()).unwrap().permuted(order);
+    let Ok(Made::Float(tensor)) = permuted.made() else { panic!("it is of floats") };
+    tensor
 }

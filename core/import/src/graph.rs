@@ -15,9 +15,9 @@ pub(crate) type Value = usize;
 
 /// A network's graph, in execution order.
 #[derive(Debug)]
-pub(crate) struct Graph {
+pub(crate) struct Graph<'a> {
     /// The operators.
-    pub(crate) nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node<'a>>,
     /// The shape of every value, (1, H, W, C) for maps.
     pub(crate) shapes: Vec<Vec<usize>>,
     /// What the bytes of a value represent, if it is quantised.
@@ -32,11 +32,11 @@ pub(crate) struct Graph {
 
 /// An operator.
 #[derive(Debug)]
-pub(crate) struct Node {
+pub(crate) struct Node<'a> {
     /// Its name in messages, such as `operator 61 (AVERAGE_POOL_2D)`.
     pub(crate) label: String,
     /// Its operation.
-    pub(crate) op: Op,
+    pub(crate) op: Op<'a>,
     /// The values it reads, without constants.
     pub(crate) inputs: Vec<Value>,
     /// The value it writes.
@@ -46,8 +46,8 @@ pub(crate) struct Node {
 /// The kinds of operators.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "a network has a few hundred operators, most of them convolutions")]
-pub(crate) enum Op {
-    Convolution(Convolution),
+pub(crate) enum Op<'a> {
+    Convolution(Convolution<'a>),
     /// Sum of two maps.
     Add,
     Activation(Activation),
@@ -99,19 +99,19 @@ pub(crate) enum Pads {
 
 /// A convolution with its bias and activation.
 #[derive(Debug)]
-pub(crate) struct Convolution {
+pub(crate) struct Convolution<'a> {
     pub(crate) depthwise: bool,
     pub(crate) stride: usize,
     pub(crate) rate: usize,
     pub(crate) pads: Pads,
     pub(crate) activation: Activation,
     /// (O, I / groups, K, K).
-    pub(crate) weight: Tensor,
+    pub(crate) weight: Tensor<'a>,
     /// (O).
-    pub(crate) bias: Tensor,
+    pub(crate) bias: Tensor<'a>,
 }
 
-impl Convolution {
+impl Convolution<'_> {
     /// Kernel side.
     pub(crate) fn kernel(&self) -> usize {
         self.weight.dims()[2]
@@ -123,7 +123,7 @@ impl Convolution {
     }
 }
 
-impl Graph {
+impl Graph<'_> {
     /// Height, width and channels of a map; (N, C) counts as a 1x1 map.
     pub(crate) fn map(&self, value: Value) -> Option<(usize, usize, usize)> {
         match self.shapes.get(value)?.as_slice() {
@@ -152,7 +152,7 @@ impl Graph {
         self.fuse_preceding();
         for node in &mut self.nodes {
             if let Op::Convolution(convolution) = &mut node.op {
-                undilate(convolution)?;
+                undilate(convolution);
             }
         }
         Ok(self)
@@ -263,20 +263,16 @@ impl Graph {
 }
 
 /// Some converters write a 3x3 kernel at rate r as a (2r + 1)x(2r + 1) kernel with zeros between the nine values.
-fn undilate(convolution: &mut Convolution) -> Result<(), ImportError> {
+fn undilate(convolution: &mut Convolution<'_>) {
     let kernel = convolution.kernel();
     if kernel < 5 || kernel.is_multiple_of(2) || convolution.rate != 1 {
-        return Ok(());
+        return;
     }
     let rate = (kernel - 1) / 2;
-    let values = convolution.weight.values()?;
     let between = |i: usize| !(i / kernel % kernel).is_multiple_of(rate) || !(i % kernel).is_multiple_of(rate);
-    if values.iter().enumerate().any(|(i, &v)| between(i) && v != 0.0) {
-        return Ok(());
+    if convolution.weight.values().enumerate().any(|(i, value)| between(i) && value != 0.0) {
+        return;
     }
-    let dims = convolution.weight.dims();
-    let shape = vec![dims[0], dims[1], 3, 3];
-    convolution.weight = convolution.weight.thinned(shape, |i| !between(i))?;
+    convolution.weight = convolution.weight.clone().thinned(rate);
     convolution.rate = rate;
-    Ok(())
 }

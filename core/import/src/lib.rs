@@ -42,7 +42,7 @@ pub use error::{ImportError, ImportFailure};
 
 use derived::Derived;
 use recognise::verify;
-use tensor::Tensor;
+use tensor::{Made, Tensor};
 
 /// Longer files are rejected before anything is read: the largest supported network has some 60 MB of float weights.
 const MAX_FILE: u64 = 1 << 30;
@@ -95,14 +95,12 @@ pub struct Imported {
 }
 
 impl Imported {
-    /// The network as a model that can be run and saved.
+    /// The network as a model that can be run and saved, made of these tensors themselves: there is no second copy of them.
     ///
     /// # Errors
     /// As [`ModelFile::quantised`]; none after a successful import.
-    pub fn model(&self) -> Result<ModelFile, ModelError> {
-        let tensors = self.tensors.clone();
-        let quantised = self.quantised.clone();
-        ModelFile::quantised(self.spec.clone(), tensors, quantised, self.activations.clone())
+    pub fn into_model(self) -> Result<ModelFile, ModelError> {
+        ModelFile::quantised(self.spec, self.tensors, self.quantised, self.activations)
     }
 }
 
@@ -144,6 +142,8 @@ fn read(path: &Path) -> Result<Vec<u8>, ImportError> {
     let mut bytes = Vec::new();
     file.by_ref().take(HEAD).read_to_end(&mut bytes)?;
     format(&bytes, metadata.len())?;
+    let rest = metadata.len().saturating_sub(HEAD) as usize;
+    bytes.try_reserve_exact(rest).map_err(|_| std::io::Error::from(std::io::ErrorKind::OutOfMemory))?;
     file.take(metadata.len()).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
@@ -225,7 +225,7 @@ fn looks_like_frozen_graph(bytes: &[u8]) -> bool {
 
 /// Completes the specification, unrolls it, and compares it with every convolution and tensor of the file.
 fn assemble(
-    derived: Derived,
+    derived: Derived<'_>,
     name: &str,
     provenance: String,
     options: &ImportOptions,
@@ -251,9 +251,9 @@ fn assemble(
     let mut tensors = Tensors::new();
     let mut quantised = QuantisedTensors::new();
     for (name, tensor) in derived.tensors {
-        match tensor {
-            Tensor::Float(tensor) => drop(tensors.insert(name, tensor)),
-            Tensor::Quantised(tensor) => drop(quantised.insert(name, tensor)),
+        match tensor.made().map_err(|error| ImportError::Spec(Box::new(error.into())))? {
+            Made::Float(tensor) => drop(tensors.insert(name, tensor)),
+            Made::Quantised(tensor) => drop(quantised.insert(name, tensor)),
         }
     }
     if options.labels.is_none() && options.spec.is_none() && spec.labels == VOC_LABELS {
@@ -268,7 +268,7 @@ fn unroll(spec: &Spec) -> Result<Network, ImportError> {
 
 /// The passed options first, then what the file stores, then the passed specification.
 fn specification(
-    derived: &Derived,
+    derived: &Derived<'_>,
     name: &str,
     provenance: String,
     options: &ImportOptions,
@@ -404,7 +404,7 @@ fn not_said(what: &str, flag: &'static str) -> ImportError {
 }
 
 /// Checks every tensor that the network needs: its shape is right, none is left over, and all values are finite.
-fn check_tensors(network: &Network, tensors: &HashMap<String, Tensor>) -> Result<(), ImportError> {
+fn check_tensors(network: &Network, tensors: &HashMap<String, Tensor<'_>>) -> Result<(), ImportError> {
     let mut problems = TensorProblems::default();
     let mut used = HashSet::new();
     for conv in network.convs() {
@@ -420,7 +420,7 @@ fn check_tensors(network: &Network, tensors: &HashMap<String, Tensor>) -> Result
                     used.insert(wanted.name);
                 }
                 Some(tensor) => {
-                    if !finite(tensor)? {
+                    if !tensor.values().all(f32::is_finite) {
                         return Err(ImportError::Damaged {
                             format: "model",
                             place: format!("tensor '{}'", wanted.name),
@@ -435,9 +435,4 @@ fn check_tensors(network: &Network, tensors: &HashMap<String, Tensor>) -> Result
     problems.left_over.extend(tensors.keys().filter(|name| !used.contains(*name)).cloned());
     problems.left_over.sort();
     if problems.is_empty() { Ok(()) } else { Err(ImportError::Tensors(problems)) }
-}
-
-/// Whether all values are finite.
-fn finite(tensor: &Tensor) -> Result<bool, ImportError> {
-    Ok(tensor.values()?.iter().all(|value| value.is_finite()))
 }

@@ -22,7 +22,7 @@ use crate::tables::{self, FoundBlock};
 ///
 /// # Errors
 /// [`ImportError::UnknownNetwork`] naming the operator that does not match.
-pub(crate) fn recognise(graph: &Graph) -> Result<Derived, ImportError> {
+pub(crate) fn recognise<'a>(graph: &Graph<'a>) -> Result<Derived<'a>, ImportError> {
     let (height, width, channels) = graph
         .map(graph.input)
         .ok_or_else(|| unknown("the input", format!("its shape is {:?}", graph.shapes.get(graph.input))))?;
@@ -61,7 +61,7 @@ pub(crate) fn recognise(graph: &Graph) -> Result<Derived, ImportError> {
 ///
 /// # Errors
 /// [`ImportError::UnknownNetwork`] naming the first difference.
-pub(crate) fn verify(network: &Network, found: &[FoundConv]) -> Result<(), ImportError> {
+pub(crate) fn verify(network: &Network, found: &[FoundConv<'_>]) -> Result<(), ImportError> {
     let wanted: Vec<&Conv> = network.convs().collect();
     for conv in found {
         let Some(other) = wanted.iter().find(|w| w.name == conv.name) else {
@@ -98,11 +98,11 @@ pub(crate) fn verify(network: &Network, found: &[FoundConv]) -> Result<(), Impor
     Ok(())
 }
 
-struct Walk<'g> {
-    graph: &'g Graph,
+struct Walk<'g, 'a> {
+    graph: &'g Graph<'a>,
     consumers: Vec<Vec<usize>>,
     visited: Vec<bool>,
-    convs: Vec<FoundConv>,
+    convs: Vec<FoundConv<'a>>,
     activations: Activations,
 }
 
@@ -117,12 +117,12 @@ fn unknown(place: &str, problem: String) -> ImportError {
     ImportError::UnknownNetwork { place: place.to_owned(), problem }
 }
 
-impl<'g> Walk<'g> {
+impl<'g, 'a> Walk<'g, 'a> {
     fn label(&self, node: usize) -> &'g str {
         &self.graph.nodes[node].label
     }
 
-    fn conv(&self, node: usize) -> Option<&'g Convolution> {
+    fn conv(&self, node: usize) -> Option<&'g Convolution<'a>> {
         match &self.graph.nodes[node].op {
             Op::Convolution(convolution) => Some(convolution),
             _ => None,
@@ -618,7 +618,7 @@ impl<'g> Walk<'g> {
         Ok(if symmetric { Padding::Symmetric } else { Padding::Same })
     }
 
-    fn derived(self, extractor: Extractor, head: Head, padding: Padding, size: usize) -> Derived {
+    fn derived(self, extractor: Extractor, head: Head, padding: Padding, size: usize) -> Derived<'a> {
         let mut tensors = HashMap::new();
         for conv in &self.convs {
             tensors.insert(format!("{}.weight", conv.name), conv.weight.clone());
@@ -640,7 +640,7 @@ impl<'g> Walk<'g> {
 }
 
 /// Whether SAME, and whether symmetric padding, produces the convolution's zeros on a map of this size.
-fn paddings(convolution: &Convolution, height: usize, width: usize) -> (bool, bool) {
+fn paddings(convolution: &Convolution<'_>, height: usize, width: usize) -> (bool, bool) {
     let (kernel, stride, rate) = (convolution.kernel(), convolution.stride, convolution.rate);
     let reach = (kernel - 1) * rate;
     match convolution.pads {

@@ -1,160 +1,335 @@
-//! The tensors of an imported file: floats, or the file's integers with what they represent.
+//! The tensors of an imported file: where in the file their numbers are, how they are stored, and in which order they are read.
+//! Nothing is copied or converted before the network is known and every shape is right, so a refused file costs little more than
+//! itself.
 
-use std::borrow::Cow;
+use std::rc::Rc;
 
-use silhouette_weights::{Integers, QuantisedTensor, Tensor as Floats};
+use half::{bf16, f16};
+use silhouette_kernels::memory::{OutOfMemory, reserve};
+use silhouette_weights::{Integers, Quantisation, QuantisedTensor, Tensor as Floats};
 
-use crate::error::ImportError;
+/// How a number is stored, little-endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Number {
+    F16,
+    Bf16,
+    F32,
+    F64,
+    U8,
+    I8,
+    I32,
+}
 
-/// A tensor whose shape and number of values match, last dimension fastest.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Tensor {
+impl Number {
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::U8 | Self::I8 => 1,
+            Self::F16 | Self::Bf16 => 2,
+            Self::F32 | Self::I32 => 4,
+            Self::F64 => 8,
+        }
+    }
+
+    /// The number at the beginning of `bytes`, which are long enough.
+    fn read(self, bytes: &[u8]) -> f32 {
+        match self {
+            Self::F16 => f16::from_le_bytes(first(bytes)).to_f32(),
+            Self::Bf16 => bf16::from_le_bytes(first(bytes)).to_f32(),
+            Self::F32 => f32::from_le_bytes(first(bytes)),
+            Self::F64 => f64::from_le_bytes(first(bytes)) as f32,
+            Self::U8 => f32::from(bytes[0]),
+            Self::I8 => f32::from(bytes[0].cast_signed()),
+            Self::I32 => i32::from_le_bytes(first(bytes)) as f32,
+        }
+    }
+}
+
+fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    std::array::from_fn(|i| bytes[i])
+}
+
+/// A tensor as it lies in a file's bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Tensor<'a> {
+    number: Number,
+    data: &'a [u8],
+    shape: Vec<usize>,
+    /// The first number, counted in numbers.
+    offset: usize,
+    /// Numbers from one index of a dimension to the next.
+    strides: Vec<usize>,
+    /// Shared by the places that name the tensor.
+    quantisation: Option<Rc<Quantisation>>,
+}
+
+/// A tensor as our model files hold it.
+pub(crate) enum Made {
     Float(Floats),
     Quantised(QuantisedTensor),
 }
 
-impl Tensor {
-    /// As many values as the product of `shape`.
-    pub(crate) fn floats(shape: Vec<usize>, data: Vec<f32>) -> Self {
-        debug_assert_eq!(shape.iter().product::<usize>(), data.len());
-        Self::Float(Floats { shape, data })
+impl<'a> Tensor<'a> {
+    /// Numbers one after the other, last dimension fastest; `None` where they are not as many as the shape says.
+    pub(crate) fn new(number: Number, data: &'a [u8], shape: Vec<usize>) -> Option<Self> {
+        let count = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n))?;
+        if count.checked_mul(number.bytes()) != Some(data.len()) {
+            return None;
+        }
+        let mut strides = vec![1; shape.len()];
+        for dimension in (1..shape.len()).rev() {
+            strides[dimension - 1] = strides[dimension] * shape[dimension];
+        }
+        Self::strided(number, data, shape, 0, strides)
+    }
+
+    /// Numbers at any place of `data`; `None` where one of them is beyond its end.
+    pub(crate) fn strided(
+        number: Number,
+        data: &'a [u8],
+        shape: Vec<usize>,
+        offset: usize,
+        mut strides: Vec<usize>,
+    ) -> Option<Self> {
+        if shape.len() != strides.len() {
+            return None;
+        }
+        shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n))?;
+        for (stride, &n) in strides.iter_mut().zip(&shape) {
+            // Nobody goes along it.
+            if n <= 1 {
+                *stride = 0;
+            }
+        }
+        let last = shape
+            .iter()
+            .zip(&strides)
+            .try_fold(offset, |last, (&n, &stride)| last.checked_add(n.saturating_sub(1).checked_mul(stride)?))?;
+        let fits = shape.contains(&0) || last < data.len() / number.bytes();
+        fits.then_some(Self { number, data, shape, offset, strides, quantisation: None })
+    }
+
+    /// `count` zeros.
+    pub(crate) fn zeros(count: usize) -> Self {
+        let (shape, strides) = (vec![count], vec![0]);
+        Self { number: Number::F32, data: &[0; 4], shape, offset: 0, strides, quantisation: None }
+    }
+
+    /// The same integers with what they represent.
+    pub(crate) fn quantised(self, quantisation: Quantisation) -> Self {
+        Self { quantisation: Some(Rc::new(quantisation)), ..self }
     }
 
     /// Lengths of the dimensions.
     pub(crate) fn dims(&self) -> &[usize] {
-        match self {
-            Self::Float(tensor) => &tensor.shape,
-            Self::Quantised(tensor) => &tensor.shape,
-        }
+        &self.shape
     }
 
-    /// The values as f32.
-    ///
-    /// # Errors
-    /// [`ImportError::Damaged`] for an impossible quantisation.
-    pub(crate) fn values(&self) -> Result<Cow<'_, [f32]>, ImportError> {
-        Ok(match self {
-            Self::Float(tensor) => Cow::Borrowed(&tensor.data),
-            Self::Quantised(tensor) => Cow::Owned(tensor.dequantise().map_err(|problem| ImportError::Damaged {
-                format: "model",
-                place: "a quantised tensor".into(),
-                problem,
-            })?),
+    /// How many numbers it has.
+    pub(crate) fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Where each number is, and its index along the dimension `axis`.
+    fn places(&self, axis: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let mut index = vec![0; self.shape.len()];
+        let mut place = self.offset;
+        (0..self.len()).map(move |_| {
+            let this = (place, index.get(axis).copied().unwrap_or(0));
+            for ((i, &n), &stride) in index.iter_mut().zip(&self.shape).zip(&self.strides).rev() {
+                *i += 1;
+                place += stride;
+                if *i < n {
+                    break;
+                }
+                place -= n * stride;
+                *i = 0;
+            }
+            this
         })
     }
 
-    /// The same values in another shape of equal size; a quantised dimension keeps its position.
-    pub(crate) fn reshaped(mut self, shape: Vec<usize>) -> Self {
-        debug_assert_eq!(shape.iter().product::<usize>(), self.dims().iter().product::<usize>());
-        match &mut self {
-            Self::Float(tensor) => tensor.shape = shape,
-            Self::Quantised(tensor) => tensor.shape = shape,
+    /// The bytes of a number and of those after it.
+    fn at(&self, place: usize) -> &'a [u8] {
+        &self.data[place * self.number.bytes()..]
+    }
+
+    /// What the values are as floats, one after the other.
+    pub(crate) fn values(&self) -> impl Iterator<Item = f32> + '_ {
+        let quantisation = self.quantisation.as_deref();
+        let axis = quantisation.filter(|q| q.scale.len() > 1).map_or(usize::MAX, |q| q.axis);
+        self.places(axis).map(move |(place, channel)| {
+            let value = self.number.read(self.at(place));
+            let Some(quantisation) = quantisation else { return value };
+            let zero = quantisation.zero_point.get(channel).map_or(0.0, |&zero| zero as f32);
+            (value - zero) * quantisation.scale[channel]
+        })
+    }
+
+    /// The tensor as our files hold it.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub(crate) fn made(&self) -> Result<Made, OutOfMemory> {
+        let shape = self.shape.clone();
+        let Some(quantisation) = self.quantisation.as_deref().cloned() else {
+            return Ok(Made::Float(Floats { shape, data: self.collect(self.values())? }));
+        };
+        let bytes = self.places(0).map(|(place, _)| self.at(place));
+        let values = match self.number {
+            Number::U8 => Integers::U8(self.collect(bytes.map(|bytes| bytes[0]))?),
+            Number::I8 => Integers::I8(self.collect(bytes.map(|bytes| bytes[0].cast_signed()))?),
+            _ => Integers::I32(self.collect(bytes.map(|bytes| i32::from_le_bytes(first(bytes))))?),
+        };
+        Ok(Made::Quantised(QuantisedTensor { shape, values, quantisation }))
+    }
+
+    /// As many values as there are.
+    fn collect<T>(&self, values: impl Iterator<Item = T>) -> Result<Vec<T>, OutOfMemory> {
+        let mut all = Vec::new();
+        reserve(&mut all, self.len(), "an imported tensor")?;
+        all.extend(values);
+        Ok(all)
+    }
+
+    /// The same with dimensions of one element after the others, `rank` in all.
+    pub(crate) fn extended(mut self, rank: usize) -> Self {
+        self.shape.resize(rank, 1);
+        self.strides.resize(rank, 0);
+        self
+    }
+
+    /// The same values as a vector; `None` where they do not lie one after the other, or have scales for a part of them.
+    pub(crate) fn flattened(mut self) -> Option<Self> {
+        let count = self.len();
+        let long = || self.shape.iter().zip(&self.strides).filter(|&(&n, _)| n > 1);
+        // From the last dimension that is longer than one: each must step over what is after it.
+        let step = long().next_back().map_or(0, |(_, &stride)| stride);
+        let mut expected = step;
+        for (&n, &stride) in long().rev() {
+            if stride != expected {
+                return None;
+            }
+            expected = expected.checked_mul(n)?;
+        }
+        if let Some(quantisation) = &mut self.quantisation {
+            if !matches!(quantisation.scale.len(), scales if scales == 1 || scales == count) {
+                return None;
+            }
+            Rc::make_mut(quantisation).axis = 0;
+        }
+        (self.shape, self.strides) = (vec![count], vec![step]);
+        Some(self)
+    }
+
+    /// The same values with the four dimensions in another order: the new dimension `i` is the old `order[i]`.
+    pub(crate) fn permuted(mut self, order: [usize; 4]) -> Self {
+        let (Ok(shape), Ok(strides)) =
+            (<[usize; 4]>::try_from(&self.shape[..]), <[usize; 4]>::try_from(&self.strides[..]))
+        else {
+            return self;
+        };
+        self.shape = order.map(|dimension| shape[dimension]).to_vec();
+        self.strides = order.map(|dimension| strides[dimension]).to_vec();
+        if let Some(quantisation) = &mut self.quantisation {
+            let axis = &mut Rc::make_mut(quantisation).axis;
+            *axis = order.iter().position(|dimension| dimension == axis).unwrap_or(0);
         }
         self
     }
 
-    /// The same values as a vector.
-    ///
-    /// # Errors
-    /// As [`values`](Self::values).
-    pub(crate) fn flattened(self) -> Result<Self, ImportError> {
-        let count = self.dims().iter().product();
-        match self {
-            Self::Float(tensor) => Ok(Self::floats(vec![count], tensor.data)),
-            Self::Quantised(mut tensor) if matches!(tensor.quantisation.scale.len(), scales if scales == 1 || scales == count) =>
-            {
-                tensor.shape = vec![count];
-                tensor.quantisation.axis = 0;
-                Ok(Self::Quantised(tensor))
-            }
-            Self::Quantised(_) => Ok(Self::floats(vec![count], self.values()?.into_owned())),
-        }
-    }
-
-    /// Permutes the dimensions: the new dimension `i` is the old `order[i]`.
-    pub(crate) fn permuted(self, order: [usize; 4]) -> Self {
-        let Ok(shape) = <[usize; 4]>::try_from(self.dims()) else { return self };
-        let to = order.map(|dimension| shape[dimension]).to_vec();
-        match self {
-            Self::Float(tensor) => Self::Float(Floats { shape: to, data: permute(&tensor.data, shape, order) }),
-            Self::Quantised(mut tensor) => {
-                tensor.values = match tensor.values {
-                    Integers::I8(values) => Integers::I8(permute(&values, shape, order)),
-                    Integers::U8(values) => Integers::U8(permute(&values, shape, order)),
-                    Integers::I32(values) => Integers::I32(permute(&values, shape, order)),
-                };
-                let axis = &mut tensor.quantisation.axis;
-                *axis = order.iter().position(|dimension| dimension == axis).unwrap_or(0);
-                tensor.shape = to;
-                Self::Quantised(tensor)
+    /// Of the two last dimensions every `step`th index alone.
+    pub(crate) fn thinned(mut self, step: usize) -> Self {
+        let rank = self.shape.len();
+        for dimension in rank.saturating_sub(2)..rank {
+            self.shape[dimension] = self.shape[dimension].div_ceil(step);
+            self.strides[dimension] *= step;
+            let scales = self.quantisation.as_mut().filter(|q| q.axis == dimension && q.scale.len() > 1);
+            if let Some(quantisation) = scales {
+                let Quantisation { scale, zero_point, .. } = Rc::make_mut(quantisation);
+                *scale = scale.iter().step_by(step).copied().collect();
+                *zero_point = zero_point.iter().step_by(step).copied().collect();
             }
         }
+        self
     }
-
-    /// Only the values whose index `keep` accepts, in a new shape of that size. Only the last two dimensions become
-    /// shorter.
-    ///
-    /// # Errors
-    /// As [`values`](Self::values).
-    pub(crate) fn thinned(&self, shape: Vec<usize>, keep: impl Fn(usize) -> bool) -> Result<Self, ImportError> {
-        fn some<T: Copy>(values: &[T], keep: impl Fn(usize) -> bool) -> Vec<T> {
-            values.iter().enumerate().filter(|&(i, _)| keep(i)).map(|(_, &value)| value).collect()
-        }
-        match self {
-            Self::Quantised(tensor) if tensor.quantisation.scale.len() == 1 || tensor.quantisation.axis < 2 => {
-                let values = match &tensor.values {
-                    Integers::I8(values) => Integers::I8(some(values, keep)),
-                    Integers::U8(values) => Integers::U8(some(values, keep)),
-                    Integers::I32(values) => Integers::I32(some(values, keep)),
-                };
-                Ok(Self::Quantised(QuantisedTensor { shape, values, quantisation: tensor.quantisation.clone() }))
-            }
-            // Scales per row or column of the kernel, some of which are removed: no converter writes that.
-            _ => Ok(Self::floats(shape, some(&self.values()?, keep))),
-        }
-    }
-}
-
-/// Values of the shape `from` with its dimensions permuted.
-fn permute<T: Copy>(values: &[T], from: [usize; 4], order: [usize; 4]) -> Vec<T> {
-    let strides = [from[1] * from[2] * from[3], from[2] * from[3], from[3], 1];
-    let [n, c, h, w] = order.map(|dimension| from[dimension]);
-    let steps = order.map(|dimension| strides[dimension]);
-    let mut permuted = Vec::with_capacity(values.len());
-    for i in 0..n {
-        for j in 0..c {
-            for k in 0..h {
-                let start = i * steps[0] + j * steps[1] + k * steps[2];
-                permuted.extend((0..w).map(|l| values[start + l * steps[3]]));
-            }
-        }
-    }
-    permuted
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use silhouette_weights::Quantisation;
+
+    fn values(tensor: &Tensor<'_>) -> Vec<f32> {
+        tensor.values().collect()
+    }
 
     #[test]
     fn dimensions_in_another_order_take_their_scales_along() {
-        let floats: Vec<f32> = (0..24).map(|i| i as f32).collect();
+        let bytes: Vec<u8> = (0..24).collect();
+        let tensor = |shape: [usize; 4]| Tensor::new(Number::U8, &bytes, shape.to_vec()).unwrap();
         // (2, 3, 4, 1) to (1, 2, 3, 4), the order of depthwise weights.
-        let float = Tensor::floats(vec![2, 3, 4, 1], floats.clone()).permuted([3, 0, 1, 2]);
-        assert_eq!((float.dims(), &*float.values().unwrap()), (&[1, 2, 3, 4][..], &floats[..]));
-        let turned = Tensor::floats(vec![1, 2, 3, 4], floats).permuted([0, 3, 1, 2]);
+        let plain = tensor([2, 3, 4, 1]).permuted([3, 0, 1, 2]);
+        assert_eq!((plain.dims(), values(&plain)), (&[1, 2, 3, 4][..], (0..24).map(|i| i as f32).collect()));
+        let turned = tensor([1, 2, 3, 4]).permuted([0, 3, 1, 2]);
         assert_eq!(turned.dims(), [1, 4, 2, 3]);
-        assert_eq!(turned.values().unwrap()[..7], [0.0, 4.0, 8.0, 12.0, 16.0, 20.0, 1.0]);
-        let quantised = Tensor::Quantised(QuantisedTensor {
-            shape: vec![1, 2, 3, 4],
-            values: Integers::U8((0..24).collect()),
-            quantisation: Quantisation { scale: vec![1.0, 0.5, 2.0, 4.0], zero_point: vec![0, 1, 2, 3], axis: 3 },
-        });
-        let before = Tensor::floats(vec![1, 2, 3, 4], quantised.values().unwrap().into_owned());
-        let after = quantised.permuted([3, 0, 1, 2]);
-        assert_eq!(after.values().unwrap(), before.permuted([3, 0, 1, 2]).values().unwrap());
-        let Tensor::Quantised(after) = after else { panic!("it stays quantised") };
-        assert_eq!((after.quantisation.axis, after.shape), (0, vec![4, 1, 2, 3]));
+        assert_eq!(values(&turned)[..7], [0.0, 4.0, 8.0, 12.0, 16.0, 20.0, 1.0]);
+        let quantisation = Quantisation { scale: vec![1.0, 0.5, 2.0, 4.0], zero_point: vec![0, 1, 2, 3], axis: 3 };
+        let before = tensor([1, 2, 3, 4]).quantised(quantisation);
+        let floats: Vec<u8> = values(&before).into_iter().flat_map(f32::to_le_bytes).collect();
+        let floats = Tensor::new(Number::F32, &floats, vec![1, 2, 3, 4]).unwrap().permuted([3, 0, 1, 2]);
+        let after = before.permuted([3, 0, 1, 2]);
+        assert_eq!(values(&after), values(&floats));
+        let Ok(Made::Quantised(made)) = after.made() else { panic!("it stays quantised") };
+        assert_eq!((made.quantisation.axis, &made.shape[..]), (0, &[4, 1, 2, 3][..]));
+        assert_eq!(made.dequantise().unwrap(), values(&floats));
+    }
+
+    #[test]
+    fn what_is_left_out_takes_its_scales_along() {
+        let bytes: Vec<u8> = (0..25).collect();
+        let scale = vec![1.0, 2.0, 3.0, 4.0, 5.0];
+        let quantisation = Quantisation { scale, zero_point: Vec::new(), axis: 3 };
+        let tensor = Tensor::new(Number::I8, &bytes, vec![1, 1, 5, 5]).unwrap().quantised(quantisation).thinned(2);
+        assert_eq!(tensor.dims(), [1, 1, 3, 3]);
+        assert_eq!(values(&tensor), [0.0, 6.0, 20.0, 10.0, 36.0, 70.0, 20.0, 66.0, 120.0]);
+        let Ok(Made::Quantised(made)) = tensor.made() else { panic!("it stays quantised") };
+        assert_eq!(made.dequantise().unwrap(), values(&tensor));
+    }
+
+    #[test]
+    fn numbers_beyond_the_end_are_none() {
+        let bytes = [0u8; 12];
+        let tensor = |shape: &[usize], offset, strides: &[usize]| {
+            Tensor::strided(Number::F16, &bytes, shape.to_vec(), offset, strides.to_vec())
+        };
+        assert!(tensor(&[2, 3], 0, &[3, 1]).is_some() && tensor(&[2, 3], 0, &[1, 2]).is_some());
+        assert!(tensor(&[1, 6], 0, &[usize::MAX, 1]).is_some(), "nobody goes along a dimension of one");
+        assert!(tensor(&[0, 7], 9, &[9, 1]).is_some_and(|empty| empty.len() == 0));
+        for (shape, offset, strides) in [
+            (&[2, 3][..], 1, &[3, 1][..]),
+            (&[2, 3], 0, &[4, 1]),
+            (&[6], usize::MAX, &[1]),
+            (&[6], 0, &[usize::MAX]),
+            (&[1 << 40, 1 << 40], 0, &[0, 0]),
+            (&[6], 0, &[1, 1]),
+        ] {
+            assert!(tensor(shape, offset, strides).is_none(), "{shape:?} {offset} {strides:?}");
+        }
+        assert!(Tensor::new(Number::F32, &bytes, vec![3]).is_some());
+        assert!(Tensor::new(Number::F32, &bytes, vec![2]).is_none());
+        assert!(Tensor::new(Number::F32, &bytes, vec![1 << 62, 4]).is_none());
+    }
+
+    #[test]
+    fn vectors_are_what_lies_in_a_row() {
+        let bytes: Vec<u8> = (0..24).collect();
+        let tensor = |shape: &[usize]| Tensor::new(Number::U8, &bytes, shape.to_vec()).unwrap();
+        for shape in [&[24][..], &[1, 1, 1, 24], &[2, 12], &[2, 1, 3, 4]] {
+            let flat = tensor(shape).flattened().unwrap();
+            assert_eq!((flat.dims(), values(&flat)), (&[24][..], values(&tensor(shape))));
+        }
+        assert!(tensor(&[1, 2, 3, 4]).permuted([0, 3, 1, 2]).flattened().is_none());
+        let halves = Quantisation { scale: vec![1.0, 2.0], zero_point: Vec::new(), axis: 0 };
+        assert!(tensor(&[2, 12]).quantised(halves).flattened().is_none());
+        assert_eq!(values(&Tensor::zeros(3).flattened().unwrap()), [0.0; 3]);
     }
 }

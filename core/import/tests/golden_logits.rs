@@ -19,7 +19,7 @@ fn imported_models_give_the_bits_they_gave() {
         for (name, classes, mean) in models {
             let labels = Some((0..classes).map(|i| format!("class {i}")).collect());
             let options = ImportOptions { labels, mean, std: mean, ..ImportOptions::default() };
-            let model = import(&shared.join(format!("{name}.tflite")), &options).unwrap().model().unwrap();
+            let model = import(&shared.join(format!("{name}.tflite")), &options).unwrap().into_model().unwrap();
             for size in [Size::square(129), Size { height: 97, width: 161 }] {
                 hold(name, &model, size);
             }

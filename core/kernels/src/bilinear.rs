@@ -3,6 +3,7 @@
 #![allow(clippy::inline_always, reason = "bodies must be inlined into their #[target_feature] entries")]
 
 use crate::isa::isa_entry;
+use crate::memory::{OutOfMemory, reserve};
 use crate::pointer::Pointer;
 use crate::simd::Simd;
 use crate::upsample::Resize;
@@ -19,7 +20,10 @@ pub struct Between {
 }
 
 /// Position of each of `out` outputs among `len` inputs (both at least 1).
-pub fn axis(len: usize, out: usize, rule: Resize) -> Vec<Between> {
+///
+/// # Errors
+/// [`OutOfMemory`].
+pub fn axis(len: usize, out: usize, rule: Resize) -> Result<Vec<Between>, OutOfMemory> {
     let last = (len - 1) as f64;
     let place = |o: usize| match rule {
         Resize::AlignCorners => o as f64 * last / (out.max(2) - 1) as f64,
@@ -30,7 +34,10 @@ pub fn axis(len: usize, out: usize, rule: Resize) -> Vec<Between> {
         let low = at as usize;
         Between { low, high: (low + 1).min(len - 1), far: (at - low as f64) as f32 }
     };
-    (0..out).map(between).collect()
+    let mut places = Vec::new();
+    reserve(&mut places, out, "the weights of a resized map")?;
+    places.extend((0..out).map(between));
+    Ok(places)
 }
 
 /// One output row and the two input rows that surround it. Groups of channels are `group` f32 apart in the input and
@@ -102,8 +109,14 @@ mod tests {
     use crate::isa::Isa;
 
     #[test]
+    fn weights_that_no_memory_holds_are_an_error() {
+        assert!(axis(5, usize::MAX, Resize::HalfPixel).is_err());
+    }
+
+    #[test]
     fn both_rules_by_hand() {
-        let at = |len, out, rule| axis(len, out, rule).iter().map(|b| b.low as f32 + b.far).collect::<Vec<_>>();
+        let at =
+            |len, out, rule| axis(len, out, rule).unwrap().iter().map(|b| b.low as f32 + b.far).collect::<Vec<_>>();
         assert_eq!(at(3, 5, Resize::AlignCorners), [0.0, 0.5, 1.0, 1.5, 2.0]);
         assert_eq!(at(2, 4, Resize::HalfPixel), [0.0, 0.25, 0.75, 1.0]);
         assert_eq!(at(4, 2, Resize::HalfPixel), [0.5, 2.5]);
@@ -122,7 +135,7 @@ mod tests {
             let lanes = isa.lanes();
             for (width, out, groups) in [(1, 5, 1), (2, 7, 3), (7, 3, 2), (33, 34, 1)] {
                 for rule in [Resize::AlignCorners, Resize::HalfPixel] {
-                    let columns = axis(width, out, rule);
+                    let columns = axis(width, out, rule).unwrap();
                     let n = groups * width * lanes;
                     let values = |seed: usize| (0..n).map(|i| ((i * 31 + seed) % 97) as f32 - 48.0).collect::<Vec<_>>();
                     let top = values(1);

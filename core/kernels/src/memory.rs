@@ -39,6 +39,25 @@ pub fn resize<T: Clone>(values: &mut Vec<T>, len: usize, value: T, what: &'stati
     Ok(())
 }
 
+/// Appends a value, with room for more.
+///
+/// # Errors
+/// As [`reserve`].
+pub fn push<T>(values: &mut Vec<T>, value: T, what: &'static str) -> Result<(), OutOfMemory> {
+    let bytes = values.len().saturating_add(1).saturating_mul(size_of::<T>());
+    values.try_reserve(1).map_err(|_| OutOfMemory { what, bytes })?;
+    values.push(value);
+    Ok(())
+}
+
+/// Whether there is memory for `bytes` that other code will ask for, which would not hear that there is none.
+///
+/// # Errors
+/// [`OutOfMemory`].
+pub fn enough(bytes: u64, what: &'static str) -> Result<(), OutOfMemory> {
+    reserve(&mut Vec::<u8>::new(), usize::try_from(bytes).unwrap_or(usize::MAX), what)
+}
+
 /// `len` times `value`.
 ///
 /// # Errors
@@ -65,5 +84,8 @@ mod tests {
         assert_eq!(filled(3, 7_u8, "a test"), Ok(vec![7; 3]));
         resize(&mut values, 1, 0, "a test").unwrap();
         assert_eq!(values, [1]);
+        push(&mut values, 5, "a test").unwrap();
+        assert_eq!(values, [1, 5]);
+        assert!(enough(1, "a test").is_ok() && enough(u64::MAX, "a test").is_err());
     }
 }

@@ -9,6 +9,7 @@
 //! (which prevents aliasing), plain bilinear interpolation when enlarging.
 
 use crate::isa::{Isa, isa_entry};
+use crate::memory::{OutOfMemory, filled};
 use crate::quad::Quads;
 use crate::simd::{Simd, mul_add_one};
 
@@ -31,6 +32,9 @@ pub enum Fit {
     },
 }
 
+/// What memory is asked for.
+const WEIGHTS: &str = "the weights of a resize";
+
 /// For each output index, a run of source indices and their weights, which sum to 1.
 ///
 /// All runs have the same length (shorter ones are filled with zeros) and are within `first()..end()`.
@@ -48,9 +52,12 @@ impl Taps {
     /// The triangle filter from `len` source samples, which begin at index `first`, to `out` samples. With `flip` the
     /// output runs from the source's end to its start.
     ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    ///
     /// # Panics
     /// If `len` or `out` is 0, or `first + len` is over `u32::MAX`.
-    pub fn triangle(first: usize, len: usize, flip: bool, out: usize) -> Self {
+    pub fn triangle(first: usize, len: usize, flip: bool, out: usize) -> Result<Self, OutOfMemory> {
         assert!(len > 0 && out > 0, "nothing to resize");
         assert!(first.checked_add(len).is_some_and(|end| u32::try_from(end).is_ok()), "source too long");
         let scale = len as f64 / out as f64;
@@ -68,16 +75,17 @@ impl Taps {
             }
             (center, lo, hi)
         };
+        let (starts, counts) = (filled(out, 0, WEIGHTS)?, filled(out, 0, WEIGHTS)?);
         let taps = (0..out).map(span).map(|(_, lo, hi)| hi - lo).max().unwrap_or(1);
         let mut this = Self {
-            starts: vec![0; out],
-            counts: vec![0; out],
-            weights: vec![0.0; out * taps],
+            starts,
+            counts,
+            weights: filled(out.saturating_mul(taps), 0.0, WEIGHTS)?,
             longest: taps,
             first,
             end: first + len,
         };
-        let mut raw = vec![0.0f64; taps];
+        let mut raw = filled(taps, 0.0f64, WEIGHTS)?;
         for i in 0..out {
             let (center, lo, hi) = span(i);
             let count = hi - lo;
@@ -97,7 +105,7 @@ impl Taps {
             this.starts[i] = (first + start) as u32;
             this.counts[i] = (run - start + count) as u32;
         }
-        this
+        Ok(this)
     }
 
     /// Output samples.
@@ -480,11 +488,18 @@ mod tests {
     }
 
     #[test]
+    fn weights_that_no_memory_holds_are_an_error() {
+        for out in [usize::MAX, usize::MAX / 8] {
+            assert_eq!(Taps::triangle(0, 5, false, out).unwrap_err().what, WEIGHTS);
+        }
+    }
+
+    #[test]
     fn weights_sum_to_one_and_stay_inside() {
         for len in [1, 2, 3, 7, 16, 100, 513] {
             for out in [1, 2, 5, 16, 33, 513] {
                 for flip in [false, true] {
-                    let taps = Taps::triangle(5, len, flip, out);
+                    let taps = Taps::triangle(5, len, flip, out).unwrap();
                     for i in 0..out {
                         let (start, weights) = taps.run(i);
                         assert!(start >= 5 && start + weights.len() <= 5 + len && start + taps.taps() <= 5 + len);
@@ -500,8 +515,7 @@ mod tests {
     #[test]
     fn flipped_taps_are_the_mirror_image() {
         for (len, out) in [(10, 4), (4, 10), (7, 7), (9, 5)] {
-            let a = Taps::triangle(0, len, false, out);
-            let b = Taps::triangle(0, len, true, out);
+            let (a, b) = (Taps::triangle(0, len, false, out).unwrap(), Taps::triangle(0, len, true, out).unwrap());
             let dense = |taps: &Taps, i: usize| {
                 let mut v = vec![0.0f32; len];
                 let (start, weights) = taps.run(i);
@@ -576,9 +590,8 @@ mod tests {
                 for (len, out_len, flip) in
                     [(1, 1, false), (1, 9, true), (40, 13, false), (13, 40, true), (33, 33, false)]
                 {
-                    let origin = 3;
-                    let first = 4;
-                    let taps = Taps::triangle(first, len, flip, out_len);
+                    let (origin, first) = (3, 4);
+                    let taps = Taps::triangle(first, len, flip, out_len).unwrap();
                     let line: Vec<f32> = noise((first + len - origin) * channels + usize::from(channels == 3), 11)
                         .into_iter()
                         .map(f32::from)

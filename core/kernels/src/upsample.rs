@@ -14,6 +14,7 @@
 use std::ops::Range;
 
 use crate::isa::{Isa, isa_entry};
+use crate::memory::{OutOfMemory, filled, reserve};
 use crate::simd::{Simd, mul_add_one};
 
 /// How a map is resized, and thus how the grid of logits is laid over the network's input.
@@ -25,6 +26,9 @@ pub enum Resize {
     /// Pixel areas coincide: `x_in = (x_out + 0.5) * in / out - 0.5`, clamped.
     HalfPixel,
 }
+
+/// What memory is asked for.
+const WEIGHTS: &str = "the weights of an upsampling";
 
 /// Columns are padded to whole vectors of the widest instruction set.
 const BLOCK: usize = 16;
@@ -55,18 +59,23 @@ impl Axis {
     /// are the image (all, unless it is letterboxed), and `out` outputs are spread over them, with pixel areas
     /// coinciding. With `out == valid == input` this is the plain resize of the logits to the input's size.
     ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    ///
     /// # Panics
     /// If a size is 0 or over 2^24, or `valid > input`.
-    pub fn new(len: usize, input: usize, valid: usize, out: usize, rule: Resize) -> Self {
+    pub fn new(len: usize, input: usize, valid: usize, out: usize, rule: Resize) -> Result<Self, OutOfMemory> {
         let fits = |n: usize| n > 0 && n <= 1 << 24;
         assert!(fits(len) && fits(input) && fits(valid) && fits(out) && valid <= input, "impossible sizes");
         let mut axis = Self {
             len,
-            low: Vec::with_capacity(out),
-            near: vec![1.0; out + CHUNK],
-            far: vec![0.0; out + CHUNK],
+            low: Vec::new(),
+            near: filled(out + CHUNK, 1.0, WEIGHTS)?,
+            far: filled(out + CHUNK, 0.0, WEIGHTS)?,
             spans: Vec::new(),
         };
+        reserve(&mut axis.low, out, WEIGHTS)?;
+        reserve(&mut axis.spans, out.min(len), WEIGHTS)?;
         for i in 0..out {
             let x = ((i as f64 + 0.5) * valid as f64 / out as f64 - 0.5).clamp(0.0, (valid - 1) as f64);
             let p = match rule {
@@ -86,7 +95,7 @@ impl Axis {
                 _ => axis.spans.push(Span { low, start: i as u32, end: i as u32 + 1 }),
             }
         }
-        axis
+        Ok(axis)
     }
 
     /// Outputs.
@@ -541,8 +550,8 @@ mod tests {
                 (5, 65, 65, 2),
                 (8, 8, 8, 8),
             ] {
-                let axis = Axis::new(len, input, valid, out, rule);
-                let other = Axis::new(4, 49, 49, 19, rule);
+                let axis = Axis::new(len, input, valid, out, rule).unwrap();
+                let other = Axis::new(4, 49, 49, 19, rule).unwrap();
                 all.push(Upsample { rows: other.clone(), columns: axis.clone() });
                 all.push(Upsample { rows: axis, columns: other });
             }
@@ -576,7 +585,7 @@ mod tests {
     #[test]
     fn exact_ties_go_to_the_lowest_class() {
         // Fractions are multiples of 1/8 and logits small integers: all arithmetic is exact.
-        let axis = Axis::new(5, 33, 33, 33, Resize::AlignCorners);
+        let axis = Axis::new(5, 33, 33, 33, Resize::AlignCorners).unwrap();
         let up = Upsample { rows: axis.clone(), columns: axis };
         for seed in 0..40 {
             for classes in [2, 8, 21] {
@@ -603,8 +612,8 @@ mod tests {
     #[test]
     fn a_range_of_rows_is_those_rows() {
         let up = Upsample {
-            rows: Axis::new(5, 65, 65, 40, Resize::HalfPixel),
-            columns: Axis::new(7, 97, 97, 31, Resize::HalfPixel),
+            rows: Axis::new(5, 65, 65, 40, Resize::HalfPixel).unwrap(),
+            columns: Axis::new(7, 97, 97, 31, Resize::HalfPixel).unwrap(),
         };
         let l = logits(35 * 21, 3, false);
         let whole = run(Isa::best(), &l, 21, &up);
@@ -616,10 +625,10 @@ mod tests {
 
     #[test]
     fn aligned_corners_meet_and_half_pixels_clamp() {
-        let a = Axis::new(33, 513, 513, 513, Resize::AlignCorners);
+        let a = Axis::new(33, 513, 513, 513, Resize::AlignCorners).unwrap();
         assert_eq!((a.low[0], a.far[0], a.low[512], a.far[512]), (0, 0.0, 32, 0.0));
         assert_eq!((a.low[8], a.far[8]), (0, 0.5));
-        let h = Axis::new(33, 513, 513, 513, Resize::HalfPixel);
+        let h = Axis::new(33, 513, 513, 513, Resize::HalfPixel).unwrap();
         assert_eq!((h.low[0], h.far[0], h.low[512], h.far[512]), (0, 0.0, 32, 0.0));
     }
 
@@ -654,7 +663,7 @@ mod tests {
 
     #[test]
     fn huge_and_broken_logits_do_not_panic() {
-        let axis = Axis::new(2, 9, 9, 9, Resize::AlignCorners);
+        let axis = Axis::new(2, 9, 9, 9, Resize::AlignCorners).unwrap();
         let up = Upsample { rows: axis.clone(), columns: axis };
         let mut l = vec![f32::NAN, 1e38, -1e38, f32::INFINITY, 0.0, 5.0, f32::NEG_INFINITY, 1.0];
         for isa in Isa::all() {

@@ -39,7 +39,7 @@ fn resizing_gives_the_same_bits() {
                 let src = noise(len * row, 6);
                 compare("columns", len * channels, |isa, out| combine_columns(isa, &src, row, channels, &weights, out));
                 let line: Vec<f32> = noise(len * channels + 1, 7).into_iter().map(|v| f32::from(v) * 1.03).collect();
-                let x = Taps::triangle(0, len, taps % 2 == 0, len * 2 / taps + 1);
+                let x = Taps::triangle(0, len, taps % 2 == 0, len * 2 / taps + 1).unwrap();
                 let affine = Affine { bgr: taps > 2, scale: [0.1, 0.2, 0.3], offset: [1.1, 2.2, 3.3] };
                 compare("line", x.len() * 3, |isa, out| filter_line(isa, &line, 0, channels, &x, &affine, out));
             }
@@ -73,8 +73,8 @@ fn conversion_gives_the_same_bits() {
 fn masks_are_the_same() {
     let classes = 21;
     let up = Upsample {
-        rows: Axis::new(5, 33, 33, 40, Resize::AlignCorners),
-        columns: Axis::new(9, 65, 50, 77, Resize::HalfPixel),
+        rows: Axis::new(5, 33, 33, 40, Resize::AlignCorners).unwrap(),
+        columns: Axis::new(9, 65, 50, 77, Resize::HalfPixel).unwrap(),
     };
     let logits: Vec<f32> = noise(5 * 9 * classes, 9).into_iter().map(|v| f32::from(v) / 17.0 - 8.0).collect();
     let chosen: Vec<bool> = (0..classes).map(|c| c % 5 == 0).collect();

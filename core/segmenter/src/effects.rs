@@ -130,9 +130,9 @@ impl Segmentation {
     /// The mask of the foreground only: every other pixel is class 0, the background.
     ///
     /// # Errors
-    /// [`Error::Unsupported`](crate::Error::Unsupported) for a class that the model does not have.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for a class that the model does not have, and where there is no memory.
     pub fn mask_of(&self, foreground: &Foreground) -> Result<Mask> {
-        Ok(self.mask().only(&self.flags(foreground)?))
+        Ok(self.mask().only(&self.flags(foreground)?)?)
     }
 
     /// A flag for each class: whether it belongs to the foreground.

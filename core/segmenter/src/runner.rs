@@ -89,7 +89,7 @@ impl Runner {
         let mut lent = shape.pool.lend(|| arena(&shape.engine, shape.input))?;
         let start = Instant::now();
         let Arena { session, logits, resampler } = &mut *lent;
-        let rows = resampler.rows(frame);
+        let rows = resampler.rows(frame)?;
         let prepared = start.elapsed();
         let rows = Timed { rows: &rows, nanoseconds: AtomicU64::new(0) };
         session.run(&rows)?;
@@ -108,7 +108,7 @@ impl Runner {
         let shape = self.shape(self.input_size(frame))?;
         let mut lent = shape.pool.lend(|| arena(&shape.engine, shape.input))?;
         let Arena { session, resampler, .. } = &mut *lent;
-        session.run(&resampler.rows(frame))?;
+        session.run(&resampler.rows(frame)?)?;
         Ok(session.steps())
     }
 

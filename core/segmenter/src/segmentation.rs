@@ -197,7 +197,7 @@ impl Segmentation {
     pub fn polygons(&self, class: usize, tolerance: f64, least_area: usize) -> Result<Vec<Polygon>> {
         bounds::tolerance(tolerance)?;
         let class = self.known(class)? as u8;
-        Ok(outlines(&self.mask, class, tolerance, least_area))
+        Ok(outlines(&self.mask, class, tolerance, least_area)?)
     }
 
     /// The class, if the model has it; then it fits in a mask's byte.

@@ -103,6 +103,44 @@ fn claims(progressive: bool, side: u16) -> Vec<u8> {
     bytes
 }
 
+/// A whole JPEG of one grey, no colour at half the size: every code is of one bit, 0, for a first coefficient that does not differ and,
+/// where it is not progressive, the end of a block.
+fn flat(progressive: bool, side: u16) -> Vec<u8> {
+    let mut bytes = vec![0xFF, 0xD8];
+    let mut segment = |marker: u8, content: &[u8]| {
+        bytes.extend([0xFF, marker]);
+        bytes.extend((content.len() as u16 + 2).to_be_bytes());
+        bytes.extend(content);
+    };
+    segment(0xDB, &[&[0], &[1; 64][..]].concat());
+    let [high, low] = side.to_be_bytes();
+    let frame = [8, high, low, high, low, 3, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0];
+    segment(if progressive { 0xC2 } else { 0xC0 }, &frame);
+    for table in [0x00, 0x10] {
+        segment(0xC4, &[&[table, 1], &[0; 16][..]].concat());
+    }
+    segment(0xDA, &[3, 1, 0, 2, 0, 3, 0, 0, if progressive { 0 } else { 63 }, 0]);
+    let blocks = 3 * usize::from(side).div_ceil(8).pow(2);
+    let bits = if progressive { blocks } else { 2 * blocks };
+    bytes.resize(bytes.len() + bits.div_ceil(8), 0);
+    bytes.extend([0xFF, 0xD9]);
+    bytes
+}
+
+/// A lossless WebP of one colour: no pixel of it takes a bit.
+fn webp(width: u64, height: u64) -> Vec<u8> {
+    // Sides less one; no alpha, version 0; no transform, no cache, one set of codes; five codes of one symbol, which is 0.
+    let codes = (0..5).fold(0u64, |codes, _| codes << 4 | 1);
+    let bits = (width - 1) | (height - 1) << 14 | codes << 35;
+    let data = [&[0x2F], &bits.to_le_bytes()[..], &[0; 9]].concat();
+    let mut bytes = b"RIFF".to_vec();
+    bytes.extend((data.len() as u32 + 12).to_le_bytes());
+    bytes.extend(b"WEBPVP8L");
+    bytes.extend((data.len() as u32).to_le_bytes());
+    bytes.extend(data);
+    bytes
+}
+
 /// A PNG of one colour.
 fn png(color: png::ColorType, depth: png::BitDepth, width: u32, height: u32) -> Vec<u8> {
     use std::io::Write as _;
@@ -183,6 +221,10 @@ fn what_is_taken_costs_its_pixels() {
     taken(&place.write("profile.png", &small), 8, 8);
     let deep = png(png::ColorType::Rgba, png::BitDepth::Sixteen, 3000, 3000);
     taken(&place.write("deep.png", &deep), 3000, 3000);
+    for progressive in [false, true] {
+        taken(&place.write("flat.jpg", flat(progressive, 2000)), 2000, 2000);
+    }
+    taken(&place.write("flat.webp", webp(2000, 2000)), 2000, 2000);
 }
 
 /// An abort would end the process before it reports anything.
@@ -191,6 +233,10 @@ fn where_there_is_no_memory_there_is_an_error() {
     let place = Folder::new();
     let picture = place.write("large.png", png(png::ColorType::Grayscale, png::BitDepth::Eight, 11_300, 11_300));
     assert!(!open_within(300, &picture).taken);
+    assert!(!open_within(300, &place.write("large.jpg", flat(false, 11_300))).taken);
+    // Room for the pixels, but not for the coefficients.
+    assert!(!open_within(700, &place.write("large.jpg", flat(true, 11_300))).taken);
+    assert!(!open_within(300, &place.write("large.webp", webp(16_000, 8000))).taken);
     let spec = Spec::preset("fixture").unwrap();
     let weights = seeded(&Network::native(&spec).unwrap(), 1);
     let path = place.path("mask.safetensors");
@@ -205,6 +251,10 @@ fn the_largest_pictures_cost_their_pixels() {
     taken(&place.write("deep.png", &deep), 11_300, 11_300);
     let plain = png(png::ColorType::Rgb, png::BitDepth::Eight, 11_300, 11_300);
     taken(&place.write("plain.png", &plain), 11_300, 11_300);
+    for progressive in [false, true] {
+        taken(&place.write("flat.jpg", flat(progressive, 11_300)), 11_300, 11_300);
+    }
+    taken(&place.write("flat.webp", webp(16_000, 8000)), 16_000, 8000);
 }
 
 silhouette_testkit::long_tests!(the_largest_pictures_cost_their_pixels);

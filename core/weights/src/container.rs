@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 
 use safetensors::Dtype;
 use serde::{Serialize, Serializer};
+use silhouette_kernels::memory::reserve;
+
+use crate::ModelError;
 
 /// A tensor to be written.
 pub(crate) struct Stored<'a> {
@@ -23,10 +26,13 @@ enum Entry<'a> {
 }
 
 /// The file's bytes, and the length of its header.
+///
+/// # Errors
+/// [`ModelError::OutOfMemory`].
 pub(crate) fn encode(
     mut tensors: Vec<(&str, Stored<'_>)>,
     metadata: &BTreeMap<&str, String>,
-) -> serde_json::Result<(Vec<u8>, u64)> {
+) -> Result<(Vec<u8>, u64), ModelError> {
     // The widest first, so that every tensor is aligned to its elements.
     tensors.sort_by(|(a_name, a), (b_name, b)| b.dtype.cmp(&a.dtype).then(a_name.cmp(b_name)));
     let mut at = 0;
@@ -37,10 +43,12 @@ pub(crate) fn encode(
     });
     let about = (!metadata.is_empty()).then_some(("__metadata__", Entry::About(metadata)));
     let mut header = Vec::new();
-    serde_json::Serializer::new(&mut header).collect_map(about.into_iter().chain(entries))?;
+    let written = serde_json::Serializer::new(&mut header).collect_map(about.into_iter().chain(entries));
+    written.map_err(|error| ModelError::bad_file("model", error.to_string()))?;
     header.resize(header.len().next_multiple_of(8), b' ');
     let length = header.len() as u64;
-    let mut bytes = Vec::with_capacity(8 + header.len() + at);
+    let mut bytes = Vec::new();
+    reserve(&mut bytes, 8 + header.len() + at, "a model file")?;
     bytes.extend(length.to_le_bytes());
     bytes.extend(header);
     for (_, tensor) in &tensors {

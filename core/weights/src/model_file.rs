@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use safetensors::Dtype;
 use silhouette_files::write_bytes;
+use silhouette_kernels::memory::reserve;
 use silhouette_network::network::Network;
 use silhouette_network::spec::Spec;
 
@@ -22,6 +23,9 @@ use crate::weights::{ACTIVATIONS_KEY, MAX_HEADER, QUANTISATION_KEY, Weights};
 
 /// The metadata key that holds the spec as JSON.
 pub const SPEC_KEY: &str = "silhouette.spec";
+
+/// What the memory is for, in errors.
+const WRITTEN: &str = "a tensor of a model file";
 
 /// A model: a spec and its weights.
 #[derive(Debug)]
@@ -192,9 +196,19 @@ pub fn to_bytes(spec: &Spec, weights: &Weights, dtype: Dtype) -> Result<Vec<u8>,
         }
         let shape = view.shape;
         let dtype = if shape.len() == 4 { dtype } else { Dtype::F32 };
-        let values = view.into_f32().expect("checked to be a float type");
+        if view.dtype == dtype && dtype == Dtype::F32 {
+            // As they are: no second copy.
+            tensors.push((name, Stored { dtype, shape, bytes: view.bytes }));
+            continue;
+        }
+        let values = view.into_f32()?.expect("checked to be a float type");
         let bytes = match dtype {
-            Dtype::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Dtype::F32 => {
+                let mut bytes = Vec::new();
+                reserve(&mut bytes, values.len() * 4, WRITTEN)?;
+                bytes.extend_from_slice(bytemuck::cast_slice(&values));
+                bytes
+            }
             Dtype::F16 => to_f16(name, &values)?,
             other => {
                 let why = "model files hold F32 or F16".to_owned();
@@ -211,7 +225,7 @@ pub fn to_bytes(spec: &Spec, weights: &Weights, dtype: Dtype) -> Result<Vec<u8>,
     if !weights.activations().is_empty() {
         metadata.insert(ACTIVATIONS_KEY, serde_json::to_string(weights.activations()).map_err(bad)?);
     }
-    let (bytes, header) = encode(tensors, &metadata).map_err(bad)?;
+    let (bytes, header) = encode(tensors, &metadata)?;
     if header > MAX_HEADER {
         let why = format!("{header} bytes of names, labels and scales exceed the limit of {MAX_HEADER}");
         return Err(ModelError::TooLarge { what: "the model file's header".into(), why });
@@ -220,7 +234,8 @@ pub fn to_bytes(spec: &Spec, weights: &Weights, dtype: Dtype) -> Result<Vec<u8>,
 }
 
 fn to_f16(name: &str, values: &[f32]) -> Result<Vec<u8>, ModelError> {
-    let mut bytes = Vec::with_capacity(values.len() * 2);
+    let mut bytes = Vec::new();
+    reserve(&mut bytes, values.len() * 2, WRITTEN)?;
     for (i, &v) in values.iter().enumerate() {
         let narrow = half::f16::from_f32(v);
         if v.is_finite() && !narrow.is_finite() {

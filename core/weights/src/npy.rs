@@ -1,10 +1,12 @@
 //! Four-dimensional arrays as `.npy` files, `NumPy`'s own format: a header, checked against the file's length before
 //! anything is read, then the values, little-endian, last dimension fastest.
 
-use std::io::Read as _;
-use std::path::Path;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
 
-use silhouette_files::{OpenError, Regular, open_regular, write_bytes};
+use silhouette_files::{OpenError, Regular, open_regular, write_whole};
+use silhouette_kernels::memory::{OutOfMemory, reserve};
 
 use crate::ModelError;
 
@@ -12,6 +14,9 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// A header has one or two hundred bytes; a longer one cannot belong to such an array.
 const LONGEST_HEADER: usize = 4096;
+
+/// Bytes of values that are read at a time: a multiple of every element's size.
+const CHUNK: usize = 1 << 16;
 
 /// More dimensions than `NumPy` supports.
 const MOST_SIDES: usize = 64;
@@ -31,19 +36,62 @@ pub struct Array {
 /// Reads a four-dimensional array; f64, u8 and i32 are converted to f32.
 ///
 /// # Errors
-/// [`ModelError::Io`], or [`ModelError::BadFile`] for anything else, or a file shorter than its header states.
+/// [`ModelError::Io`], or [`ModelError::BadFile`] for anything else, or a file shorter than its header states;
+/// [`ModelError::OutOfMemory`].
 pub fn read(path: &Path) -> Result<Array, ModelError> {
+    open(path)?.read()
+}
+
+/// Opens an array of which no more than the header is read yet: who wants one of a certain shape can ask before it costs memory.
+///
+/// # Errors
+/// As [`read`].
+pub fn open(path: &Path) -> Result<Opened, ModelError> {
     let Regular { mut file, about } = open_regular(path, u64::MAX).map_err(|error| match error {
         OpenError::Io(error) => ModelError::io(path)(error),
         error => wrong(path, error.to_string()),
     })?;
-    let mut bytes = Vec::new();
-    file.by_ref().take(LONGEST_HEADER as u64).read_to_end(&mut bytes).map_err(ModelError::io(path))?;
-    let header = Header::read(&bytes, about.len()).map_err(|what| wrong(path, what))?;
-    let end = header.start + header.bytes();
-    file.take(end.saturating_sub(bytes.len()) as u64).read_to_end(&mut bytes).map_err(ModelError::io(path))?;
-    let values = bytes.get(header.start..end).ok_or_else(|| wrong(path, "it is shorter than its header states"))?;
-    Ok(Array { shape: header.shape, data: header.element.floats(values) })
+    let mut head = Vec::new();
+    file.by_ref().take(LONGEST_HEADER as u64).read_to_end(&mut head).map_err(ModelError::io(path))?;
+    let header = Header::read(&head, about.len()).map_err(|what| wrong(path, what))?;
+    Ok(Opened { file, path: path.to_owned(), header })
+}
+
+/// An open `.npy` file.
+#[derive(Debug)]
+pub struct Opened {
+    file: File,
+    path: PathBuf,
+    header: Header,
+}
+
+impl Opened {
+    /// (N, C, H, W).
+    pub fn shape(&self) -> [usize; 4] {
+        self.header.shape
+    }
+
+    /// Reads the values.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub fn read(mut self) -> Result<Array, ModelError> {
+        let header = &self.header;
+        let mut data = header.room()?;
+        let mut chunk = vec![0; CHUNK.min(header.bytes)];
+        self.file.seek(SeekFrom::Start(header.start as u64)).map_err(ModelError::io(&self.path))?;
+        let mut left = header.bytes;
+        while left > 0 {
+            let part = &mut chunk[..CHUNK.min(left)];
+            self.file.read_exact(part).map_err(|error| match error.kind() {
+                std::io::ErrorKind::UnexpectedEof => wrong(&self.path, "it is shorter than its header states"),
+                _ => ModelError::io(&self.path)(error),
+            })?;
+            header.element.append(part, &mut data);
+            left -= part.len();
+        }
+        Ok(Array { shape: header.shape, data })
+    }
 }
 
 /// The same from a file's bytes; `name` replaces the path in errors.
@@ -54,9 +102,11 @@ pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Array, ModelError> {
     let path = Path::new(name);
     let head = &bytes[..bytes.len().min(LONGEST_HEADER)];
     let header = Header::read(head, bytes.len() as u64).map_err(|what| wrong(path, what))?;
-    let values = bytes.get(header.start..header.start + header.bytes());
+    let values = bytes.get(header.start..header.start + header.bytes);
     let values = values.ok_or_else(|| wrong(path, "it is shorter than its header states"))?;
-    Ok(Array { shape: header.shape, data: header.element.floats(values) })
+    let mut data = header.room()?;
+    header.element.append(values, &mut data);
+    Ok(Array { shape: header.shape, data })
 }
 
 /// Writes an array atomically.
@@ -75,13 +125,13 @@ pub fn write(path: &Path, array: &Array) -> Result<(), ModelError> {
     let padded = (fixed + header.len() + 1).next_multiple_of(64) - fixed;
     header.extend(std::iter::repeat_n(' ', padded - 1 - header.len()));
     header.push('\n');
-    let mut bytes = Vec::with_capacity(fixed + padded + array.data.len() * 4);
-    bytes.extend(MAGIC);
-    bytes.extend([1, 0]);
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.as_bytes());
-    bytes.extend_from_slice(bytemuck::cast_slice(&array.data));
-    write_bytes(path, &bytes).map_err(ModelError::io(path))
+    let length = (header.len() as u16).to_le_bytes();
+    let head = [MAGIC, &[1, 0], &length, header.as_bytes()].concat();
+    let write = |to: &mut dyn std::io::Write| {
+        to.write_all(&head)?;
+        to.write_all(bytemuck::cast_slice(&array.data))
+    };
+    write_whole(path, |error| error, write).map_err(ModelError::io(path))
 }
 
 fn wrong(path: &Path, what: impl Into<String>) -> ModelError {
@@ -89,7 +139,7 @@ fn wrong(path: &Path, what: impl Into<String>) -> ModelError {
 }
 
 /// Element types that can be read.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Element {
     F32,
     F64,
@@ -117,23 +167,26 @@ impl Element {
         }
     }
 
-    fn floats(self, bytes: &[u8]) -> Vec<f32> {
+    /// Appends the values of these bytes.
+    fn append(self, bytes: &[u8], to: &mut Vec<f32>) {
         let quads = bytes.as_chunks::<4>().0;
         match self {
-            Self::U8 => bytes.iter().map(|&value| f32::from(value)).collect(),
-            Self::F32 => quads.iter().map(|&value| f32::from_le_bytes(value)).collect(),
-            Self::I32 => quads.iter().map(|&value| i32::from_le_bytes(value) as f32).collect(),
-            Self::F64 => bytes.as_chunks::<8>().0.iter().map(|&value| f64::from_le_bytes(value) as f32).collect(),
+            Self::U8 => to.extend(bytes.iter().map(|&value| f32::from(value))),
+            Self::F32 => to.extend(quads.iter().map(|&value| f32::from_le_bytes(value))),
+            Self::I32 => to.extend(quads.iter().map(|&value| i32::from_le_bytes(value) as f32)),
+            Self::F64 => to.extend(bytes.as_chunks::<8>().0.iter().map(|&value| f64::from_le_bytes(value) as f32)),
         }
     }
 }
 
 /// The contents of a file's header, validated.
+#[derive(Debug)]
 struct Header {
     element: Element,
     shape: [usize; 4],
     /// Offset of the values.
     start: usize,
+    /// How long they are; they are in the file.
     bytes: usize,
 }
 
@@ -176,9 +229,11 @@ impl Header {
         Ok(Self { element, shape, start, bytes })
     }
 
-    /// Length of the values, which remain in the file.
-    fn bytes(&self) -> usize {
-        self.bytes
+    /// Room for the values as floats.
+    fn room(&self) -> Result<Vec<f32>, OutOfMemory> {
+        let mut data = Vec::new();
+        reserve(&mut data, self.bytes / self.element.bytes(), "an array")?;
+        Ok(data)
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize, Serializer};
+use silhouette_kernels::memory::{OutOfMemory, reserve};
 
 /// What a tensor's integers represent: `(q - zero_point) * scale`, one pair for all or one per index of a dimension.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,30 +97,40 @@ impl Quantisation {
 
     /// `(q - zero_point) * scale` for a tensor of this shape that passed [`check`](Self::check); `real` converts an
     /// integer to a float.
-    fn apply<T: Copy>(&self, shape: &[usize], values: &[T], real: impl Fn(T) -> f32) -> Vec<f32> {
+    fn apply<T: Copy>(&self, shape: &[usize], values: &[T], real: impl Fn(T) -> f32) -> Result<Vec<f32>, OutOfMemory> {
         let zero = |channel: usize| self.zero_point.get(channel).map_or(0.0, |&zero| zero as f32);
+        let mut floats = Vec::new();
+        reserve(&mut floats, values.len(), "a tensor's values")?;
         if let &[scale] = self.scale.as_slice() {
             let zero = zero(0);
-            return values.iter().map(|&q| (real(q) - zero) * scale).collect();
+            floats.extend(values.iter().map(|&q| (real(q) - zero) * scale));
+            return Ok(floats);
         }
         let inner = shape[self.axis + 1..].iter().product::<usize>().max(1);
-        let mut floats = Vec::with_capacity(values.len());
         let channels = self.scale.iter().enumerate().cycle();
         for (part, (channel, &scale)) in values.chunks(inner).zip(channels) {
             let zero = zero(channel);
             floats.extend(part.iter().map(|&q| (real(q) - zero) * scale));
         }
-        floats
+        Ok(floats)
     }
 
     /// The values of a stored tensor; `None` for an element type that is not quantised.
-    pub(crate) fn dequantise(&self, dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Option<Vec<f32>> {
-        Some(match dtype {
-            Dtype::U8 => self.apply(shape, bytes, f32::from),
-            Dtype::I8 => self.apply(shape, bytes, |q| f32::from(q.cast_signed())),
-            Dtype::I32 => self.apply(shape, bytes.as_chunks::<4>().0, |q| i32::from_le_bytes(q) as f32),
-            _ => return None,
-        })
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub(crate) fn dequantise(
+        &self,
+        dtype: Dtype,
+        shape: &[usize],
+        bytes: &[u8],
+    ) -> Result<Option<Vec<f32>>, OutOfMemory> {
+        Ok(Some(match dtype {
+            Dtype::U8 => self.apply(shape, bytes, f32::from)?,
+            Dtype::I8 => self.apply(shape, bytes, |q| f32::from(q.cast_signed()))?,
+            Dtype::I32 => self.apply(shape, bytes.as_chunks::<4>().0, |q| i32::from_le_bytes(q) as f32)?,
+            _ => return Ok(None),
+        }))
     }
 }
 
@@ -172,14 +183,15 @@ impl QuantisedTensor {
     /// The represented values, as f32.
     ///
     /// # Errors
-    /// As [`check`](Self::check).
+    /// As [`check`](Self::check); where there is no memory, that.
     pub fn dequantise(&self) -> Result<Vec<f32>, String> {
         self.check()?;
-        Ok(match &self.values {
+        let floats = match &self.values {
             Integers::I8(values) => self.quantisation.apply(&self.shape, values, f32::from),
             Integers::U8(values) => self.quantisation.apply(&self.shape, values, f32::from),
             Integers::I32(values) => self.quantisation.apply(&self.shape, values, |q| q as f32),
-        })
+        };
+        floats.map_err(|error| error.to_string())
     }
 }
 

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use half::slice::{HalfBitsSliceExt as _, HalfFloatSliceExt as _};
 use safetensors::Dtype;
+use silhouette_kernels::memory::{OutOfMemory, filled, reserve};
 
 use crate::quantisation::Quantisation;
 
@@ -42,28 +44,49 @@ impl<'a> TensorView<'a> {
     pub fn as_f16(&self) -> Option<&[half::f16]> {
         let bits: &[u16] =
             if self.dtype == Dtype::F16 { bytemuck::try_cast_slice(&self.bytes).ok()? } else { return None };
-        Some(half::slice::HalfBitsSliceExt::reinterpret_cast(bits))
+        Some(bits.reinterpret_cast())
     }
 
     /// The values as f32, copied only if necessary; `None` for types other than f32, f16, bf16, and i8, u8 and i32 with
     /// a quantisation.
-    pub fn into_f32(self) -> Option<Cow<'a, [f32]>> {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn into_f32(self) -> Result<Option<Cow<'a, [f32]>>, OutOfMemory> {
         if let (Dtype::F32, Cow::Borrowed(bytes)) = (self.dtype, &self.bytes)
             && let Ok(values) = bytemuck::try_cast_slice(bytes)
         {
-            return Some(Cow::Borrowed(values));
+            return Ok(Some(Cow::Borrowed(values)));
         }
-        let pairs = self.bytes.as_chunks::<2>().0;
-        let quads = self.bytes.as_chunks::<4>().0;
-        Some(Cow::Owned(match self.dtype {
-            Dtype::F32 => quads.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+        let (pairs, quads) = (self.bytes.as_chunks::<2>().0, self.bytes.as_chunks::<4>().0);
+        Ok(Some(Cow::Owned(match self.dtype {
+            Dtype::F32 => collect(quads.iter().map(|&b| f32::from_le_bytes(b)))?,
             // All at once if aligned: this uses the CPU's own conversion.
             Dtype::F16 => match self.as_f16() {
-                Some(values) => half::slice::HalfFloatSliceExt::to_f32_vec(values),
-                None => pairs.iter().map(|&b| half::f16::from_le_bytes(b).to_f32()).collect(),
+                Some(values) => {
+                    let mut floats = filled(values.len(), 0.0, FLOATS)?;
+                    values.convert_to_f32_slice(&mut floats);
+                    floats
+                }
+                None => collect(pairs.iter().map(|&b| half::f16::from_le_bytes(b).to_f32()))?,
             },
-            Dtype::BF16 => pairs.iter().map(|&b| half::bf16::from_le_bytes(b).to_f32()).collect(),
-            dtype => self.quantisation?.dequantise(dtype, self.shape, &self.bytes)?,
-        }))
+            Dtype::BF16 => collect(pairs.iter().map(|&b| half::bf16::from_le_bytes(b).to_f32()))?,
+            dtype => {
+                let Some(quantisation) = self.quantisation else { return Ok(None) };
+                let Some(floats) = quantisation.dequantise(dtype, self.shape, &self.bytes)? else { return Ok(None) };
+                floats
+            }
+        })))
     }
+}
+
+/// What memory is asked for.
+const FLOATS: &str = "a tensor's values";
+
+/// All values; asked for at once.
+pub(crate) fn collect(values: impl ExactSizeIterator<Item = f32>) -> Result<Vec<f32>, OutOfMemory> {
+    let mut floats = Vec::new();
+    reserve(&mut floats, values.len(), FLOATS)?;
+    floats.extend(values);
+    Ok(floats)
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
+use silhouette_kernels::memory::reserve;
 use silhouette_network::error::{TensorProblems, WrongShape};
 use silhouette_network::network::{Conv, Network, TensorShape};
 
@@ -16,7 +17,7 @@ use crate::ModelError;
 use crate::map::Map;
 use crate::on_demand::OnDemand;
 use crate::quantisation::{ActivationQuantisation, Activations, Quantisation, QuantisedTensors};
-use crate::tensor::{TensorView, Tensors};
+use crate::tensor::{TensorView, Tensors, collect};
 
 #[cfg(target_endian = "big")]
 compile_error!("tensors are viewed in the file's byte order, which is little-endian");
@@ -95,7 +96,7 @@ impl Weights {
     /// From tensors in memory; batch norm adds `epsilon` to the variance.
     ///
     /// # Errors
-    /// [`ModelError::Tensor`] if a shape and the number of values do not match.
+    /// [`ModelError::Tensor`] if a shape and the number of values do not match; [`ModelError::OutOfMemory`].
     pub fn from_tensors(tensors: Tensors, epsilon: f64) -> Result<Self, ModelError> {
         Self::from_quantised(tensors, QuantisedTensors::new(), Activations::new(), epsilon)
     }
@@ -104,7 +105,7 @@ impl Weights {
     ///
     /// # Errors
     /// [`ModelError::Tensor`] if a shape, the number of values and the quantisation do not match, and for a name that
-    /// is among both kinds of tensors.
+    /// is among both kinds of tensors; [`ModelError::OutOfMemory`].
     pub fn from_quantised(
         tensors: Tensors,
         quantised: QuantisedTensors,
@@ -112,6 +113,9 @@ impl Weights {
         epsilon: f64,
     ) -> Result<Self, ModelError> {
         let mut words: Vec<u32> = Vec::new();
+        let floats = tensors.values().map(|tensor| tensor.data.len());
+        let whole = quantised.values().map(|tensor| tensor.values.bytes().len().div_ceil(4));
+        reserve(&mut words, floats.chain(whole).sum(), "a model's tensors")?;
         let mut entries = BTreeMap::new();
         for (name, tensor) in tensors {
             let wanted = tensor.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
@@ -361,7 +365,7 @@ impl Weights {
             }
             Some(view) => {
                 let dtype = view.dtype;
-                match view.into_f32() {
+                match view.into_f32()? {
                     Some(values) => return Ok(values),
                     None => problems.wrong_type.push((name.clone(), dtype.to_string())),
                 }
@@ -375,9 +379,14 @@ impl Weights {
     ///
     /// # Errors
     /// [`ModelError::Tensors`] as [`Weights::check`]; [`ModelError::Tensor`] for a negative variance and for values
-    /// that are not finite.
+    /// that are not finite; [`ModelError::OutOfMemory`].
     pub fn folded(&self, conv: &Conv) -> Result<Folded<'_>, ModelError> {
         let mut weight = self.floats(&conv.weight())?;
+        if self.has_batch_norm(conv)
+            && let Cow::Borrowed(values) = weight
+        {
+            weight = Cow::Owned(collect(values.iter().copied())?);
+        }
         let bias = if self.has_batch_norm(conv) {
             let [gamma, beta, mean, var] = conv.bn();
             let beta = self.floats(&beta)?;
@@ -390,9 +399,12 @@ impl Weights {
                 }
             }
             let shifted = beta.iter().zip(mean.iter()).zip(&scale);
-            shifted.map(|((&b, &m), s)| (f64::from(b) - f64::from(m) * s) as f32).collect()
+            collect(shifted.map(|((&b, &m), s)| (f64::from(b) - f64::from(m) * s) as f32))?
         } else {
-            self.floats(&conv.bias())?.into_owned()
+            match self.floats(&conv.bias())? {
+                Cow::Owned(bias) => bias,
+                Cow::Borrowed(bias) => collect(bias.iter().copied())?,
+            }
         };
         for (name, values) in [(conv.weight().name, &weight[..]), (conv.bias().name, &bias[..])] {
             // No early exit, so that it is vectorised: every load goes through here.

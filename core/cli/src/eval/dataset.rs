@@ -16,7 +16,10 @@ pub(crate) struct Item {
 }
 
 /// Maximum length of a list of names.
-const LONGEST_LIST: u64 = 1 << 26;
+const LONGEST_LIST: u64 = 1 << 24;
+
+/// More images than any list of one folder has.
+const MOST_PICTURES: usize = 1 << 18;
 
 const PICTURES: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
 
@@ -33,6 +36,9 @@ pub(crate) fn list(folder: &Path, list: &Path) -> PathBuf {
 pub(crate) fn voc(folder: &Path, names: &Path) -> Result<Vec<Item>, Failure> {
     let path = &list(folder, names);
     let text = read_text(path, LONGEST_LIST).map_err(|error| Failure::new(path, error))?;
+    if text.split_whitespace().nth(MOST_PICTURES).is_some() {
+        return Err(Failure::new(path, format!("the list names more than {MOST_PICTURES} pictures")));
+    }
     let mut seen = HashSet::new();
     if let Some(twice) = text.split_whitespace().find(|name| !seen.insert(*name)) {
         return Err(Failure::new(path, format!("the list names '{twice}' twice")));
@@ -70,6 +76,9 @@ pub(crate) fn folders(images: &Path, masks: &Path) -> Result<Vec<Item>, Failure>
         if kind.is_some_and(|kind| PICTURES.contains(&kind.as_str()))
             && !(images == masks && path.extension().is_some_and(|kind| kind == "png"))
         {
+            if found.len() == MOST_PICTURES {
+                return Err(Failure::new(images, format!("there are more than {MOST_PICTURES} images")));
+            }
             // By a name that does not depend on the encoding of accents: masks may come from another system.
             let name: String = stem.nfc().collect();
             if let Some((_, other)) = found.insert(name, (stem, path.clone())) {
@@ -160,5 +169,9 @@ mod tests {
         let folder = silhouette_testkit::Folder::new();
         folder.write("val.txt", "a\nb\na\n");
         assert!(voc(folder.root(), Path::new("val.txt")).unwrap_err().to_string().contains("'a' twice"));
+        // Counted before anything is made of them.
+        folder.write("long.txt", "a ".repeat(MOST_PICTURES + 1));
+        let error = voc(folder.root(), Path::new("long.txt")).unwrap_err().to_string();
+        assert!(error.contains("more than 262144 pictures"), "{error}");
     }
 }

@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use silhouette::Palette;
 use silhouette::eval::VOID;
 use silhouette_files::open_regular;
+use silhouette_kernels::memory::filled;
 use std::collections::HashMap;
 use std::io::BufReader;
 use std::path::Path;
@@ -175,7 +176,7 @@ fn stored(path: &Path) -> Result<(usize, usize, Pixels), Failure> {
     let width = width as usize;
     let height = height as usize;
     let bytes = reader.output_buffer_size().ok_or_else(|| wrong("its size overflows".into()))?;
-    let mut packed = vec![0; bytes];
+    let mut packed = filled(bytes, 0, "a mask").map_err(|error| Failure::new(path, error))?;
     reader.next_frame(&mut packed).map_err(|error| wrong(error.to_string()))?;
     if channels > 1 {
         let pixels = packed.chunks_exact(channels).take(width * height);

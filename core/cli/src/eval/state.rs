@@ -43,36 +43,49 @@ pub(crate) struct State {
 /// Far more than any data set's state needs.
 const LONGEST: u64 = 1 << 30;
 
+/// A picture's line: a name, and at most 65,536 pairs.
+const LONGEST_LINE: u64 = 1 << 21;
+
 impl State {
-    /// Opens or creates the file; returns its contents. `run` identifies in one line what is scored and how.
+    /// Opens or creates the file; returns its contents. `run` identifies in one line what is scored and how; `pictures` is the number of
+    /// images, which the file may not exceed.
     ///
     /// # Errors
     /// If the file cannot be read or written, another run has it open, or it belongs to another run.
-    pub(crate) fn open(path: &Path, run: &serde_json::Value) -> Result<(Self, Vec<Scored>), Failure> {
-        let (mut journal, lines) = Journal::open(path, LONGEST).map_err(|error| Failure::new(path, error))?;
+    pub(crate) fn open(path: &Path, run: &serde_json::Value, pictures: usize) -> Result<(Self, Vec<Scored>), Failure> {
+        let mut journal = Journal::open(path, LONGEST).map_err(|error| Failure::new(path, error))?;
         let mut scored: Vec<Scored> = Vec::new();
         let mut known = HashSet::new();
-        match lines.split_first() {
-            None => journal.add(&run.to_string()).map_err(|error| Failure::new(path, error))?,
-            Some((first, lines))
-                if serde_json::from_str::<serde_json::Value>(first).is_ok_and(|stored| stored == *run) =>
-            {
-                for (number, line) in lines.iter().enumerate() {
-                    let one: Scored = serde_json::from_str(line).map_err(|error| {
-                        Failure::new(path, format!("line {}: {error}; delete the file to start again", number + 2))
-                    })?;
-                    // Earlier versions let two runs write at once: an image counts once.
-                    if known.insert(one.name.clone()) {
-                        scored.push(one);
-                    }
+        let mut lines = journal.lines(LONGEST_LINE).enumerate();
+        let begun = match lines.next() {
+            None => false,
+            Some((_, first)) => {
+                let first = first.map_err(|error| Failure::new(path, error))?;
+                if !serde_json::from_str::<serde_json::Value>(&first).is_ok_and(|stored| stored == *run) {
+                    return Err(Failure::new(
+                        path,
+                        "holds the state of another run (a different model, images or protocol); delete it, or pass another --json",
+                    ));
                 }
+                true
             }
-            Some(_) => {
-                return Err(Failure::new(
-                    path,
-                    "holds the state of another run (a different model, images or protocol); delete it, or pass another --json",
-                ));
+        };
+        for (number, line) in lines {
+            let wrong = |why: &dyn std::fmt::Display| {
+                Failure::new(path, format!("line {}: {why}; delete the file to start again", number + 1))
+            };
+            let line = line.map_err(|error| wrong(&error))?;
+            let one: Scored = serde_json::from_str(&line).map_err(|error| wrong(&error))?;
+            // Earlier versions let two runs write at once: an image counts once.
+            if known.insert(one.name.clone()) {
+                if known.len() > pictures {
+                    return Err(wrong(&format_args!("it lists more than the {pictures} images that there are")));
+                }
+                scored.push(one);
             }
+        }
+        if !begun {
+            journal.add(&run.to_string()).map_err(|error| Failure::new(path, error))?;
         }
         Ok((Self { path: path.to_path_buf(), journal }, scored))
     }
@@ -105,11 +118,10 @@ mod tests {
     #[test]
     fn a_stopped_run_goes_on_and_a_cut_line_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("state");
-        let run = json!({ "size": 257 });
-        let (mut state, before) = State::open(&path, &run).unwrap();
+        let (path, run) = (folder.path().join("state"), json!({ "size": 257 }));
+        let (mut state, before) = State::open(&path, &run, 3).unwrap();
         assert!(before.is_empty());
-        assert!(State::open(&path, &run).unwrap_err().to_string().contains("another run is writing"));
+        assert!(State::open(&path, &run, 3).unwrap_err().to_string().contains("another run is writing"));
         state.add(&scored("a")).unwrap();
         state.add(&scored("b")).unwrap();
         drop(state);
@@ -117,7 +129,7 @@ mod tests {
         let mut text = std::fs::read_to_string(&path).unwrap();
         text.push_str("{\"name\":\"c\",\"ms\":");
         std::fs::write(&path, text).unwrap();
-        let (mut state, before) = State::open(&path, &run).unwrap();
+        let (mut state, before) = State::open(&path, &run, 3).unwrap();
         assert_eq!(before, [scored("a"), scored("b")]);
         state.add(&scored("c")).unwrap();
         drop(state);
@@ -125,7 +137,10 @@ mod tests {
         let mut text = std::fs::read_to_string(&path).unwrap();
         text.push_str(&(serde_json::to_string(&scored("b")).unwrap() + "\n"));
         std::fs::write(&path, text).unwrap();
-        let (state, before) = State::open(&path, &run).unwrap();
+        assert!(
+            State::open(&path, &run, 2).unwrap_err().to_string().contains("line 4: it is of more than the 2 pictures")
+        );
+        let (state, before) = State::open(&path, &run, 3).unwrap();
         assert_eq!(before, [scored("a"), scored("b"), scored("c")]);
         state.finish();
         assert!(!path.exists());
@@ -135,10 +150,10 @@ mod tests {
     fn another_runs_state_is_not_mixed_in() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
-        drop(State::open(&path, &json!({ "size": 257 })).unwrap());
-        let refused = State::open(&path, &json!({ "size": 289 })).unwrap_err();
+        drop(State::open(&path, &json!({ "size": 257 }), 3).unwrap());
+        let refused = State::open(&path, &json!({ "size": 289 }), 3).unwrap_err();
         assert!(refused.to_string().contains("another run"));
         std::fs::write(&path, "{\"size\":257}\nno json\n").unwrap();
-        assert!(State::open(&path, &json!({ "size": 257 })).unwrap_err().to_string().contains("line 2"));
+        assert!(State::open(&path, &json!({ "size": 257 }), 3).unwrap_err().to_string().contains("line 2"));
     }
 }

@@ -9,6 +9,7 @@ use super::decoder::{Decoder, MAX_STAGES, Reduced, Stage};
 use super::describe::{BuildError, DecoderStage, Filter, Map, Part, Window, check_window, refuse};
 use super::row::{Pointwise, Separable};
 use silhouette_kernels::bilinear;
+use silhouette_kernels::memory;
 use silhouette_kernels::pack::{Packed, PackedDepthwise};
 use silhouette_kernels::size::Size;
 
@@ -94,8 +95,8 @@ impl Builder {
             madds += w.output.pixels() * (own * (9 + c_out)) as u64 + 3 * w.input.pixels() * below_channels as u64;
             made.push(Stage {
                 below,
-                rows: bilinear::axis(below_size.height, w.input.height, rule),
-                columns: bilinear::axis(below_size.width, w.input.width, rule),
+                rows: bilinear::axis(below_size.height, w.input.height, rule)?,
+                columns: bilinear::axis(below_size.width, w.input.width, rule)?,
                 group: own_group,
                 reduced,
                 ring,
@@ -174,16 +175,18 @@ impl Builder {
         }
         let Filter { weight, bias, clamp } = stage.depthwise;
         // (Prepacked weights are not read here, and the filters' are empty.)
-        let spread = |values: &[f32], each: usize| -> Vec<f32> {
+        let spread = |values: &[f32], each: usize, to: &mut Vec<f32>| {
             let of = |place: &Option<usize>, t: usize| place.and_then(|c| values.get(each * c + t)).copied();
-            places.iter().flat_map(|place| (0..each).map(move |t| of(place, t).unwrap_or(0.0))).collect()
+            to.extend(places.iter().flat_map(|place| (0..each).map(move |t| of(place, t).unwrap_or(0.0))));
         };
-        let weights = spread(weight, 9);
-        let biases = spread(bias, 1);
+        let (mut weights, mut biases, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+        spread(weight, 9, &mut weights);
+        spread(bias, 1, &mut biases);
         let depthwise = Filter { weight: &weights, bias: &biases, clamp };
         let depthwise = self.pack_depthwise(stage.name, &depthwise)?;
-        let rows: Vec<f32> = stage.pointwise.weight.chunks_exact(channel).flat_map(|row| spread(row, 1)).collect();
-        let k = places.len();
+        let (k, weight) = (places.len(), stage.pointwise.weight);
+        memory::reserve(&mut rows, (weight.len() / channel).saturating_mul(k), "a decoder's weights")?;
+        weight.chunks_exact(channel).for_each(|row| spread(row, 1, &mut rows));
         let pointwise = self.pack(stage.name, k, &rows_of_matrix(&rows, k, 0), stage.pointwise.bias)?;
         Ok((depthwise, pointwise))
     }

@@ -48,12 +48,12 @@ impl Builder {
     /// broadcast.
     ///
     /// # Errors
-    /// If `size` is empty or too large.
+    /// If `size` is empty or too large, or where there is no memory.
     pub fn resize(&mut self, name: &str, input: Map, size: Size, rule: upsample::Resize) -> Result<Map, BuildError> {
         let info = self.info(input);
         let output = self.map(name, size, info.channels)?;
-        let rows = bilinear::axis(info.size.height, size.height, rule);
-        let columns = bilinear::axis(info.size.width, size.width, rule);
+        let rows = bilinear::axis(info.size.height, size.height, rule)?;
+        let columns = bilinear::axis(info.size.width, size.width, rule)?;
         let work = Resize { input: self.read(input), output: self.rows_of(output), rows, columns };
         // Three interpolations per value, each a multiply-add.
         let madds = 3 * size.pixels() * info.channels as u64;

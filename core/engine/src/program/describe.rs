@@ -33,6 +33,12 @@ impl std::fmt::Display for BuildError {
 
 impl std::error::Error for BuildError {}
 
+impl From<OutOfMemory> for BuildError {
+    fn from(error: OutOfMemory) -> Self {
+        Self::OutOfMemory(error)
+    }
+}
+
 pub(super) fn refuse<T>(step: &str, reason: impl Into<String>) -> Result<T, BuildError> {
     Err(BuildError::Refused { step: step.to_owned(), reason: reason.into() })
 }

@@ -42,6 +42,8 @@ const COMMENT: u8 = 0xFE;
 #[derive(Debug)]
 pub(super) struct Jpeg {
     pub(super) bytes: Vec<u8>,
+    /// What its decoder holds while it works, in bytes: of a progressive picture all coefficients.
+    pub(super) decoding: u64,
     pub(super) width: u32,
     pub(super) height: u32,
     /// Which part of it is there, unless it is complete.
@@ -94,6 +96,8 @@ impl Jpeg {
         let most = Component::most(&frame.components);
         let blocks = frame.components.iter().map(|component| component.blocks(width, height, most));
         let blocks: u64 = blocks.map(|(across, down)| (across * down) as u64).sum();
+        // (Of 64 coefficients of two bytes.)
+        let decoding = if frame.progressive { blocks * 128 } else { 1 << 20 };
         if entropy.saturating_mul(8) < blocks {
             let there = format!("{entropy} bytes of data cannot hold {width}x{height} pixels");
             if complete {
@@ -103,10 +107,10 @@ impl Jpeg {
             if entropy.saturating_mul(8 * LEAST_SHARE) < blocks {
                 return Err(Problem::Cut(there));
             }
-            return Ok(Self { bytes, width, height, cut: Some(there), profile });
+            return Ok(Self { bytes, decoding, width, height, cut: Some(there), profile });
         }
         let cut = if complete { None } else { missing(&bytes, &frame, &scans)? };
-        Ok(Self { bytes, width, height, cut, profile })
+        Ok(Self { bytes, decoding, width, height, cut, profile })
     }
 }
 
@@ -245,6 +249,7 @@ impl Reading {
             return if passed == content as u64 { Ok(()) } else { Err(cut()) };
         }
         let [high, low] = length;
+        self.bytes.try_reserve(content + 4).map_err(|_| OutOfMemory { what: "a JPEG", bytes: begins + content })?;
         self.bytes.extend([0xFF, marker, high, low]);
         self.bytes.resize(begins + content, 0);
         if let Err(problem) = fill(reader, &mut self.bytes[begins..]) {

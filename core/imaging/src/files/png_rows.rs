@@ -5,7 +5,7 @@ use std::io::{BufRead, ErrorKind, Read as _, Seek, SeekFrom};
 
 use image::metadata::Orientation;
 use png::{BitDepth, ColorType, Decoder, DecodingError, Info, InterlaceInfo, Limits, Transformations};
-use silhouette_kernels::memory;
+use silhouette_kernels::memory::{self, OutOfMemory};
 
 use super::pixels::Pixels;
 use super::problem::Problem;
@@ -96,8 +96,7 @@ impl Rows {
             cut = Some(format!("{rows} of {height} rows are there"));
         }
         samples.fill(&mut held, bytes);
-        let bytes = samples.finished(held);
-        let channels = samples.channels;
+        let (bytes, channels) = (samples.finished(held)?, samples.channels);
         Ok(Self { width, height, pixels: Pixels::of(bytes, channels), orientation, cut })
     }
 }
@@ -252,8 +251,8 @@ impl Samples {
     }
 
     /// The whole image, eight bits per channel.
-    fn finished(&self, held: Vec<u8>) -> Vec<u8> {
-        let Some(bits) = self.significant else { return held };
+    fn finished(&self, held: Vec<u8>) -> Result<Vec<u8>, OutOfMemory> {
+        let Some(bits) = self.significant else { return Ok(held) };
         let sample = |pair: &[u8]| u16::from_be_bytes([pair[0], pair[1]]);
         let mut most = [0, 0];
         for pixel in held.chunks_exact(2 * self.channels) {
@@ -269,7 +268,7 @@ impl Samples {
             let value = if u32::from(most[kind]) <= white { value } else { value >> (16 - bits[kind]) };
             ((value * 65_535 + white / 2) / white) as u16
         };
-        let mut bytes = vec![0; held.len() / 2];
+        let mut bytes = memory::filled(held.len() / 2, 0, "a picture")?;
         let row = 1 << 12;
         for (from, to) in held.chunks(2 * self.channels * row).zip(bytes.chunks_mut(self.channels * row)) {
             let mut deep: Vec<u16> = from
@@ -279,6 +278,6 @@ impl Samples {
                 .collect();
             self.shallow(&mut deep, to);
         }
-        bytes
+        Ok(bytes)
     }
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::ops::Range;
 
-use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
 use silhouette_weights::MAX_HEADER;
 use zip::{CompressionMethod, ZipArchive};
@@ -13,10 +12,10 @@ use zip::{CompressionMethod, ZipArchive};
 use super::pickle::{Id, Item, Pickle};
 use crate::budget::Budget;
 use crate::error::ImportError;
-use crate::tensor::Tensor;
+use crate::tensor::{Number, Tensor};
 
-/// Tensors by the file's names, float32; `None`: integers, such as batch norm's counters.
-pub(super) type StateDict = BTreeMap<String, Option<Tensor>>;
+/// Tensors by the file's names; `None`: integers, such as batch norm's counters.
+pub(super) type StateDict<'a> = BTreeMap<String, Option<Tensor<'a>>>;
 
 /// Keys under which training scripts store the state dict in their checkpoints, next to optimisers and counters.
 const INNER: [&str; 6] = ["model_state", "state_dict", "model_state_dict", "model", "state_dict_ema", "model_ema"];
@@ -24,51 +23,18 @@ const INNER: [&str; 6] = ["model_state", "state_dict", "model_state_dict", "mode
 /// A network of a thousand tensors has just over a thousand entries.
 const MAX_ENTRIES: usize = 1 << 14;
 
+/// Of an entry's name, and of what else is next to it in the directory, which the archive's reader copies more than once.
+const MAX_NAMES: usize = 1 << 22;
+
 fn damaged(place: impl Into<String>, problem: impl Into<String>) -> ImportError {
     ImportError::Damaged { format: "PyTorch", place: place.into(), problem: problem.into() }
-}
-
-/// How numbers are stored.
-#[derive(Clone, Copy)]
-enum Number {
-    F16,
-    Bf16,
-    F32,
-    F64,
-    /// Integers of this many bytes.
-    Integer(usize),
-}
-
-impl Number {
-    fn bytes(self) -> usize {
-        match self {
-            Number::F16 | Number::Bf16 => 2,
-            Number::F32 => 4,
-            Number::F64 => 8,
-            Number::Integer(bytes) => bytes,
-        }
-    }
-
-    /// One number at the beginning of `bytes`, which is long enough.
-    fn read(self, bytes: &[u8]) -> f32 {
-        fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
-            std::array::from_fn(|i| bytes[i])
-        }
-        match self {
-            Number::F16 => f16::from_le_bytes(first(bytes)).to_f32(),
-            Number::Bf16 => bf16::from_le_bytes(first(bytes)).to_f32(),
-            Number::F32 => f32::from_le_bytes(first(bytes)),
-            Number::F64 => f64::from_le_bytes(first(bytes)) as f32,
-            Number::Integer(_) => 0.0,
-        }
-    }
 }
 
 /// Checks that the tensors' names are those of a known network, before any values are created.
 pub(super) type Known<'a> = &'a dyn Fn(&[&str]) -> Result<(), ImportError>;
 
 /// Reads a `.safetensors` file.
-pub(super) fn safetensors(bytes: &[u8], known: Known<'_>) -> Result<StateDict, ImportError> {
+pub(super) fn safetensors<'a>(bytes: &'a [u8], known: Known<'_>) -> Result<StateDict<'a>, ImportError> {
     let refuse = |problem: String| ImportError::Damaged { format: "safetensors", place: "the header".into(), problem };
     // The header's length is stored before it. Parsing one takes many times its size in memory.
     let header = bytes.first_chunk::<8>().map_or(0, |length| u64::from_le_bytes(*length));
@@ -84,9 +50,10 @@ pub(super) fn safetensors(bytes: &[u8], known: Known<'_>) -> Result<StateDict, I
             Dtype::BF16 => Number::Bf16,
             Dtype::F32 => Number::F32,
             Dtype::F64 => Number::F64,
-            Dtype::I64 | Dtype::U64 => Number::Integer(8),
-            Dtype::I32 | Dtype::U32 => Number::Integer(4),
-            Dtype::U8 | Dtype::I8 | Dtype::BOOL => Number::Integer(1),
+            Dtype::I64 | Dtype::U64 | Dtype::I32 | Dtype::U32 | Dtype::U8 | Dtype::I8 | Dtype::BOOL => {
+                state.insert(name.to_owned(), None);
+                continue;
+            }
             other => {
                 return Err(ImportError::Unsupported {
                     what: format!("tensor '{}' of type {other:?}", name.escape_debug()),
@@ -94,19 +61,15 @@ pub(super) fn safetensors(bytes: &[u8], known: Known<'_>) -> Result<StateDict, I
                 });
             }
         };
-        let tensor = if let Number::Integer(_) = number {
-            None
-        } else {
-            let values: Vec<f32> = view.data().chunks_exact(number.bytes()).map(|b| number.read(b)).collect();
-            Some(Tensor::floats(view.shape().to_vec(), values))
-        };
-        state.insert(name.to_owned(), tensor);
+        let tensor = Tensor::new(number, view.data(), view.shape().to_vec());
+        let tensor = tensor.ok_or_else(|| refuse(format!("tensor '{}' has another length", name.escape_debug())))?;
+        state.insert(name.to_owned(), Some(tensor));
     }
     Ok(state)
 }
 
 /// Reads a `.pth` file.
-pub(super) fn pth(bytes: &[u8], known: Known<'_>) -> Result<StateDict, ImportError> {
+pub(super) fn pth<'a>(bytes: &'a [u8], known: Known<'_>) -> Result<StateDict<'a>, ImportError> {
     let entries = entries(bytes)?;
     let Some((folder, pickle)) =
         entries.iter().find_map(|(name, range)| Some((name.strip_suffix("data.pkl")?, range.clone())))
@@ -158,6 +121,7 @@ fn entries(bytes: &[u8]) -> Result<BTreeMap<String, Range<usize>>, ImportError> 
 /// times an entry's size for each, and space for all claimed entries at once.
 fn check_directory(bytes: &[u8]) -> Result<(), String> {
     let mut budget = Budget::new("entries", MAX_ENTRIES);
+    let mut names = Budget::new("bytes of names", MAX_NAMES);
     // Signatures of file entries, and of the directory's end where it can claim more than two bytes hold. (The length
     // check excludes other data that begins with the same signature.)
     let mut rest = bytes;
@@ -170,6 +134,7 @@ fn check_directory(bytes: &[u8]) -> Result<(), String> {
         let claimed = match rest.get(1..4) {
             Some(b"K\x01\x02") => {
                 budget.spend(1)?;
+                names.spend([28, 30, 32].map(|length| number(length, 2) as usize).iter().sum())?;
                 0
             }
             Some(b"K\x06\x06") if (44..1 << 16).contains(&number(4, 8)) => number(32, 8),
@@ -183,15 +148,15 @@ fn check_directory(bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-struct Storages<'a> {
+struct Storages<'s, 'a> {
     bytes: &'a [u8],
-    entries: &'a BTreeMap<String, Range<usize>>,
-    folder: &'a str,
-    pickle: &'a Pickle<'a>,
+    entries: &'s BTreeMap<String, Range<usize>>,
+    folder: &'s str,
+    pickle: &'s Pickle<'a>,
 }
 
-impl Storages<'_> {
-    fn state_dict(&self, known: Known<'_>) -> Result<StateDict, ImportError> {
+impl<'a> Storages<'_, 'a> {
+    fn state_dict(&self, known: Known<'_>) -> Result<StateDict<'a>, ImportError> {
         let pickle = self.pickle;
         let Some(root) = pickle.dict(pickle.root) else {
             return Err(ImportError::Unsupported {
@@ -251,7 +216,7 @@ impl Storages<'_> {
         Some((name, self.pickle.tuple(*arguments)?))
     }
 
-    fn tensor(&self, arguments: &[Id], place: &str, budget: &mut usize) -> Result<Option<Tensor>, ImportError> {
+    fn tensor(&self, arguments: &[Id], place: &str, budget: &mut usize) -> Result<Option<Tensor<'a>>, ImportError> {
         let pickle = self.pickle;
         let unreadable = || damaged(place, "its description is invalid");
         let &[storage, offset, shape, strides, ..] = arguments else { return Err(unreadable()) };
@@ -261,13 +226,11 @@ impl Storages<'_> {
             return Err(unreadable());
         };
         let number = match *class {
-            "HalfStorage" => Number::F16,
-            "BFloat16Storage" => Number::Bf16,
-            "FloatStorage" => Number::F32,
-            "DoubleStorage" => Number::F64,
-            "LongStorage" => Number::Integer(8),
-            "IntStorage" => Number::Integer(4),
-            "BoolStorage" | "ByteStorage" | "CharStorage" => Number::Integer(1),
+            "HalfStorage" => Some(Number::F16),
+            "BFloat16Storage" => Some(Number::Bf16),
+            "FloatStorage" => Some(Number::F32),
+            "DoubleStorage" => Some(Number::F64),
+            "LongStorage" | "IntStorage" | "BoolStorage" | "ByteStorage" | "CharStorage" => None,
             other => {
                 return Err(ImportError::Unsupported {
                     what: format!("{place} in a {}", other.escape_debug()),
@@ -279,9 +242,7 @@ impl Storages<'_> {
             return Err(damaged(place, format!("its data '{}' is not in the file", key.escape_debug())));
         };
         let data = &self.bytes[data.clone()];
-        if let Number::Integer(_) = number {
-            return Ok(None);
-        }
+        let Some(number) = number else { return Ok(None) };
         let sizes = |id: Id| -> Option<Vec<usize>> {
             pickle.tuple(id).filter(|t| t.len() <= 8)?.iter().map(|&n| pickle.size(n)).collect()
         };
@@ -291,34 +252,17 @@ impl Storages<'_> {
         if shape.len() != strides.len() {
             return Err(unreadable());
         }
-        let count = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
-        // The last number that the tensor reads; an empty tensor reads none.
-        let last = shape
-            .iter()
-            .zip(&strides)
-            .try_fold(offset, |last, (&n, &stride)| last.checked_add(n.saturating_sub(1).checked_mul(stride)?));
         let stored = data.len() / number.bytes();
-        let (Some(count), Some(_)) = (count.filter(|&n| n <= stored), last.filter(|&last| last < stored)) else {
-            return Err(damaged(
+        let tensor = Tensor::strided(number, data, shape.clone(), offset, strides.clone());
+        let tensor = tensor.filter(|tensor| tensor.len() <= stored).ok_or_else(|| {
+            damaged(
                 place,
                 format!("shape {shape:?}, strides {strides:?} and offset {offset} reach beyond its {stored} numbers"),
-            ));
-        };
-        *budget =
-            budget.checked_sub(count).ok_or_else(|| damaged(place, "the tensors together are larger than the file"))?;
-        let mut values = Vec::with_capacity(count);
-        let mut index = vec![0; shape.len()];
-        for _ in 0..count {
-            let at: usize = offset + index.iter().zip(&strides).map(|(i, stride)| i * stride).sum::<usize>();
-            values.push(number.read(&data[at * number.bytes()..]));
-            for (i, &n) in index.iter_mut().zip(&shape).rev() {
-                *i += 1;
-                if *i < n {
-                    break;
-                }
-                *i = 0;
-            }
-        }
-        Ok(Some(Tensor::floats(shape, values)))
+            )
+        })?;
+        *budget = budget
+            .checked_sub(tensor.len())
+            .ok_or_else(|| damaged(place, "the tensors together are larger than the file"))?;
+        Ok(Some(tensor))
     }
 }

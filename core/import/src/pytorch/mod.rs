@@ -24,19 +24,19 @@ use crate::tensor::Tensor;
 use archive::StateDict;
 
 /// A network, and the passed specification as it applies to the file.
-type Read = (Derived, Option<Spec>);
+type Read<'a> = (Derived<'a>, Option<Spec>);
 
 /// Reads a `.pth` file.
-pub(super) fn import_pth(bytes: &[u8], given: Option<&Spec>) -> Result<Read, ImportError> {
+pub(super) fn import_pth<'a>(bytes: &'a [u8], given: Option<&Spec>) -> Result<Read<'a>, ImportError> {
     derive(archive::pth(bytes, &known)?, given)
 }
 
 /// Reads a `.safetensors` file.
-pub(super) fn import_safetensors(bytes: &[u8], given: Option<&Spec>) -> Result<Read, ImportError> {
+pub(super) fn import_safetensors<'a>(bytes: &'a [u8], given: Option<&Spec>) -> Result<Read<'a>, ImportError> {
     derive(archive::safetensors(bytes, &known)?, given)
 }
 
-fn derive(state: StateDict, given: Option<&Spec>) -> Result<Read, ImportError> {
+fn derive<'a>(state: StateDict<'a>, given: Option<&Spec>) -> Result<Read<'a>, ImportError> {
     let (tensors, dialect) = rename(state)?;
     let given = given.map(|spec| by_conventions(spec, dialect));
     let (extractor, head, padding) = match &given {
@@ -83,7 +83,7 @@ fn by_conventions(given: &Spec, dialect: Option<&str>) -> Spec {
 
 /// The specification's head with everything that the tensors determine: the number of classes and of channels, whether
 /// there is a 3x3 layer before the classifier, and in PyTorch's (`theirs`) that image pooling is last.
-fn head(given: &Head, tensors: &HashMap<String, Tensor>, theirs: bool) -> Head {
+fn head(given: &Head, tensors: &HashMap<String, Tensor<'_>>, theirs: bool) -> Head {
     let channels = |name: &str| tensors.get(name).and_then(|tensor| tensor.dims().first().copied());
     let said = match given {
         Head::Classifier(head) => {
@@ -118,9 +118,12 @@ fn known(names: &[&str]) -> Result<(), ImportError> {
     translation(names).map(|_| ())
 }
 
-/// Our names for the file's tensors, linear layers as 1x1 convolutions; and the implementation whose names the file
-/// uses, if not ours.
-fn rename(state: StateDict) -> Result<(HashMap<String, Tensor>, Option<&'static str>), ImportError> {
+/// Tensors by our names; and the implementation whose names the file uses, if not ours.
+type Renamed<'a> = (HashMap<String, Tensor<'a>>, Option<&'static str>);
+
+/// Our names for the file's tensors, linear layers as 1x1 convolutions; and the implementation
+/// whose names the file uses, if not ours.
+fn rename(state: StateDict<'_>) -> Result<Renamed<'_>, ImportError> {
     let keys: Vec<String> = state.keys().cloned().collect();
     let names: Vec<&str> = keys.iter().map(String::as_str).collect();
     let translation = translation(&names)?;
@@ -134,7 +137,7 @@ fn rename(state: StateDict) -> Result<(HashMap<String, Tensor>, Option<&'static 
             names::Target::Tensor(target) => match tensor {
                 Some(tensor) => {
                     let tensor = match tensor.dims() {
-                        &[o, i] if target == "classifier.weight" => tensor.reshaped(vec![o, i, 1, 1]),
+                        [_, _] if target == "classifier.weight" => tensor.extended(4),
                         _ => tensor,
                     };
                     if tensors.insert(target, tensor).is_some() {
@@ -157,7 +160,7 @@ fn rename(state: StateDict) -> Result<(HashMap<String, Tensor>, Option<&'static 
 }
 
 /// A classifier's structure, from the shapes of its tensors.
-fn classifier(tensors: &HashMap<String, Tensor>) -> Result<(Extractor, Head, Padding), ImportError> {
+fn classifier(tensors: &HashMap<String, Tensor<'_>>) -> Result<(Extractor, Head, Padding), ImportError> {
     let not_said = |what: &str| ImportError::NotSaid { what: what.to_owned(), flag: "--spec" };
     let dims = |name: &str| tensors.get(name).map(|t| t.dims().to_vec()).filter(|d| d.len() == 4);
     if tensors.keys().any(|name| name.starts_with("head.")) {

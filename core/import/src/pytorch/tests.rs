@@ -288,7 +288,7 @@ fn what_the_tensors_say_of_a_head_is_not_asked() {
         assert_eq!((imported.spec.task, imported.tensors.clone()), (spec.task, tensors(&spec)));
         assert_eq!((imported.spec.padding, &imported.spec.input), (Padding::Symmetric, &spec.input));
         assert!((imported.spec.batch_norm_epsilon - 1e-5).abs() < 1e-12);
-        imported.model().unwrap();
+        imported.into_model().unwrap();
         // Its labels are for other classes.
         let alone = import_bytes(&file, "state", &with_spec(&preset));
         match alone {
@@ -469,7 +469,7 @@ fn logits_are_pytorchs() {
         tensor.data.iter_mut().for_each(|v| *v *= scale);
     }
     let imported = import_bytes(&pth(&theirs, Layout::Plain), "golden", &with_spec(&spec)).unwrap();
-    let model = imported.model().unwrap();
+    let model = imported.into_model().unwrap();
     for Output { height, width, logits } in golden.outputs {
         let size = Size { height, width };
         let plan = Plan::of(&model, size, &PlanOptions::default()).unwrap();
@@ -524,7 +524,7 @@ proptest! {
             file[at] ^= 1 << bit;
         }
         if let Ok(imported) = import_bytes(&file, "flipped", &options) {
-            prop_assert!(imported.model().is_ok());
+            prop_assert!(imported.into_model().is_ok());
         }
     }
 

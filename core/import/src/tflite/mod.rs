@@ -1,8 +1,8 @@
 //! TensorFlow Lite files: the flatbuffer, verified as a whole before anything in it is used, converted to a [`Graph`].
 //! Quantised weights stay integers, `q` with `(q - zero_point) * scale`.
 //!
-//! Every index, shape and length is checked against the file before it is used; the weights created from a file are at
-//! most [`reader::WEIGHTS_PER_BYTE`] times its bytes.
+//! Every index, shape and length is checked against the file before it is used; the weights created from a file
+//! are at most [`reader::WEIGHTS_PER_BYTE`] times its bytes. They stay in the file until the network is known.
 
 mod reader;
 #[allow(
@@ -34,7 +34,7 @@ pub(super) const IDENTIFIER: &[u8; 4] = b"TFL3";
 ///
 /// # Errors
 /// Those of [`crate::import`].
-pub(super) fn import(bytes: &[u8]) -> Result<Derived, ImportError> {
-    let graph: Graph = reader::Reader::new(bytes)?.graph()?;
+pub(super) fn import(bytes: &[u8]) -> Result<Derived<'_>, ImportError> {
+    let graph: Graph<'_> = reader::Reader::new(bytes)?.graph()?;
     recognise(&graph.simplify()?)
 }

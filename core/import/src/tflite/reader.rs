@@ -4,15 +4,15 @@
 use std::collections::HashMap;
 
 use flatbuffers::VerifierOptions;
-use half::f16;
 use silhouette_network::spec::{Activation, Resize};
-use silhouette_weights::{ActivationElement, ActivationQuantisation, Integers, Quantisation, QuantisedTensor};
+use silhouette_weights::{ActivationElement, ActivationQuantisation, Quantisation};
 
 use super::schema_generated::tflite as schema;
 use super::schema_generated::tflite::{ActivationFunctionType, BuiltinOperator, Padding as FilePadding, TensorType};
+use crate::budget::Budget;
 use crate::error::ImportError;
 use crate::graph::{Borders, Convolution, Graph, Node, Op, Pads, Value};
-use crate::tensor::Tensor;
+use crate::tensor::{Number, Tensor};
 
 /// Limit on weights created per byte of the file: one where weights are stored as bytes, and as much again for small
 /// tensors that several operators share.
@@ -21,12 +21,18 @@ pub(super) const WEIGHTS_PER_BYTE: usize = 2;
 /// More dimensions than any supported operator has.
 const MAX_RANK: usize = 8;
 
-/// More tensors, operators or buffers than any supported network has: it limits the memory for a file's lists, whose
-/// entries may be four bytes long.
+/// More tensors or buffers than any supported network has: it limits the memory for a file's lists, whose entries may be four
+/// bytes long.
 const MAX_ENTRIES: usize = 1 << 16;
+
+/// More operators than any supported network has: one may be thirty bytes of the file, and takes two kilobytes.
+const MAX_OPERATORS: usize = 1 << 13;
 
 /// More inputs than any supported operator has.
 const MAX_OPERANDS: usize = 64;
+
+/// More integers than any supported operator takes: four pairs of borders.
+const MAX_INTEGERS: usize = 16;
 
 /// More rows, columns or channels than a map or kernel can have.
 const MAX_DIMENSION: usize = 1 << 20;
@@ -39,7 +45,9 @@ pub(super) struct Reader<'a> {
     /// Constants that an operator only dequantises: its output, and the constant itself.
     dequantised: HashMap<usize, usize>,
     /// Remaining budget of weights.
-    budget: usize,
+    weights: Budget,
+    /// Remaining bytes of scales and zero points.
+    scales: Budget,
 }
 
 struct TensorInfo<'a> {
@@ -90,14 +98,14 @@ impl<'a> Reader<'a> {
                 instead: "version 3 is".into(),
             });
         }
-        let many = |what: &str, n: usize| {
-            if n <= MAX_ENTRIES {
+        let many = |what: &str, n: usize, most: usize| {
+            if n <= most {
                 return Ok(());
             }
-            Err(damaged("the flatbuffer", format!("it has {n} {what}; no network here has more than {MAX_ENTRIES}")))
+            Err(damaged("the flatbuffer", format!("it has {n} {what}; no network here has more than {most}")))
         };
-        many("buffers", model.buffers().map_or(0, |v| v.len()))?;
-        many("operator codes", model.operator_codes().map_or(0, |v| v.len()))?;
+        many("buffers", model.buffers().map_or(0, |v| v.len()), MAX_ENTRIES)?;
+        many("operator codes", model.operator_codes().map_or(0, |v| v.len()), MAX_ENTRIES)?;
         let mut buffers = Vec::new();
         for (i, buffer) in model.buffers().into_iter().flatten().enumerate() {
             if buffer.offset() > 1 {
@@ -115,8 +123,8 @@ impl<'a> Reader<'a> {
                 return Err(unknown("the file", format!("it has {n} subgraphs, not one")));
             }
         };
-        many("tensors", subgraph.tensors().map_or(0, |v| v.len()))?;
-        many("operators", subgraph.operators().map_or(0, |v| v.len()))?;
+        many("tensors", subgraph.tensors().map_or(0, |v| v.len()), MAX_ENTRIES)?;
+        many("operators", subgraph.operators().map_or(0, |v| v.len()), MAX_OPERATORS)?;
         let mut codes = Vec::new();
         for code in model.operator_codes().into_iter().flatten() {
             // Old files have only the first of the two; new ones set both as far as the first can hold it.
@@ -149,12 +157,13 @@ impl<'a> Reader<'a> {
                 quantisation: tensor.quantization(),
             });
         }
-        let budget = bytes.len().saturating_mul(WEIGHTS_PER_BYTE);
-        Ok(Self { buffers, tensors, subgraph, codes, dequantised: HashMap::new(), budget })
+        let weights = Budget::new("weights (shared ones count again)", bytes.len().saturating_mul(WEIGHTS_PER_BYTE));
+        let scales = Budget::new("bytes of scales (shared ones count again)", bytes.len());
+        Ok(Self { buffers, tensors, subgraph, codes, dequantised: HashMap::new(), weights, scales })
     }
 
     /// Reads the operators.
-    pub(super) fn graph(mut self) -> Result<Graph, ImportError> {
+    pub(super) fn graph(mut self) -> Result<Graph<'a>, ImportError> {
         let input = self.single(self.subgraph.inputs(), "inputs")?;
         let outputs = self.indices(self.subgraph.outputs(), "the outputs")?;
         let outputs: Vec<Value> = outputs.into_iter().flatten().collect();
@@ -269,6 +278,10 @@ impl<'a> Reader<'a> {
         let constant = self
             .constant(inputs, position)
             .ok_or_else(|| unknown(label, format!("its input {position} is not a constant")))?;
+        let impossible = || damaged(label, format!("its input {position} has an impossible length"));
+        if constant.data.len() > MAX_INTEGERS * 8 {
+            return Err(impossible());
+        }
         let (values, rest): (Vec<i64>, usize) = match self.tensors[constant.index].dtype {
             TensorType::INT32 => {
                 let (chunks, rest) = constant.data.as_chunks::<4>();
@@ -280,8 +293,8 @@ impl<'a> Reader<'a> {
             }
             other => return Err(unknown(label, format!("its input {position} is {other:?}, not integers"))),
         };
-        if rest != 0 || values.len() > 16 {
-            return Err(damaged(label, format!("its input {position} has an impossible length")));
+        if rest != 0 || values.len() > MAX_INTEGERS {
+            return Err(impossible());
         }
         Ok(values)
     }
@@ -301,26 +314,24 @@ impl<'a> Reader<'a> {
         let scale = tensor.quantisation.as_ref().and_then(schema::QuantizationParameters::scale);
         let Some(scale) = scale.filter(|scale| scale.len() == 1) else { return Ok(None) };
         let place = self.place(index);
-        let zero = zero_points(tensor, &place)?.first().copied().unwrap_or(0);
+        let zero = tensor.quantisation.as_ref().and_then(schema::QuantizationParameters::zero_point);
+        let zero = zero.and_then(|zeros| zeros.into_iter().next()).unwrap_or(0);
+        let zero = i32::try_from(zero).map_err(|_| damaged(&place, format!("its zero point is {zero}")))?;
         let edge = ActivationQuantisation { element, scale: scale.get(0), zero_point: zero };
         edge.check().map_err(|problem| damaged(place, problem))?;
         Ok(Some(edge))
     }
 
     /// A constant as it is in the file, in the file's order.
-    fn tensor(&mut self, constant: &Constant<'a>) -> Result<Tensor, ImportError> {
+    fn tensor(&mut self, constant: &Constant<'a>) -> Result<Tensor<'a>, ImportError> {
         let place = self.place(constant.index);
-        let tensor = &self.tensors[constant.index];
-        let data = constant.data;
-        let count = tensor
-            .shape
-            .iter()
-            .try_fold(1usize, |product, &n| product.checked_mul(n))
-            .ok_or_else(|| damaged(&place, "its shape is impossible"))?;
-        let width = match tensor.dtype {
-            TensorType::FLOAT32 | TensorType::INT32 => 4,
-            TensorType::FLOAT16 => 2,
-            TensorType::UINT8 | TensorType::INT8 => 1,
+        let TensorInfo { shape, dtype, sparse, .. } = &self.tensors[constant.index];
+        let number = match *dtype {
+            TensorType::FLOAT32 => Number::F32,
+            TensorType::FLOAT16 => Number::F16,
+            TensorType::INT32 => Number::I32,
+            TensorType::UINT8 => Number::U8,
+            TensorType::INT8 => Number::I8,
             other => {
                 return Err(ImportError::Unsupported {
                     what: format!("{place} of type {other:?}"),
@@ -328,40 +339,24 @@ impl<'a> Reader<'a> {
                 });
             }
         };
-        if tensor.sparse {
+        if *sparse {
             return Err(ImportError::Unsupported {
                 what: format!("{place}, which is sparse"),
                 instead: "convert the model without sparsity".into(),
             });
         }
-        if count.checked_mul(width) != Some(data.len()) {
-            let problem = format!(
-                "its shape {:?} needs {count} values of {width} bytes, it has {} bytes",
-                tensor.shape,
-                data.len()
-            );
-            return Err(damaged(&place, problem));
-        }
-        self.budget = self.budget.checked_sub(count).ok_or_else(|| {
-            damaged(&place, "the operators together read more weights than a file of this size can hold")
+        let data = constant.data;
+        let tensor = Tensor::new(number, data, shape.clone()).ok_or_else(|| {
+            let (width, bytes) = (number.bytes(), data.len());
+            damaged(&place, format!("its shape {shape:?} of {width}-byte values does not fit its {bytes} bytes"))
         })?;
-        let shape = tensor.shape.clone();
-        let quads = data.as_chunks::<4>().0;
-        let values = match tensor.dtype {
-            TensorType::FLOAT32 => {
-                return Ok(Tensor::floats(shape, quads.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()));
-            }
-            TensorType::FLOAT16 => {
-                let pairs = data.as_chunks::<2>().0;
-                return Ok(Tensor::floats(shape, pairs.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect()));
-            }
-            TensorType::UINT8 => Integers::U8(data.to_vec()),
-            TensorType::INT8 => Integers::I8(data.iter().map(|q| q.cast_signed()).collect()),
-            _ => Integers::I32(quads.iter().map(|&bytes| i32::from_le_bytes(bytes)).collect()),
-        };
-        let quantised = QuantisedTensor { shape, values, quantisation: quantisation(tensor, &place)? };
-        quantised.check().map_err(|problem| damaged(place, problem))?;
-        Ok(Tensor::Quantised(quantised))
+        self.weights.spend(tensor.len()).map_err(|problem| damaged(&place, problem))?;
+        if matches!(number, Number::F32 | Number::F16) {
+            return Ok(tensor);
+        }
+        let quantisation = quantisation(&self.tensors[constant.index], &place, &mut self.scales)?;
+        quantisation.check(tensor.dims()).map_err(|problem| damaged(&place, problem))?;
+        Ok(tensor.quantised(quantisation))
     }
 
     /// The operation of one operator.
@@ -372,7 +367,7 @@ impl<'a> Reader<'a> {
         inputs: &[Option<usize>],
         output: usize,
         label: &str,
-    ) -> Result<Op, ImportError> {
+    ) -> Result<Op<'a>, ImportError> {
         let without = || damaged(label, "its options are missing");
         let no_activation = |function: ActivationFunctionType| match function {
             ActivationFunctionType::NONE => Ok(()),
@@ -501,25 +496,24 @@ impl<'a> Reader<'a> {
         order: [usize; 4],
         rank: usize,
         label: &str,
-    ) -> Result<(Tensor, Tensor), ImportError> {
+    ) -> Result<(Tensor<'a>, Tensor<'a>), ImportError> {
         let weight = self.constant(inputs, 1).ok_or_else(|| unknown(label, "its weights are not a constant"))?;
         let shape = self.tensors[weight.index].shape.clone();
         if shape.len() != rank || shape.contains(&0) {
             return Err(damaged(label, format!("its weights have the shape {shape:?}")));
         }
-        let four = shape.into_iter().chain([1; 4]).take(4).collect();
-        let weight = self.tensor(&weight)?.reshaped(four).permuted(order);
+        let weight = self.tensor(&weight)?.extended(4).permuted(order);
         let channels = weight.dims()[0];
         let bias = match (self.constant(inputs, 2), inputs.get(2).copied().flatten()) {
             (Some(bias), _) => {
-                let bias = self.tensor(&bias)?.flattened()?;
-                if bias.dims() != [channels] {
-                    let values = bias.dims()[0];
+                let bias = self.tensor(&bias)?;
+                let values = bias.len();
+                if values != channels {
                     return Err(damaged(label, format!("its bias has {values} values for {channels} channels")));
                 }
-                bias
+                bias.flattened().ok_or_else(|| damaged(label, "its bias has scales for some of its values"))?
             }
-            (None, None) => Tensor::floats(vec![channels], vec![0.0; channels]),
+            (None, None) => Tensor::zeros(channels),
             (None, Some(_)) => return Err(unknown(label, "its bias is not a constant")),
         };
         Ok((weight, bias))
@@ -551,8 +545,10 @@ impl<'a> Reader<'a> {
         };
         let Some(constant) = self.constant(inputs, position).filter(|_| linear) else { return Ok(None) };
         let constant = self.tensor(&constant)?;
-        let values = constant.values()?;
-        let &[number] = &*values else { return Ok(None) };
+        if constant.len() != 1 {
+            return Ok(None);
+        }
+        let Some(number) = constant.values().next() else { return Ok(None) };
         let (scale, offset) = picture;
         Ok(Some(match code {
             BuiltinOperator::ADD => (scale, offset + number),
@@ -588,23 +584,32 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What a tensor's integers represent: one pair for all or one per slice of the quantised dimension.
-fn quantisation(tensor: &TensorInfo, place: &str) -> Result<Quantisation, ImportError> {
+/// What a tensor's integers represent: one pair for all or one per slice of the quantised dimension. Several tensors may
+/// share their scales in the file; `budget`, in bytes, is for all of them.
+fn quantisation(tensor: &TensorInfo<'_>, place: &str, budget: &mut Budget) -> Result<Quantisation, ImportError> {
     let parameters = tensor.quantisation.as_ref();
-    let scale: Vec<f32> = parameters.and_then(schema::QuantizationParameters::scale).into_iter().flatten().collect();
+    let scales = parameters.and_then(schema::QuantizationParameters::scale);
+    let zeros = parameters.and_then(schema::QuantizationParameters::zero_point);
+    let count = scales.as_ref().map_or(0, flatbuffers::Vector::len);
+    let taken = count.max(zeros.as_ref().map_or(0, flatbuffers::Vector::len)).saturating_mul(8);
+    // (One of each is next to nothing.)
+    if taken > 8 {
+        budget.spend(taken).map_err(|problem| damaged(place, problem))?;
+    }
+    let scale: Vec<f32> = scales.into_iter().flatten().collect();
     let mut zero_point = zero_points(tensor, place)?;
     if let &[zero] = zero_point.as_slice() {
-        zero_point = vec![zero; scale.len()];
+        zero_point = vec![zero; count];
     }
-    if zero_point.iter().all(|&zero| zero == 0) && zero_point.len() == scale.len() {
+    if zero_point.iter().all(|&zero| zero == 0) && zero_point.len() == count {
         zero_point = Vec::new();
     }
     let dimension = parameters.map_or(0, schema::QuantizationParameters::quantized_dimension);
-    let axis = if scale.len() == 1 { 0 } else { usize::try_from(dimension).unwrap_or(usize::MAX) };
+    let axis = if count == 1 { 0 } else { usize::try_from(dimension).unwrap_or(usize::MAX) };
     Ok(Quantisation { scale, zero_point, axis })
 }
 
-fn zero_points(tensor: &TensorInfo, place: &str) -> Result<Vec<i32>, ImportError> {
+fn zero_points(tensor: &TensorInfo<'_>, place: &str) -> Result<Vec<i32>, ImportError> {
     let zeros = tensor.quantisation.as_ref().and_then(schema::QuantizationParameters::zero_point);
     let small = |zero: i64| i32::try_from(zero).map_err(|_| damaged(place, format!("its zero point is {zero}")));
     zeros.into_iter().flatten().map(small).collect()

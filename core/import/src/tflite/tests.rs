@@ -10,14 +10,13 @@ use silhouette_kernels::rows::Planes;
 use silhouette_network::network::{self, Conv, Network, Size};
 use silhouette_network::spec::{Activation, Aspp, Extractor, Head, Padding, Resize, Shortcut, Spec, Task};
 use silhouette_plan::{Plan, PlanOptions};
-use silhouette_weights::{Dtype, ModelFile, Tensors, to_bytes};
+use silhouette_weights::{Dtype, ModelFile, Tensor, Tensors, to_bytes};
 
 use super::schema_generated::tflite as schema;
 use super::schema_generated::tflite::{
     ActivationFunctionType as Function, BuiltinOperator as Code, BuiltinOptions, TensorType,
 };
-use crate::fixture::{numbers, values, weights};
-use crate::tensor::Tensor;
+use crate::fixture::{numbers, permuted, weights};
 use crate::{ImportError, ImportOptions, Imported, import_bytes};
 
 /// How a converter writes weights.
@@ -193,14 +192,14 @@ impl Writer<'_> {
         let weight = &tensors[&conv.weight().name];
         // (O, I, K, K) to the file's (O, K, K, I), or (C, 1, K, K) to (1, K, K, C).
         let order = if conv.depthwise { [1, 2, 3, 0] } else { [0, 2, 3, 1] };
-        let mut weight = weight.clone().permuted(order);
+        let mut weight = permuted(weight, order);
         let atrous = conv.rate > 1 && conv.kernel > 1;
         if atrous && self.style.atrous == Atrous::Zeros {
             weight = dilate(&weight, conv.rate);
         }
-        let shape = weight.dims().to_vec();
-        let weight = self.constant(&values(&weight), &shape, if conv.depthwise { 3 } else { 0 });
-        let bias = self.bias(&values(&tensors[&conv.bias().name]));
+        let shape = weight.shape.clone();
+        let weight = self.constant(&weight.data, &shape, if conv.depthwise { 3 } else { 0 });
+        let bias = self.bias(&tensors[&conv.bias().name].data);
         let r = conv.rate as i32;
         let mut rate = if atrous && self.style.atrous == Atrous::Rate { r } else { 1 };
         if conv.kernel == 1 {
@@ -351,14 +350,14 @@ impl Writer<'_> {
 
 /// Zeros between a kernel's values, in the file's order (rows and columns are dimensions 1 and 2).
 fn dilate(weight: &Tensor, rate: usize) -> Tensor {
-    let dims = weight.dims();
+    let dims = &weight.shape;
     let side = 2 * rate + 1;
     let mut wide = vec![0.0; dims[0] * side * side * dims[3]];
-    for (i, v) in values(weight).into_iter().enumerate() {
+    for (i, v) in weight.data.iter().copied().enumerate() {
         let (channel, x, y, o) = (i % dims[3], i / dims[3] % 3, i / dims[3] / 3 % 3, i / dims[3] / 9);
         wide[((o * side + y * rate) * side + x * rate) * dims[3] + channel] = v;
     }
-    Tensor::floats(vec![dims[0], side, side, dims[3]], wide)
+    Tensor { shape: vec![dims[0], side, side, dims[3]], data: wide }
 }
 
 /// The whole network as a file that ends in the argmax of its logits.
@@ -527,8 +526,7 @@ fn comes_back(spec: &Spec, style: Style) {
             Weights::Half => 2.5e-4,
             Weights::Uint8 | Weights::Int8 => 0.5 / 100.0 + 1e-6,
         };
-        let wrote = values(tensor);
-        let read = &read[name].data;
+        let (wrote, read) = (&tensor.data, &read[name].data);
         let worst = wrote.iter().zip(read).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(wrote.len() == read.len() && worst <= tolerance, "{style:?}: {name} is off by {worst}");
     }
@@ -539,7 +537,7 @@ fn dequantised(imported: &Imported) -> Tensors {
     let mut tensors = imported.tensors.clone();
     for (name, tensor) in &imported.quantised {
         let data = tensor.dequantise().unwrap();
-        tensors.insert(name.clone(), silhouette_weights::Tensor { shape: tensor.shape.clone(), data });
+        tensors.insert(name.clone(), Tensor { shape: tensor.shape.clone(), data });
     }
     tensors
 }
@@ -560,7 +558,7 @@ fn quantised_weights_stay_what_they_are_and_give_the_bits_of_their_floats() {
         let imported = import_bytes(&file, "fixture", &options(&spec)).unwrap();
         assert!(imported.tensors.is_empty());
         let floats = ModelFile::new(imported.spec.clone(), dequantised(&imported)).unwrap();
-        let model = imported.model().unwrap();
+        let model = imported.clone().into_model().unwrap();
         let bytes = to_bytes(model.spec(), model.weights(), Dtype::F32).unwrap();
         let as_floats = to_bytes(floats.spec(), floats.weights(), Dtype::F32).unwrap();
         assert!(bytes.len() * 2 < as_floats.len(), "{} {}", bytes.len(), as_floats.len());
@@ -723,7 +721,7 @@ fn a_single_logit_is_an_alpha() {
             assert_eq!((imported.spec.task(), &imported.spec.labels[..]), (Task::Alpha, &labels.map(String::from)[..]));
             imported.spec.validate().unwrap();
             assert_eq!(imported.tensors.len(), tensors.len());
-            imported.model().unwrap();
+            imported.into_model().unwrap();
         }
         let three = import_bytes(&file, "one", &labelled(Some(&["a", "b", "c"]))).unwrap_err().to_string();
         assert!(three.contains("3 labels for a single logit"), "{three}");
@@ -786,7 +784,97 @@ fn weights_that_many_operators_share_are_bounded() {
     let file = w.finish(input, value);
     let error = import_bytes(&file, "fixture", &ImportOptions::default()).unwrap_err();
     assert!(matches!(&error, ImportError::Damaged { .. }), "{error}");
-    assert!(error.to_string().contains("more weights than a file of this size"), "{error}");
+    assert!(error.to_string().contains("weights (shared ones count again)"), "{error}");
+}
+
+/// Files of which parts are shared, so that lists, texts or scales made of them would be many times the file; what reading each cost, in
+/// another process.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_refused_costs_little() {
+    let folder = silhouette_testkit::Folder::new();
+    for (name, bytes, part) in [
+        ("operators", many_operators(), "operators"),
+        ("scales", shared_scales(), "bytes of scales"),
+        ("halves", stranger_of_halves(), ""),
+    ] {
+        let path = folder.write(name, &bytes);
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "tflite::tests::imports_what_it_is_told_to", "--nocapture", "--test-threads", "1"])
+            .env(FILE, &path)
+            .output()
+            .unwrap();
+        let text = String::from_utf8(child.stdout).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("cost: ")).unwrap_or_else(|| panic!("{text}"));
+        let (kib, error) = line.split_once(' ').unwrap();
+        let (peak, length) = (kib.parse::<usize>().unwrap() << 10, bytes.len());
+        println!("{name}: {} MB for {} MB: {error}", peak >> 20, length >> 20);
+        assert!(error.contains(part), "{error}");
+        assert!(peak <= (64 << 20) + 2 * length, "{name} of {length} bytes cost {peak}");
+    }
+}
+
+/// The variable that names the file to the other process.
+const FILE: &str = "SILHOUETTE_TEST_IMPORT";
+
+/// The other process; by itself it has nothing to do.
+#[test]
+fn imports_what_it_is_told_to() {
+    let Some(path) = std::env::var_os(FILE) else { return };
+    let error = crate::import(path.as_ref(), &ImportOptions::default()).unwrap_err().to_string();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    println!("\ncost: {} {}", peak.split_whitespace().next().unwrap(), error.replace('\n', " "));
+}
+
+/// As many operators as a list may have entries, that all read the same 64 maps.
+fn many_operators() -> Vec<u8> {
+    let mut w = Writer::new(PLAIN);
+    let input = w.map(Size::square(16), 3);
+    let inputs = [input; 64];
+    let mut value = input;
+    for _ in 0..60_000 {
+        let next = w.map(Size::square(16), 3);
+        w.push(Code::RELU, &inputs, next, None);
+        value = next;
+    }
+    w.finish(input, value)
+}
+
+/// A thousand convolutions of eight-bit weights with the same scales, one for each of 65,536 channels.
+fn shared_scales() -> Vec<u8> {
+    let mut w = Writer::new(PLAIN);
+    let channels = 1 << 16;
+    let input = w.map(Size::square(1), 3);
+    let q = Quantisation { scales: vec![0.5; channels], zeros: vec![1; channels], dimension: 0 };
+    let weight = w.tensor(&[channels, 1, 1, 1], TensorType::INT8, Some(&vec![1; channels]), Some(&q));
+    let mut value = input;
+    for _ in 0..1000 {
+        let args = schema::Conv2DOptionsArgs { stride_w: 1, stride_h: 1, ..Default::default() };
+        let options = schema::Conv2DOptions::create(&mut w.b, &args).as_union_value();
+        let next = w.map(Size::square(1), channels);
+        w.push(Code::CONV_2D, &[value, weight, -1], next, Some((BuiltinOptions::Conv2DOptions, options)));
+        value = next;
+    }
+    // So much of it that a thousandth of the weights would be within what a file of this size may have.
+    w.tensor(&[1], TensorType::UINT8, Some(&vec![7; 40 << 20]), None);
+    w.finish(input, value)
+}
+
+/// A network of sixteen-bit floats that is none of ours.
+fn stranger_of_halves() -> Vec<u8> {
+    let mut w = Writer::new(PLAIN);
+    let input = w.map(Size::square(1), 3);
+    let mut value = input;
+    for _ in 0..4 {
+        let weight = w.tensor(&[4096, 1, 1, 4096], TensorType::FLOAT16, Some(&vec![0; 2 << 24]), None);
+        let args = schema::Conv2DOptionsArgs { stride_w: 1, stride_h: 1, ..Default::default() };
+        let options = schema::Conv2DOptions::create(&mut w.b, &args).as_union_value();
+        let next = w.map(Size::square(1), 4096);
+        w.push(Code::CONV_2D, &[value, weight, -1], next, Some((BuiltinOptions::Conv2DOptions, options)));
+        value = next;
+    }
+    w.finish(input, value)
 }
 
 /// A small file in the style with the most features, created once for all the corruption tests.

@@ -2,6 +2,7 @@
 //! resized to the image, averaged, argmax. Row by row, so that no class has a full-size plane.
 
 use silhouette_imaging::mask::Resize;
+use silhouette_kernels::memory::{OutOfMemory, filled, reserve};
 use silhouette_network::network::Size;
 
 /// The logits of one run.
@@ -30,47 +31,66 @@ struct Between {
     share: f32,
 }
 
+/// What the memory is for, in errors.
+const AVERAGE: &str = "an average of several runs";
+
 /// For each of `n` pixels of the image, its position on one axis of a map of `cells`.
-fn places(n: usize, covered: usize, input: usize, cells: usize, grid: Resize, mirrored: bool) -> Vec<Between> {
-    (0..n)
-        .map(|i| {
-            let mut at = (i as f64 + 0.5) * covered as f64 / n as f64 - 0.5;
-            if mirrored {
-                at = covered as f64 - 1.0 - at;
-            }
-            let at = match grid {
-                Resize::AlignCorners => at * (cells - 1) as f64 / (input - 1).max(1) as f64,
-                Resize::HalfPixel => (at + 0.5) * cells as f64 / input as f64 - 0.5,
-            };
-            let at = at.clamp(0.0, (cells - 1) as f64);
-            let low = at as usize;
-            Between { low, high: (low + 1).min(cells - 1), share: (at - low as f64) as f32 }
-        })
-        .collect()
+fn places(
+    n: usize,
+    covered: usize,
+    input: usize,
+    cells: usize,
+    grid: Resize,
+    mirrored: bool,
+) -> Result<Vec<Between>, OutOfMemory> {
+    let mut places = Vec::new();
+    reserve(&mut places, n, AVERAGE)?;
+    places.extend((0..n).map(|i| {
+        let mut at = (i as f64 + 0.5) * covered as f64 / n as f64 - 0.5;
+        if mirrored {
+            at = covered as f64 - 1.0 - at;
+        }
+        let at = match grid {
+            Resize::AlignCorners => at * (cells - 1) as f64 / (input - 1).max(1) as f64,
+            Resize::HalfPixel => (at + 0.5) * cells as f64 / input as f64 - 0.5,
+        };
+        let at = at.clamp(0.0, (cells - 1) as f64);
+        let low = at as usize;
+        Between { low, high: (low + 1).min(cells - 1), share: (at - low as f64) as f32 }
+    }));
+    Ok(places)
 }
 
 /// The class with the largest mean softmax over all maps, for each pixel of an image of `height` x `width`, row by row.
 /// Ties go to the lower class. Memory: one row of the image and one of each map, for all classes.
 ///
+/// # Errors
+/// [`OutOfMemory`].
+///
 /// # Panics
 /// If there is no map, `classes` is 0 or more than 256, or a map's data do not match its size.
-#[must_use]
-pub(super) fn average_argmax(maps: &[LogitMap], classes: usize, height: usize, width: usize) -> Vec<u8> {
+pub(super) fn average_argmax(
+    maps: &[LogitMap],
+    classes: usize,
+    height: usize,
+    width: usize,
+) -> Result<Vec<u8>, OutOfMemory> {
     assert!(!maps.is_empty() && (1..=256).contains(&classes), "at least one map, 1 to 256 classes");
-    let axes: Vec<_> = maps
+    let axes = maps
         .iter()
         .map(|map| {
             let LogitMap { size, input, covered, grid, mirrored, .. } = *map;
             assert_eq!(map.data.len(), size.height * size.width * classes, "logits of a map of {size:?}");
-            let rows = places(height, covered.height, input.height, size.height, grid, false);
-            (rows, places(width, covered.width, input.width, size.width, grid, mirrored))
+            let rows = places(height, covered.height, input.height, size.height, grid, false)?;
+            Ok((rows, places(width, covered.width, input.width, size.width, grid, mirrored)?))
         })
-        .collect();
+        .collect::<Result<Vec<_>, OutOfMemory>>()?;
     let widest = maps.iter().map(|map| map.size.width).max().unwrap_or(0);
-    let mut line = vec![0.0_f32; widest * classes];
-    let mut sums = vec![0.0_f32; width * classes];
+    let mut line = filled(widest.saturating_mul(classes), 0.0_f32, AVERAGE)?;
+    let mut sums = filled(width.saturating_mul(classes), 0.0_f32, AVERAGE)?;
     let mut one = vec![0.0_f32; classes];
-    let mut mask = Vec::with_capacity(height * width);
+    let mut mask = Vec::new();
+    reserve(&mut mask, height.saturating_mul(width), AVERAGE)?;
     for y in 0..height {
         sums.fill(0.0);
         for (map, (rows, columns)) in maps.iter().zip(&axes) {
@@ -106,7 +126,7 @@ pub(super) fn average_argmax(maps: &[LogitMap], classes: usize, height: usize, w
             best as u8
         }));
     }
-    mask
+    Ok(mask)
 }
 
 #[cfg(test)]
@@ -129,9 +149,18 @@ mod tests {
     #[test]
     fn one_map_at_its_own_size_is_its_argmax() {
         let data = map(5, 5, |y, x| (x + 2 * y) % 3 == 0);
-        let mask = average_argmax(&[run(&data, size(5, 5), 5, size(5, 5))], 2, 5, 5);
+        let mask = average_argmax(&[run(&data, size(5, 5), 5, size(5, 5))], 2, 5, 5).unwrap();
         for (i, &class) in mask.iter().enumerate() {
             assert_eq!(class, u8::from((i % 5 + 2 * (i / 5)) % 3 == 0), "pixel {i}");
+        }
+    }
+
+    #[test]
+    fn a_picture_that_no_memory_holds_is_an_error() {
+        let data = [0.0, 1.0];
+        let map = run(&data, size(1, 1), 1, size(1, 1));
+        for (height, width) in [(usize::MAX, 1), (1, usize::MAX), (1, usize::MAX / 64)] {
+            assert!(average_argmax(&[map], 2, height, width).is_err());
         }
     }
 
@@ -140,7 +169,7 @@ mod tests {
         let data = map(3, 9, |_, x| x < 3);
         let mirrored = LogitMap { mirrored: true, ..run(&data, size(3, 9), 9, size(3, 9)) };
         let mirrored = LogitMap { input: size(3, 9), ..mirrored };
-        let mask = average_argmax(&[mirrored], 2, 3, 9);
+        let mask = average_argmax(&[mirrored], 2, 3, 9).unwrap();
         assert_eq!(mask[..9], [0, 0, 0, 0, 0, 0, 1, 1, 1]);
     }
 
@@ -148,7 +177,7 @@ mod tests {
     fn padding_is_not_seen() {
         // The image covers the upper 9 of 17 rows: map rows 0 to 2 of 5. The map's values below have no effect.
         let data = map(5, 5, |y, _| y > 2);
-        let mask = average_argmax(&[run(&data, size(5, 5), 17, size(9, 17))], 2, 18, 34);
+        let mask = average_argmax(&[run(&data, size(5, 5), 17, size(9, 17))], 2, 18, 34).unwrap();
         assert!(mask.iter().all(|&class| class == 0));
     }
 
@@ -158,12 +187,12 @@ mod tests {
         let weak = [1.0, 0.0];
         let strong = [0.0, 50.0];
         let at = |data| run(data, size(1, 1), 1, size(1, 1));
-        let mask = average_argmax(&[at(&weak), at(&weak), at(&strong)], 2, 1, 1);
+        let mask = average_argmax(&[at(&weak), at(&weak), at(&strong)], 2, 1, 1).unwrap();
         // 2 * 0.731 = 1.46 against 2 * 0.269 + 1 = 1.54.
         assert_eq!(mask, [1]);
         let surer = [2.0, 0.0];
         // 2 * 0.881 = 1.76 against 1.24; the mean of logits would still favour class 1.
-        assert_eq!(average_argmax(&[at(&surer), at(&surer), at(&strong)], 2, 1, 1), [0]);
+        assert_eq!(average_argmax(&[at(&surer), at(&surer), at(&strong)], 2, 1, 1).unwrap(), [0]);
     }
 
     #[test]
@@ -171,8 +200,8 @@ mod tests {
         let small = map(9, 9, |y, x| y > 3 && x > 4);
         let large = map(17, 17, |y, x| y > 7 && x > 9);
         let maps = [run(&small, size(9, 9), 129, size(129, 129)), run(&large, size(17, 17), 257, size(257, 257))];
-        let both = average_argmax(&maps, 2, 100, 100);
-        let one = average_argmax(&maps[..1], 2, 100, 100);
+        let both = average_argmax(&maps, 2, 100, 100).unwrap();
+        let one = average_argmax(&maps[..1], 2, 100, 100).unwrap();
         let differ = both.iter().zip(&one).filter(|(a, b)| a != b).count();
         assert!(differ < 400, "{differ} of 10000 pixels differ");
         assert!(both.contains(&1) && both.contains(&0));

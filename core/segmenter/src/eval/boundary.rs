@@ -2,6 +2,11 @@
 //! 2103.16562, section 4), which considers only the pixels of both masks near their own contours.
 
 use super::VOID;
+use crate::error::Result;
+use silhouette_kernels::memory::{filled, reserve};
+
+/// What memory is asked for.
+const RIM: &str = "the rim of a mask";
 
 /// Distance to a contour: this share of the image's diagonal (the paper's 2 %).
 const NEAR: f64 = 0.02;
@@ -19,23 +24,27 @@ impl Boundary {
     /// Compares the foreground of the ground truth (every class but 0 below `classes`) with an alpha (foreground from
     /// 128 on); both `[height][width]`. Pixels without a label (VOC's void border) are background in both.
     ///
+    /// # Errors
+    /// [`Error::Unsupported`](crate::Error::Unsupported) where there is no memory.
+    ///
     /// # Panics
     /// If the slices do not have `width * height` values.
-    #[must_use]
-    pub fn of(truth: &[u8], alpha: &[u8], width: usize, height: usize, classes: usize) -> Self {
+    pub fn of(truth: &[u8], alpha: &[u8], width: usize, height: usize, classes: usize) -> Result<Self> {
         assert!(truth.len() == width * height && alpha.len() == truth.len(), "two planes of {width}x{height}");
         let known = |&label: &u8| label != VOID && usize::from(label) < classes;
-        let wanted: Vec<bool> = truth.iter().map(|label| known(label) && *label > 0).collect();
-        let given: Vec<bool> = truth.iter().zip(alpha).map(|(label, &alpha)| known(label) && alpha >= 128).collect();
+        let (mut wanted, mut given) = (Vec::new(), Vec::new());
+        reserve(&mut wanted, truth.len(), RIM)?;
+        wanted.extend(truth.iter().map(|label| known(label) && *label > 0));
+        reserve(&mut given, truth.len(), RIM)?;
+        given.extend(truth.iter().zip(alpha).map(|(label, &alpha)| known(label) && alpha >= 128));
         let near = ((NEAR * (width as f64).hypot(height as f64)).round() as usize).max(1);
-        let wanted = rim(&wanted, width, near);
-        let given = rim(&given, width, near);
+        let (wanted, given) = (rim(&wanted, width, near)?, rim(&given, width, near)?);
         let mut sum = Self::default();
         for (wanted, given) in wanted.into_iter().zip(given) {
             sum.hit += u64::from(wanted && given);
             sum.union += u64::from(wanted || given);
         }
-        sum
+        Ok(sum)
     }
 
     /// 0 to 1; `None` if neither mask has a foreground.
@@ -51,24 +60,25 @@ impl Boundary {
     }
 }
 
-/// The mask's pixels with a pixel outside the mask (or the image's edge) within `near` rows and columns: the mask
-/// without its erosion by a square, as in the paper's code.
-fn rim(mask: &[bool], width: usize, near: usize) -> Vec<bool> {
+/// The mask's pixels with a pixel outside the mask (or the image's edge) within `near` rows and columns: the mask without its
+/// erosion by a square, as in the paper's code.
+fn rim(mask: &[bool], width: usize, near: usize) -> Result<Vec<bool>> {
     if width == 0 {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let height = mask.len() / width;
-    // Erosion by a square is erosion by a row, then by a column; a counter of consecutive set pixels does each in one
-    // pass.
-    let mut inner = vec![false; mask.len()];
+    // Erosion by a square is erosion by a row, then by a column; a counter of consecutive set pixels does each in one pass.
+    let mut inner = filled(mask.len(), false, RIM)?;
     for (row, out) in mask.chunks_exact(width).zip(inner.chunks_exact_mut(width)) {
         runs(width, near, |x| row[x], |x| out[x] = true);
     }
-    let mut rim = mask.to_vec();
+    let mut rim = Vec::new();
+    reserve(&mut rim, mask.len(), RIM)?;
+    rim.extend_from_slice(mask);
     for x in 0..width {
         runs(height, near, |y| inner[y * width + x], |y| rim[y * width + x] = false);
     }
-    rim
+    Ok(rim)
 }
 
 /// Calls `found` for every position of a line with `near` set positions on both sides.
@@ -100,13 +110,13 @@ mod tests {
     #[test]
     fn counted_by_hand() {
         let truth = square(20, 20, 30, 5);
-        let same = Boundary::of(&truth, &square(20, 20, 30, 255), 100, 75, 21);
+        let same = Boundary::of(&truth, &square(20, 20, 30, 255), 100, 75, 21).unwrap();
         assert_eq!((same.hit, same.union), (30 * 30 - 24 * 24, 30 * 30 - 24 * 24));
         // A square inside, as large as the inner part without the rim: no pixel in common.
-        let inside = Boundary::of(&truth, &square(23, 23, 24, 255), 100, 75, 21);
+        let inside = Boundary::of(&truth, &square(23, 23, 24, 255), 100, 75, 21).unwrap();
         assert_eq!((inside.hit, inside.union), (0, 30 * 30 - 24 * 24 + 24 * 24 - 18 * 18));
-        assert!(Boundary::of(&truth, &square(20, 20, 30, 127), 100, 75, 21).iou() == Some(0.0));
-        assert_eq!(Boundary::of(&[0; 7500], &[0; 7500], 100, 75, 21).iou(), None);
+        assert!(Boundary::of(&truth, &square(20, 20, 30, 127), 100, 75, 21).unwrap().iou() == Some(0.0));
+        assert_eq!(Boundary::of(&[0; 7500], &[0; 7500], 100, 75, 21).unwrap().iou(), None);
         let mut sum = same;
         sum.add(inside);
         assert_eq!(sum.iou(), Some(324.0 / (324.0 + 324.0 + 252.0)));
@@ -120,8 +130,8 @@ mod tests {
                 *label = 255;
             }
         }
-        let wider = Boundary::of(&truth, &square(20, 20, 40, 255), 100, 75, 21);
-        let exact = Boundary::of(&truth, &square(20, 20, 30, 255), 100, 75, 21);
+        let wider = Boundary::of(&truth, &square(20, 20, 40, 255), 100, 75, 21).unwrap();
+        let exact = Boundary::of(&truth, &square(20, 20, 30, 255), 100, 75, 21).unwrap();
         assert_eq!(exact.iou(), Some(1.0));
         // Ten extra rows below, 30 columns of them labelled: the rims share 3 rows above and 3 columns on each side.
         assert_eq!((wider.hit, wider.union), (3 * 30 + 2 * 3 * 27, 252 + 3 * 30 + 2 * 3 * 7 + 3 * 24));
@@ -129,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_pictures_edge_is_a_contour() {
-        let all = Boundary::of(&[1; 7500], &[255; 7500], 100, 75, 21);
+        let all = Boundary::of(&[1; 7500], &[255; 7500], 100, 75, 21).unwrap();
         assert_eq!((all.hit, all.union), (7500 - 94 * 69, 7500 - 94 * 69));
     }
 }

@@ -166,7 +166,10 @@ impl Evaluator {
                 let (input_columns, input_rows) = segmenter.input_size(frame);
                 let input = Size { height: input_rows, width: input_columns };
                 let covered = Size { height: work.height(), width: work.width() };
-                runs.push((logits.to_vec(), Size { height: rows, width: columns }, input, covered, mirrored));
+                let mut kept = Vec::new();
+                memory::reserve(&mut kept, logits.len(), "logits")?;
+                kept.extend_from_slice(logits);
+                runs.push((kept, Size { height: rows, width: columns }, input, covered, mirrored));
             }
         }
         let classes = work.labels().len();
@@ -182,7 +185,7 @@ impl Evaluator {
                 mirrored: *mirrored,
             })
             .collect();
-        let classes = average_argmax(&maps, classes, height, width);
+        let classes = average_argmax(&maps, classes, height, width)?;
         Ok((Mask { width, height, classes }, spent + start.elapsed()))
     }
 
@@ -213,7 +216,7 @@ impl Evaluator {
             let start = std::time::Instant::now();
             let alpha = work.alpha(frame, &Foreground::All)?;
             *spent = start.elapsed();
-            let found = Boundary::of(&truth.classes, &alpha.values, alpha.width, alpha.height, classes);
+            let found = Boundary::of(&truth.classes, &alpha.values, alpha.width, alpha.height, classes)?;
             *(if refine { &mut borders.refined } else { &mut borders.plain }) = found;
         }
         Ok(borders)
