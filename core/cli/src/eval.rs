@@ -16,7 +16,7 @@ use labels::{Key, Kind};
 use serde_json::{Value, json};
 use silhouette::eval::{Back, Boundary, Confusion, Evaluator, Protocol};
 use silhouette::files::Photo;
-use silhouette::{Mask, Model, Picture, Segmentation};
+use silhouette::{Mask, Model, Picture, Segmentation, Size};
 use silhouette_files::read_regular;
 use state::{Border, Scored, State};
 use std::collections::{HashMap, HashSet};
@@ -315,7 +315,7 @@ fn segmented(run: &Run, item: &Item, work: &mut Segmentation) -> Result<(Photo, 
     let truth = labels::read(&item.mask, &run.key)?;
     let photo = Photo::open(&item.image).map_err(|error| Failure::new(&item.image, error))?;
     let frame = photo.frame().map_err(|error| Failure::new(&item.image, error))?;
-    let (width, height) = frame.upright_size();
+    let Size { height, width } = frame.upright_size();
     if (truth.width, truth.height) != (width, height) {
         let text = format!("a mask of {}x{} for a picture of {width}x{height}", truth.width, truth.height);
         return Err(Failure::new(&item.mask, text));

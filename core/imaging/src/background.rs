@@ -4,6 +4,7 @@ use silhouette_kernels::memory::{self, OutOfMemory};
 
 use crate::blend::AlphaRows;
 use crate::blur::blur;
+use crate::frame::Size;
 use crate::mask::Confidence;
 
 /// The most that a cell holds: window sums of 17 cells stay below 2^23, which [`blur`] computes exactly.
@@ -25,13 +26,13 @@ pub(crate) struct Blurred {
 }
 
 impl Blurred {
-    /// Of RGBA pixels, `size` columns and rows of them, with a standard deviation of about `radius` pixels (over 0).
+    /// Of RGBA pixels, of this size, with a standard deviation of about `radius` pixels (over 0).
     ///
     /// # Errors
     /// [`OutOfMemory`].
-    pub(crate) fn new(rgba: &[u8], size: (usize, usize), alpha: &Confidence, radius: f32) -> Result<Self, OutOfMemory> {
+    pub(crate) fn new(rgba: &[u8], size: Size, alpha: &Confidence, radius: f32) -> Result<Self, OutOfMemory> {
         const WHAT: &str = "a blurred background";
-        let (full_width, full_height) = size;
+        let Size { height: full_height, width: full_width } = size;
         // A box of radius r has variance r (r + 1) / 3; three of them r (r + 1). Reduced so that r is 4 to 8.
         let radius = radius.min(full_width.max(full_height) as f32);
         let step = ((radius / 4.0) as usize).max(1);

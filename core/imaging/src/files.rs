@@ -547,8 +547,8 @@ mod tests {
                 profiled.extend(&bytes[2..]);
                 let reader = std::io::BufReader::with_capacity(piece, Cursor::new(profiled));
                 let photo = Photo::read(reader, Path::new("test"), &PhotoOptions::new()).unwrap();
-                let (width, height) = photo.frame().unwrap().upright_size();
-                assert_eq!((width, height), size, "orientation {value}, {piece} bytes at a time");
+                let found = photo.frame().unwrap().upright_size();
+                assert_eq!((found.width, found.height), size, "orientation {value}, {piece} bytes at a time");
             }
             let photo = Photo::decode(&bytes, "test", MAX_PIXELS).unwrap();
             let picture = Picture::from_frame(&photo.frame().unwrap()).unwrap();

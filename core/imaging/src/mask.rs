@@ -6,7 +6,7 @@ use silhouette_kernels::upsample::{self, Axis, Upsample};
 
 pub use silhouette_kernels::upsample::Resize;
 
-use crate::frame::{FrameError, Plane, PlaneName};
+use crate::frame::{FrameError, Plane, PlaneName, Size};
 use crate::input::Placement;
 
 /// One class per pixel, rows from top to bottom, no padding.
@@ -109,10 +109,8 @@ fn copy_rows(bytes: &[u8], width: usize, height: usize, out: &mut [u8], row_stri
 pub struct Logits<'a> {
     /// `[height][width][classes]`.
     pub values: &'a [f32],
-    /// Columns.
-    pub width: usize,
-    /// Rows.
-    pub height: usize,
+    /// Of the map.
+    pub size: Size,
     /// Classes, 1 to 256.
     pub classes: usize,
 }
@@ -124,17 +122,15 @@ pub struct MaskSpec {
     pub resize: Resize,
     /// Where the picture lies in the network's input; the rest is cut off.
     pub placement: Placement,
-    /// Columns of the mask: the placement's valid columns for the model's own size, the frame region's for the frame's.
-    pub width: usize,
-    /// Rows of the mask.
-    pub height: usize,
+    /// Of the mask: the placement's valid part for the model's own size, the frame's region for the frame's.
+    pub size: Size,
 }
 
 /// Makes masks of logits; holds interpolation weights and scratch, remade only when the geometry changes.
 #[derive(Clone, Debug)]
 pub struct Upsampler {
     isa: Isa,
-    made_for: Option<(usize, usize, MaskSpec)>,
+    made_for: Option<(Size, MaskSpec)>,
     up: Upsample,
     scratch: Vec<f32>,
 }
@@ -156,20 +152,20 @@ impl Upsampler {
         Self { isa, made_for: None, up: Upsample::default(), scratch: Vec::new() }
     }
 
-    /// Makes the weights for logits of `width` by `height`, if they are not those of the call before.
+    /// Makes the weights for logits of this size, if they are not those of the call before.
     ///
     /// # Panics
     /// If a size is 0 or over 2^24, or the valid part larger than the input.
-    pub fn prepare(&mut self, width: usize, height: usize, spec: &MaskSpec) {
-        if self.made_for == Some((width, height, *spec)) {
+    pub fn prepare(&mut self, logits: Size, spec: &MaskSpec) {
+        if self.made_for == Some((logits, *spec)) {
             return;
         }
         let Placement { input, valid } = spec.placement;
         self.up = Upsample {
-            rows: Axis::new(height, input.1, valid.1, spec.height, spec.resize),
-            columns: Axis::new(width, input.0, valid.0, spec.width, spec.resize),
+            rows: Axis::new(logits.height, input.height, valid.height, spec.size.height, spec.resize),
+            columns: Axis::new(logits.width, input.width, valid.width, spec.size.width, spec.resize),
         };
-        self.made_for = Some((width, height, *spec));
+        self.made_for = Some((logits, *spec));
     }
 
     /// The most likely class of each pixel; ties go to the lowest.
@@ -180,11 +176,11 @@ impl Upsampler {
     /// # Panics
     /// As [`prepare`](Self::prepare), or if `logits` is not as long as its sizes say or has not 1 to 256 classes.
     pub fn categories(&mut self, logits: &Logits<'_>, spec: &MaskSpec, mask: &mut Mask) -> Result<(), OutOfMemory> {
-        self.prepare(logits.width, logits.height, spec);
+        self.prepare(logits.size, spec);
         self.grow(self.up.scratch(logits.classes))?;
-        mask.reshape(spec.width, spec.height)?;
+        mask.reshape(spec.size.width, spec.size.height)?;
         let Self { isa, up, scratch, .. } = self;
-        upsample::categories(*isa, logits.values, logits.classes, up, 0..spec.height, scratch, &mut mask.classes);
+        upsample::categories(*isa, logits.values, logits.classes, up, 0..spec.size.height, scratch, &mut mask.classes);
         Ok(())
     }
 
@@ -203,11 +199,11 @@ impl Upsampler {
         out: &mut Confidence,
     ) -> Result<(), OutOfMemory> {
         assert_eq!(chosen.len(), logits.classes, "one flag per class");
-        self.prepare(logits.width, logits.height, spec);
+        self.prepare(logits.size, spec);
         self.grow(self.up.scratch(logits.classes))?;
-        out.reshape(spec.width, spec.height)?;
+        out.reshape(spec.size.width, spec.size.height)?;
         let Self { isa, up, scratch, .. } = self;
-        upsample::confidence_u8(*isa, logits.values, chosen, up, 0..spec.height, scratch, &mut out.values);
+        upsample::confidence_u8(*isa, logits.values, chosen, up, 0..spec.size.height, scratch, &mut out.values);
         Ok(())
     }
 
@@ -230,18 +226,17 @@ mod tests {
         for (i, pixel) in values.chunks_exact_mut(2).enumerate() {
             pixel[usize::from(i < 8)] = 1.0;
         }
-        let logits = Logits { values: &values, width: 4, height: 4, classes: 2 };
+        let logits = Logits { values: &values, size: Size::square(4), classes: 2 };
         let spec = MaskSpec {
             resize: Resize::HalfPixel,
-            placement: Placement { input: (64, 64), valid: (64, 32) },
-            width: 50,
-            height: 25,
+            placement: Placement { input: Size::square(64), valid: Size { height: 32, width: 64 } },
+            size: Size { height: 25, width: 50 },
         };
         let (mut up, mut mask) = (Upsampler::new(), Mask::default());
         up.categories(&logits, &spec, &mut mask).unwrap();
         assert_eq!((mask.width, mask.height, mask.classes.len()), (50, 25, 50 * 25));
         assert!(mask.classes.iter().all(|&c| c == 1));
-        let whole = MaskSpec { placement: Placement { input: (64, 64), valid: (64, 64) }, ..spec };
+        let whole = MaskSpec { placement: Placement { input: Size::square(64), valid: Size::square(64) }, ..spec };
         up.categories(&logits, &whole, &mut mask).unwrap();
         // The middle row is a tie, which goes to class 0.
         assert_eq!(mask.histogram()[..3], [13 * 50, 12 * 50, 0]);

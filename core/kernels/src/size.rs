@@ -1,7 +1,7 @@
 //! Height and width, by name: a pair of numbers does not say which of the two comes first.
 
 /// A map's height and width.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Size {
     /// Rows.

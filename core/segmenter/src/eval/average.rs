@@ -1,8 +1,8 @@
 //! Several runs of a network over one picture (scales, mirrored or not) to one mask: the softmax of each, brought to the
 //! picture's size, averaged, argmax. Row by row, so that no class has a plane of the picture's size.
 
+use silhouette_imaging::frame::Size;
 use silhouette_imaging::mask::Resize;
-use silhouette_network::network::Size;
 
 /// The logits of one run.
 #[derive(Clone, Copy, Debug)]
@@ -49,13 +49,13 @@ fn places(n: usize, covered: usize, input: usize, cells: usize, grid: Resize, mi
         .collect()
 }
 
-/// The class with the largest mean of softmax over all maps, for each pixel of a picture of `height` x `width`, row by
-/// row. Equal means go to the lower class. Memory: one row of the picture and one of each map, for all classes.
+/// The class with the largest mean of softmax over all maps, for each pixel of a picture, row by row. Equal means go to the lower class. Memory: one row of the picture and one of each map, for all classes.
 ///
 /// # Panics
 /// If there is no map, `classes` is 0 or more than 256, or a map's data does not have its size.
 #[must_use]
-pub(super) fn average_argmax(maps: &[LogitMap], classes: usize, height: usize, width: usize) -> Vec<u8> {
+pub(super) fn average_argmax(maps: &[LogitMap], classes: usize, picture: Size) -> Vec<u8> {
+    let Size { height, width } = picture;
     assert!(!maps.is_empty() && (1..=256).contains(&classes), "at least one map, 1 to 256 classes");
     let axes: Vec<_> = maps
         .iter()
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn one_map_at_its_own_size_is_its_argmax() {
         let data = map(5, 5, |y, x| (x + 2 * y) % 3 == 0);
-        let mask = average_argmax(&[run(&data, size(5, 5), 5, size(5, 5))], 2, 5, 5);
+        let mask = average_argmax(&[run(&data, size(5, 5), 5, size(5, 5))], 2, size(5, 5));
         for (i, &class) in mask.iter().enumerate() {
             assert_eq!(class, u8::from((i % 5 + 2 * (i / 5)) % 3 == 0), "pixel {i}");
         }
@@ -139,7 +139,7 @@ mod tests {
         let data = map(3, 9, |_, x| x < 3);
         let mirrored = LogitMap { mirrored: true, ..run(&data, size(3, 9), 9, size(3, 9)) };
         let mirrored = LogitMap { input: size(3, 9), ..mirrored };
-        let mask = average_argmax(&[mirrored], 2, 3, 9);
+        let mask = average_argmax(&[mirrored], 2, size(3, 9));
         assert_eq!(mask[..9], [0, 0, 0, 0, 0, 0, 1, 1, 1]);
     }
 
@@ -147,7 +147,7 @@ mod tests {
     fn padding_is_not_seen() {
         // The picture covers the upper 9 of 17 rows: map rows 0 to 2 of 5. What the map says below has no part in it.
         let data = map(5, 5, |y, _| y > 2);
-        let mask = average_argmax(&[run(&data, size(5, 5), 17, size(9, 17))], 2, 18, 34);
+        let mask = average_argmax(&[run(&data, size(5, 5), 17, size(9, 17))], 2, size(18, 34));
         assert!(mask.iter().all(|&class| class == 0));
     }
 
@@ -156,20 +156,20 @@ mod tests {
         // Two runs slightly for class 0, one overwhelmingly for class 1: by softmax the mean is for class 0.
         let (weak, strong) = ([1.0, 0.0], [0.0, 50.0]);
         let at = |data| run(data, size(1, 1), 1, size(1, 1));
-        let mask = average_argmax(&[at(&weak), at(&weak), at(&strong)], 2, 1, 1);
+        let mask = average_argmax(&[at(&weak), at(&weak), at(&strong)], 2, size(1, 1));
         // 2 * 0.731 = 1.46 against 2 * 0.269 + 1 = 1.54.
         assert_eq!(mask, [1]);
         let surer = [2.0, 0.0];
         // 2 * 0.881 = 1.76 against 1.24; the mean of logits would still say class 1.
-        assert_eq!(average_argmax(&[at(&surer), at(&surer), at(&strong)], 2, 1, 1), [0]);
+        assert_eq!(average_argmax(&[at(&surer), at(&surer), at(&strong)], 2, size(1, 1)), [0]);
     }
 
     #[test]
     fn scales_agree_on_a_shape() {
         let (small, large) = (map(9, 9, |y, x| y > 3 && x > 4), map(17, 17, |y, x| y > 7 && x > 9));
         let maps = [run(&small, size(9, 9), 129, size(129, 129)), run(&large, size(17, 17), 257, size(257, 257))];
-        let both = average_argmax(&maps, 2, 100, 100);
-        let one = average_argmax(&maps[..1], 2, 100, 100);
+        let both = average_argmax(&maps, 2, size(100, 100));
+        let one = average_argmax(&maps[..1], 2, size(100, 100));
         let differ = both.iter().zip(&one).filter(|(a, b)| a != b).count();
         assert!(differ < 400, "{differ} of 10000 pixels differ");
         assert!(both.contains(&1) && both.contains(&0));
