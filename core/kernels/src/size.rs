@@ -1,4 +1,4 @@
-//! Height and width, by name: a pair of numbers does not say which of the two comes first.
+//! Height and width, by name (a pair of numbers does not say which of the two comes first), and how many maps a network gives.
 
 /// A map's height and width.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -9,6 +9,9 @@ pub struct Size {
     /// Columns.
     pub width: usize,
 }
+
+/// The most outputs of a network: engines list them in arrays, so that a run allocates nothing.
+pub const MAX_OUTPUTS: usize = 8;
 
 impl Size {
     /// Rows and columns alike.

@@ -1,7 +1,7 @@
 //! The packed weights of a program: one list, which the program owns. Its order is the order in which the builder asks for
 //! them, and so that of a file in which they are kept; steps hold entries of it.
 
-use std::hash::Hasher;
+use std::hash::Hasher as _;
 use std::sync::Arc;
 
 use silhouette_kernels::depthwise;
@@ -9,6 +9,7 @@ use silhouette_kernels::isa::Isa;
 use silhouette_kernels::memory::OutOfMemory;
 use silhouette_kernels::pack::{Matrix, Packed, PackedBytes, PackedDepthwise, Shelf};
 use silhouette_kernels::pointwise;
+use twox_hash::XxHash3_64;
 
 /// Why there are no packed weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,19 +32,19 @@ pub(super) struct PackedList {
     entries: Vec<Arc<dyn PackedBytes>>,
     /// Where the weights are that were packed earlier.
     shelf: Option<Shelf>,
-    /// Hash of all that was asked for so far, but for the values.
-    packing: u64,
+    /// All that was asked for so far, but for the values.
+    asked: Vec<u8>,
 }
 
 impl PackedList {
     /// Empty; weights will be packed.
     pub(super) fn new(isa: Isa) -> Self {
-        Self { isa, entries: Vec::new(), shelf: None, packing: 0 }
+        Self { isa, entries: Vec::new(), shelf: None, asked: Vec::new() }
     }
 
     /// Empty; weights will be taken from the shelf.
     pub(super) fn from_shelf(isa: Isa, shelf: Shelf) -> Self {
-        Self { isa, entries: Vec::new(), shelf: Some(shelf), packing: 0 }
+        Self { isa, entries: Vec::new(), shelf: Some(shelf), asked: Vec::new() }
     }
 
     /// Whether weights were packed earlier, so that only their number counts.
@@ -87,18 +88,15 @@ impl PackedList {
         Ok(self.append(packed))
     }
 
-    /// Takes a request into the hash: FNV's over whole numbers, which is the same in every version.
+    /// Notes a request.
     fn ask(&mut self, request: &[usize]) {
-        for &number in request {
-            self.packing = (self.packing ^ number as u64).wrapping_mul(0x0100_0000_01b3);
-            self.packing ^= self.packing >> 32;
-        }
+        self.asked.extend(request.iter().flat_map(|&number| (number as u64).to_le_bytes()));
     }
 
     /// A number that tells in which pieces and in which order weights were asked for: lists of one network's weights with the same number
     /// hold the same bytes, whatever its input's size, the threads and the caches are.
     pub(super) fn packing(&self) -> u64 {
-        self.packing
+        XxHash3_64::oneshot(&self.asked)
     }
 
     fn append<P: PackedBytes + 'static>(&mut self, packed: P) -> Arc<P> {
@@ -120,8 +118,7 @@ impl PackedList {
 
 /// A number that tells how weights are packed for an instruction set: small matrices are packed as those of a network are, and
 /// the bytes hashed. Files of packed weights carry it in their keys, so that one that another version of this code wrote, or
-/// that another CPU would write, is never read as if it were laid out as here. (Versions of Rust may hash in other ways: then
-/// weights are packed once more.) `None` where there is no memory for them.
+/// that another CPU would write, is never read as if it were laid out as here. `None` where there is no memory for them.
 pub fn layout_probe(isa: Isa) -> Option<u64> {
     let mut list = PackedList::new(isa);
     let widest = {
@@ -140,9 +137,9 @@ pub fn layout_probe(isa: Isa) -> Option<u64> {
     for channels in outputs {
         list.depthwise(channels, |c, t| (9 * c + t) as f32 + 1.0, |c| -1.0 - c as f32).ok()?;
     }
-    let mut hasher = std::collections::hash_map::DefaultHasher::new();
+    let mut hasher = XxHash3_64::new();
     for part in list.parts() {
-        hasher.write_usize(part.len());
+        hasher.write(&(part.len() as u64).to_le_bytes());
         hasher.write(part);
     }
     Some(hasher.finish())

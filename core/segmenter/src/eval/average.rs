@@ -1,6 +1,7 @@
 //! Several runs of a network over one picture (scales, mirrored or not) to one mask: the softmax of each, brought to the
 //! picture's size, averaged, argmax. Row by row, so that no class has a plane of the picture's size.
 
+use crate::softmax::softmax;
 use silhouette_imaging::frame::Size;
 use silhouette_imaging::mask::Resize;
 
@@ -70,6 +71,7 @@ pub(super) fn average_argmax(maps: &[LogitMap], classes: usize, picture: Size) -
     let mut line = vec![0.0_f32; widest * classes];
     let mut sums = vec![0.0_f32; width * classes];
     let mut one = vec![0.0_f32; classes];
+    let mut probabilities = one.clone();
     let mut mask = Vec::with_capacity(height * width);
     for y in 0..height {
         sums.fill(0.0);
@@ -84,14 +86,9 @@ pub(super) fn average_argmax(maps: &[LogitMap], classes: usize, picture: Size) -
                 for ((one, &a), &b) in one.iter_mut().zip(a).zip(b) {
                     *one = a + (b - a) * share;
                 }
-                let top = one.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let mut total = 0.0;
-                for one in &mut one {
-                    *one = (*one - top).exp();
-                    total += *one;
-                }
-                for (sum, &one) in sums.iter_mut().zip(&one) {
-                    *sum += one / total;
+                softmax(&one, &mut probabilities);
+                for (sum, &p) in sums.iter_mut().zip(&probabilities) {
+                    *sum += p;
                 }
             }
         }
