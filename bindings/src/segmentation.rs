@@ -31,7 +31,10 @@ impl Segmentation {
 
     /// Columns and rows of the mask.
     pub fn size(&self) -> Size {
-        self.read(|content| (content.segmentation.width(), content.segmentation.height()).into())
+        self.read(|Content { segmentation, .. }| Size {
+            width: segmentation.width() as u32,
+            height: segmentation.height() as u32,
+        })
     }
 
     /// Columns and rows of the frame's region, upright: the size of the images that effects produce.

@@ -220,9 +220,9 @@ impl From<silhouette::Timings> for Timings {
     }
 }
 
-impl From<(usize, usize)> for Size {
-    fn from((width, height): (usize, usize)) -> Self {
-        Self { width: width as u32, height: height as u32 }
+impl From<silhouette::Size> for Size {
+    fn from(size: silhouette::Size) -> Self {
+        Self { width: size.width as u32, height: size.height as u32 }
     }
 }
 

@@ -5,13 +5,13 @@ use crate::failure::Failure;
 use crate::{load, memory, output};
 use serde_json::{Map, Value, json};
 use silhouette::files::Photo;
-use silhouette::{Foreground, Frame, Model, Options, OutputSize, Segmentation, Segmenter, Step};
+use silhouette::{Foreground, Frame, Model, Options, OutputSize, Segmentation, Segmenter, Size, Step};
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::peak;
 use std::time::{Duration, Instant};
 
 /// The default image: 1280x720, RGB.
-const MADE: (usize, usize) = (1280, 720);
+const MADE: Size = Size { height: 720, width: 1280 };
 
 /// Runs the command.
 ///
@@ -34,7 +34,7 @@ enum Picture {
 impl Picture {
     fn frame(&self) -> Result<Frame<'_>, silhouette::FrameError> {
         match self {
-            Self::Made(rgb) => Frame::rgb8(rgb, MADE.0, MADE.1),
+            Self::Made(rgb) => Frame::rgb8(rgb, MADE.width, MADE.height),
             Self::Photo(photo) => photo.frame(),
         }
     }
@@ -44,7 +44,7 @@ fn measure(args: &Bench) -> Result<(), Failure> {
     let process = Instant::now();
     let picture = match &args.photo {
         Some(path) => Picture::Photo(Photo::open(path).map_err(|e| Failure::new(path, e))?),
-        None => Picture::Made((0..MADE.0 * MADE.1 * 3).map(|i| (i * 7 + i / 3840 * 13) as u8).collect()),
+        None => Picture::Made((0..MADE.width * MADE.height * 3).map(|i| (i * 7 + i / 3840 * 13) as u8).collect()),
     };
     let frame = picture.frame().map_err(Failure::general)?;
     let about_model = |e: silhouette::Error| Failure::new(&args.model, e);
@@ -100,7 +100,7 @@ fn measure(args: &Bench) -> Result<(), Failure> {
     let madds: u64 = steps.iter().map(|s| s.madds).sum();
     let floor = madds as f64 * 2.0 / (peak * threads as f64) / 1e6;
 
-    let (columns, rows) = segmenter.input_size(&frame);
+    let Size { height: rows, width: columns } = segmenter.input_size(&frame);
     if !args.json {
         output::say(&format!("{} at {columns}x{rows}, {}", model.name(), segmenter.describe()));
         output::say(&format!(

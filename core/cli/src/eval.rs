@@ -16,14 +16,15 @@ use labels::{Key, Kind};
 use serde_json::{Value, json};
 use silhouette::eval::{Back, Boundary, Confusion, Evaluator, Protocol};
 use silhouette::files::Photo;
-use silhouette::{Mask, Model, Picture, Segmentation};
+use silhouette::{Mask, Model, Picture, Segmentation, Size};
 use silhouette_files::read_regular;
 use state::{Border, Scored, State};
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::Hasher as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
+use twox_hash::XxHash3_64;
 
 /// The state of a run that all other steps use.
 pub(crate) struct Run {
@@ -315,7 +316,7 @@ fn segmented(run: &Run, item: &Item, work: &mut Segmentation) -> Result<(Photo, 
     let truth = labels::read(&item.mask, &run.key)?;
     let photo = Photo::open(&item.image).map_err(|error| Failure::new(&item.image, error))?;
     let frame = photo.frame().map_err(|error| Failure::new(&item.image, error))?;
-    let (width, height) = frame.upright_size();
+    let Size { height, width } = frame.upright_size();
     if (truth.width, truth.height) != (width, height) {
         let text = format!("a mask of {}x{} for an image of {width}x{height}", truth.width, truth.height);
         return Err(Failure::new(&item.mask, text));
@@ -354,19 +355,28 @@ fn describe(run: &Run, args: &args::Eval, workers: usize) -> Value {
 
 /// What must be the same to resume an interrupted run: weights, images, protocol. Not the number of threads.
 fn identity(run: &Run, args: &args::Eval, described: &Value) -> Value {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = XxHash3_64::new();
+    // Each with its length, so that no two lists run into the same bytes.
+    let mut take = |bytes: &[u8]| {
+        hasher.write(&(bytes.len() as u64).to_le_bytes());
+        hasher.write(bytes);
+    };
     if let Some(path) = &args.engine.model {
         // If it is unreadable now, it is not the file that was opened before, and the state belongs to another one.
-        read_regular(path, u64::MAX).unwrap_or_default().hash(&mut hasher);
+        take(&read_regular(path, u64::MAX).unwrap_or_default());
     }
     for item in &run.items {
-        (&item.name, &item.image, &item.mask).hash(&mut hasher);
+        take(item.name.as_bytes());
+        take(item.image.as_os_str().as_encoded_bytes());
+        take(item.mask.as_os_str().as_encoded_bytes());
     }
-    run.labels.hash(&mut hasher);
+    for label in &run.labels {
+        take(label.as_bytes());
+    }
     let mut described = described.clone();
     if let Value::Object(fields) = &mut described {
         fields.remove("threads");
-        fields.insert("hash".into(), hasher.finish().into());
+        fields.insert("xxhash3".into(), hasher.finish().into());
         fields.insert("provenance".into(), run.model.provenance().into());
     }
     described

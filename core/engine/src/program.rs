@@ -40,7 +40,7 @@ use silhouette_kernels::isa::Isa;
 use silhouette_kernels::memory::{self, OutOfMemory};
 use silhouette_kernels::pack::Buffer;
 use silhouette_kernels::rows::RowSource;
-use silhouette_kernels::size::Size;
+use silhouette_kernels::size::{MAX_OUTPUTS, Size};
 
 pub use build::Builder;
 pub use describe::{Block, BuildError, Clamp, DecoderStage, Filter, Map, Part, Stem, Window};
@@ -140,9 +140,6 @@ pub struct StepInfo<'a> {
     /// Multiply-adds in one inference (one thread; rows computed twice at the border of two threads are not counted).
     pub madds: u64,
 }
-
-/// The most outputs that a program has.
-pub const MAX_OUTPUTS: usize = 8;
 
 /// Size and channels of a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

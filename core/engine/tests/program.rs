@@ -10,21 +10,8 @@ use silhouette_kernels::pack::{ALIGN, Buffer, Keeper, Shelf};
 use silhouette_kernels::rows::RowSource;
 use silhouette_kernels::size::Size;
 use silhouette_kernels::upsample::Resize;
-use silhouette_testkit::is_emulated;
+use silhouette_testkit::{Noise, is_emulated};
 use std::sync::Arc;
-
-/// Numbers that look random and are the same everywhere.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> f32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 40) as f32) / (1u64 << 23) as f32 - 1.0
-    }
-    fn take(&mut self, n: usize, scale: f32) -> Vec<f32> {
-        (0..n).map(|_| self.next() * scale).collect()
-    }
-}
 
 #[derive(Clone)]
 struct Map {
@@ -78,7 +65,7 @@ impl Weights {
 const RELU6: Clamp = Some((0.0, 6.0));
 
 fn weights(noise: &mut Noise, c_out: usize, k: usize, clamp: Clamp) -> Weights {
-    Weights { w: noise.take(c_out * k, (3.0 / k as f32).sqrt()), b: noise.take(c_out, 0.5), clamp }
+    Weights { w: noise.floats(c_out * k, (3.0 / k as f32).sqrt()), b: noise.floats(c_out, 0.5), clamp }
 }
 
 fn act(x: f64, clamp: Clamp) -> f64 {
@@ -287,14 +274,14 @@ fn check(input: &Map, wanted: &Map, what: &str, build: &dyn Fn(Builder) -> Progr
 }
 
 fn picture(noise: &mut Noise, h: usize, w: usize) -> Map {
-    Map { h, w, c: 3, v: noise.take(h * w * 3, 1.0).into_iter().map(f64::from).collect() }
+    Map { h, w, c: 3, v: noise.floats(h * w * 3, 1.0).into_iter().map(f64::from).collect() }
 }
 
 const LIMIT: usize = 1 << 30;
 
 #[test]
 fn stem_alone_at_tile_edges() {
-    let mut noise = Noise(1);
+    let mut noise = Noise::new(1);
     for (h, w) in [(1, 1), (2, 3), (5, 4), (7, 15), (9, 17), (16, 33), (3, 64)] {
         for c_out in [1, 7, 8, 16, 24, 33, 48, 49] {
             for same in [true, false] {
@@ -314,7 +301,7 @@ fn stem_alone_at_tile_edges() {
 
 /// Stem, then the blocks, each chained or sliced according to `sliced`.
 fn blocks_case(seed: u64, size: Size, stem_c: usize, plan: &[(usize, usize, usize, usize)], same: bool) {
-    let mut noise = Noise(seed);
+    let mut noise = Noise::new(seed);
     let input = picture(&mut noise, size.height, size.width);
     let f = weights(&mut noise, stem_c, 27, RELU6);
     let wd = window(size, 2, 1, same);
@@ -374,7 +361,7 @@ fn blocks_chained_and_sliced_agree_with_the_naive_network() {
 
 #[test]
 fn wide_blocks_are_sliced_at_panel_edges() {
-    let mut noise = Noise(8);
+    let mut noise = Noise::new(8);
     for (c, t) in [(20, 6), (40, 5), (33, 3)] {
         let input = picture(&mut noise, 19, 23);
         let f = weights(&mut noise, c, 27, RELU6);
@@ -393,7 +380,7 @@ fn wide_blocks_are_sliced_at_panel_edges() {
 /// numbers of groups of input channels that an unrolled loop does not divide.
 #[test]
 fn every_width_of_row_and_panel() {
-    let mut noise = Noise(11);
+    let mut noise = Noise::new(11);
     for width in [4, 5, 6, 7, 8, 10, 11, 12, 16, 21, 22, 23, 33] {
         for (c, t, stride, rate) in [(8, 1, 1, 1), (8, 2, 1, 2), (4, 3, 1, 4), (20, 2, 2, 1), (12, 7, 1, 1)] {
             let size = Size { height: 6, width: 2 * width };
@@ -414,7 +401,7 @@ fn every_width_of_row_and_panel() {
 
 #[test]
 fn head_with_pooling_concatenation_and_atrous_convolutions() {
-    let mut noise = Noise(9);
+    let mut noise = Noise::new(9);
     for (h, w, c) in [(9, 11, 20), (26, 15, 8)] {
         let input = picture(&mut noise, h, w);
         let stem = weights(&mut noise, c, 27, RELU6);
@@ -465,7 +452,7 @@ fn head_with_pooling_concatenation_and_atrous_convolutions() {
 /// convolution, more than one thread.
 #[test]
 fn a_small_network_of_every_step() {
-    let mut noise = Noise(10);
+    let mut noise = Noise::new(10);
     let size = Size { height: 9, width: 7 };
     let input = picture(&mut noise, size.height, size.width);
     let stem = weights(&mut noise, 5, 27, RELU6);
@@ -512,7 +499,7 @@ fn a_small_network_of_every_step() {
 /// Cached weights are used instead of the filters', all of them and no more than exist.
 #[test]
 fn kept_weights_of_another_network_are_refused() {
-    let mut noise = Noise(11);
+    let mut noise = Noise::new(11);
     let f = weights(&mut noise, 5, 27, None);
     let wd = window(Size::square(5), 2, 1, true);
     let empty = Filter { weight: &[], bias: &[0.0; 5], clamp: None };
@@ -579,7 +566,7 @@ fn joined(maps: &[&Map]) -> Map {
 
 #[test]
 fn resizes_up_and_down_by_both_rules_at_odd_sizes() {
-    let mut noise = Noise(21);
+    let mut noise = Noise::new(21);
     let size = |height, width| Size { height, width };
     let cases = [
         (size(1, 1), size(3, 7)),
@@ -613,7 +600,7 @@ fn resizes_up_and_down_by_both_rules_at_odd_sizes() {
 /// sums, with and without an activation; a standalone depthwise convolution.
 #[test]
 fn maps_are_joined_summed_and_convolved_each_channel_by_itself() {
-    let mut noise = Noise(22);
+    let mut noise = Noise::new(22);
     let source = Size { height: 10, width: 13 };
     let input = picture(&mut noise, 10, 13);
     let wd = window(source, 2, 1, true);
@@ -648,7 +635,7 @@ fn maps_are_joined_summed_and_convolved_each_channel_by_itself() {
 /// shrinks its map.
 #[test]
 fn decoders_row_by_row() {
-    let mut noise = Noise(24);
+    let mut noise = Noise::new(24);
     let size = |height, width| Size { height, width };
     let none: &[usize] = &[];
     // Sizes from coarse to fine; channels of the skips before and after the resized part; channels written; whether a
@@ -713,7 +700,7 @@ fn decoders_row_by_row() {
 /// map is the naive network's, whichever thread computes its rows.
 #[test]
 fn a_tapped_chain_is_the_same_chain() {
-    let mut noise = Noise(23);
+    let mut noise = Noise::new(23);
     for (source, same) in [(Size { height: 33, width: 18 }, true), (Size { height: 30, width: 9 }, false)] {
         let input = picture(&mut noise, source.height, source.width);
         let wd = window(source, 2, 1, same);
@@ -766,7 +753,7 @@ fn a_tapped_chain_is_the_same_chain() {
 /// As many slices as outputs, each of the output's length.
 #[test]
 fn outputs_that_do_not_fit_are_refused() {
-    let mut noise = Noise(24);
+    let mut noise = Noise::new(24);
     let input = picture(&mut noise, 6, 6);
     let wd = window(Size::square(6), 2, 1, true);
     let stem = weights(&mut noise, 4, 27, RELU6);

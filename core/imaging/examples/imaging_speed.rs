@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use silhouette_imaging::frame::{Frame, PixelFormat, Rotation, YuvColor};
+use silhouette_imaging::frame::{Frame, PixelFormat, Rotation, Size, YuvColor};
 use silhouette_imaging::input::{Fit, InputSpec, Placement, Resampler};
 use silhouette_imaging::mask::{Confidence, Logits, Mask, MaskSpec, Resize, Upsampler};
 use silhouette_imaging::palette::Palette;
@@ -94,12 +94,12 @@ fn main() {
     let picture = Picture::from_frame(&rgb).unwrap();
     let (mut up, mut mask, mut alpha) = (Upsampler::new(), Mask::default(), Confidence::default());
     let values = logits(33, 21, true);
-    let blobs = Logits { values: &values, width: 33, height: 33, classes: 21 };
-    let placement = Placement { input: (513, 513), valid: (513, 513) };
-    let spec = MaskSpec { resize: Resize::AlignCorners, placement, width: w, height: h };
+    let blobs = Logits { values: &values, size: Size::square(33), classes: 21 };
+    let placement = Placement { input: Size::square(513), valid: Size::square(513) };
+    let spec = MaskSpec { resize: Resize::AlignCorners, placement, size: Size { height: h, width: w } };
     let chosen: Vec<bool> = (0..21).map(|class| class == 20).collect();
     up.categories(&blobs, &spec, &mut mask).unwrap();
-    up.confidence(&blobs, &chosen, &MaskSpec { width: 320, height: 180, ..spec }, &mut alpha).unwrap();
+    up.confidence(&blobs, &chosen, &MaskSpec { size: Size { height: 180, width: 320 }, ..spec }, &mut alpha).unwrap();
     measure("1280x720 RGB to an image", 9, || drop(Picture::from_frame(&rgb)));
     measure("1280x720 overlay", 9, || picture.clone().overlay(&mask, &Palette::voc(), 0.5));
     measure("1280x720 cut-out", 9, || picture.clone().cut_out(&alpha).unwrap());
@@ -111,8 +111,7 @@ fn main() {
     for isa in Isa::all() {
         for (name, frame) in &frames {
             for size in [257, 513] {
-                let spec =
-                    InputSpec { width: size, height: size, mean: [127.5; 3], std: [127.5; 3], fit: Fit::Stretch };
+                let spec = InputSpec { size: Size::square(size), mean: [127.5; 3], std: [127.5; 3], fit: Fit::Stretch };
                 let mut resampler = Resampler::with_isa(spec, isa);
                 let mut scratch = Vec::new();
                 let mut row = Vec::new();
@@ -124,12 +123,12 @@ fn main() {
             [(33, 21, 513, true), (33, 21, 513, false), (17, 21, 257, true), (65, 2, 513, true), (33, 150, 513, true)]
         {
             let values = logits(side, classes, blobs);
-            let logits = Logits { values: &values, width: side, height: side, classes };
-            let placement = Placement { input: (size, size), valid: (size, size) };
+            let logits = Logits { values: &values, size: Size::square(side), classes };
+            let placement = Placement { input: Size::square(size), valid: Size::square(size) };
             let mut chosen = vec![false; classes];
             chosen[classes - 1] = true;
             for (width, height) in [(size, size), (1280, 720)] {
-                let spec = MaskSpec { resize: Resize::AlignCorners, placement, width, height };
+                let spec = MaskSpec { resize: Resize::AlignCorners, placement, size: Size { height, width } };
                 let (mut up, mut mask, mut sure) = (Upsampler::with_isa(isa), Mask::default(), Confidence::default());
                 let kind = if blobs { "blobs" } else { "noise" };
                 let name = format!("{:7} {side}x{side}x{classes} {kind} to a {width}x{height}", isa.name());

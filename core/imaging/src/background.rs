@@ -5,6 +5,7 @@ use silhouette_kernels::memory::{self, OutOfMemory};
 
 use crate::blend::{AlphaRows, blend_between, mix, scale};
 use crate::blur::blur;
+use crate::frame::Size;
 use crate::mask::Confidence;
 
 /// The most that a cell holds: window sums of 17 cells stay below 2^23, which [`blur`] computes exactly.
@@ -40,21 +41,21 @@ pub(crate) struct Blurred {
 }
 
 impl Blurred {
-    /// Of RGBA pixels, `size` columns and rows of them, with a standard deviation of about `radius` pixels (over 0). `weight` is how much a pixel of an
+    /// Of RGBA pixels, of this size, with a standard deviation of about `radius` pixels (over 0). `weight` is how much a pixel of an
     /// alpha belongs to the part, 0 to 255.
     ///
     /// # Errors
     /// [`OutOfMemory`].
     pub(crate) fn new(
         rgba: &[u8],
-        size: (usize, usize),
+        size: Size,
         alpha: &Confidence,
         radius: f32,
         weight: impl Fn(u8) -> u8 + Copy,
         rows: Rows,
     ) -> Result<Self, OutOfMemory> {
         const WHAT: &str = "a blurred background";
-        let (full_width, full_height) = size;
+        let Size { height: full_height, width: full_width } = size;
         // A box of radius r has variance r (r + 1) / 3; three of them r (r + 1). Reduced so that r is 4 to 8.
         let radius = radius.min(full_width.max(full_height) as f32);
         let step = ((radius / 4.0) as usize).max(1);
@@ -162,14 +163,14 @@ pub(crate) struct Rim {
 }
 
 impl Rim {
-    /// Of RGBA pixels, `size` columns and rows of them.
+    /// Of RGBA pixels, of this size.
     ///
     /// # Errors
     /// [`OutOfMemory`].
-    pub(crate) fn new(rgba: &[u8], size: (usize, usize), alpha: &Confidence) -> Result<Self, OutOfMemory> {
+    pub(crate) fn new(rgba: &[u8], size: Size, alpha: &Confidence) -> Result<Self, OutOfMemory> {
         // As a share of the longer side: wider than soft borders are.
         const REACH: f32 = 0.02;
-        let radius = (REACH * size.0.max(size.1) as f32).max(2.0);
+        let radius = (REACH * size.width.max(size.height) as f32).max(2.0);
         // Squared, so that the rim itself, which is neither, hardly counts.
         let square = |v: u8| scale(v, v);
         let foreground = Blurred::new(rgba, size, alpha, radius, square, Rows::Some)?;

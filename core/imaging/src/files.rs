@@ -464,12 +464,7 @@ fn encode(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn folder(name: &str) -> PathBuf {
-        let dir = std::env::temp_dir().join(format!("silhouette-files-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        dir
-    }
+    use silhouette_testkit::Folder;
 
     fn crc(bytes: &[u8]) -> u32 {
         !bytes.iter().fold(!0u32, |crc, &b| {
@@ -493,47 +488,45 @@ mod tests {
 
     #[test]
     fn masks_keep_their_class_numbers() {
-        let dir = folder("mask");
+        let dir = Folder::new();
         let mask = Mask { width: 3, height: 2, classes: vec![0, 15, 255, 7, 1, 0] };
-        write_mask(dir.join("m.png"), &mask, &Palette::voc()).unwrap();
-        let file = std::io::BufReader::new(std::fs::File::open(dir.join("m.png")).unwrap());
+        write_mask(dir.path("m.png"), &mask, &Palette::voc()).unwrap();
+        let file = std::io::BufReader::new(std::fs::File::open(dir.path("m.png")).unwrap());
         let mut reader = png::Decoder::new(file).read_info().unwrap();
         assert_eq!(reader.info().color_type, png::ColorType::Indexed);
         assert_eq!(reader.info().palette.as_ref().unwrap()[45..48], [192, 128, 128]);
         let mut data = vec![0; 6];
         reader.next_frame(&mut data).unwrap();
         assert_eq!(data, mask.classes);
-        std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]
     fn pictures_come_back() {
-        let dir = folder("picture");
+        let dir = Folder::new();
         let picture = Picture { width: 2, height: 1, rgba: vec![1, 2, 3, 255, 4, 5, 6, 255] };
-        write_picture(dir.join("p.png"), &picture).unwrap();
-        let photo = Photo::open(dir.join("p.png")).unwrap();
+        write_picture(dir.path("p.png"), &picture).unwrap();
+        let photo = Photo::open(dir.path("p.png")).unwrap();
         assert_eq!(Picture::from_frame(&photo.frame().unwrap()).unwrap(), picture);
         for (alpha, color, bytes) in [
             (255, png::ColorType::Rgb, vec![1, 2, 3, 4, 5, 6]),
             (9, png::ColorType::Rgba, vec![1, 2, 3, 255, 4, 5, 6, 9]),
         ] {
             write_picture(
-                dir.join("p.png"),
+                dir.path("p.png"),
                 &Picture { width: 2, height: 1, rgba: vec![1, 2, 3, 255, 4, 5, 6, alpha] },
             )
             .unwrap();
-            let file = std::io::BufReader::new(std::fs::File::open(dir.join("p.png")).unwrap());
+            let file = std::io::BufReader::new(std::fs::File::open(dir.path("p.png")).unwrap());
             let mut reader = png::Decoder::new(file).read_info().unwrap();
             let mut data = vec![0; reader.output_buffer_size().unwrap()];
             let info = reader.next_frame(&mut data).unwrap();
             assert_eq!((info.color_type, data), (color, bytes));
         }
         let broken = Picture { width: 1, height: 1, rgba: vec![0; 5] };
-        assert!(matches!(write_picture(dir.join("b.png"), &broken), Err(FileError::Encode { .. })));
-        write_confidence(dir.join("c.png"), &Confidence { width: 2, height: 1, values: vec![0, 200] }).unwrap();
-        let photo = Photo::open(dir.join("c.png")).unwrap();
+        assert!(matches!(write_picture(dir.path("b.png"), &broken), Err(FileError::Encode { .. })));
+        write_confidence(dir.path("c.png"), &Confidence { width: 2, height: 1, values: vec![0, 200] }).unwrap();
+        let photo = Photo::open(dir.path("c.png")).unwrap();
         assert_eq!(photo.pixels.bytes, [0, 0, 0, 200, 200, 200]);
-        std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]
@@ -568,8 +561,8 @@ mod tests {
                 profiled.extend(&bytes[2..]);
                 let reader = std::io::BufReader::with_capacity(piece, Cursor::new(profiled));
                 let photo = Photo::read(reader, Path::new("test"), &PhotoOptions::new()).unwrap();
-                let (width, height) = photo.frame().unwrap().upright_size();
-                assert_eq!((width, height), size, "orientation {value}, {piece} bytes at a time");
+                let found = photo.frame().unwrap().upright_size();
+                assert_eq!((found.width, found.height), size, "orientation {value}, {piece} bytes at a time");
             }
             let photo = Photo::decode(&bytes, "test", MAX_PIXELS).unwrap();
             let picture = Picture::from_frame(&photo.frame().unwrap()).unwrap();
@@ -590,20 +583,19 @@ mod tests {
         assert!(matches!(photo(&header(100, 100)), Err(FileError::Truncated { .. })));
         assert!(matches!(photo(b"this is a text file"), Err(FileError::Format { .. })));
         assert!(matches!(photo(b""), Err(FileError::Format { .. })));
-        let dir = folder("text");
-        std::fs::write(dir.join("text.jpg"), "this is a text file named .jpg").unwrap();
-        assert!(matches!(Photo::open(dir.join("text.jpg")), Err(FileError::Format { .. })));
-        assert!(matches!(Photo::open(dir.join("absent.jpg")), Err(FileError::Read { .. })));
-        assert!(matches!(Photo::open(&dir), Err(FileError::Read { .. })));
+        let dir = Folder::new();
+        std::fs::write(dir.path("text.jpg"), "this is a text file named .jpg").unwrap();
+        assert!(matches!(Photo::open(dir.path("text.jpg")), Err(FileError::Format { .. })));
+        assert!(matches!(Photo::open(dir.path("absent.jpg")), Err(FileError::Read { .. })));
+        assert!(matches!(Photo::open(dir.root()), Err(FileError::Read { .. })));
         let mask = Mask::new(2, 2);
         assert!(matches!(
-            write_mask(dir.join("no/such/folder.png"), &mask, &Palette::voc()),
+            write_mask(dir.path("no/such/folder.png"), &mask, &Palette::voc()),
             Err(FileError::Write { .. })
         ));
         let broken = Mask { width: 5, height: 5, classes: vec![0; 3] };
-        assert!(matches!(write_mask(dir.join("m.png"), &broken, &Palette::voc()), Err(FileError::Encode { .. })));
-        assert!(!dir.join("m.png").exists());
-        std::fs::remove_dir_all(dir).unwrap();
+        assert!(matches!(write_mask(dir.path("m.png"), &broken, &Palette::voc()), Err(FileError::Encode { .. })));
+        assert!(!dir.path("m.png").exists());
     }
 
     #[test]
@@ -611,11 +603,10 @@ mod tests {
         let mut jpeg = Vec::new();
         let rgb: Vec<u8> = (0..40 * 30 * 3).map(|i| (i * 7 % 251) as u8).collect();
         image::codecs::jpeg::JpegEncoder::new(&mut jpeg).encode(&rgb, 40, 30, image::ExtendedColorType::Rgb8).unwrap();
-        let dir = folder("flip");
+        let dir = Folder::new();
         let picture = Picture { width: 30, height: 40, rgba: [1, 2, 3, 4].repeat(1200) };
-        write_picture(dir.join("p.png"), &picture).unwrap();
-        let png = std::fs::read(dir.join("p.png")).unwrap();
-        std::fs::remove_dir_all(dir).unwrap();
+        write_picture(dir.path("p.png"), &picture).unwrap();
+        let png = std::fs::read(dir.path("p.png")).unwrap();
         for whole in [jpeg, png] {
             for cut in (0..whole.len()).step_by(whole.len() / 97 + 1) {
                 let _ = Photo::decode(&whole[..cut], "cut", 1 << 20);

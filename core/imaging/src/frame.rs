@@ -7,6 +7,8 @@
 use silhouette_kernels::memory::OutOfMemory;
 use thiserror::Error;
 
+pub use silhouette_kernels::size::Size;
+
 /// The maximum length of a side, in pixels: positions stay exact in f32 and sizes far from overflow.
 pub const MAX_SIDE: usize = 1 << 24;
 
@@ -285,6 +287,18 @@ pub struct Region {
     pub height: usize,
 }
 
+impl Region {
+    /// All of a picture.
+    pub(crate) fn whole(Size { height, width }: Size) -> Self {
+        Self { x: 0, y: 0, width, height }
+    }
+
+    /// How large it is.
+    pub fn size(&self) -> Size {
+        Size { height: self.height, width: self.width }
+    }
+}
+
 /// The samples of a frame.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pixels<'a> {
@@ -310,7 +324,7 @@ pub struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     fn new(pixels: Pixels<'a>, width: usize, height: usize) -> Self {
-        let region = Region { x: 0, y: 0, width, height };
+        let region = Region::whole(Size { height, width });
         let (rotation, mirror, transparency) = (Rotation::None, false, Transparency::Ignored);
         Self { pixels, width, height, rotation, mirror, region, transparency }
     }
@@ -437,8 +451,7 @@ impl<'a> Frame<'a> {
     #[must_use]
     pub fn rotated(mut self, rotation: Rotation) -> Self {
         self.rotation = rotation;
-        let (width, height) = self.upright_size();
-        self.region = Region { x: 0, y: 0, width, height };
+        self.region = Region::whole(self.upright_size());
         self
     }
 
@@ -447,8 +460,7 @@ impl<'a> Frame<'a> {
     #[must_use]
     pub fn mirrored(mut self, mirror: bool) -> Self {
         self.mirror = mirror;
-        let (width, height) = self.upright_size();
-        self.region = Region { x: 0, y: 0, width, height };
+        self.region = Region::whole(self.upright_size());
         self
     }
 
@@ -468,7 +480,7 @@ impl<'a> Frame<'a> {
     /// # Errors
     /// [`FrameError::Region`] if it is empty or extends beyond an edge.
     pub fn cropped(mut self, region: Region) -> Result<Self, FrameError> {
-        let (width, height) = self.upright_size();
+        let Size { height, width } = self.upright_size();
         let inside = |start: usize, len: usize, side: usize| len > 0 && start < side && len <= side - start;
         if !(inside(region.x, region.width, width) && inside(region.y, region.height, height)) {
             return Err(FrameError::Region { region, width, height });
@@ -507,16 +519,17 @@ impl<'a> Frame<'a> {
         self.region
     }
 
-    /// Columns and rows of the whole image after rotation.
-    pub fn upright_size(&self) -> (usize, usize) {
-        if self.rotation.transposes() { (self.height, self.width) } else { (self.width, self.height) }
+    /// The size of the whole image after rotation.
+    pub fn upright_size(&self) -> Size {
+        let (height, width) = (self.height, self.width);
+        if self.rotation.transposes() { Size { height: width, width: height } } else { Size { height, width } }
     }
 
     /// The directions of the upright region's axes in the buffer.
     pub(crate) fn axes(&self) -> Axes {
         let flip_x = matches!(self.rotation, Rotation::Clockwise90 | Rotation::Half) != self.mirror;
         let flip_y = matches!(self.rotation, Rotation::Half | Rotation::Clockwise270);
-        let (width, height) = self.upright_size();
+        let Size { height, width } = self.upright_size();
         let axis = |start: usize, len: usize, side: usize, flip: bool| Axis {
             start: if flip { side - start - len } else { start },
             len,
@@ -677,7 +690,7 @@ mod tests {
     fn regions_lie_inside_the_upright_picture() {
         let data = [0u8; 5 * 3 * 3];
         let frame = Frame::rgb8(&data, 5, 3).unwrap().rotated(Rotation::Clockwise90);
-        assert_eq!(frame.upright_size(), (3, 5));
+        assert_eq!(frame.upright_size(), Size { height: 5, width: 3 });
         assert!(frame.cropped(Region { x: 2, y: 4, width: 1, height: 1 }).is_ok());
         for region in [
             Region { x: 2, y: 0, width: 2, height: 1 },

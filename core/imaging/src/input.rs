@@ -12,15 +12,13 @@ use silhouette_kernels::yuv::{Yuv420, YuvToRgb, combine_yuv_columns, combine_yuv
 
 pub use silhouette_kernels::resize::Fit;
 
-use crate::frame::{Axes, Frame, PixelFormat, Pixels, Transparency, YuvMatrix, YuvRange};
+use crate::frame::{Axes, Frame, PixelFormat, Pixels, Size, Transparency, YuvMatrix, YuvRange};
 
 /// The input that the network expects.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct InputSpec {
-    /// Columns of the input.
-    pub width: usize,
-    /// Rows of the input.
-    pub height: usize,
+    /// The input's size.
+    pub size: Size,
     /// Subtracted from red, green and blue (0 to 255).
     pub mean: [f32; 3],
     /// Red, green and blue are then divided by it.
@@ -30,24 +28,25 @@ pub struct InputSpec {
 }
 
 /// The position of the image in the network's input: at the top left.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placement {
-    /// Columns and rows of the input.
-    pub input: (usize, usize),
-    /// Columns and rows that the image covers; all of them unless letterboxed.
-    pub valid: (usize, usize),
+    /// The input's size.
+    pub input: Size,
+    /// The size of the part of it that the image covers; all of it unless letterboxed.
+    pub valid: Size,
 }
 
 impl Placement {
-    /// The placement of an image of `width` by `height` in an input of `input.0` by `input.1`. The short side of a
-    /// letterboxed image is rounded to the nearest pixel, at least 1.
-    pub fn new(fit: Fit, input: (usize, usize), width: usize, height: usize) -> Self {
+    /// The placement of an image of the size `picture` in an input of the size `input`. The short side of a letterboxed
+    /// image is rounded to the nearest pixel, at least 1.
+    pub fn new(fit: Fit, input: Size, picture: Size) -> Self {
         let valid = match fit {
             Fit::Stretch => input,
             Fit::Letterbox { .. } => {
-                let scale = (input.0 as f64 / width.max(1) as f64).min(input.1 as f64 / height.max(1) as f64);
+                let scale = |input: usize, picture: usize| input as f64 / picture.max(1) as f64;
+                let scale = scale(input.width, picture.width).min(scale(input.height, picture.height));
                 let side = |n: usize, most: usize| ((n as f64 * scale).round() as usize).clamp(1, most);
-                (side(width, input.0), side(height, input.1))
+                Size { height: side(picture.height, input.height), width: side(picture.width, input.width) }
             }
         };
         Self { input, valid }
@@ -81,7 +80,7 @@ impl Resampler {
     /// As [`new`](Self::new).
     pub fn with_isa(spec: InputSpec, isa: Isa) -> Self {
         let side = 1..=usize::from(u16::MAX);
-        assert!(side.contains(&spec.width) && side.contains(&spec.height), "impossible input size");
+        assert!(side.contains(&spec.size.width) && side.contains(&spec.size.height), "impossible input size");
         Self::make(spec, isa)
     }
 
@@ -91,7 +90,8 @@ impl Resampler {
     }
 
     fn make(spec: InputSpec, isa: Isa) -> Self {
-        Self { isa, spec, axes: None, placement: Placement::default(), x: Taps::default(), y: Taps::default() }
+        let placement = Placement { input: spec.size, valid: spec.size };
+        Self { isa, spec, axes: None, placement, x: Taps::default(), y: Taps::default() }
     }
 
     /// The input that it produces.
@@ -108,8 +108,8 @@ impl Resampler {
         let axes = frame.axes();
         if self.axes != Some(axes) {
             self.axes = None;
-            self.placement = Placement::new(self.spec.fit, (self.spec.width, self.spec.height), axes.x.len, axes.y.len);
-            let (width, height) = self.placement.valid;
+            self.placement = Placement::new(self.spec.fit, self.spec.size, frame.region().size());
+            let Size { height, width } = self.placement.valid;
             self.x = Taps::triangle(axes.x.start, axes.x.len, axes.x.flip, width)?;
             self.y = Taps::triangle(axes.y.start, axes.y.len, axes.y.flip, height)?;
             self.axes = Some(axes);
@@ -217,11 +217,11 @@ impl FrameRows<'_> {
 
 impl RowSource for FrameRows<'_> {
     fn width(&self) -> usize {
-        self.placement.input.0
+        self.placement.input.width
     }
 
     fn height(&self) -> usize {
-        self.placement.input.1
+        self.placement.input.height
     }
 
     fn scratch_len(&self) -> usize {
@@ -232,7 +232,7 @@ impl RowSource for FrameRows<'_> {
     fn row(&self, y: usize, scratch: &mut [f32], out: &mut [f32]) {
         assert!(y < self.height(), "row {y} of {}", self.height());
         assert_eq!(out.len(), self.width() * 3, "a row has three values a pixel");
-        let (width, height) = self.placement.valid;
+        let Size { height, width } = self.placement.valid;
         let (valid, rest) = out.split_at_mut(if y < height { width * 3 } else { 0 });
         for pixel in rest.chunks_exact_mut(3) {
             pixel.copy_from_slice(&self.fill);
@@ -295,19 +295,20 @@ mod tests {
     #[test]
     fn letterbox_keeps_the_aspect_and_a_pixel() {
         let fit = Fit::Letterbox { fill: 127 };
-        assert_eq!(Placement::new(fit, (513, 513), 1280, 720).valid, (513, 289));
-        assert_eq!(Placement::new(fit, (513, 513), 720, 1280).valid, (289, 513));
-        assert_eq!(Placement::new(fit, (513, 513), 20_000, 1).valid, (513, 1));
-        assert_eq!(Placement::new(fit, (100, 50), 10, 10).valid, (50, 50));
-        assert_eq!(Placement::new(Fit::Stretch, (100, 50), 10, 10).valid, (100, 50));
+        let wide = |width, height| Size { height, width };
+        let square = Size::square(513);
+        assert_eq!(Placement::new(fit, square, wide(1280, 720)).valid, wide(513, 289));
+        assert_eq!(Placement::new(fit, square, wide(720, 1280)).valid, wide(289, 513));
+        assert_eq!(Placement::new(fit, square, wide(20_000, 1)).valid, wide(513, 1));
+        assert_eq!(Placement::new(fit, wide(100, 50), Size::square(10)).valid, Size::square(50));
+        assert_eq!(Placement::new(Fit::Stretch, wide(100, 50), Size::square(10)).valid, wide(100, 50));
     }
 
     #[test]
     fn letterbox_fills_with_the_normalised_grey() {
         let data = [255u8; 4 * 2 * 3];
         let spec = InputSpec {
-            width: 4,
-            height: 4,
+            size: Size::square(4),
             mean: [127.5; 3],
             std: [127.5, 2.0, 1.0],
             fit: Fit::Letterbox { fill: 128 },

@@ -6,7 +6,7 @@ use silhouette_kernels::upsample::{self, Axis, Upsample};
 
 pub use silhouette_kernels::upsample::Resize;
 
-use crate::frame::{FrameError, Plane, PlaneName};
+use crate::frame::{FrameError, Plane, PlaneName, Size};
 use crate::input::Placement;
 
 /// One class per pixel, rows from top to bottom, no padding.
@@ -113,10 +113,8 @@ fn copy_rows(bytes: &[u8], width: usize, height: usize, out: &mut [u8], row_stri
 pub struct Logits<'a> {
     /// `[height][width][classes]`.
     pub values: &'a [f32],
-    /// Columns.
-    pub width: usize,
-    /// Rows.
-    pub height: usize,
+    /// Of the map.
+    pub size: Size,
     /// Classes, 1 to 256.
     pub classes: usize,
 }
@@ -128,11 +126,8 @@ pub struct MaskSpec {
     pub resize: Resize,
     /// The placement of the image in the network's input; the rest is cropped.
     pub placement: Placement,
-    /// Columns of the mask: the placement's valid columns for the model's own size, the frame region's for the frame's
-    /// size.
-    pub width: usize,
-    /// Rows of the mask.
-    pub height: usize,
+    /// The mask's size: the placement's valid part for the model's own size, the frame's region for the frame's size.
+    pub size: Size,
 }
 
 /// Computes masks from logits; holds interpolation weights and scratch memory, recomputed only when the geometry
@@ -140,7 +135,7 @@ pub struct MaskSpec {
 #[derive(Clone, Debug)]
 pub struct Upsampler {
     isa: Isa,
-    made_for: Option<(usize, usize, MaskSpec)>,
+    made_for: Option<(Size, MaskSpec)>,
     up: Upsample,
     scratch: Vec<f32>,
 }
@@ -162,23 +157,23 @@ impl Upsampler {
         Self { isa, made_for: None, up: Upsample::default(), scratch: Vec::new() }
     }
 
-    /// Computes the weights for logits of `width` by `height`, if they differ from the previous call's.
+    /// Computes the weights for logits of this size, if they differ from the previous call's.
     ///
     /// # Errors
     /// [`OutOfMemory`].
     ///
     /// # Panics
     /// If a size is 0 or over 2^24, or the valid part is larger than the input.
-    pub fn prepare(&mut self, width: usize, height: usize, spec: &MaskSpec) -> Result<(), OutOfMemory> {
-        if self.made_for == Some((width, height, *spec)) {
+    pub fn prepare(&mut self, logits: Size, spec: &MaskSpec) -> Result<(), OutOfMemory> {
+        if self.made_for == Some((logits, *spec)) {
             return Ok(());
         }
         let Placement { input, valid } = spec.placement;
         self.up = Upsample {
-            rows: Axis::new(height, input.1, valid.1, spec.height, spec.resize)?,
-            columns: Axis::new(width, input.0, valid.0, spec.width, spec.resize)?,
+            rows: Axis::new(logits.height, input.height, valid.height, spec.size.height, spec.resize)?,
+            columns: Axis::new(logits.width, input.width, valid.width, spec.size.width, spec.resize)?,
         };
-        self.made_for = Some((width, height, *spec));
+        self.made_for = Some((logits, *spec));
         Ok(())
     }
 
@@ -191,11 +186,11 @@ impl Upsampler {
     /// As [`prepare`](Self::prepare), or if the length of `logits` does not match its sizes or the number of classes is
     /// not 1 to 256.
     pub fn categories(&mut self, logits: &Logits<'_>, spec: &MaskSpec, mask: &mut Mask) -> Result<(), OutOfMemory> {
-        self.prepare(logits.width, logits.height, spec)?;
+        self.prepare(logits.size, spec)?;
         self.grow(self.up.scratch(logits.classes))?;
-        mask.reshape(spec.width, spec.height)?;
+        mask.reshape(spec.size.width, spec.size.height)?;
         let Self { isa, up, scratch, .. } = self;
-        upsample::categories(*isa, logits.values, logits.classes, up, 0..spec.height, scratch, &mut mask.classes);
+        upsample::categories(*isa, logits.values, logits.classes, up, 0..spec.size.height, scratch, &mut mask.classes);
         Ok(())
     }
 
@@ -214,11 +209,11 @@ impl Upsampler {
         out: &mut Confidence,
     ) -> Result<(), OutOfMemory> {
         assert_eq!(chosen.len(), logits.classes, "one flag per class");
-        self.prepare(logits.width, logits.height, spec)?;
+        self.prepare(logits.size, spec)?;
         self.grow(self.up.scratch(logits.classes))?;
-        out.reshape(spec.width, spec.height)?;
+        out.reshape(spec.size.width, spec.size.height)?;
         let Self { isa, up, scratch, .. } = self;
-        upsample::confidence_u8(*isa, logits.values, chosen, up, 0..spec.height, scratch, &mut out.values);
+        upsample::confidence_u8(*isa, logits.values, chosen, up, 0..spec.size.height, scratch, &mut out.values);
         Ok(())
     }
 
@@ -241,19 +236,18 @@ mod tests {
         for (i, pixel) in values.chunks_exact_mut(2).enumerate() {
             pixel[usize::from(i < 8)] = 1.0;
         }
-        let logits = Logits { values: &values, width: 4, height: 4, classes: 2 };
+        let logits = Logits { values: &values, size: Size::square(4), classes: 2 };
         let spec = MaskSpec {
             resize: Resize::HalfPixel,
-            placement: Placement { input: (64, 64), valid: (64, 32) },
-            width: 50,
-            height: 25,
+            placement: Placement { input: Size::square(64), valid: Size { height: 32, width: 64 } },
+            size: Size { height: 25, width: 50 },
         };
         let mut up = Upsampler::new();
         let mut mask = Mask::default();
         up.categories(&logits, &spec, &mut mask).unwrap();
         assert_eq!((mask.width, mask.height, mask.classes.len()), (50, 25, 50 * 25));
         assert!(mask.classes.iter().all(|&c| c == 1));
-        let whole = MaskSpec { placement: Placement { input: (64, 64), valid: (64, 64) }, ..spec };
+        let whole = MaskSpec { placement: Placement { input: Size::square(64), valid: Size::square(64) }, ..spec };
         up.categories(&logits, &whole, &mut mask).unwrap();
         // The middle row is a tie, resolved as class 0.
         assert_eq!(mask.histogram()[..3], [13 * 50, 12 * 50, 0]);

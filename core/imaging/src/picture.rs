@@ -8,7 +8,7 @@ use silhouette_kernels::rows::RowSource;
 
 use crate::background::{Blurred, Rim, Rows};
 use crate::blend::{AlphaRows, blend_row, scale};
-use crate::frame::{Frame, FrameError, PixelFormat, Pixels, Plane, PlaneName, Region, Rotation, Transparency};
+use crate::frame::{Frame, FrameError, PixelFormat, Pixels, Plane, PlaneName, Region, Rotation, Size, Transparency};
 use crate::input::{Fit, InputSpec, Resampler};
 use crate::mask::{Confidence, Mask};
 use crate::palette::Palette;
@@ -94,7 +94,7 @@ impl Picture {
         let colours = frame.transparent(Transparency::Ignored);
         let Some(alpha) = alpha(frame, width, height)? else { return Self::opaque(&colours, width, height) };
         // At its own size a frame's colours are copied; when they are mixed, each is weighted by its alpha.
-        let whole = (frame.region().width, frame.region().height) == (width, height);
+        let whole = frame.region().size() == Size { height, width };
         let straight = whole && frame.transparency() == Transparency::Straight;
         let mut picture = Self::opaque(if straight { &colours } else { frame }, width, height)?;
         for (pixel, alpha) in picture.rgba.chunks_exact_mut(4).zip(alpha) {
@@ -115,7 +115,7 @@ impl Picture {
         if let Some(picture) = Self::copied(frame, width, height)? {
             return Ok(picture);
         }
-        let spec = InputSpec { width, height, mean: [0.0; 3], std: [1.0; 3], fit: Fit::Stretch };
+        let spec = InputSpec { size: Size { height, width }, mean: [0.0; 3], std: [1.0; 3], fit: Fit::Stretch };
         let mut resampler = Resampler::unbounded(spec);
         let rows = resampler.rows(frame)?;
         let mut scratch = memory::filled(rows.scratch_len(), 0.0, "a row of the image")?;
@@ -220,7 +220,7 @@ impl Picture {
         if self.rgba.is_empty() || alpha.values.is_empty() {
             return Ok(());
         }
-        let mut rim = Rim::new(&self.rgba, (self.width, self.height), alpha)?;
+        let mut rim = Rim::new(&self.rgba, Size { height: self.height, width: self.width }, alpha)?;
         self.for_each_row(alpha, |row, alphas, y| {
             rim.clear(row, alphas, y);
             for (pixel, &alpha) in row.as_chunks_mut::<4>().0.iter_mut().zip(alphas) {
@@ -240,7 +240,7 @@ impl Picture {
         if self.rgba.is_empty() || alpha.values.is_empty() {
             return Ok(());
         }
-        let mut rim = Rim::new(&self.rgba, (self.width, self.height), alpha)?;
+        let mut rim = Rim::new(&self.rgba, Size { height: self.height, width: self.width }, alpha)?;
         self.for_each_row(alpha, |row, alphas, y| {
             rim.clear(row, alphas, y);
             let under = &behind.rgba[y * row_bytes..][..row_bytes];
@@ -251,7 +251,7 @@ impl Picture {
             let pixels = row.as_chunks_mut::<4>().0.iter_mut().zip(under.as_chunks::<4>().0).zip(alphas);
             for ((pixel, under), &alpha) in pixels {
                 pixel[3] = scale(pixel[3], alpha);
-                over(pixel, under);
+                over(pixel, *under);
             }
         })?;
         Ok(())
@@ -266,8 +266,14 @@ impl Picture {
         if self.rgba.is_empty() || alpha.values.is_empty() || radius.is_nan() || radius <= 0.0 {
             return Ok(());
         }
-        let mut blurred =
-            Blurred::new(&self.rgba, (self.width, self.height), alpha, radius, |alpha| 255 - alpha, Rows::All)?;
+        let mut blurred = Blurred::new(
+            &self.rgba,
+            Size { height: self.height, width: self.width },
+            alpha,
+            radius,
+            |alpha| 255 - alpha,
+            Rows::All,
+        )?;
         self.for_each_row(alpha, |row, alphas, y| blurred.put_behind(row, alphas, y))
     }
 
@@ -294,11 +300,11 @@ fn is_opaque(row: &[u8]) -> bool {
 }
 
 /// `upper` laid over `lower`, each with its alpha.
-fn over(upper: &mut [u8; 4], lower: &[u8; 4]) {
+fn over(upper: &mut [u8; 4], lower: [u8; 4]) {
     let [above, below] = [upper[3], lower[3]].map(|alpha| f32::from(alpha) / 255.0);
     let below = below * (1.0 - above);
     let alpha = above + below;
-    for (u, &l) in upper.iter_mut().zip(lower).take(3) {
+    for (u, l) in upper.iter_mut().zip(lower).take(3) {
         // Black if neither is visible.
         *u = if alpha > 0.0 { ((f32::from(*u) * above + f32::from(l) * below) / alpha + 0.5) as u8 } else { 0 };
     }
@@ -438,12 +444,12 @@ mod tests {
                 let turn = |frame: Frame<'_>, side: bool| {
                     let rotation = crate::frame::Rotation::from_degrees(degrees).unwrap();
                     let frame = frame.rotated(rotation).mirrored(mirror);
-                    let (width, height) = frame.upright_size();
+                    let Size { height, width } = frame.upright_size();
                     let part = Region { x: 1, y: 1, width: width - 1, height: height - 2 };
                     let frame = frame.cropped(part).unwrap();
                     // The network sees the same for both, namely the image over black.
-                    let size = if side { (part.width, part.height) } else { (4, 3) };
-                    Picture::opaque(&frame, size.0, size.1).unwrap()
+                    let size = if side { part.size() } else { Size { height: 3, width: 4 } };
+                    Picture::opaque(&frame, size.width, size.height).unwrap()
                 };
                 let black = Frame::rgba8(&bytes, width, height).unwrap();
                 for side in [false, true] {

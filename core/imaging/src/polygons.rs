@@ -275,6 +275,7 @@ fn simplify_ring(ring: &Ring, tolerance: f64) -> Result<Option<Ring>, OutOfMemor
 #[cfg(test)]
 mod tests {
     use super::*;
+    use silhouette_testkit::Noise;
 
     fn mask(rows: &[&str]) -> Mask {
         let classes = rows.iter().flat_map(|r| r.bytes().map(|b| u8::from(b == b'#'))).collect();
@@ -322,15 +323,10 @@ mod tests {
 
     #[test]
     fn drawn_again_they_are_the_mask() {
-        let mut seed = 3u32;
+        let mut noise = Noise::new(3);
         for (width, height) in [(1, 1), (1, 9), (17, 13), (40, 40), (64, 3)] {
-            for density in [10, 50, 90, 100] {
-                let classes = (0..width * height)
-                    .map(|_| {
-                        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                        u8::from((seed >> 16) % 100 < density) * 5
-                    })
-                    .collect();
+            for density in [0.1, 0.5, 0.9, 1.0] {
+                let classes = (0..width * height).map(|_| u8::from(noise.fraction() < density) * 5).collect();
                 let m = Mask { width, height, classes };
                 let polygons = outlines(&m, 5, 0.0, 0).unwrap();
                 let flags = fill(&polygons, width, height).unwrap();

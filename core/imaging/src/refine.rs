@@ -155,17 +155,17 @@ fn to_byte(value: f32) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use silhouette_testkit::Noise;
 
     /// A bright disc of radius 40 on a dark ground with some texture, 160 x 120.
     fn scene() -> (Picture, Vec<u8>) {
         let (w, h) = (160usize, 120usize);
-        let mut seed = 4u32;
+        let noise = Noise::new(4).bytes(w * h);
         let (mut rgba, mut truth) = (Vec::new(), Vec::new());
-        for i in 0..w * h {
+        for (i, texture) in noise.into_iter().enumerate() {
             let (x, y) = ((i % w) as f64 - 80.0, (i / w) as f64 - 60.0);
             let inside = x.hypot(y) < 40.0;
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let v = if inside { 180 } else { 60 } + (seed >> 28) as u8;
+            let v = if inside { 180 } else { 60 } + (texture >> 4);
             rgba.extend([v, v, v, 255]);
             truth.push(if inside { 255 } else { 0 });
         }

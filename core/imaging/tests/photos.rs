@@ -7,7 +7,7 @@ use std::path::Path;
 
 use image::ImageEncoder as _;
 use silhouette_imaging::files::{FileError, MAX_PIXELS, Photo, PhotoOptions};
-use silhouette_imaging::frame::{Frame, Transparency};
+use silhouette_imaging::frame::{Frame, Size, Transparency};
 use silhouette_imaging::input::{Fit, InputSpec, Resampler};
 use silhouette_imaging::picture::Picture;
 use silhouette_kernels::rows::RowSource as _;
@@ -257,7 +257,7 @@ fn what_is_transparent_stays_so_and_hides_what_it_hides() {
             .collect();
         let other = Frame::rgba8(&other, 8, 8).unwrap().transparent(Transparency::Straight);
         let [one, two] = [photo.frame().unwrap(), other].map(|frame| {
-            let spec = InputSpec { width: 5, height: 5, mean: [0.0; 3], std: [1.0; 3], fit: Fit::Stretch };
+            let spec = InputSpec { size: Size::square(5), mean: [0.0; 3], std: [1.0; 3], fit: Fit::Stretch };
             let mut resampler = Resampler::new(spec);
             let rows = resampler.rows(&frame).unwrap();
             let (mut scratch, mut row) = (vec![0.0; rows.scratch_len()], vec![0.0; 15]);

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use silhouette_imaging::frame::{
-    Frame, FrameError, PixelFormat, Plane, Region, Rotation, YuvColor, YuvMatrix, YuvRange,
+    Frame, FrameError, PixelFormat, Plane, Region, Rotation, Size, YuvColor, YuvMatrix, YuvRange,
 };
 use silhouette_imaging::input::{Fit, InputSpec, Placement, Resampler};
 use silhouette_kernels::isa::Isa;
@@ -139,7 +139,12 @@ fn resize(picture: &Rgb, width: usize, height: usize) -> Rgb {
 
 /// The expected result of the single pass, in 0 to 255.
 fn pull(frame: &Frame<'_>, width: usize, height: usize, isa: Isa) -> Rgb {
-    let spec = InputSpec { width, height, mean: [127.5, 100.0, 0.0], std: [127.5, 50.0, 1.0], fit: Fit::Stretch };
+    let spec = InputSpec {
+        size: Size { height, width },
+        mean: [127.5, 100.0, 0.0],
+        std: [127.5, 50.0, 1.0],
+        fit: Fit::Stretch,
+    };
     let mut resampler = Resampler::with_isa(spec, isa);
     let rows = resampler.rows(frame).unwrap();
     let mut scratch = vec![f32::NAN; rows.scratch_len()];
@@ -194,8 +199,8 @@ fn all_formats_orientations_and_colours() {
                         let frame =
                             owned.frame().unwrap().rotated(Rotation::from_degrees(degrees).unwrap()).mirrored(mirror);
                         // Smaller, larger, the same size.
-                        let same = frame.upright_size();
-                        for (w, h) in [(9, 7), (41, 50), same] {
+                        let Size { height: uh, width: uw } = frame.upright_size();
+                        for (w, h) in [(9, 7), (41, 50), (uw, uh)] {
                             let want = expected(&owned, degrees, mirror, None, w, h);
                             for isa in Isa::all() {
                                 let diff = worst(&pull(&frame, w, h, isa), &want);
@@ -268,10 +273,10 @@ fn letterboxed_pictures_are_the_stretched_ones_of_the_valid_size() {
     let owned = Owned::new("nv21", 53, 31, 2, COLORS[1], 9);
     let frame = owned.frame().unwrap().rotated(Rotation::Clockwise270);
     let fit = Fit::Letterbox { fill: 7 };
-    let spec = InputSpec { width: 40, height: 40, mean: [0.0; 3], std: [1.0; 3], fit };
+    let spec = InputSpec { size: Size::square(40), mean: [0.0; 3], std: [1.0; 3], fit };
     let mut resampler = Resampler::new(spec);
     let rows = resampler.rows(&frame).unwrap();
-    assert_eq!(rows.placement(), Placement { input: (40, 40), valid: (23, 40) });
+    assert_eq!(rows.placement(), Placement { input: Size::square(40), valid: Size { height: 40, width: 23 } });
     let want = pull(&frame, 23, 40, Isa::best());
     let mut scratch = vec![0.0; rows.scratch_len()];
     let mut out = vec![0.0; 120];
@@ -289,7 +294,7 @@ fn letterboxed_pictures_are_the_stretched_ones_of_the_valid_size() {
 #[test]
 fn taps_are_kept_while_the_geometry_stays() {
     // The same resampler over changing frames produces what a fresh one does.
-    let spec = InputSpec { width: 11, height: 9, mean: [0.0; 3], std: [1.0; 3], fit: Fit::Stretch };
+    let spec = InputSpec { size: Size { height: 9, width: 11 }, mean: [0.0; 3], std: [1.0; 3], fit: Fit::Stretch };
     let mut kept = Resampler::new(spec);
     let a = Owned::new("rgb", 30, 20, 0, COLORS[0], 1);
     let b = Owned::new("i420", 31, 19, 1, COLORS[2], 2);
@@ -325,7 +330,7 @@ proptest! {
     ) {
         let owned = Owned::new(FORMATS[format], width, height, padding, COLORS[color], 7);
         let frame = owned.frame().unwrap().rotated(Rotation::from_degrees(turns * 90).unwrap()).mirrored(mirror);
-        let (uw, uh) = frame.upright_size();
+        let Size { height: uh, width: uw } = frame.upright_size();
         let x = (region.0 * uw as f64) as usize;
         let y = (region.1 * uh as f64) as usize;
         let region = Region {

@@ -4,19 +4,14 @@ use std::collections::HashMap;
 
 use silhouette_network::network::Network;
 use silhouette_network::spec::Spec;
+use silhouette_testkit::Noise;
 use silhouette_weights::Tensor;
 
 use crate::tensor::{self, Made, Number};
 
 /// Pseudo-random numbers from -1 to 1: the same on every machine and in every run.
-pub(crate) fn numbers(seed: u32, count: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9) ^ 0x85eb_ca6b;
-    (0..count)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / 8_388_608.0 - 1.0
-        })
-        .collect()
+pub(crate) fn numbers(seed: usize, count: usize) -> Vec<f32> {
+    Noise::new(seed as u64).floats(count, 1.0)
 }
 
 /// Folded weights and biases for every convolution of the network, by our names.
@@ -26,7 +21,7 @@ pub(crate) fn weights(spec: &Spec) -> HashMap<String, Tensor> {
     for (seed, conv) in network.convs().enumerate() {
         for (part, wanted) in [conv.weight(), conv.bias()].into_iter().enumerate() {
             let count = wanted.shape.iter().product();
-            let values = numbers((2 * seed + part) as u32, count);
+            let values = numbers(2 * seed + part, count);
             tensors.insert(wanted.name, Tensor { shape: wanted.shape, data: values });
         }
     }

@@ -477,15 +477,7 @@ unsafe fn filter_pixels<S: Quads, const C: usize, const K: usize, const BGR: boo
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn noise(n: usize, mut seed: u32) -> Vec<u8> {
-        (0..n)
-            .map(|_| {
-                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (seed >> 24) as u8
-            })
-            .collect()
-    }
+    use silhouette_testkit::Noise;
 
     #[test]
     fn weights_that_no_memory_holds_are_an_error() {
@@ -536,7 +528,7 @@ mod tests {
             for n in [0, 1, 7, 15, 16, 17, 63, 64, 65, 200] {
                 for taps in [1, 2, 3, 9] {
                     let stride = n + 5;
-                    let src = noise((taps - 1) * stride + n, 7);
+                    let src = Noise::new(7).bytes((taps - 1) * stride + n);
                     let mut weights: Vec<f32> = (0..taps).map(|t| 0.1 + t as f32 * 0.07).collect();
                     // NEON represents weights that sum to 1, as a resize's do, as integer multiples of 2^-15.
                     let parts = n % 2 == 0;
@@ -565,7 +557,7 @@ mod tests {
                 for rows in [0, 1, 2, 9] {
                     for taps in [1, 2, 5] {
                         let stride = taps * channels; // no padding: the tightest plane
-                        let src = noise(rows * stride, 3);
+                        let src = Noise::new(3).bytes(rows * stride);
                         let weights: Vec<f32> = (0..taps).map(|t| 0.3 - t as f32 * 0.05).collect();
                         let mut out = vec![0.0; rows * channels];
                         combine_columns(isa, &src, stride, channels, &weights, &mut out);
@@ -592,7 +584,8 @@ mod tests {
                 {
                     let (origin, first) = (3, 4);
                     let taps = Taps::triangle(first, len, flip, out_len).unwrap();
-                    let line: Vec<f32> = noise((first + len - origin) * channels + usize::from(channels == 3), 11)
+                    let line: Vec<f32> = Noise::new(11)
+                        .bytes((first + len - origin) * channels + usize::from(channels == 3))
                         .into_iter()
                         .map(f32::from)
                         .collect();

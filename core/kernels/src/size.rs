@@ -1,7 +1,7 @@
-//! Height and width, by name: a bare pair does not show which of the two comes first.
+//! Height and width, by name: a bare pair does not show which of the two comes first. And how many maps a network may have as outputs.
 
 /// A map's height and width.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Size {
     /// Rows.
@@ -9,6 +9,9 @@ pub struct Size {
     /// Columns.
     pub width: usize,
 }
+
+/// The most outputs of a network: engines list them in arrays, so that a run allocates nothing.
+pub const MAX_OUTPUTS: usize = 8;
 
 impl Size {
     /// A square: rows and columns are equal.

@@ -498,16 +498,12 @@ fn exp<S: Simd>(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use silhouette_testkit::Noise;
 
     /// Logits like a network's: smooth, with integer steps every so often so that ties happen.
-    fn logits(n: usize, mut seed: u32, integers: bool) -> Vec<f32> {
-        (0..n)
-            .map(|_| {
-                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                let v = (seed >> 16) as f32 / 65536.0 * 20.0 - 10.0;
-                if integers { (v / 4.0).round() } else { v }
-            })
-            .collect()
+    fn logits(n: usize, seed: u64, integers: bool) -> Vec<f32> {
+        let values = Noise::new(seed).floats(n, 10.0).into_iter();
+        values.map(|v| if integers { (v / 4.0).round() } else { v }).collect()
     }
 
     /// Every class at a pixel, straight from the definition, in f64.
@@ -564,7 +560,7 @@ mod tests {
         for up in cases() {
             for classes in [1, 2, 3, 8, 21, 150] {
                 for integers in [false, true] {
-                    let l = logits(up.rows.len * up.columns.len * classes, 9 + classes as u32, integers);
+                    let l = logits(up.rows.len * up.columns.len * classes, 9 + classes as u64, integers);
                     let scalar = run(*Isa::all().last().unwrap(), &l, classes, &up);
                     for isa in Isa::all() {
                         assert_eq!(run(isa, &l, classes, &up), scalar, "{}", isa.name());

@@ -361,15 +361,7 @@ unsafe fn columns_body<S: Quads>(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn noise(n: usize, mut seed: u32) -> Vec<u8> {
-        (0..n)
-            .map(|_| {
-                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (seed >> 24) as u8
-            })
-            .collect()
-    }
+    use silhouette_testkit::Noise;
 
     fn reference(p: &Yuv420<'_>, x: usize, y: usize, kr: f64, kb: f64, full: bool) -> [f64; 3] {
         let at = |i: usize, x: usize, y: usize| f64::from(p.planes[i][y * p.row_strides[i] + x * p.pixel_strides[i]]);
@@ -391,9 +383,9 @@ mod tests {
                         let cw = width.div_ceil(2);
                         let ch = height.div_ceil(2);
                         let uv_row = (cw - 1) * chroma_stride + 3;
-                        let luma = noise((height - 1) * (width + 3) + width, 5);
-                        let u = noise((ch - 1) * uv_row + (cw - 1) * chroma_stride + 1, 6);
-                        let v = noise((ch - 1) * uv_row + (cw - 1) * chroma_stride + 1, 8);
+                        let luma = Noise::new(5).bytes((height - 1) * (width + 3) + width);
+                        let u = Noise::new(6).bytes((ch - 1) * uv_row + (cw - 1) * chroma_stride + 1);
+                        let v = Noise::new(8).bytes((ch - 1) * uv_row + (cw - 1) * chroma_stride + 1);
                         let picture = Yuv420 {
                             planes: [&luma, &u, &v],
                             row_strides: [width + 3, uv_row, uv_row],

@@ -8,14 +8,12 @@ use crate::error::ModelError;
 use crate::spec::{Activation, Head, Resize, Shortcut, Spec, Task};
 
 pub use builder::{BlockLayer, Layer, NetworkBuilder};
-pub use silhouette_kernels::size::Size;
+pub use silhouette_kernels::size::{MAX_OUTPUTS, Size};
 
 /// Largest number of values of one map: 8 GiB of f32.
 pub const MAX_MAP: u64 = 1 << 31;
 /// Largest number of nodes of a network.
 pub const MAX_NODES: usize = 4096;
-/// Largest number of outputs of a network.
-pub const MAX_OUTPUTS: usize = 8;
 
 /// One convolution, batch norm (or bias) and activation.
 #[derive(Clone, Debug, PartialEq, Eq)]

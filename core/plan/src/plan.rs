@@ -17,7 +17,7 @@ use silhouette_engine::thread_pool::ThreadPool;
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::rows::RowSource;
 use silhouette_network::ModelError;
-use silhouette_network::network::{self, Block, Conv, Network, NodeId, Operation, Output, Size};
+use silhouette_network::network::{Block, Conv, Network, NodeId, Operation, Output, Size};
 use silhouette_network::spec::{Activation, Shortcut};
 use silhouette_weights::{Folded, Weights};
 
@@ -55,8 +55,6 @@ impl Default for PlanOptions {
         Self { threads: 1, isa: None, memory_limit: 1 << 30, weight_cache: None, caches: None }
     }
 }
-
-const _: () = assert!(network::MAX_OUTPUTS <= program::MAX_OUTPUTS, "a program supports as many outputs as a network");
 
 /// A network compiled for the CPU. Shared by threads; each concurrent inference needs its own [`PlanState`].
 #[derive(Debug)]

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use silhouette_engine::engine::{DataType, Description, Engine, EngineError, Input, Output, Session, Step};
-use silhouette_engine::program::{MAX_OUTPUTS, Shape, StepInfo};
+use silhouette_engine::program::{Shape, StepInfo};
 use silhouette_kernels::memory::filled;
 use silhouette_kernels::rows::RowSource;
+use silhouette_kernels::size::MAX_OUTPUTS;
 use silhouette_network::ModelError;
 use silhouette_network::network::{self, Network, Size};
 use silhouette_weights::ModelFile;

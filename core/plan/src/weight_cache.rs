@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! offset  what
-//! 0       "silhouette packed weights 2\n"
+//! 0       "silhouette packed weights 3\n"
 //! 28      the checksum of the arrays, a space, the hash of their packing, a line break: each in 16 hexadecimal digits
 //! 62      the key: everything else that the packed weights depend on, as text
 //! …       zeros up to a multiple of 64
@@ -29,10 +29,10 @@ use silhouette_kernels::isa::Isa;
 use silhouette_kernels::pack::{ALIGN, Keeper as _, Shelf};
 use silhouette_network::ModelError;
 use silhouette_network::network::Network;
-use silhouette_weights::{Map, Tail, Weights, fnv1a};
+use silhouette_weights::{Map, Tail, Weights};
 use twox_hash::XxHash3_64;
 
-const MAGIC: &str = "silhouette packed weights 2\n";
+const MAGIC: &str = "silhouette packed weights 3\n";
 const PREFIX: &str = "silhouette-";
 const SUFFIX: &str = ".packed";
 
@@ -87,7 +87,7 @@ impl Place {
 
     /// The common beginning of all file names with this key.
     fn prefix(&self) -> String {
-        format!("{PREFIX}{:016x}-", fnv1a(self.key.as_bytes()))
+        format!("{PREFIX}{:016x}-", XxHash3_64::oneshot(self.key.as_bytes()))
     }
 
     fn path(&self, packing: u64) -> PathBuf {

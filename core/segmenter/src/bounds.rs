@@ -4,7 +4,7 @@
 use crate::error::{Error, Result};
 use crate::options::{Options, OutputSize};
 use crate::smooth::Smoothing;
-use silhouette_imaging::frame::MAX_SIDE;
+use silhouette_imaging::frame::{MAX_SIDE, Size};
 use silhouette_plan::MAX_THREADS;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -42,7 +42,7 @@ pub(crate) fn options(options: &Options, size: usize, threads: usize) -> Result<
         return Err(Error::unsupported("a weight cache without a folder", "name a folder, or omit it"));
     }
     match options.output {
-        OutputSize::Given { width, height } => mask(width, height),
+        OutputSize::Given { width, height } => mask(Size { height, width }),
         OutputSize::Frame | OutputSize::Model => Ok(()),
     }
 }
@@ -51,7 +51,7 @@ pub(crate) fn options(options: &Options, size: usize, threads: usize) -> Result<
 ///
 /// # Errors
 /// As [`options`].
-pub(crate) fn mask(width: usize, height: usize) -> Result<()> {
+pub(crate) fn mask(Size { height, width }: Size) -> Result<()> {
     let side = 1..=MAX_SIDE;
     let fits = width.checked_mul(height).is_some_and(|pixels| pixels <= MAX_PIXELS);
     if side.contains(&width) && side.contains(&height) && fits {

@@ -69,8 +69,8 @@ pub use silhouette_engine::engine::Step;
 #[cfg(feature = "files")]
 pub use silhouette_imaging::files;
 pub use silhouette_imaging::frame::{
-    Frame, FrameError, PixelFormat, Plane, PlaneName, Region, Rotation, Transform, Transparency, YuvColor, YuvMatrix,
-    YuvRange,
+    Frame, FrameError, PixelFormat, Plane, PlaneName, Region, Rotation, Size, Transform, Transparency, YuvColor,
+    YuvMatrix, YuvRange,
 };
 pub use silhouette_imaging::mask::{Confidence, Mask};
 pub use silhouette_imaging::owned::FrameBuffer;

@@ -7,10 +7,9 @@ use crate::options::{DEFAULT_CONCURRENCY, InputShape, Options, SHAPES};
 use crate::pool::Pool;
 use crate::segmentation::Timings;
 use silhouette_engine::engine::{Engine, Output, Session, Step};
-use silhouette_imaging::frame::Frame;
+use silhouette_imaging::frame::{Frame, Size};
 use silhouette_imaging::input::{FrameRows, InputSpec, Placement, Resampler};
 use silhouette_kernels::rows::RowSource;
-use silhouette_network::network::Size;
 use silhouette_plan::PlanOptions;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,11 +52,10 @@ struct Arena {
     resampler: Resampler,
 }
 
-/// Rows and columns of the logits, and the placement of the image in the network's input.
+/// The size of the logits' map, and the placement of the image in the network's input.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grid {
-    pub(crate) height: usize,
-    pub(crate) width: usize,
+    pub(crate) size: Size,
     pub(crate) placement: Placement,
 }
 
@@ -72,9 +70,9 @@ impl Runner {
         let options = options.clone();
         let (shapes, making, description) = (Mutex::default(), Mutex::default(), String::new());
         let mut runner = Self { model, options, size, threads, owner, description, shapes, making };
-        let first = runner.compile(runner.fitted(3, 4))?;
+        let first = runner.compile(runner.fitted(Size { height: 4, width: 3 }))?;
         runner.description = first.engine.describe().to_string();
-        let InputSpec { width, height, .. } = first.input;
+        let Size { height, width } = first.input.size;
         log::info!("'{}' at {width}x{height}: {}", runner.model.name(), runner.description);
         let mut kept = Vec::with_capacity(SHAPES);
         kept.push(Arc::new(first));
@@ -96,9 +94,8 @@ impl Runner {
         let total = start.elapsed();
         let pulled = Duration::from_nanos(rows.nanoseconds.into_inner() / self.threads as u64);
         let input = (prepared + pulled).min(total);
-        let height = logits.height;
-        let width = logits.width;
-        let grid = Grid { height, width, placement: rows.rows.placement() };
+        let size = Size { height: logits.height, width: logits.width };
+        let grid = Grid { size, placement: rows.rows.placement() };
         let taken = take(session.output(0), grid);
         Ok((taken, Timings { input, network: total.saturating_sub(input), mask: Duration::ZERO }))
     }
@@ -122,10 +119,9 @@ impl Runner {
         self.size
     }
 
-    /// Columns and rows of the network's input for a frame.
-    pub(crate) fn input_size(&self, frame: &Frame<'_>) -> (usize, usize) {
-        let region = frame.region();
-        self.fitted(region.width, region.height)
+    /// The size of the network's input for a frame.
+    pub(crate) fn input_size(&self, frame: &Frame<'_>) -> Size {
+        self.fitted(frame.region().size())
     }
 
     /// Rejects further calls; frees arenas and weights with the last running call.
@@ -145,28 +141,28 @@ impl Runner {
         if self.options.size.is_some() { MOST } else { UNEXPLAINED.saturating_add(weights.saturating_mul(2)).min(MOST) }
     }
 
-    /// Columns and rows of the network's input for an upright image of `width` by `height`.
-    fn fitted(&self, width: usize, height: usize) -> (usize, usize) {
+    /// The size of the network's input for an upright image.
+    fn fitted(&self, Size { height, width }: Size) -> Size {
         let long = self.size;
         match self.options.input_shape {
-            InputShape::Square => (long, long),
+            InputShape::Square => Size::square(long),
             // 16 n + 1: strides then lead to a map whose corners are the input's corners.
             InputShape::Frame => {
                 let least = width.min(height);
                 let most = width.max(height).max(1);
                 let exact = (long as f64 * least as f64 / most as f64).round() as usize;
                 let short = (exact.saturating_sub(1).div_ceil(16) * 16 + 1).max(LEAST_SIDE).min(long);
-                if width < height { (short, long) } else { (long, short) }
+                if width < height { Size { height: long, width: short } } else { Size { height: short, width: long } }
             }
         }
     }
 
-    /// The shape for an input of this many columns and rows; if it does not exist, it is prepared and replaces the
+    /// The shape for an input of this size; if it does not exist, it is prepared and replaces the
     /// least recently used one, whose running and waiting calls end normally.
     ///
     /// A shape is prepared outside the lock: calls with existing shapes continue. One is prepared at a time; a call
     /// that needs another one meanwhile, or the same, waits.
-    fn shape(&self, size: (usize, usize)) -> Result<Arc<Shape>> {
+    fn shape(&self, size: Size) -> Result<Arc<Shape>> {
         if let Some(shape) = self.known(size)? {
             return Ok(shape);
         }
@@ -188,10 +184,10 @@ impl Runner {
         Ok(made)
     }
 
-    /// The existing shape for an input of this many columns and rows; it becomes the most recently used one.
-    fn known(&self, size: (usize, usize)) -> Result<Option<Arc<Shape>>> {
+    /// The existing shape for an input of this size; it becomes the most recently used one.
+    fn known(&self, size: Size) -> Result<Option<Arc<Shape>>> {
         self.with_shapes(|shapes| {
-            let at = shapes.iter().position(|shape| (shape.input.width, shape.input.height) == size)?;
+            let at = shapes.iter().position(|shape| shape.input.size == size)?;
             shapes[at..].rotate_left(1);
             let last = &shapes[shapes.len() - 1];
             last.used.store(true, Ordering::Relaxed);
@@ -204,20 +200,20 @@ impl Runner {
         shapes.as_mut().map(with).ok_or_else(|| Error::closed(self.owner))
     }
 
-    fn compile(&self, (width, height): (usize, usize)) -> Result<Shape> {
+    fn compile(&self, size: Size) -> Result<Shape> {
         let weight_cache = self.options.weight_cache.clone();
         let memory_limit = self.memory_limit();
         let plan = PlanOptions { threads: self.threads, weight_cache, memory_limit, ..PlanOptions::default() };
-        let engine = self.options.backend.engine(self.model.file(), Size { height, width }, &plan)?;
+        let engine = self.options.backend.engine(self.model.file(), size, &plan)?;
         for output in engine.outputs() {
             let bytes = output.values().saturating_mul(size_of::<f32>());
             if bytes > memory_limit {
-                let reason = format!("the output '{}' of {bytes} bytes at {width}x{height}", output.name);
+                let reason = format!("the output '{}' of {bytes} bytes at {}x{}", output.name, size.width, size.height);
                 return Err(Error::unsupported(reason, "use a smaller input size"));
             }
         }
         let spec = self.model.spec();
-        let input = InputSpec { width, height, mean: spec.input.mean, std: spec.input.std, fit: spec.input.fit };
+        let input = InputSpec { size, mean: spec.input.mean, std: spec.input.std, fit: spec.input.fit };
         let concurrency = self.options.concurrency.unwrap_or(DEFAULT_CONCURRENCY);
         let pool = Pool::new(arena(&engine, input)?, concurrency, self.owner);
         Ok(Shape { engine, input, pool, used: AtomicBool::new(false) })
@@ -283,19 +279,21 @@ mod tests {
         let runner = of_frames();
         let kept = || {
             let shapes = runner.shapes.lock().unwrap();
-            shapes.iter().flatten().map(|shape| (shape.input.width, shape.input.height)).collect::<Vec<_>>()
+            shapes.iter().flatten().map(|shape| shape.input.size).collect::<Vec<_>>()
         };
         let bytes = [0; 64 * 64 * 3];
         let seen = |width, height| {
             runner.run(&Frame::rgb8(&bytes, width, height).unwrap(), |_, _| ()).unwrap();
             kept()
         };
-        assert_eq!(kept(), [(49, 65)], "prepared for 3:4");
-        assert_eq!(seen(64, 48), [(65, 49)]);
-        assert_eq!(seen(64, 48), [(65, 49)]);
-        assert_eq!(seen(48, 64), [(65, 49), (49, 65)]);
-        assert_eq!(seen(64, 48), [(49, 65), (65, 49)]);
-        assert_eq!(seen(30, 30), [(65, 49), (65, 65)]);
+        let wide = Size { height: 49, width: 65 };
+        let tall = Size { height: 65, width: 49 };
+        assert_eq!(kept(), [tall], "prepared for 3:4");
+        assert_eq!(seen(64, 48), [wide]);
+        assert_eq!(seen(64, 48), [wide]);
+        assert_eq!(seen(48, 64), [wide, tall]);
+        assert_eq!(seen(64, 48), [tall, wide]);
+        assert_eq!(seen(30, 30), [wide, Size::square(65)]);
     }
 
     #[test]

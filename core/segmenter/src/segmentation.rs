@@ -4,7 +4,7 @@ use crate::bounds;
 use crate::error::{Error, Result};
 use crate::model::{Classes, Task};
 use crate::options::OutputSize;
-use silhouette_imaging::frame::{Frame, Region, Transform};
+use silhouette_imaging::frame::{Frame, Region, Size, Transform};
 use silhouette_imaging::input::Placement;
 use silhouette_imaging::mask::{Confidence, Logits, Mask, MaskSpec, Resize, Upsampler};
 use silhouette_imaging::palette::Palette;
@@ -31,8 +31,8 @@ pub struct Segmentation {
 #[derive(Clone, Debug)]
 pub(crate) struct View {
     pub(crate) classes: Arc<Classes>,
-    /// Rows and columns of the logits.
-    pub(crate) grid: (usize, usize),
+    /// The size of the logits' map.
+    pub(crate) grid: Size,
     pub(crate) resize: Resize,
     pub(crate) placement: Placement,
     pub(crate) region: Region,
@@ -118,17 +118,17 @@ impl Segmentation {
         Some(Transform { xx: t.xx * x, xy: t.xy * y, x0: t.x0, yx: t.yx * x, yy: t.yy * y, y0: t.y0 })
     }
 
-    /// Columns and rows of the frame's region, upright: the size of the images that effects produce; (0, 0) before the
-    /// first frame.
-    pub fn frame_size(&self) -> (usize, usize) {
-        self.view.as_ref().map_or((0, 0), |view| (view.region.width, view.region.height))
+    /// The size of the frame's region, upright, which is that of the images that effects produce; 0 by 0 before the first
+    /// frame.
+    pub fn frame_size(&self) -> Size {
+        self.view.as_ref().map_or(Size::default(), |view| view.region.size())
     }
 
-    /// The network's raw output, `[height][width][classes]` f32, and its (height, width, classes). For a model with an
+    /// The network's raw output, `[height][width][classes]` f32, the map's size and the number of classes. For a model with an
     /// alpha ([`Task::Alpha`]): 0 (to 20 digits) and the logit whose sigmoid is the alpha.
-    pub fn logits(&self) -> (&[f32], (usize, usize, usize)) {
-        let (height, width) = self.view.as_ref().map_or((0, 0), |view| view.grid);
-        (&self.logits, (height, width, self.labels().len()))
+    pub fn logits(&self) -> (&[f32], (Size, usize)) {
+        let size = self.view.as_ref().map_or(Size::default(), |view| view.grid);
+        (&self.logits, (size, self.labels().len()))
     }
 
     /// Recomputes the mask at another size, from the same logits.
@@ -174,7 +174,8 @@ impl Segmentation {
     /// The confidence of `classes` at the network's own size, and whether to refine it.
     pub(crate) fn coarse(&self, classes: &[usize]) -> Result<(Confidence, bool)> {
         let view = self.view.as_ref().ok_or_else(empty)?;
-        let (mut confidence, (width, height)) = (Confidence::default(), view.placement.valid);
+        let mut confidence = Confidence::default();
+        let Size { height, width } = view.placement.valid;
         let size = Mask { width, height, classes: Vec::new() };
         view.confidence(&self.logits, &size, classes, &mut Upsampler::new(), &mut confidence)?;
         Ok((confidence, view.refine))
@@ -213,7 +214,7 @@ impl Segmentation {
     pub(crate) fn check_frame(&self, frame: &Frame<'_>) -> Result<()> {
         let region = self.view.as_ref().ok_or_else(empty)?.region;
         let other = frame.region();
-        if (region.width, region.height) == (other.width, other.height) {
+        if region.size() == other.size() {
             return Ok(());
         }
         Err(Error::frame(
@@ -232,8 +233,7 @@ fn empty() -> Error {
 
 impl View {
     fn logits<'a>(&self, values: &'a [f32]) -> Logits<'a> {
-        let (height, width) = self.grid;
-        Logits { values, width, height, classes: self.classes.labels.len() }
+        Logits { values, size: self.grid, classes: self.classes.labels.len() }
     }
 
     /// The confidence of `classes` at the size of `mask`.
@@ -261,12 +261,12 @@ impl View {
     }
 
     fn mask_spec(&self, output: OutputSize) -> Result<MaskSpec> {
-        let (width, height) = match output {
-            OutputSize::Frame => (self.region.width, self.region.height),
+        let size = match output {
+            OutputSize::Frame => self.region.size(),
             OutputSize::Model => self.placement.valid,
-            OutputSize::Given { width, height } => (width, height),
+            OutputSize::Given { width, height } => Size { height, width },
         };
-        bounds::mask(width, height)?;
-        Ok(MaskSpec { resize: self.resize, placement: self.placement, width, height })
+        bounds::mask(size)?;
+        Ok(MaskSpec { resize: self.resize, placement: self.placement, size })
     }
 }

@@ -6,7 +6,7 @@ use crate::options::{Options, OutputSize};
 use crate::runner::Runner;
 use crate::segmentation::{Segmentation, View};
 use silhouette_engine::engine::Step;
-use silhouette_imaging::frame::Frame;
+use silhouette_imaging::frame::{Frame, Size};
 use silhouette_imaging::mask::Resize;
 use silhouette_kernels::memory;
 use std::sync::Arc;
@@ -62,12 +62,12 @@ impl Segmenter {
         self.segment_with(frame, segmentation, |_, _| Ok(()))
     }
 
-    /// `change` may modify the logits `[h][w][classes]` before the mask is computed.
+    /// `change` may modify the logits `[h][w][classes]` (passed with the map's size and the number of classes) before the mask is computed.
     pub(crate) fn segment_with(
         &self,
         frame: &Frame<'_>,
         segmentation: &mut Segmentation,
-        change: impl FnOnce(&mut [f32], (usize, usize, usize)) -> Result<()>,
+        change: impl FnOnce(&mut [f32], (Size, usize)) -> Result<()>,
     ) -> Result<()> {
         let task = self.model.task();
         let (grid, timings) = self.runner.run(frame, |logits, grid| {
@@ -88,7 +88,7 @@ impl Segmenter {
         let region = frame.region();
         segmentation.view = Some(View {
             classes: Arc::clone(self.model.classes()),
-            grid: (grid.height, grid.width),
+            grid: grid.size,
             resize: self.resize,
             placement: grid.placement,
             region,
@@ -97,7 +97,7 @@ impl Segmenter {
             transform: frame.transform(region.width, region.height),
         });
         let classes = self.model.labels().len();
-        change(&mut segmentation.logits, (grid.height, grid.width, classes))?;
+        change(&mut segmentation.logits, (grid.size, classes))?;
         if task == Task::Alpha {
             // Smoothing produces log-probabilities, whose difference matters.
             for pair in segmentation.logits.chunks_exact_mut(2) {
@@ -118,8 +118,8 @@ impl Segmenter {
         self.runner.size()
     }
 
-    /// Columns and rows of the network's input for a frame.
-    pub fn input_size(&self, frame: &Frame<'_>) -> (usize, usize) {
+    /// The size of the network's input for a frame.
+    pub fn input_size(&self, frame: &Frame<'_>) -> Size {
         self.runner.input_size(frame)
     }
 

@@ -8,6 +8,7 @@
 //! and the last.
 
 use crate::softmax::softmax;
+use silhouette_imaging::frame::Size;
 use silhouette_kernels::memory::{self, OutOfMemory};
 use std::time::Duration;
 
@@ -50,7 +51,8 @@ const FLOOR: f32 = -9.0;
 /// The state of one video.
 #[derive(Debug, Default)]
 pub(crate) struct Smoother {
-    shape: (usize, usize, usize),
+    /// The map's size and the classes.
+    shape: (Size, usize),
     last: Option<Duration>,
     /// Averaged log-probabilities, in the layout of the logits `[h][w][classes]`.
     average: Vec<f32>,
@@ -78,11 +80,11 @@ impl Smoother {
     pub(crate) fn smooth(
         &mut self,
         logits: &mut [f32],
-        shape: (usize, usize, usize),
+        shape: (Size, usize),
         timestamp: Duration,
         smoothing: &Smoothing,
     ) -> Result<(), OutOfMemory> {
-        let (height, width, classes) = shape;
+        let (Size { height, width }, classes) = shape;
         assert_eq!(logits.len(), height * width * classes, "logits and shape");
         let pause = self.last.and_then(|last| timestamp.checked_sub(last));
         let goes_on = self.shape == shape && pause.is_some_and(|pause| pause <= smoothing.longest_pause);
@@ -135,7 +137,7 @@ impl Smoother {
 
     /// How much the change around a cell looks like motion, 0 to 1.
     fn motion(&self, x: usize, y: usize) -> f32 {
-        let (height, width, classes) = self.shape;
+        let (Size { height, width }, classes) = self.shape;
         let at = (y * width + x) * classes;
         let now = &self.now[at..at + classes];
         let before = &self.before[at..at + classes];
@@ -279,7 +281,7 @@ mod tests {
             let (mut logits, truth) = disc(cx, cy, &mut noise, strength, shared);
             raw.push(labels(&logits));
             let time = FRAME * i as u32;
-            smoother.smooth(&mut logits, (SIDE, SIDE, CLASSES), time, &Smoothing::default()).unwrap();
+            smoother.smooth(&mut logits, (Size::square(SIDE), CLASSES), time, &Smoothing::default()).unwrap();
             smooth.push(labels(&logits));
             truths.push(truth);
         }
@@ -334,7 +336,7 @@ mod tests {
     fn a_cut_is_followed_at_once() {
         let mut noise = Noise::new(1);
         let mut smoother = Smoother::default();
-        let shape = (SIDE, SIDE, CLASSES);
+        let shape = (Size::square(SIDE), CLASSES);
         for i in 0..10 {
             let (mut logits, _) = disc(8.0, 8.0, &mut noise, 0.2, false);
             smoother.smooth(&mut logits, shape, FRAME * i, &Smoothing::default()).unwrap();
@@ -346,7 +348,7 @@ mod tests {
 
     #[test]
     fn pauses_backward_time_and_other_shapes_start_afresh() {
-        let shape = (1, 1, 2);
+        let shape = (Size::square(1), 2);
         let start = |smoother: &mut Smoother| {
             smoother.smooth(&mut [3.0, 0.0], shape, Duration::from_secs(5), &Smoothing::default()).unwrap();
         };
@@ -360,6 +362,6 @@ mod tests {
         assert!(!fresh(shape, 5.1, &[0.5, 0.0]), "goes on");
         assert!(fresh(shape, 6.5, &[0.5, 0.0]), "after a pause");
         assert!(fresh(shape, 4.0, &[0.5, 0.0]), "backwards");
-        assert!(fresh((1, 2, 2), 5.1, &[0.5, 0.0, 0.5, 0.0]), "another shape");
+        assert!(fresh((Size { height: 1, width: 2 }, 2), 5.1, &[0.5, 0.0, 0.5, 0.0]), "another shape");
     }
 }

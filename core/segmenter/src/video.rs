@@ -6,7 +6,7 @@ use crate::segmentation::Segmentation;
 use crate::segmenter::Segmenter;
 use crate::smooth::Smoother;
 use crate::smooth::Smoothing;
-use silhouette_imaging::frame::{Frame, Region, Rotation};
+use silhouette_imaging::frame::{Frame, Region, Rotation, Size};
 use std::time::Duration;
 
 /// Segments the frames of one video (see [`Smoothing`]); each video needs one of its own.
@@ -16,7 +16,7 @@ pub struct VideoSegmenter {
     smoothing: Smoothing,
     smoother: Smoother,
     /// Region, size and orientation of the previous frame: if they change, the map's cells have other positions.
-    view: Option<(Region, (usize, usize), Rotation, bool)>,
+    view: Option<(Region, Size, Rotation, bool)>,
 }
 
 impl VideoSegmenter {

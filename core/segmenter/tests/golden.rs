@@ -12,7 +12,7 @@ mod common;
 
 use common::model;
 use silhouette::{
-    Frame, Options, OutputSize, PixelFormat, Plane, Region, Rotation, Segmenter, YuvColor, YuvMatrix, YuvRange,
+    Frame, Options, OutputSize, PixelFormat, Plane, Region, Rotation, Segmenter, Size, YuvColor, YuvMatrix, YuvRange,
 };
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ fn golden(name: &str) -> PathBuf {
 struct Case {
     name: String,
     format: String,
-    size: (usize, usize),
+    size: Size,
     /// Offset, length, row stride, pixel stride.
     planes: Vec<[usize; 4]>,
     file: String,
@@ -38,7 +38,7 @@ struct Case {
     rotation: i32,
     mirror: bool,
     region: Option<[usize; 4]>,
-    output: (usize, usize),
+    output: Size,
 }
 
 fn numbers<const N: usize>(text: &str) -> [usize; N] {
@@ -53,7 +53,7 @@ impl Case {
         Self {
             name: cells[0].to_owned(),
             format: cells[1].to_owned(),
-            size: (cells[2].parse().unwrap(), cells[3].parse().unwrap()),
+            size: Size { height: cells[3].parse().unwrap(), width: cells[2].parse().unwrap() },
             planes: cells[4].split(',').map(numbers).collect(),
             file: cells[5].to_owned(),
             matrix: cells[6].parse().unwrap(),
@@ -61,7 +61,10 @@ impl Case {
             rotation: cells[8].parse().unwrap(),
             mirror: cells[9] == "1",
             region: (cells[10] != "-").then(|| numbers(cells[10])),
-            output: numbers::<2>(cells[11]).into(),
+            output: {
+                let [width, height] = numbers(cells[11]);
+                Size { height, width }
+            },
         }
     }
 
@@ -69,8 +72,9 @@ impl Case {
         let join = |numbers: &[usize]| numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(":");
         let planes: Vec<String> = self.planes.iter().map(|plane| join(plane)).collect();
         let region = self.region.map_or_else(|| "-".to_owned(), |region| join(&region));
-        let Self { name, format, size: (width, height), file, matrix, range, rotation, .. } = self;
-        let (planes, mirror, output) = (planes.join(","), u8::from(self.mirror), join(&[self.output.0, self.output.1]));
+        let Self { name, format, size: Size { height, width }, file, matrix, range, rotation, .. } = self;
+        let (planes, mirror, output) =
+            (planes.join(","), u8::from(self.mirror), join(&[self.output.width, self.output.height]));
         format!(
             "{name}\t{format}\t{width}\t{height}\t{planes}\t{file}\t{matrix}\t{range}\t{rotation}\t{mirror}\t{region}\t{output}\t{name}.mask"
         )
@@ -81,7 +85,7 @@ impl Case {
             let [offset, length, row_stride, pixel_stride] = self.planes[i];
             Plane { data: &bytes[offset..offset + length], row_stride, pixel_stride }
         };
-        let (width, height) = self.size;
+        let Size { height, width } = self.size;
         let matrix = if self.matrix == 709 { YuvMatrix::Bt709 } else { YuvMatrix::Bt601 };
         let range = if self.range == "video" { YuvRange::Video } else { YuvRange::Full };
         let color = YuvColor { matrix, range };
@@ -105,7 +109,7 @@ impl Case {
     }
 
     fn mask(&self, bytes: &[u8]) -> Vec<u8> {
-        let (width, height) = self.output;
+        let Size { height, width } = self.output;
         let options = Options::new().threads(1).output(OutputSize::Given { width, height });
         Segmenter::new(&model(), &options).unwrap().segment(&self.frame(bytes)).unwrap().mask().classes.clone()
     }
@@ -113,6 +117,7 @@ impl Case {
 
 const WIDTH: usize = 63;
 const HEIGHT: usize = 47;
+const SIZE: Size = Size { height: HEIGHT, width: WIDTH };
 
 /// Integers only, the same on every machine: a few soft shapes.
 fn channel(x: usize, y: usize, c: usize) -> u8 {
@@ -187,7 +192,7 @@ fn make() -> (Vec<(String, Vec<u8>)>, Vec<Case>) {
     let base = Case {
         name: String::new(),
         format: String::new(),
-        size: (WIDTH, HEIGHT),
+        size: SIZE,
         planes: Vec::new(),
         file: String::new(),
         matrix: 601,
@@ -195,7 +200,7 @@ fn make() -> (Vec<(String, Vec<u8>)>, Vec<Case>) {
         rotation: 0,
         mirror: false,
         region: None,
-        output: (WIDTH, HEIGHT),
+        output: SIZE,
     };
     let case = |name: &str, format: &str, file: &str, planes: &[[usize; 4]]| Case {
         name: name.to_owned(),
@@ -215,19 +220,19 @@ fn make() -> (Vec<(String, Vec<u8>)>, Vec<Case>) {
         case("nv21", "nv21", "nv21.bin", &[luma_plane, [pairs_at, pairs, pair_stride, 2]]),
         Case { matrix: 709, ..case("yuv420-709", "yuv420", "nv12.bin", &camera_planes) },
         Case { range: "video".to_owned(), ..case("yuv420-video", "yuv420", "nv12.bin", &camera_planes) },
-        Case { output: (30, 70), ..case("output", "yuv420", "nv12.bin", &camera_planes) },
+        Case { output: Size { height: 70, width: 30 }, ..case("output", "yuv420", "nv12.bin", &camera_planes) },
         Case {
             rotation: 90,
             mirror: true,
             region: Some([7, 5, 33, 50]),
-            output: (33, 50),
+            output: Size { height: 50, width: 33 },
             ..case("region", "yuv420", "nv12.bin", &camera_planes)
         },
     ];
     for rotation in [0, 90, 180, 270] {
         for mirror in [false, true] {
             let name = format!("turn-{rotation}{}", if mirror { "-mirror" } else { "" });
-            let output = if rotation % 180 == 0 { (WIDTH, HEIGHT) } else { (HEIGHT, WIDTH) };
+            let output = if rotation % 180 == 0 { SIZE } else { Size { height: WIDTH, width: HEIGHT } };
             cases.push(Case { rotation, mirror, output, ..case(&name, "yuv420", "nv12.bin", &camera_planes) });
         }
     }

@@ -4,6 +4,7 @@
 mod common;
 
 use silhouette::{Error, Frame, LiveSegmenter, Options, Segmentation, Segmenter};
+use silhouette_testkit::Noise;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock};
@@ -247,12 +248,9 @@ fn eight_threads() {
             let pixels = &pixels;
             let expected = &expected;
             scope.spawn(move || {
-                // A different sequence of numbers on each thread (a linear congruential generator).
-                let mut random = thread as u64 + 1;
-                let mut next = move |below: u64| {
-                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                    (random >> 33) % below
-                };
+                // A different sequence of numbers on each thread.
+                let mut noise = Noise::new(thread as u64 + 1);
+                let mut next = move |below: u16| (noise.fraction() * f32::from(below)) as u64;
                 while Instant::now() < until {
                     let shared = segmenter(2);
                     std::thread::scope(|inner| {

@@ -66,11 +66,12 @@ fn an_input_of_the_frames_shape_computes_what_the_network_makes_of_it_alone() {
     ] {
         let bytes = waves(width, height, 2);
         let frame = Frame::rgb8(&bytes, width, height).unwrap();
-        assert_eq!(segmenter.input_size(&frame), (columns, rows), "{width}x{height}");
+        assert_eq!(segmenter.input_size(&frame), Size { height: rows, width: columns }, "{width}x{height}");
         let segmentation = segmenter.segment(&frame).unwrap();
         assert_eq!((segmentation.width(), segmentation.height()), (width, height));
-        let (logits, (h, w, _)) = segmentation.logits();
-        assert_eq!((w, h), (columns.div_ceil(16), rows.div_ceil(16)), "the map of {width}x{height}");
+        let (logits, (map, _)) = segmentation.logits();
+        let expected = Size { height: rows.div_ceil(16), width: columns.div_ceil(16) };
+        assert_eq!(map, expected, "the map of {width}x{height}");
         assert!(logits.iter().all(|value| value.is_finite()));
     }
     // If the image fills the input pixel by pixel, the logits are those of the network on its normalised pixels.

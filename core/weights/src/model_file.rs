@@ -252,6 +252,7 @@ mod tests {
     use super::*;
     use crate::quantisation::{ActivationElement, ActivationQuantisation, Integers, Quantisation, QuantisedTensor};
     use crate::{Tensor, seeded};
+    use silhouette_testkit::Folder;
 
     fn fixture() -> (Spec, Network) {
         let spec = Spec::preset("fixture").unwrap();
@@ -269,9 +270,8 @@ mod tests {
     fn a_saved_model_comes_back() {
         let (spec, network) = fixture();
         let model = ModelFile::new(spec.clone(), seeded(&network, 1)).unwrap();
-        let folder = std::env::temp_dir().join(format!("silhouette-weights-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("fixture.safetensors");
+        let folder = Folder::new();
+        let path = folder.path("fixture.safetensors");
         model.save(&path, Dtype::F32).unwrap();
         let back = ModelFile::map(&path).unwrap();
         assert_eq!(back.spec(), &spec);
@@ -292,8 +292,7 @@ mod tests {
         let before = back.weights().folded(network.conv("stem").unwrap()).unwrap();
         ModelFile::new(spec, seeded(&network, 2)).unwrap().save(&path, Dtype::F16).unwrap();
         assert_eq!(back.weights().folded(network.conv("stem").unwrap()).unwrap(), before);
-        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
-        std::fs::remove_dir_all(folder).unwrap();
+        assert_eq!(folder.files(), ["fixture.safetensors"]);
     }
 
     #[test]
@@ -467,7 +466,7 @@ mod tests {
         header[..8].copy_from_slice(&(MAX_HEADER + 9).to_le_bytes());
         assert!(message(header).contains("more than"));
         assert!(matches!(ModelFile::open("/nonexistent"), Err(ModelError::Io { .. })));
-        assert!(ModelFile::open(std::env::temp_dir()).unwrap_err().to_string().contains("regular file"));
+        assert!(ModelFile::open(Folder::new().root()).unwrap_err().to_string().contains("regular file"));
     }
 
     #[test]

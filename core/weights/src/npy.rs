@@ -351,11 +351,12 @@ impl<'a> Words<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use silhouette_testkit::Folder;
 
     #[test]
     fn what_is_written_is_read_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.npy");
+        let folder = Folder::new();
+        let path = folder.path("x.npy");
         let array = Array { shape: [1, 2, 3, 2], data: (0..12).map(|i| i as f32 / 7.0).collect() };
         write(&path, &array).unwrap();
         assert_eq!(read(&path).unwrap(), array);
@@ -364,8 +365,8 @@ mod tests {
     #[test]
     #[allow(clippy::float_cmp, reason = "small whole numbers")]
     fn other_element_types_become_f32() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.npy");
+        let folder = Folder::new();
+        let path = folder.path("x.npy");
         let values: [(&str, Vec<u8>); 3] = [
             ("<f8", [1.0f64, -2.0, 3.5].iter().flat_map(|v| v.to_le_bytes()).collect()),
             ("|u1", vec![1, 2, 255]),
@@ -385,8 +386,8 @@ mod tests {
 
     #[test]
     fn hostile_headers_are_errors() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.npy");
+        let folder = Folder::new();
+        let path = folder.path("x.npy");
         let file = |version: u8, header: &str, data: usize| {
             let mut bytes = b"\x93NUMPY".to_vec();
             bytes.extend([version, 0]);

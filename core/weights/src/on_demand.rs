@@ -96,11 +96,12 @@ fn read_exact_at(file: &File, mut bytes: &mut [u8], mut from: u64) -> std::io::R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use silhouette_testkit::Folder;
 
     #[test]
     fn what_changed_since_is_an_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("numbers");
+        let folder = Folder::new();
+        let path = folder.path("numbers");
         std::fs::write(&path, [1, 2, 3, 4, 5, 6]).unwrap();
         let open = || OnDemand::open(&path, Some(1..5)).unwrap();
         assert_eq!((open().len(), open().read(1..3).unwrap()), (4, vec![3, 4]));
@@ -110,7 +111,7 @@ mod tests {
         assert!(open().read(2..5).is_err(), "past the part's end");
         // Replaced by a rename: the open one is unchanged.
         let kept = open();
-        let next = folder.path().join("next");
+        let next = folder.path("next");
         std::fs::write(&next, [9; 6]).unwrap();
         std::fs::rename(&next, &path).unwrap();
         assert_eq!(kept.read(0..4).unwrap(), [2, 3, 4, 5]);

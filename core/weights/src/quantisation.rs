@@ -237,6 +237,7 @@ fn one_exactly<S: Serializer>(scale: &f32, to: S) -> Result<S::Ok, S::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use silhouette_testkit::Noise;
 
     fn per_channel(axis: usize) -> QuantisedTensor {
         QuantisedTensor {
@@ -286,10 +287,9 @@ mod tests {
 
     #[test]
     fn scales_come_back_from_json_with_the_same_bits() {
-        let mut bits = 1u32;
-        for _ in 0..2000 {
-            bits = bits.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let scale = f32::from_bits(bits >> 1);
+        let bytes = Noise::new(1).bytes(8000);
+        for &bits in bytes.as_chunks().0 {
+            let scale = f32::from_bits(u32::from_le_bytes(bits) >> 1);
             if !possible(scale) {
                 continue;
             }

@@ -60,7 +60,8 @@ impl SplitMix64 {
     }
 }
 
-/// The 64-bit FNV-1a hash.
+/// The 64-bit FNV-1a hash: a part of what seeded weights are, and of the tests that pin results. What is stored or compared from run to
+/// run has another (`XxHash3`).
 pub fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

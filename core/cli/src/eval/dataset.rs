@@ -103,51 +103,45 @@ pub(crate) fn folders(images: &Path, masks: &Path) -> Result<Vec<Item>, Failure>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn folder(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("silhouette-dataset-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        path
-    }
+    use silhouette_testkit::Folder;
 
     #[test]
     fn vocs_layout() {
-        let root = folder("voc");
-        std::fs::write(root.join("val.txt"), "a\n b \n\n").unwrap();
-        std::fs::create_dir_all(root.join("JPEGImages")).unwrap();
-        let _ = std::fs::remove_dir(root.join("SegmentationClass"));
-        assert!(voc(&root, Path::new("val.txt")).unwrap_err().to_string().contains("SegmentationClass"));
-        std::fs::create_dir_all(root.join("SegmentationClass")).unwrap();
-        let items = voc(&root, Path::new("val.txt")).unwrap();
+        let folder = Folder::new();
+        let root = folder.root();
+        folder.write("val.txt", "a\n b \n\n");
+        std::fs::create_dir(root.join("JPEGImages")).unwrap();
+        assert!(voc(root, Path::new("val.txt")).unwrap_err().to_string().contains("SegmentationClass"));
+        std::fs::create_dir(root.join("SegmentationClass")).unwrap();
+        let items = voc(root, Path::new("val.txt")).unwrap();
         assert_eq!(items.len(), 2);
         assert_eq!(items[1].image, root.join("JPEGImages/b.jpg"));
         assert_eq!(items[1].mask, root.join("SegmentationClass/b.png"));
-        assert_eq!(voc(&root, &root.join("val.txt")).unwrap(), items, "a whole path to the list");
-        std::fs::write(root.join("empty.txt"), "\n").unwrap();
-        assert!(voc(&root, Path::new("empty.txt")).is_err());
-        assert!(voc(&root, Path::new("missing.txt")).unwrap_err().to_string().contains("missing.txt"));
+        assert_eq!(voc(root, &root.join("val.txt")).unwrap(), items, "a whole path to the list");
+        folder.write("empty.txt", "\n");
+        assert!(voc(root, Path::new("empty.txt")).is_err());
+        assert!(voc(root, Path::new("missing.txt")).unwrap_err().to_string().contains("missing.txt"));
     }
 
     #[test]
     fn plain_folders_in_order_and_without_what_is_no_picture() {
-        let images = folder("images");
-        let masks = folder("masks");
+        let (images, masks) = (Folder::new(), Folder::new());
         for name in ["b.JPG", "a.webp", "notes.txt", "c.png"] {
-            std::fs::write(images.join(name), "").unwrap();
+            images.write(name, "");
         }
-        let names: Vec<_> = folders(&images, &masks).unwrap().into_iter().map(|item| item.name).collect();
+        let names: Vec<_> = folders(images.root(), masks.root()).unwrap().into_iter().map(|item| item.name).collect();
         assert_eq!(names, ["a", "b", "c"]);
         // Images and masks side by side: the PNGs are masks.
-        let names: Vec<_> = folders(&images, &images).unwrap().into_iter().map(|item| item.name).collect();
+        let names: Vec<_> = folders(images.root(), images.root()).unwrap().into_iter().map(|item| item.name).collect();
         assert_eq!(names, ["a", "b"]);
-        assert!(folders(&masks, &masks).unwrap_err().to_string().contains("no JPEG"));
-        let absent = masks.join("absent");
-        assert!(folders(&images, &absent).unwrap_err().to_string().contains("no such folder"));
+        assert!(folders(masks.root(), masks.root()).unwrap_err().to_string().contains("no JPEG"));
+        let absent = masks.path("absent");
+        assert!(folders(images.root(), &absent).unwrap_err().to_string().contains("no such folder"));
     }
 
     #[test]
     fn names_are_the_same_whichever_way_their_accents_are_written() {
-        let folder = silhouette_testkit::Folder::new();
+        let folder = Folder::new();
         let images = folder.path("images");
         let masks = folder.path("masks");
         for path in [&images, &masks] {
@@ -166,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_list_names_a_picture_once() {
-        let folder = silhouette_testkit::Folder::new();
+        let folder = Folder::new();
         folder.write("val.txt", "a\nb\na\n");
         assert!(voc(folder.root(), Path::new("val.txt")).unwrap_err().to_string().contains("'a' twice"));
         // Counted before anything is made of them.

@@ -206,15 +206,17 @@ fn beside(path: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use silhouette_testkit::Folder;
 
     fn written(
+        folder: &Folder,
         name: &str,
         color: png::ColorType,
         depth: png::BitDepth,
         data: &[u8],
         palette: bool,
     ) -> std::path::PathBuf {
-        let path = std::env::temp_dir().join(format!("silhouette-labels-{}-{name}.png", std::process::id()));
+        let path = folder.path(&format!("{name}.png"));
         let mut encoder = png::Encoder::new(std::fs::File::create(&path).unwrap(), 3, 2);
         encoder.set_color(color);
         encoder.set_depth(depth);
@@ -233,6 +235,7 @@ mod tests {
     #[test]
     fn indices_not_colours_at_every_depth() {
         use png::{BitDepth, ColorType};
+        let folder = Folder::new();
         for (name, color, depth, data, classes) in [
             ("p8", ColorType::Indexed, BitDepth::Eight, vec![0, 15, 255, 254, 1, 2], [0, 15, 255, 254, 1, 2]),
             ("p4", ColorType::Indexed, BitDepth::Four, vec![0x1f, 0x20, 0x34, 0x50], [1, 15, 2, 3, 4, 5]),
@@ -240,7 +243,7 @@ mod tests {
             ("p1", ColorType::Indexed, BitDepth::One, vec![0b1010_0000, 0b0100_0000], [1, 0, 1, 0, 1, 0]),
             ("g8", ColorType::Grayscale, BitDepth::Eight, vec![3, 4, 5, 6, 7, 8], [3, 4, 5, 6, 7, 8]),
         ] {
-            let path = written(name, color, depth, &data, color == ColorType::Indexed);
+            let path = written(&folder, name, color, depth, &data, color == ColorType::Indexed);
             let labels = read(&path, &key(21, None)).unwrap();
             assert_eq!((labels.width, labels.height, &labels.classes[..]), (3, 2, &classes[..]), "{name}");
         }
@@ -248,14 +251,16 @@ mod tests {
 
     #[test]
     fn what_is_no_mask_is_named() {
+        let folder = Folder::new();
         let read = |path: &Path| read(path, &key(21, None));
-        let deep = written("rgb16", png::ColorType::Rgb, png::BitDepth::Sixteen, &[0; 36], false);
+        let deep = written(&folder, "rgb16", png::ColorType::Rgb, png::BitDepth::Sixteen, &[0; 36], false);
         assert!(read(&deep).unwrap_err().to_string().contains("class indices"));
-        let missing = std::env::temp_dir().join("silhouette-labels-missing.png");
-        assert!(read(&missing).unwrap_err().to_string().contains("silhouette-labels-missing.png"));
-        let cut = std::env::temp_dir().join(format!("silhouette-labels-{}-cut.png", std::process::id()));
+        let missing = folder.path("missing.png");
+        assert!(read(&missing).unwrap_err().to_string().contains("missing.png"));
+        let cut = folder.path("cut.png");
         let whole =
-            std::fs::read(written("whole", png::ColorType::Grayscale, png::BitDepth::Eight, &[0; 6], false)).unwrap();
+            std::fs::read(written(&folder, "whole", png::ColorType::Grayscale, png::BitDepth::Eight, &[0; 6], false))
+                .unwrap();
         std::fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
         assert!(read(&cut).is_err());
     }
@@ -263,8 +268,9 @@ mod tests {
     #[test]
     fn colours_are_the_models_or_an_error() {
         const BLACK: [u8; 3] = [0; 3];
+        let folder = Folder::new();
         let rgb = |name: &str, colours: [[u8; 3]; 6]| {
-            written(name, png::ColorType::Rgb, png::BitDepth::Eight, colours.as_flattened(), false)
+            written(&folder, name, png::ColorType::Rgb, png::BitDepth::Eight, colours.as_flattened(), false)
         };
         let person = rgb("person", [BLACK, [192, 128, 128], BLACK, [224, 224, 192], [128, 0, 0], BLACK]);
         assert_eq!(read(&person, &key(21, None)).unwrap().classes, [0, 15, 0, 255, 1, 0]);
@@ -280,14 +286,16 @@ mod tests {
         assert!(read(&person, &key(2, Some(255))).unwrap_err().to_string().contains("(192, 128, 128)"));
         let mut clear = [[0, 0, 0, 255]; 6];
         clear[3][3] = 254;
-        let clear = written("clear", png::ColorType::Rgba, png::BitDepth::Eight, clear.as_flattened(), false);
+        let clear = written(&folder, "clear", png::ColorType::Rgba, png::BitDepth::Eight, clear.as_flattened(), false);
         assert!(read(&clear, &key(21, None)).unwrap_err().to_string().contains("alpha"));
     }
 
     #[test]
     fn values_are_classes_the_foreground_or_an_error() {
-        let grey =
-            |name: &str, data: &[u8]| written(name, png::ColorType::Grayscale, png::BitDepth::Eight, data, false);
+        let folder = Folder::new();
+        let grey = |name: &str, data: &[u8]| {
+            written(&folder, name, png::ColorType::Grayscale, png::BitDepth::Eight, data, false)
+        };
         let soft = grey("soft", &[0, 128, 255, 0, 0, 0]);
         let error = read(&soft, &key(2, Some(255))).unwrap_err().to_string();
         assert!(error.contains("128") && error.contains("neither 0"), "{error}");

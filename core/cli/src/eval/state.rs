@@ -110,6 +110,7 @@ impl State {
 mod tests {
     use super::*;
     use serde_json::json;
+    use silhouette_testkit::Folder;
 
     fn scored(name: &str) -> Scored {
         Scored { name: name.into(), ms: 1.5, madds: 7, pairs: vec![(0, 0, 10), (3, 1, 2)], borders: None }
@@ -117,8 +118,8 @@ mod tests {
 
     #[test]
     fn a_stopped_run_goes_on_and_a_cut_line_is_dropped() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, run) = (folder.path().join("state"), json!({ "size": 257 }));
+        let folder = Folder::new();
+        let (path, run) = (folder.path("state"), json!({ "size": 257 }));
         let (mut state, before) = State::open(&path, &run, 3).unwrap();
         assert!(before.is_empty());
         assert!(State::open(&path, &run, 3).unwrap_err().to_string().contains("another run is writing"));
@@ -148,8 +149,8 @@ mod tests {
 
     #[test]
     fn another_runs_state_is_not_mixed_in() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("state");
+        let folder = Folder::new();
+        let path = folder.path("state");
         drop(State::open(&path, &json!({ "size": 257 }), 3).unwrap());
         let refused = State::open(&path, &json!({ "size": 289 }), 3).unwrap_err();
         assert!(refused.to_string().contains("another run"));

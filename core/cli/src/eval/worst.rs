@@ -32,11 +32,12 @@ pub(crate) fn draw(path: &Path, photo: &Picture, truth: &Mask, mask: &Mask, pale
 #[cfg(test)]
 mod tests {
     use super::*;
+    use silhouette_testkit::Folder;
 
     #[test]
     fn three_side_by_side() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("worst.png");
+        let folder = Folder::new();
+        let path = folder.path("worst.png");
         let photo = Picture { width: 2, height: 1, rgba: vec![10, 20, 30, 255, 40, 50, 60, 255] };
         let truth = Mask { width: 2, height: 1, classes: vec![0, 15] };
         let mask = Mask { width: 2, height: 1, classes: vec![15, 0] };

@@ -13,14 +13,14 @@ use super::head::{Average, Convolution, Input, Unblock};
 use super::packed_list::{NotPacked, PackedList};
 use super::row::{Pointwise, Separable};
 use super::sliced::{Slice, Sliced};
-use super::{MAX_OUTPUTS, Program, Shape, Step, StepWork};
+use super::{Program, Shape, Step, StepWork};
 use crate::arena::{Live, place};
 use crate::caches::Caches;
 use silhouette_kernels::element::Element;
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::pack::{ALIGN, Matrix, Packed, PackedDepthwise, Shelf};
 use silhouette_kernels::pointwise::Kernel;
-use silhouette_kernels::size::Size;
+use silhouette_kernels::size::{MAX_OUTPUTS, Size};
 
 /// The next program's number, which ties an arena to its program.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);

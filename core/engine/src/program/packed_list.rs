@@ -1,7 +1,7 @@
 //! The packed weights of a program: one list, which the program owns. Its order is the order in which the builder
 //! requests them, and thus the order in a cache file; steps hold entries of it.
 
-use std::hash::Hasher;
+use std::hash::Hasher as _;
 use std::sync::Arc;
 
 use silhouette_kernels::depthwise;
@@ -9,6 +9,7 @@ use silhouette_kernels::isa::Isa;
 use silhouette_kernels::memory::OutOfMemory;
 use silhouette_kernels::pack::{Matrix, Packed, PackedBytes, PackedDepthwise, Shelf};
 use silhouette_kernels::pointwise;
+use twox_hash::XxHash3_64;
 
 /// Why packed weights are unavailable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,19 +32,19 @@ pub(super) struct PackedList {
     entries: Vec<Arc<dyn PackedBytes>>,
     /// The source of prepacked weights.
     shelf: Option<Shelf>,
-    /// Hash of all requests so far, without the values.
-    packing: u64,
+    /// All requests so far, without the values.
+    asked: Vec<u8>,
 }
 
 impl PackedList {
     /// An empty list; weights will be packed.
     pub(super) fn new(isa: Isa) -> Self {
-        Self { isa, entries: Vec::new(), shelf: None, packing: 0 }
+        Self { isa, entries: Vec::new(), shelf: None, asked: Vec::new() }
     }
 
     /// An empty list; weights will be read from the cache.
     pub(super) fn from_shelf(isa: Isa, shelf: Shelf) -> Self {
-        Self { isa, entries: Vec::new(), shelf: Some(shelf), packing: 0 }
+        Self { isa, entries: Vec::new(), shelf: Some(shelf), asked: Vec::new() }
     }
 
     /// Whether weights were packed earlier, so that only their number matters.
@@ -87,18 +88,15 @@ impl PackedList {
         Ok(self.append(packed))
     }
 
-    /// Adds a request to the hash: FNV over integers, which is the same in every version.
+    /// Records a request.
     fn ask(&mut self, request: &[usize]) {
-        for &number in request {
-            self.packing = (self.packing ^ number as u64).wrapping_mul(0x0100_0000_01b3);
-            self.packing ^= self.packing >> 32;
-        }
+        self.asked.extend(request.iter().flat_map(|&number| (number as u64).to_le_bytes()));
     }
 
     /// A hash of the pieces in which weights were requested, and their order: lists of one network's weights with the
     /// same hash hold the same bytes, whatever its input's size, the threads and the caches.
     pub(super) fn packing(&self) -> u64 {
-        self.packing
+        XxHash3_64::oneshot(&self.asked)
     }
 
     fn append<P: PackedBytes + 'static>(&mut self, packed: P) -> Arc<P> {
@@ -120,8 +118,7 @@ impl PackedList {
 
 /// A hash of how weights are packed for an instruction set: small matrices are packed as a network's are, and the bytes
 /// hashed. It is part of the key of files of packed weights, so a file from another version of this code, or for
-/// another CPU, is never read as if it had this layout. (Versions of Rust may hash differently: then weights are packed
-/// once more.) `None` if there is no memory for them.
+/// another CPU, is never read as if it had this layout. `None` if there is no memory for them.
 pub fn layout_probe(isa: Isa) -> Option<u64> {
     let mut list = PackedList::new(isa);
     let widest = {
@@ -141,9 +138,9 @@ pub fn layout_probe(isa: Isa) -> Option<u64> {
     for channels in outputs {
         list.depthwise(channels, |c, t| (9 * c + t) as f32 + 1.0, |c| -1.0 - c as f32).ok()?;
     }
-    let mut hasher = std::collections::hash_map::DefaultHasher::new();
+    let mut hasher = XxHash3_64::new();
     for part in list.parts() {
-        hasher.write_usize(part.len());
+        hasher.write(&(part.len() as u64).to_le_bytes());
         hasher.write(part);
     }
     Some(hasher.finish())

@@ -28,7 +28,7 @@ fn tensors(spec: &Spec) -> Tensors {
     for (seed, conv) in network.convs().enumerate() {
         let others = if conv.batch_norm { conv.bn().to_vec() } else { vec![conv.bias()] };
         for (part, wanted) in std::iter::once(conv.weight()).chain(others).enumerate() {
-            let mut data = numbers((8 * seed + part) as u32, wanted.shape.iter().product());
+            let mut data = numbers(8 * seed + part, wanted.shape.iter().product());
             if wanted.name.ends_with("var") {
                 for v in &mut data {
                     *v = v.abs() + 0.1;

@@ -1,9 +1,10 @@
 //! Averages several runs of a network over one image (scales, mirrored or not) into one mask: the softmax of each,
 //! resized to the image, averaged, argmax. Row by row, so that no class has a full-size plane.
 
+use crate::softmax::softmax;
+use silhouette_imaging::frame::Size;
 use silhouette_imaging::mask::Resize;
 use silhouette_kernels::memory::{OutOfMemory, filled, reserve};
-use silhouette_network::network::Size;
 
 /// The logits of one run.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +62,7 @@ fn places(
     Ok(places)
 }
 
-/// The class with the largest mean softmax over all maps, for each pixel of an image of `height` x `width`, row by row.
+/// The class with the largest mean softmax over all maps, for each pixel of an image, row by row.
 /// Ties go to the lower class. Memory: one row of the image and one of each map, for all classes.
 ///
 /// # Errors
@@ -69,12 +70,8 @@ fn places(
 ///
 /// # Panics
 /// If there is no map, `classes` is 0 or more than 256, or a map's data do not match its size.
-pub(super) fn average_argmax(
-    maps: &[LogitMap],
-    classes: usize,
-    height: usize,
-    width: usize,
-) -> Result<Vec<u8>, OutOfMemory> {
+pub(super) fn average_argmax(maps: &[LogitMap], classes: usize, picture: Size) -> Result<Vec<u8>, OutOfMemory> {
+    let Size { height, width } = picture;
     assert!(!maps.is_empty() && (1..=256).contains(&classes), "at least one map, 1 to 256 classes");
     let axes = maps
         .iter()
@@ -89,6 +86,7 @@ pub(super) fn average_argmax(
     let mut line = filled(widest.saturating_mul(classes), 0.0_f32, AVERAGE)?;
     let mut sums = filled(width.saturating_mul(classes), 0.0_f32, AVERAGE)?;
     let mut one = vec![0.0_f32; classes];
+    let mut probabilities = one.clone();
     let mut mask = Vec::new();
     reserve(&mut mask, height.saturating_mul(width), AVERAGE)?;
     for y in 0..height {
@@ -105,14 +103,9 @@ pub(super) fn average_argmax(
                 for ((one, &a), &b) in one.iter_mut().zip(a).zip(b) {
                     *one = a + (b - a) * share;
                 }
-                let top = one.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let mut total = 0.0;
-                for one in &mut one {
-                    *one = (*one - top).exp();
-                    total += *one;
-                }
-                for (sum, &one) in sums.iter_mut().zip(&one) {
-                    *sum += one / total;
+                softmax(&one, &mut probabilities);
+                for (sum, &p) in sums.iter_mut().zip(&probabilities) {
+                    *sum += p;
                 }
             }
         }
@@ -149,7 +142,7 @@ mod tests {
     #[test]
     fn one_map_at_its_own_size_is_its_argmax() {
         let data = map(5, 5, |y, x| (x + 2 * y) % 3 == 0);
-        let mask = average_argmax(&[run(&data, size(5, 5), 5, size(5, 5))], 2, 5, 5).unwrap();
+        let mask = average_argmax(&[run(&data, size(5, 5), 5, size(5, 5))], 2, size(5, 5)).unwrap();
         for (i, &class) in mask.iter().enumerate() {
             assert_eq!(class, u8::from((i % 5 + 2 * (i / 5)) % 3 == 0), "pixel {i}");
         }
@@ -160,7 +153,7 @@ mod tests {
         let data = [0.0, 1.0];
         let map = run(&data, size(1, 1), 1, size(1, 1));
         for (height, width) in [(usize::MAX, 1), (1, usize::MAX), (1, usize::MAX / 64)] {
-            assert!(average_argmax(&[map], 2, height, width).is_err());
+            assert!(average_argmax(&[map], 2, Size { height, width }).is_err());
         }
     }
 
@@ -169,7 +162,7 @@ mod tests {
         let data = map(3, 9, |_, x| x < 3);
         let mirrored = LogitMap { mirrored: true, ..run(&data, size(3, 9), 9, size(3, 9)) };
         let mirrored = LogitMap { input: size(3, 9), ..mirrored };
-        let mask = average_argmax(&[mirrored], 2, 3, 9).unwrap();
+        let mask = average_argmax(&[mirrored], 2, size(3, 9)).unwrap();
         assert_eq!(mask[..9], [0, 0, 0, 0, 0, 0, 1, 1, 1]);
     }
 
@@ -177,7 +170,7 @@ mod tests {
     fn padding_is_not_seen() {
         // The image covers the upper 9 of 17 rows: map rows 0 to 2 of 5. The map's values below have no effect.
         let data = map(5, 5, |y, _| y > 2);
-        let mask = average_argmax(&[run(&data, size(5, 5), 17, size(9, 17))], 2, 18, 34).unwrap();
+        let mask = average_argmax(&[run(&data, size(5, 5), 17, size(9, 17))], 2, size(18, 34)).unwrap();
         assert!(mask.iter().all(|&class| class == 0));
     }
 
@@ -187,12 +180,12 @@ mod tests {
         let weak = [1.0, 0.0];
         let strong = [0.0, 50.0];
         let at = |data| run(data, size(1, 1), 1, size(1, 1));
-        let mask = average_argmax(&[at(&weak), at(&weak), at(&strong)], 2, 1, 1).unwrap();
+        let mask = average_argmax(&[at(&weak), at(&weak), at(&strong)], 2, size(1, 1)).unwrap();
         // 2 * 0.731 = 1.46 against 2 * 0.269 + 1 = 1.54.
         assert_eq!(mask, [1]);
         let surer = [2.0, 0.0];
         // 2 * 0.881 = 1.76 against 1.24; the mean of logits would still favour class 1.
-        assert_eq!(average_argmax(&[at(&surer), at(&surer), at(&strong)], 2, 1, 1).unwrap(), [0]);
+        assert_eq!(average_argmax(&[at(&surer), at(&surer), at(&strong)], 2, size(1, 1)).unwrap(), [0]);
     }
 
     #[test]
@@ -200,8 +193,8 @@ mod tests {
         let small = map(9, 9, |y, x| y > 3 && x > 4);
         let large = map(17, 17, |y, x| y > 7 && x > 9);
         let maps = [run(&small, size(9, 9), 129, size(129, 129)), run(&large, size(17, 17), 257, size(257, 257))];
-        let both = average_argmax(&maps, 2, 100, 100).unwrap();
-        let one = average_argmax(&maps[..1], 2, 100, 100).unwrap();
+        let both = average_argmax(&maps, 2, size(100, 100)).unwrap();
+        let one = average_argmax(&maps[..1], 2, size(100, 100)).unwrap();
         let differ = both.iter().zip(&one).filter(|(a, b)| a != b).count();
         assert!(differ < 400, "{differ} of 10000 pixels differ");
         assert!(both.contains(&1) && both.contains(&0));

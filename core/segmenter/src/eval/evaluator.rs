@@ -8,10 +8,10 @@ use crate::model::Model;
 use crate::options::{InputShape, Options, OutputSize};
 use crate::segmentation::Segmentation;
 use crate::segmenter::Segmenter;
-use silhouette_imaging::frame::Frame;
+use silhouette_imaging::frame::{Frame, Size};
 use silhouette_imaging::mask::{Mask, Resize};
 use silhouette_kernels::memory;
-use silhouette_network::network::{Conv, Network, Size};
+use silhouette_network::network::{Conv, Network};
 use std::time::Duration;
 
 /// How masks are computed for scoring.
@@ -125,8 +125,7 @@ impl Evaluator {
     pub fn madds(&self, frame: &Frame<'_>) -> Result<u64> {
         let mut sum = 0;
         for segmenter in &self.segmenters {
-            let (width, height) = segmenter.input_size(frame);
-            let network = Network::new(segmenter.model().spec(), Size { height, width })?;
+            let network = Network::new(segmenter.model().spec(), segmenter.input_size(frame))?;
             sum += network.convs().map(Conv::madds).sum::<u64>();
         }
         Ok(sum * if self.flip { 2 } else { 1 })
@@ -142,15 +141,12 @@ impl Evaluator {
     /// # Errors
     /// As [`Segmenter::segment`].
     pub fn mask(&self, frame: &Frame<'_>, work: &mut Segmentation) -> Result<(Mask, Duration)> {
-        let (width, height) = {
-            let region = frame.region();
-            (region.width, region.height)
-        };
+        let picture = frame.region().size();
         if self.runs() == 1 {
             self.segmenters[0].segment_into(frame, work)?;
             let mask = match self.back {
                 Back::Logits => work.mask().clone(),
-                Back::Mask => nearest(work.mask(), width, height)?,
+                Back::Mask => nearest(work.mask(), picture)?,
             };
             return Ok((mask, work.timings().total()));
         }
@@ -162,14 +158,13 @@ impl Evaluator {
                 let seen = (*frame).mirrored(frame.mirror() != mirrored);
                 segmenter.segment_into(&seen, work)?;
                 spent += work.timings().total();
-                let (logits, (rows, columns, _)) = work.logits();
-                let (input_columns, input_rows) = segmenter.input_size(frame);
-                let input = Size { height: input_rows, width: input_columns };
+                let (logits, (map, _)) = work.logits();
+                let input = segmenter.input_size(frame);
                 let covered = Size { height: work.height(), width: work.width() };
                 let mut kept = Vec::new();
                 memory::reserve(&mut kept, logits.len(), "logits")?;
                 kept.extend_from_slice(logits);
-                runs.push((kept, Size { height: rows, width: columns }, input, covered, mirrored));
+                runs.push((kept, map, input, covered, mirrored));
             }
         }
         let classes = work.labels().len();
@@ -185,7 +180,8 @@ impl Evaluator {
                 mirrored: *mirrored,
             })
             .collect();
-        let classes = average_argmax(&maps, classes, height, width)?;
+        let classes = average_argmax(&maps, classes, picture)?;
+        let Size { height, width } = picture;
         Ok((Mask { width, height, classes }, spent + start.elapsed()))
     }
 
@@ -199,7 +195,7 @@ impl Evaluator {
             return Err(Error::unsupported("borders of averaged masks", "omit scales and mirroring"));
         }
         let region = frame.region();
-        if (truth.width, truth.height) != (region.width, region.height) {
+        if (Size { height: truth.height, width: truth.width }) != region.size() {
             return Err(Error::frame(
                 format_args!(
                     "labels of {}x{} for {}x{} pixels",
@@ -247,7 +243,7 @@ fn sizes(protocol: &Protocol, own: usize) -> Vec<usize> {
 }
 
 /// A mask at another size: each pixel takes the class of the pixel that contains its centre.
-fn nearest(mask: &Mask, width: usize, height: usize) -> Result<Mask> {
+fn nearest(mask: &Mask, Size { height, width }: Size) -> Result<Mask> {
     let place = |i: usize, to: usize, from: usize| (2 * i + 1) * from / (2 * to);
     let columns: Vec<_> = (0..width).map(|x| place(x, width, mask.width)).collect();
     let mut classes = Vec::new();
@@ -265,12 +261,13 @@ mod tests {
 
     #[test]
     fn the_nearest_pixel_is_the_one_under_the_centre() {
+        let wide = |width, height| Size { height, width };
         let mask = Mask { width: 2, height: 1, classes: vec![3, 7] };
-        assert_eq!(nearest(&mask, 5, 1).unwrap().classes, [3, 3, 7, 7, 7]);
-        assert_eq!(nearest(&mask, 4, 2).unwrap().classes, [3, 3, 7, 7, 3, 3, 7, 7]);
-        let wide = Mask { width: 5, height: 1, classes: vec![0, 1, 2, 3, 4] };
-        assert_eq!(nearest(&wide, 2, 1).unwrap().classes, [1, 3]);
-        assert_eq!(nearest(&wide, 1, 1).unwrap().classes, [2]);
+        assert_eq!(nearest(&mask, wide(5, 1)).unwrap().classes, [3, 3, 7, 7, 7]);
+        assert_eq!(nearest(&mask, wide(4, 2)).unwrap().classes, [3, 3, 7, 7, 3, 3, 7, 7]);
+        let five = Mask { width: 5, height: 1, classes: vec![0, 1, 2, 3, 4] };
+        assert_eq!(nearest(&five, wide(2, 1)).unwrap().classes, [1, 3]);
+        assert_eq!(nearest(&five, wide(1, 1)).unwrap().classes, [2]);
     }
 
     #[test]
