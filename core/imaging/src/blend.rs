@@ -4,12 +4,14 @@ use silhouette_kernels::memory::{self, OutOfMemory};
 
 use crate::mask::Confidence;
 
-/// The rows of a confidence at a picture's size: as they are, or interpolated.
+/// The rows of a confidence at an image's size: as they are, or interpolated.
 pub(crate) struct AlphaRows<'a> {
     alpha: &'a Confidence,
-    /// For each column and row of the picture two of the confidence, and how far it is from the first; nothing where the sizes are the same.
-    columns: Vec<(usize, usize, f32)>,
-    rows: Vec<(usize, usize, f32)>,
+    /// For each column and row of the image two of the confidence, and the share of the second in 256ths; empty if the sizes are the same.
+    columns: Vec<(usize, usize, u16)>,
+    rows: Vec<(usize, usize, u16)>,
+    /// Rows of the confidence at the image's width, and which: the last two that were needed.
+    wide: [(usize, Vec<u8>); 2],
     line: Vec<u8>,
 }
 
@@ -19,29 +21,51 @@ impl<'a> AlphaRows<'a> {
     /// # Errors
     /// [`OutOfMemory`].
     pub(crate) fn new(alpha: &'a Confidence, width: usize, height: usize) -> Result<Self, OutOfMemory> {
-        let mut rows = Self { alpha, columns: Vec::new(), rows: Vec::new(), line: Vec::new() };
+        const WHAT: &str = "rows of alpha";
+        let wide = [(usize::MAX, Vec::new()), (usize::MAX, Vec::new())];
+        let mut rows = Self { alpha, columns: Vec::new(), rows: Vec::new(), wide, line: Vec::new() };
         if (alpha.width, alpha.height) != (width, height) {
-            rows.columns = linear(alpha.width, width)?;
-            rows.rows = linear(alpha.height, height)?;
-            memory::resize(&mut rows.line, width, 0, "a row of alpha")?;
+            rows.columns = shares(alpha.width, width)?;
+            rows.rows = shares(alpha.height, height)?;
+            memory::resize(&mut rows.line, width, 0, WHAT)?;
+            for (_, row) in &mut rows.wide {
+                memory::resize(row, width, 0, WHAT)?;
+            }
         }
         Ok(rows)
     }
 
-    /// One value for each pixel of row `y` of the picture.
+    /// One value for each pixel of row `y` of the image; rows are cheapest in their order.
     pub(crate) fn row(&mut self, y: usize) -> &[u8] {
-        let (width, values) = (self.alpha.width, &self.alpha.values);
+        let width = self.alpha.width;
         if self.rows.is_empty() {
-            return &values[y * width..][..width];
+            return &self.alpha.values[y * width..][..width];
         }
-        let (top, bottom, fy) = self.rows[y];
-        let (top, bottom) = (&values[top * width..][..width], &values[bottom * width..][..width]);
-        for (out, &(left, right, fx)) in self.line.iter_mut().zip(&self.columns) {
-            let mix = |line: &[u8]| f32::from(line[left]) * (1.0 - fx) + f32::from(line[right]) * fx;
-            *out = (mix(top) * (1.0 - fy) + mix(bottom) * fy + 0.5) as u8;
+        let (above, below, share) = self.rows[y];
+        for y in [above, below] {
+            let (made, wide) = &mut self.wide[y % 2];
+            if *made != y {
+                *made = y;
+                let row = &self.alpha.values[y * width..][..width];
+                for (out, &(left, right, share)) in wide.iter_mut().zip(&self.columns) {
+                    *out = mix(row[left], row[right], share);
+                }
+            }
+        }
+        let (top, bottom) = (&self.wide[above % 2].1, &self.wide[below % 2].1);
+        for ((out, &top), &bottom) in self.line.iter_mut().zip(top).zip(bottom) {
+            *out = mix(top, bottom, share);
         }
         &self.line
     }
+}
+
+/// As [`linear`], the share of the second neighbour in 256ths.
+fn shares(from: usize, to: usize) -> Result<Vec<(usize, usize, u16)>, OutOfMemory> {
+    let mut shares = Vec::new();
+    memory::reserve(&mut shares, to, "rows of alpha")?;
+    shares.extend(linear(from, to)?.into_iter().map(|(low, high, share)| (low, high, (share * 256.0) as u16)));
+    Ok(shares)
 }
 
 /// Pixels of `over` where `alphas` are 255, of `under` where they are 0, a mixture between; the alpha of `over` stays, both count as opaque.
