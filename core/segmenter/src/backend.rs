@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::options::Backend;
 use silhouette_engine::engine::Engine;
+use silhouette_network::ModelError;
 use silhouette_network::network::Size;
 use silhouette_plan::{Plan, PlanOptions};
 use silhouette_weights::ModelFile;
@@ -61,7 +62,10 @@ impl Backend {
             return Err(Error::unsupported(format_args!("the backend {self} is not supported: {reason}"), ""));
         }
         match self {
-            Self::Auto => first(PREFERRED, |backend| backend.engine(model, size, options)),
+            Self::Auto => first(PREFERRED, |backend| match backend {
+                Self::Cpu => Ok(Arc::new(Plan::of(model, size, options)?) as Arc<dyn Engine>),
+                backend => Ok(backend.engine(model, size, options)?),
+            }),
             Self::Cpu => Ok(Arc::new(Plan::of(model, size, options)?)),
             #[cfg(feature = "graph")]
             Self::Graph => Ok(Arc::new(silhouette_graph::Graph::of(model, size, options.memory_limit)?)),
@@ -84,9 +88,31 @@ impl fmt::Display for Backend {
     }
 }
 
+/// Why a backend has no engine.
+enum Failure {
+    /// Another one may.
+    Here(Error),
+    /// No other one will.
+    Everywhere(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        if matches!(error, Error::Unsupported(_)) { Self::Here(error) } else { Self::Everywhere(error) }
+    }
+}
+
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Self {
+        // The plan needs the least memory, and the candle graph ends the process if it gets none.
+        let memory = matches!(error, ModelError::OutOfMemory(_));
+        if memory { Self::Everywhere(error.into()) } else { Error::from(error).into() }
+    }
+}
+
 /// The first backend that succeeds; each failure is logged with its reason. If all fail, the best one's reason is
-/// returned. Errors of other kinds (an unusable model) end the search: no other backend would help.
-fn first<T>(backends: [Backend; 3], make: impl Fn(Backend) -> Result<T>) -> Result<T> {
+/// returned. Errors of other kinds (an unusable model, no memory) end the search: no other backend would help.
+fn first<T>(backends: [Backend; 3], make: impl Fn(Backend) -> std::result::Result<T, Failure>) -> Result<T> {
     let mut best = None;
     for backend in backends {
         match make(backend) {
@@ -96,11 +122,11 @@ fn first<T>(backends: [Backend; 3], make: impl Fn(Backend) -> Result<T>) -> Resu
                 }
                 return Ok(made);
             }
-            Err(error @ Error::Unsupported(_)) => {
+            Err(Failure::Here(error)) => {
                 log::debug!("not on the backend {backend}: {error}");
                 best.get_or_insert(error);
             }
-            Err(error) => return Err(error),
+            Err(Failure::Everywhere(error)) => return Err(error),
         }
     }
     Err(best.unwrap_or_else(|| Error::internal("no backend was tried")))
@@ -109,6 +135,7 @@ fn first<T>(backends: [Backend; 3], make: impl Fn(Backend) -> Result<T>) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use silhouette_kernels::memory::OutOfMemory;
 
     #[test]
     fn every_backend_is_listed_with_its_reason() {
@@ -133,12 +160,20 @@ mod tests {
     #[test]
     fn what_the_best_cannot_the_next_does() {
         let unsupported = |backend: Backend| Error::unsupported(format_args!("not on {backend}"), "");
-        let found =
-            first(PREFERRED, |backend| if backend == Backend::Cpu { Err(unsupported(backend)) } else { Ok(backend) });
+        let found = first(PREFERRED, |backend| match backend {
+            Backend::Cpu => Err(unsupported(backend).into()),
+            backend => Ok(backend),
+        });
         assert_eq!(found, Ok(Backend::Metal));
-        let none = first::<()>(PREFERRED, |backend| Err(unsupported(backend)));
+        let none = first::<()>(PREFERRED, |backend| Err(unsupported(backend).into()));
         assert_eq!(none, Err(unsupported(Backend::Cpu)));
-        let damaged = first::<()>(PREFERRED, |_| Err(Error::model("cut off", "")));
+        let damaged = first::<()>(PREFERRED, |_| Err(Error::model("cut off", "").into()));
         assert!(matches!(damaged, Err(Error::InvalidModel(_))));
+        let memory = OutOfMemory { what: "a test", bytes: 9 };
+        let none = first(PREFERRED, |backend| match backend {
+            Backend::Cpu => Err(ModelError::OutOfMemory(memory).into()),
+            backend => Ok(backend),
+        });
+        assert_eq!(none, Err(memory.into()));
     }
 }
