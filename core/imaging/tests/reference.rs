@@ -1,108 +1,50 @@
 //! Compares frames to input rows with a naive f64 version that does one step after the other on whole images: convert,
 //! rotate, mirror, crop, resize, normalise. And for hostile geometry: an error or the right result.
 
+#[path = "common/frames.rs"]
+mod frames;
+
+use frames::{COLORS, FORMATS, Owned};
 use proptest::prelude::*;
-use silhouette_imaging::frame::{
-    Frame, FrameError, PixelFormat, Plane, Region, Rotation, Size, YuvColor, YuvMatrix, YuvRange,
-};
+use silhouette_imaging::frame::{Frame, FrameError, PixelFormat, Plane, Region, Rotation, Size, YuvMatrix, YuvRange};
 use silhouette_imaging::input::{Fit, InputSpec, Placement, Resampler};
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::rows::RowSource;
 use silhouette_testkit::Noise;
 
-const FORMATS: [&str; 8] = ["rgb", "rgba", "bgra", "gray", "i420", "nv12", "nv21", "yuv_420_888"];
-const COLORS: [YuvColor; 4] = [
-    YuvColor { matrix: YuvMatrix::Bt601, range: YuvRange::Full },
-    YuvColor { matrix: YuvMatrix::Bt601, range: YuvRange::Video },
-    YuvColor { matrix: YuvMatrix::Bt709, range: YuvRange::Full },
-    YuvColor { matrix: YuvMatrix::Bt709, range: YuvRange::Video },
-];
-
 /// An image as rows of RGB.
 type Rgb = Vec<Vec<[f64; 3]>>;
 
-/// Planes that own their bytes, with no byte to spare.
-struct Owned {
-    format: &'static str,
-    planes: Vec<Vec<u8>>,
-    row_strides: Vec<usize>,
-    width: usize,
-    height: usize,
-    color: YuvColor,
-}
-
-impl Owned {
-    fn new(format: &'static str, width: usize, height: usize, padding: usize, color: YuvColor, seed: u64) -> Self {
-        let cw = width.div_ceil(2);
-        let ch = height.div_ceil(2);
-        // Bytes of a row's samples and rows, plane by plane.
-        let sizes = match format {
-            "rgb" => vec![(width * 3, height)],
-            "rgba" | "bgra" => vec![(width * 4, height)],
-            "gray" => vec![(width, height)],
-            "i420" => vec![(width, height), (cw, ch), (cw, ch)],
-            "nv12" | "nv21" => vec![(width, height), (cw * 2, ch)],
-            _ => vec![(width, height), (cw * 2 - 1, ch), (cw * 2 - 1, ch)],
+/// The whole buffer as RGB, straight from the definitions of the formats and of BT.601 and BT.709.
+fn rgb(owned: &Owned) -> Rgb {
+    let at = |plane: usize, y: usize, x: usize| f64::from(owned.planes[plane][y * owned.row_strides[plane] + x]);
+    let pixel = |x: usize, y: usize| {
+        let (luma, u, v) = match owned.format {
+            "rgb" => return [0, 1, 2].map(|c| at(0, y, x * 3 + c)),
+            "rgba" => return [0, 1, 2].map(|c| at(0, y, x * 4 + c)),
+            "bgra" => return [2, 1, 0].map(|c| at(0, y, x * 4 + c)),
+            "gray" => return [at(0, y, x); 3],
+            "i420" => (at(0, y, x), at(1, y / 2, x / 2), at(2, y / 2, x / 2)),
+            "nv12" => (at(0, y, x), at(1, y / 2, x / 2 * 2), at(1, y / 2, x / 2 * 2 + 1)),
+            "nv21" => (at(0, y, x), at(1, y / 2, x / 2 * 2 + 1), at(1, y / 2, x / 2 * 2)),
+            _ => (at(0, y, x), at(1, y / 2, x / 2 * 2), at(2, y / 2, x / 2 * 2)),
         };
-        let row_strides: Vec<usize> = sizes.iter().map(|(row, _)| row + padding).collect();
-        let planes = sizes
-            .iter()
-            .zip(&row_strides)
-            .enumerate()
-            .map(|(i, (&(row, rows), stride))| Noise::new(seed + i as u64).bytes((rows - 1) * stride + row))
-            .collect();
-        Self { format, planes, row_strides, width, height, color }
-    }
-
-    fn frame(&self) -> Result<Frame<'_>, FrameError> {
-        let (p, s, w, h) = (&self.planes, &self.row_strides, self.width, self.height);
-        match self.format {
-            "rgb" => Frame::packed(PixelFormat::Rgb8, &p[0], w, h, s[0]),
-            "rgba" => Frame::packed(PixelFormat::Rgba8, &p[0], w, h, s[0]),
-            "bgra" => Frame::packed(PixelFormat::Bgra8, &p[0], w, h, s[0]),
-            "gray" => Frame::packed(PixelFormat::Gray8, &p[0], w, h, s[0]),
-            "i420" => Frame::i420([&p[0], &p[1], &p[2]], [s[0], s[1], s[2]], w, h, self.color),
-            "nv12" => Frame::nv12([&p[0], &p[1]], [s[0], s[1]], w, h, self.color),
-            "nv21" => Frame::nv21([&p[0], &p[1]], [s[0], s[1]], w, h, self.color),
-            _ => {
-                let chroma = |i: usize| Plane { data: &p[i], row_stride: s[i], pixel_stride: 2 };
-                let luma = Plane { data: &p[0], row_stride: s[0], pixel_stride: 1 };
-                Frame::yuv_420_888(luma, chroma(1), chroma(2), w, h, self.color)
-            }
-        }
-    }
-
-    /// The whole buffer as RGB, straight from the definitions of the formats and of BT.601 and BT.709.
-    fn rgb(&self) -> Rgb {
-        let at = |plane: usize, y: usize, x: usize| f64::from(self.planes[plane][y * self.row_strides[plane] + x]);
-        let pixel = |x: usize, y: usize| {
-            let (luma, u, v) = match self.format {
-                "rgb" => return [0, 1, 2].map(|c| at(0, y, x * 3 + c)),
-                "rgba" => return [0, 1, 2].map(|c| at(0, y, x * 4 + c)),
-                "bgra" => return [2, 1, 0].map(|c| at(0, y, x * 4 + c)),
-                "gray" => return [at(0, y, x); 3],
-                "i420" => (at(0, y, x), at(1, y / 2, x / 2), at(2, y / 2, x / 2)),
-                "nv12" => (at(0, y, x), at(1, y / 2, x / 2 * 2), at(1, y / 2, x / 2 * 2 + 1)),
-                "nv21" => (at(0, y, x), at(1, y / 2, x / 2 * 2 + 1), at(1, y / 2, x / 2 * 2)),
-                _ => (at(0, y, x), at(1, y / 2, x / 2 * 2), at(2, y / 2, x / 2 * 2)),
-            };
-            let (luma, u, v) = match self.color.range {
-                YuvRange::Full => (luma / 255.0, (u - 128.0) / 255.0, (v - 128.0) / 255.0),
-                YuvRange::Video => ((luma - 16.0) / 219.0, (u - 128.0) / 224.0, (v - 128.0) / 224.0),
-            };
-            let (kr, kb) = match self.color.matrix {
-                YuvMatrix::Bt601 => (0.299, 0.114),
-                YuvMatrix::Bt709 => (0.2126, 0.0722),
-            };
-            // Pb = (B - Y) / (2 (1 - Kb)), Pr = (R - Y) / (2 (1 - Kr)), Y = Kr R + Kg G + Kb B.
-            let r = luma + 2.0 * (1.0 - kr) * v;
-            let b = luma + 2.0 * (1.0 - kb) * u;
-            let g = (luma - kr * r - kb * b) / (1.0 - kr - kb);
-            // A converter to 8 bits rounds and clamps.
-            [r, g, b].map(|c| (c * 255.0).round().clamp(0.0, 255.0))
+        let (luma, u, v) = match owned.color.range {
+            YuvRange::Full => (luma / 255.0, (u - 128.0) / 255.0, (v - 128.0) / 255.0),
+            YuvRange::Video => ((luma - 16.0) / 219.0, (u - 128.0) / 224.0, (v - 128.0) / 224.0),
         };
-        (0..self.height).map(|y| (0..self.width).map(|x| pixel(x, y)).collect()).collect()
-    }
+        let (kr, kb) = match owned.color.matrix {
+            YuvMatrix::Bt601 => (0.299, 0.114),
+            YuvMatrix::Bt709 => (0.2126, 0.0722),
+        };
+        // Pb = (B - Y) / (2 (1 - Kb)), Pr = (R - Y) / (2 (1 - Kr)), Y = Kr R + Kg G + Kb B.
+        let r = luma + 2.0 * (1.0 - kr) * v;
+        let b = luma + 2.0 * (1.0 - kb) * u;
+        let g = (luma - kr * r - kb * b) / (1.0 - kr - kb);
+        // A converter to 8 bits rounds and clamps.
+        [r, g, b].map(|c| (c * 255.0).round().clamp(0.0, 255.0))
+    };
+    (0..owned.height).map(|y| (0..owned.width).map(|x| pixel(x, y)).collect()).collect()
 }
 
 fn turn(picture: &Rgb) -> Rgb {
@@ -164,7 +106,7 @@ fn worst(a: &Rgb, b: &Rgb) -> f64 {
 }
 
 fn expected(owned: &Owned, degrees: i32, mirror: bool, region: Option<Region>, width: usize, height: usize) -> Rgb {
-    let mut picture = owned.rgb();
+    let mut picture = rgb(owned);
     for _ in 0..degrees / 90 {
         picture = turn(&picture);
     }
