@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::output;
 use silhouette_engine::engine::{Engine, EngineError, Output};
 use silhouette_graph::Graph;
+use silhouette_kernels::memory::reserve;
 use silhouette_kernels::rows::Planes;
 use silhouette_network::network::Size;
 use silhouette_plan::{Plan, PlanOptions};
@@ -59,6 +60,8 @@ fn through(engine: Arc<dyn Engine>, input: &Array) -> Result<Array, EngineError>
     let (logits, Output { height, width, channels, .. }) = (session.output(0), &outputs[0]);
     // Channels-last to (N, C, H, W).
     let pixels = height * width;
-    let data = (0..channels * pixels).map(|i| logits[i % pixels * channels + i / pixels]).collect();
+    let mut data = Vec::new();
+    reserve(&mut data, channels * pixels, "an array").map_err(EngineError::OutOfMemory)?;
+    data.extend((0..channels * pixels).map(|i| logits[i % pixels * channels + i / pixels]));
     Ok(Array { shape: [1, *channels, *height, *width], data })
 }
