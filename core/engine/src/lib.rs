@@ -5,7 +5,7 @@
 //! Maps between layers are blocked rows (H, C / lanes, W, lanes; see [`program`]); the output is channels-last. What a step
 //! computes is a kernel's business (`silhouette-kernels`); which rows it computes, and on which thread, is decided here.
 
-pub mod arena;
+mod arena;
 mod backoff;
 mod barrier;
 pub mod caches;
