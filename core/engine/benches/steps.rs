@@ -62,15 +62,15 @@ fn measure(only: &str, name: &str, side: usize, channels: usize, step: &dyn Fn(&
         let map = builder.chain(None, Some(&stem), &[]).expect("a stem");
         let map = step(&mut builder, map);
         let program = builder.finish(&[map], 1 << 30).expect("a program");
-        let mut arena = program.arena().unwrap();
+        let mut execution = program.execution().unwrap();
         let mut out = vec![0.0; program.outputs()[0].values()];
         // After it comes the step that writes the output.
         let measured = program.steps().count() - 2;
         let operations = 2.0 * program.steps().nth(measured).expect("a step").madds as f64;
         let mut run = || {
-            program.run(&mut arena, &Grey(2 * side - 1), &mut [&mut out], &|work| work(0)).expect("a run");
+            execution.run(&Grey(2 * side - 1), &mut [&mut out], &|work| work(0)).expect("a run");
             // Only the last step's own time: the stem runs to feed it.
-            arena.step_nanoseconds().nth(measured).expect("a step")
+            execution.step_nanoseconds().nth(measured).expect("a step")
         };
         run();
         let begun = Instant::now();

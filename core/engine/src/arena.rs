@@ -84,26 +84,25 @@ impl Span {
     }
 }
 
-/// Memory of one inference; created by [`Program::arena`](crate::program::Program::arena), reused for every frame.
+/// Memory of one inference; a part of an [`Execution`](crate::program::Execution), reused for every frame.
 #[derive(Debug)]
-pub struct Arena {
+pub(crate) struct Arena {
     pub(crate) buffer: Buffer<u8>,
     /// The scratch memory of the row source, one per thread.
     pub(crate) rows: Vec<Vec<f32>>,
     pub(crate) claims: Vec<std::sync::atomic::AtomicBool>,
     /// Nanoseconds of each step in the last run.
     pub(crate) times: Vec<std::sync::atomic::AtomicU64>,
-    pub(crate) program: u64,
 }
 
 impl Arena {
     /// Nanoseconds that each step of the last run took, in the order of the program's steps.
-    pub fn step_nanoseconds(&self) -> impl Iterator<Item = u64> + '_ {
+    pub(crate) fn step_nanoseconds(&self) -> impl Iterator<Item = u64> + '_ {
         self.times.iter().map(|t| t.load(std::sync::atomic::Ordering::Relaxed))
     }
 
     /// Bytes held.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.buffer.len() + self.rows.iter().map(|row| size_of_val(&row[..])).sum::<usize>()
     }
 }

@@ -5,7 +5,7 @@
 //! Maps between layers are blocked rows (H, C / lanes, W, lanes; see [`program`]); the output is channels-last. Kernels
 //! (`silhouette-kernels`) compute the steps; this crate decides which rows are computed, and on which thread.
 
-pub mod arena;
+mod arena;
 mod backoff;
 mod barrier;
 pub mod caches;

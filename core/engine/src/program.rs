@@ -32,6 +32,7 @@ mod packed_list;
 mod row;
 mod sliced;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::arena::{Arena, Span};
@@ -80,8 +81,6 @@ pub enum RunError {
         /// What was passed.
         found: usize,
     },
-    /// The arena was made by another program.
-    ForeignArena,
     /// The system has no memory for a row of the input.
     OutOfMemory(OutOfMemory),
 }
@@ -102,7 +101,6 @@ impl std::fmt::Display for RunError {
             Self::OutputLength { wanted, found } => {
                 write!(f, "output holds {found} values, the program writes {wanted}")
             }
-            Self::ForeignArena => f.write_str("the arena belongs to another program"),
             Self::OutOfMemory(error) => write!(f, "{error}"),
         }
     }
@@ -157,7 +155,7 @@ impl Shape {
     }
 }
 
-/// A compiled network. Shared by any number of threads and inferences; each inference needs an [`Arena`].
+/// A compiled network. Shared by any number of threads and inferences; each inference at a time needs an [`Execution`].
 pub struct Program {
     layout: Layout,
     input: Size,
@@ -165,7 +163,13 @@ pub struct Program {
     steps: Vec<Step>,
     arena_len: usize,
     packed: PackedList,
-    id: u64,
+}
+
+/// One inference at a time: a program and the arena that it runs over, used again for every frame.
+#[derive(Debug)]
+pub struct Execution {
+    program: Arc<Program>,
+    arena: Arena,
 }
 
 impl std::fmt::Debug for Program {
@@ -238,18 +242,33 @@ impl Program {
         self.steps.iter().map(|s| StepInfo { name: &s.name, explain: &s.explain, madds: s.madds })
     }
 
-    /// Allocates the memory for one inference at a time.
+    /// Allocates what one inference at a time needs.
     ///
     /// # Errors
     /// [`OutOfMemory`].
-    pub fn arena(&self) -> Result<Arena, OutOfMemory> {
+    pub fn execution(self: &Arc<Self>) -> Result<Execution, OutOfMemory> {
+        Ok(Execution { program: Arc::clone(self), arena: self.arena()? })
+    }
+
+    fn arena(&self) -> Result<Arena, OutOfMemory> {
         Ok(Arena {
             buffer: Buffer::try_zeroed(self.arena_len, "the arena of an inference")?,
             rows: vec![Vec::new(); self.layout.threads],
             claims: (0..self.layout.threads).map(|_| AtomicBool::new(false)).collect(),
             times: self.steps.iter().map(|_| AtomicU64::new(0)).collect(),
-            program: self.id,
         })
+    }
+}
+
+impl Execution {
+    /// Nanoseconds that each step of the last run took, in the order of the program's steps.
+    pub fn step_nanoseconds(&self) -> impl Iterator<Item = u64> + '_ {
+        self.arena.step_nanoseconds()
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.arena.bytes()
     }
 
     /// Runs the network on the rows of `source` and writes `outputs`, one slice each, channels-last.
@@ -258,28 +277,25 @@ impl Program {
     /// and returns when all are done; for one thread, `&|work| work(0)`.
     ///
     /// # Errors
-    /// If `source`, `outputs` or `arena` do not fit the program.
+    /// If `source` or `outputs` do not fit the program.
     ///
     /// # Panics
     /// If `source` panics, or `spread` runs an index twice or one out of range.
     pub fn run(
-        &self,
-        arena: &mut Arena,
+        &mut self,
         source: &dyn RowSource,
         outputs: &mut [&mut [f32]],
         spread: &dyn Fn(&Work<'_>),
     ) -> Result<(), RunError> {
-        if arena.program != self.id {
-            return Err(RunError::ForeignArena);
-        }
+        let Self { program, arena } = self;
         let found = Size { height: source.height(), width: source.width() };
-        if self.input != Size::square(0) && found != self.input {
-            return Err(RunError::InputSize { wanted: self.input, found });
+        if program.input != Size::square(0) && found != program.input {
+            return Err(RunError::InputSize { wanted: program.input, found });
         }
-        if outputs.len() != self.outputs.len() {
-            return Err(RunError::Outputs { wanted: self.outputs.len(), found: outputs.len() });
+        if outputs.len() != program.outputs.len() {
+            return Err(RunError::Outputs { wanted: program.outputs.len(), found: outputs.len() });
         }
-        for (shape, output) in self.outputs.iter().zip(&*outputs) {
+        for (shape, output) in program.outputs.iter().zip(&*outputs) {
             if output.len() != shape.values() {
                 return Err(RunError::OutputLength { wanted: shape.values(), found: output.len() });
             }
@@ -293,7 +309,7 @@ impl Program {
                 memory::resize(scratch, source.scratch_len(), 0.0, "a row of the image")?;
             }
         }
-        let barrier = Barrier::new(self.layout.threads);
+        let barrier = Barrier::new(program.layout.threads);
         let claims = &arena.claims;
         let times = &arena.times;
         for claim in claims {
@@ -301,7 +317,7 @@ impl Program {
         }
         let shared = Shared {
             arena: Span::new(&mut arena.buffer[..]),
-            outputs: &spans[..self.outputs.len()],
+            outputs: &spans[..program.outputs.len()],
             scratch: arena.rows.as_mut_ptr(),
             source,
         };
@@ -310,7 +326,7 @@ impl Program {
             assert!(!claims[index].swap(true, Ordering::AcqRel), "thread {index} of an inference was started twice");
             let _member = barrier.member();
             let cx = Context {
-                program: &self.layout,
+                program: &program.layout,
                 arena: shared.arena,
                 outputs: shared.outputs,
                 barrier: &barrier,
@@ -318,7 +334,7 @@ impl Program {
             };
             // SAFETY: `index` is below the number of scratch buffers (the length of `claims`), and was claimed by this thread.
             let scratch = unsafe { &mut *shared.scratch.add(index) };
-            for (step, time) in self.steps.iter().zip(times) {
+            for (step, time) in program.steps.iter().zip(times) {
                 let begun = (index == 0).then(std::time::Instant::now);
                 match &step.work {
                     StepWork::Chain(s) => s.run(&cx, shared.source, scratch),

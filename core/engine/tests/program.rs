@@ -164,24 +164,25 @@ fn window(input: Size, stride: usize, rate: usize, same: bool) -> Window {
 }
 
 /// The only output of a program.
-fn run(p: &Program, source: &dyn RowSource) -> Vec<f32> {
+fn run(p: &Arc<Program>, source: &dyn RowSource) -> Vec<f32> {
     run_all(p, source).remove(0)
 }
 
-fn run_all(p: &Program, source: &dyn RowSource) -> Vec<Vec<f32>> {
-    let mut arena = p.arena().unwrap();
+fn run_all(p: &Arc<Program>, source: &dyn RowSource) -> Vec<Vec<f32>> {
+    let mut execution = p.execution().unwrap();
     let mut once = |source: &dyn RowSource| {
         let mut out: Vec<Vec<f32>> = p.outputs().iter().map(|shape| vec![f32::NAN; shape.values()]).collect();
         let mut slices: Vec<&mut [f32]> = out.iter_mut().map(Vec::as_mut_slice).collect();
-        p.run(&mut arena, source, &mut slices, &|work| {
-            std::thread::scope(|s| {
-                for i in 1..p.threads() {
-                    s.spawn(move || work(i));
-                }
-                work(0);
-            });
-        })
-        .unwrap();
+        execution
+            .run(source, &mut slices, &|work| {
+                std::thread::scope(|s| {
+                    for i in 1..p.threads() {
+                        s.spawn(move || work(i));
+                    }
+                    work(0);
+                });
+            })
+            .unwrap();
         out
     };
     let first = once(source);
@@ -238,7 +239,7 @@ fn kept(p: &Program) -> Memory {
 }
 
 /// Builds for every kernel set and 1 to 3 threads, and compares; then once more from the prepacked weights.
-fn check(input: &Map, wanted: &Map, what: &str, build: &dyn Fn(Builder) -> Program) {
+fn check(input: &Map, wanted: &Map, what: &str, build: &dyn Fn(Builder) -> Arc<Program>) {
     let small = Caches { l1: 4 << 10, l2: 16 << 10 };
     // (Miri takes minutes for what otherwise takes a millisecond.)
     let large = Caches { l1: 32 << 10, l2: 1 << 20 };
@@ -762,8 +763,7 @@ fn outputs_that_do_not_fit_are_refused() {
     let p = b.finish(&[m, m], LIMIT).unwrap();
     let mut one = vec![0.0; 36];
     let mut two = vec![0.0; 35];
-    let run =
-        |outputs: &mut [&mut [f32]]| p.run(&mut p.arena().unwrap(), &input, outputs, &|work| work(0)).unwrap_err();
+    let run = |outputs: &mut [&mut [f32]]| p.execution().unwrap().run(&input, outputs, &|work| work(0)).unwrap_err();
     assert_eq!(run(&mut [&mut one]), RunError::Outputs { wanted: 2, found: 1 });
     assert_eq!(run(&mut [&mut one, &mut two]), RunError::OutputLength { wanted: 36, found: 35 });
     for outputs in [vec![], vec![m; 9]] {

@@ -71,7 +71,7 @@ pub fn measure(model: &ModelFile, size: usize, ways: &[usize], runs: usize) -> R
     for round in 0..=runs.max(1) {
         for one in &mut tries {
             let begun = Instant::now();
-            one.plan.run(&mut one.state, &rows, &mut one.logits)?;
+            one.state.run(&rows, &mut one.logits)?;
             // The first round warms up caches and pages.
             if round > 0 {
                 one.times.push(begun.elapsed().as_secs_f64() * 1e3);
@@ -85,7 +85,6 @@ pub fn measure(model: &ModelFile, size: usize, ways: &[usize], runs: usize) -> R
 /// A plan being measured.
 struct Try {
     ways: Option<usize>,
-    plan: Plan,
     state: PlanState,
     logits: Vec<f32>,
     times: Vec<f64>,
@@ -104,7 +103,7 @@ impl Try {
         };
         let (size, classes) = plan.logits();
         let logits = vec![0.0; size.height * size.width * classes];
-        Ok(Self { ways, state: plan.new_state()?, plan, logits, times: Vec::new() })
+        Ok(Self { ways, state: plan.new_state()?, logits, times: Vec::new() })
     }
 
     fn result(mut self, network: &Network, engine: &[f32]) -> Run {

@@ -59,9 +59,7 @@ impl CustomOp1 for PlanOp {
         // A panic elsewhere cannot corrupt the arena: the next run overwrites it.
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for picture in input.chunks_exact(3 * height * width) {
-            self.plan
-                .run(&mut state, &Planes::new(picture, width, height), &mut logits)
-                .map_err(|e| Error::Msg(e.to_string()))?;
+            state.run(&Planes::new(picture, width, height), &mut logits).map_err(|e| Error::Msg(e.to_string()))?;
             out.extend((0..classes).flat_map(|c| logits[c..].iter().step_by(classes)));
         }
         Ok((CpuStorage::F32(out), Shape::from((n, classes, map.height, map.width))))

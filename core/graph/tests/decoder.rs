@@ -23,7 +23,7 @@ fn run(plan: &Plan, picture: &[f32]) -> Vec<Vec<f32>> {
     let mut outputs: Vec<Vec<f32>> = plan.outputs().map(|(_, shape)| vec![f32::NAN; shape.values()]).collect();
     let mut slices: Vec<&mut [f32]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
     let rows = Planes::new(picture, input.width, input.height);
-    plan.run_all(&mut plan.new_state().unwrap(), &rows, &mut slices).unwrap();
+    plan.new_state().unwrap().run_all(&rows, &mut slices).unwrap();
     outputs
 }
 
@@ -237,7 +237,7 @@ fn outputs_are_asked_for_together() {
     let values = picture(plan.input());
     let mut logits = vec![0.0; 3];
     let rows = Planes::new(&values, 33, 33);
-    let error = plan.run(&mut plan.new_state().unwrap(), &rows, &mut logits).unwrap_err().to_string();
+    let error = plan.new_state().unwrap().run(&rows, &mut logits).unwrap_err().to_string();
     assert!(error.contains("5 slices"), "{error}");
     let names: Vec<_> =
         plan.outputs().map(|(output, shape)| (output.name.as_str(), output.task, shape.channels)).collect();

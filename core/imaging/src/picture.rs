@@ -149,10 +149,10 @@ impl Picture {
             match format {
                 PixelFormat::Rgb8 => to.zip(from.as_chunks::<3>().0).for_each(|(to, &[r, g, b])| *to = [r, g, b, 255]),
                 PixelFormat::Rgba8 => {
-                    to.zip(from.as_chunks::<4>().0).for_each(|(to, &[r, g, b, _])| *to = [r, g, b, 255])
+                    to.zip(from.as_chunks::<4>().0).for_each(|(to, &[r, g, b, _])| *to = [r, g, b, 255]);
                 }
                 PixelFormat::Bgra8 => {
-                    to.zip(from.as_chunks::<4>().0).for_each(|(to, &[b, g, r, _])| *to = [r, g, b, 255])
+                    to.zip(from.as_chunks::<4>().0).for_each(|(to, &[b, g, r, _])| *to = [r, g, b, 255]);
                 }
                 PixelFormat::Gray8 => to.zip(from).for_each(|(to, &grey)| *to = [grey, grey, grey, 255]),
             }

@@ -7,11 +7,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use silhouette_engine::arena::Arena;
 use silhouette_engine::caches::Caches;
 use silhouette_engine::program::{
-    self, BuildError, Builder, Clamp, Filter, Map, Program, RunError, Shape, StepInfo, Window,
+    self, BuildError, Builder, Clamp, Execution, Filter, Map, Program, RunError, Shape, StepInfo, Window,
 };
 use silhouette_engine::thread_pool::ThreadPool;
 use silhouette_kernels::isa::Isa;
@@ -59,27 +59,46 @@ impl Default for PlanOptions {
 /// A network compiled for the CPU. Shared by threads; each concurrent inference needs its own [`PlanState`].
 #[derive(Debug)]
 pub struct Plan {
-    program: Program,
+    program: Arc<Program>,
     input: Size,
     outputs: Vec<Output>,
 }
 
-/// The state of one inference at a time: the arena, and the threads that share the work.
+/// The state of one inference at a time: the plan's program, its arena, and the threads that share the work.
 #[derive(Debug)]
 pub struct PlanState {
-    arena: Arena,
+    execution: Execution,
     pool: ThreadPool,
 }
 
 impl PlanState {
     /// Nanoseconds that each step of the last run took, in the order of [`Plan::steps`].
     pub fn step_nanoseconds(&self) -> impl Iterator<Item = u64> + '_ {
-        self.arena.step_nanoseconds()
+        self.execution.step_nanoseconds()
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.arena.bytes()
+        self.execution.bytes()
+    }
+
+    /// Runs a network of one output on `rows` and writes the logits, channels-last: `[height][width][classes]`.
+    ///
+    /// # Errors
+    /// [`ModelError::Mismatch`] if `rows` or `logits` do not fit the plan, or it has more outputs;
+    /// [`ModelError::OutOfMemory`].
+    pub fn run(&mut self, rows: &dyn RowSource, logits: &mut [f32]) -> Result<(), ModelError> {
+        self.run_all(rows, &mut [logits])
+    }
+
+    /// The same for any number of outputs, a slice for each in the order of [`Plan::outputs`].
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_all(&mut self, rows: &dyn RowSource, outputs: &mut [&mut [f32]]) -> Result<(), ModelError> {
+        let Self { execution, pool } = self;
+        let pool = std::cell::RefCell::new(pool);
+        execution.run(rows, outputs, &|work| pool.borrow_mut().run(work)).map_err(not_run)
     }
 }
 
@@ -198,31 +217,7 @@ impl Plan {
             what: format!("an inference on {} threads", self.program.threads()),
             why: format!("{e}; use fewer threads"),
         })?;
-        Ok(PlanState { arena: self.program.arena()?, pool })
-    }
-
-    /// Runs a network of one output on `rows` and writes the logits, channels-last: `[height][width][classes]`.
-    ///
-    /// # Errors
-    /// [`ModelError::Mismatch`] if `rows`, `logits` or `state` do not match this plan, or it has more outputs;
-    /// [`ModelError::OutOfMemory`].
-    pub fn run(&self, state: &mut PlanState, rows: &dyn RowSource, logits: &mut [f32]) -> Result<(), ModelError> {
-        self.run_all(state, rows, &mut [logits])
-    }
-
-    /// The same for any number of outputs, a slice for each in the order of [`outputs`](Self::outputs).
-    ///
-    /// # Errors
-    /// As [`run`](Self::run).
-    pub fn run_all(
-        &self,
-        state: &mut PlanState,
-        rows: &dyn RowSource,
-        outputs: &mut [&mut [f32]],
-    ) -> Result<(), ModelError> {
-        let PlanState { arena, pool } = state;
-        let pool = std::cell::RefCell::new(pool);
-        self.program.run(arena, rows, outputs, &|work| pool.borrow_mut().run(work)).map_err(not_run)
+        Ok(PlanState { execution: self.program.execution()?, pool })
     }
 }
 
@@ -231,7 +226,6 @@ fn not_run(e: RunError) -> ModelError {
         RunError::InputSize { wanted, found } => ("input", wanted.to_string(), found.to_string()),
         RunError::Outputs { wanted, found } => ("outputs", format!("{wanted} slices"), format!("{found}")),
         RunError::OutputLength { wanted, found } => ("logits", format!("{wanted} values"), format!("{found}")),
-        RunError::ForeignArena => ("state", "its own".to_owned(), "that of another plan".to_owned()),
         RunError::OutOfMemory(error) => return error.into(),
     };
     ModelError::Mismatch { what, wanted, found }

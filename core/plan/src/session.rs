@@ -77,7 +77,7 @@ impl Session for PlanSession {
         for (slice, output) in slices.iter_mut().zip(&mut self.outputs) {
             *slice = output;
         }
-        self.plan.run_all(&mut self.state, rows, &mut slices[..count]).map_err(failed)
+        self.state.run_all(rows, &mut slices[..count]).map_err(failed)
     }
 
     fn output(&self, index: usize) -> &[f32] {

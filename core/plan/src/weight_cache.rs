@@ -336,7 +336,7 @@ mod tests {
         let plan = Plan::compile(&network, model.weights(), &options).unwrap();
         let (size, classes) = plan.logits();
         let mut logits = vec![0.0; size.height * size.width * classes];
-        plan.run(&mut plan.new_state().unwrap(), &Grey(plan.input()), &mut logits).unwrap();
+        plan.new_state().unwrap().run(&Grey(plan.input()), &mut logits).unwrap();
         logits
     }
 

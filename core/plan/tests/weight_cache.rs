@@ -24,12 +24,10 @@ fn plan(model: &ModelFile, size: usize, cache: Option<&Path>) -> Plan {
 fn logits(plan: &Plan) -> Vec<f32> {
     let (size, classes) = plan.logits();
     let mut logits = vec![0.0; size.height * size.width * classes];
-    plan.run(
-        &mut plan.new_state().unwrap(),
-        &GreyRows { width: plan.input().width, height: plan.input().height },
-        &mut logits,
-    )
-    .unwrap();
+    plan.new_state()
+        .unwrap()
+        .run(&GreyRows { width: plan.input().width, height: plan.input().height }, &mut logits)
+        .unwrap();
     logits
 }
 

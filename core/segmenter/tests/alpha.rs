@@ -61,7 +61,7 @@ fn raw(file: &ModelFile) -> Vec<f32> {
     let planes: Vec<f32> = (0..3 * SIDE * SIDE).map(value).collect();
     let mut logits = vec![0.0; height * width];
     let rows = silhouette_kernels::rows::Planes::new(&planes, SIDE, SIDE);
-    plan.run(&mut plan.new_state().unwrap(), &rows, &mut logits).unwrap();
+    plan.new_state().unwrap().run(&rows, &mut logits).unwrap();
     logits
 }
 

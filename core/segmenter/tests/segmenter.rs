@@ -88,7 +88,7 @@ fn an_input_of_the_frames_shape_computes_what_the_network_makes_of_it_alone() {
     let plan = Plan::of(&file, size, &PlanOptions::default()).unwrap();
     let (map, classes) = plan.logits();
     let mut expected = vec![0.0; map.height * map.width * classes];
-    plan.run(&mut plan.new_state().unwrap(), &Planes::new(&pixels, 129, 65), &mut expected).unwrap();
+    plan.new_state().unwrap().run(&Planes::new(&pixels, 129, 65), &mut expected).unwrap();
     let segmentation = segmenter.segment(&Frame::rgb8(&bytes, 129, 65).unwrap()).unwrap();
     let most = expected.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
     for (found, expected) in segmentation.logits().0.iter().zip(&expected) {

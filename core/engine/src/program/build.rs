@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::chain::{BlockStage, Chain, MAX_STAGES, Stage, StemStage, Tap};
 use super::context::{Layout, Rows};
@@ -21,9 +20,6 @@ use silhouette_kernels::isa::Isa;
 use silhouette_kernels::pack::{ALIGN, Matrix, Packed, PackedDepthwise, Shelf};
 use silhouette_kernels::pointwise::Kernel;
 use silhouette_kernels::size::{MAX_OUTPUTS, Size};
-
-/// The next program's number, which ties an arena to its program.
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MapInfo {
@@ -604,7 +600,7 @@ impl Builder {
     /// # Errors
     /// If the arena would need more than `limit` bytes, prepacked weights are left over, or there are no or too many
     /// outputs.
-    pub fn finish(mut self, outputs: &[Map], limit: usize) -> Result<Program, BuildError> {
+    pub fn finish(mut self, outputs: &[Map], limit: usize) -> Result<Arc<Program>, BuildError> {
         if self.packed.has_more() {
             return refuse("weights", "more were packed earlier than the network has");
         }
@@ -632,15 +628,14 @@ impl Builder {
             );
         };
         let lens: Vec<usize> = self.buffers.iter().map(|b| b.len.next_multiple_of(ALIGN)).collect();
-        Ok(Program {
+        Ok(Arc::new(Program {
             layout: Layout { isa: self.isa, threads: self.threads, places, lens, zero: 0 },
             input: self.input,
             outputs: shapes,
             steps: self.steps,
             arena_len,
             packed: self.packed,
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-        })
+        }))
     }
 }
 

@@ -550,7 +550,7 @@ fn quantised_weights_stay_what_they_are_and_give_the_bits_of_their_floats() {
         let plan = Plan::of(model, Size::square(65), &PlanOptions::default()).unwrap();
         let (size, classes) = plan.logits();
         let mut logits = vec![0.0; size.height * size.width * classes];
-        plan.run(&mut plan.new_state().unwrap(), &Planes::new(&picture, 65, 65), &mut logits).unwrap();
+        plan.new_state().unwrap().run(&Planes::new(&picture, 65, 65), &mut logits).unwrap();
         logits.into_iter().map(f32::to_bits).collect::<Vec<_>>()
     };
     for weights_as in [Weights::Uint8, Weights::Int8] {

@@ -30,7 +30,7 @@ fn hash(model: &ModelFile, size: Size, isa: Isa) -> u64 {
         let mut logits = vec![0.0f32; map.height * map.width * channels];
         let values = picture(size);
         let rows = Planes::new(&values, size.width, size.height);
-        plan.run(&mut plan.new_state().unwrap(), &rows, &mut logits).unwrap();
+        plan.new_state().unwrap().run(&rows, &mut logits).unwrap();
         fnv1a(&logits.iter().flat_map(|v| v.to_bits().to_le_bytes()).collect::<Vec<u8>>())
     });
     assert_eq!(hashes[0], hashes[1], "threads change nothing");
