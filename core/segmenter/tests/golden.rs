@@ -155,7 +155,7 @@ fn make() -> (Vec<(String, Vec<u8>)>, Vec<Case>) {
         luma.push(y as u8);
         let x = i % WIDTH;
         let y_index = i / WIDTH;
-        if x % 2 == 0 && y_index % 2 == 0 {
+        if x.is_multiple_of(2) && y_index.is_multiple_of(2) {
             let at = y_index / 2 * columns + x / 2;
             u[at] = (128 + (b - y) * 1000 / 1772).clamp(0, 255) as u8;
             v[at] = (128 + (r - y) * 1000 / 1402).clamp(0, 255) as u8;
