@@ -139,7 +139,7 @@ mod tests {
         text.push_str(&(serde_json::to_string(&scored("b")).unwrap() + "\n"));
         std::fs::write(&path, text).unwrap();
         assert!(
-            State::open(&path, &run, 2).unwrap_err().to_string().contains("line 4: it is of more than the 2 pictures")
+            State::open(&path, &run, 2).unwrap_err().to_string().contains("line 4: it lists more than the 2 images")
         );
         let (state, before) = State::open(&path, &run, 3).unwrap();
         assert_eq!(before, [scored("a"), scored("b"), scored("c")]);
