@@ -491,7 +491,7 @@ mod tests {
         refused(b.convolution(stem, Layer::new("stem", 1, 8, relu6)), "this name");
         refused(b.convolution(NodeId(7), Layer::new("a", 1, 8, relu6)), "not one of this network");
         refused(b.convolution(stem, Layer::new("a", 5, 8, relu6)), "5x5");
-        refused(b.convolution(stem, Layer { kernel: 1, ..Layer::depthwise("a", 1, 1, relu6) }), "depthwise 3x3");
+        refused(b.convolution(stem, Layer { kernel: 1, ..Layer::depthwise("a", 1, 1, relu6) }), "depthwise only 3x3");
         refused(b.convolution(stem, Layer { stride: 0, ..Layer::new("a", 1, 8, relu6) }), "stride");
         refused(b.convolution(stem, Layer { rate: 2000, ..Layer::new("a", 3, 8, relu6) }), "rate");
         refused(b.convolution(stem, Layer::new("a", 1, 0, relu6)), "channels");
