@@ -48,7 +48,10 @@ final class HostileTests: XCTestCase {
         ("pairs short", nv12(plane(35, 7), plane(23, 8))), ("no pairs", nv12(plane(35, 7), plane(0, 8))),
         ("pairs' rows overlap", nv12(plane(35, 7), plane(24, 7))),
         ("region beyond the right edge", waves(8, 4).cropped(to: Region(x: 5, y: 0, width: 4, height: 4))),
-        ("region beyond the rotated edge", waves(8, 4).rotated(.clockwise90).cropped(to: Region(x: 0, y: 0, width: 5, height: 4))),
+        (
+            "region beyond the rotated edge",
+            waves(8, 4).rotated(.clockwise90).cropped(to: Region(x: 0, y: 0, width: 5, height: 4))
+        ),
         ("empty region", waves(8, 4).cropped(to: Region(x: 0, y: 0, width: 0, height: 0))),
         ("region of no rows", waves(8, 4).cropped(to: Region(x: 0, y: 0, width: 4, height: 0))),
         ("negative region", waves(8, 4).cropped(to: Region(x: -1, y: 0, width: 4, height: 4))),
