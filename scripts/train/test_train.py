@@ -481,7 +481,7 @@ class People(unittest.TestCase):
 
     def test_learns_stops_and_goes_on(self):
         self.pool()
-        fixed = ["--spec", self.spec, "--device", "cpu", "--batch", "4", "--lr", "5e-3", "--extractor", "1", "--log-every", "8", "--composite", "0.2", "--longer", "65"]
+        fixed = ["--spec", self.spec, "--device", "cpu", "--batch", "4", "--lr", "5e-3", "--extractor", "1", "--log-every", "8", "--composite", "0.2", "--longer", "65", "--steady", "0.2"]
         said = io.StringIO()
         with contextlib.redirect_stdout(said), unittest.mock.patch.object(person_draw, "LONGER", ((0, 1.0),)):
             person.main([f"{self.at}/people", "--out", f"{self.at}/whole", *fixed, "--steps", "48"])
