@@ -11,7 +11,7 @@ use crate::mask::Confidence;
 /// The most that a cell holds: window sums of 17 cells stay below 2^23, which [`blur`] computes exactly.
 const FULL: f32 = (1 << 19) as f32;
 
-/// The weight of a pixel that is background wholly: few enough that the sums of [`ROWS`] rows fit 16 bits.
+/// The weight of a pixel that belongs to the part wholly: small enough that the sums of [`ROWS`] rows fit 16 bits.
 const HEAVIEST: u16 = 15;
 
 /// Rows that are summed before they are added to their cells.
@@ -30,13 +30,13 @@ pub(crate) enum Rows {
 pub(crate) struct Blurred {
     width: usize,
     height: usize,
-    /// Pixels of the picture a cell, in each direction.
+    /// Pixels of the image per cell, in each direction.
     step: usize,
     /// R, G, B of each cell and 255; four zeros where nothing of the part is near.
     cells: Vec<[u8; 4]>,
-    /// For each column of the picture: the cell to its left, and how much of the one to its right, in 256ths.
+    /// For each column of the image: the cell to its left, and how much of the one to its right, in 256ths.
     columns: Vec<(usize, u16)>,
-    /// Rows of cells at the picture's width, and which: the last two that were needed.
+    /// Rows of cells at the image's width, and which: the last two that were needed.
     wide: [(usize, Vec<u8>); 2],
 }
 
@@ -90,7 +90,7 @@ impl Blurred {
         means.extend(sums.iter().map(|cell| cell.map(|sum| (sum * part + 0.5) as i32)));
         drop(sums);
         let r = (radius / step as f32 - 0.5).max(0.0).round() as usize;
-        blur(&mut means, width, height, r)?;
+        blur(&mut means, Size { height, width }, r)?;
         let mut cells = Vec::new();
         memory::reserve(&mut cells, means.len(), WHAT)?;
         cells.extend(means.iter().map(|&[r, g, b, weight]| {
@@ -131,7 +131,7 @@ impl Blurred {
         (&self.wide[above % 2].1, &self.wide[below % 2].1, share)
     }
 
-    /// Makes row `y` of the cells as wide as the picture, unless it is there.
+    /// Makes row `y` of the cells as wide as the image, unless it is there.
     fn widen(&mut self, y: usize) {
         let (made, wide) = &mut self.wide[y % 2];
         if *made == y {

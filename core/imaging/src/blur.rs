@@ -3,6 +3,7 @@
 //! Columns are summed row by row, so that the inner loops run over whole rows in memory order and the compiler can vectorise them.
 
 use silhouette_kernels::memory::{self, OutOfMemory};
+use silhouette_kernels::size::Size;
 
 /// The largest sum of a window that is still exact as f32, which [`mean`] computes in.
 const EXACT: i32 = 1 << 24;
@@ -14,17 +15,10 @@ const EXACT: i32 = 1 << 24;
 /// [`OutOfMemory`].
 pub(crate) fn window_sums<const N: usize>(
     values: &mut Vec<[i32; N]>,
-    width: usize,
-    height: usize,
+    size: Size,
     radius: usize,
 ) -> Result<(), OutOfMemory> {
-    if values.is_empty() || radius == 0 {
-        return Ok(());
-    }
-    let mut scratch = Scratch::new(values.len(), width, "window sums")?;
-    scratch.rows(values, width, radius, |sum| sum);
-    scratch.columns(values, width, height, radius, |sum| sum);
-    Ok(())
+    boxes(values, size, radius, 1, |sum| sum)
 }
 
 /// Blurs in place with three boxes a side, close to a Gaussian of variance `radius * (radius + 1)`; edges are continued.
@@ -32,23 +26,29 @@ pub(crate) fn window_sums<const N: usize>(
 ///
 /// # Errors
 /// [`OutOfMemory`].
-pub(crate) fn blur<const N: usize>(
+pub(crate) fn blur<const N: usize>(values: &mut Vec<[i32; N]>, size: Size, radius: usize) -> Result<(), OutOfMemory> {
+    debug_assert!(values.as_flattened().iter().all(|&v| v >= 0 && v <= EXACT / (2 * radius as i32 + 1)));
+    let part = 1.0 / (2 * radius + 1) as f32;
+    boxes(values, size, radius, 3, |sum| mean(sum, part))
+}
+
+/// Sums over `2 * radius + 1` cells, along rows and then along columns, `passes` times each; `finish` makes a cell of each sum.
+fn boxes<const N: usize>(
     values: &mut Vec<[i32; N]>,
-    width: usize,
-    height: usize,
+    Size { height, width }: Size,
     radius: usize,
+    passes: usize,
+    finish: impl Fn(i32) -> i32 + Copy,
 ) -> Result<(), OutOfMemory> {
     if values.is_empty() || radius == 0 {
         return Ok(());
     }
-    debug_assert!(values.as_flattened().iter().all(|&v| v >= 0 && v <= EXACT / (2 * radius as i32 + 1)));
-    let mut scratch = Scratch::new(values.len(), width, "a blur")?;
-    let part = 1.0 / (2 * radius + 1) as f32;
-    for _ in 0..3 {
-        scratch.rows(values, width, radius, |sum| mean(sum, part));
+    let mut scratch = Scratch::new(values.len(), width)?;
+    for _ in 0..passes {
+        scratch.rows(values, width, radius, finish);
     }
-    for _ in 0..3 {
-        scratch.columns(values, width, height, radius, |sum| mean(sum, part));
+    for _ in 0..passes {
+        scratch.columns(values, width, height, radius, finish);
     }
     Ok(())
 }
@@ -66,8 +66,9 @@ struct Scratch<const N: usize> {
 }
 
 impl<const N: usize> Scratch<N> {
-    fn new(len: usize, width: usize, what: &'static str) -> Result<Self, OutOfMemory> {
-        Ok(Self { line: memory::filled(width, [0; N], what)?, other: memory::filled(len, [0; N], what)? })
+    fn new(len: usize, width: usize) -> Result<Self, OutOfMemory> {
+        const WHAT: &str = "a blur";
+        Ok(Self { line: memory::filled(width, [0; N], WHAT)?, other: memory::filled(len, [0; N], WHAT)? })
     }
 
     fn rows(&mut self, values: &mut [[i32; N]], width: usize, radius: usize, finish: impl Fn(i32) -> i32 + Copy) {
@@ -155,10 +156,10 @@ mod tests {
                 let values: Vec<[i32; 2]> =
                     (0..width * height).map(|_| [0; 2].map(|_: i32| (noise.fraction() * 60_000.0) as i32)).collect();
                 let mut sums = values.clone();
-                window_sums(&mut sums, width, height, radius).unwrap();
+                window_sums(&mut sums, Size { height, width }, radius).unwrap();
                 assert_eq!(sums, naive(&values, width, height, (radius, radius)), "{width}x{height}, {radius}");
                 let mut blurred = values.clone();
-                blur(&mut blurred, width, height, radius).unwrap();
+                blur(&mut blurred, Size { height, width }, radius).unwrap();
                 let mut expected = values;
                 let size = 2 * radius as i32 + 1;
                 for window in [(radius, 0), (0, radius)] {

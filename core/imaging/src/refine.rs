@@ -8,7 +8,7 @@ use silhouette_kernels::memory::{self, OutOfMemory};
 
 use crate::blend::linear;
 use crate::blur::window_sums;
-use crate::frame::{Frame, FrameError, PixelFormat};
+use crate::frame::{Frame, FrameError, PixelFormat, Size};
 use crate::mask::Confidence;
 use crate::picture::Picture;
 
@@ -88,8 +88,8 @@ fn luminance(pixel: [u8; 4]) -> u8 {
 
 /// For each pixel of the confidence the straight line that explains alpha (0 to 1) by luminance (0 to 255): slope and offset.
 fn lines(confidence: &Confidence, small: &Picture, guide: Guide) -> Result<Vec<[f32; 2]>, FrameError> {
-    let (width, height) = (confidence.width, confidence.height);
-    let radius = guide.radius.min(width.max(height)).min(MAX_RADIUS);
+    let size = Size { height: confidence.height, width: confidence.width };
+    let radius = guide.radius.min(size.width.max(size.height)).min(MAX_RADIUS);
     let epsilon = guide.epsilon.max(f32::MIN_POSITIVE);
     // Sums over windows of I, p, I p and I I, together.
     let mut sums = Vec::new();
@@ -98,7 +98,7 @@ fn lines(confidence: &Confidence, small: &Picture, guide: Guide) -> Result<Vec<[
         let (i, p) = (i32::from(pixel[0]), i32::from(alpha));
         [i, p, i * p, i * i]
     }));
-    window_sums(&mut sums, width, height, radius)?;
+    window_sums(&mut sums, size, radius)?;
     // Equations 5 and 6, as integers whose sums over a window fit again.
     let cells = (2 * radius + 1).pow(2) as f32;
     let unit = (1 << 30) as f32 / (STEEPEST * cells);
@@ -112,7 +112,7 @@ fn lines(confidence: &Confidence, small: &Picture, guide: Guide) -> Result<Vec<[
         [a, p - a * i].map(|v| (v.clamp(-STEEPEST, STEEPEST) * unit) as i32)
     }));
     // The mean of the lines of all windows that hold a pixel (equation 8).
-    window_sums(&mut lines, width, height, radius)?;
+    window_sums(&mut lines, size, radius)?;
     let mut means = Vec::new();
     memory::reserve(&mut means, lines.len(), WHAT)?;
     let mean = 1.0 / (unit * cells);
