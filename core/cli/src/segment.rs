@@ -339,8 +339,11 @@ impl Chosen<'_> {
             Foreground::Classes(classes) => classes.contains(&class),
         };
         let shares = self.segmentation.shares();
-        let names: Vec<_> =
-            shares.iter().filter(|&&(class, _)| chosen(class)).map(|&(class, _)| labels[class].as_str()).collect();
+        let names: Vec<_> = shares
+            .iter()
+            .filter(|&&(class, share)| chosen(class) && share >= PRESENT)
+            .map(|&(class, _)| labels[class].as_str())
+            .collect();
         Some(if names.is_empty() { "nothing found".to_owned() } else { names.join(", ") })
     }
 }
