@@ -193,7 +193,7 @@ mod tests {
             folder.write(name, "");
         }
         let names: Vec<_> = unlabelled(folder.root()).unwrap().into_iter().map(|item| item.name).collect();
-        assert_eq!(names, ["end", "f1", "f02b", "f2", "f10"]);
+        assert_eq!(names, ["end", "f1", "f2", "f02b", "f10"]);
     }
 
     #[test]

@@ -199,7 +199,7 @@ mod tests {
         let mut text = std::fs::read_to_string(&path).unwrap();
         text.push_str("{\"name\":\"c\",\"ms\":");
         std::fs::write(&path, text).unwrap();
-        let (mut state, before) = State::open(&path, &run, 3).unwrap();
+        let (mut state, before) = State::open::<Scored>(&path, &run, 3).unwrap();
         assert_eq!(before, [scored("a"), scored("b")]);
         state.add(&scored("c")).unwrap();
         drop(state);
@@ -213,7 +213,7 @@ mod tests {
                 .to_string()
                 .contains("line 4: it lists more than the 2 images")
         );
-        let (state, before) = State::open(&path, &run, 3).unwrap();
+        let (state, before) = State::open::<Scored>(&path, &run, 3).unwrap();
         assert_eq!(before, [scored("a"), scored("b"), scored("c")]);
         state.finish();
         assert!(!path.exists());

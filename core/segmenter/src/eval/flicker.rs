@@ -336,7 +336,9 @@ mod tests {
         for row in 0..HEIGHT {
             for column in 0..WIDTH {
                 let (u, v) = (column as f32 + x, row as f32 + y);
-                let scene = 120.0 + 40.0 * (u / 9.0).sin() + 30.0 * (v / 7.0 + (u / 31.0).cos()).cos();
+                // Waves of which no shift makes the same scene.
+                let slanted = 25.0 * ((0.6 * u + v) / 17.0).sin() + 20.0 * ((u - 1.7 * v) / 41.0).sin();
+                let scene = 120.0 + 30.0 * (u / 9.0).sin() + 25.0 * (v / 7.0 + (u / 31.0).cos()).cos() + slanted;
                 let moving = disc.is_some_and(|(cx, cy)| (u - cx).hypot(v - cy) < 30.0);
                 let light = if moving { 230.0 } else { scene };
                 values.push((exposure * light + 3.0 * noise.signed()).clamp(0.0, 255.0) as u8);
@@ -385,14 +387,14 @@ mod tests {
     fn an_alpha_that_moves_with_the_camera_does_not_flicker() {
         let soft = |x: f32, y: f32| (255.0 - 4.0 * (x - 150.0).hypot(y - 100.0)).clamp(0.0, 255.0);
         let before = alpha(soft);
-        for (shift, most) in [(Shift { x: 3.0, y: -2.0 }, 1e-9), (Shift { x: 1.5, y: 0.25 }, 2e-3)] {
+        for (shift, most) in [(Shift { x: 3.0, y: -2.0 }, 1e-9), (Shift { x: 1.5, y: 0.25 }, 5e-4)] {
             let now = alpha(|x, y| soft(x + shift.x as f32, y + shift.y as f32));
             let mut flicker = Flicker::default();
             flicker.add(&before, &now, shift, None).unwrap();
             assert!(flicker.mean().unwrap() <= most, "{flicker:?}");
             let mut unaligned = Flicker::default();
             unaligned.add(&before, &now, Shift::default(), None).unwrap();
-            assert!(unaligned.mean().unwrap() > 4e-3);
+            assert!(unaligned.mean().unwrap() > 2e-3);
         }
         // Counted by hand: everything but the last column and two rows overlaps, and changes by 51 of 255.
         let mut flicker = Flicker::default();
