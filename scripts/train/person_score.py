@@ -58,8 +58,9 @@ def border_f(alpha, truth, radius):
     return 2 * precision * recall / max(precision + recall, 1e-9)
 
 
-def of_picture(alpha, mask, fill_void=False):
-    """The measures of one image: alpha in 0..1 and a mask of VOC's classes, both of the image's size."""
+def of_picture(alpha, mask, fill_void=False, matte=None):
+    """The measures of one image: alpha in 0..1 and a mask of VOC's classes, both of the image's size. If the true alpha is known as `matte` (0..1), the
+    error is the distance from it; the mask is then where it is at least one half."""
     strict, filled = label(mask), label(mask, fill_void)
     known, person, ours = strict != UNKNOWN, strict == 1, alpha >= 0.5
     both, either = (known & person & ours).sum(), (known & (person | ours)).sum()
@@ -70,7 +71,7 @@ def of_picture(alpha, mask, fill_void=False):
         "iou": both / either if either else float("nan"),
         "f2": border_f(alpha, filled, 2),
         "f": border_f(alpha, filled, 0.0075 * diagonal),
-        "error": float(np.abs(alpha - person)[known].mean()) if known.any() else float("nan"),
+        "error": float(np.abs(alpha - (person if matte is None else matte))[known].mean()) if known.any() else float("nan"),
         "share": float(person.sum() / max(1, known.sum())),
     }
 

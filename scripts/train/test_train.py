@@ -32,6 +32,7 @@ import person_data
 import person_draw
 import person_pack
 import person_score
+import person_score_cases
 import prepare
 import train
 
@@ -544,6 +545,12 @@ class People(unittest.TestCase):
         self.assertEqual(person_score.label(mask, fill_void=True)[20, 30:34].tolist(), [1, 1, 0, 0])
         unknown = person_score.of_picture(moved, np.where(mask == 255, 254, mask).astype(np.uint8))
         self.assertAlmostEqual(unknown["iou"], 16 / 20)
+        matte = np.full((40, 40), 0.6, np.float32)
+        self.assertAlmostEqual(person_score.of_picture(matte + 0.1, np.full((40, 40), 15, np.uint8), matte=matte)["error"], 0.1, places=6)
+
+    def test_the_cases_of_the_rust_side_are_of_these_measures(self):
+        with open(f"{HERE}/../../core/segmenter/tests/alpha_scores.txt", encoding="utf-8") as file:
+            self.assertEqual(file.read(), person_score_cases.text())
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ pub(crate) enum Command {
     Segment(Segment),
     /// Classify photos.
     Classify(Classify),
-    /// Score a model on images with ground truth: mIOU, IoU of each class, pixel accuracy, confusion matrix.
+    /// Score a model on images with ground truth: mIOU, IoU of each class, pixel accuracy, confusion matrix; or its alpha of
+    /// people: IoU, borders, error, flicker.
     Eval(Eval),
     /// Measure a model: time of each stage, memory, and the machine's lower bound. The last line is JSON.
     Bench(Bench),
@@ -147,6 +148,8 @@ pub(crate) struct Classify {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = EVAL)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Eval {
     /// A folder in PASCAL VOC's layout: images in `JPEGImages`, labels in `SegmentationClass` (palette PNGs, 255 is not
     /// scored).
@@ -156,7 +159,7 @@ pub(crate) struct Eval {
     #[arg(long, value_name = "FILE", default_value = "val.txt")]
     pub(crate) list: PathBuf,
     /// A plain folder of images instead.
-    #[arg(long, value_name = "DIR", requires = "masks")]
+    #[arg(long, value_name = "DIR")]
     pub(crate) images: Option<PathBuf>,
     /// The folder of their masks: PNGs with the same names, with class indices, or in RGB with the colours of the
     /// model's classes.
@@ -167,7 +170,7 @@ pub(crate) struct Eval {
     #[arg(long, value_name = "FILE|SET")]
     pub(crate) labels: Option<PathBuf>,
     /// The value of the foreground (255 if masks are black and white); 0 is the background. Scores the two of --labels,
-    /// or all of the model's classes but the background as one.
+    /// or all of the model's classes but the background as one. With --people, values between are shares of the foreground.
     #[arg(long, value_name = "V", value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) foreground: Option<u8>,
     /// How a mask is resized to the image: its classes by nearest neighbour, or the logits, bilinear.
@@ -183,9 +186,25 @@ pub(crate) struct Eval {
     #[arg(long, value_name = "N")]
     pub(crate) output_stride: Option<usize>,
     /// Also score the border of the foreground (every class but the background) in the alpha of the effects, plain and refined:
-    /// boundary IoU.
+    /// boundary IoU, border F.
     #[arg(long, conflicts_with = "flip")]
     pub(crate) boundary: bool,
+    /// Score the alpha of people, plain and refined, instead of masks: IoU, border F, alpha error, by size of the people. For
+    /// models of people or with a class 'person'; masks of VOC's classes unless --labels or --foreground say otherwise.
+    #[arg(long, conflicts_with_all = ["back", "scales", "flip", "boundary", "errors", "worst"])]
+    pub(crate) people: bool,
+    /// Measure how much the alpha of people changes from frame to frame where nothing moves, raw and with temporal smoothing: in
+    /// sequences made of each of --images (no masks), or in --sequence.
+    #[arg(long, conflicts_with_all = [
+        "people", "voc", "masks", "labels", "foreground", "back", "scales", "flip", "boundary", "errors", "worst",
+    ])]
+    pub(crate) flicker: bool,
+    /// A folder with the frames of a video, for --flicker.
+    #[arg(long, value_name = "DIR", requires = "flicker", conflicts_with = "images")]
+    pub(crate) sequence: Option<PathBuf>,
+    /// Frames of each sequence that --flicker makes of an image.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = frames)]
+    pub(crate) frames: usize,
     /// Write the scores as JSON. FILE.partial next to it stores finished images, so that an interrupted run can be
     /// resumed.
     #[arg(long, value_name = "FILE")]
@@ -431,6 +450,23 @@ fn effect(text: &str) -> Result<Effect, String> {
         ("confidence", _) => Err("confidence needs a class: confidence=CLASS".into()),
         _ => Err("expected mask, overlay, cutout, blur, replace=IMG, confidence=CLASS".into()),
     }
+}
+
+/// Below the options of `eval`.
+const EVAL: &str = "\
+--people: a pixel is a person where the alpha is at least one half. IoU of all pixels together (pooled) and the mean over pictures; F of
+the border, matched within 2 pixels and within 0.75 % of the diagonal; mean absolute error of the alpha; share of pictures with an IoU
+under 0.5. Pooled IoU and error are of all pictures, the rest of those with people. Pixels of VOC's void count for borders as their nearest
+label (in folders, borders near them do not count), and for nothing else. All in percent, at the picture's own size.
+
+--flicker: the mean absolute change of the alpha from one frame to the next, in percent, at the same place of the scene. A sequence made of
+a picture (reduced to 1280 pixels) is what a hand-held camera sees of a still scene: a window that shifts by up to 0.25 % of the longer
+side (3 pixels of 1280) in both directions, up to 5 % lighter or darker, with noise of deviation 2 (of 255), at 30 frames per second; the
+same in every run. In a recorded sequence the camera's shift is estimated, and blocks of 16x16 pixels in which something moved are left out,
+with their neighbours.";
+
+fn frames(text: &str) -> Result<usize, String> {
+    between(text, 2, 1000)
 }
 
 fn runs(text: &str) -> Result<usize, String> {

@@ -35,6 +35,14 @@ pub(crate) fn named_or_builtin(engine: &Engine) -> Result<Model, Failure> {
     }
 }
 
+/// Opens the model that `--model` names, or the built-in one of people.
+pub(crate) fn named_or_people(engine: &Engine) -> Result<Model, Failure> {
+    match &engine.model {
+        Some(path) => model(path),
+        None => Model::people().map_err(Failure::general),
+    }
+}
+
 /// The options from the command line.
 pub(crate) fn options(engine: &Engine) -> Options {
     let mut options = Options::new().backend(engine.backend).concurrency(1);

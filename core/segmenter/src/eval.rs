@@ -1,10 +1,15 @@
-//! Scoring: masks computed by a defined protocol, and the confusion matrix with the ground truth and its metrics.
+//! Scoring: masks and alphas computed by a defined protocol, and their metrics against ground truth.
 
+mod alpha;
 mod average;
+mod border;
 mod boundary;
 mod confusion;
 mod evaluator;
+mod flicker;
 
+pub use alpha::{AlphaScore, AlphaSummary, AlphaTruth, FOREGROUND_SIZES, TruthValue};
 pub use boundary::Boundary;
 pub use confusion::{Confusion, Mismatch, VOID};
-pub use evaluator::{Back, Borders, Evaluator, Protocol};
+pub use evaluator::{Alphas, Back, Border, Borders, Evaluator, Protocol};
+pub use flicker::{Flicker, Grey, Shift, Still, camera_shift};

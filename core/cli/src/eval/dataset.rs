@@ -1,5 +1,6 @@
 //! The data set to score: images with ground truth, in PASCAL VOC's layout or as two plain folders.
 
+use crate::args;
 use crate::failure::Failure;
 use silhouette_files::read_text;
 use std::collections::{BTreeMap, HashSet};
@@ -22,6 +23,18 @@ const LONGEST_LIST: u64 = 1 << 24;
 const MOST_PICTURES: usize = 1 << 18;
 
 const PICTURES: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
+
+/// The images and masks that the command line names.
+///
+/// # Errors
+/// As [`voc`] and [`folders`].
+pub(super) fn named(args: &args::Eval) -> Result<Vec<Item>, Failure> {
+    match (&args.voc, &args.images, &args.masks) {
+        (Some(folder), None, None) => voc(folder, &args.list),
+        (None, Some(images), Some(masks)) => folders(images, masks),
+        _ => Err(Failure::general("pass --voc DIR, or --images DIR with --masks DIR")),
+    }
+}
 
 /// Position of a list of names: a path, or a file of VOC's folder.
 pub(crate) fn list(folder: &Path, list: &Path) -> PathBuf {
@@ -62,19 +75,18 @@ fn folder_is_there(folder: &Path) -> Result<(), Failure> {
     if folder.is_dir() { Ok(()) } else { Err(Failure::new(folder, "there is no such folder")) }
 }
 
-/// Every image in a folder, sorted by name; its labels are the PNG with the same name in `masks`.
+/// The images in a folder by name: the name as its file system writes it, and the file. With `masks_too`, its PNGs are masks.
 ///
 /// # Errors
-/// If a folder cannot be read or does not exist, has no images, or two with one name.
-pub(crate) fn folders(images: &Path, masks: &Path) -> Result<Vec<Item>, Failure> {
-    folder_is_there(masks)?;
+/// If the folder cannot be read, has no images, or two with one name.
+fn pictures(images: &Path, masks_too: bool) -> Result<BTreeMap<String, (String, PathBuf)>, Failure> {
     let mut found: BTreeMap<String, (String, PathBuf)> = BTreeMap::new();
     for entry in std::fs::read_dir(images).map_err(|error| Failure::new(images, error))? {
         let path = entry.map_err(|error| Failure::new(images, error))?.path();
         let kind = path.extension().map(|kind| kind.to_string_lossy().to_lowercase());
         let Some(stem) = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()) else { continue };
         if kind.is_some_and(|kind| PICTURES.contains(&kind.as_str()))
-            && !(images == masks && path.extension().is_some_and(|kind| kind == "png"))
+            && !(masks_too && path.extension().is_some_and(|kind| kind == "png"))
         {
             if found.len() == MOST_PICTURES {
                 return Err(Failure::new(images, format!("there are more than {MOST_PICTURES} images")));
@@ -88,7 +100,43 @@ pub(crate) fn folders(images: &Path, masks: &Path) -> Result<Vec<Item>, Failure>
             }
         }
     }
-    let items: Vec<_> = found
+    if found.is_empty() { Err(Failure::new(images, "no JPEG, PNG or WebP in this folder")) } else { Ok(found) }
+}
+
+/// Every image in a folder, without masks, in the order of their names; numbers in names count as numbers.
+///
+/// # Errors
+/// As [`folders`].
+pub(super) fn unlabelled(images: &Path) -> Result<Vec<Item>, Failure> {
+    let found = pictures(images, false)?;
+    let mut items: Vec<_> =
+        found.into_iter().map(|(name, (_, image))| Item { name, mask: image.clone(), image }).collect();
+    items.sort_by_cached_key(|item| with_numbers(&item.name));
+    Ok(items)
+}
+
+/// A name as texts, each with the number after it.
+fn with_numbers(name: &str) -> Vec<(String, u64)> {
+    let mut parts = Vec::new();
+    let mut rest = name;
+    while !rest.is_empty() {
+        let (text, tail) = rest.split_at(rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len()));
+        let (number, after) = tail.split_at(tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len()));
+        // No number, or too long a one, comes last.
+        parts.push((text.to_owned(), number.parse().unwrap_or(u64::MAX)));
+        rest = after;
+    }
+    parts
+}
+
+/// Every image in a folder, sorted by name; its labels are the PNG with the same name in `masks`.
+///
+/// # Errors
+/// If a folder cannot be read or does not exist, has no images, or two with one name.
+pub(crate) fn folders(images: &Path, masks: &Path) -> Result<Vec<Item>, Failure> {
+    folder_is_there(masks)?;
+    let found = pictures(images, images == masks)?;
+    Ok(found
         .into_iter()
         .map(|(name, (stem, image))| {
             let plain = masks.join(format!("{stem}.png"));
@@ -96,8 +144,7 @@ pub(crate) fn folders(images: &Path, masks: &Path) -> Result<Vec<Item>, Failure>
             let mask = if plain.exists() { None } else { others().into_iter().find(|mask| mask.exists()) };
             Item { name, image, mask: mask.unwrap_or(plain) }
         })
-        .collect();
-    if items.is_empty() { Err(Failure::new(images, "no JPEG, PNG or WebP in this folder")) } else { Ok(items) }
+        .collect())
 }
 
 #[cfg(test)]
@@ -137,6 +184,16 @@ mod tests {
         assert!(folders(masks.root(), masks.root()).unwrap_err().to_string().contains("no JPEG"));
         let absent = masks.path("absent");
         assert!(folders(images.root(), &absent).unwrap_err().to_string().contains("no such folder"));
+    }
+
+    #[test]
+    fn frames_come_in_the_order_of_their_numbers() {
+        let folder = Folder::new();
+        for name in ["f10.png", "f2.jpg", "f1.png", "f02b.png", "end.png"] {
+            folder.write(name, "");
+        }
+        let names: Vec<_> = unlabelled(folder.root()).unwrap().into_iter().map(|item| item.name).collect();
+        assert_eq!(names, ["end", "f1", "f2", "f02b", "f10"]);
     }
 
     #[test]

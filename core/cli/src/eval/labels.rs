@@ -1,6 +1,7 @@
 //! Ground truth: class indices from a PNG as stored (its palette is only for display), or classes identified by their
 //! colours if there are only colours.
 
+use super::dataset::Item;
 use crate::failure::Failure;
 use silhouette::Palette;
 use silhouette::eval::VOID;
@@ -35,6 +36,8 @@ pub(crate) struct Key {
     classes: usize,
     /// The value of the foreground, if there is only foreground and background (0).
     foreground: Option<u8>,
+    /// Whether values between the two are shares of the foreground.
+    soft: bool,
     colours: HashMap<[u8; 3], u8>,
 }
 
@@ -47,12 +50,21 @@ impl Key {
         for (class, &scored) in (0..=u8::MAX).zip(scored_as).rev() {
             colours.insert(palette.color(class), scored);
         }
-        Self { classes, foreground, colours }
+        Self { classes, foreground, soft: false, colours }
+    }
+
+    /// For grey alphas, in which 0 is background and `foreground` is foreground. Their values stay as they are.
+    pub(crate) fn alpha(foreground: u8) -> Self {
+        Self { classes: 0, foreground: Some(foreground), soft: true, colours: HashMap::new() }
     }
 
     /// The class that a value represents.
     fn value(&self, value: u8) -> Result<u8, String> {
         match self.foreground {
+            Some(foreground) if self.soft && (value <= foreground || value == VOID) => Ok(value),
+            Some(foreground) if self.soft => Err(format!(
+                "a pixel is {value}, which is more than {foreground} (foreground), and not 255 (not scored)"
+            )),
             Some(foreground) if value == foreground => Ok(1),
             Some(_) if value == 0 || value == VOID => Ok(value),
             Some(foreground) => Err(format!(
@@ -136,6 +148,40 @@ pub(crate) fn kind(path: &Path) -> Option<Kind> {
         (_, true) => Kind::Classes,
         (true, false) => Kind::BlackAndWhite,
         (false, false) => Kind::Empty,
+    })
+}
+
+/// The labels from a file or a set: what a mask's indices mean.
+///
+/// # Errors
+/// If it cannot be read, or has no or too many labels.
+pub(super) fn listed(path: &Path) -> Result<Vec<String>, Failure> {
+    let labels: Vec<_> = crate::labels::read(path)?.names.into_iter().filter(|label| !label.is_empty()).collect();
+    if !(1..=254).contains(&labels.len()) {
+        return Err(Failure::new(path, format!("{} labels; 1 to 254 are possible", labels.len())));
+    }
+    Ok(labels)
+}
+
+/// Masks with only the values 0 and 255 have a white foreground; read as classes, 255 is not scored, and every score
+/// would be of the background only. Reported before anything is computed; the first mask with a class in it (usually
+/// the very first) shows that the masks are of another kind.
+///
+/// # Errors
+/// With the first white mask.
+pub(super) fn refuse_black_and_white(items: &[Item]) -> Result<(), Failure> {
+    let mut white = None;
+    for item in items {
+        match kind(&item.mask) {
+            Some(Kind::Classes) => return Ok(()),
+            Some(Kind::BlackAndWhite) => drop(white.get_or_insert(&item.mask)),
+            Some(Kind::Empty) | None => {}
+        }
+    }
+    white.map_or(Ok(()), |mask| {
+        let text = "this mask and all others have only the values 0 and 255, and 255 is not scored; if it is the foreground, \
+                    pass --foreground 255";
+        Err(Failure::new(mask, text))
     })
 }
 

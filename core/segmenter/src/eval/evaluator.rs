@@ -1,15 +1,18 @@
 //! Computes an image's mask for scoring, by a defined protocol.
 
-use super::Boundary;
+use super::alpha::{AlphaScore, AlphaTruth, TruthValue};
 use super::average::{LogitMap, average_argmax};
+use super::{Boundary, VOID};
 use crate::effects::Foreground;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::options::{InputShape, Options, OutputSize};
 use crate::segmentation::Segmentation;
 use crate::segmenter::Segmenter;
+use crate::smooth::Smoothing;
+use crate::video::VideoSegmenter;
 use silhouette_imaging::frame::{Frame, Size};
-use silhouette_imaging::mask::{Mask, Resize};
+use silhouette_imaging::mask::{Confidence, Mask, Resize};
 use silhouette_kernels::memory;
 use silhouette_network::network::{Conv, Network};
 use std::time::Duration;
@@ -56,12 +59,32 @@ impl Default for Protocol {
 }
 
 /// The quality of the border of an image's foreground (every class but the background), in the alpha of the effects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Borders {
     /// As output by the network.
-    pub plain: Boundary,
+    pub plain: Border,
     /// With [`Options::refine`].
-    pub refined: Boundary,
+    pub refined: Border,
+}
+
+/// The quality of the border of an alpha.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Border {
+    /// Boundary IoU.
+    pub boundary: Boundary,
+    /// Border F, and the other measures of an alpha. Void counts for the border as the nearest label.
+    pub score: AlphaScore,
+    /// Time to compute the alpha.
+    pub spent: Duration,
+}
+
+/// The alpha of the effects for one image, at the image's own size.
+#[derive(Clone, Debug, Default)]
+pub struct Alphas {
+    /// As output by the network.
+    pub plain: Confidence,
+    /// With [`Options::refine`].
+    pub refined: Confidence,
     /// Time to compute the alpha without and with refinement.
     pub spent: [Duration; 2],
 }
@@ -185,17 +208,49 @@ impl Evaluator {
         Ok((Mask { width, height, classes }, spent + start.elapsed()))
     }
 
+    /// Segments an image into `work`, for [`alphas`](Self::alphas).
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if several runs are averaged, otherwise as [`Segmenter::segment`].
+    pub fn segment(&self, frame: &Frame<'_>, work: &mut Segmentation) -> Result<()> {
+        self.single()?.segment_into(frame, work)
+    }
+
+    /// Segments the frames of a new video, with temporal smoothing, for [`alphas`](Self::alphas).
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if several runs are averaged.
+    pub fn video(&self, smoothing: Smoothing) -> Result<VideoSegmenter> {
+        Ok(VideoSegmenter::new(self.single()?, smoothing))
+    }
+
+    /// The alpha of the effects, plain and refined, of the image that was just segmented into `work`.
+    ///
+    /// # Errors
+    /// As [`Segmentation::alpha`].
+    pub fn alphas(&self, frame: &Frame<'_>, foreground: &Foreground, work: &mut Segmentation) -> Result<Alphas> {
+        work.resize(OutputSize::Frame)?;
+        let mut alphas = Alphas::default();
+        for (refine, spent) in [false, true].into_iter().zip(&mut alphas.spent) {
+            work.refine(refine);
+            let start = std::time::Instant::now();
+            let alpha = work.alpha(frame, foreground)?;
+            *spent = start.elapsed();
+            *(if refine { &mut alphas.refined } else { &mut alphas.plain }) = alpha;
+        }
+        Ok(alphas)
+    }
+
     /// The quality of the foreground's border in the image for which [`mask`](Self::mask) just computed `work`; `truth`
     /// holds a label for each of its pixels.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if several runs are averaged; [`Error::InvalidFrame`] for another image.
     pub fn borders(&self, frame: &Frame<'_>, truth: &Mask, work: &mut Segmentation) -> Result<Borders> {
-        if self.runs() > 1 {
-            return Err(Error::unsupported("borders of averaged masks", "omit scales and mirroring"));
-        }
+        self.single()?;
+        let size = Size { height: truth.height, width: truth.width };
         let region = frame.region();
-        if (Size { height: truth.height, width: truth.width }) != region.size() {
+        if size != region.size() {
             return Err(Error::frame(
                 format_args!(
                     "labels of {}x{} for {}x{} pixels",
@@ -204,18 +259,29 @@ impl Evaluator {
                 "pass labels of the image's size",
             ));
         }
-        work.resize(OutputSize::Frame)?;
         let classes = work.labels().len();
-        let mut borders = Borders::default();
-        for (refine, spent) in [false, true].into_iter().zip(&mut borders.spent) {
-            work.refine(refine);
-            let start = std::time::Instant::now();
-            let alpha = work.alpha(frame, &Foreground::All)?;
-            *spent = start.elapsed();
-            let found = Boundary::of(&truth.classes, &alpha.values, alpha.width, alpha.height, classes)?;
-            *(if refine { &mut borders.refined } else { &mut borders.plain }) = found;
+        let alphas = self.alphas(frame, &Foreground::All, work)?;
+        let meaning = std::array::from_fn(|value| match value {
+            0 => TruthValue::Alpha(0),
+            _ if value < classes => TruthValue::Alpha(255),
+            _ if value == usize::from(VOID) => TruthValue::Void,
+            _ => TruthValue::Unlabelled,
+        });
+        let mut true_alpha = AlphaTruth::new(size, &truth.classes, &meaning, true)?;
+        let mut border = |alpha: &Confidence, spent| {
+            let boundary = Boundary::of(&truth.classes, &alpha.values, alpha.width, alpha.height, classes)?;
+            Ok::<_, Error>(Border { boundary, score: true_alpha.score(&alpha.values)?, spent })
+        };
+        let [plain, refined] = alphas.spent;
+        Ok(Borders { plain: border(&alphas.plain, plain)?, refined: border(&alphas.refined, refined)? })
+    }
+
+    /// The segmenter, if a mask is of one run.
+    fn single(&self) -> Result<&Segmenter> {
+        if self.runs() > 1 {
+            return Err(Error::unsupported("alphas of averaged runs", "omit scales and mirroring"));
         }
-        Ok(borders)
+        Ok(&self.segmenters[0])
     }
 }
 
