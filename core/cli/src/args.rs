@@ -454,16 +454,19 @@ fn effect(text: &str) -> Result<Effect, String> {
 
 /// Below the options of `eval`.
 const EVAL: &str = "\
---people: a pixel is a person where the alpha is at least one half. IoU of all pixels together (pooled) and the mean over pictures; F of
-the border, matched within 2 pixels and within 0.75 % of the diagonal; mean absolute error of the alpha; share of pictures with an IoU
-under 0.5. Pooled IoU and error are of all pictures, the rest of those with people. Pixels of VOC's void count for borders as their nearest
-label (in folders, borders near them do not count), and for nothing else. All in percent, at the picture's own size.
+--people: a pixel is a person where the alpha is at least one half. IoU of all pixels together
+(pooled) and the mean over pictures; F of the border, matched within 2 pixels and within 0.75 % of
+the diagonal; mean absolute error of the alpha; share of pictures with an IoU under 0.5. Pooled IoU
+and error are of all pictures, the rest of those with people. Pixels of VOC's void count for borders
+as their nearest label (in folders, borders near them do not count), and for nothing else. All in
+percent, at the picture's own size.
 
---flicker: the mean absolute change of the alpha from one frame to the next, in percent, at the same place of the scene. A sequence made of
-a picture (reduced to 1280 pixels) is what a hand-held camera sees of a still scene: a window that shifts by up to 0.25 % of the longer
-side (3 pixels of 1280) in both directions, up to 5 % lighter or darker, with noise of deviation 2 (of 255), at 30 frames per second; the
-same in every run. In a recorded sequence the camera's shift is estimated, and blocks of 16x16 pixels in which something moved are left out,
-with their neighbours.";
+--flicker: the mean absolute change of the alpha from one frame to the next, in percent, at the same
+place of the scene. A sequence made of a picture (reduced to 1280 pixels) is what a hand-held camera
+sees of a still scene: a window that shifts by up to 0.25 % of the longer side (3 pixels of 1280) in
+both directions, up to 5 % lighter or darker, with noise of deviation 2 (of 255), at 30 frames per
+second; the same in every run. In a recorded sequence the camera's shift is estimated, and blocks of
+16x16 pixels in which something moved are left out, with their neighbours.";
 
 fn frames(text: &str) -> Result<usize, String> {
     between(text, 2, 1000)

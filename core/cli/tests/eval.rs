@@ -300,10 +300,12 @@ fn borders_are_scored_plain_and_refined_and_survive_a_stop() {
         silhouette(all)
     };
     let ran = call(&[]).ok();
-    assert!(ran.out.contains("boundary IoU of the foreground"), "{}", ran.out);
+    assert!(ran.out.contains("boundary IoU of the foreground") && ran.out.contains("border F"), "{}", ran.out);
     let report = json(&out);
     // The labels are the model's own classes, none of them background: the border is the image's own, on both sides.
     assert_eq!(report["boundary_iou"], serde_json::json!({ "plain": 100.0, "refined": 100.0 }));
+    // For border F, the image's edge is none.
+    assert_eq!(report["border_f_2px"], serde_json::json!({ "plain": null, "refined": null }));
     assert!(report["alpha_ms"]["refined"].as_f64().unwrap() > 0.0);
     // A state in which everything is done leads to the same result.
     std::fs::remove_file(&out).unwrap();
@@ -320,6 +322,9 @@ fn borders_are_scored_plain_and_refined_and_survive_a_stop() {
     let half = json(&out);
     let [plain, refined] = ["plain", "refined"].map(|way| half["boundary_iou"][way].as_f64().unwrap());
     assert!((20.0..95.0).contains(&plain) && (20.0..95.0).contains(&refined), "{half}");
+    for border in ["border_f_2px", "border_f"] {
+        assert_eq!(half[border], serde_json::json!({ "plain": 0.0, "refined": 0.0 }));
+    }
     call(&["--scales", "0.5,1"]).fails(&["--boundary"]);
 }
 

@@ -200,12 +200,11 @@ fn voc(place: &Folder, count: u32) -> PathBuf {
             _ => 0,
         }
     });
-    let mut list = String::new();
     for i in 0..count {
         std::fs::copy(images.join(format!("p{i}.png")), root.join(format!("JPEGImages/p{i}.jpg"))).unwrap();
-        list += &format!("p{i}\n");
     }
-    std::fs::write(root.join("val.txt"), list).unwrap();
+    let names: Vec<String> = (0..count).map(|i| format!("p{i}")).collect();
+    std::fs::write(root.join("val.txt"), names.join("\n")).unwrap();
     root
 }
 

@@ -37,7 +37,7 @@ fn meaning(kind: &str) -> [TruthValue; 256] {
 fn same(what: &str, ours: Option<f64>, theirs: Option<f64>) {
     match (ours, theirs) {
         (Some(ours), Some(theirs)) => {
-            assert!((ours - theirs).abs() < 1e-5 * theirs.abs().max(1e-3), "{what}: {ours}, not {theirs}")
+            assert!((ours - theirs).abs() < 1e-5 * theirs.abs().max(1e-3), "{what}: {ours}, not {theirs}");
         }
         _ => assert_eq!(ours, theirs, "{what}"),
     }

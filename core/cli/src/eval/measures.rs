@@ -58,17 +58,19 @@ pub(super) fn table(plain: &[AlphaScore], refined: &[AlphaScore]) -> Value {
             let some: Vec<AlphaScore> =
                 scores.iter().filter(|score| score.share > least && score.share <= most).copied().collect();
             let summary = AlphaSummary::of(&some);
-            output::say(&format!(
-                "{:<22} {:>8} {:>8.2} {:>8} {:>8} {:>8} {:>8} {:>9}",
-                format!("{name}, {which}"),
-                summary.images,
-                100.0 * summary.pooled_iou,
-                percent(summary.iou),
-                percent(summary.border_f_2px),
-                percent(summary.border_f),
-                percent(summary.error),
-                percent(summary.missed),
-            ));
+            if summary.images > 0 {
+                output::say(&format!(
+                    "{:<22} {:>8} {:>8.2} {:>8} {:>8} {:>8} {:>8} {:>9}",
+                    format!("{name}, {which}"),
+                    summary.images,
+                    100.0 * summary.pooled_iou,
+                    percent(summary.iou),
+                    percent(summary.border_f_2px),
+                    percent(summary.border_f),
+                    percent(summary.error),
+                    percent(summary.missed),
+                ));
+            }
             report[name][which] = row(&summary);
         }
     }
