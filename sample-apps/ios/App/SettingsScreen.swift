@@ -1,4 +1,4 @@
-// Threads, model size and other settings; the running engine, and licences.
+// Model, threads, model size and other settings; the running engine, and licences.
 
 import CameraModel
 import SwiftUI
@@ -11,6 +11,9 @@ struct SettingsScreen: View {
         NavigationView {
             Form {
                 Section {
+                    Picker(Words.model, selection: setting(\.model)) {
+                        ForEach(Settings.modelChoices, id: \.self) { Text(Words.name(of: $0)).tag($0) }
+                    }
                     Picker(Words.threads, selection: setting(\.threads)) {
                         ForEach(Settings.threadChoices(cores: ProcessInfo.processInfo.activeProcessorCount), id: \.self) {
                             Text(Words.threads($0)).tag($0)
@@ -22,7 +25,7 @@ struct SettingsScreen: View {
                 } header: {
                     Text(Words.engine)
                 } footer: {
-                    Text("\(Words.threadsHint) \(Words.modelSizeHint)")
+                    Text("\(Words.modelHint) \(Words.threadsHint) \(Words.modelSizeHint)")
                 }
                 Section {
                     Toggle(Words.smoothing, isOn: setting(\.smooths))

@@ -1,5 +1,6 @@
 package dev.silhouette.sample
 
+import dev.silhouette.sample.model.Effect
 import dev.silhouette.sample.model.Screen
 import dev.silhouette.sample.ui.CameraActivity
 import org.junit.Assert.assertEquals
@@ -91,6 +92,36 @@ class LifecycleTest {
         activity.pause().stop()
         assertNothingComes(activity.get(), pause = 100)
         activity.destroy()
+        assertTrue(
+            TestApp.now.engines
+                .single()
+                .awaitClosed(),
+        )
+        assertEquals(0, liveThreads())
+    }
+
+    @Test
+    fun `from one model to the other thirty times`() {
+        TestApp.allowCamera()
+        val activity = Robolectric.buildActivity(CameraActivity::class.java).setup()
+        val controller = activity.get().controller
+        controller.awaitLive()
+        var threads = 0
+        var memory = 0L
+        repeat(15) { round ->
+            controller.look(Effect.BLUR)
+            controller.look(Effect.OVERLAY)
+            assertEquals("live streams", 1, liveThreads())
+            if (round == 4) {
+                threads = threads()
+                memory = nativeMebibytes()
+            }
+        }
+        // A model that is no longer used is closed: its threads and its memory are gone.
+        Phone.waitUntil("threads: ${threads()} after, $threads before") { threads() <= threads }
+        val grown = nativeMebibytes() - memory
+        assertTrue("memory grew by $grown MiB", grown < 48)
+        activity.pause().stop().destroy()
         assertTrue(
             TestApp.now.engines
                 .single()

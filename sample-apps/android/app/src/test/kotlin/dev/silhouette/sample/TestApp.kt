@@ -47,7 +47,24 @@ fun CameraController.awaitPictures(number: Int = 3) {
     Phone.waitUntil("$number pictures more") { pictures.count >= count + number }
 }
 
+/** Chooses an effect and waits for images of it, by the model that it needs. */
 fun CameraController.look(effect: Effect) {
     choose(effect)
+    awaitModel()
     awaitPictures()
+}
+
+/** Waits until the model runs that settings and look need. */
+fun CameraController.awaitModel() {
+    val person =
+        state.value.engine!!
+            .labels
+            .indexOf("person")
+    val name =
+        TestApp.now.memory.settings
+            .modelFor(state.value.look, person)
+    Phone.waitUntil("the model $name") {
+        (state.value.screen as? Screen.Broken)?.let { error("${it.reason} ${it.advice}") }
+        state.value.engine?.model == name
+    }
 }

@@ -13,6 +13,7 @@ import android.widget.TextView
 import dev.silhouette.sample.R
 import dev.silhouette.sample.SampleApp
 import dev.silhouette.sample.model.EngineInfo
+import dev.silhouette.sample.model.ModelName
 import dev.silhouette.sample.model.Settings
 
 /** How the engine runs. Every choice is stored immediately; the camera screen recreates its engine when it comes back. */
@@ -31,6 +32,7 @@ class SettingsActivity : Activity() {
         }
 
         val now = memory.settings
+        choices(R.id.model, listOf(null, ModelName.PEOPLE, ModelName.VOC21), now.model, ::nameOf) { change { copy(model = it) } }
         val threads = Settings.threadChoices(Runtime.getRuntime().availableProcessors())
         choices(R.id.threads, threads, now.threads, { it?.toString() ?: getString(R.string.automatic) }) { change { copy(threads = it) } }
         choices(R.id.model_size, Settings.SIZES, now.size, Int::toString) { change { copy(size = it) } }
@@ -39,6 +41,13 @@ class SettingsActivity : Activity() {
         intent.getStringExtra(LIBRARY)?.let { findViewById<TextView>(R.id.about_library).text = it }
         intent.getStringExtra(MODEL)?.let { findViewById<TextView>(R.id.about_model).text = it }
     }
+
+    private fun nameOf(model: ModelName?): String =
+        when (model) {
+            null -> getString(R.string.automatic)
+            ModelName.PEOPLE -> getString(R.string.people)
+            ModelName.VOC21 -> getString(R.string.voc21)
+        }
 
     private fun change(change: Settings.() -> Settings) {
         memory.settings = memory.settings.change()
