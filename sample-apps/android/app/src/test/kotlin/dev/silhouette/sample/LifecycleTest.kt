@@ -1,9 +1,13 @@
 package dev.silhouette.sample
 
+import dev.silhouette.Frame
+import dev.silhouette.Segmenter
+import dev.silhouette.SilhouetteException
 import dev.silhouette.sample.model.Effect
 import dev.silhouette.sample.model.Screen
 import dev.silhouette.sample.ui.CameraActivity
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNotSame
 import org.junit.Assert.assertSame
 import org.junit.Assert.assertTrue
@@ -16,6 +20,7 @@ import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
 import java.io.File
 import java.lang.ref.WeakReference
+import java.nio.ByteBuffer
 
 /** Coming, going and rotating, a hundred times: nothing is left behind and nothing arrives late. */
 @RunWith(RobolectricTestRunner::class)
@@ -101,34 +106,37 @@ class LifecycleTest {
     }
 
     @Test
-    fun `from one model to the other thirty times`() {
+    fun `a model that is no longer used is closed`() {
         TestApp.allowCamera()
         val activity = Robolectric.buildActivity(CameraActivity::class.java).setup()
         val controller = activity.get().controller
         controller.awaitLive()
-        var threads = 0
-        var memory = 0L
-        repeat(15) { round ->
+        val segmenters = TestApp.now.segmenters
+        repeat(3) { round ->
             controller.look(Effect.BLUR)
             controller.look(Effect.OVERLAY)
             assertEquals("live streams", 1, liveThreads())
-            if (round == 4) {
-                threads = threads()
-                memory = nativeMebibytes()
-            }
+            assertEquals(3 + 2 * round, segmenters.size)
+            Phone.waitUntil("all but the last are closed") { segmenters.dropLast(1).all(::isClosed) }
+            assertFalse(isClosed(segmenters.last()))
         }
-        // A model that is no longer used is closed: its threads and its memory are gone.
-        Phone.waitUntil("threads: ${threads()} after, $threads before") { threads() <= threads }
-        val grown = nativeMebibytes() - memory
-        assertTrue("memory grew by $grown MiB", grown < 48)
         activity.pause().stop().destroy()
         assertTrue(
             TestApp.now.engines
                 .single()
                 .awaitClosed(),
         )
+        assertTrue(segmenters.all(::isClosed))
         assertEquals(0, liveThreads())
     }
+
+    private fun isClosed(segmenter: Segmenter): Boolean =
+        try {
+            segmenter.segmentNow(Frame.rgba(8, 8, ByteBuffer.allocateDirect(256))).close()
+            false
+        } catch (_: SilhouetteException.Closed) {
+            true
+        }
 
     @Test
     fun `turned while the camera opens, and closed while a photo is read`() {

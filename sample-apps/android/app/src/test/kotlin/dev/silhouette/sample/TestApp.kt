@@ -1,6 +1,7 @@
 package dev.silhouette.sample
 
 import android.Manifest
+import dev.silhouette.Segmenter
 import dev.silhouette.sample.camera.FrameSource
 import dev.silhouette.sample.engine.Engine
 import dev.silhouette.sample.engine.SilhouetteEngine
@@ -9,6 +10,7 @@ import dev.silhouette.sample.model.Effect
 import dev.silhouette.sample.model.Screen
 import org.robolectric.RuntimeEnvironment
 import org.robolectric.Shadows.shadowOf
+import java.util.concurrent.CopyOnWriteArrayList
 
 /** The app with a played camera instead of the phone's; engine and library are the real ones. */
 class TestApp : SampleApp() {
@@ -17,9 +19,16 @@ class TestApp : SampleApp() {
     val camera by lazy { PlayedCamera(scene) }
     val engines = mutableListOf<SilhouetteEngine>()
 
+    /** Every segmenter that the engines made. */
+    val segmenters = CopyOnWriteArrayList<Segmenter>()
+
     override fun makeSource(): FrameSource = camera
 
-    override fun makeEngine(): Engine = SilhouetteEngine(this).also { engines += it }
+    override fun makeEngine(): Engine =
+        SilhouetteEngine(this) { model, options -> Segmenter(model, options).also { segmenters += it } }.also {
+            engines +=
+                it
+        }
 
     companion object {
         val now: TestApp get() = RuntimeEnvironment.getApplication() as TestApp

@@ -43,6 +43,7 @@ import kotlin.time.DurationUnit
  */
 class SilhouetteEngine(
     private val context: Context,
+    private val make: (Model, Options) -> Segmenter = ::Segmenter,
 ) : Engine {
     override val pictures = PictureBuffers()
     override var listener: Engine.Listener? = null
@@ -140,7 +141,7 @@ class SilhouetteEngine(
                 weightCache = File(context.cacheDir, "weights"),
             )
         val earlier = opened
-        val now = Opened(name, Segmenter(model, options))
+        val now = Opened(name, make(model, options))
         opened = now
         val classes = classes()
         val ready =
