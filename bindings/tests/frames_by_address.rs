@@ -165,7 +165,8 @@ fn masks_are_those_of_the_rust_api() {
     let bytes = pixels(50, 30);
     let out = Segmentation::new();
     let model = silhouette::Model::fixture().unwrap();
-    let rust = silhouette::Segmenter::new(&model, &silhouette::Options::new().threads(1)).unwrap();
+    let options = silhouette::Options::new().threads(1).input_shape(InputShape::Square).refine(false);
+    let rust = silhouette::Segmenter::new(&model, &options).unwrap();
     for (degrees, rotation) in [(0, silhouette::Rotation::None), (90, silhouette::Rotation::Clockwise90)] {
         for mirror in [false, true] {
             let raw = RawFrame { rotation: degrees, mirror: u32::from(mirror), ..rgba(&bytes, 50, 30) };

@@ -2,15 +2,20 @@
 the last resize), in each peer's own format, and imported into ours."""
 import os
 import shutil
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
+from random import Random
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("SILHOUETTE_SHARED", ROOT.parent / "shared"))
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "silhouette" / "bench"
 REFERENCE = "deeplabv3_mnv2_pascal_quant.tflite"
 SMALL = "deeplabv3_257_mv_gpu.tflite"
+SELFIE = "selfie_segmentation.tflite"
+PERSON = ROOT / "core" / "segmenter" / "models" / "silhouette-person.safetensors"
 
 
 def reference(name=REFERENCE):
@@ -51,6 +56,20 @@ def peer_model(engine, size, low=False):
         path = source.with_suffix(".mnn")
         return _make(path, [_tool("mnnconvert"), "-f", "ONNX", "--modelFile", source, "--MNNModel", path, "--bizCode", "x"])
     return source
+
+
+def photo(width, height):
+    """A PNG of this size, of pseudorandom blocks of colour."""
+    path = CACHE / f"photo{width}x{height}.png"
+    if not path.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        random = Random(1)
+        blocks = [[random.randbytes(3) for _ in range(width // 16 + 1)] for _ in range(height // 16 + 1)]
+        rows = b"".join(b"\0" + b"".join(block * 16 for block in blocks[y // 16])[: 3 * width] for y in range(height))
+        part = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + part(b"IHDR", head) + part(b"IDAT", zlib.compress(rows)) + part(b"IEND", b""))
+    return path
 
 
 # Options for what the float file does not store.

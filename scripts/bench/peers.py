@@ -3,10 +3,12 @@
 
     pip install -r scripts/bench/requirements.txt
     scripts/bench/peers.py [--ours target/release/silhouette] [--sizes 513,257] [--threads 1,2] [--rounds 10] [--runs 5] [--json FILE]
+    scripts/bench/peers.py --people --ours target/release/silhouette [--threads 1] [--rounds 10] [--runs 20]
 
 Peers: from an image already in f32 to logits of the image's size ("to logits") and to the network's own small logits ("network"). Ours: from a photo in
 memory to the category mask, and `network_ms`. A round runs every engine `--runs` times, one engine after the other, and takes each one's median; the ratio to the best f32 peer
-is computed per round. `litert int8` (the unmodified quantised file, to the mask) is shown, but is not an f32 peer. Without --ours only peers are timed.
+is computed per round. --people: the built-in model of people in the photo's own shape and MediaPipe's selfie model (256x256, through LiteRT), networks alone;
+and ours from the photo to its refined alpha, both at the photo's size. `litert int8` (the unmodified quantised file, to the mask) is shown, but is not an f32 peer. Without --ours only peers are timed.
 """
 import argparse
 import json
@@ -68,6 +70,8 @@ def small_model(threads, rounds, runs, binary):
     """The float width-0.5 model at 257: LiteRT (to its small logits' own upsampling) and ours."""
     worker = Worker("litert", models.reference(models.SMALL), threads, 257)
     worker.run(2)
+    if arguments.people and not arguments.ours:
+        parser.error("--people needs --ours")
     our_model = models.ours(binary, models.SMALL) if binary else None
     times = {"litert f32": []} | ({"silhouette": [], "silhouette network": []} if binary else {})
     for _ in range(rounds):
@@ -80,6 +84,21 @@ def small_model(threads, rounds, runs, binary):
     return times
 
 
+def people(shape, threads, rounds, runs, binary):
+    """MediaPipe's network and ours on a photo of a shape; ours also from the photo to its refined alpha."""
+    worker = Worker("litert", models.reference(models.SELFIE), threads, 256)
+    worker.run(2)
+    photo = models.photo(*shape)
+    times = {"litert network": [], "silhouette network": [], "silhouette to alpha": []}
+    for _ in range(rounds):
+        times["litert network"].append(worker.run(runs))
+        told = bench_ours(binary, models.PERSON, 257, threads, runs, "--input-shape", "frame", "--photo", photo, "--effects")
+        times["silhouette network"].append(told["network_ms"])
+        times["silhouette to alpha"].append(told["stages"]["input_ms"] + told["network_ms"] + told["stages"]["refined_alpha_ms"])
+    worker.close()
+    return times
+
+
 def rows_of(title, threads, times, peers):
     """Markdown rows, ratio of ours to the best of `peers` if both exist, and the JSON entry."""
     median = {name: statistics.median(values) for name, values in times.items()}
@@ -87,11 +106,11 @@ def rows_of(title, threads, times, peers):
     rows = []
     for name, values in sorted(times.items(), key=lambda item: (item[0].endswith(" network"), median[item[0]])):
         ratio = ""
-        kind = " network" if name.endswith(" network") else ""
+        kind = " network" if name.endswith(" network") or peers == ("litert",) else ""
         best = min((peer + kind for peer in peers if peer + kind in times), key=median.get, default=None)
         if name.startswith("silhouette") and best:
             ratios = sorted(own / other for own, other in zip(values, times[best]))
-            entry["ratio" + kind.replace(" ", "_")] = {"to": best, "min": ratios[0], "median": statistics.median(ratios), "max": ratios[-1]}
+            entry["ratio" + ("_network" if name.endswith(" network") else "")] = {"to": best, "min": ratios[0], "median": statistics.median(ratios), "max": ratios[-1]}
             ratio = f"{ratios[0]:.2f} / **{statistics.median(ratios):.2f}** / {ratios[-1]:.2f} of {best}"
         rows.append(f"| {title} | {threads} | {name} | {min(values):.1f} | {median[name]:.1f} | {max(values):.1f} | {ratio} |")
     return rows, entry
@@ -100,6 +119,7 @@ def rows_of(title, threads, times, peers):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ours", type=Path, help="the silhouette command, built with --release")
+    parser.add_argument("--people", action="store_true", help="the model of people beside MediaPipe's, instead of the networks of 21 classes")
     parser.add_argument("--sizes", default="513,257")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=10)
@@ -107,7 +127,7 @@ def main():
     parser.add_argument("--json", type=Path, help="also write all measurements here")
     arguments = parser.parse_args()
 
-    our_model = models.ours(arguments.ours) if arguments.ours else None
+    our_model = models.ours(arguments.ours) if arguments.ours and not arguments.people else None
     print(f"{cpu()}, {arguments.rounds} rounds of {arguments.runs} runs, ms\n")
     print("| network and size | threads | engine | min | median | max | ratio min / median / max |")
     print("| --- | ---: | --- | ---: | ---: | ---: | --- |")
@@ -118,7 +138,11 @@ def main():
         print("\n".join(rows), flush=True)
         entries.append(entry)
 
-    for size in map(int, arguments.sizes.split(",")):
+    for shape in ((960, 720), (1280, 720)) if arguments.people else ():
+        for threads in map(int, arguments.threads.split(",")):
+            times = people(shape, threads, arguments.rounds, arguments.runs, arguments.ours)
+            report("people, {}x{}".format(*shape), threads, times, ("litert",))
+    for size in map(int, arguments.sizes.split(",")) if not arguments.people else ():
         for threads in map(int, arguments.threads.split(",")):
             times = compare(size, threads, arguments.rounds, arguments.runs, arguments.ours, our_model)
             report(f"width 1.0, {size}x{size}", threads, times, F32)

@@ -8,6 +8,7 @@ import project
 
 # A file and how it names a model.
 PLACES = {
+    "core/segmenter/src/builtin.rs": 'include_bytes!("../models/{name}")',
     "Package.swift": '.copy("{name}")',
     "ios/Sources/Silhouette/Model.swift": 'packaged("{name}"',
     "android/build.gradle.kts": 'models.file("{name}")',

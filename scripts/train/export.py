@@ -59,6 +59,7 @@ def main(argv=None):
     p.add_argument("--name")
     p.add_argument("--provenance")
     p.add_argument("--licence")
+    p.add_argument("--gain", type=float, default=1.0, help="factor of the logits: a larger one makes an alpha steeper and moves no border")
     p.add_argument("--float32", action="store_true")
     a = p.parse_args(argv)
     spec = load_spec(a.spec)
@@ -67,6 +68,9 @@ def main(argv=None):
     spec["input"]["size"] = a.size or spec["input"]["size"]
     net = Network(spec)
     net.load_state_dict(torch.load(a.weights, map_location="cpu"))
+    with torch.no_grad():
+        for value in net.head.classifier.parameters():
+            value.mul_(a.gain)
     write(net, spec, a.out, half=not a.float32)
     print(f"{a.out}: {os.path.getsize(a.out)} bytes")
 

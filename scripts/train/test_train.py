@@ -496,8 +496,15 @@ class People(unittest.TestCase):
         with contextlib.redirect_stdout(said):
             export.main([f"{self.at}/whole/weights.pt", model, "--spec", self.spec])
         spec, net = export.read(model)
-        alpha = person_score.Predictor(net, spec, 65)(np.zeros((40, 60, 3), np.uint8))
+        dark = np.zeros((40, 60, 3), np.uint8)
+        alpha = person_score.Predictor(net, spec, 65)(dark)
         self.assertEqual(alpha.shape, (40, 60))
+        with contextlib.redirect_stdout(said):
+            export.main([f"{self.at}/whole/weights.pt", model, "--spec", self.spec, "--gain", "3"])
+        logit = lambda a: np.log(a / (1 - a))
+        steep = person_score.Predictor(export.read(model)[1], spec, 65)(dark)
+        # (Where alphas are averaged in resizing, neighbours may differ a little more.)
+        self.assertLess(np.median(np.abs(logit(steep) - 3 * logit(alpha))), 0.02)
 
     def test_the_archive_trains_by_itself(self):
         pool = self.pool()

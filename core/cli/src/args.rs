@@ -107,13 +107,14 @@ pub(crate) struct Segment {
     /// certain. replace=IMG: another image behind the foreground.
     #[arg(long = "effect", value_name = "mask|overlay|cutout|blur|replace=IMG|confidence=CLASS", value_parser = effect)]
     pub(crate) effects: Vec<Effect>,
-    /// The foreground: labels separated by commas. Applies to every effect; in a mask, everything else is 0. Default:
+    /// The foreground: labels separated by commas. Applies to every effect; in a mask, everything else is 0. Default: in
+    /// masks and overlays everything but the background; in cutout, blur and replace people if there are any, otherwise
     /// everything but the background.
     #[arg(long, value_name = "LABEL,LABEL", value_delimiter = ',')]
     pub(crate) classes: Vec<String>,
-    /// Whether the borders of cutout, blur and replace follow the image's edges.
-    #[arg(long, value_enum, value_name = "on|off", default_value_t = Switch::Off)]
-    pub(crate) refine: Switch,
+    /// Whether the borders of cutout, blur and replace follow the image's edges. Default: on.
+    #[arg(long, value_enum, value_name = "on|off")]
+    pub(crate) refine: Option<Switch>,
     /// The folder to write STEM.EFFECT.png into.
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,
@@ -252,16 +253,17 @@ pub(crate) struct Bench {
 /// How to load and run a model; the same flags for every command that does.
 #[derive(Args, Debug)]
 pub(crate) struct Engine {
-    /// The model file (from `silhouette import`). Default: the built-in model, for masks.
+    /// The model file (from `silhouette import`). Default, for masks: the built-in models, one of people for people
+    /// alone, otherwise one of the 21 classes of PASCAL VOC.
     #[arg(long, value_name = "MODEL.safetensors")]
     pub(crate) model: Option<PathBuf>,
     /// Run the network at this input size instead of the model's own.
     #[arg(long, value_name = "N")]
     pub(crate) size: Option<usize>,
     /// The shape of the network's input: a square, or the image's own shape with the size as its longer side, which
-    /// saves computing the grey around the image.
-    #[arg(long, value_enum, default_value_t = InputShape::Square)]
-    pub(crate) input_shape: InputShape,
+    /// saves computing the grey around the image. Default: frame; square to classify and in experiments.
+    #[arg(long, value_enum)]
+    pub(crate) input_shape: Option<InputShape>,
     /// Threads. Default: as many as are useful, at most 4.
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,

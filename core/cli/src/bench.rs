@@ -88,8 +88,9 @@ fn measure(args: &Bench) -> Result<(), Failure> {
     let spread = (totals[0], totals[totals.len() - 1]);
     let (input, network, mask) = (median(&mut inputs), median(&mut networks), median(&mut masks));
     let effects = if args.effects {
-        let plain = alpha_time(&model, &frame, &options).map_err(about_model)?;
-        Some((plain, alpha_time(&model, &frame, &options.clone().refine(true)).map_err(about_model)?))
+        let time = |refine| alpha_time(&model, &frame, &options.clone().refine(refine)).map_err(about_model);
+        let plain = time(false)?;
+        Some((plain, time(true)?))
     } else {
         None
     };

@@ -84,7 +84,7 @@ pub(crate) fn eval(args: &args::Eval) -> Result<(), Vec<Failure>> {
 fn evaluate(args: &args::Eval) -> Result<(), Failure> {
     let protocol = Protocol {
         size: args.engine.size,
-        input_shape: args.engine.input_shape,
+        input_shape: args.engine.input_shape.unwrap_or_default(),
         back: match args.back {
             args::Back::Mask => Back::Mask,
             args::Back::Logits => Back::Logits,
@@ -341,7 +341,7 @@ fn describe(run: &Run, args: &args::Eval, workers: usize) -> Value {
         "model": run.model.name(),
         "size": args.engine.size.unwrap_or(run.model.size()),
         "sizes": run.evaluator.sizes().collect::<Vec<_>>(),
-        "input_shape": args.engine.input_shape.to_possible_value().map(|shape| shape.get_name().to_owned()),
+        "input_shape": args.engine.input_shape.unwrap_or_default().to_possible_value().map(|shape| shape.get_name().to_owned()),
         "fit": serde_json::to_value(run.model.spec().input.fit).unwrap_or_default(),
         "back": match args.back { args::Back::Mask => "mask, nearest neighbour", args::Back::Logits => "logits, bilinear" },
         "scales": args.scales,

@@ -27,17 +27,20 @@ pub(crate) fn named(engine: &Engine) -> Result<Model, Failure> {
     }
 }
 
-/// Opens the segmentation model that `--model` names, or the built-in one.
+/// Opens the segmentation model that `--model` names, or the built-in one of 21 classes.
 pub(crate) fn named_or_builtin(engine: &Engine) -> Result<Model, Failure> {
     match &engine.model {
         Some(path) => model(path),
-        None => Model::builtin().map_err(Failure::general),
+        None => Model::voc21().map_err(Failure::general),
     }
 }
 
 /// The options from the command line.
 pub(crate) fn options(engine: &Engine) -> Options {
-    let mut options = Options::new().backend(engine.backend).input_shape(engine.input_shape).concurrency(1);
+    let mut options = Options::new().backend(engine.backend).concurrency(1);
+    if let Some(shape) = engine.input_shape {
+        options = options.input_shape(shape);
+    }
     if let Some(size) = engine.size {
         options = options.size(size);
     }

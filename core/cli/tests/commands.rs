@@ -156,6 +156,48 @@ fn classes_hold_for_masks_and_overlays_too_or_are_refused() {
     segment("none", &["--effect", "mask", "--refine", "on"]).fails(&["--refine", "cutout"]);
 }
 
+/// The report on a photo of `docs/images`, segmented without `--model`.
+fn built_in(place: &Folder, photo: &str, more: &[&str]) -> serde_json::Value {
+    let photo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/images").join(photo);
+    let mut all = args!["segment", photo, "-o", place.path("out"), "--json"].to_vec();
+    all.extend(more.iter().map(std::ffi::OsString::from));
+    silhouette(all).ok().json()
+}
+
+#[test]
+fn without_classes_an_effect_shows_people_or_else_whatever_is_there() {
+    let place = Folder::new();
+    let cutout = ["--effect", "cutout"];
+    let people = built_in(&place, "astronaut.png", &cutout)["images"][0].clone();
+    assert_eq!((people["model"].as_str(), people["shows"].as_str()), (Some("silhouette-person"), Some("person")));
+    let cat = built_in(&place, "chelsea.png", &cutout)["images"][0].clone();
+    assert_eq!((cat["model"].as_str(), cat["shows"].as_str()), (Some("silhouette-voc21"), Some("cat")));
+    // A given model is the only one: its own class of people.
+    let voc21 = Path::new(env!("CARGO_MANIFEST_DIR")).join("../segmenter/models/silhouette-voc21.safetensors");
+    let own = built_in(&place, "astronaut.png", &["--model", voc21.to_str().unwrap(), "--effect", "cutout"]);
+    assert_eq!(own["images"][0]["model"], "silhouette-voc21");
+    assert_eq!(own["images"][0]["shows"], "person");
+    assert!(own["classes"].as_array().unwrap().len() > 2, "more than people is found, and left out");
+}
+
+#[test]
+fn people_alone_come_from_the_model_of_people() {
+    let place = Folder::new();
+    let model = |more: &[&str]| {
+        let report = built_in(&place, "astronaut.png", more);
+        let images = report["images"].as_array().unwrap().clone();
+        images.iter().map(|image| image["model"].as_str().unwrap().replace("silhouette-", "")).collect::<Vec<_>>()
+    };
+    assert_eq!(model(&["--effect", "mask", "--classes", "Person"]), ["person"]);
+    assert_eq!(model(&["--effect", "confidence=person"]), ["person"]);
+    assert_eq!(model(&["--effect", "mask", "--effect", "confidence=person"]), ["voc21", "person"]);
+    assert_eq!(model(&["--effect", "cutout", "--classes", "person,dog"]), ["voc21"]);
+    assert_eq!(model(&["--effect", "overlay", "--effect", "blur"]), ["voc21", "person"]);
+    // One class, in both files' sense of it.
+    let (.., classes) = indices(&place.path("out/astronaut.mask.png"));
+    assert!(classes.contains(&15), "the mask of the last call that wrote one has VOC's classes");
+}
+
 #[test]
 fn tensors_go_through_graph_and_plan_alike() {
     let place = Folder::new();

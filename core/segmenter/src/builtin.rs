@@ -1,18 +1,34 @@
-//! The built-in model: weights trained by `scripts/train`, described in `docs/model-card.md`.
+//! The built-in models: weights trained by `scripts/train`, described in `docs/model-card.md`.
 
 use crate::error::Result;
 use crate::model::Model;
 
-static BYTES: &[u8] = include_bytes!("../models/silhouette-voc21.safetensors");
+#[cfg(feature = "people")]
+static PEOPLE: &[u8] = include_bytes!("../models/silhouette-person.safetensors");
+#[cfg(feature = "voc21")]
+static VOC21: &[u8] = include_bytes!("../models/silhouette-voc21.safetensors");
 
 impl Model {
-    /// The built-in model: the 21 classes of PASCAL VOC (people, pets, vehicles, furniture). Its weights are used in
-    /// place, inside the program; nothing is read from disk.
+    /// The built-in model of people: one alpha of everybody in the image ([`Task::Alpha`](crate::Task::Alpha)), for
+    /// blurred and replaced backgrounds and cut-outs of people. Its weights are used in place, inside the program;
+    /// nothing is read from disk.
     ///
     /// # Errors
     /// [`Error::InvalidModel`](crate::Error::InvalidModel) if the program file was damaged.
-    pub fn builtin() -> Result<Self> {
-        Self::from_static(BYTES)
+    #[cfg(feature = "people")]
+    pub fn people() -> Result<Self> {
+        Self::from_static(PEOPLE)
+    }
+
+    /// The built-in model of the 21 classes of PASCAL VOC (people, pets, vehicles, furniture), for masks of several
+    /// classes and foregrounds other than people. Its weights are used in place, inside the program; nothing is read
+    /// from disk.
+    ///
+    /// # Errors
+    /// [`Error::InvalidModel`](crate::Error::InvalidModel) if the program file was damaged.
+    #[cfg(feature = "voc21")]
+    pub fn voc21() -> Result<Self> {
+        Self::from_static(VOC21)
     }
 }
 
@@ -22,12 +38,23 @@ mod tests {
     use crate::model::Task;
 
     #[test]
-    fn is_what_it_says_and_small() {
-        let model = Model::builtin().unwrap();
+    #[cfg(feature = "people")]
+    fn people_is_what_it_says_and_small() {
+        let model = Model::people().unwrap();
+        assert_eq!(model.task(), Task::Alpha);
+        assert_eq!(model.labels(), ["background", "person"]);
+        assert!(!model.licence().is_empty() && !model.provenance().is_empty());
+        assert!(PEOPLE.len() <= 1_000_000, "{} bytes", PEOPLE.len());
+    }
+
+    #[test]
+    #[cfg(feature = "voc21")]
+    fn voc21_is_what_it_says_and_small() {
+        let model = Model::voc21().unwrap();
         assert_eq!(model.task(), Task::Segmentation);
         assert_eq!(model.labels().len(), 21);
         assert_eq!((model.class("background").unwrap(), model.class("person").unwrap()), (0, 15));
         assert!(!model.licence().is_empty() && !model.provenance().is_empty());
-        assert!(BYTES.len() <= 5_000_000, "{} bytes", BYTES.len());
+        assert!(VOC21.len() <= 5_000_000, "{} bytes", VOC21.len());
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::model::{Model, Task};
-use crate::options::Options;
+use crate::options::{InputShape, Options};
 use crate::runner::Runner;
 use crate::softmax::softmax;
 use silhouette_imaging::frame::Frame;
@@ -39,7 +39,9 @@ impl Classifier {
                 "use a Segmenter, or a classification model",
             ));
         }
-        Ok(Self { runner: Arc::new(Runner::new(model, options, "classifier")?), model: model.clone() })
+        // A classifier pools its map, and was trained on squares.
+        let options = options.clone().input_shape(options.input_shape.unwrap_or(InputShape::Square));
+        Ok(Self { runner: Arc::new(Runner::new(model, &options, "classifier")?), model: model.clone() })
     }
 
     /// The `top` most probable classes, the most probable first; ties in the order of their indices.

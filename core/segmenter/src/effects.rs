@@ -159,9 +159,10 @@ impl Segmentation {
             }
         };
         let (coarse, refined) = self.coarse(classes)?;
-        let guide = Guide { haze: HAZE, ..Guide::default() };
         if refined {
-            return Ok(refine(&coarse, picture, guide)?);
+            // Half a cell of the network's map: so far may its border be from the image's.
+            let radius = (self.stride() / 2).max(LEAST_RADIUS);
+            return Ok(refine(&coarse, picture, Guide { radius, haze: HAZE, ..Guide::default() })?);
         }
         let mut alpha = self.confidence(classes)?;
         if !self.is_alpha() {
@@ -182,6 +183,9 @@ impl Segmentation {
 /// Pixels below this probability become fully transparent, those above one minus it fully opaque.
 const HAZE: f32 = 0.25;
 
+/// Minimum radius of the refinement in pixels of the network's input.
+const LEAST_RADIUS: usize = 2;
+
 /// A smooth step from 0 at [`HAZE`] to 255 at one minus it.
 fn soft_edge(probability: f32) -> u8 {
     let t = ((probability - HAZE) / (1.0 - 2.0 * HAZE)).clamp(0.0, 1.0);
@@ -191,6 +195,23 @@ fn soft_edge(probability: f32) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::soft_edge;
+
+    #[test]
+    #[cfg(feature = "fixture")]
+    fn refinement_knows_the_networks_stride() {
+        use crate::{Frame, InputShape, Model, Options, Segmenter};
+        let bytes = [0; 60 * 40 * 3];
+        for shape in [InputShape::Square, InputShape::Frame] {
+            for stride in [8, 16] {
+                let model = Model::fixture().unwrap().with_output_stride(stride).unwrap();
+                let segmenter = Segmenter::new(&model, &Options::new().threads(1).input_shape(shape)).unwrap();
+                for (width, height) in [(60, 40), (40, 60), (20, 40)] {
+                    let frame = Frame::rgb8(&bytes, width, height).unwrap();
+                    assert_eq!(segmenter.segment(&frame).unwrap().stride(), stride, "{width}x{height}, {shape:?}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn haze_goes_and_the_middle_stays() {

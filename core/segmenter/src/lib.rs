@@ -6,12 +6,11 @@
 //! use silhouette::{Model, Options, Segmenter, files::Photo};
 //!
 //! fn main() -> silhouette::Result<()> {
-//!     let model = Model::builtin()?;
+//!     let model = Model::people()?;
 //!     let segmenter = Segmenter::new(&model, &Options::new())?;
 //!     let photo = Photo::open("photo.jpg")?;
 //!     let segmentation = segmenter.segment(&photo.frame()?)?;
-//!     let person = model.class("person")?;
-//!     let pixels = segmentation.mask().classes.iter().filter(|&&class| usize::from(class) == person).count();
+//!     let pixels = segmentation.mask().classes.iter().filter(|&&class| class == 1).count();
 //!     println!("{pixels} pixels of people in {:?}", segmentation.timings().total());
 //!     Ok(())
 //! }
@@ -31,7 +30,7 @@
 
 mod backend;
 mod bounds;
-#[cfg(feature = "builtin-model")]
+#[cfg(any(feature = "people", feature = "voc21"))]
 mod builtin;
 mod classifier;
 mod effects;

@@ -13,10 +13,10 @@ pub struct Options {
     pub(crate) threads: Option<usize>,
     pub(crate) backend: Backend,
     pub(crate) size: Option<usize>,
-    pub(crate) input_shape: InputShape,
+    pub(crate) input_shape: Option<InputShape>,
     pub(crate) concurrency: Option<usize>,
     pub(crate) output: OutputSize,
-    pub(crate) refine: bool,
+    pub(crate) refine: Option<bool>,
     pub(crate) weight_cache: Option<PathBuf>,
 }
 
@@ -48,10 +48,11 @@ impl Options {
         self
     }
 
-    /// Whether the network sees a square or the frame's own shape. Default: [`InputShape::Square`].
+    /// Whether the network sees a square or the frame's own shape. Default: [`InputShape::Frame`] for a segmenter,
+    /// [`InputShape::Square`] for a classifier.
     #[must_use]
     pub fn input_shape(mut self, shape: InputShape) -> Self {
-        self.input_shape = shape;
+        self.input_shape = Some(shape);
         self
     }
 
@@ -72,10 +73,10 @@ impl Options {
     }
 
     /// Whether the soft borders of cut-out, blurred and replaced images follow the image's edges (a guided filter on
-    /// the frame). The mask and the confidences stay the network's. Default: off.
+    /// the frame). The mask and the confidences stay the network's. Default: on.
     #[must_use]
     pub fn refine(mut self, refine: bool) -> Self {
-        self.refine = refine;
+        self.refine = Some(refine);
         self
     }
 
@@ -118,10 +119,8 @@ pub enum Backend {
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[non_exhaustive]
 pub enum InputShape {
-    /// A square, as models are trained: an image of another shape leaves part of it grey, and that part costs as much
-    /// as any other.
+    /// A square: an image of another shape leaves part of it grey, and that part costs as much as any other.
     #[cfg_attr(feature = "clap", value(help = "A square; the rest beside the picture is grey"))]
-    #[default]
     Square,
     /// The frame's own shape: [`Options::size`] for its longer side, the next 16 n + 1 for its shorter one. At 16:9
     /// that is 0.56 of the square's multiply-adds, at 4:3 0.75. Masks differ slightly from the square's (`silhouette
@@ -130,6 +129,7 @@ pub enum InputShape {
     /// The network is prepared for upright images of 3:4; another shape costs as much as opening the model, at its
     /// first frame. The last [`SHAPES`] shapes are kept, each with its own arenas.
     #[cfg_attr(feature = "clap", value(help = "The picture's own"))]
+    #[default]
     Frame,
 }
 

@@ -144,7 +144,7 @@ impl Runner {
     /// The size of the network's input for an upright image.
     fn fitted(&self, Size { height, width }: Size) -> Size {
         let long = self.size;
-        match self.options.input_shape {
+        match self.options.input_shape.unwrap_or_default() {
             InputShape::Square => Size::square(long),
             // 16 n + 1: strides then lead to a map whose corners are the input's corners.
             InputShape::Frame => {
@@ -319,7 +319,8 @@ mod tests {
         let spec = Spec::preset("fixture").unwrap();
         let weights = seeded(&Network::native(&spec).unwrap(), 7);
         let model = Model::from_file(ModelFile::new(spec, weights).unwrap()).unwrap();
-        let runner = Runner::new(&model, &Options::new().threads(1), "segmenter").unwrap();
+        let runner =
+            Runner::new(&model, &Options::new().threads(1).input_shape(InputShape::Square), "segmenter").unwrap();
         let engine = Arc::downgrade(&runner.shapes.lock().unwrap().as_ref().unwrap()[0].engine);
         let bytes = [0; 12];
         let frame = Frame::rgb8(&bytes, 2, 2).unwrap();

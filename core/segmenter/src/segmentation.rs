@@ -181,6 +181,15 @@ impl Segmentation {
         Ok((confidence, view.refine))
     }
 
+    /// Pixels of the network's input per cell of its map.
+    pub(crate) fn stride(&self) -> usize {
+        self.view.as_ref().map_or(1, |view| {
+            let covered = view.placement.valid.width.max(view.placement.valid.height);
+            let cells = view.grid.width.max(view.grid.height);
+            (covered.saturating_sub(1) + cells / 2) / cells.saturating_sub(1).max(1)
+        })
+    }
+
     /// Sets whether the alpha of effects follows the image's edges.
     pub(crate) fn refine(&mut self, refine: bool) {
         if let Some(view) = &mut self.view {

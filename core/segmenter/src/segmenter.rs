@@ -39,7 +39,13 @@ impl Segmenter {
             ));
         };
         let runner = Arc::new(Runner::new(model, options, "segmenter")?);
-        Ok(Self { runner, model: model.clone(), resize, output: options.output, refine: options.refine })
+        Ok(Self {
+            runner,
+            model: model.clone(),
+            resize,
+            output: options.output,
+            refine: options.refine.unwrap_or(true),
+        })
     }
 
     /// Segments a frame.

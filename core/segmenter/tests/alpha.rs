@@ -91,7 +91,7 @@ fn mask_confidence_and_effects_are_those_of_the_alpha() {
     let bytes = waves(SIDE, SIDE, 0);
     let frame = Frame::rgb8(&bytes, SIDE, SIDE).unwrap();
     for threads in [1, 2] {
-        let segmenter = Segmenter::new(&model, &Options::new().threads(threads)).unwrap();
+        let segmenter = Segmenter::new(&model, &Options::new().threads(threads).refine(false)).unwrap();
         let mut segmentation = segmenter.segment(&frame).unwrap();
         for side in [SIDE, 20, 131] {
             segmentation.resize(OutputSize::Given { width: side, height: side }).unwrap();

@@ -12,7 +12,8 @@ mod common;
 
 use common::model;
 use silhouette::{
-    Frame, Options, OutputSize, PixelFormat, Plane, Region, Rotation, Segmenter, Size, YuvColor, YuvMatrix, YuvRange,
+    Frame, InputShape, Options, OutputSize, PixelFormat, Plane, Region, Rotation, Segmenter, Size, YuvColor, YuvMatrix,
+    YuvRange,
 };
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -110,7 +111,8 @@ impl Case {
 
     fn mask(&self, bytes: &[u8]) -> Vec<u8> {
         let Size { height, width } = self.output;
-        let options = Options::new().threads(1).output(OutputSize::Given { width, height });
+        let options =
+            Options::new().threads(1).input_shape(InputShape::Square).output(OutputSize::Given { width, height });
         Segmenter::new(&model(), &options).unwrap().segment(&self.frame(bytes)).unwrap().mask().classes.clone()
     }
 }

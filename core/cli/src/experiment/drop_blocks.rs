@@ -8,7 +8,7 @@ use crate::{load, output};
 use serde_json::json;
 use silhouette::eval::{Confusion, Evaluator, Protocol};
 use silhouette::files::Photo;
-use silhouette::{Model, Segmentation};
+use silhouette::{InputShape, Model, Segmentation};
 use silhouette_experiments::blocks::{self, Dropped, Experiment, Score};
 use std::path::PathBuf;
 
@@ -47,7 +47,8 @@ pub(super) fn drop_blocks(args: &DropBlocks) -> Result<(), Failure> {
     }
     let size = args.engine.size.unwrap_or(model.size());
     let workers = eval::workers(&args.engine);
-    let protocol = Protocol { size: args.engine.size, ..Protocol::default() };
+    let input_shape = args.engine.input_shape.unwrap_or(InputShape::Square);
+    let protocol = Protocol { size: args.engine.size, input_shape, ..Protocol::default() };
     let (experiment, against) = match &args.voc {
         Some(folder) => {
             let items = eval::voc(folder, &args.list)?;

@@ -17,7 +17,7 @@ pub(super) fn split(args: &Split) -> Result<(), Failure> {
     figure::check(&args.report, &args.model)?;
     let model = match &args.model {
         Some(path) => load::model(path)?,
-        None => Model::builtin().map_err(Failure::general)?,
+        None => Model::voc21().map_err(Failure::general)?,
     };
     let about = |error: silhouette_network::ModelError| match &args.model {
         Some(path) => Failure::new(path, error),

@@ -46,7 +46,7 @@ impl Default for Protocol {
     fn default() -> Self {
         Self {
             size: None,
-            input_shape: InputShape::Square,
+            input_shape: InputShape::default(),
             back: Back::Mask,
             scales: vec![1.0],
             flip: false,
