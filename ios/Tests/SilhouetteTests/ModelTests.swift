@@ -13,7 +13,7 @@ final class ModelTests: XCTestCase {
         XCTAssertEqual(model.labels.first, "background")
         XCTAssertEqual(try model.classIndex(of: " Person "), 15)
         XCTAssertEqual(model.colors[15], ClassColor(packed: 0xC08080))
-        XCTAssertEqual(model.inputSize, 257)
+        XCTAssertEqual(model.inputSize, 321)
         XCTAssertFalse(model.licence.isEmpty)
         XCTAssertFalse(model.provenance.isEmpty)
         assertFails("unknown label", try model.classIndex(of: "unicorn")) { error in

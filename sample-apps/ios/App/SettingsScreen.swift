@@ -20,7 +20,7 @@ struct SettingsScreen: View {
                         }
                     }
                     Picker(Words.modelSize, selection: setting(\.size)) {
-                        ForEach(Settings.sizes, id: \.self) { Text(Words.size($0)).tag($0) }
+                        ForEach(Settings.sizes, id: \.self) { Text(Words.modelSize($0)).tag($0) }
                     }
                 } header: {
                     Text(Words.engine)

@@ -54,8 +54,8 @@ public struct Look: Sendable, Codable, Hashable {
 public struct Settings: Sendable, Codable, Hashable {
     /// Threads of the engine; `nil`: its default.
     public var threads: Int?
-    /// Side of the network's input in pixels.
-    public var size: Int
+    /// Longer side of the network's input in pixels; `nil`: the model's own.
+    public var size: Int?
     /// Whether the mask is temporally smoothed.
     public var smooths: Bool
     /// Whether the borders of blur, replace and cut-out follow the image.
@@ -64,7 +64,7 @@ public struct Settings: Sendable, Codable, Hashable {
     public var model: ModelName?
 
     public init(
-        threads: Int? = nil, size: Int = Settings.defaultSize, smooths: Bool = true, refines: Bool = true,
+        threads: Int? = nil, size: Int? = nil, smooths: Bool = true, refines: Bool = true,
         model: ModelName? = nil
     ) {
         self.threads = threads
@@ -74,11 +74,8 @@ public struct Settings: Sendable, Codable, Hashable {
         self.model = model
     }
 
-    /// The size that both models were trained at.
-    public static let defaultSize = 257
-
     /// Selectable sizes. One more than a multiple of 16: the network's map then meets the image's corners.
-    public static let sizes = [129, 193, 257, 385, 513]
+    public static let sizes: [Int?] = [nil, 129, 193, 257, 385, 513]
 
     /// Selectable models.
     public static let modelChoices: [ModelName?] = [nil, .people, .voc21]

@@ -129,7 +129,8 @@ public enum Words {
     public static let threadsHint = "More are faster until the cores run out, and warmer."
     public static let automatic = "Auto"
     public static let modelSize = "Model size"
-    public static let modelSizeHint = "Side of the network's input in pixels. Smaller is faster, larger sees finer."
+    public static let modelSizeHint =
+        "Longer side of the network's input in pixels. Smaller is faster, larger sees finer. Auto is the model's own."
     public static let smoothing = "Calm edges"
     public static let smoothingHint = "Smooths the mask from frame to frame."
     public static let refining = "Fine edges"
@@ -140,5 +141,6 @@ public enum Words {
     public static let privacyText = "This app has no code for the network."
     public static let unknown = "Not known yet"
     public static func size(_ side: Int) -> String { "\(side) × \(side) pixels" }
+    public static func modelSize(_ side: Int?) -> String { side.map(size) ?? automatic }
     public static func threads(_ count: Int?) -> String { count.map(String.init) ?? automatic }
 }

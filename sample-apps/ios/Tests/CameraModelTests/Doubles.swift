@@ -93,9 +93,6 @@ final class Workshop: Sendable {
         while isHeld.with({ $0 }) { Thread.sleep(forTimeInterval: 0.005) }
         if let error = error.with({ $0 }) { throw error }
         made.with { $0.append(Made(model: name, options: options)) }
-        var options = options
-        // The fixtures were made for 65.
-        if options.size == Settings.defaultSize { options.size = 65 }
         let segmenter = try Segmenter(model: model(name), options: options)
         segmenters.with { $0.append(segmenter) }
         return segmenter

@@ -247,7 +247,7 @@ class ScreensTest {
         assertEquals(View.VISIBLE, activity.findViewById<View>(R.id.stats).visibility)
         assertTrue(activity.findViewById<TextView>(R.id.stats_time).text.matches(Regex("[0-9]+\\.[0-9] ms")))
         val more = activity.findViewById<TextView>(R.id.stats_more).text.toString()
-        for (word in listOf("network", "Dropped", "257 × 257")) assertTrue("$word in: $more", word in more)
+        for (word in listOf("network", "Dropped", "321 × 321")) assertTrue("$word in: $more", word in more)
         assertTrue(activity.findViewById<View>(R.id.picture).contentDescription.contains("Person"))
     }
 

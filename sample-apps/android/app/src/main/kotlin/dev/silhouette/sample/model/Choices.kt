@@ -37,8 +37,8 @@ data class Look(
 data class Settings(
     /** Threads of the engine; null: its default. */
     val threads: Int? = null,
-    /** Side of the network's input in pixels. */
-    val size: Int = DEFAULT_SIZE,
+    /** Longer side of the network's input in pixels; null: the model's own. */
+    val size: Int? = null,
     val smoothing: Boolean = true,
     val refine: Boolean = true,
     /** Null: the one that suits the look. */
@@ -59,11 +59,8 @@ data class Settings(
         }
 
     companion object {
-        /** The size that both models were trained at. */
-        const val DEFAULT_SIZE = 257
-
         /** Selectable sizes. One more than a multiple of 16: the network's map then meets the image's corners. */
-        val SIZES = listOf(129, 193, 257, 385, 513)
+        val SIZES = listOf(null, 129, 193, 257, 385, 513)
 
         /** Selectable numbers of threads on a device with [cores]; null is the engine's default. */
         fun threadChoices(cores: Int): List<Int?> = listOf(null) + listOf(1, 2, 4, 8).filter { it == 1 || it <= cores }.take(3)

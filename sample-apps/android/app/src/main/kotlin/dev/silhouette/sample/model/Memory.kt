@@ -10,7 +10,7 @@ class Memory(
         get() =
             Settings(
                 threads = preferences.getInt("threads", 0).takeIf { it in 1..64 },
-                size = preferences.getInt("size", Settings.DEFAULT_SIZE).takeIf { it in Settings.SIZES } ?: Settings.DEFAULT_SIZE,
+                size = preferences.getInt("size", 0).takeIf { it in Settings.SIZES },
                 smoothing = preferences.getBoolean("smoothing", true),
                 refine = preferences.getBoolean("refine", true),
                 model = choice<ModelName>("model"),
@@ -18,7 +18,7 @@ class Memory(
         set(value) =
             edit {
                 putInt("threads", value.threads ?: 0)
-                putInt("size", value.size)
+                putInt("size", value.size ?: 0)
                 putBoolean("smoothing", value.smoothing)
                 putBoolean("refine", value.refine)
                 putString("model", value.model?.name)
