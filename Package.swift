@@ -23,19 +23,33 @@ let release: (url: String, checksum: String)? = nil
 let package = Package(
     name: "silhouette",
     platforms: [.iOS(.v15), .macOS(.v12)],
-    products: [.library(name: "Silhouette", targets: ["Silhouette"])],
+    // The module is Silhouette in each of them: with every model, with one, with none (for models of your own).
+    products: [
+        .library(name: "Silhouette", targets: ["Silhouette", "SilhouettePeople", "SilhouetteVOC21"]),
+        .library(name: "SilhouettePeople", targets: ["Silhouette", "SilhouettePeople"]),
+        .library(name: "SilhouetteVOC21", targets: ["Silhouette", "SilhouetteVOC21"]),
+        .library(name: "SilhouetteCore", targets: ["Silhouette"]),
+    ],
     targets: [
         library,
         .target(name: "SilhouetteFFI", dependencies: ["CSilhouette"], path: "ios/Sources/SilhouetteFFI"),
+        // Silhouette finds the weights at run time, next to its own resources: it depends on neither.
         .target(
-            name: "SilhouetteModels", path: "core/segmenter/models", exclude: ["README.md"],
+            name: "SilhouettePeople", path: "core/segmenter/models",
+            exclude: ["README.md", "VOC21.swift", "silhouette-voc21.safetensors"], sources: ["People.swift"],
+            resources: [.copy("silhouette-person.safetensors")]),
+        .target(
+            name: "SilhouetteVOC21", path: "core/segmenter/models",
+            exclude: ["README.md", "People.swift", "silhouette-person.safetensors"], sources: ["VOC21.swift"],
             resources: [.copy("silhouette-voc21.safetensors")]),
         .target(
-            name: "Silhouette", dependencies: ["CSilhouette", "SilhouetteFFI", "SilhouetteModels"],
+            name: "Silhouette", dependencies: ["CSilhouette", "SilhouetteFFI"],
             path: "ios/Sources/Silhouette", resources: [.copy("Resources/PrivacyInfo.xcprivacy")]),
         // For scripts/bench/bindings.
         .executableTarget(name: "CameraSpeed", dependencies: ["Silhouette"], path: "ios/Tests/CameraSpeed"),
-        .testTarget(name: "SilhouetteTests", dependencies: ["Silhouette"], path: "ios/Tests/SilhouetteTests"),
+        .testTarget(
+            name: "SilhouetteTests", dependencies: ["Silhouette", "SilhouettePeople", "SilhouetteVOC21"],
+            path: "ios/Tests/SilhouetteTests"),
     ],
     swiftLanguageModes: [.v6]
 )

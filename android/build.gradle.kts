@@ -51,32 +51,26 @@ kotlin {
     compilerOptions { jvmTarget = JvmTarget.JVM_11 }
 }
 
-/** Puts the weights where `Model.builtIn` looks for them. */
+/** Puts the weights where `Model.people` and `Model.voc21` look for them. */
 abstract class WeightsAsset : DefaultTask() {
-    @get:InputFile
+    @get:InputFiles
     @get:PathSensitive(PathSensitivity.NAME_ONLY)
-    abstract val weights: RegularFileProperty
+    abstract val weights: ConfigurableFileCollection
 
     @get:OutputDirectory
     abstract val assets: DirectoryProperty
 
     @TaskAction
     fun copy() {
-        val file = weights.get().asFile
-        file.copyTo(
-            assets
-                .get()
-                .dir("silhouette")
-                .file(file.name)
-                .asFile,
-            overwrite = true,
-        )
+        val folder = assets.get().dir("silhouette")
+        for (file in weights) file.copyTo(folder.file(file.name).asFile, overwrite = true)
     }
 }
 
 val weightsAsset =
     tasks.register<WeightsAsset>("weightsAsset") {
-        weights = layout.projectDirectory.file("../core/segmenter/models/silhouette-voc21.safetensors")
+        val models = layout.projectDirectory.dir("../core/segmenter/models")
+        weights.from(models.file("silhouette-person.safetensors"), models.file("silhouette-voc21.safetensors"))
     }
 
 androidComponents {

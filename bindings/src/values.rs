@@ -75,7 +75,7 @@ pub struct Options {
     /// The size of the masks.
     pub output: OutputSize,
     /// Whether the soft borders of effects follow the image's edges.
-    #[uniffi(default = false)]
+    #[uniffi(default = true)]
     pub refine: bool,
     /// A folder in which packed weights are cached.
     #[uniffi(default = None)]

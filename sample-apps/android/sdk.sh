@@ -12,6 +12,6 @@ else
   mvn -B -q -f "$library/pom.xml" -Dmaven.test.skip=true process-classes
   jar --create --file "$out/classes.jar" -C "$library/target/classes" .
   mkdir -p "$out/assets/silhouette"
-  cp ../../core/segmenter/models/silhouette-voc21.safetensors "$out/assets/silhouette/"
+  cp ../../core/segmenter/models/silhouette-person.safetensors ../../core/segmenter/models/silhouette-voc21.safetensors "$out/assets/silhouette/"
   cp "$library/consumer-rules.pro" "$out/proguard.txt"
 fi

@@ -91,7 +91,7 @@ def contents(version: str, natives: Path, classes: Path) -> dict[str, bytes]:
             f"aarFormatVersion=1.0\naarMetadataVersion=1.0\nminCompileSdk={project.MIN_SDK}\nminCompileSdkExtension=0\n"
             "minAndroidGradlePluginVersion=1.0.0\ncoreLibraryDesugaringEnabled=false\n"
         ).encode(),
-        project.WEIGHTS_ASSET: project.WEIGHTS.read_bytes(),
+        **{asset: project.weights(name).read_bytes() for asset, name in project.ASSETS.items()},
         "LICENSE-MIT": (project.ROOT / "LICENSE-MIT").read_bytes(),
         "LICENSE-APACHE": (project.ROOT / "LICENSE-APACHE").read_bytes(),
         "THIRD-PARTY.txt": notices.text([project.ABIS[abi][1] for abi in abis], []).encode(),

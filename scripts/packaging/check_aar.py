@@ -27,7 +27,7 @@ PAGE = 16384
 NEWEST_CLASS = 55  # Java 11: so that apps targeting it can inline our functions
 PUBLIC = ["Silhouette", "Model", "Segmenter", "LiveSegmenter", "Frame", "Segmentation", "Options", "SilhouetteException"]
 SINGLE = {"AndroidManifest.xml", "classes.jar", "R.txt", "proguard.txt", "silhouette.json", "LICENSE-MIT", "LICENSE-APACHE", "THIRD-PARTY.txt", project.SBOM,
-          "META-INF/com/android/build/gradle/aar-metadata.properties", project.WEIGHTS_ASSET}  # fmt: skip
+          "META-INF/com/android/build/gradle/aar-metadata.properties", *project.ASSETS}  # fmt: skip
 # Folders of a builder's machine, as they would appear in panic messages.
 BUILDER = re.compile(rb"/(?:home|root|Users|builds|private|tmp)/[\w.+-]+/[\w./+-]*")
 # Names that the rules must keep: JNI and uniffi look these up.
@@ -76,7 +76,8 @@ def check(path: Path, abis: list[str], allow_linkcheck: bool, maven: Path | None
     for kept in KEPT:
         report.hold(re.search(rf"^-keep.*{re.escape(kept)}", rules, re.MULTILINE) is not None, f"proguard.txt keeps nothing of {kept}")
     report.hold("-dontobfuscate" not in rules and "-dontshrink" not in rules, "proguard.txt switches the app's own shrinking off")
-    _weights(files.get(project.WEIGHTS_ASSET), report)
+    for asset, name in project.ASSETS.items():
+        _weights(name, files.get(asset), report)
     _licences(files, [abi for abi in abis if f"jni/{abi}/{project.LIBRARY}" in files], report)
     if maven:
         _maven(maven, version, data, report)
@@ -219,20 +220,23 @@ def _ledger(files: dict[str, bytes], report: Report) -> None:
             report.hold(False, f"silhouette.json lists {name}, which is not there")
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         report.hold(False, f"silhouette.json: {problem!r}")
+    sizes = {part: len(files.get(f"{part}/{project.LIBRARY}", b"")) for part in project.LIMITS}
+    sizes |= {"classes": len(files.get("classes.jar", b"")), "weights": sum(len(files.get(asset, b"")) for asset in project.ASSETS)}
     for part, limit in project.LIMITS.items():
-        size = len(files.get(f"{part}/{project.LIBRARY}", b"")) or (len(files.get("classes.jar", b"")) if part == "classes" else 0)
-        report.hold(size <= limit, f"{part}: {size} bytes, more than the {limit} of scripts/packaging/project.py")
+        report.hold(sizes[part] <= limit, f"{part}: {sizes[part]} bytes, more than the {limit} of scripts/packaging/project.py")
 
 
-def _weights(data: bytes | None, report: Report) -> None:
+def _weights(name: str, data: bytes | None, report: Report) -> None:
     if data is None:
         return
-    report.hold(data == project.WEIGHTS.read_bytes(), f"the weights are not those of {project.WEIGHTS.relative_to(project.ROOT)}")
+    source = project.weights(name)
+    report.hold(data == source.read_bytes(), f"{name}: the weights are not those of {source.relative_to(project.ROOT)}")
     try:
-        licence = project.weights_spec(data).get("licence")
-        report.hold(bool(licence), "the weights name no licence")
+        spec = project.weights_spec(data)
+        report.hold(bool(spec.get("licence")), f"{name}: the weights name no licence")
+        report.hold(spec.get("name") == source.stem, f"{name}: the weights are those of '{spec.get('name')}'")
     except (ValueError, KeyError, TypeError, struct.error) as problem:
-        report.hold(False, f"the weights cannot be read: {problem!r}")
+        report.hold(False, f"{name}: the weights cannot be read: {problem!r}")
 
 
 def _licences(files: dict[str, bytes], abis: list[str], report: Report) -> None:

@@ -24,6 +24,7 @@ import check_aar
 import check_xcframework
 import elf
 import macho
+import models
 import project
 
 chosen = argparse.Namespace(aar=None, maven=None, abis="", xcframework=None, slices="")
@@ -181,10 +182,23 @@ class AndroidPackage(unittest.TestCase):
         self.refused("switches the app's own shrinking off")
 
     def test_weights(self) -> None:
-        data = bytearray(self.files[project.WEIGHTS_ASSET])
-        data[-1] ^= 1
-        self.files[project.WEIGHTS_ASSET] = bytes(data)
-        self.refused("the weights are not those of")
+        for asset, name in project.ASSETS.items():
+            with self.subTest(name):
+                whole = self.files[asset]
+                self.files[asset] = whole[:-1] + bytes([whole[-1] ^ 1])
+                self.refused(f"{name}: the weights are not those of")
+                del self.files[asset]
+                self.refused(f"{asset} is missing")
+                self.files[asset] = whole
+
+    def test_weights_of_the_other_model(self) -> None:
+        one, other = project.ASSETS
+        self.files[one] = self.files[other]
+        self.refused(f"{project.ASSETS[one]}: the weights are those of 'silhouette-voc21'")
+
+    def test_a_third_model(self) -> None:
+        self.files["assets/silhouette/third.safetensors"] = self.files[next(iter(project.ASSETS))]
+        self.refused("assets/silhouette/third.safetensors does not belong")
 
     def test_licences(self) -> None:
         text = self.files["THIRD-PARTY.txt"].decode()
@@ -372,6 +386,40 @@ class Versions(unittest.TestCase):
         text = self.version.package_swift("ab" * 32)
         self.assertIn(f'/v{project.version()}/Silhouette.xcframework.zip", "{"ab" * 32}")', text)
         self.assertRaises(SystemExit, self.version.package_swift, "ab")
+
+
+class Models(unittest.TestCase):
+    """models.py."""
+
+    def setUp(self) -> None:
+        real, copy = project.ROOT, Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, copy)
+        self.addCleanup(setattr, project, "ROOT", real)
+        for name in [*models.PLACES, *(f"core/segmenter/models/{name}" for name in project.MODELS)]:
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(real / name, copy / name)
+        project.ROOT = copy
+
+    def test_as_it_is(self) -> None:
+        self.assertEqual(models.missing(), [])
+
+    def test_every_place_is_held(self) -> None:
+        for place in models.PLACES:
+            for name in project.MODELS:
+                with self.subTest(f"{place} {name}"):
+                    file = project.ROOT / place
+                    before = file.read_text(encoding="utf-8")
+                    file.write_text(before.replace(name, "silhouette-other.safetensors"), encoding="utf-8")
+                    found = models.missing()
+                    self.assertTrue(len(found) == 1 and place in found[0] and name in found[0], found)
+                    file.write_text(before, encoding="utf-8")
+
+    def test_files(self) -> None:
+        project.weights(project.MODELS[0]).rename(project.weights("silhouette-cats.safetensors"))
+        found = models.missing()
+        self.assertEqual(len(found), 2, found)
+        self.assertIn(f"{project.MODELS[0]} is missing", found[0])
+        self.assertIn("silhouette-cats.safetensors is not in", found[1])
 
 
 class Readers(unittest.TestCase):

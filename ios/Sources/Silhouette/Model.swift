@@ -1,7 +1,6 @@
 // A model: weights and their meaning.
 
 import Foundation
-import SilhouetteModels
 internal import SilhouetteFFI
 
 /// A model file, opened and checked: for one or more ``Segmenter``s.
@@ -55,15 +54,34 @@ public final class Model: Sendable {
         provenance = info.provenance
     }
 
-    /// The model bundled with this package: 21 classes of everyday things, including people and animals.
+    /// People, as one alpha: how much of each pixel belongs to a person. For blurred and replaced backgrounds and cut-outs.
     ///
-    /// - Throws: ``SilhouetteError/invalidModel(_:)`` if the app was built without the package's resources.
-    public static func bundled() throws -> Model {
-        guard let url = BundledModel.url else {
+    /// - Throws: ``SilhouetteError/invalidModel(_:)`` if the app was built without this model: it comes with the package's products
+    ///   `Silhouette` and `SilhouettePeople`.
+    public static func people() throws -> Model {
+        try packaged("silhouette-person.safetensors", with: "SilhouettePeople")
+    }
+
+    /// The 21 classes of PASCAL VOC: background, people, animals, vehicles, furniture.
+    ///
+    /// - Throws: ``SilhouetteError/invalidModel(_:)`` if the app was built without this model: it comes with the package's products
+    ///   `Silhouette` and `SilhouetteVOC21`.
+    public static func voc21() throws -> Model {
+        try packaged("silhouette-voc21.safetensors", with: "SilhouetteVOC21")
+    }
+
+    /// A model that comes with a product of this package, which is also the name of the target with its weights.
+    static func packaged(_ file: String, with product: String) throws -> Model {
+        // SwiftPM puts the bundles of a package's targets next to each other, as PACKAGE_TARGET.bundle (on Linux .resources).
+        let own = Bundle.module.bundleURL
+        let name = own.lastPathComponent.replacingOccurrences(of: "_Silhouette.", with: "_\(product).")
+        let bundle = Bundle(url: own.deletingLastPathComponent().appendingPathComponent(name))
+        guard let url = bundle?.url(forResource: file, withExtension: nil) else {
             throw SilhouetteError.invalidModel(
                 .init(
-                    "the package's bundle holds no \(BundledModel.fileName)",
-                    "let the app copy the package's resources, or open a model file"))
+                    "the app has no \(file)",
+                    "add the package's product \(product) to the app's target (or Silhouette, which has every model), or open "
+                        + "a model file"))
         }
         return try Model(contentsOf: url)
     }

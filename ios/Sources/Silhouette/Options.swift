@@ -16,20 +16,20 @@ public struct Options: Sendable, Hashable {
     /// The size of the masks.
     public var output: OutputSize
     /// Whether the soft borders of cut-out, blurred and replaced images follow the image's edges. The mask and the
-    /// confidences stay the network's.
+    /// confidences stay the network's. Default: they do.
     public var refinesEdges: Bool
     /// A folder private to the app, in its caches folder, in which the packed weights are cached (4 bytes per parameter,
     /// at most four files): opening the same model file again is then several times faster, and its weights are pages of
     /// that file instead of the app's own memory. Models in memory are not cached. `nil`: no cache.
     public var weightCache: URL?
-    /// Whether the network sees a square or the frame's own shape.
+    /// Whether the network sees a square or the frame's own shape. Default: the frame's.
     public var inputShape: InputShape
 
     /// Options; omitted ones have defaults.
     public init(
         threads: Int? = nil, size: Int? = nil, backend: Backend = .auto, concurrency: Int? = nil,
-        output: OutputSize = .frame, refinesEdges: Bool = false, weightCache: URL? = nil,
-        inputShape: InputShape = .square
+        output: OutputSize = .frame, refinesEdges: Bool = true, weightCache: URL? = nil,
+        inputShape: InputShape = .frame
     ) {
         self.threads = threads
         self.size = size
@@ -58,8 +58,8 @@ public enum InputShape: Sendable, Hashable, CaseIterable {
     /// as any other.
     case square
     /// The frame's own shape: ``Options/size`` for its longer side, the next 16 n + 1 for its shorter one. At 16:9 that
-    /// is 0.56 of the square's arithmetic, at 4:3 0.75. A shape other than the last two costs as much as opening the
-    /// model, at its first frame.
+    /// is 0.56 of the square's arithmetic, at 4:3 0.75. The network is prepared for upright images of 3:4; a shape other
+    /// than the last two costs as much as opening the model, at its first frame.
     case frame
 }
 

@@ -7,7 +7,7 @@ internal import SilhouetteFFI
 /// Segments images: finds the pixels of a person, a dog, a car.
 ///
 /// ```swift
-/// let segmenter = try Segmenter()
+/// let segmenter = try Segmenter(model: .voc21())
 /// let segmentation = try await segmenter.segment(Frame(pixelBuffer: buffer).rotated(.clockwise90))
 /// let person = try segmenter.model.classIndex(of: "person")
 /// let alpha = try segmentation.confidence(of: [person])
@@ -42,13 +42,6 @@ public final class Segmenter: Sendable {
         inputSize = Int(handle.size())
         summary = handle.description()
         calls = CallQueue(limit: options.concurrency ?? Self.defaultConcurrency)
-    }
-
-    /// Creates a segmenter from the model bundled with this package.
-    ///
-    /// - Throws: As ``init(model:options:)`` and ``Model/bundled()``.
-    public convenience init(options: Options = Options()) throws {
-        try self.init(model: Model.bundled(), options: options)
     }
 
     /// Default number of concurrent calls.

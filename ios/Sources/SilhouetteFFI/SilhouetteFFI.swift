@@ -2233,7 +2233,7 @@ public struct Options: Equatable, Hashable {
          */output: OutputSize,
         /**
          * Whether the soft borders of effects follow the image's edges.
-         */refine: Bool = false,
+         */refine: Bool = true,
         /**
          * A folder in which packed weights are cached.
          */weightCache: String? = nil) {

@@ -167,6 +167,7 @@ extension PickerStyle where Self == MenuPickerStyle {
     public func preferredColorScheme(_ scheme: ColorScheme?) -> some View { self }
     public func buttonStyle(_ style: some PrimitiveButtonStyle) -> some View { self }
     public func pickerStyle(_ style: some PickerStyle) -> some View { self }
+    public func disabled(_ disabled: Bool) -> some View { self }
     public func tag(_ tag: some Hashable) -> some View { self }
     public func navigationTitle(_ title: some StringProtocol) -> some View { self }
     public func toolbar(@ViewBuilder content: () -> some View) -> some View { self }

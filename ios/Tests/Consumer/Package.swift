@@ -1,5 +1,5 @@
 // swift-tools-version: 6.0
-// A package as an app developer's: it depends on Silhouette and segments a photo.
+// A package as an app developer's: it depends on Silhouette and segments a photo. A second program takes only one of the models.
 
 import PackageDescription
 
@@ -7,6 +7,9 @@ let package = Package(
     name: "Consumer",
     platforms: [.iOS(.v15), .macOS(.v12)],
     dependencies: [.package(name: "silhouette", path: "../../..")],
-    targets: [.executableTarget(name: "Consumer", dependencies: [.product(name: "Silhouette", package: "silhouette")])],
+    targets: [
+        .executableTarget(name: "Consumer", dependencies: [.product(name: "Silhouette", package: "silhouette")]),
+        .executableTarget(name: "PeopleOnly", dependencies: [.product(name: "SilhouettePeople", package: "silhouette")]),
+    ],
     swiftLanguageModes: [.v6]
 )

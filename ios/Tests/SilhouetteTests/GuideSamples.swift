@@ -4,9 +4,17 @@ import Foundation
 import Silhouette
 import XCTest
 
+// sample: blur
+func blurred(_ frame: Frame) async throws -> Picture {
+    let segmenter = try Segmenter(model: .people())
+    defer { segmenter.close() }
+    return try await segmenter.segment(frame).render(.blur(), of: frame)
+}
+// end of sample
+
 // sample: picture
 func share(of label: String, in frame: Frame) async throws -> Double {
-    let segmenter = try Segmenter()
+    let segmenter = try Segmenter(model: .voc21())
     defer { segmenter.close() }
     let segmentation = try await segmenter.segment(frame)
     let index = try segmenter.model.classIndex(of: label)
@@ -40,6 +48,19 @@ func open(_ url: URL) throws -> Segmenter {
 // end of sample
 
 final class GuideSamples: XCTestCase {
+    func testBlur() async throws {
+        // A checkerboard, in which no person stands: it becomes soft.
+        let (width, height) = (200, 150)
+        let pixels = (0..<width * height).flatMap { i -> [UInt8] in
+            let value: UInt8 = (i % width / 4 + i / width / 4) % 2 == 0 ? 0 : 255
+            return [value, value, value, 255]
+        }
+        let picture = try await blurred(Frame(Data(pixels), format: .rgba, width: width, height: height))
+        XCTAssertEqual([picture.width, picture.height], [width, height])
+        let changed = zip(picture.rgba, pixels).filter { $0 != $1 }.count
+        XCTAssertGreaterThan(changed, pixels.count / 3, "of \(pixels.count) bytes")
+    }
+
     func testPicture() async throws {
         let grey = Frame(Data(repeating: 99, count: 40 * 30 * 4), format: .rgba, width: 40, height: 30)
         let background = try await share(of: "background", in: grey)
@@ -53,12 +74,12 @@ final class GuideSamples: XCTestCase {
     func testPlanes() throws {
         let frames = frames(
             rgba: Data(count: 40 * 30 * 4), y: Data(count: 48 * 30), uv: Data(count: 48 * 15), width: 40, height: 30, stride: 48)
-        let segmenter = try Segmenter(options: Options(size: 65))
+        let segmenter = try Segmenter(model: .voc21(), options: Options(size: 65))
         XCTAssertEqual(try frames.map { try segmenter.segmentNow($0).mask().classes.count }, [1200, 300])
     }
 
     func testLive() async throws {
-        let live = try LiveSegmenter(Segmenter(options: Options(size: 65)))
+        let live = try LiveSegmenter(Segmenter(model: .people(), options: Options(size: 65)))
         try live.submit(Frame(Data(count: 40 * 30 * 4), format: .rgba, width: 40, height: 30), at: 0)
         let (pictures, sink) = AsyncStream.makeStream(of: Picture.self)
         let showing = Task { try await preview(live) { sink.yield($0) } }

@@ -1,4 +1,4 @@
-// Models: the bundled one, files, bytes, rejected input.
+// Models: those that come with the package, files, bytes, rejected input.
 
 import Foundation
 import XCTest
@@ -6,22 +6,45 @@ import XCTest
 @testable import Silhouette
 
 final class ModelTests: XCTestCase {
-    func testBundledModel() throws {
-        let model = try Model.bundled()
+    func testVOC21() throws {
+        let model = try Model.voc21()
+        XCTAssertEqual(model.task, .segmentation)
         XCTAssertEqual(model.labels.count, 21)
         XCTAssertEqual(model.labels.first, "background")
         XCTAssertEqual(try model.classIndex(of: " Person "), 15)
         XCTAssertEqual(model.colors[15], ClassColor(packed: 0xC08080))
-        XCTAssertEqual(model.inputSize, 257)
+        XCTAssertEqual(model.inputSize, 321)
         XCTAssertFalse(model.licence.isEmpty)
         XCTAssertFalse(model.provenance.isEmpty)
         assertFails("unknown label", try model.classIndex(of: "unicorn")) { error in
             error.isUnsupported && error.problem.advice.contains("person")
         }
-        let segmenter = try Segmenter(options: Options(threads: 1, size: 129))
+        let segmenter = try Segmenter(model: model, options: Options(threads: 1, size: 129))
         XCTAssertEqual(segmenter.inputSize, 129)
         XCTAssertFalse(segmenter.summary.isEmpty)
         XCTAssertEqual(try segmenter.segmentNow(waves(40, 30)).mask().classes.count, 1200)
+    }
+
+    func testPeople() throws {
+        let model = try Model.people()
+        XCTAssertEqual(model.task, .alpha)
+        XCTAssertEqual(model.labels, ["background", "person"])
+        XCTAssertEqual(model.inputSize, 257)
+        XCTAssertFalse(model.licence.isEmpty)
+        XCTAssertFalse(model.provenance.isEmpty)
+        let segmentation = try Segmenter(model: model, options: Options(threads: 1, size: 129)).segmentNow(waves(40, 30))
+        XCTAssertEqual(try segmentation.confidence(of: [1]).values.count, 1200)
+    }
+
+    func testAModelThatWasLeftOutSaysWhatToAdd() {
+        assertFails("left out", try Model.packaged("silhouette-cats.safetensors", with: "SilhouetteCats")) { error in
+            error.isInvalidModel && error.reason.contains("silhouette-cats.safetensors")
+                && error.advice.contains("product SilhouetteCats")
+        }
+        // A bundle without the file, as a build that drops resources leaves it.
+        assertFails("no file", try Model.packaged("silhouette-cats.safetensors", with: "SilhouettePeople")) { error in
+            error.isInvalidModel && error.advice.contains("product SilhouettePeople")
+        }
     }
 
     func testAnAlphaIsAForegroundsConfidence() throws {

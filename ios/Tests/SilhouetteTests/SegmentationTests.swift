@@ -44,11 +44,24 @@ final class SegmentationTests: XCTestCase {
         }
     }
 
-    func testAnInputOfTheFramesShapeMakesAnotherMaskOfTheSameSize() throws {
-        let square = try segmenter().segmentNow(waves(80, 40)).mask()
-        let own = try segmenter(Options(threads: 1, inputShape: .frame)).segmentNow(waves(80, 40)).mask()
-        XCTAssertEqual([own.width, own.height], [80, 40])
-        XCTAssertNotEqual(own, square, "the grey of the square is missing")
+    func testTheFramesShapeIsTheDefaultAndASquareMakesAnotherMaskOfTheSameSize() throws {
+        XCTAssertEqual(Options().inputShape, .frame)
+        let own = try segmenter().segmentNow(waves(80, 40)).mask()
+        let asked = try segmenter(Options(threads: 1, inputShape: .frame)).segmentNow(waves(80, 40)).mask()
+        let square = try segmenter(Options(threads: 1, inputShape: .square)).segmentNow(waves(80, 40)).mask()
+        XCTAssertEqual(own, asked)
+        XCTAssertEqual([square.width, square.height], [80, 40])
+        XCTAssertNotEqual(own, square, "the square has grey beside the frame")
+    }
+
+    func testEdgesAreRefinedByDefault() throws {
+        let frame = waves(80, 60)
+        let cut = { (options: Options) in
+            try SilhouetteTests.segmenter(options).segmentNow(frame).render(.cutout(.classes([1, 2, 3, 4, 5, 6, 7])), of: frame)
+        }
+        let plain = try cut(Options(threads: 1, refinesEdges: false))
+        XCTAssertEqual(try cut(Options(threads: 1)), try cut(Options(threads: 1, refinesEdges: true)))
+        XCTAssertNotEqual(try cut(Options(threads: 1)), plain)
     }
 
     func testMaskGoesIntoPaddedMemory() throws {

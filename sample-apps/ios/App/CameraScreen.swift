@@ -72,10 +72,7 @@ struct CameraScreen: View {
         }
     }
 
-    private var found: [String] {
-        guard let labels = state.engine?.labels, let stats = shown.stats else { return [] }
-        return stats.found.filter { labels.indices.contains($0.classIndex) }.prefix(3).map { labels[$0.classIndex] }
-    }
+    private var found: [String] { (shown.stats?.found ?? []).prefix(3).map(\.label) }
 
     private func message(
         _ title: String, _ text: String, _ button: String? = nil, _ action: @escaping @MainActor () -> Void = {}
@@ -149,8 +146,9 @@ struct ChoicesBar: View {
             .pickerStyle(.segmented)
             HStack(spacing: 20) {
                 icon("photo.on.rectangle", Words.choosePhoto) { open(.photo) }
-                Button(Words.chosen(state.look.classes.count)) { open(.classes) }
-                    .accessibilityLabel(Text(Words.chooseClasses(state.look.classes.count)))
+                Button(kept) { open(.classes) }
+                    .disabled(state.engine?.choosesClasses != true)
+                    .accessibilityLabel(Text(Words.chooseClasses(kept)))
                 Spacer()
                 icon("square.and.arrow.up", Words.share) { if controller.pictureToShare() != nil { open(.share) } }
                 if state.canSwitch {
@@ -164,6 +162,8 @@ struct ChoicesBar: View {
         .background(.ultraThinMaterial)
         .cornerRadius(16)
     }
+
+    private var kept: String { Words.kept(state.look.classes.count, by: state.engine?.model) }
 
     private var backgrounds: some View {
         HStack {

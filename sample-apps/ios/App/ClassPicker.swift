@@ -12,7 +12,7 @@ struct ClassPicker: View {
         NavigationView {
             List {
                 Section {
-                    row(Words.everything, nil, isChosen: store.state.look.classes.isEmpty) {
+                    row(Words.automatic, nil, isChosen: store.state.look.classes.isEmpty) {
                         store.controller.chooseEverything()
                     }
                 } footer: {

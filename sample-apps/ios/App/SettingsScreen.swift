@@ -1,4 +1,4 @@
-// Threads, model size and other settings; the running engine, and licences.
+// Model, threads, model size and other settings; the running engine, and licences.
 
 import CameraModel
 import SwiftUI
@@ -11,18 +11,21 @@ struct SettingsScreen: View {
         NavigationView {
             Form {
                 Section {
+                    Picker(Words.model, selection: setting(\.model)) {
+                        ForEach(Settings.modelChoices, id: \.self) { Text(Words.name(of: $0)).tag($0) }
+                    }
                     Picker(Words.threads, selection: setting(\.threads)) {
                         ForEach(Settings.threadChoices(cores: ProcessInfo.processInfo.activeProcessorCount), id: \.self) {
                             Text(Words.threads($0)).tag($0)
                         }
                     }
                     Picker(Words.modelSize, selection: setting(\.size)) {
-                        ForEach(Settings.sizes, id: \.self) { Text(Words.size($0)).tag($0) }
+                        ForEach(Settings.sizes, id: \.self) { Text(Words.modelSize($0)).tag($0) }
                     }
                 } header: {
                     Text(Words.engine)
                 } footer: {
-                    Text("\(Words.threadsHint) \(Words.modelSizeHint)")
+                    Text("\(Words.modelHint) \(Words.threadsHint) \(Words.modelSizeHint)")
                 }
                 Section {
                     Toggle(Words.smoothing, isOn: setting(\.smooths))

@@ -74,8 +74,13 @@ public enum Notice: Sendable, Equatable {
 
 /// The running engine.
 public struct EngineInfo: Sendable, Equatable {
+    /// The classes to choose from: those of ``ModelName/voc21``.
     public let labels: [String]
     public let colors: [ClassColor]
+    /// The model that runs.
+    public let model: ModelName
+    /// Whether chosen classes have an effect: not if the settings keep to people.
+    public let choosesClasses: Bool
     public let modelName: String
     public let modelLicence: String
     public let library: String
@@ -83,15 +88,24 @@ public struct EngineInfo: Sendable, Equatable {
     public let summary: String
     public let size: Int
 
-    init(_ segmenter: Segmenter) {
-        labels = segmenter.model.labels
-        colors = segmenter.model.colors
+    init(_ segmenter: Segmenter, _ model: ModelName, classes: Model, choosesClasses: Bool) {
+        labels = classes.labels
+        colors = classes.colors
+        self.model = model
+        self.choosesClasses = choosesClasses
         modelName = segmenter.model.name
         modelLicence = segmenter.model.licence
         library = SilhouetteLibrary.version
         summary = segmenter.summary
         size = segmenter.inputSize
     }
+}
+
+/// A class in an image.
+public struct Found: Sendable, Equatable {
+    public let label: String
+    /// Its share of the pixels, 0 to 1.
+    public let share: Double
 }
 
 /// How the last image was rendered; times in milliseconds.
@@ -104,8 +118,8 @@ public struct Stats: Sendable, Equatable {
     public let rate: Double
     public let frames: Int
     public let dropped: Int
-    /// Classes of the image except the background, the largest first, each with its share of the pixels.
-    public let found: [ClassShare]
+    /// Classes of the image except the background, the largest first.
+    public let found: [Found]
 
     /// All stages.
     public var total: Double { input + network + mask + effect }

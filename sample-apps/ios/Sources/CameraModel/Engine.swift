@@ -1,12 +1,13 @@
 // Frames and photos to images: the segmenter, the live stream, effects. Slow work runs on tasks of its own; the main
-// actor only decides and shows.
+// actor only decides and shows. One model runs at a time: where a look needs another, the old one continues until the new
+// one is open, and is then closed.
 
 import Foundation
 import Silhouette
 
 /// Receives images.
 @MainActor protocol EngineListener: AnyObject {
-    /// An engine is running.
+    /// A model runs, the first one or another.
     func ready(_ info: EngineInfo)
     /// An image of the stream or of the photo, and how it was rendered.
     func show(_ picture: Picture, _ stats: Stats)
@@ -20,20 +21,29 @@ import Silhouette
 
 /// Renders images from frames and photos.
 @MainActor public final class Engine {
-    /// Creates a segmenter; the app's creates one with the SDK's own model.
-    public typealias Maker = @Sendable (Options) throws -> Segmenter
+    /// Where the models come from: the app's are the SDK's own.
+    public struct Models: Sendable {
+        /// Creates a segmenter with a model.
+        let segmenter: @Sendable (ModelName, Options) throws -> Segmenter
+        /// ``ModelName/voc21``, for the names of its classes; the weights are not read.
+        let classes: @Sendable () throws -> Model
+    }
     /// Reads a photo.
     public typealias PhotoReader = @Sendable () async throws -> Frame
 
     weak var listener: (any EngineListener)?
     /// Where the camera's thread submits its frames.
     let entrance = Entrance()
-    private let make: Maker
+    private let models: Models
     private let look = Guarded(Look())
     private let backgrounds = Backgrounds()
     private var segmenter: Segmenter?
     private var running: Settings?
     private var wanted: Settings?
+    private var classes: Model?
+    /// What ``segmenter`` was made of, and what the next one will be; equal if none is being made.
+    private var ready: Opening?
+    private var opening: Opening?
     private var builds = 0
     private var mode = Mode.idle
     /// Counts starts: images of an earlier stream or photo are not shown.
@@ -50,33 +60,42 @@ import Silhouette
         case photo(PhotoReader)
     }
 
-    public init(make: @escaping Maker = builtIn) {
-        self.make = make
+    /// What a segmenter is made of.
+    private struct Opening: Equatable {
+        let model: ModelName
+        let options: Options
     }
 
-    /// Segmenters with the SDK's own model. Its packed weights are cached in the app's caches folder, for the next start.
-    public static let builtIn: Maker = { options in
-        var options = options
-        let caches = FileManager.default.urls(for: .cachesDirectory, in: .userDomainMask).first
-        options.weightCache = caches?.appendingPathComponent("weights", isDirectory: true)
-        return try Segmenter(options: options)
+    public init(models: Models = .packaged) {
+        self.models = models
     }
 
-    /// Recreates the engine if the settings require it. Until the new one is ready the previous one continues.
+    /// Runs the engine with these settings. What they need is opened; until it is ready the previous engine continues.
     func configure(_ settings: Settings) {
         let before = wanted
         wanted = settings
-        if settings.needsEngine(unlike: before) {
-            builds += 1
-            let (build, make) = (builds, make)
-            Task.detached(priority: .userInitiated) { [weak self] in
-                let made = Result { try make(settings.options) }
-                await self?.built(made, settings, build)
+        guard !open(settings), opening == ready, settings != before else { return }
+        running = settings
+        announce()
+        if settings.smooths != before?.smooths, case .live = mode { begin() }
+    }
+
+    /// Begins to open what settings and look need; false if it is open, or being opened.
+    private func open(_ settings: Settings) -> Bool {
+        let person = classes?.labels.firstIndex(of: "person")
+        let needed = Opening(model: settings.model(for: look.with { $0 }, person: person), options: settings.options)
+        guard needed != opening else { return false }
+        opening = needed
+        builds += 1
+        guard needed != ready else { return false }
+        let (build, models, known) = (builds, models, classes)
+        Task.detached(priority: .userInitiated) { [weak self] in
+            let made = Result {
+                (segmenter: try models.segmenter(needed.model, needed.options), classes: try known ?? models.classes())
             }
-        } else if settings.smooths != before?.smooths, case .live = mode {
-            running = settings
-            begin()
+            await self?.built(made, needed, settings, build)
         }
+        return true
     }
 
     /// Retries what failed.
@@ -85,17 +104,26 @@ import Silhouette
         configure(settings)
     }
 
-    private func built(_ made: Result<Segmenter, any Error>, _ settings: Settings, _ build: Int) {
-        guard build == builds else { return }
+    private func built(
+        _ made: Result<(segmenter: Segmenter, classes: Model), any Error>, _ opened: Opening, _ settings: Settings, _ build: Int
+    ) {
+        guard build == builds else {
+            // A later choice needs another one.
+            if case .success(let made) = made { made.segmenter.close() }
+            return
+        }
         switch made {
-        case .success(let segmenter):
-            self.segmenter?.close()
-            self.segmenter = segmenter
+        case .success(let made):
+            segmenter?.close()
+            (segmenter, classes, ready) = (made.segmenter, made.classes, opened)
             running = wanted ?? settings
-            listener?.ready(EngineInfo(segmenter))
+            announce()
             begin()
+            // Now that the classes are known, the look may be about people alone.
+            if let wanted { _ = open(wanted) }
         case .failure(let error):
-            if let running {
+            opening = ready
+            if let running, running != settings {
                 wanted = running
                 listener?.settingsRefused(error.silhouette, keeping: running)
             } else {
@@ -105,9 +133,16 @@ import Silhouette
         }
     }
 
-    /// Sets how images look from now on. A photo is redrawn.
+    private func announce() {
+        guard let segmenter, let classes, let ready else { return }
+        let choosesClasses = running?.model != .people
+        listener?.ready(EngineInfo(segmenter, ready.model, classes: classes, choosesClasses: choosesClasses))
+    }
+
+    /// Sets how images look from now on, with the model that suits it. A photo is redrawn.
     func show(_ look: Look) {
         self.look.with { $0 = look }
+        if let wanted, open(wanted) { return }
         draw()
     }
 
@@ -142,6 +177,7 @@ import Silhouette
         segmenter?.close()
         segmenter = nil
         wanted = nil
+        (ready, opening) = (nil, nil)
     }
 
     private func leave() {
@@ -259,6 +295,23 @@ import Silhouette
     }
 }
 
+extension Engine.Models {
+    /// The SDK's own. Their packed weights are cached in the app's caches folder, for the next start.
+    public static let packaged = Self(
+        segmenter: { name, options in
+            var options = options
+            let caches = FileManager.default.urls(for: .cachesDirectory, in: .userDomainMask).first
+            options.weightCache = caches?.appendingPathComponent("weights", isDirectory: true)
+            let model =
+                switch name {
+                case .people: try Model.people()
+                case .voc21: try Model.voc21()
+                }
+            return try Segmenter(model: model, options: options)
+        },
+        classes: { try Model.voc21() })
+}
+
 /// Receives frames, from the camera's thread.
 public final class Entrance: Sendable {
     private let live = Guarded<LiveSegmenter?>(nil)
@@ -288,13 +341,14 @@ private func picture(
     _ segmentation: Segmentation, _ look: Look, _ backgrounds: Backgrounds, of frame: Frame? = nil
 ) throws -> Picture {
     let effect: Effect
+    let foreground = look.foreground(segmentation.model.task)
     switch look.effect {
-    case .overlay: effect = .overlay(look.foreground)
-    case .blur: effect = .blur(look.foreground)
-    case .cutout: effect = .cutout(look.foreground)
+    case .overlay: effect = .overlay(foreground)
+    case .blur: effect = .blur(foreground)
+    case .cutout: effect = .cutout(foreground)
     case .replace:
         let (width, height) = (segmentation.pictureWidth, segmentation.pictureHeight)
-        effect = .replace(look.foreground, background: backgrounds.frame(look.background, width: width, height: height))
+        effect = .replace(foreground, background: backgrounds.frame(look.background, width: width, height: height))
     }
     return try segmentation.render(effect, of: frame)
 }
@@ -323,7 +377,9 @@ extension Stats {
         self.init(
             input: timings.input * 1000, network: timings.network * 1000, mask: timings.mask * 1000,
             effect: effect * 1000, rate: meter.rate, frames: meter.pictures + dropped, dropped: dropped,
-            found: segmentation.shares.filter { $0.classIndex != 0 })
+            found: segmentation.shares.filter { $0.classIndex != 0 }.map {
+                Found(label: segmentation.model.labels[$0.classIndex], share: $0.share)
+            })
     }
 }
 

@@ -19,13 +19,15 @@ public enum Words {
 
     // Classes
     public static let classes = "Classes"
-    public static let classesHint = "What the effect keeps. Nothing chosen keeps everything that is found."
+    public static let classesHint = "What the effect keeps. Auto keeps people, and in the overlay everything that is found."
     public static let everything = "Everything"
+    public static let people = "People"
     public static let done = "Done"
-    public static func chosen(_ count: Int) -> String {
-        count == 0 ? everything : count == 1 ? "1 class" : "\(count) classes"
+    /// What the effect keeps: people, everything, a number of classes.
+    public static func kept(_ count: Int, by model: ModelName?) -> String {
+        model == .people ? people : count == 0 ? everything : count == 1 ? "1 class" : "\(count) classes"
     }
-    public static func chooseClasses(_ count: Int) -> String { "Choose classes, now: \(chosen(count))" }
+    public static func chooseClasses(_ kept: String) -> String { "Choose classes, now: \(kept)" }
     public static func share(_ label: String, _ share: Double) -> String {
         "\(label), \(Int((share * 100).rounded())) percent of the picture"
     }
@@ -114,11 +116,21 @@ public enum Words {
     public static let engine = "Engine"
     public static let pictures = "Picture"
     public static let about = "About"
+    public static let modelHint =
+        "Auto takes people for blur, replace and cut out, and 21 classes for the overlay and for chosen classes."
+    public static func name(of model: ModelName?) -> String {
+        switch model {
+        case nil: automatic
+        case .people: people
+        case .voc21: "21 classes"
+        }
+    }
     public static let threads = "Threads"
     public static let threadsHint = "More are faster until the cores run out, and warmer."
     public static let automatic = "Auto"
     public static let modelSize = "Model size"
-    public static let modelSizeHint = "Side of the network's input in pixels. Smaller is faster, larger sees finer."
+    public static let modelSizeHint =
+        "Longer side of the network's input in pixels. Smaller is faster, larger sees finer. Auto is the model's own."
     public static let smoothing = "Calm edges"
     public static let smoothingHint = "Smooths the mask from frame to frame."
     public static let refining = "Fine edges"
@@ -129,5 +141,6 @@ public enum Words {
     public static let privacyText = "This app has no code for the network."
     public static let unknown = "Not known yet"
     public static func size(_ side: Int) -> String { "\(side) × \(side) pixels" }
+    public static func modelSize(_ side: Int?) -> String { side.map(size) ?? automatic }
     public static func threads(_ count: Int?) -> String { count.map(String.init) ?? automatic }
 }

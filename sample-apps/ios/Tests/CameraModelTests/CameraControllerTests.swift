@@ -263,7 +263,7 @@ import XCTest
         stage.controller.openPhoto { frame }
         await stage.until("a photo") { stage.state.screen == .photo(ready: true) }
         // The SDK's own image of the same photo is what each look must produce, and not the previous one.
-        let segmentation = try stage.workshop.make(stage.state.settings.options).segmentNow(frame)
+        let segmentation = try stage.workshop.make(.voc21, stage.state.settings.options).segmentNow(frame)
         var before: Picture?
         let look = { @MainActor (what: String, effect: Effect, change: @MainActor () -> Void) async throws in
             let expected = try segmentation.render(effect, of: frame)
@@ -274,9 +274,10 @@ import XCTest
         }
         // The fixture predicts no background anywhere: to distinguish classes, use one that it predicts and one that it
         // does not.
-        let found = Set(try XCTUnwrap(stage.controller.stats?.found).map(\.classIndex))
-        let seen = try XCTUnwrap(found.min())
-        let unseen = try XCTUnwrap(stage.state.engine?.labels.indices.first { $0 > 0 && !found.contains($0) })
+        let labels = try XCTUnwrap(stage.state.engine?.labels)
+        let found = Set(try XCTUnwrap(stage.controller.stats?.found).map(\.label))
+        let seen = try XCTUnwrap(labels.indices.first { found.contains(labels[$0]) })
+        let unseen = try XCTUnwrap(labels.indices.first { $0 > 0 && !found.contains(labels[$0]) })
         try await look("overlay of everything", .overlay(.all)) {}
         try await look("overlay of what is not there", .overlay(.classes([unseen]))) { stage.controller.toggle(class: unseen) }
         try await look("blur", .blur(.classes([unseen]))) { stage.controller.choose(.blur) }
@@ -312,6 +313,122 @@ import XCTest
         stage.controller.close()
     }
 
+    func testEffectsAreAboutPeopleAndTheOverlayAboutClasses() async throws {
+        let stage = try Stage()
+        await stage.live()
+        XCTAssertEqual(stage.state.engine?.model, .voc21)
+        let frame = nv12(120, 90)
+        stage.controller.openPhoto { frame }
+        await stage.until("a photo") { stage.state.screen == .photo(ready: true) }
+        stage.controller.choose(.cutout)
+        await stage.runs(.people)
+        // The photo is segmented again, and everything that the people model finds is kept.
+        let people = try stage.workshop.make(.people, stage.state.settings.options).segmentNow(frame).render(.cutout(), of: frame)
+        await stage.until("people cut out") { stage.controller.picture == people }
+        XCTAssertTrue(stage.controller.stats?.found.allSatisfy { $0.label == "foreground" } == true)
+        // The classes to choose from stay.
+        XCTAssertEqual(stage.state.engine?.labels.count, 21)
+        XCTAssertEqual(Words.kept(0, by: stage.state.engine?.model), "People")
+        stage.controller.toggle(class: 3)
+        await stage.runs(.voc21)
+        let class3 = try stage.workshop.make(.voc21, stage.state.settings.options).segmentNow(frame)
+            .render(.cutout(.classes([3])), of: frame)
+        await stage.until("a class cut out") { stage.controller.picture == class3 }
+        stage.controller.close()
+    }
+
+    func testTheSettingsChooseTheModel() async throws {
+        let stage = try Stage()
+        await stage.live()
+        XCTAssertEqual(stage.state.engine?.choosesClasses, true)
+        var settings = stage.state.settings
+        settings.model = .people
+        stage.controller.change(settings: settings)
+        await stage.runs(.people)
+        XCTAssertEqual(stage.state.engine?.choosesClasses, false)
+        XCTAssertEqual(stage.memory.remembered.settings.model, .people)
+        await stage.playUntil(.live)
+        // Automatic needs no other model for a blur, and allows classes again.
+        stage.controller.choose(.blur)
+        let made = stage.workshop.made.with { $0.count }
+        settings.model = nil
+        stage.controller.change(settings: settings)
+        XCTAssertEqual(stage.state.engine?.choosesClasses, true)
+        settings.model = .voc21
+        stage.controller.change(settings: settings)
+        await stage.runs(.voc21)
+        XCTAssertEqual(stage.workshop.made.with { $0.count }, made + 1)
+        stage.controller.close()
+    }
+
+    func testWhichModelALookGets() async {
+        let settings = Settings()
+        for effect in EffectChoice.allCases {
+            let suits: ModelName = effect == .overlay ? .voc21 : .people
+            XCTAssertEqual(settings.model(for: Look(effect: effect), person: 15), suits)
+            XCTAssertEqual(settings.model(for: Look(effect: effect, classes: [15]), person: 15), suits)
+            XCTAssertEqual(settings.model(for: Look(effect: effect, classes: [8]), person: 15), .voc21)
+            XCTAssertEqual(settings.model(for: Look(effect: effect, classes: [8, 15]), person: 15), .voc21)
+            XCTAssertEqual(settings.model(for: Look(effect: effect, classes: [15]), person: nil), .voc21)
+            XCTAssertEqual(Settings(model: .people).model(for: Look(effect: effect, classes: [8]), person: 15), .people)
+        }
+    }
+
+    func testOneModelGoesOnWhileTheOtherOpensAndIsClosedThen() async throws {
+        let stage = try Stage()
+        await stage.live()
+        stage.workshop.isHeld.with { $0 = true }
+        stage.controller.choose(.blur)
+        let pictures = stage.pictures
+        await stage.source.play(20)
+        await stage.until("pictures meanwhile") { stage.pictures > pictures }
+        XCTAssertEqual(stage.state.engine?.model, .voc21)
+        stage.workshop.isHeld.with { $0 = false }
+        await stage.runs(.people)
+        let segmenters = stage.workshop.segmenters.with { $0 }
+        XCTAssertEqual(segmenters.count, 2)
+        XCTAssertThrowsError(try segmenters[0].segmentNow(nv12(20, 20)), "closed") { error in
+            if case SilhouetteError.closed = error { return }
+            XCTFail("\(error)")
+        }
+        XCTAssertNoThrow(try segmenters[1].segmentNow(nv12(20, 20)))
+        await stage.playUntil(.live)
+        stage.controller.close()
+    }
+
+    func testBackToTheModelThatRunsBeforeTheOtherIsOpen() async throws {
+        let stage = try Stage()
+        await stage.live()
+        stage.workshop.isHeld.with { $0 = true }
+        stage.controller.choose(.blur)
+        stage.controller.choose(.overlay)
+        stage.workshop.isHeld.with { $0 = false }
+        await stage.until("the other model, closed at once") {
+            let segmenters = stage.workshop.segmenters.with { $0 }
+            return segmenters.count == 2 && (try? segmenters[1].segmentNow(nv12(20, 20))) == nil
+        }
+        XCTAssertEqual(stage.state.engine?.model, .voc21)
+        let pictures = stage.pictures
+        await stage.source.play(20)
+        await stage.until("pictures") { stage.pictures > pictures }
+        XCTAssertEqual(stage.workshop.made.with { $0.count }, 2)
+        stage.controller.close()
+    }
+
+    func testAModelThatTheAppLacksIsToldAndMayBeTriedAgain() async throws {
+        let stage = try Stage()
+        await stage.live()
+        stage.workshop.error.with { $0 = .invalidModel(.init(reason: "no people", advice: "add them")) }
+        stage.controller.choose(.blur)
+        await stage.until("broken") { stage.state.screen == .broken(reason: "invalid model: no people", advice: "add them") }
+        XCTAssertFalse(stage.source.isOpen)
+        stage.workshop.error.with { $0 = nil }
+        stage.controller.tryAgain()
+        await stage.runs(.people)
+        await stage.playUntil(.live)
+        stage.controller.close()
+    }
+
     func testSettingsMakeTheEngineAnewWhereTheyMust() async throws {
         let stage = try Stage()
         await stage.live()
@@ -324,7 +441,9 @@ import XCTest
         settings.size = 129
         stage.controller.change(settings: settings)
         await stage.until("another engine") { stage.state.engine?.size == 129 }
-        XCTAssertEqual(stage.workshop.made.with { $0.last }, Options(threads: 1, size: 129, inputShape: .frame))
+        let options = Options(threads: 1, size: 129, refinesEdges: true, inputShape: .frame)
+        let expected = Workshop.Made(model: .voc21, options: options)
+        XCTAssertEqual(stage.workshop.made.with { $0.last }, expected)
         let pictures = stage.pictures
         await stage.source.play(20)
         await stage.until("pictures of the new engine") { stage.pictures > pictures }

@@ -75,21 +75,43 @@ func nv12(_ width: Int, _ height: Int, phase: Int = 0) -> Frame {
     var remembered = Remembered()
 }
 
-/// The created segmenters, and the outcome of creating them.
+/// The created segmenters, and the outcome of creating them. The fixtures stand for the SDK's models: one of 21 classes, one with an
+/// alpha.
 final class Workshop: Sendable {
-    let made = Guarded<[Options]>([])
-    let error = Guarded<SilhouetteError?>(nil)
+    struct Made: Equatable {
+        let model: ModelName
+        let options: Options
+    }
 
-    func make(_ options: Options) throws -> Segmenter {
+    let made = Guarded<[Made]>([])
+    let segmenters = Guarded<[Segmenter]>([])
+    let error = Guarded<SilhouetteError?>(nil)
+    /// Whether opening a model waits.
+    let isHeld = Guarded(false)
+
+    func make(_ name: ModelName, _ options: Options) throws -> Segmenter {
+        while isHeld.with({ $0 }) { Thread.sleep(forTimeInterval: 0.005) }
         if let error = error.with({ $0 }) { throw error }
+        made.with { $0.append(Made(model: name, options: options)) }
+        let segmenter = try Segmenter(model: model(name), options: options)
+        segmenters.with { $0.append(segmenter) }
+        return segmenter
+    }
+
+    func model(_ name: ModelName) throws -> Model {
         guard let path = ProcessInfo.processInfo.environment["SILHOUETTE_FIXTURE"] else {
             throw XCTSkip("SILHOUETTE_FIXTURE names no model; scripts/test swift creates one")
         }
-        made.with { $0.append(options) }
-        var options = options
-        // The fixture was made for 65.
-        if options.size == Settings.defaultSize { options.size = 65 }
-        return try Segmenter(model: Model(contentsOf: URL(fileURLWithPath: path)), options: options)
+        let url = URL(fileURLWithPath: path)
+        switch name {
+        case .voc21: return try Model(contentsOf: url)
+        case .people: return try Model(contentsOf: url.deletingLastPathComponent().appendingPathComponent("alpha.safetensors"))
+        }
+    }
+
+    /// For an engine.
+    var models: Engine.Models {
+        Engine.Models(segmenter: { try self.make($0, $1) }, classes: { try self.model(.voc21) })
     }
 }
 
@@ -108,8 +130,7 @@ final class Workshop: Sendable {
             throw XCTSkip("SILHOUETTE_FIXTURE names no model; scripts/test swift creates one")
         }
         prepare(Parts(source: source, memory: memory, workshop: workshop))
-        let workshop = workshop
-        controller = CameraController(source: source, engine: Engine { try workshop.make($0) }, memory: memory)
+        controller = CameraController(source: source, engine: Engine(models: workshop.models), memory: memory)
         controller.onChange = { [weak self] in
             guard let self else { return }
             let screen = controller.state.screen
@@ -152,6 +173,9 @@ final class Workshop: Sendable {
         }
         XCTAssertEqual(state.screen, screen)
     }
+
+    /// Waits until a model runs.
+    func runs(_ model: ModelName) async { await until("the model \(model)") { state.engine?.model == model } }
 
     /// Lets everything that is under way arrive.
     func settle() async { try? await Task.sleep(nanoseconds: 60_000_000) }

@@ -87,6 +87,7 @@ import XCTest
         XCTAssertEqual(memory.remembered, Remembered())
         memory.remembered.look = Look(effect: .blur, classes: [15], background: .grid)
         memory.remembered.settings.threads = 2
+        memory.remembered.settings.model = .people
         XCTAssertEqual(DefaultsMemory(defaults).remembered, memory.remembered)
         defaults.set(Data("{}".utf8), forKey: "remembered")
         XCTAssertEqual(DefaultsMemory(defaults).remembered, Remembered())
@@ -100,6 +101,6 @@ import XCTest
 
     private func segmenter() throws -> Segmenter {
         guard ProcessInfo.processInfo.environment["SILHOUETTE_FIXTURE"] != nil else { throw XCTSkip("no fixture") }
-        return try Workshop().make(Options())
+        return try Workshop().make(.voc21, Options())
     }
 }

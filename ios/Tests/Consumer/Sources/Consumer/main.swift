@@ -1,4 +1,4 @@
-// `Consumer PHOTO.ppm`: the classes that the bundled model finds in a photo, with their shares.
+// `Consumer PHOTO.ppm`: the classes that the model of 21 classes finds in a photo, with their shares.
 
 import Foundation
 import Silhouette
@@ -14,7 +14,7 @@ func photo(at path: String) throws -> Frame {
 }
 
 guard let path = CommandLine.arguments.dropFirst().first else { fatalError("usage: Consumer PHOTO.ppm") }
-let segmenter = try Segmenter()
+let segmenter = try Segmenter(model: .voc21())
 let segmentation = try await segmenter.segment(try photo(at: path))
 for found in segmentation.shares {
     print(segmenter.model.labels[found.classIndex], String(format: "%.3f", found.share))

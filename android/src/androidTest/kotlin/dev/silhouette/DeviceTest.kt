@@ -23,7 +23,7 @@ public class DeviceTest {
 
     @Test
     public fun theCatIsACat() {
-        val model = Model.builtIn(app)
+        val model = Model.voc21(app)
         Segmenter(model).use { segmenter ->
             segmenter.segmentNow(cat.toFrame()).use { segmentation ->
                 assertEquals(cat.width, segmentation.width)
@@ -35,8 +35,17 @@ public class DeviceTest {
     }
 
     @Test
+    public fun thePeopleModelIsThereToo() {
+        val model = Model.people(app)
+        assertEquals(Task.ALPHA, model.info.task)
+        Segmenter(model).use { segmenter ->
+            segmenter.segmentNow(cat.toFrame()).use { assertEquals(cat.width * cat.height, it.mask().remaining()) }
+        }
+    }
+
+    @Test
     public fun liveAndStillAgree() {
-        Segmenter(Model.builtIn(app), Options(output = OutputSize.Model)).use { segmenter ->
+        Segmenter(Model.voc21(app), Options(output = OutputSize.Model)).use { segmenter ->
             val still = segmenter.segmentNow(cat.toFrame()).use { bytes(it.mask()) }
             val results = LinkedBlockingQueue<ByteArray>()
             segmenter.live(smoothing = null) { result -> results.put(result.get().use { bytes(it.mask()) }) }.use { live ->

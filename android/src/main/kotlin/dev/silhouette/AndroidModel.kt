@@ -6,11 +6,32 @@ import android.content.res.AssetFileDescriptor
 import java.io.FileNotFoundException
 import java.io.IOException
 
-/** Path of the library's own weights among an app's assets. */
-private const val BUILT_IN = "silhouette/silhouette-voc21.safetensors"
+/** Folder of the library's own weights among an app's assets. */
+private const val FOLDER = "silhouette"
 
-/** The model that comes with the library: the 21 classes of PASCAL VOC (people, pets, vehicles, furniture). */
-public fun Model.Companion.builtIn(context: Context): Model = fromAsset(context, BUILT_IN)
+/**
+ * People, as one alpha: how much of each pixel belongs to a person. For blurred and replaced backgrounds and cut-outs.
+ * [SilhouetteException.InvalidModel] if the app's build left this model out.
+ */
+public fun Model.Companion.people(context: Context): Model = packaged(context, "silhouette-person.safetensors")
+
+/**
+ * The 21 classes of PASCAL VOC: background, people, animals, vehicles, furniture. [SilhouetteException.InvalidModel] if the app's build left
+ * this model out.
+ */
+public fun Model.Companion.voc21(context: Context): Model = packaged(context, "silhouette-voc21.safetensors")
+
+/** A model that comes with the library. */
+private fun Model.Companion.packaged(
+    context: Context,
+    file: String,
+): Model =
+    asset(context, "$FOLDER/$file") { problem ->
+        SilhouetteException.InvalidModel(
+            "the app has no $FOLDER/$file among its assets: $problem",
+            "take it out of androidResources.ignoreAssetsPatterns in the app's Gradle build, or open a model of your own",
+        )
+    }
 
 /**
  * A model among an app's assets. Its weights are read in place if it is stored uncompressed (`noCompress += "safetensors"` in Gradle's
@@ -20,10 +41,20 @@ public fun Model.Companion.fromAsset(
     context: Context,
     name: String,
 ): Model =
+    asset(context, name) { problem ->
+        SilhouetteException.InvalidModel("no asset '$name': $problem", "put the model under src/main/assets")
+    }
+
+/** Opens an asset; [missing] is the error if there is none. */
+private inline fun Model.Companion.asset(
+    context: Context,
+    name: String,
+    missing: (String?) -> SilhouetteException,
+): Model =
     try {
         openInPlace(context, name) ?: from(context.assets.open(name).use { it.readBytes() })
     } catch (error: IOException) {
-        throw SilhouetteException.InvalidModel("no asset '$name': ${error.message}", "put the model under src/main/assets")
+        throw missing(error.message)
     }
 
 /** Null if the asset is compressed. */

@@ -10,7 +10,7 @@ import dev.silhouette.ffi.Task as NativeTask
  * A model file, opened and checked. Immutable, for any thread. It need not be closed: its memory is freed with its last
  * user.
  *
- * The weights that come with the Android library are `Model.builtIn(context)`.
+ * The models that come with the Android library are `Model.people(context)` and `Model.voc21(context)`.
  */
 public class Model internal constructor(
     internal val ffi: NativeModel,

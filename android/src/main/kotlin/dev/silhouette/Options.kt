@@ -19,12 +19,12 @@ import dev.silhouette.ffi.Smoothing as NativeSmoothing
  * @property size side of the network's input in pixels, the longer one if it is not square; smaller is faster, larger is finer; default: the model's
  * @property concurrency number of concurrent calls, each in memory of its own; further ones wait; default: 2
  * @property output the size of the masks
- * @property refine whether the soft borders of cut-out, blurred and replaced images follow the image's edges
+ * @property refine whether the soft borders of cut-out, blurred and replaced images follow the image's edges; default: they do
  * @property smoothing the temporal smoothing of videos and live streams
  * @property weightCache a folder private to the app, in its cache folder, in which the packed weights are cached (4 bytes per parameter, at
  *   most four files): opening the same model file again is then several times faster, and its weights are pages of that file instead of the app's
  *   own memory; models in memory are not cached; null: no cache
- * @property inputShape whether the network sees a square or the frame's own shape
+ * @property inputShape whether the network sees a square or the frame's own shape; default: the frame's
  */
 public data class Options(
     public val threads: Int? = null,
@@ -32,10 +32,10 @@ public data class Options(
     public val size: Int? = null,
     public val concurrency: Int? = null,
     public val output: OutputSize = OutputSize.Frame,
-    public val refine: Boolean = false,
+    public val refine: Boolean = true,
     public val smoothing: Smoothing = Smoothing(),
     public val weightCache: File? = null,
-    public val inputShape: InputShape = InputShape.SQUARE,
+    public val inputShape: InputShape = InputShape.FRAME,
 ) {
     internal fun lower(): NativeOptions =
         NativeOptions(
@@ -74,7 +74,8 @@ public enum class InputShape {
 
     /**
      * The frame's own shape: [Options.size] for its longer side, the next 16 n + 1 for its shorter one. At 16:9 that is 0.56 of the square's
-     * arithmetic, at 4:3 0.75. A shape other than the last two costs as much as opening the model, at its first frame.
+     * arithmetic, at 4:3 0.75. The network is prepared for upright images of 3:4; a shape other than the last two costs as much as opening
+     * the model, at its first frame.
      */
     FRAME,
 }

@@ -70,7 +70,7 @@ internal class AndroidImageTest {
             val strides = listOf(68 to 1, 70 to 2, 70 to 2)
             val image =
                 Made(ImageFormat.YUV_420_888, frame.width, frame.height, planes.zip(strides) { b, (row, pixel) -> Plane(b, row, pixel) }, 5)
-            Fixture.segmenter(Options(threads = 1, output = golden.output)).use { segmenter ->
+            Fixture.segmenter(Options(threads = 1, output = golden.output, inputShape = InputShape.SQUARE)).use { segmenter ->
                 segmenter.segmentNow(image.toFrame(rotation, isMirrored)).use {
                     golden.check(Fixture.maskOf(it))
                     assertEquals(5L, it.timestampNanos)

@@ -1,4 +1,4 @@
-// Models among an app's assets: stored uncompressed, compressed, and missing.
+// Models among an app's assets: the library's own and others, stored uncompressed, compressed, and missing.
 package dev.silhouette
 
 import android.content.Context
@@ -20,21 +20,29 @@ import java.util.zip.ZipOutputStream
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [34], manifest = Config.NONE)
 internal class AndroidModelTest {
-    private val name = "silhouette/silhouette-voc21.safetensors"
+    private val people = "silhouette/silhouette-person.safetensors"
+    private val voc21 = "silhouette/silhouette-voc21.safetensors"
 
-    /** A context whose assets are those of a package with the model in it. */
-    private fun context(isCompressed: Boolean): Context {
-        val bytes = File(Fixture.path).readBytes()
+    /** The library's own model files. */
+    private fun own(name: String): ByteArray = Fixture.root.resolve("core/segmenter/models/${File(name).name}").readBytes()
+
+    /** A context whose assets are those of a package with these files. */
+    private fun context(
+        files: Map<String, ByteArray>,
+        isCompressed: Boolean,
+    ): Context {
         val file = File.createTempFile("silhouette", ".apk")
         ZipOutputStream(file.outputStream()).use { zip ->
-            val entry = ZipEntry("assets/$name")
-            if (!isCompressed) {
-                entry.method = ZipEntry.STORED
-                entry.size = bytes.size.toLong()
-                entry.crc = CRC32().apply { update(bytes) }.value
+            for ((name, bytes) in files) {
+                val entry = ZipEntry("assets/$name")
+                if (!isCompressed) {
+                    entry.method = ZipEntry.STORED
+                    entry.size = bytes.size.toLong()
+                    entry.crc = CRC32().apply { update(bytes) }.value
+                }
+                zip.putNextEntry(entry)
+                zip.write(bytes)
             }
-            zip.putNextEntry(entry)
-            zip.write(bytes)
         }
         file.deleteOnExit()
         val assets =
@@ -52,7 +60,8 @@ internal class AndroidModelTest {
     fun assetsAreModelsCompressedOrNot() {
         val wanted = Fixture.segmenter().use { segmenter -> segmenter.segmentNow(Fixture.frame()).use { Fixture.maskOf(it).toList() } }
         for (isCompressed in listOf(false, true)) {
-            val model = Model.builtIn(context(isCompressed))
+            val app = context(mapOf("mine.safetensors" to File(Fixture.path).readBytes()), isCompressed)
+            val model = Model.fromAsset(app, "mine.safetensors")
             assertEquals(Fixture.model.labels, model.labels)
             Segmenter(model, Options(threads = 1)).use { segmenter ->
                 assertEquals(wanted, segmenter.segmentNow(Fixture.frame()).use { Fixture.maskOf(it).toList() })
@@ -61,8 +70,39 @@ internal class AndroidModelTest {
     }
 
     @Test
+    fun bothModelsOfTheLibraryOpen() {
+        val app = context(mapOf(people to own(people), voc21 to own(voc21)), isCompressed = false)
+        val one = Model.people(app)
+        assertEquals(Task.ALPHA, one.info.task)
+        assertEquals(listOf("background", "person"), one.labels)
+        val other = Model.voc21(app)
+        assertEquals(Task.SEGMENTATION, other.info.task)
+        assertEquals(21, other.labels.size)
+        assertEquals(15, other.classOf("person"))
+        for (model in listOf(one, other)) {
+            assertTrue("${model.info.name} has a licence", model.info.licence.isNotEmpty())
+            Segmenter(model, Options(threads = 1, size = 129)).use { segmenter ->
+                segmenter.segmentNow(Fixture.frame()).use { assertEquals(64 * 48, Fixture.maskOf(it).size) }
+            }
+        }
+    }
+
+    @Test
+    fun aModelThatTheAppLeftOutSaysWhatToChange() {
+        val openings = mapOf<String, (Context) -> Model>(people to { Model.people(it) }, voc21 to { Model.voc21(it) })
+        for ((missing, open) in openings) {
+            val kept = openings.keys.single { it != missing }
+            val app = context(mapOf(kept to own(kept)), isCompressed = false)
+            val error = assertThrows(SilhouetteException.InvalidModel::class.java) { open(app) }
+            assertTrue("$error", missing in error.reason)
+            assertTrue("$error", "ignoreAssetsPatterns" in error.advice)
+        }
+    }
+
+    @Test
     fun aMissingAssetSaysItsName() {
-        val error = assertThrows(SilhouetteException.InvalidModel::class.java) { Model.fromAsset(context(true), "other.safetensors") }
+        val app = context(emptyMap(), isCompressed = true)
+        val error = assertThrows(SilhouetteException.InvalidModel::class.java) { Model.fromAsset(app, "other.safetensors") }
         assertTrue("$error", "other.safetensors" in error.reason)
     }
 }

@@ -1,4 +1,4 @@
-// The masks that Rust, Kotlin and Swift must all compute.
+// The masks that Rust, Kotlin and Swift must all compute. They were made in a square.
 package dev.silhouette
 
 import kotlinx.coroutines.runBlocking
@@ -11,7 +11,7 @@ internal class GoldenTest {
     fun masksAreTheGoldenOnes() {
         assertTrue("${Golden.all.size} cases", Golden.all.size >= 18)
         for (golden in Golden.all) {
-            Fixture.segmenter(Options(threads = 1, output = golden.output)).use { segmenter ->
+            Fixture.segmenter(Options(threads = 1, output = golden.output, inputShape = InputShape.SQUARE)).use { segmenter ->
                 segmenter.segmentNow(golden.frame()).use { golden.check(Fixture.maskOf(it)) }
                 runBlocking { segmenter.segment(golden.frame()) }.use { golden.check(Fixture.maskOf(it)) }
             }

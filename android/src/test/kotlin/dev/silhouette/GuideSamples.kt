@@ -11,12 +11,23 @@ import java.nio.ByteBuffer
 
 @Suppress("unused")
 internal object GuideSamples {
+    // sample: blur
+    suspend fun blurred(
+        context: Context,
+        bitmap: Bitmap,
+    ): Bitmap =
+        Segmenter(Model.people(context)).use { segmenter ->
+            val frame = bitmap.toFrame()
+            segmenter.segment(frame).use { it.blur(frame).toBitmap() }
+        }
+    // end of sample
+
     // sample: picture
     suspend fun share(
         context: Context,
         bitmap: Bitmap,
     ): Double =
-        Segmenter(Model.builtIn(context)).use { segmenter ->
+        Segmenter(Model.voc21(context)).use { segmenter ->
             segmenter.segment(bitmap.toFrame()).use { segmentation ->
                 val person = segmenter.model.classOf("person")
                 segmentation.shares().firstOrNull { it.classIndex == person }?.share ?: 0.0

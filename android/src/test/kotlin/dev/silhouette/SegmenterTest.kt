@@ -92,13 +92,29 @@ internal class SegmenterTest {
     }
 
     @Test
-    fun anInputOfTheFramesShapeMakesAnotherMaskOfTheSameSize() {
-        val square = Fixture.segmenter().use { segmenter -> segmenter.segmentNow(Fixture.frame()).use { Fixture.maskOf(it) } }
-        Fixture.segmenter(Options(threads = 1, inputShape = InputShape.FRAME)).use { segmenter ->
-            val own = segmenter.segmentNow(Fixture.frame()).use { Fixture.maskOf(it) }
-            assertEquals(square.size, own.size)
-            assertFalse("the grey of the square is missing", own.contentEquals(square))
+    fun theFramesShapeIsTheDefaultAndASquareMakesAnotherMaskOfTheSameSize() {
+        val mask = { options: Options ->
+            Fixture.segmenter(options).use { segmenter -> segmenter.segmentNow(Fixture.frame()).use { Fixture.maskOf(it) } }
         }
+        assertEquals(InputShape.FRAME, Options().inputShape)
+        val own = mask(Options(threads = 1))
+        assertArrayEquals(own, mask(Options(threads = 1, inputShape = InputShape.FRAME)))
+        val square = mask(Options(threads = 1, inputShape = InputShape.SQUARE))
+        assertEquals(square.size, own.size)
+        assertFalse("the square has grey beside the frame", own.contentEquals(square))
+    }
+
+    @Test
+    fun edgesAreRefinedByDefault() {
+        val cut = { options: Options ->
+            Fixture.segmenter(options).use { segmenter ->
+                val frame = Fixture.frame(80, 60)
+                segmenter.segmentNow(frame).use { Fixture.bytes(it.cutout(frame, Foreground.Classes(1, 2, 3, 4, 5, 6, 7)).pixels) }
+            }
+        }
+        val byDefault = cut(Options(threads = 1))
+        assertArrayEquals(byDefault, cut(Options(threads = 1, refine = true)))
+        assertFalse("refining changes the alpha", byDefault.contentEquals(cut(Options(threads = 1, refine = false))))
     }
 
     @Test

@@ -3864,7 +3864,7 @@ internal data class Options (
     /**
      * Whether the soft borders of effects follow the image's edges.
      */
-    var `refine`: kotlin.Boolean = false
+    var `refine`: kotlin.Boolean = true
     ,
     /**
      * A folder in which packed weights are cached.

@@ -14,6 +14,7 @@ import dev.silhouette.sample.model.Facing
 import dev.silhouette.sample.model.Look
 import dev.silhouette.sample.model.Loss
 import dev.silhouette.sample.model.Memory
+import dev.silhouette.sample.model.ModelName
 import dev.silhouette.sample.model.Screen
 import dev.silhouette.sample.model.Settings
 import org.junit.Assert.assertEquals
@@ -274,6 +275,15 @@ class CameraControllerTest {
     }
 
     @Test
+    fun `the chosen model is kept, and automatic again`() {
+        assertEquals(null, memory.settings.model)
+        for (name in ModelName.entries + null) {
+            memory.settings = memory.settings.copy(model = name)
+            assertEquals(name, memory.settings.model)
+        }
+    }
+
+    @Test
     fun `looks are shown, kept, and classes that the model lacks forgotten`() {
         controller.choose(Effect.REPLACE)
         controller.choose(Background.GRID)
@@ -282,7 +292,7 @@ class CameraControllerTest {
         controller.toggle(1)
         controller.toggle(1)
         assertEquals(Look(Effect.REPLACE, setOf(2, 77), Background.GRID), engine.look)
-        engine.listener!!.onReady(EngineInfo(listOf("background", "a", "b"), listOf(0, 0, 0), "", "", "", "", 1))
+        engine.listener!!.onReady(EngineInfo(listOf("background", "a", "b"), listOf(0, 0, 0), ModelName.VOC21, true, "", "", "", "", 1))
         assertEquals(setOf(2), memory.look.classes)
         controller.chooseEverything()
         assertEquals(Look(Effect.REPLACE, emptySet(), Background.GRID), CameraController(Source(), Notebook(), memory).state.value.look)

@@ -1,8 +1,13 @@
 package dev.silhouette.sample
 
+import dev.silhouette.Frame
+import dev.silhouette.Segmenter
+import dev.silhouette.SilhouetteException
+import dev.silhouette.sample.model.Effect
 import dev.silhouette.sample.model.Screen
 import dev.silhouette.sample.ui.CameraActivity
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNotSame
 import org.junit.Assert.assertSame
 import org.junit.Assert.assertTrue
@@ -15,6 +20,7 @@ import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
 import java.io.File
 import java.lang.ref.WeakReference
+import java.nio.ByteBuffer
 
 /** Coming, going and rotating, a hundred times: nothing is left behind and nothing arrives late. */
 @RunWith(RobolectricTestRunner::class)
@@ -98,6 +104,39 @@ class LifecycleTest {
         )
         assertEquals(0, liveThreads())
     }
+
+    @Test
+    fun `a model that is no longer used is closed`() {
+        TestApp.allowCamera()
+        val activity = Robolectric.buildActivity(CameraActivity::class.java).setup()
+        val controller = activity.get().controller
+        controller.awaitLive()
+        val segmenters = TestApp.now.segmenters
+        repeat(3) { round ->
+            controller.look(Effect.BLUR)
+            controller.look(Effect.OVERLAY)
+            assertEquals("live streams", 1, liveThreads())
+            assertEquals(3 + 2 * round, segmenters.size)
+            Phone.waitUntil("all but the last are closed") { segmenters.dropLast(1).all(::isClosed) }
+            assertFalse(isClosed(segmenters.last()))
+        }
+        activity.pause().stop().destroy()
+        assertTrue(
+            TestApp.now.engines
+                .single()
+                .awaitClosed(),
+        )
+        assertTrue(segmenters.all(::isClosed))
+        assertEquals(0, liveThreads())
+    }
+
+    private fun isClosed(segmenter: Segmenter): Boolean =
+        try {
+            segmenter.segmentNow(Frame.rgba(8, 8, ByteBuffer.allocateDirect(256))).close()
+            false
+        } catch (_: SilhouetteException.Closed) {
+            true
+        }
 
     @Test
     fun `turned while the camera opens, and closed while a photo is read`() {

@@ -15,22 +15,23 @@ import android.widget.CompoundButton
 import android.widget.RadioButton
 import android.widget.RadioGroup
 import android.widget.TextView
-import dev.silhouette.InputShape
 import dev.silhouette.Model
-import dev.silhouette.Options
 import dev.silhouette.Segmenter
-import dev.silhouette.builtIn
+import dev.silhouette.people
 import dev.silhouette.sample.engine.Backgrounds
 import dev.silhouette.sample.model.Background
 import dev.silhouette.sample.model.Effect
 import dev.silhouette.sample.model.Loss
+import dev.silhouette.sample.model.ModelName
 import dev.silhouette.sample.model.Screen
 import dev.silhouette.sample.model.Settings
 import dev.silhouette.sample.ui.CameraActivity
 import dev.silhouette.sample.ui.SettingsActivity
 import dev.silhouette.toFrame
+import dev.silhouette.voc21
 import org.junit.After
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNotEquals
 import org.junit.Assert.assertNotNull
 import org.junit.Assert.assertTrue
@@ -43,6 +44,7 @@ import org.robolectric.Shadows.shadowOf
 import org.robolectric.android.controller.ActivityController
 import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
+import java.util.concurrent.CountDownLatch
 import kotlin.math.abs
 
 /**
@@ -113,7 +115,7 @@ class ScreensTest {
     fun `blur keeps the person sharp and the rest soft`() {
         val activity = launchLive()
         activity.controller.look(Effect.BLUR)
-        val screen = Picture(shoot("live-blur", activity), TestApp.now.scene)
+        val screen = Picture(shoot("live-blur", activity), TestApp.now.scene, people)
         val inside = screen.points(SOFT) { screen.classAt(it) == screen.person }
         val outside = screen.points(SOFT) { screen.classAt(it) == 0 }
         screen.assertNear("the person as in the photo", inside) { screen.photoAt(it) }
@@ -127,7 +129,7 @@ class ScreensTest {
         val activity = launchLive()
         activity.controller.choose(Background.DUSK)
         activity.controller.look(Effect.REPLACE)
-        val screen = Picture(shoot("live-replace", activity), TestApp.now.scene)
+        val screen = Picture(shoot("live-replace", activity), TestApp.now.scene, people)
         val scene = Backgrounds.draw(Background.DUSK, screen.photo.width, screen.photo.height)
         screen.assertNear("the person", screen.points(SOFT) { screen.classAt(it) == screen.person }) { screen.photoAt(it) }
         screen.assertNear("the scene", screen.points(SOFT) { screen.classAt(it) == 0 }) { screen.at(scene, it) }
@@ -137,7 +139,7 @@ class ScreensTest {
     fun `cut out leaves the person over a checkerboard`() {
         val activity = launchLive()
         activity.controller.look(Effect.CUTOUT)
-        val screen = Picture(shoot("live-cutout", activity), TestApp.now.scene)
+        val screen = Picture(shoot("live-cutout", activity), TestApp.now.scene, people)
         screen.assertNear("the person", screen.points(SOFT) { screen.classAt(it) == screen.person }) { screen.photoAt(it) }
         val outside = screen.points(SOFT) { screen.classAt(it) == 0 }
         val tiles = outside.map { screen.shot.getPixel(it.first, it.second) }.groupingBy { it }.eachCount()
@@ -160,6 +162,62 @@ class ScreensTest {
         val screen = Picture(shoot("live-cutout-cat", activity), TestApp.now.scene)
         val person = screen.points(SOFT) { screen.classAt(it) == screen.person }
         assertTrue("no cat, so the person goes too", screen.distance(person) { screen.photoAt(it) } > 40)
+    }
+
+    @Test
+    fun `effects are about people, the overlay about classes`() {
+        val activity = launchLive()
+        val controller = activity.controller
+        val button = activity.findViewById<Button>(R.id.choose_classes)
+        for ((effect, name, words) in listOf(
+            Triple(Effect.BLUR, ModelName.PEOPLE, "People"),
+            Triple(Effect.OVERLAY, ModelName.VOC21, "Everything"),
+            Triple(Effect.CUTOUT, ModelName.PEOPLE, "People"),
+        )) {
+            controller.look(effect)
+            assertEquals(
+                name,
+                controller.state.value.engine!!
+                    .model,
+            )
+            assertEquals(words, button.text.toString())
+            assertTrue("classes can be chosen", button.isEnabled)
+        }
+        controller.toggle(
+            controller.state.value.engine!!
+                .labels
+                .indexOf("cat"),
+        )
+        controller.awaitModel()
+        assertEquals("Cat", button.text.toString())
+    }
+
+    @Test
+    fun `a model is opened while the main thread goes on and the other model's pictures do too`() {
+        val activity = launchLive()
+        val controller = activity.controller
+        val gate = CountDownLatch(1)
+        // The worker opens models, one thing after the other: it is held up here.
+        controller.setOwnBackground({
+            gate.await()
+            Phone.chelsea
+        }, remember = false)
+        controller.choose(Effect.BLUR)
+        assertEquals(Effect.BLUR, controller.state.value.look.effect)
+        controller.awaitPictures()
+        assertEquals(
+            ModelName.VOC21,
+            controller.state.value.engine!!
+                .model,
+        )
+        gate.countDown()
+        controller.awaitModel()
+        assertEquals(
+            ModelName.PEOPLE,
+            controller.state.value.engine!!
+                .model,
+        )
+        controller.awaitPictures()
     }
 
     @Test
@@ -189,7 +247,7 @@ class ScreensTest {
         assertEquals(View.VISIBLE, activity.findViewById<View>(R.id.stats).visibility)
         assertTrue(activity.findViewById<TextView>(R.id.stats_time).text.matches(Regex("[0-9]+\\.[0-9] ms")))
         val more = activity.findViewById<TextView>(R.id.stats_more).text.toString()
-        for (word in listOf("network", "Dropped", "257 × 257")) assertTrue("$word in: $more", word in more)
+        for (word in listOf("network", "Dropped", "321 × 321")) assertTrue("$word in: $more", word in more)
         assertTrue(activity.findViewById<View>(R.id.picture).contentDescription.contains("Person"))
     }
 
@@ -239,18 +297,32 @@ class ScreensTest {
                 .get(),
         )
         val screen = Picture(shoot("photo-overlay", activity), Phone.chelsea, fit = true)
+
+        fun drawnAgain(
+            times: Int,
+            choose: () -> Unit,
+        ) {
+            val count = controller.pictures.count
+            choose()
+            Phone.waitUntil("drawn again") { controller.pictures.count == count + times }
+        }
+        drawnAgain(1) { controller.toggle(screen.cat) }
         val cat = color("cat")
         val inside = screen.points { screen.classAt(it) == screen.cat }
         assertTrue("points on the cat: ${inside.size}", inside.size > 200)
         screen.assertNear("the cat's colour", inside) { mix(screen.photoAt(it), cat, 0.55) }
-        // Each effect is redrawn from the same photo.
+        // Each effect is redrawn from the same photo, by the model that knows cats.
         for (effect in listOf(Effect.CUTOUT, Effect.BLUR)) {
-            val count = controller.pictures.count
-            controller.choose(effect)
-            Phone.waitUntil("drawn again") { controller.pictures.count > count }
+            drawnAgain(1) { controller.choose(effect) }
             val drawn = Picture(shoot("photo-${effect.name.lowercase()}", activity), Phone.chelsea, fit = true)
             drawn.assertNear("the cat itself", drawn.points(SOFT) { drawn.classAt(it) == drawn.cat }) { drawn.photoAt(it) }
         }
+        // Without a choice the effects are about people: the photo is segmented again, by the other model.
+        drawnAgain(1) { controller.choose(Effect.CUTOUT) }
+        drawnAgain(1) { controller.chooseEverything() }
+        controller.awaitModel()
+        val none = Picture(shoot("photo-cutout-people", activity), Phone.chelsea, fit = true)
+        assertTrue(none.distance(none.points(SOFT) { none.classAt(it) == none.cat }) { none.photoAt(it) } > 40)
         activity.findViewById<View>(R.id.flip).performClick()
         controller.awaitLive()
     }
@@ -372,11 +444,12 @@ class ScreensTest {
         shoot("settings", settings.get())
         val memory = TestApp.now.memory
         assertEquals(Settings(), memory.settings)
+        choose(settings.get(), R.id.model, "People")
         choose(settings.get(), R.id.threads, "1")
         choose(settings.get(), R.id.model_size, "129")
         settings.get().findViewById<CompoundButton>(R.id.smoothing).performClick()
         settings.get().findViewById<CompoundButton>(R.id.refine).performClick()
-        assertEquals(Settings(threads = 1, size = 129, smoothing = false, refine = true), memory.settings)
+        assertEquals(Settings(threads = 1, size = 129, smoothing = false, refine = false, model = ModelName.PEOPLE), memory.settings)
         assertTrue(words(settings.get(), R.id.about_library).startsWith("Silhouette 0"))
         settings.pause().stop().destroy()
 
@@ -391,6 +464,13 @@ class ScreensTest {
                 .description
                 .contains("1 thread"),
         )
+        // The overlay too is the people's now, and there is no class to choose.
+        assertEquals(
+            ModelName.PEOPLE,
+            camera.controller.state.value.engine!!
+                .model,
+        )
+        assertFalse(camera.findViewById<View>(R.id.choose_classes).isEnabled)
     }
 
     @Test
@@ -463,19 +543,21 @@ class ScreensTest {
         id: Int,
     ) = activity.findViewById<TextView>(id).text.toString()
 
-    private fun color(label: String): Int = Model.builtIn(RuntimeEnvironment.getApplication()).let { it.color(it.labels.indexOf(label)) }
+    private val people get() = Model.people(RuntimeEnvironment.getApplication())
+
+    private fun color(label: String): Int = Model.voc21(RuntimeEnvironment.getApplication()).let { it.color(it.labels.indexOf(label)) }
 
     /** A drawn screen, the photo that should be on it, and the photo's mask, computed here without camera, YUV or rotation. */
     private class Picture(
         val shot: Bitmap,
         val photo: Bitmap,
+        model: Model = Model.voc21(RuntimeEnvironment.getApplication()),
         fit: Boolean = false,
     ) {
-        private val model = Model.builtIn(RuntimeEnvironment.getApplication())
         val person = model.labels.indexOf("person")
         val cat = model.labels.indexOf("cat")
         private val mask =
-            Segmenter(model, Options(inputShape = InputShape.FRAME)).use { segmenter ->
+            Segmenter(model).use { segmenter ->
                 segmenter.segmentNow(photo.toFrame()).use { found ->
                     check(found.width == photo.width && found.height == photo.height)
                     found.mask().let { mask -> ByteArray(photo.width * photo.height).also { mask.get(it) } }

@@ -1,6 +1,7 @@
 package dev.silhouette.sample
 
 import android.Manifest
+import dev.silhouette.Segmenter
 import dev.silhouette.sample.camera.FrameSource
 import dev.silhouette.sample.engine.Engine
 import dev.silhouette.sample.engine.SilhouetteEngine
@@ -9,6 +10,7 @@ import dev.silhouette.sample.model.Effect
 import dev.silhouette.sample.model.Screen
 import org.robolectric.RuntimeEnvironment
 import org.robolectric.Shadows.shadowOf
+import java.util.concurrent.CopyOnWriteArrayList
 
 /** The app with a played camera instead of the phone's; engine and library are the real ones. */
 class TestApp : SampleApp() {
@@ -17,9 +19,16 @@ class TestApp : SampleApp() {
     val camera by lazy { PlayedCamera(scene) }
     val engines = mutableListOf<SilhouetteEngine>()
 
+    /** Every segmenter that the engines made. */
+    val segmenters = CopyOnWriteArrayList<Segmenter>()
+
     override fun makeSource(): FrameSource = camera
 
-    override fun makeEngine(): Engine = SilhouetteEngine(this).also { engines += it }
+    override fun makeEngine(): Engine =
+        SilhouetteEngine(this) { model, options -> Segmenter(model, options).also { segmenters += it } }.also {
+            engines +=
+                it
+        }
 
     companion object {
         val now: TestApp get() = RuntimeEnvironment.getApplication() as TestApp
@@ -47,7 +56,24 @@ fun CameraController.awaitPictures(number: Int = 3) {
     Phone.waitUntil("$number pictures more") { pictures.count >= count + number }
 }
 
+/** Chooses an effect and waits for images of it, by the model that it needs. */
 fun CameraController.look(effect: Effect) {
     choose(effect)
+    awaitModel()
     awaitPictures()
+}
+
+/** Waits until the model runs that settings and look need. */
+fun CameraController.awaitModel() {
+    val person =
+        state.value.engine!!
+            .labels
+            .indexOf("person")
+    val name =
+        TestApp.now.memory.settings
+            .modelFor(state.value.look, person)
+    Phone.waitUntil("the model $name") {
+        (state.value.screen as? Screen.Broken)?.let { error("${it.reason} ${it.advice}") }
+        state.value.engine?.model == name
+    }
 }

@@ -13,9 +13,10 @@ import dev.silhouette.Segmenter
 import dev.silhouette.Silhouette
 import dev.silhouette.SilhouetteException
 import dev.silhouette.Smoothing
-import dev.silhouette.builtIn
+import dev.silhouette.people
 import dev.silhouette.toBitmap
 import dev.silhouette.toFrame
+import dev.silhouette.voc21
 import kotlinx.coroutines.runBlocking
 import java.nio.ByteBuffer
 import java.util.concurrent.ArrayBlockingQueue
@@ -35,11 +36,12 @@ class ConsumerActivity : Activity() {
 
     private fun report(): String {
         val lines = mutableListOf("version ${Silhouette.version}")
-        val model = Model.builtIn(this)
+        val model = Model.voc21(this)
         val person = model.labels.indexOf("person")
         val picture = intent.getParcelableExtra<Bitmap>("picture")!!
+        val frame = picture.toFrame()
+        Segmenter(Model.people(this)).use { segmenter -> segmenter.segmentNow(frame).use { lines += "people ${share(it, 1)}" } }
         Segmenter(model, Options(threads = 2)).use { segmenter ->
-            val frame = picture.toFrame()
             // Through JNI, and coroutines.
             runBlocking { segmenter.segment(frame) }.use { lines += "segment ${share(it, person)}" }
             segmenter.segmentVideoNow(frame, 1L).use { lines += "video ${share(it, person)}" }

@@ -43,7 +43,7 @@ public class ShrunkTest {
       if (line.startsWith("cutout")) said.put("cutout", line.substring(7));
       else said.put(line.substring(0, space), line.substring(space + 1));
     }
-    for (String way : new String[] {"segment", "video", "live"}) {
+    for (String way : new String[] {"people", "segment", "video", "live"}) {
       int percent = Integer.parseInt(said.get(way));
       assertTrue(way + ": the person covers " + percent + " %\n" + report, percent > 25 && percent < 65);
     }

@@ -18,7 +18,7 @@ interface Engine {
     /** Recreates the engine if the settings changed. */
     fun configure(settings: Settings)
 
-    /** Sets how images look from now on. A photo is redrawn. */
+    /** Sets how images look from now on, with the model that suits it. A photo is redrawn. */
     fun show(look: Look)
 
     /** Accepts frames from now on. */
@@ -49,6 +49,7 @@ interface Engine {
     }
 
     interface Listener {
+        /** A model runs, the first one or another. */
         fun onReady(info: EngineInfo)
 
         /** The first image after [startLive] or [openPhoto] is ready. */

@@ -7,7 +7,6 @@ import android.os.Handler
 import android.os.Looper
 import dev.silhouette.Foreground
 import dev.silhouette.Frame
-import dev.silhouette.InputShape
 import dev.silhouette.LiveResult
 import dev.silhouette.LiveSegmenter
 import dev.silhouette.Model
@@ -18,15 +17,18 @@ import dev.silhouette.Segmenter
 import dev.silhouette.Silhouette
 import dev.silhouette.SilhouetteException
 import dev.silhouette.Smoothing
-import dev.silhouette.builtIn
+import dev.silhouette.Task
 import dev.silhouette.copyTo
+import dev.silhouette.people
 import dev.silhouette.sample.model.Background
 import dev.silhouette.sample.model.Effect
 import dev.silhouette.sample.model.EngineInfo
 import dev.silhouette.sample.model.Look
+import dev.silhouette.sample.model.ModelName
 import dev.silhouette.sample.model.Settings
 import dev.silhouette.sample.model.Stats
 import dev.silhouette.toFrame
+import dev.silhouette.voc21
 import java.io.File
 import java.util.concurrent.Executors
 import java.util.concurrent.TimeUnit
@@ -34,12 +36,14 @@ import kotlin.time.Duration
 import kotlin.time.DurationUnit
 
 /**
- * The engine based on Silhouette. Creating a segmenter and processing a photo happen on a worker thread; frames go from the camera's
+ * The engine based on Silhouette. Opening a model and processing a photo happen on a worker thread; frames go from the camera's
  * thread to the live segmenter, whose own thread renders the images. Nothing is allocated per frame except the result's few small
- * objects.
+ * objects. One model runs at a time: where a look needs another, frames go to the old one until the new one is open, and the old one is
+ * then closed.
  */
 class SilhouetteEngine(
     private val context: Context,
+    private val make: (Model, Options) -> Segmenter = ::Segmenter,
 ) : Engine {
     override val pictures = PictureBuffers()
     override var listener: Engine.Listener? = null
@@ -69,10 +73,26 @@ class SilhouetteEngine(
     private var ownBackground: Frame? = null
 
     // Used on the worker thread.
-    private var model: Model? = null
-    private var segmenter: Segmenter? = null
+    private var configured: Settings? = null
+    private var classes: Classes? = null
+    private var opened: Opened? = null
     private var liveTurn: Int? = null
     private var photo: Photo? = null
+
+    /** The classes to choose from. */
+    private class Classes(
+        model: Model,
+    ) {
+        val labels = model.labels
+        val colors = model.info.colors
+        val person = model.classOf("person")
+    }
+
+    /** The model that runs. */
+    private class Opened(
+        val name: ModelName,
+        val segmenter: Segmenter,
+    )
 
     /** A photo and its segmentation. */
     private class Photo(
@@ -85,42 +105,61 @@ class SilhouetteEngine(
         if (settings == this.settings) return
         this.settings = settings
         work {
-            live?.close()
-            live = null
-            segmenter?.close()
-            segmenter = null
-            val model = model ?: Model.builtIn(context).also { model = it }
-            val options =
-                Options(
-                    threads = settings.threads,
-                    size = settings.size,
-                    refine = settings.refine,
-                    smoothing = if (settings.smoothing) Smoothing() else Smoothing.NONE,
-                    weightCache = File(context.cacheDir, "weights"),
-                    inputShape = InputShape.FRAME,
-                )
-            val made = Segmenter(model, options)
-            segmenter = made
-            val info = model.info
-            val ready =
-                EngineInfo(
-                    labels = info.labels,
-                    colors = info.labels.indices.map(model::color),
-                    modelName = info.name,
-                    modelLicence = info.licence,
-                    library = Silhouette.version,
-                    description = made.description,
-                    size = made.inputSize,
-                )
-            tell { onReady(ready) }
-            liveTurn?.let { begin(it) }
-            photo?.let { segment(it.frame, it.turn) }
+            configured = settings
+            open(settings, settings.modelFor(look, classes().person))
         }
     }
 
     override fun show(look: Look) {
         this.look = look
-        work { photo?.let(::draw) }
+        work {
+            val settings = configured ?: return@work
+            val name = settings.modelFor(this.look, classes().person)
+            if (name == opened?.name) photo?.let(::draw) else open(settings, name)
+        }
+    }
+
+    /** The classes, without their weights. */
+    private fun classes(): Classes = classes ?: Classes(Model.voc21(context)).also { classes = it }
+
+    /** Opens a model; what runs goes over to it, and the earlier one is closed. */
+    private fun open(
+        settings: Settings,
+        name: ModelName,
+    ) {
+        val model =
+            when (name) {
+                ModelName.PEOPLE -> Model.people(context)
+                ModelName.VOC21 -> Model.voc21(context)
+            }
+        val options =
+            Options(
+                threads = settings.threads,
+                size = settings.size,
+                refine = settings.refine,
+                smoothing = if (settings.smoothing) Smoothing() else Smoothing.NONE,
+                weightCache = File(context.cacheDir, "weights"),
+            )
+        val earlier = opened
+        val now = Opened(name, make(model, options))
+        opened = now
+        val classes = classes()
+        val ready =
+            EngineInfo(
+                labels = classes.labels,
+                colors = classes.colors,
+                model = name,
+                choosesClasses = settings.model != ModelName.PEOPLE,
+                modelName = model.info.name,
+                modelLicence = model.info.licence,
+                library = Silhouette.version,
+                description = now.segmenter.description,
+                size = now.segmenter.inputSize,
+            )
+        tell { onReady(ready) }
+        liveTurn?.let { begin(it) }
+        photo?.let { segment(it.frame, it.turn) }
+        earlier?.segmenter?.close()
     }
 
     override fun startLive() {
@@ -182,9 +221,8 @@ class SilhouetteEngine(
         listener = null
         worker.execute {
             leavePhoto()
-            segmenter?.close()
-            segmenter = null
-            model = null
+            opened?.segmenter?.close()
+            opened = null
             pictures.clear()
         }
         worker.shutdown()
@@ -197,7 +235,7 @@ class SilhouetteEngine(
     private fun begin(turn: Int) {
         live?.close()
         live = null
-        if (turn == this.turn) live = segmenter?.live(listener = LiveMaker(turn)::onResult)
+        if (turn == this.turn) live = opened?.segmenter?.live(listener = LiveMaker(turn)::onResult)
     }
 
     private fun leaveLive() {
@@ -217,7 +255,7 @@ class SilhouetteEngine(
         turn: Int,
     ) {
         leavePhoto()
-        val segmenter = segmenter ?: return
+        val segmenter = opened?.segmenter ?: return
         photo = Photo(turn, frame, segmenter.segmentNow(frame)).also(::draw)
     }
 
@@ -241,7 +279,9 @@ class SilhouetteEngine(
         into: Picture?,
     ): Picture {
         val look = look
-        val foreground = if (look.classes.isEmpty()) Foreground.All else Foreground.Classes(*look.classes.toIntArray())
+        // Chosen classes are those of the other model.
+        val people = segmentation.model.info.task == Task.ALPHA
+        val foreground = if (people || look.classes.isEmpty()) Foreground.All else Foreground.Classes(*look.classes.toIntArray())
         return when (look.effect) {
             Effect.OVERLAY -> segmentation.overlay(frame, foreground, into = into)
             Effect.BLUR -> segmentation.blur(frame, foreground, into = into)
@@ -268,11 +308,8 @@ class SilhouetteEngine(
         return turn == this.turn && pictures.publish(bitmap)
     }
 
-    private fun found(segmentation: Segmentation): List<Pair<Int, Double>> =
-        segmentation.shares().filter { it.classIndex != 0 }.map {
-            it.classIndex to
-                it.share
-        }
+    private fun found(segmentation: Segmentation): List<Pair<String, Double>> =
+        segmentation.shares().filter { it.classIndex != 0 }.map { segmentation.labels[it.classIndex] to it.share }
 
     private fun millis(time: Duration): Double = time.toDouble(DurationUnit.MILLISECONDS)
 

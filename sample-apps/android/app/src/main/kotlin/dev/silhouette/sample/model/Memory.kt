@@ -10,16 +10,18 @@ class Memory(
         get() =
             Settings(
                 threads = preferences.getInt("threads", 0).takeIf { it in 1..64 },
-                size = preferences.getInt("size", Settings.DEFAULT_SIZE).takeIf { it in Settings.SIZES } ?: Settings.DEFAULT_SIZE,
+                size = preferences.getInt("size", 0).takeIf { it in Settings.SIZES },
                 smoothing = preferences.getBoolean("smoothing", true),
-                refine = preferences.getBoolean("refine", false),
+                refine = preferences.getBoolean("refine", true),
+                model = choice<ModelName>("model"),
             )
         set(value) =
             edit {
                 putInt("threads", value.threads ?: 0)
-                putInt("size", value.size)
+                putInt("size", value.size ?: 0)
                 putBoolean("smoothing", value.smoothing)
                 putBoolean("refine", value.refine)
+                putString("model", value.model?.name)
             }
 
     var look: Look
@@ -62,7 +64,10 @@ class Memory(
     private inline fun <reified T : Enum<T>> choice(
         key: String,
         otherwise: T,
-    ): T = enumValues<T>().firstOrNull { it.name == preferences.getString(key, null) } ?: otherwise
+    ): T = choice<T>(key) ?: otherwise
+
+    private inline fun <reified T : Enum<T>> choice(key: String): T? =
+        enumValues<T>().firstOrNull { it.name == preferences.getString(key, null) }
 
     private inline fun edit(change: SharedPreferences.Editor.() -> Unit) = preferences.edit().apply(change).apply()
 }

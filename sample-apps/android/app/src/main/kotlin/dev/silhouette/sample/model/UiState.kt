@@ -69,9 +69,14 @@ enum class Loss {
 
 /** The running engine. */
 data class EngineInfo(
+    /** The classes to choose from: those of [ModelName.VOC21]. */
     val labels: List<String>,
     /** A colour for each class, as Android's colour ints. */
     val colors: List<Int>,
+    /** The model that runs. */
+    val model: ModelName,
+    /** Whether chosen classes have an effect: not if the settings keep to people. */
+    val choosesClasses: Boolean,
     val modelName: String,
     val modelLicence: String,
     val library: String,
@@ -89,8 +94,8 @@ data class Stats(
     val rate: Double,
     val frames: Long,
     val dropped: Long,
-    /** Classes of the last image except the background, the largest first, each with its share of the pixels. */
-    val found: List<Pair<Int, Double>>,
+    /** Labels of the last image's classes except the background, the largest first, each with its share of the pixels. */
+    val found: List<Pair<String, Double>>,
 ) {
     val total: Double get() = input + network + mask + effect
 }

@@ -24,6 +24,7 @@ import dev.silhouette.sample.model.Effect
 import dev.silhouette.sample.model.EngineInfo
 import dev.silhouette.sample.model.Facing
 import dev.silhouette.sample.model.Loss
+import dev.silhouette.sample.model.ModelName
 import dev.silhouette.sample.model.Screen
 import dev.silhouette.sample.model.Stats
 import dev.silhouette.sample.model.UiState
@@ -134,7 +135,7 @@ class CameraScreen(
         this.stats = stats
         val engine = shown.engine ?: return
         val ready = shown.screen is Screen.Live || shown.screen == Screen.Photo(ready = true)
-        picture.contentDescription = describe(stats, engine)
+        picture.contentDescription = describe(stats)
         statsPanel.visibility = visible(shown.showStats && ready)
         if (!shown.showStats) return
         val rate = if (stats.rate > 0) resources.getString(R.string.stats_rate, stats.rate) else resources.getString(R.string.stats_still)
@@ -153,15 +154,11 @@ class CameraScreen(
         )
     }
 
-    private fun describe(
-        stats: Stats,
-        engine: EngineInfo,
-    ): String {
+    private fun describe(stats: Stats): String {
         val found =
-            stats.found.mapNotNull { (index, share) ->
+            stats.found.mapNotNull { (label, share) ->
                 val percent = (share * 100).roundToInt()
-                val words = wordsOf(engine.labels.getOrElse(index) { "" })
-                if (percent < 1) null else resources.getString(R.string.class_share, words, percent)
+                if (percent < 1) null else resources.getString(R.string.class_share, wordsOf(label), percent)
             }
         if (found.isEmpty()) return resources.getString(R.string.picture_nothing)
         return resources.getString(R.string.picture_found, found.joinToString(", "))
@@ -192,19 +189,20 @@ class CameraScreen(
         val covered = if (state.picking) View.IMPORTANT_FOR_ACCESSIBILITY_NO_HIDE_DESCENDANTS else View.IMPORTANT_FOR_ACCESSIBILITY_AUTO
         for (view in listOfNotNull(top, bottom, end, picture)) view.importantForAccessibility = covered
         val engine = state.engine
-        chooseClasses.isEnabled = engine != null
+        chooseClasses.isEnabled = engine?.choosesClasses == true
         chooseClasses.text = nameOf(state)
         chooseClasses.contentDescription = resources.getString(R.string.choose_classes, chooseClasses.text)
         if (engine == null) return
         if (before.engine?.labels != engine.labels || classes.childCount == 0) addChips(engine)
         for (i in 0 until classes.childCount) {
-            // The first chip stands for all, in place of the background.
+            // The first chip stands for no choice, in place of the background.
             (classes.getChildAt(i) as CheckBox).isChecked = if (i == 0) state.look.classes.isEmpty() else i in state.look.classes
         }
     }
 
     private fun nameOf(state: UiState): String {
         val chosen = state.look.classes
+        if (state.engine?.model == ModelName.PEOPLE) return resources.getString(R.string.people)
         return when (chosen.size) {
             0 -> resources.getString(R.string.everything)
             1 ->
@@ -223,7 +221,7 @@ class CameraScreen(
         for ((index, label) in engine.labels.withIndex()) {
             val chip = inflater.inflate(R.layout.class_chip, classes, false) as CheckBox
             if (index == 0) {
-                chip.setText(R.string.everything)
+                chip.setText(R.string.automatic)
             } else {
                 chip.text = wordsOf(label)
                 val dot =

@@ -13,6 +13,7 @@ import android.widget.TextView
 import dev.silhouette.sample.R
 import dev.silhouette.sample.SampleApp
 import dev.silhouette.sample.model.EngineInfo
+import dev.silhouette.sample.model.ModelName
 import dev.silhouette.sample.model.Settings
 
 /** How the engine runs. Every choice is stored immediately; the camera screen recreates its engine when it comes back. */
@@ -31,14 +32,24 @@ class SettingsActivity : Activity() {
         }
 
         val now = memory.settings
+        choices(R.id.model, listOf(null, ModelName.PEOPLE, ModelName.VOC21), now.model, ::nameOf) { change { copy(model = it) } }
         val threads = Settings.threadChoices(Runtime.getRuntime().availableProcessors())
-        choices(R.id.threads, threads, now.threads, { it?.toString() ?: getString(R.string.automatic) }) { change { copy(threads = it) } }
-        choices(R.id.model_size, Settings.SIZES, now.size, Int::toString) { change { copy(size = it) } }
+        choices(R.id.threads, threads, now.threads, ::nameOf) { change { copy(threads = it) } }
+        choices(R.id.model_size, Settings.SIZES, now.size, ::nameOf) { change { copy(size = it) } }
         switch(R.id.smoothing, now.smoothing) { change { copy(smoothing = it) } }
         switch(R.id.refine, now.refine) { change { copy(refine = it) } }
         intent.getStringExtra(LIBRARY)?.let { findViewById<TextView>(R.id.about_library).text = it }
         intent.getStringExtra(MODEL)?.let { findViewById<TextView>(R.id.about_model).text = it }
     }
+
+    private fun nameOf(number: Int?): String = number?.toString() ?: getString(R.string.automatic)
+
+    private fun nameOf(model: ModelName?): String =
+        when (model) {
+            null -> getString(R.string.automatic)
+            ModelName.PEOPLE -> getString(R.string.people)
+            ModelName.VOC21 -> getString(R.string.voc21)
+        }
 
     private fun change(change: Settings.() -> Settings) {
         memory.settings = memory.settings.change()

@@ -1,0 +1,10 @@
+// An app that takes the people model and leaves the 21 classes out: the one opens, and the other says what to add.
+
+import Silhouette
+
+print("people:", try Model.people().labels.joined(separator: ", "))
+do {
+    print("21 classes:", try Model.voc21().labels.count, "labels")
+} catch SilhouetteError.invalidModel(let problem) {
+    print("21 classes: \(problem.reason); \(problem.advice)")
+}
