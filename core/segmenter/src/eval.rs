@@ -8,8 +8,9 @@ mod confusion;
 mod evaluator;
 mod flicker;
 
+pub use crate::camera::{Grey, Shift, camera_shift};
 pub use alpha::{AlphaScore, AlphaSummary, AlphaTruth, FOREGROUND_SIZES, TruthValue};
 pub use boundary::Boundary;
 pub use confusion::{Confusion, Mismatch, VOID};
 pub use evaluator::{Alphas, Back, Border, Borders, Evaluator, Protocol};
-pub use flicker::{Flicker, Grey, Shift, Still, camera_shift};
+pub use flicker::{Flicker, Still};

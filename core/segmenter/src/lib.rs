@@ -32,6 +32,7 @@ mod backend;
 mod bounds;
 #[cfg(any(feature = "people", feature = "voc21"))]
 mod builtin;
+mod camera;
 mod classifier;
 mod effects;
 mod error;

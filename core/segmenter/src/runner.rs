@@ -1,6 +1,7 @@
 //! A network ready to run: the engine, and an arena for each concurrent call.
 
 use crate::bounds;
+use crate::camera::Seen;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::options::{DEFAULT_CONCURRENCY, InputShape, Options, SHAPES};
@@ -83,13 +84,24 @@ impl Runner {
     /// Runs the network on a frame, once an arena is free; `take` receives the logits `[h][w][classes]` while the arena
     /// is still held.
     pub(crate) fn run<R>(&self, frame: &Frame<'_>, take: impl FnOnce(&[f32], Grid) -> R) -> Result<(R, Timings)> {
+        self.run_seen(frame, None, take)
+    }
+
+    /// The same; `seen` receives the brightness of the network's input, if it was made for the input's size.
+    pub(crate) fn run_seen<R>(
+        &self,
+        frame: &Frame<'_>,
+        seen: Option<&Seen>,
+        take: impl FnOnce(&[f32], Grid) -> R,
+    ) -> Result<(R, Timings)> {
         let shape = self.shape(self.input_size(frame))?;
         let mut lent = shape.pool.lend(|| arena(&shape.engine, shape.input))?;
         let start = Instant::now();
         let Arena { session, logits, resampler } = &mut *lent;
         let rows = resampler.rows(frame)?;
         let prepared = start.elapsed();
-        let rows = Timed { rows: &rows, nanoseconds: AtomicU64::new(0) };
+        let seen = seen.map(|seen| (seen, shape.input));
+        let rows = Timed { rows: &rows, nanoseconds: AtomicU64::new(0), seen };
         session.run(&rows)?;
         let total = start.elapsed();
         let pulled = Duration::from_nanos(rows.nanoseconds.into_inner() / self.threads as u64);
@@ -235,6 +247,7 @@ fn default_threads() -> usize {
 struct Timed<'r, 'f> {
     rows: &'r FrameRows<'f>,
     nanoseconds: AtomicU64,
+    seen: Option<(&'r Seen, InputSpec)>,
 }
 
 impl RowSource for Timed<'_, '_> {
@@ -253,6 +266,9 @@ impl RowSource for Timed<'_, '_> {
     fn row(&self, y: usize, scratch: &mut [f32], out: &mut [f32]) {
         let start = Instant::now();
         self.rows.row(y, scratch, out);
+        if let Some((seen, spec)) = &self.seen {
+            seen.take(y, out, spec);
+        }
         let spent = start.elapsed().as_nanos() as u64;
         self.nanoseconds.fetch_add(spent, Ordering::Relaxed);
     }

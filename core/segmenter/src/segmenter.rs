@@ -1,5 +1,6 @@
 //! Frames to segmentations.
 
+use crate::camera::Seen;
 use crate::error::{Error, Result};
 use crate::model::{Model, Task};
 use crate::options::{Options, OutputSize};
@@ -7,6 +8,7 @@ use crate::runner::Runner;
 use crate::segmentation::{Segmentation, View};
 use silhouette_engine::engine::Step;
 use silhouette_imaging::frame::{Frame, Size};
+use silhouette_imaging::input::Placement;
 use silhouette_imaging::mask::Resize;
 use silhouette_kernels::memory;
 use std::sync::Arc;
@@ -65,18 +67,20 @@ impl Segmenter {
     /// # Errors
     /// As [`segment`](Self::segment).
     pub fn segment_into(&self, frame: &Frame<'_>, segmentation: &mut Segmentation) -> Result<()> {
-        self.segment_with(frame, segmentation, |_, _| Ok(()))
+        self.segment_with(frame, segmentation, None, |_, _, _| Ok(()))
     }
 
-    /// `change` may modify the logits `[h][w][classes]` (passed with the map's size and the number of classes) before the mask is computed.
+    /// `change` may modify the logits `[h][w][classes]` (passed with the map's size and the number of classes, and the image's placement
+    /// in the input) before the mask is computed; `seen` receives the brightness of the input.
     pub(crate) fn segment_with(
         &self,
         frame: &Frame<'_>,
         segmentation: &mut Segmentation,
-        change: impl FnOnce(&mut [f32], (Size, usize)) -> Result<()>,
+        seen: Option<&Seen>,
+        change: impl FnOnce(&mut [f32], (Size, usize), Placement) -> Result<()>,
     ) -> Result<()> {
         let task = self.model.task();
-        let (grid, timings) = self.runner.run(frame, |logits, grid| {
+        let (grid, timings) = self.runner.run_seen(frame, seen, |logits, grid| {
             // Copied from the arena, so that the next call can use it while this one computes its mask.
             segmentation.logits.clear();
             let values = logits.len() * if task == Task::Alpha { 2 } else { 1 };
@@ -103,7 +107,7 @@ impl Segmenter {
             transform: frame.transform(region.width, region.height),
         });
         let classes = self.model.labels().len();
-        change(&mut segmentation.logits, (grid.size, classes))?;
+        change(&mut segmentation.logits, (grid.size, classes), grid.placement)?;
         if task == Task::Alpha {
             // Smoothing produces log-probabilities, whose difference matters.
             for pair in segmentation.logits.chunks_exact_mut(2) {

@@ -2,7 +2,7 @@
 //!
 //! Each cell of the low-resolution map keeps an exponential average of log-probabilities. A new frame weighs more the
 //! longer ago the last one was, the more confident the network is, and, above all, the more the change looks like
-//! motion. Noise and motion differ in this: around a cell, noise changes neighbours in different directions, while a
+//! motion. What the camera's own movement shifts is moved first ([`Smoother::follow`]), so it is no motion here. Noise and motion differ in this: around a cell, noise changes neighbours in different directions, while a
 //! moving edge changes the whole neighbourhood in the same direction. The measure is Trigg and Leach's tracking signal
 //! (1967), the sum of signed changes over the sum of their magnitudes, taken over the 3x3 neighbourhood in this frame
 //! and the last.
@@ -45,6 +45,8 @@ const NOISE: f32 = 0.45;
 const MOTION: f32 = 0.85;
 /// A mean change of the probability margin (0 to 2) below which agreement is meaningless.
 const SMALL: f32 = 0.08;
+/// A shift of the camera below this share of a cell is not worth interpolating.
+const LEAST_SHIFT: f32 = 0.02;
 /// Minimum of log-probabilities, so that later frames can undo one frame's certainty.
 const FLOOR: f32 = -9.0;
 
@@ -64,12 +66,50 @@ pub(crate) struct Smoother {
     last_before: Vec<f32>,
     /// This frame's log-probabilities.
     log_now: Vec<f32>,
+    /// Room for one of them while it is moved.
+    moved: Vec<f32>,
 }
 
 impl Smoother {
     /// Forgets the previous frames, and keeps the memory.
     pub(crate) fn reset(&mut self) {
         self.last = None;
+    }
+
+    /// Moves what is kept of the previous frames with the camera: the next frame's cell (x, y) shows what (x + `right`, y + `down`)
+    /// showed in the last one. Cells that come into view repeat their neighbours.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub(crate) fn follow(&mut self, shape: (Size, usize), down: f32, right: f32) -> Result<(), OutOfMemory> {
+        if self.last.is_none() || self.shape != shape || right.hypot(down) < LEAST_SHIFT {
+            return Ok(());
+        }
+        let (Size { height, width }, classes) = shape;
+        // A place's cell, the next one, and the share of the next.
+        let place = |i: usize, by: f32, n: usize| {
+            let at = (i as f32 + by).clamp(0.0, (n - 1) as f32);
+            let from = at as usize;
+            (from, (from + 1).min(n - 1), at - from as f32)
+        };
+        memory::resize(&mut self.moved, height * width * classes, 0.0, "smoothing")?;
+        for kept in [&mut self.average, &mut self.before, &mut self.last_seen, &mut self.last_before] {
+            for y in 0..height {
+                let (above, below, share) = place(y, down, height);
+                for x in 0..width {
+                    let (before, after, part) = place(x, right, width);
+                    for c in 0..classes {
+                        let row = |y: usize| {
+                            let value = |x: usize| kept[(y * width + x) * classes + c];
+                            value(before) + (value(after) - value(before)) * part
+                        };
+                        self.moved[(y * width + x) * classes + c] = row(above) + (row(below) - row(above)) * share;
+                    }
+                }
+            }
+            std::mem::swap(kept, &mut self.moved);
+        }
+        Ok(())
     }
 
     /// Adds a frame's logits `[h][w][classes]` (all finite) and replaces them by the smoothed ones (log-probabilities,
@@ -92,7 +132,8 @@ impl Smoother {
         for buffer in [&mut self.log_now, &mut self.now] {
             memory::resize(buffer, logits.len(), 0.0, "smoothing")?;
         }
-        for buffer in [&mut self.before, &mut self.last_seen, &mut self.last_before, &mut self.average] {
+        for buffer in [&mut self.before, &mut self.last_seen, &mut self.last_before, &mut self.average, &mut self.moved]
+        {
             memory::reserve(buffer, logits.len(), "smoothing")?;
         }
         self.last = Some(timestamp);
@@ -330,6 +371,38 @@ mod tests {
                 assert!(lag <= 1, "speed {speed}, noise {strength}: lag {lag}");
             }
         }
+    }
+
+    #[test]
+    fn what_the_camera_shifts_is_no_motion_and_leaves_no_trail() {
+        // A still scene in a shaking hand: without following, the average lags behind.
+        let shake = |i: usize| ((i * 7 % 5) as f32 * 0.2 - 0.4, (i * 3 % 4) as f32 * 0.2 - 0.3);
+        let run = |follows: bool| {
+            let mut noise = Noise::new(2);
+            let mut smoother = Smoother::default();
+            let mut error = 0.0_f32;
+            for i in 0..40 {
+                let (x, y) = shake(i);
+                let (mut logits, _) = disc(16.0 - x, 16.0 - y, &mut noise, 1.0, true);
+                let (clean, _) = disc(16.0 - x, 16.0 - y, &mut noise, 0.0, true);
+                let shape = (Size::square(SIDE), CLASSES);
+                if follows && i > 0 {
+                    let (before_x, before_y) = shake(i - 1);
+                    smoother.follow(shape, y - before_y, x - before_x).unwrap();
+                }
+                smoother.smooth(&mut logits, shape, FRAME * i as u32, &Smoothing::default()).unwrap();
+                let (mut p, mut q) = ([0.0; CLASSES], [0.0; CLASSES]);
+                for (cell, clean) in logits.chunks_exact(CLASSES).zip(clean.chunks_exact(CLASSES)).filter(|_| i > 5) {
+                    softmax(cell, &mut p);
+                    softmax(clean, &mut q);
+                    error += (p[1] - q[1]).abs();
+                }
+            }
+            error
+        };
+        let (followed, left) = (run(true), run(false));
+        println!("error: followed {followed}, not {left}");
+        assert!(followed < 0.9 * left, "{followed}, {left}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Video: frames with timestamps, segmented in order and temporally smoothed.
 
 use crate::bounds;
+use crate::camera::{Camera, Seen};
 use crate::error::Result;
 use crate::segmentation::Segmentation;
 use crate::segmenter::Segmenter;
@@ -15,6 +16,8 @@ pub struct VideoSegmenter {
     segmenter: Segmenter,
     smoothing: Smoothing,
     smoother: Smoother,
+    seen: Seen,
+    camera: Camera,
     /// Region, size and orientation of the previous frame: if they change, the map's cells have other positions.
     view: Option<(Region, Size, Rotation, bool)>,
 }
@@ -22,7 +25,14 @@ pub struct VideoSegmenter {
 impl VideoSegmenter {
     /// For a new video; it shares the segmenter's arenas.
     pub fn new(segmenter: &Segmenter, smoothing: Smoothing) -> Self {
-        Self { segmenter: segmenter.clone(), smoothing, smoother: Smoother::default(), view: None }
+        Self {
+            segmenter: segmenter.clone(),
+            smoothing,
+            smoother: Smoother::default(),
+            seen: Seen::default(),
+            camera: Camera::default(),
+            view: None,
+        }
     }
 
     /// Segments the next frame. `timestamp` has an arbitrary origin; frames must come in its order.
@@ -50,9 +60,19 @@ impl VideoSegmenter {
             self.reset();
             self.view = view;
         }
-        let Self { segmenter, smoothing, smoother, .. } = self;
+        let Self { segmenter, smoothing, smoother, seen, camera, .. } = self;
         bounds::smoothing(smoothing)?;
-        segmenter.segment_with(frame, segmentation, |logits, shape| {
+        if smoothing.half_life.is_zero() {
+            return segmenter.segment_into(frame, segmentation);
+        }
+        seen.prepare(segmenter.input_size(frame))?;
+        segmenter.segment_with(frame, segmentation, Some(seen), |logits, shape, placement| {
+            let shift = camera.shift(seen, placement.valid)?;
+            let (Size { height, width }, _) = shape;
+            let cells = |pixels: f64, cells: usize, input: usize| pixels * cells as f64 / input as f64;
+            let down = cells(shift.y, height.saturating_sub(1), placement.input.height.saturating_sub(1).max(1));
+            let right = cells(shift.x, width.saturating_sub(1), placement.input.width.saturating_sub(1).max(1));
+            smoother.follow(shape, down as f32, right as f32)?;
             Ok(smoother.smooth(logits, shape, timestamp, smoothing)?)
         })
     }
@@ -60,5 +80,6 @@ impl VideoSegmenter {
     /// Forgets the previous frames: smoothing restarts, as after a cut.
     pub fn reset(&mut self) {
         self.smoother.reset();
+        self.camera.reset();
     }
 }
