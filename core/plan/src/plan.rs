@@ -15,6 +15,7 @@ use silhouette_engine::program::{
 };
 use silhouette_engine::thread_pool::ThreadPool;
 use silhouette_kernels::isa::Isa;
+use silhouette_kernels::memory::{filled, reserve};
 use silhouette_kernels::rows::RowSource;
 use silhouette_network::ModelError;
 use silhouette_network::network::{Block, Conv, Network, NodeId, Operation, Output, Size};
@@ -477,7 +478,7 @@ impl<'n, 'w> Compiler<'n, 'w> {
 
     fn fold(&mut self, conv: &Conv) -> Result<Folded<'w>, ModelError> {
         if self.packed {
-            return Ok(Folded { weight: Cow::Borrowed(&[]), bias: vec![0.0; conv.c_out] });
+            return Ok(Folded { weight: Cow::Borrowed(&[]), bias: filled(conv.c_out, 0.0, "a bias")? });
         }
         self.weights.folded_in(conv, &mut self.spare)
     }
@@ -664,8 +665,12 @@ impl<'n, 'w> Compiler<'n, 'w> {
         let folded = self.fold(conv)?;
         let channels: Vec<_> =
             parts.iter().map(|&(part, spread)| (self.network.nodes()[part].channels, spread)).collect();
+        let of_vectors: usize = channels.iter().filter(|(_, spread)| *spread).map(|(channels, _)| channels).sum();
+        let of_vectors = folded.weight.len() / conv.c_in * of_vectors;
         let mut constant = Vec::new();
         let mut rest = Vec::new();
+        reserve(&mut constant, of_vectors, "weights of image pooling")?;
+        reserve(&mut rest, folded.weight.len() - of_vectors, "weights beside image pooling")?;
         for mut row in folded.weight.chunks_exact(conv.c_in) {
             for &(channels, spread) in &channels {
                 let (part, after) = row.split_at(channels);
