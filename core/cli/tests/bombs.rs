@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::fixture;
+use common::{fixture, within};
 use silhouette_network::network::Network;
 use silhouette_network::spec::{Extractor, Spec};
 use silhouette_testkit::{Folder, shared_folder};
@@ -169,6 +169,45 @@ fn arrays_that_are_taken() {
         let path = place.write("taken.npy", &bytes);
         lengthen(&path, bytes.len() as u64 + width * values);
         taken(4 * values, &args!["run", model, "--input", path, "-o", out, "--engine", "plan"]);
+    }
+}
+
+/// Lists whose length is limited are not asked for: an allocation of fewer bytes may end the process.
+const SMALL: u64 = 32 << 10;
+
+/// A little more memory each time, until it is enough: wherever it ends before that, there is an error and no abort.
+#[test]
+fn where_memory_ends_there_is_an_error() {
+    let place = Folder::new();
+    let model = fixture(&place, "model.safetensors");
+    let bytes = npy("<f4", "1, 3, 513, 513");
+    let array = place.write("x.npy", &bytes);
+    lengthen(&array, bytes.len() as u64 + 4 * 3 * 513 * 513);
+    let picture = common::photo(&place, "photo.png", 900, 700);
+    let enough = |kib: &u64| within(*kib, args!["info", model]).status.success();
+    let start = (4 << 10..1 << 20).step_by(1 << 10).find(enough).unwrap();
+    let step = if std::env::var_os("SILHOUETTE_LONG").is_some() { 64 } else { 256 };
+    for args in [
+        &args!["run", model, "--input", array, "-o", place.path("out.npy"), "--engine", "plan"][..],
+        &args!["segment", picture, "--model", model, "--effect", "blur", "--threads", "1", "-o", place.path("out")],
+    ] {
+        let mut refused = 0;
+        for kib in (start..).step_by(step) {
+            let output = within(kib, args);
+            if output.status.success() {
+                break;
+            }
+            let text = String::from_utf8_lossy(&output.stderr);
+            if output.status.code() == Some(1) && text.starts_with("error: ") {
+                refused += 1;
+            } else {
+                let bytes = text.lines().find_map(|line| line.strip_prefix("memory allocation of ")?.split(' ').next());
+                let small = bytes.and_then(|bytes| bytes.parse().ok()).is_some_and(|bytes: u64| bytes <= SMALL);
+                assert!(small, "{kib} KiB, {args:?}: {text}");
+            }
+            assert!(kib < 1 << 20, "{args:?}: {text}");
+        }
+        assert!(refused > 4, "{args:?}: {refused}");
     }
 }
 

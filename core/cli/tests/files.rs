@@ -351,8 +351,71 @@ fn what_is_killed_leaves_no_half_file() {
     killed(&things, writers(&things));
 }
 
+/// How often each command is killed.
+fn kills() -> u32 {
+    if std::env::var_os("SILHOUETTE_LONG").is_some() { 200 } else { 6 }
+}
+
+/// The same for a weight cache: what it has is whole, and gives the same mask.
+#[test]
+fn a_killed_writer_of_packed_weights_leaves_no_half_file() {
+    let things = Things::new();
+    let cache = things.path("cache");
+    let masks = things.path("masks");
+    let command = args![
+        "segment",
+        things.photo,
+        "--model",
+        things.model,
+        "--effect",
+        "mask",
+        "--threads",
+        "1",
+        "--weight-cache",
+        cache,
+        "-o",
+        masks
+    ];
+    let names = || -> Vec<String> {
+        let files = std::fs::read_dir(&cache).into_iter().flatten().flatten();
+        let mut names: Vec<_> = files.map(|entry| entry.file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let packed = || -> Vec<Vec<u8>> {
+        let packed = names().into_iter().filter(|name| !name.starts_with('.') && name.ends_with(".packed"));
+        packed.map(|name| std::fs::read(cache.join(name)).unwrap()).collect()
+    };
+    let begun = Instant::now();
+    works(&command);
+    let time = begun.elapsed();
+    let whole = packed();
+    let after_one = names();
+    let mask = std::fs::read(masks.join("photo.mask.png")).unwrap();
+    assert_eq!((whole.len(), after_one.len()), (1, 2), "weights, and what was written today: {after_one:?}");
+    for number in 0..kills() {
+        // The day's budget with it.
+        std::fs::remove_dir_all(&cache).unwrap();
+        let mut child = start(&command);
+        std::thread::sleep(time.mul_f64(f64::from(number) / f64::from(kills())));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let found = packed();
+        assert!(found.is_empty() || found == whole, "half a file after kill {number}");
+        std::fs::create_dir_all(&cache).unwrap();
+    }
+    // As if the last one had been killed while it wrote.
+    std::fs::remove_dir_all(&cache).unwrap();
+    std::fs::create_dir(&cache).unwrap();
+    std::fs::write(cache.join(".unfinished-0123456789abcdef.silhouette"), "half").unwrap();
+    std::fs::remove_file(masks.join("photo.mask.png")).unwrap();
+    works(&command);
+    assert_eq!(names(), after_one);
+    assert!(packed() == whole && std::fs::read(masks.join("photo.mask.png")).unwrap() == mask);
+}
+
 fn killed(things: &Things, writers: Vec<Writer<'_>>) {
-    let kills = if std::env::var_os("SILHOUETTE_LONG").is_some() { 200 } else { 6 };
+    let kills = kills();
     let folder = things.path("out");
     std::fs::create_dir(&folder).unwrap();
     for (name, command) in writers {

@@ -25,17 +25,22 @@ impl Caches {
             std::fs::read_to_string(format!("/sys/devices/system/cpu/cpu0/cache/index{index}/{what}")).ok()
         };
         let mut found = if cfg!(target_arch = "x86_64") { Self { l2: 512 << 10, ..Self::SMALL } } else { Self::SMALL };
+        let mut missing = [true; 2];
+        // No file more than necessary: each costs several system calls whenever a model is opened.
         for index in 0..8 {
-            let (Some(level), Some(kind), Some(size)) =
-                (read(index, "level"), read(index, "type"), read(index, "size"))
-            else {
-                break;
+            let (Some(level), Some(kind)) = (read(index, "level"), read(index, "type")) else { break };
+            let (which, to) = match (level.trim(), kind.trim()) {
+                ("1", "Data" | "Unified") => (0, &mut found.l1),
+                ("2", _) => (1, &mut found.l2),
+                _ => continue,
             };
-            let Some(size) = size.trim().strip_suffix('K').and_then(|n| n.parse::<usize>().ok()) else { continue };
-            match (level.trim(), kind.trim()) {
-                ("1", "Data" | "Unified") => found.l1 = size << 10,
-                ("2", _) => found.l2 = size << 10,
-                _ => {}
+            let size = read(index, "size");
+            if let Some(size) = size.and_then(|text| text.trim().strip_suffix('K')?.parse::<usize>().ok()) {
+                *to = size << 10;
+                missing[which] = false;
+            }
+            if missing == [false; 2] {
+                break;
             }
         }
         found

@@ -15,11 +15,12 @@ use silhouette_engine::program::{
 };
 use silhouette_engine::thread_pool::ThreadPool;
 use silhouette_kernels::isa::Isa;
+use silhouette_kernels::memory::{filled, reserve};
 use silhouette_kernels::rows::RowSource;
 use silhouette_network::ModelError;
 use silhouette_network::network::{Block, Conv, Network, NodeId, Operation, Output, Size};
 use silhouette_network::spec::{Activation, Shortcut};
-use silhouette_weights::{Folded, Weights};
+use silhouette_weights::{Folded, Spare, Weights};
 
 use crate::decoders::{Decoder, Part, decoders};
 use crate::weight_cache::Place;
@@ -272,7 +273,11 @@ struct FoldedBlock<'w> {
     project: Folded<'w>,
 }
 
-impl FoldedBlock<'_> {
+impl<'w> FoldedBlock<'w> {
+    fn all(self) -> impl Iterator<Item = Folded<'w>> {
+        self.expand.into_iter().chain([self.depthwise, self.project])
+    }
+
     fn describe<'a>(&'a self, block: &'a Block, name: &'a str) -> program::Block<'a> {
         program::Block {
             name,
@@ -312,6 +317,7 @@ struct Compiler<'n, 'w> {
     readers: Vec<usize>,
     decoders: Vec<Decoder>,
     values: Vec<Value>,
+    spare: Spare,
 }
 
 impl<'n, 'w> Compiler<'n, 'w> {
@@ -319,7 +325,8 @@ impl<'n, 'w> Compiler<'n, 'w> {
         let readers = network.readers();
         let values = vec![Value::None; network.nodes().len()];
         let decoders = decoders(network, program::MAX_DECODER_STAGES);
-        Self { builder, network, weights, caches, ways: None, packed: false, readers, decoders, values }
+        let (ways, packed, spare) = (None, false, Spare::default());
+        Self { builder, network, weights, caches, ways, packed, readers, decoders, values, spare }
     }
 
     /// All nodes; the maps of the outputs.
@@ -434,7 +441,7 @@ impl<'n, 'w> Compiler<'n, 'w> {
                 let input = self.map(self.input(id))?;
                 let folded = self.fold(conv)?;
                 let map = self.builder.depthwise(&conv.name, input, window(conv), &filter(conv, &folded));
-                self.release([conv]);
+                self.release([conv], [folded]);
                 map.map_err(unsupported)?
             }
             Operation::Convolution(conv) => match self.operation(self.input(id)) {
@@ -469,21 +476,23 @@ impl<'n, 'w> Compiler<'n, 'w> {
         Ok(())
     }
 
-    fn fold(&self, conv: &Conv) -> Result<Folded<'w>, ModelError> {
+    fn fold(&mut self, conv: &Conv) -> Result<Folded<'w>, ModelError> {
         if self.packed {
-            return Ok(Folded { weight: Cow::Borrowed(&[]), bias: vec![0.0; conv.c_out] });
+            return Ok(Folded { weight: Cow::Borrowed(&[]), bias: filled(conv.c_out, 0.0, "a bias")? });
         }
-        self.weights.folded(conv)
+        self.weights.folded_in(conv, &mut self.spare)
     }
 
-    /// Releases the file's pages once the packed copy exists, which is what runs.
-    fn release<'c>(&self, convs: impl IntoIterator<Item = &'c Conv>) {
+    /// Releases the file's pages once the packed copy exists, which is what runs; the folded weights' memory is for the
+    /// next ones.
+    fn release<'c>(&mut self, convs: impl IntoIterator<Item = &'c Conv>, folded: impl IntoIterator<Item = Folded<'w>>) {
         for conv in convs.into_iter().filter(|_| !self.packed) {
             self.weights.release(conv);
         }
+        folded.into_iter().for_each(|folded| self.spare.put(folded));
     }
 
-    fn fold_block(&self, block: &Block) -> Result<FoldedBlock<'w>, ModelError> {
+    fn fold_block(&mut self, block: &Block) -> Result<FoldedBlock<'w>, ModelError> {
         Ok(FoldedBlock {
             expand: block.expand.as_ref().map(|c| self.fold(c)).transpose()?,
             depthwise: self.fold(&block.depthwise)?,
@@ -530,8 +539,8 @@ impl<'n, 'w> Compiler<'n, 'w> {
         let taps: Vec<usize> = (0..length).filter(|&stage| self.readers[ids[stage]] > 1).collect();
         let (map, tapped) = self.builder.tapped_chain(None, Some(&described), &chain, &taps).map_err(unsupported)?;
         drop(chain);
-        drop(folded);
-        self.release([stem].into_iter().chain(blocks[..length].iter().flat_map(|block| block.convs())));
+        let convs = [stem].into_iter().chain(blocks[..length].iter().flat_map(|block| block.convs()));
+        self.release(convs, [folded_stem].into_iter().chain(folded.into_iter().flat_map(FoldedBlock::all)));
         ids[..length].iter().for_each(|&id| self.values[id] = Value::Inside);
         for (&stage, map) in taps.iter().zip(tapped) {
             self.values[ids[stage]] = Value::Map(map);
@@ -550,7 +559,7 @@ impl<'n, 'w> Compiler<'n, 'w> {
             None if self.builder.chains_well(&described) => self.builder.chain(Some(input), None, &[described]),
             None => self.builder.sliced(input, &described),
         };
-        self.release(block.convs());
+        self.release(block.convs(), folded.all());
         map.map_err(unsupported)
     }
 
@@ -593,7 +602,8 @@ impl<'n, 'w> Compiler<'n, 'w> {
         }
         let name = &self.network.nodes()[decoder.last()].name;
         let map = self.builder.decoder(name, below, &stages, decoder.tail.map(filter).as_ref());
-        self.release(folded.values().map(|(conv, _)| *conv));
+        let (convs, folded): (Vec<_>, Vec<_>) = folded.into_values().unzip();
+        self.release(convs, folded);
         map.map_err(unsupported)
     }
 
@@ -611,7 +621,7 @@ impl<'n, 'w> Compiler<'n, 'w> {
             expansion_shortcut: false,
         };
         let map = self.builder.sliced(input, &block).map_err(unsupported)?;
-        self.release([depthwise, conv]);
+        self.release([depthwise, conv], folded.all());
         Ok(map)
     }
 
@@ -637,7 +647,7 @@ impl<'n, 'w> Compiler<'n, 'w> {
         let folded = self.fold(conv)?;
         let filter = filter(conv, &folded);
         let map = self.builder.convolution(&conv.name, &inputs, conv.kernel, conv.rate, &filter, None);
-        self.release([conv]);
+        self.release([conv], [folded]);
         map.map_err(unsupported)
     }
 
@@ -655,8 +665,12 @@ impl<'n, 'w> Compiler<'n, 'w> {
         let folded = self.fold(conv)?;
         let channels: Vec<_> =
             parts.iter().map(|&(part, spread)| (self.network.nodes()[part].channels, spread)).collect();
+        let of_vectors: usize = channels.iter().filter(|(_, spread)| *spread).map(|(channels, _)| channels).sum();
+        let of_vectors = folded.weight.len() / conv.c_in * of_vectors;
         let mut constant = Vec::new();
         let mut rest = Vec::new();
+        reserve(&mut constant, of_vectors, "weights of image pooling")?;
+        reserve(&mut rest, folded.weight.len() - of_vectors, "weights beside image pooling")?;
         for mut row in folded.weight.chunks_exact(conv.c_in) {
             for &(channels, spread) in &channels {
                 let (part, after) = row.split_at(channels);
@@ -670,7 +684,7 @@ impl<'n, 'w> Compiler<'n, 'w> {
         let bias = bias.map_err(unsupported)?;
         let rest = Filter { weight: &rest, bias: &folded.bias, clamp: clamp(conv.activation) };
         let map = self.builder.convolution(&conv.name, &maps, 1, 1, &rest, Some(bias)).map_err(unsupported);
-        self.release([conv]);
+        self.release([conv], [folded]);
         map
     }
 }

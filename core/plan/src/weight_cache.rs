@@ -186,7 +186,7 @@ pub(crate) struct Kept {
 impl Kept {
     fn open(path: &Path, key: &str) -> Result<Self, String> {
         let opened = open_own(path, u64::MAX).map_err(|error| error.to_string())?;
-        let map = Map::ahead(&opened, path).map_err(|error| error.to_string())?;
+        let map = Map::of(&opened, path).map_err(|error| error.to_string())?;
         let damaged = || "it is damaged or belongs to another plan".to_owned();
         let number = |from: usize| {
             let digits = std::str::from_utf8(map.bytes().get(from..from + 16)?).ok()?;

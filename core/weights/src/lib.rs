@@ -10,6 +10,7 @@ pub mod npy;
 mod on_demand;
 mod quantisation;
 mod seeded;
+mod spare;
 mod tensor;
 mod weights;
 
@@ -21,5 +22,6 @@ pub use quantisation::{
 pub use safetensors::Dtype;
 pub use seeded::{SplitMix64, fnv1a, seeded};
 pub use silhouette_network::ModelError;
+pub use spare::Spare;
 pub use tensor::{Tensor, TensorView, Tensors};
 pub use weights::{ACTIVATIONS_KEY, Folded, MAX_HEADER, QUANTISATION_KEY, Weights};

@@ -21,19 +21,15 @@ impl Map {
     /// Maps the whole file.
     pub(crate) fn open(path: &Path) -> Result<Self, ModelError> {
         let opened = open_regular(path, u64::MAX).map_err(refused(path))?;
-        Self::with(&opened, path, &mut MmapOptions::new())
+        Self::of(&opened, path)
     }
 
-    /// Maps all of an open file and has the system fetch all of it at once, where supported: everything will be read.
-    /// `path` names it in errors.
+    /// Maps all of an open file; `path` names it in errors. (Its pages are mapped as they are touched: having the system
+    /// map all of them at once, which `MAP_POPULATE` does, takes longer, even if all are read.)
     ///
     /// # Errors
     /// [`ModelError::Io`]; [`ModelError::BadFile`] for an empty one.
-    pub fn ahead(opened: &Regular, path: &Path) -> Result<Self, ModelError> {
-        Self::with(opened, path, MmapOptions::new().populate())
-    }
-
-    fn with(opened: &Regular, path: &Path, options: &mut MmapOptions) -> Result<Self, ModelError> {
+    pub fn of(opened: &Regular, path: &Path) -> Result<Self, ModelError> {
         // The opened file's length, not the path's: another file may have replaced it since.
         let Regular { file, about } = opened;
         let name = path.display().to_string();
@@ -46,7 +42,7 @@ impl Map {
         // mapped would break this: we never do (we write a new file and rename it), only this user may write to files
         // of packed weights, and the documentation of `ModelFile::map` requires it of callers; `ModelFile::open` and
         // `open_part` map nothing.
-        let mapped = unsafe { options.len(length).map(file) }.map_err(ModelError::io(path))?;
+        let mapped = unsafe { MmapOptions::new().len(length).map(file) }.map_err(ModelError::io(path))?;
         Ok(Self { mapped, source: source(path, about, &(0..about.len())) })
     }
 
@@ -119,7 +115,7 @@ impl Tail {
 }
 
 // SAFETY: the mapping does not move as long as this value lives, and is read-only; for other processes, see
-// `Map::with`.
+// `Map::of`.
 unsafe impl Keeper for Tail {
     fn bytes(&self) -> &[u8] {
         &self.map.bytes()[self.start..]

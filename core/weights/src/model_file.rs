@@ -251,7 +251,7 @@ fn to_f16(name: &str, values: &[f32]) -> Result<Vec<u8>, ModelError> {
 mod tests {
     use super::*;
     use crate::quantisation::{ActivationElement, ActivationQuantisation, Integers, Quantisation, QuantisedTensor};
-    use crate::{Tensor, seeded};
+    use crate::{Spare, Tensor, seeded};
     use silhouette_testkit::Folder;
 
     fn fixture() -> (Spec, Network) {
@@ -471,14 +471,20 @@ mod tests {
 
     #[test]
     fn static_bytes_on_any_border_are_read() {
-        let good = bytes(Dtype::F32);
-        let mut shifted = vec![0u8; 1];
-        shifted.extend_from_slice(&good);
-        let leaked: &'static [u8] = Box::leak(shifted.into_boxed_slice());
-        let odd = ModelFile::from_bytes(&leaked[1..]).unwrap();
-        let even = ModelFile::from_bytes(good).unwrap();
-        let stem = Network::native(odd.spec()).unwrap().conv("stem").unwrap().clone();
-        assert_eq!(odd.weights().folded(&stem).unwrap(), even.weights().folded(&stem).unwrap());
+        for dtype in [Dtype::F32, Dtype::F16] {
+            let good = bytes(dtype);
+            let mut shifted = vec![0u8; 1];
+            shifted.extend_from_slice(&good);
+            let leaked: &'static [u8] = Box::leak(shifted.into_boxed_slice());
+            let odd = ModelFile::from_bytes(&leaked[1..]).unwrap();
+            let even = ModelFile::from_bytes(good).unwrap();
+            let mut spare = Spare::default();
+            for conv in Network::native(odd.spec()).unwrap().convs() {
+                let folded = odd.weights().folded_in(conv, &mut spare).unwrap();
+                assert_eq!(folded, even.weights().folded(conv).unwrap());
+                spare.put(folded);
+            }
+        }
     }
 
     /// The fixture with its stem's weight quantised per channel, its bias as integers, and two known edges.

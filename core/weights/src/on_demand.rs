@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use silhouette_files::{Regular, open_regular};
-use silhouette_kernels::memory::filled;
+use silhouette_kernels::memory::resize;
 
 use crate::ModelError;
 use crate::map::{refused, source};
@@ -50,12 +50,12 @@ impl OnDemand {
         &self.source
     }
 
-    /// The bytes of `range`, relative to the part's beginning.
+    /// The bytes of `range`, relative to the part's beginning, in the memory of `bytes`.
     ///
     /// # Errors
     /// [`ModelError::BadFile`] if the file has changed since it was opened; [`ModelError::Io`];
     /// [`ModelError::OutOfMemory`].
-    pub(crate) fn read(&self, range: Range<u64>) -> Result<Vec<u8>, ModelError> {
+    pub(crate) fn read(&self, range: Range<u64>, mut bytes: Vec<u8>) -> Result<Vec<u8>, ModelError> {
         let changed = || {
             let what = "it was written to since it was opened; replace a model by renaming a new file over it";
             ModelError::bad_file(self.path.display().to_string(), what)
@@ -64,7 +64,11 @@ impl OnDemand {
             return Err(changed());
         }
         let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
-        let mut bytes = filled(length, 0, "a tensor of a model file")?;
+        if bytes.capacity() < length {
+            bytes = Vec::new();
+        }
+        bytes.truncate(length);
+        resize(&mut bytes, length, 0, "a tensor of a model file")?;
         let result = read_exact_at(&self.file, &mut bytes, self.part.start + range.start);
         let now = self.file.metadata().map_err(ModelError::io(&self.path))?;
         if source(&self.path, &now, &self.part) != self.source {
@@ -104,24 +108,24 @@ mod tests {
         let path = folder.path("numbers");
         std::fs::write(&path, [1, 2, 3, 4, 5, 6]).unwrap();
         let open = || OnDemand::open(&path, Some(1..5)).unwrap();
-        assert_eq!((open().len(), open().read(1..3).unwrap()), (4, vec![3, 4]));
+        assert_eq!((open().len(), open().read(1..3, vec![7; 3]).unwrap()), (4, vec![3, 4]));
         for part in [0..0, 2..7, 9..12] {
             assert!(matches!(OnDemand::open(&path, Some(part)), Err(ModelError::BadFile { .. })));
         }
-        assert!(open().read(2..5).is_err(), "past the part's end");
+        assert!(open().read(2..5, Vec::new()).is_err(), "past the part's end");
         // Replaced by a rename: the open one is unchanged.
         let kept = open();
         let next = folder.path("next");
         std::fs::write(&next, [9; 6]).unwrap();
         std::fs::rename(&next, &path).unwrap();
-        assert_eq!(kept.read(0..4).unwrap(), [2, 3, 4, 5]);
+        assert_eq!(kept.read(0..4, Vec::new()).unwrap(), [2, 3, 4, 5]);
         // Truncated, and written to in place.
         for now in [&[1, 2][..], &[7; 6]] {
             std::fs::write(&path, [1, 2, 3, 4, 5, 6]).unwrap();
             let kept = open();
             std::thread::sleep(std::time::Duration::from_millis(20));
             std::fs::write(&path, now).unwrap();
-            let text = kept.read(0..4).unwrap_err().to_string();
+            let text = kept.read(0..4, Vec::new()).unwrap_err().to_string();
             assert!(text.contains("was written to"), "{text}");
         }
     }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use half::slice::{HalfBitsSliceExt as _, HalfFloatSliceExt as _};
 use safetensors::Dtype;
-use silhouette_kernels::memory::{OutOfMemory, filled, reserve};
+use silhouette_kernels::memory::{OutOfMemory, reserve};
 
 use crate::quantisation::Quantisation;
+use crate::spare::Spare;
 
 /// A tensor in memory: its shape and its values, last dimension fastest.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,40 +54,57 @@ impl<'a> TensorView<'a> {
     /// # Errors
     /// [`OutOfMemory`].
     pub fn into_f32(self) -> Result<Option<Cow<'a, [f32]>>, OutOfMemory> {
+        self.into_f32_in(&mut Spare::default())
+    }
+
+    /// The same in memory from `spare`.
+    pub(crate) fn into_f32_in(self, spare: &mut Spare) -> Result<Option<Cow<'a, [f32]>>, OutOfMemory> {
         if let (Dtype::F32, Cow::Borrowed(bytes)) = (self.dtype, &self.bytes)
             && let Ok(values) = bytemuck::try_cast_slice(bytes)
         {
             return Ok(Some(Cow::Borrowed(values)));
         }
         let (pairs, quads) = (self.bytes.as_chunks::<2>().0, self.bytes.as_chunks::<4>().0);
-        Ok(Some(Cow::Owned(match self.dtype {
-            Dtype::F32 => collect(quads.iter().map(|&b| f32::from_le_bytes(b)))?,
-            // All at once if aligned: this uses the CPU's own conversion.
-            Dtype::F16 => match self.as_f16() {
-                Some(values) => {
-                    let mut floats = filled(values.len(), 0.0, FLOATS)?;
-                    values.convert_to_f32_slice(&mut floats);
-                    floats
+        let floats = match self.dtype {
+            Dtype::F32 => spare.collect(quads.iter().map(|&b| f32::from_le_bytes(b)))?,
+            Dtype::F16 => {
+                let mut floats = spare.floats(pairs.len())?;
+                match self.as_f16() {
+                    Some(values) => values.convert_to_f32_slice(&mut floats),
+                    None => unaligned_to_f32(pairs, &mut floats),
                 }
-                None => collect(pairs.iter().map(|&b| half::f16::from_le_bytes(b).to_f32()))?,
-            },
-            Dtype::BF16 => collect(pairs.iter().map(|&b| half::bf16::from_le_bytes(b).to_f32()))?,
+                floats
+            }
+            Dtype::BF16 => spare.collect(pairs.iter().map(|&b| half::bf16::from_le_bytes(b).to_f32()))?,
             dtype => {
                 let Some(quantisation) = self.quantisation else { return Ok(None) };
                 let Some(floats) = quantisation.dequantise(dtype, self.shape, &self.bytes)? else { return Ok(None) };
                 floats
             }
-        })))
+        };
+        if let Cow::Owned(bytes) = self.bytes {
+            spare.bytes = bytes;
+        }
+        Ok(Some(Cow::Owned(floats)))
     }
 }
 
-/// What memory is asked for.
-const FLOATS: &str = "a tensor's values";
+/// Converts many f16 values at a time, for which CPUs have instructions. A file that is built into a program can start
+/// at any address.
+fn unaligned_to_f32(pairs: &[[u8; 2]], floats: &mut [f32]) {
+    const MANY: usize = 64;
+    let mut aligned = [half::f16::ZERO; MANY];
+    for (pairs, floats) in pairs.chunks(MANY).zip(floats.chunks_mut(MANY)) {
+        let aligned = &mut aligned[..pairs.len()];
+        aligned.iter_mut().zip(pairs).for_each(|(value, &pair)| *value = half::f16::from_le_bytes(pair));
+        aligned.convert_to_f32_slice(floats);
+    }
+}
 
 /// All values; asked for at once.
 pub(crate) fn collect(values: impl ExactSizeIterator<Item = f32>) -> Result<Vec<f32>, OutOfMemory> {
     let mut floats = Vec::new();
-    reserve(&mut floats, values.len(), FLOATS)?;
+    reserve(&mut floats, values.len(), "a tensor's values")?;
     floats.extend(values);
     Ok(floats)
 }

@@ -17,6 +17,7 @@ use crate::ModelError;
 use crate::map::Map;
 use crate::on_demand::OnDemand;
 use crate::quantisation::{ActivationQuantisation, Activations, Quantisation, QuantisedTensors};
+use crate::spare::Spare;
 use crate::tensor::{TensorView, Tensors, collect};
 
 #[cfg(target_endian = "big")]
@@ -72,12 +73,12 @@ impl Storage {
         }
     }
 
-    /// The bytes of a range in it.
-    fn read(&self, range: Range<usize>) -> Result<Cow<'_, [u8]>, ModelError> {
+    /// The bytes of a range in it; if they must be read, into `bytes`.
+    fn read(&self, range: Range<usize>, bytes: Vec<u8>) -> Result<Cow<'_, [u8]>, ModelError> {
         Ok(match self {
             Self::Mapped(map) => Cow::Borrowed(&map.bytes()[range]),
-            Self::Bytes(bytes) => Cow::Borrowed(&bytes[range]),
-            Self::File(file) => Cow::Owned(file.read(range.start as u64..range.end as u64)?),
+            Self::Bytes(all) => Cow::Borrowed(&all[range]),
+            Self::File(file) => Cow::Owned(file.read(range.start as u64..range.end as u64, bytes)?),
             Self::Words(words) => Cow::Borrowed(&bytemuck::cast_slice(words)[range]),
         })
     }
@@ -191,9 +192,9 @@ impl Weights {
         if usize::try_from(length).is_err() {
             return Err(bad("it is larger than the address space".into()));
         }
-        let header = header_length(&storage.read(0..length.min(8) as usize)?, length).map_err(bad)?;
+        let header = header_length(&storage.read(0..length.min(8) as usize, Vec::new())?, length).map_err(bad)?;
         let start = 8 + header as usize;
-        let metadata = read_header(&storage.read(8..start)?, length - start as u64).map_err(bad)?;
+        let metadata = read_header(&storage.read(8..start, Vec::new())?, length - start as u64).map_err(bad)?;
         let mut entries: BTreeMap<String, Entry> = metadata
             .tensors()
             .into_iter()
@@ -254,10 +255,15 @@ impl Weights {
     /// # Errors
     /// [`ModelError::BadFile`] if the file was written to since it was opened; [`ModelError::Io`].
     pub fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>, ModelError> {
+        self.tensor_in(name, Vec::new())
+    }
+
+    /// The same; if it must be read, into `bytes`.
+    fn tensor_in(&self, name: &str, bytes: Vec<u8>) -> Result<Option<TensorView<'_>>, ModelError> {
         let Some(entry) = self.entries.get(name) else { return Ok(None) };
         let shape = &entry.shape;
         let quantisation = entry.quantisation.as_ref();
-        let bytes = self.storage.read(entry.range.clone())?;
+        let bytes = self.storage.read(entry.range.clone(), bytes)?;
         Ok(Some(TensorView { dtype: entry.dtype, shape, bytes, quantisation }))
     }
 
@@ -354,9 +360,14 @@ impl Weights {
     /// # Errors
     /// [`ModelError::Tensors`] if it is missing or has another shape or type; as [`tensor`](Self::tensor).
     pub fn floats(&self, wanted: &TensorShape) -> Result<Cow<'_, [f32]>, ModelError> {
+        self.floats_in(wanted, &mut Spare::default())
+    }
+
+    /// The same in memory from `spare`.
+    fn floats_in(&self, wanted: &TensorShape, spare: &mut Spare) -> Result<Cow<'_, [f32]>, ModelError> {
         let name = &wanted.name;
         let mut problems = TensorProblems::default();
-        match self.tensor(name)? {
+        match self.tensor_in(name, std::mem::take(&mut spare.bytes))? {
             None => problems.missing.push(name.clone()),
             Some(view) if view.shape != wanted.shape => {
                 let wanted = wanted.shape.clone();
@@ -365,7 +376,7 @@ impl Weights {
             }
             Some(view) => {
                 let dtype = view.dtype;
-                match view.into_f32()? {
+                match view.into_f32_in(spare)? {
                     Some(values) => return Ok(values),
                     None => problems.wrong_type.push((name.clone(), dtype.to_string())),
                 }
@@ -381,11 +392,20 @@ impl Weights {
     /// [`ModelError::Tensors`] as [`Weights::check`]; [`ModelError::Tensor`] for a negative variance and for values
     /// that are not finite; [`ModelError::OutOfMemory`].
     pub fn folded(&self, conv: &Conv) -> Result<Folded<'_>, ModelError> {
-        let mut weight = self.floats(&conv.weight())?;
+        self.folded_in(conv, &mut Spare::default())
+    }
+
+    /// The same in memory from `spare`, to which the caller may return it ([`Spare::put`]): for many convolutions, one
+    /// after the other.
+    ///
+    /// # Errors
+    /// As [`folded`](Self::folded).
+    pub fn folded_in(&self, conv: &Conv, spare: &mut Spare) -> Result<Folded<'_>, ModelError> {
+        let mut weight = self.floats_in(&conv.weight(), spare)?;
         if self.has_batch_norm(conv)
             && let Cow::Borrowed(values) = weight
         {
-            weight = Cow::Owned(collect(values.iter().copied())?);
+            weight = Cow::Owned(spare.collect(values.iter().copied())?);
         }
         let bias = if self.has_batch_norm(conv) {
             let [gamma, beta, mean, var] = conv.bn();

@@ -92,8 +92,13 @@ pub(crate) fn silhouette<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item
 
 /// The same with limited address space, so that an allocation that the input does not explain ends in an abort.
 pub(crate) fn silhouette_within<S: AsRef<std::ffi::OsStr>>(mib: u32, args: impl IntoIterator<Item = S>) -> Ran {
-    let script = format!("ulimit -v {}; exec \"$0\" \"$@\"", mib * 1024);
-    Ran::of(Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_silhouette")]).args(args).output().unwrap())
+    Ran::of(within(u64::from(mib) << 10, args))
+}
+
+/// Runs the command within so many KiB of address space, however it ends.
+pub(crate) fn within<S: AsRef<std::ffi::OsStr>>(kib: u64, args: impl IntoIterator<Item = S>) -> Output {
+    let script = format!("ulimit -v {kib}; exec \"$0\" \"$@\"");
+    Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_silhouette")]).args(args).output().unwrap()
 }
 
 /// Arguments of mixed types.

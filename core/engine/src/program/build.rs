@@ -17,6 +17,7 @@ use crate::arena::{Live, place};
 use crate::caches::Caches;
 use silhouette_kernels::element::Element;
 use silhouette_kernels::isa::Isa;
+use silhouette_kernels::memory;
 use silhouette_kernels::pack::{ALIGN, Matrix, Packed, PackedDepthwise, Shelf};
 use silhouette_kernels::pointwise::Kernel;
 use silhouette_kernels::size::{MAX_OUTPUTS, Size};
@@ -333,7 +334,9 @@ impl Builder {
             let c_out = s.filter.bias.len();
             // Inputs in the order of the three runs: row, column, channel.
             let order = |i: usize| s.filter.weight[i / 27 * 27 + 9 * (i % 3) + i % 27 / 3];
-            let ordered: Vec<f32> = (0..s.filter.weight.len()).map(order).collect();
+            let mut ordered = Vec::new();
+            memory::reserve(&mut ordered, s.filter.weight.len(), "the stem's weights")?;
+            ordered.extend((0..s.filter.weight.len()).map(order));
             let weights = self.pack(s.name, 27, &rows_of_matrix(&ordered, 27, 0), s.filter.bias)?;
             madds += (27 * c_out * s.window.output.height * s.window.output.width) as u64;
             stages.push(Stage::Stem(Box::new(StemStage {

@@ -180,6 +180,8 @@ impl Builder {
             to.extend(places.iter().flat_map(|place| (0..each).map(move |t| of(place, t).unwrap_or(0.0))));
         };
         let (mut weights, mut biases, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+        memory::reserve(&mut weights, places.len().saturating_mul(9), "a decoder's weights")?;
+        memory::reserve(&mut biases, places.len(), "a decoder's biases")?;
         spread(weight, 9, &mut weights);
         spread(bias, 1, &mut biases);
         let depthwise = Filter { weight: &weights, bias: &biases, clamp };

@@ -23,7 +23,7 @@ impl Flicker {
     /// Adds two consecutive frames' alphas, where both show the same place and, with `still`, nothing moved.
     ///
     /// # Errors
-    /// [`Error::InvalidFrame`] if sizes differ.
+    /// [`Error::InvalidFrame`](crate::Error::InvalidFrame) if sizes differ.
     pub fn add(&mut self, before: &Confidence, now: &Confidence, shift: Shift, still: Option<&Still>) -> Result<()> {
         let size = Size { height: now.height, width: now.width };
         same_size(size, Size { height: before.height, width: before.width })?;
@@ -63,7 +63,7 @@ impl Still {
     /// a camera's noise (8 of 255) moved, and so did its eight neighbours.
     ///
     /// # Errors
-    /// [`Error::InvalidFrame`] if sizes differ; [`Error::Unsupported`] where there is no memory.
+    /// [`Error::InvalidFrame`](crate::Error::InvalidFrame) if sizes differ; [`Error::Unsupported`](crate::Error::Unsupported) where there is no memory.
     pub fn between(before: &Grey, now: &Grey, shift: Shift) -> Result<Self> {
         const BLOCKS: &str = "the blocks of a frame";
         same_size(now.size, before.size)?;
