@@ -250,7 +250,7 @@ fn difference(before: &Grey, now: &Grey, (dx, dy): (isize, isize), brighter: i16
     for row in 0..rows {
         let now = &now.values[(y + row) * width + x..][..columns];
         let before = &before.values[(from_y + row) * width + from_x..][..columns];
-        // In whole numbers of 16 bits, which the compiler takes eight or more at a time; 2047 outliers of 16 still fit.
+        // In integers of 16 bits, which the compiler takes eight or more at a time; 2047 outliers of 16 still fit.
         for (now, before) in now.chunks(2047).zip(before.chunks(2047)) {
             let of_row: i16 = now
                 .iter()
