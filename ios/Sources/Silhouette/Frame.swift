@@ -74,27 +74,25 @@ public struct Frame: Sendable {
         self.init(width: width, height: height, pixels: .planes(.nv21(color), [y, vu]))
     }
 
-    /// The frame rotated clockwise by a further `rotation`, with its region reset to the whole image.
+    /// Sets the clockwise rotation that makes the buffer upright, and resets the region to the whole image.
     public func rotated(_ rotation: Rotation) -> Frame {
         var frame = self
-        // A mirrored image rotates the other way.
-        frame.rotation = isMirrored ? self.rotation - rotation : self.rotation + rotation
+        frame.rotation = rotation
         frame.region = nil
         return frame
     }
 
-    /// The frame mirrored horizontally, with its region reset to the whole image, as for front cameras.
-    public func mirrored() -> Frame {
+    /// Sets whether the image is mirrored horizontally after rotation, for front cameras, and resets the region to the whole image.
+    public func mirrored(_ isMirrored: Bool = true) -> Frame {
         var frame = self
-        frame.isMirrored.toggle()
+        frame.isMirrored = isMirrored
         frame.region = nil
         return frame
     }
 
-    /// The frame rotated and mirrored by an EXIF orientation, in addition to its own orientation.
+    /// Sets rotation and mirroring by an EXIF orientation, and resets the region to the whole image.
     public func oriented(_ orientation: ExifOrientation) -> Frame {
-        let turned = rotated(orientation.rotation)
-        return orientation.isMirrored ? turned.mirrored() : turned
+        rotated(orientation.rotation).mirrored(orientation.isMirrored)
     }
 
     /// The frame with a region in the upright image; `nil` is all of it.
@@ -229,9 +227,6 @@ public enum Rotation: Int, Sendable, Hashable, CaseIterable {
 
     /// Whether rows and columns are swapped.
     public var transposes: Bool { self == .clockwise90 || self == .clockwise270 }
-
-    static func + (a: Rotation, b: Rotation) -> Rotation { Rotation(degrees: a.degrees + b.degrees) ?? .none }
-    static func - (a: Rotation, b: Rotation) -> Rotation { Rotation(degrees: a.degrees - b.degrees) ?? .none }
 }
 
 /// A rectangle of the upright image, in pixels.
