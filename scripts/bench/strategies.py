@@ -27,7 +27,7 @@ def evaluate(a, row, listed, out, threads):
     """The report of `silhouette eval` for a row on the images of a list."""
     stride, scales, flip = row
     if not out.exists():
-        call = [a.ours, "eval", "--voc", a.voc, "--list", listed, "--model", a.model, "--scales", scales, "--output-stride", stride, "--threads", threads, "--json", out]
+        call = [a.ours, "eval", "--voc", a.voc, "--list", listed, "--model", a.model, "--scales", scales, "--output-stride", stride, "--threads", threads, "--input-shape", "square", "--json", out]
         subprocess.run([str(part) for part in call + (["--flip"] if flip else [])], check=True, stdout=subprocess.DEVNULL)
     return json.loads(out.read_text())
 

@@ -52,7 +52,7 @@ class Ours:
         from PIL import Image
         photo = self.folder / "photo.png"
         Image.fromarray(pixels).save(photo)
-        self.call("segment", photo, "--model", model, "--effect", "mask", "-o", self.folder)
+        self.call("segment", photo, "--model", model, "--effect", "mask", "--input-shape", "square", "-o", self.folder)
         return np.asarray(Image.open(self.folder / "photo.mask.png"))
 
 
