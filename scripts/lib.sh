@@ -67,6 +67,9 @@ need_component() {
   have rustup && say "installing $1" && rustup component add "$1" >&2
 }
 
+# maven ARG...: mvn, which starts a Kotlin daemon that outlives it and must not inherit the build folder's lock.
+maven() { mvn "$@" 9>&-; }
+
 # use_build_folder: where cargo builds. CARGO_TARGET_DIR if it is set; otherwise a folder in the user's cache, so that a fresh clone does not compile the
 # dependencies again. One checkout at a time uses a folder, until leave_build_folder or the end of the script: it waits for the folder that it used last,
 # otherwise takes the first free one. cargo detects changes by time stamps, which mean nothing for another checkout's files, so sources that differ from
