@@ -489,7 +489,7 @@ impl<'n, 'w> Compiler<'n, 'w> {
         for conv in convs.into_iter().filter(|_| !self.packed) {
             self.weights.release(conv);
         }
-        folded.into_iter().for_each(|folded| self.spare.put(folded));
+        folded.into_iter().for_each(|folded| self.spare.put(folded.weight));
     }
 
     fn fold_block(&mut self, block: &Block) -> Result<FoldedBlock<'w>, ModelError> {

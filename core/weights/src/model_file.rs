@@ -482,7 +482,7 @@ mod tests {
             for conv in Network::native(odd.spec()).unwrap().convs() {
                 let folded = odd.weights().folded_in(conv, &mut spare).unwrap();
                 assert_eq!(folded, even.weights().folded(conv).unwrap());
-                spare.put(folded);
+                spare.put(folded.weight);
             }
         }
     }

@@ -5,9 +5,7 @@ use std::borrow::Cow;
 
 use silhouette_kernels::memory::{OutOfMemory, filled};
 
-use crate::Folded;
-
-/// Memory to fold weights in: see [`Weights::folded_in`](crate::Weights::folded_in).
+/// Memory to fold weights in.
 #[derive(Debug, Default)]
 pub struct Spare {
     floats: Vec<Vec<f32>>,
@@ -17,8 +15,8 @@ pub struct Spare {
 
 impl Spare {
     /// Takes back the memory of weights; what views a file is dropped.
-    pub fn put(&mut self, folded: Folded<'_>) {
-        if let Cow::Owned(weight) = folded.weight {
+    pub fn put(&mut self, weight: Cow<'_, [f32]>) {
+        if let Cow::Owned(weight) = weight {
             self.floats.push(weight);
         }
     }
@@ -52,17 +50,16 @@ mod tests {
     #[test]
     fn memory_is_used_again_and_none_is_hoarded() {
         let mut spare = Spare::default();
-        let folded = |weight| Folded { weight, bias: Vec::new() };
         let small = spare.floats(10).unwrap();
         let large = spare.floats(1000).unwrap();
         let (at, capacity) = (large.as_ptr(), large.capacity());
-        spare.put(folded(Cow::Owned(small)));
-        spare.put(folded(Cow::Owned(large)));
-        spare.put(folded(Cow::Borrowed(&[1.0; 2000])));
+        spare.put(Cow::Owned(small));
+        spare.put(Cow::Owned(large));
+        spare.put(Cow::Borrowed(&[1.0; 2000]));
         let again = spare.floats(900).unwrap();
         assert_eq!((again.as_ptr(), again.len(), again.capacity()), (at, 900, capacity));
         assert_eq!(spare.floats.len(), 1);
-        spare.put(folded(Cow::Owned(again)));
+        spare.put(Cow::Owned(again));
         // Larger than all: the largest is freed.
         assert_eq!(spare.floats(2000).unwrap().len(), 2000);
         assert_eq!(spare.floats.iter().map(Vec::capacity).collect::<Vec<_>>(), [10]);
