@@ -1,6 +1,9 @@
 """Masks of people, ours compared with public models by the same code: IoU, border F, error of alpha, by source and by size of the person.
 
 people.py --shared SHARED [--set choosing|final|voc] [--ours NAME=MODEL.safetensors[@SIZE]] ... [--json FILE]
+people.py --shared SHARED [--set choosing|final|voc] --write DIR
+
+--write only writes the set for `silhouette eval --people --images DIR/SOURCE/images --masks DIR/SOURCE/masks --labels voc`, which scores the refined alpha.
 
 Sets: `choosing` and `final` are held out of training by scripts/train/person_data.py (score `final` only once, when all choices are made); `voc` are the images
 with people of SHARED/data/voc-val. Peers: MediaPipe's selfie model (the image stretched to its square) and the public DeepLab networks (grey around the image, their
@@ -83,9 +86,17 @@ def main(argv=None):
     p.add_argument("--set", choices=("choosing", "final", "voc"), default="choosing")
     p.add_argument("--ours", action="append", default=[], metavar="NAME=FILE[@SIZE]")
     p.add_argument("--peers", nargs="*", default=["mediapipe"], choices=sorted(NAMED))
+    p.add_argument("--write", help="write images and masks into this folder, and score nothing")
     p.add_argument("--json", help="all measures of all images")
     a = p.parse_args(argv)
     torch.set_num_threads(1)
+    if a.write:
+        for source, name, image, mask in held_out(a.shared, a.set):
+            for kind, pixels in (("images", image), ("masks", mask)):
+                folder = Path(a.write) / source / kind
+                folder.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(folder / f"{Path(name).name}.png")
+        return
     contenders = {n: (Selfie if n == "mediapipe" else DeepLab)(Path(a.shared) / "models" / NAMED[n]) for n in a.peers}
     contenders |= {n: ours(file) for n, file in (o.split("=", 1) for o in a.ours)}
     pictures, everything = held_out(a.shared, a.set), {}

@@ -19,7 +19,7 @@ use labels::Key;
 use serde_json::{Value, json};
 use silhouette::eval::{AlphaScore, AlphaSummary, Back, Boundary, Confusion, Evaluator, Protocol};
 use silhouette::files::Photo;
-use silhouette::{Mask, Model, Picture, Segmentation, Size};
+use silhouette::{Mask, Model, Picture, Segmentation};
 use state::{Border, Scored};
 use std::collections::HashMap;
 use std::path::Path;
@@ -204,20 +204,12 @@ fn borders(
 
 /// An image with its ground truth and its mask, all of the same size, and the time for the mask.
 fn segmented(run: &Run, item: &Item, work: &mut Segmentation) -> Result<(Photo, Mask, Mask, f64), Failure> {
-    // The labels first: they are quick to read, and necessary for scoring.
-    let truth = labels::read(&item.mask, &run.key)?;
-    let photo = Photo::open(&item.image).map_err(|error| Failure::new(&item.image, error))?;
+    let (photo, truth) = labels::with_photo(item, &run.key)?;
     let frame = photo.frame().map_err(|error| Failure::new(&item.image, error))?;
-    let Size { height, width } = frame.upright_size();
-    if (truth.width, truth.height) != (width, height) {
-        let text = format!("a mask of {}x{} for an image of {width}x{height}", truth.width, truth.height);
-        return Err(Failure::new(&item.mask, text));
-    }
     let (mut mask, spent) = run.evaluator.mask(&frame, work).map_err(|error| Failure::new(&item.image, error))?;
     for class in &mut mask.classes {
         *class = run.scored_as.get(usize::from(*class)).copied().unwrap_or(0);
     }
-    let truth = Mask { width, height, classes: truth.classes };
     Ok((photo, truth, mask, spent.as_secs_f64() * 1e3))
 }
 

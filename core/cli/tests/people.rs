@@ -323,18 +323,11 @@ fn what_is_no_mask_is_named_and_what_knows_no_people_refused() {
     }
     // Values above the foreground's are nothing that a mask has.
     let bright = masks(&place, "bright", &images, |_, x, _| if x == 5 { 130 } else { 0 });
-    let ran = silhouette(args![
-        "eval",
-        "--people",
-        "--images",
-        images,
-        "--masks",
-        bright,
-        "--foreground",
-        "128",
-        "--model",
-        model
-    ]);
+    let of_bright = |foreground, model: &Path| {
+        let args = args!["--images", images, "--masks", bright, "--foreground", foreground, "--model", model];
+        silhouette([&args!["eval", "--people"][..], &args].concat())
+    };
+    let ran = of_bright("128", &model);
     assert!(ran.code == 1 && ran.err.contains("130") && ran.err.contains("none of the 4 images"), "{ran:?}");
     // Soft values are no classes.
     let soft = silhouette(args!["eval", "--people", "--images", images, "--masks", bright, "--model", model]);
@@ -350,19 +343,7 @@ fn what_is_no_mask_is_named_and_what_knows_no_people_refused() {
     let other = place.path("unicorn.safetensors");
     let weights = silhouette_weights::seeded(&Network::native(&spec).unwrap(), 7);
     ModelFile::new(spec, weights).unwrap().save(&other, Dtype::F32).unwrap();
-    silhouette(args![
-        "eval",
-        "--people",
-        "--images",
-        images,
-        "--masks",
-        bright,
-        "--foreground",
-        "255",
-        "--model",
-        other
-    ])
-    .fails(&["no class 'person'"]);
+    of_bright("255", &other).fails(&["no class 'person'"]);
     // The report in the place of an input.
     silhouette(args![
         "eval",

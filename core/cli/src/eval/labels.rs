@@ -3,22 +3,14 @@
 
 use super::dataset::Item;
 use crate::failure::Failure;
-use silhouette::Palette;
 use silhouette::eval::VOID;
+use silhouette::files::Photo;
+use silhouette::{Mask, Palette, Size};
 use silhouette_files::open_regular;
 use silhouette_kernels::memory::filled;
 use std::collections::HashMap;
 use std::io::BufReader;
 use std::path::Path;
-
-/// An image of class indices.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Labels {
-    pub(crate) width: usize,
-    pub(crate) height: usize,
-    /// One class per pixel, row by row.
-    pub(crate) classes: Vec<u8>,
-}
 
 /// Maximum side of a mask: a larger file is not a mask of a photo.
 const MAX_SIDE: u32 = 16_384;
@@ -108,7 +100,7 @@ enum Pixels {
 ///
 /// # Errors
 /// A problem with the file, with its name.
-pub(crate) fn read(path: &Path, key: &Key) -> Result<Labels, Failure> {
+pub(crate) fn read(path: &Path, key: &Key) -> Result<Mask, Failure> {
     let (width, height, pixels) = stored(path)?;
     let wrong = |text: String| Failure::new(path, text);
     let classes = match pixels {
@@ -127,7 +119,7 @@ pub(crate) fn read(path: &Path, key: &Key) -> Result<Labels, Failure> {
             colours.into_iter().map(|colour| key.colour(colour)).collect::<Result<_, _>>().map_err(wrong)?
         }
     };
-    Ok(Labels { width, height, classes })
+    Ok(Mask { width, height, classes })
 }
 
 /// The kind of a mask according to its values.
@@ -139,6 +131,19 @@ pub(crate) enum Kind {
     BlackAndWhite,
     /// It has classes, or colours.
     Classes,
+}
+
+/// An image and its mask, of the same size.
+pub(super) fn with_photo(item: &Item, key: &Key) -> Result<(Photo, Mask), Failure> {
+    // The labels first: they are quick to read, and necessary for scoring.
+    let mask = read(&item.mask, key)?;
+    let photo = Photo::open(&item.image).map_err(|error| Failure::new(&item.image, error))?;
+    let size = photo.frame().map_err(|error| Failure::new(&item.image, error))?.upright_size();
+    if (Size { height: mask.height, width: mask.width }) != size {
+        let text = format!("a mask of {}x{} for an image of {}x{}", mask.width, mask.height, size.width, size.height);
+        return Err(Failure::new(&item.mask, text));
+    }
+    Ok((photo, mask))
 }
 
 /// Inspects a mask; `None` if it cannot be read.

@@ -12,8 +12,7 @@ use crate::output;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use silhouette::eval::{AlphaTruth, Evaluator, Protocol, TruthValue, VOID};
-use silhouette::files::Photo;
-use silhouette::{Foreground, Model, Palette, Segmentation, Size, Task as ModelTask};
+use silhouette::{Foreground, Model, Palette, Segmentation, Task as ModelTask};
 use std::path::Path;
 
 /// The class that is scored.
@@ -148,20 +147,13 @@ fn one(
     item: &Item,
     work: &mut Segmentation,
 ) -> Result<Scored, Failure> {
-    // The labels first: they are quick to read, and necessary for scoring.
-    let mask = labels::read(&item.mask, &truth.key)?;
+    let (photo, mask) = labels::with_photo(item, &truth.key)?;
     let of_image = |error: silhouette::Error| Failure::new(&item.image, error);
-    let photo = Photo::open(&item.image).map_err(|error| Failure::new(&item.image, error))?;
     let frame = photo.frame().map_err(|error| Failure::new(&item.image, error))?;
-    let Size { height, width } = frame.upright_size();
-    if (mask.width, mask.height) != (width, height) {
-        let text = format!("a mask of {}x{} for an image of {width}x{height}", mask.width, mask.height);
-        return Err(Failure::new(&item.mask, text));
-    }
     evaluator.segment(&frame, work).map_err(of_image)?;
     let ms = work.timings().total().as_secs_f64() * 1e3;
     let alphas = evaluator.alphas(&frame, people, work).map_err(of_image)?;
-    let mut true_alpha = AlphaTruth::new(Size { height, width }, &mask.classes, &truth.values, truth.fill_void)
+    let mut true_alpha = AlphaTruth::new(frame.upright_size(), &mask.classes, &truth.values, truth.fill_void)
         .map_err(|error| Failure::new(&item.mask, error))?;
     let mut measures = |alpha: &[u8]| true_alpha.score(alpha).map(Measures::from).map_err(of_image);
     Ok(Scored {
