@@ -3,7 +3,7 @@
 # bash 3.2.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-rust_wanted=1.95
+rust_needed=1.95
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -23,14 +23,14 @@ apt_install() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1
 }
 
-# rust_is_new_enough: whether cargo exists and is at least $rust_wanted.
+# rust_is_new_enough: whether cargo exists and is at least $rust_needed.
 rust_is_new_enough() {
   local version
   version=$(rustc --version 2>/dev/null) || return 1
   version=${version#rustc }
   [ "${version%%.*}" -gt 1 ] && return
   version=${version#1.}
-  [ "${version%%.*}" -ge "${rust_wanted#1.}" ]
+  [ "${version%%.*}" -ge "${rust_needed#1.}" ]
 }
 
 # need_rust: Rust and a linker, installed if missing.
@@ -50,15 +50,15 @@ need_rust() {
     fi
     have rustup || apt_install rustup || true
     if ! have rustup; then
-      have curl || apt_install curl ca-certificates || die "Rust $rust_wanted is needed: install it from https://rustup.rs, then run this again."
+      have curl || apt_install curl ca-certificates || die "Rust $rust_needed is needed: install it from https://rustup.rs, then run this again."
       curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y -q --profile minimal --no-modify-path >&2 ||
         die "Rust could not be installed: install it from https://rustup.rs, then run this again."
     fi
   fi
   rust_is_new_enough && return
-  say "installing Rust $rust_wanted.0"
-  rustup toolchain install "$rust_wanted.0" --profile minimal >&2 || die "rustup cannot install Rust $rust_wanted.0."
-  export RUSTUP_TOOLCHAIN=$rust_wanted.0
+  say "installing Rust $rust_needed.0"
+  rustup toolchain install "$rust_needed.0" --profile minimal >&2 || die "rustup cannot install Rust $rust_needed.0."
+  export RUSTUP_TOOLCHAIN=$rust_needed.0
 }
 
 # need_component NAME COMMAND: a part of the Rust toolchain that provides COMMAND.

@@ -318,10 +318,10 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_confidence<'local>(
     env.with_env(|env| {
         // SAFETY: guaranteed by this function's caller.
         let segmentation = unsafe { Segmentation::at(segmentation as u64) }?;
-        let wanted: Vec<usize> = classes(env, &class_indices)?.into_iter().map(|class| class as usize).collect();
+        let chosen: Vec<usize> = classes(env, &class_indices)?.into_iter().map(|class| class as usize).collect();
         let to = direct(env, &out, jlong::from(offset), jlong::from(length))?;
         // SAFETY: `length` bytes inside a direct buffer that the caller passes for writing.
-        segmentation.copy_confidence(&wanted, unsafe { bytes_mut(to, length as usize) }?, stride(row_stride)?)
+        segmentation.copy_confidence(&chosen, unsafe { bytes_mut(to, length as usize) }?, stride(row_stride)?)
     })
     .resolve::<Throw>();
 }
@@ -358,7 +358,7 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_effect<'local>(
     env.with_env(|env| {
         // SAFETY: guaranteed by this function's caller.
         let segmentation = unsafe { Segmentation::at(segmentation as u64) }?;
-        let wanted = classes(env, &class_indices)?;
+        let chosen = classes(env, &class_indices)?;
         let background = if background_numbers.is_null() {
             None
         } else {
@@ -368,8 +368,8 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_effect<'local>(
         let effect = RawEffect {
             kind: kind as u32,
             all_classes: u32::from(all_classes),
-            classes: wanted.as_ptr(),
-            class_count: wanted.len(),
+            classes: chosen.as_ptr(),
+            class_count: chosen.len(),
             background: background.as_ref().map_or(std::ptr::null(), std::ptr::from_ref),
             strength,
             bgra: u32::from(bgra),

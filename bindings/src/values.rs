@@ -170,24 +170,24 @@ pub struct ClassShare {
 
 impl From<Options> for silhouette::Options {
     fn from(options: Options) -> Self {
-        let mut wanted = Self::new()
+        let mut converted = Self::new()
             .backend(options.backend)
             .output(options.output.into())
             .input_shape(options.input_shape)
             .refine(options.refine);
         if let Some(threads) = options.threads {
-            wanted = wanted.threads(threads as usize);
+            converted = converted.threads(threads as usize);
         }
         if let Some(size) = options.size {
-            wanted = wanted.size(size as usize);
+            converted = converted.size(size as usize);
         }
         if let Some(calls) = options.concurrency {
-            wanted = wanted.concurrency(calls as usize);
+            converted = converted.concurrency(calls as usize);
         }
         if let Some(folder) = options.weight_cache {
-            wanted = wanted.weight_cache(folder);
+            converted = converted.weight_cache(folder);
         }
-        wanted
+        converted
     }
 }
 
@@ -203,9 +203,9 @@ impl From<OutputSize> for CoreOutput {
 
 impl From<Smoothing> for silhouette::Smoothing {
     fn from(smoothing: Smoothing) -> Self {
-        let mut wanted = Self::with_half_life(Duration::from_nanos(smoothing.half_life));
-        wanted.longest_pause = Duration::from_nanos(smoothing.longest_pause);
-        wanted
+        let mut converted = Self::with_half_life(Duration::from_nanos(smoothing.half_life));
+        converted.longest_pause = Duration::from_nanos(smoothing.longest_pause);
+        converted
     }
 }
 

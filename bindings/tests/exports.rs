@@ -39,8 +39,8 @@ fn only_the_entries_are_exported() {
     let names: Vec<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
     let others: Vec<&&str> = names.iter().filter(|name| !is_allowed(name)).collect();
     assert!(others.is_empty(), "exported too: {others:?}");
-    for wanted in ALLOWED {
-        let wanted = wanted.trim_end_matches('$');
-        assert!(names.iter().any(|name| name.starts_with(wanted)), "{wanted} is not exported");
+    for expected in ALLOWED {
+        let expected = expected.trim_end_matches('$');
+        assert!(names.iter().any(|name| name.starts_with(expected)), "{expected} is not exported");
     }
 }

@@ -172,10 +172,10 @@ fn masks_are_those_of_the_rust_api() {
             let raw = RawFrame { rotation: degrees, mirror: u32::from(mirror), ..rgba(&bytes, 50, 30) };
             assert_eq!(segment(&raw, &out).0, 0);
             let frame = silhouette::Frame::rgba8(&bytes, 50, 30).unwrap().rotated(rotation).mirrored(mirror);
-            let wanted = rust.segment(&frame).unwrap();
-            assert_eq!(mask_of(&out), wanted.mask().classes);
-            assert_eq!(out.transform(), wanted.transform().map(Into::into));
-            let mut confidence = vec![0; wanted.mask().classes.len()];
+            let expected = rust.segment(&frame).unwrap();
+            assert_eq!(mask_of(&out), expected.mask().classes);
+            assert_eq!(out.transform(), expected.transform().map(Into::into));
+            let mut confidence = vec![0; expected.mask().classes.len()];
             let classes = [3_u32, 15];
             // SAFETY: the object lives, the memory is this test's.
             let answer = unsafe {
@@ -185,11 +185,11 @@ fn masks_are_those_of_the_rust_api() {
                     2,
                     confidence.as_mut_ptr(),
                     confidence.len(),
-                    wanted.width(),
+                    expected.width(),
                     std::ptr::null_mut(),
                 )
             };
-            assert_eq!((answer, confidence), (0, wanted.confidence(&[3, 15]).unwrap().values));
+            assert_eq!((answer, confidence), (0, expected.confidence(&[3, 15]).unwrap().values));
         }
     }
 }
@@ -218,7 +218,7 @@ fn effects_are_written_with_any_stride_order_and_alpha() {
     assert_eq!(render(&nothing, &raw const frame, 80, 800), (0, vec![0; 800]));
     let replaced = RawEffect { background: &raw const frame, all_classes: 0, ..effect(4) };
     assert_eq!(render(&replaced, &raw const frame, 80, 800), (0, opaque));
-    for (effect, stride, length, wanted) in [
+    for (effect, stride, length, expected) in [
         (effect(0), 80, 799, INVALID_FRAME),
         (effect(0), 79, 800, INVALID_FRAME),
         (effect(0), usize::MAX, 800, INVALID_FRAME),
@@ -227,7 +227,7 @@ fn effects_are_written_with_any_stride_order_and_alpha() {
         (RawEffect { all_classes: 0, classes: [21].as_ptr(), class_count: 1, ..effect(2) }, 80, 800, UNSUPPORTED),
         (RawEffect { all_classes: 0, classes: [0].as_ptr(), class_count: 1 << 20, ..effect(2) }, 80, 800, UNSUPPORTED),
     ] {
-        assert_eq!(render(&effect, &raw const frame, stride, length).0, wanted, "{effect:?} {stride} {length}");
+        assert_eq!(render(&effect, &raw const frame, stride, length).0, expected, "{effect:?} {stride} {length}");
     }
     // Only a live result keeps its frame; a different size is a different frame.
     assert_eq!(render(&effect(1), std::ptr::null(), 80, 800).0, INVALID_FRAME);
@@ -469,8 +469,8 @@ proptest! {
         if kind == 0 {
             let Size { width: w, height: h } = out.size();
             let upright = if rotation % 180 == 0 { (width, height) } else { (height, width) };
-            let wanted = if frame.region_width == 0 { upright } else { (frame.region_width, frame.region_height) };
-            prop_assert_eq!((w, h), wanted);
+            let expected = if frame.region_width == 0 { upright } else { (frame.region_width, frame.region_height) };
+            prop_assert_eq!((w, h), expected);
         } else {
             // A frame of one huge row may be valid, its mask too large.
             prop_assert!(kind == INVALID_FRAME || kind == UNSUPPORTED, "{}: {}", kind, reason);

@@ -42,7 +42,7 @@ def _make(path, command, cwd=None):
 def onnx(size, low=False):
     """The float version: [1, 3, size, size] in -1 to 1, to logits of full size or (low) of the network's own."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    path = CACHE / f"twin{size}{'_low' if low else ''}.onnx"
+    path = CACHE / f"float{size}{'_low' if low else ''}.onnx"
     return _make(path, [sys.executable, SHARED / "tools" / "float_twin.py", reference(), path, size] + ["--low"] * low)
 
 

@@ -85,14 +85,14 @@ def main():
         all_of_them = "" if not both else f"{whole[row]['miou']:.2f} | " if row in whole else " | "
         print(
             f"| V2* | {stride} | {'six' if scales == SIX else 'one'} | {'yes' if flip else 'no'} | {all_of_them}{some[row]['miou']:.2f} "
-            f"| {some[row]['madds'] / 1e9:.2f} | {ms} | {f'{known:.2f}' if known else ''} |"
+            f"| {some[row]['macs'] / 1e9:.2f} | {ms} | {f'{known:.2f}' if known else ''} |"
         )
     for row in published(a):
         if row["aspp"]:
             full = row["six_scales_and_flips"]
             print(
                 f"| V2* with ASPP | {row['output_stride']} | {'six' if full else 'one'} | {'yes' if full else 'no'} | {'cost only | ' if both else ''}cost only "
-                f"| {row['madds'] / 1e9:.2f} | | {row['published']['miou']:.2f} |"
+                f"| {row['macs'] / 1e9:.2f} | | {row['published']['miou']:.2f} |"
             )
 
 

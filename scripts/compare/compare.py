@@ -79,7 +79,7 @@ def segmenters(ours, report):
         quantised = mean is None
         model = ours.load(ref.model(name), *flags(ours.folder, labels, 2, mean))
         lite = ref.LiteRt(ref.model(name))
-        twin = ref.Twin(name, size) if quantised else None
+        float_model = ref.FloatModel(name, size) if quantised else None
         agreement = []
         for photo in ref.photos():
             pixels = ref.stretched(photo, size)
@@ -87,9 +87,9 @@ def segmenters(ours, report):
             low = ours.logits(model, tensor)
             logits = ref.aligned_corners(low, size)
             theirs = lite.run(pixels[None] if quantised else np.ascontiguousarray(tensor.transpose(0, 2, 3, 1)))
-            wanted = twin.run(tensor) if quantised else theirs.transpose(0, 3, 1, 2)
-            worst = float(np.abs(logits - wanted).max())
-            clear, truth = ref.clear(wanted), wanted[0].argmax(0)
+            expected = float_model.run(tensor) if quantised else theirs.transpose(0, 3, 1, 2)
+            worst = float(np.abs(logits - expected).max())
+            clear, truth = ref.clear(expected), expected[0].argmax(0)
             wrong = int((logits[0].argmax(0) != truth)[clear].sum())
             drawn = int((ours.mask(model, pixels) != truth)[clear].sum())
             text = f"logits off by {worst:.2e}, {wrong} pixels of other classes, {drawn} in the mask drawn, {(~clear).sum()} ties"
@@ -127,14 +127,14 @@ def pytorch(ours, report):
         for height, width in case.sizes:
             tensor = np.random.default_rng(height * width).uniform(-2, 2, (1, 3, height, width)).astype(np.float32)
             with torch.no_grad():
-                wanted = network(torch.from_numpy(tensor)).numpy()
+                expected = network(torch.from_numpy(tensor)).numpy()
                 other = network(torch.from_numpy(tensor[:, :, ::-1].copy())).numpy()
             # The influence of the input: the same image upside down.
-            span = float(np.abs(wanted - other).max())
+            span = float(np.abs(expected - other).max())
             for source in case.files:
                 model = ours.load(source, *case.flags)
-                mine = ours.logits(model, tensor).reshape(wanted.shape)
-                worst = float(np.abs(mine - wanted).max())
+                mine = ours.logits(model, tensor).reshape(expected.shape)
+                worst = float(np.abs(mine - expected).max())
                 report.line(f"{case.name} {Path(source).suffix} {height}x{width}", worst <= PYTORCH < span / 100, f"logits with a range of {span:.2f} over inputs are off by {worst:.2e}")
 
 

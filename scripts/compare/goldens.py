@@ -39,11 +39,11 @@ def points(logits):
 
 def segmenter(name, size, mean):
     lite = ref.LiteRt(ref.model(name), keep=True) if mean is not None else None
-    twin = ref.Twin(name, size, low=True) if mean is None else None
+    float_model = ref.FloatModel(name, size, low=True) if mean is None else None
     for label, pixels in inputs(size):
         tensor = ref.normalised(pixels, mean)
-        if twin:
-            logits = twin.run(tensor)
+        if float_model:
+            logits = float_model.run(tensor)
         else:
             lite.run(np.ascontiguousarray(tensor.transpose(0, 2, 3, 1)))
             logits = lite.map_before_resize()

@@ -89,13 +89,13 @@ class LiteRt:
         return self.lite.get_tensor(last["outputs"][0]).transpose(0, 3, 1, 2)
 
 
-class Twin:
+class FloatModel:
     """The float version of a quantised file, run by ONNX Runtime."""
 
     def __init__(self, name, size, low=False):
         import onnxruntime
         with tempfile.TemporaryDirectory() as folder:
-            onnx = Path(folder) / "twin.onnx"
+            onnx = Path(folder) / "float.onnx"
             command = [sys.executable, SHARED / "tools" / "float_twin.py", model(name), onnx, str(size)] + ["--low"] * low
             result = subprocess.run([str(part) for part in command], capture_output=True, text=True)
             if result.returncode != 0:

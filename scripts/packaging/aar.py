@@ -38,10 +38,10 @@ def zipped(files: dict[str, bytes], stored: tuple[str, ...] = ()) -> bytes:
     return buffer.getvalue()
 
 
-def folder(path: Path, wanted: re.Pattern[str] = re.compile("")) -> dict[str, bytes]:
+def folder(path: Path, accepted: re.Pattern[str] = re.compile("")) -> dict[str, bytes]:
     """The files in a folder with the selected names."""
     names = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
-    return {name: file.read_bytes() for name, file in names.items() if wanted.match(name)}
+    return {name: file.read_bytes() for name, file in names.items() if accepted.match(name)}
 
 
 def manifest() -> bytes:

@@ -58,10 +58,10 @@ def check(path: Path, abis: list[str], allow_linkcheck: bool, maven: Path | None
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError) as problem:
         return [f"{path.name}: not a readable zip: {problem}"], []
     report.hold(len(names) == len(files), "a name occurs twice in the AAR")
-    wanted = SINGLE | {f"jni/{abi}/{project.LIBRARY}" for abi in abis}
-    for name in sorted(wanted - set(files)):
+    expected = SINGLE | {f"jni/{abi}/{project.LIBRARY}" for abi in abis}
+    for name in sorted(expected - set(files)):
         report.hold(False, f"{name} is missing")
-    for name in sorted(set(files) - wanted):
+    for name in sorted(set(files) - expected):
         report.hold(False, f"{name} does not belong in the AAR")
     version = _version(path, files, allow_linkcheck, report)
     if "AndroidManifest.xml" in files:
@@ -260,8 +260,8 @@ def _licences(files: dict[str, bytes], abis: list[str], report: Report) -> None:
 def _maven(folder: Path, version: str, aar: bytes, report: Report) -> None:
     place = folder / project.GROUP.replace(".", "/") / project.NAME
     base = place / version / f"{project.NAME}-{version}"
-    wanted = [base.with_name(base.name + end) for end in (".aar", ".pom", ".module", "-sources.jar")] + [place / "maven-metadata.xml"]
-    for file in wanted:
+    expected = [base.with_name(base.name + end) for end in (".aar", ".pom", ".module", "-sources.jar")] + [place / "maven-metadata.xml"]
+    for file in expected:
         if not report.hold(file.is_file(), f"{file.relative_to(folder)} is missing"):
             return
     for file in sorted(path for path in place.rglob("*") if path.is_file() and path.suffix not in (".md5", ".sha1", ".sha256", ".sha512")):
@@ -269,9 +269,9 @@ def _maven(folder: Path, version: str, aar: bytes, report: Report) -> None:
             note = file.with_name(f"{file.name}.{kind}")
             same = note.is_file() and note.read_text(encoding="ascii", errors="replace").strip() == hashlib.new(kind, file.read_bytes()).hexdigest()
             report.hold(same, f"{note.relative_to(folder)} does not fit its file")
-    report.hold(wanted[0].read_bytes() == aar, "the AAR in the Maven folder is another one")
+    report.hold(expected[0].read_bytes() == aar, "the AAR in the Maven folder is another one")
     space = "{http://maven.apache.org/POM/4.0.0}"
-    pom = ElementTree.parse(wanted[1]).getroot()
+    pom = ElementTree.parse(expected[1]).getroot()
     told = tuple(pom.findtext(f"{space}{tag}") for tag in ("groupId", "artifactId", "version", "packaging"))
     report.hold(told == (project.GROUP, project.NAME, version, "aar"), f"the POM says {told}")
     report.hold(pom.find(f"{space}licenses/{space}license") is not None, "the POM names no licence")
@@ -279,7 +279,7 @@ def _maven(folder: Path, version: str, aar: bytes, report: Report) -> None:
     jna = needs.get(("net.java.dev.jna", "jna"))
     report.hold(jna is not None and jna.findtext(f"{space}type") == "aar", "the POM does not ask for JNA's AAR")
     report.hold(("org.jetbrains.kotlin", "kotlin-stdlib") in needs, "the POM does not ask for kotlin-stdlib")
-    module = json.loads(wanted[2].read_bytes())
+    module = json.loads(expected[2].read_bytes())
     component = {key: module["component"].get(key) for key in ("group", "module", "version")}
     report.hold(component == {"group": project.GROUP, "module": project.NAME, "version": version}, f"the module metadata says {component}")
     for variant in module["variants"]:

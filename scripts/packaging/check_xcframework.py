@@ -59,11 +59,11 @@ def check(folder: Path, slices: list[str], link: bool = False) -> tuple[list[str
         hold(False, f"Info.plist: {name} is not one of our slices")
     for key in ("CFBundlePackageType", "XCFrameworkFormatVersion"):
         hold(info.get(key) == expected[key], f"Info.plist: {key} is {info.get(key)}")
-    wanted = {"Info.plist", "LICENSE-MIT", "LICENSE-APACHE", "THIRD-PARTY.txt", project.SBOM, *slices}
+    expected = {"Info.plist", "LICENSE-MIT", "LICENSE-APACHE", "THIRD-PARTY.txt", project.SBOM, *slices}
     there = {path.name for path in folder.iterdir()}
-    for name in sorted(wanted - there):
+    for name in sorted(expected - there):
         hold(False, f"{name} is missing")
-    for name in sorted(there - wanted):
+    for name in sorted(there - expected):
         hold(False, f"{name} does not belong there")
     for name in ("LICENSE-MIT", "LICENSE-APACHE"):
         if name in there:
@@ -85,10 +85,10 @@ def check(folder: Path, slices: list[str], link: bool = False) -> tuple[list[str
 
 def _slice(place: Path, name: str, hold, link: bool) -> list[str]:
     platform, variant, architectures, oldest = project.SLICES[name]
-    wanted = {project.ARCHIVE, "Headers", "PrivacyInfo.xcprivacy"}
+    expected = {project.ARCHIVE, "Headers", "PrivacyInfo.xcprivacy"}
     there = {path.name for path in place.iterdir()}
-    hold(there == wanted, f"{name} holds {', '.join(sorted(there))}, not {', '.join(sorted(wanted))}")
-    if not wanted <= there:
+    hold(there == expected, f"{name} holds {', '.join(sorted(there))}, not {', '.join(sorted(expected))}")
+    if not expected <= there:
         return []
     asked_names = _headers(place / "Headers" / xcframework.MODULE, name, hold)
     rows = []

@@ -347,7 +347,7 @@ class Versions(unittest.TestCase):
         real, copy = project.ROOT, Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, copy)
         self.addCleanup(setattr, project, "ROOT", real)
-        places = [name for name, _ in self.version.PLACES] + [name for pair in self.version.TWINS for name, _ in pair]
+        places = [name for name, _ in self.version.PLACES] + [name for pair in self.version.PAIRS for name, _ in pair]
         for name in {*places, "Cargo.toml", "CHANGELOG.md", "Package.swift"}:
             if (real / name).is_file():
                 (copy / name).parent.mkdir(parents=True, exist_ok=True)
@@ -358,7 +358,7 @@ class Versions(unittest.TestCase):
         self.assertEqual(self.version.disagreements(release=False), [])
 
     def test_every_place_is_held(self) -> None:
-        pairs = self.version.PLACES + [other for _, other in self.version.TWINS]
+        pairs = self.version.PLACES + [other for _, other in self.version.PAIRS]
         for name, pattern in pairs:
             with self.subTest(name):
                 file = project.ROOT / name

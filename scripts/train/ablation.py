@@ -207,10 +207,10 @@ def table(a):
         own = scores[name]
         if not own:
             continue
-        parameters, madds = cost(spec_of(name), SIZE, SIZE)
+        parameters, macs = cost(spec_of(name), SIZE, SIZE)
         apart = [own[s] - scores["base"][s] for s in own if s in scores["base"]]
         against = "" if name == "base" else f"{np.mean(apart):+.2f}" + (f" ± {np.std(apart, ddof=1):.2f}" if len(apart) > 1 else "") if apart else ""
-        rows.append(f"| {about} | {parameters / 1e6:.3f} M | {madds / 1e6:.1f} M | {len(own)} | {spread(list(own.values()))} | {against} |")
+        rows.append(f"| {about} | {parameters / 1e6:.3f} M | {macs / 1e6:.1f} M | {len(own)} | {spread(list(own.values()))} | {against} |")
     side = cells(base(), SIZE)
     rows += ["", f"{SIZE}x{SIZE} images, a map of {side}x{side}; share of the taps inside the map: " + ", ".join(f"rate {r} {taps_inside(side, r):.0%}" for r in RATES)]
     rows += ["", ", ".join(f"{k} {v}" for k, v in plan(a).items())]

@@ -28,7 +28,7 @@ def table(reports):
 
     text = f"{HEAD} at 273 | at 321 | at 321, the pictures' own shapes |\n| --- | --- | --- | --- | --- |\n"
     text += row("**mIOU**", "**{:.2f}**", lambda r: r["miou"]) + row("pixel accuracy", "{:.2f}", lambda r: r["pixel_accuracy"])
-    text += row("MACs (B)", "{:.3f}", lambda r: r["madds"] / 1e9)
+    text += row("MACs (B)", "{:.3f}", lambda r: r["macs"] / 1e9)
     return text + "".join(row(name, "{:.1f}", lambda r, n=name: r["iou"][n]) for name in sorted(reports[0]["iou"]))
 
 

@@ -1,6 +1,6 @@
 """The network that a spec describes, in PyTorch. Only the spec determines its shape; names of modules are the names of tensors in a model file.
 
-network.py SPEC.json [--size N] [--picture WIDTH HEIGHT] prints its parameters and multiply-adds.
+network.py SPEC.json [--size N] [--picture WIDTH HEIGHT] prints its parameters and multiply-accumulates (MACs).
 """
 
 import argparse
@@ -333,18 +333,18 @@ def answers(parts, x):
 
 @torch.no_grad()
 def cost(spec, rows, columns):
-    """Parameters (as the paper counts them, batch norm's gamma and beta included) and multiply-adds per image."""
-    net, madds = Network(spec).eval(), 0
+    """Parameters (as the paper counts them, batch norm's gamma and beta included) and multiply-accumulates (MACs) per image."""
+    net, macs = Network(spec).eval(), 0
 
     def count(layer, _, out):
-        nonlocal madds
-        madds += layer.weight.numel() * out.shape[2] * out.shape[3]
+        nonlocal macs
+        macs += layer.weight.numel() * out.shape[2] * out.shape[3]
 
     for layer in net.modules():
         if isinstance(layer, Conv):
             layer.register_forward_hook(count)
     net(torch.zeros(1, 3, rows, columns))
-    return sum(p.numel() for p in net.parameters()), madds
+    return sum(p.numel() for p in net.parameters()), macs
 
 
 def main(argv=None):
@@ -355,8 +355,8 @@ def main(argv=None):
     a = p.parse_args(argv)
     spec = load_spec(a.spec)
     rows, columns = fitted(a.size or spec["input"]["size"], *(100 * side for side in a.picture))
-    parameters, madds = cost(spec, rows, columns)
-    print(f"{spec['name']} at {columns}x{rows}: {parameters / 1e6:.3f} M parameters, {madds / 1e6:.1f} M multiply-adds")
+    parameters, macs = cost(spec, rows, columns)
+    print(f"{spec['name']} at {columns}x{rows}: {parameters / 1e6:.3f} M parameters, {macs / 1e6:.1f} M MACs")
 
 
 if __name__ == "__main__":

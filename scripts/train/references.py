@@ -39,10 +39,10 @@ def onnx_runtime(shared, work, size):
     """The float version of the quantised model in ONNX Runtime."""
     import onnxruntime
 
-    twin = f"{work}/twin-{size}.onnx"
+    float_model = f"{work}/float-{size}.onnx"
     model = f"{shared}/models/deeplabv3_mnv2_pascal_quant.tflite"
-    subprocess.run([sys.executable, f"{shared}/tools/float_twin.py", model, twin, str(size)], check=True)
-    session = onnxruntime.InferenceSession(twin)
+    subprocess.run([sys.executable, f"{shared}/tools/float_twin.py", model, float_model, str(size)], check=True)
+    session = onnxruntime.InferenceSession(float_model)
 
     def run(square):
         x = (square.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)[None]
@@ -69,12 +69,12 @@ def litert(path):
 
 
 def silhouette(command, work, voc, size, model=None, shape="square"):
-    """mIOU, multiply-adds and milliseconds reported by `silhouette eval`."""
+    """mIOU, multiply-accumulates (MACs) and milliseconds reported by `silhouette eval`."""
     out = f"{work}/eval-{size}-{shape}-{'given' if model else 'built-in'}.json"
     call = [command, "eval", "--voc", voc, "--list", "val.txt", "--size", str(size), "--input-shape", shape, "--json", out]
     subprocess.run(call + (["--model", model] if model else []), check=True, stdout=subprocess.DEVNULL)
     report = json.load(open(out))
-    return report["miou"], report["madds"], report["median_ms"]
+    return report["miou"], report["macs"], report["median_ms"]
 
 
 def main():
@@ -95,15 +95,15 @@ def main():
     def ours(size, model=None, shape="square"):
         return lambda: silhouette(a.silhouette, a.work, voc, size, model, shape)
 
-    def twin(size):
+    def float_model(size):
         return lambda: (score(voc, size, onnx_runtime(a.shared, a.work, size)), None, None)
 
     rows = [
         ("public 1.0 at 513, imported, silhouette", ours(513, imported)),
-        ("public 1.0 at 513, dequantised, ONNX Runtime", twin(513)),
+        ("public 1.0 at 513, dequantised, ONNX Runtime", float_model(513)),
         ("public 1.0 at 513, integer, LiteRT", lambda: (score(voc, 513, litert(quantised)), None, None)),
         ("public 1.0 at 257, imported, silhouette", ours(257, imported)),
-        ("public 1.0 at 257, dequantised, ONNX Runtime", twin(257)),
+        ("public 1.0 at 257, dequantised, ONNX Runtime", float_model(257)),
         ("public 1.0 at 321, own shapes, silhouette", ours(321, imported, "frame")),
         ("public 0.5 at 257, float, LiteRT", lambda: (score(voc, 257, litert(half)), None, None)),
         ("ours at 257", ours(257, a.model)),
@@ -111,11 +111,11 @@ def main():
         ("ours at 321", ours(321, a.model)),
         ("ours at 321, own shapes", ours(321, a.model, "frame")),
     ]
-    print(f"{'':<46} {'mIOU':>6} {'M madds':>8} {'ms':>7}")
+    print(f"{'':<46} {'mIOU':>6} {'M MACs':>8} {'ms':>7}")
     for name, measure in rows:
         if a.only in name:
-            miou, madds, ms = measure()
-            print(f"{name:<46} {miou:6.2f} {'' if madds is None else f'{madds / 1e6:8.0f}'} {'' if ms is None else f'{ms:7.1f}'}", flush=True)
+            miou, macs, ms = measure()
+            print(f"{name:<46} {miou:6.2f} {'' if macs is None else f'{macs / 1e6:8.0f}'} {'' if ms is None else f'{ms:7.1f}'}", flush=True)
 
 
 if __name__ == "__main__":

@@ -269,8 +269,8 @@ class Training(unittest.TestCase):
 
     def test_the_person_network_is_within_its_budget(self):
         spec = network.load_spec(f"{HERE}/specs/person.json")
-        parameters, madds = network.cost(spec, *network.fitted(257, 400, 300))
-        self.assertLess(madds, 150e6)
+        parameters, macs = network.cost(spec, *network.fitted(257, 400, 300))
+        self.assertLess(macs, 150e6)
         self.assertLess(2 * parameters, 1e6)
 
     def test_inputs_of_a_pictures_shape_are_the_engines(self):
@@ -351,10 +351,10 @@ class Training(unittest.TestCase):
             rows = [line for line in file if line.startswith("| ")]
         self.assertEqual(len(rows), 2 + 2, rows)
         spec = ablation.spec_of("aspp-separable")
-        parameters, madds = network.cost(spec, ablation.SIZE, ablation.SIZE)
+        parameters, macs = network.cost(spec, ablation.SIZE, ablation.SIZE)
         told = subprocess.run([os.environ["SILHOUETTE"], "info", "--spec", f"{out}/specs/aspp-separable.json", "--json"], check=True, capture_output=True, text=True)
         total = json.loads(told.stdout)["cost"]["total"]
-        self.assertEqual((parameters, madds), (total["parameters"], total["madds"]))
+        self.assertEqual((parameters, macs), (total["parameters"], total["macs"]))
         # Three taps in a row of seven, three apart: 4, 7 and 4 of them are inside.
         self.assertEqual(ablation.taps_inside(7, 3), (15 / 21) ** 2)
 

@@ -93,8 +93,8 @@ mod tests {
     #[test]
     fn what_stands_at_the_top_level_becomes_internal() {
         let source = "public interface A {\n    fun f()\n}\nopen class B: A\nprivate fun c() {}\ninternal val d = 1\n         */ fun `e`()\n";
-        let wanted = "internal interface A {\n    fun f()\n}\ninternal open class B: A\nprivate fun c() {}\ninternal val d = 1\n         */ internal fun `e`()\n";
-        assert_eq!(internal(source), wanted);
+        let expected = "internal interface A {\n    fun f()\n}\ninternal open class B: A\nprivate fun c() {}\ninternal val d = 1\n         */ internal fun `e`()\n";
+        assert_eq!(internal(source), expected);
     }
 
     #[test]

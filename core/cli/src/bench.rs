@@ -98,8 +98,8 @@ fn measure(args: &Bench) -> Result<(), Failure> {
     let profiles = (0..profiles).map(|_| segmenter.profile(&frame)).collect::<Result<Vec<_>, _>>();
     let steps = medians(&profiles.map_err(about_model)?);
     let peak = peak_gflops();
-    let madds: u64 = steps.iter().map(|s| s.madds).sum();
-    let floor = madds as f64 * 2.0 / (peak * threads as f64) / 1e6;
+    let macs: u64 = steps.iter().map(|s| s.macs).sum();
+    let floor = macs as f64 * 2.0 / (peak * threads as f64) / 1e6;
 
     let Size { height: rows, width: columns } = segmenter.input_size(&frame);
     if !args.json {
@@ -115,8 +115,8 @@ fn measure(args: &Bench) -> Result<(), Failure> {
             ms(mask)
         ));
         output::say(&format!(
-            "floor {floor:.2} ms: {:.1} M multiply-adds at {peak:.1} GFLOP/s per core, {threads} threads",
-            madds as f64 / 1e6
+            "floor {floor:.2} ms: {:.1} M MACs at {peak:.1} GFLOP/s per core, {threads} threads",
+            macs as f64 / 1e6
         ));
         let grown = growth.map_or_else(|| "not available on this system".to_owned(), |g| format!("{:.2} MiB", mib(g)));
         if let Some((plain, refined)) = effects {
@@ -149,7 +149,7 @@ fn measure(args: &Bench) -> Result<(), Failure> {
         ),
         ("kernels", json!(Isa::best().name())),
         ("peak_gflops", json!(peak)),
-        ("madds", json!(madds)),
+        ("macs", json!(macs)),
         ("floor_ms", json!(floor)),
         ("growth_mib", json!(growth.map(mib))),
         ("open_ms", json!(ms(open))),
@@ -200,12 +200,12 @@ fn table(steps: &[Step], peak: f64, args: &Bench) {
 }
 
 fn step_json(s: &Step, peak: f64) -> Value {
-    json!({ "name": s.name, "explain": s.explain, "ms": ms(s.time), "madds": s.madds, "peak_share": rate(s) / peak })
+    json!({ "name": s.name, "explain": s.explain, "ms": ms(s.time), "macs": s.macs, "peak_share": rate(s) / peak })
 }
 
 /// GFLOP/s of a step.
 fn rate(s: &Step) -> f64 {
-    s.madds as f64 * 2.0 / s.time.as_secs_f64().max(1e-9) / 1e9
+    s.macs as f64 * 2.0 / s.time.as_secs_f64().max(1e-9) / 1e9
 }
 
 /// One core's peak, the best of several short runs, in GFLOP/s.

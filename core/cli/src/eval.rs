@@ -180,8 +180,8 @@ fn one(run: &Run, item: &Item, work: &mut Segmentation) -> Result<Scored, Failur
         .collect();
     let borders = if run.boundary { Some(borders(run, item, &photo, &truth, work)?) } else { None };
     let frame = photo.frame().map_err(|error| Failure::new(&item.image, error))?;
-    let madds = run.evaluator.madds(&frame).map_err(|error| Failure::new(&item.image, error))?;
-    Ok(Scored { name: item.name.clone(), ms, madds, pairs, borders })
+    let macs = run.evaluator.macs(&frame).map_err(|error| Failure::new(&item.image, error))?;
+    Ok(Scored { name: item.name.clone(), ms, macs, pairs, borders })
 }
 
 /// The border of an image's foreground, plain and refined.
@@ -269,7 +269,7 @@ fn report(run: &Run, results: &[Scored], skipped: usize, protocol: &Value) -> Re
         "confusion": rows,
         "images": results.len(),
         "skipped": skipped,
-        "madds": mean(results.iter().map(|scored| scored.madds)),
+        "macs": mean(results.iter().map(|scored| scored.macs)),
         "median_ms": median(results.iter().map(|scored| scored.ms).collect()),
         "min_ms": results.iter().map(|scored| scored.ms).reduce(f64::min),
         "protocol": protocol,

@@ -80,7 +80,7 @@ fn figures(spec: &Spec, cost: &Cost) -> Result<Vec<Figures>, Failure> {
             let sum = cost::six_scales_and_flips(spec).map_err(Failure::general)?;
             (sum.executed, sum.paper)
         } else {
-            (cost.total.madds, cost.total.madds_paper)
+            (cost.total.macs, cost.total.macs_paper)
         };
         Ok(Figures { row, parameters: cost.total.parameters, executed, counted })
     })
@@ -92,21 +92,21 @@ impl Figures {
         json!({
             "row": self.row,
             "parameters": self.parameters,
-            "madds": self.executed,
-            "madds_paper": self.counted,
+            "macs": self.executed,
+            "macs_paper": self.counted,
         })
     }
 
     fn text(&self) -> String {
         let percent = |ours: u64, theirs: f64| (ours as f64 / 1e6 / theirs - 1.0) * 100.0;
         let mut text = format!(
-            "paper, '{}': {} M parameters (ours {:+.1} %), {} M multiply-adds (ours counted the same way {} {:+.1} %, executed {})",
+            "paper, '{}': {} M parameters (ours {:+.1} %), {} M MACs (ours counted the same way {} {:+.1} %, executed {})",
             self.row.name,
             self.row.parameters_m,
             percent(self.parameters, self.row.parameters_m),
-            self.row.madds_m,
+            self.row.macs_m,
             short(self.counted),
-            percent(self.counted, self.row.madds_m),
+            percent(self.counted, self.row.macs_m),
             short(self.executed),
         );
         if let Some(exception) = self.row.exception {
@@ -138,17 +138,17 @@ fn table(spec: &Spec, cost: &Cost, network: &Network, paper: &[Figures]) -> Stri
     let name = names.map(String::len).max().unwrap_or(0).max(5);
     line(&format!(
         "{:name$}  {:20} {:>15} {:>9} {:>9} {:>9} {:>9}",
-        "layer", "kind", "output (H W C)", "params", "madds", "as paper", "values"
+        "layer", "kind", "output (H W C)", "params", "macs", "as paper", "values"
     ));
     for layer in &cost.layers {
         let shape = format!("{} {} {}", layer.output.height, layer.output.width, layer.output.channels);
-        let paper = if layer.madds_paper == layer.madds { String::new() } else { short(layer.madds_paper) };
+        let paper = if layer.macs_paper == layer.macs { String::new() } else { short(layer.macs_paper) };
         line(&format!(
             "{:name$}  {:20} {shape:>15} {:>9} {:>9} {paper:>9} {:>9}",
             layer.name,
             kind(layer),
             short(layer.parameters),
-            short(layer.madds),
+            short(layer.macs),
             short(layer.activation)
         ));
     }
@@ -170,9 +170,9 @@ fn table(spec: &Spec, cost: &Cost, network: &Network, paper: &[Figures]) -> Stri
         short(total.parameters),
         short(total.weights)
     ));
-    line(&format!("{} multiply-adds executed", short(total.madds)));
-    if total.madds_paper != total.madds {
-        line(&format!("{} multiply-adds as the paper counts (atrous maps padded)", short(total.madds_paper)));
+    line(&format!("{} MACs executed", short(total.macs)));
+    if total.macs_paper != total.macs {
+        line(&format!("{} MACs as the paper counts (atrous maps padded)", short(total.macs_paper)));
     }
     line(&format!("largest map: {} of {} values", total.largest_layer, short(total.largest_activation)));
     for figures in paper {

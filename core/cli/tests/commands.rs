@@ -243,8 +243,8 @@ fn info_counts_and_lists() {
     let model = fixture(&place, "model.safetensors");
     let json = silhouette(args!["info", model, "--json"]).ok().json();
     let layers = json["cost"]["layers"].as_array().unwrap();
-    let sum: u64 = layers.iter().map(|layer| layer["madds"].as_u64().unwrap()).sum();
-    assert_eq!(json["cost"]["total"]["madds"].as_u64(), Some(sum));
+    let sum: u64 = layers.iter().map(|layer| layer["macs"].as_u64().unwrap()).sum();
+    assert_eq!(json["cost"]["total"]["macs"].as_u64(), Some(sum));
     assert_eq!(json["spec"]["name"], "fixture");
     let table = silhouette(args!["info", model]).ok();
     assert!(layers.iter().all(|layer| table.out.contains(layer["name"].as_str().unwrap())), "{}", table.out);
@@ -253,10 +253,10 @@ fn info_counts_and_lists() {
     // The paper: V2* at output stride 16 has 2.75 B multiply-adds and 2.11 M parameters.
     let paper = silhouette(["info", "--spec", "deeplabv3_mnv2", "--json"]).ok().json();
     let total = &paper["cost"]["total"];
-    assert!((total["madds"].as_f64().unwrap() / 2.75e9 - 1.0).abs() < 0.01);
+    assert!((total["macs"].as_f64().unwrap() / 2.75e9 - 1.0).abs() < 0.01);
     assert!((total["parameters"].as_f64().unwrap() / 2.11e6 - 1.0).abs() < 0.01);
     let half = silhouette(["info", "--spec", "deeplabv3_mnv2", "--size", "257", "--json"]).ok().json();
-    assert!(half["cost"]["total"]["madds"].as_u64() < total["madds"].as_u64());
+    assert!(half["cost"]["total"]["macs"].as_u64() < total["macs"].as_u64());
     silhouette(["info", "--spec", "nothing"]).fails(&["nothing", "deeplabv3_mnv2"]);
     let broken = place.write("broken.json", b"{\"format\": 1");
     silhouette(args!["info", "--spec", broken]).fails(&["broken.json"]);
@@ -326,11 +326,11 @@ fn reference_models_are_imported_and_see_what_is_there() {
             place.path("out")
         ];
         let ran = silhouette(command).ok();
-        for (line, wanted) in ran.out.lines().zip(["cat", "dog", "motorbike", "bird"]) {
+        for (line, expected) in ran.out.lines().zip(["cat", "dog", "motorbike", "bird"]) {
             let json: serde_json::Value = serde_json::from_str(line).unwrap();
             let classes = json["classes"].as_array().unwrap();
             let mut others = classes.iter().filter(|class| class["class"] != 0);
-            assert_eq!(others.next().unwrap()["label"], wanted, "{name}: {line}");
+            assert_eq!(others.next().unwrap()["label"], expected, "{name}: {line}");
         }
         assert_eq!(image::image_dimensions(place.path("out/cat_720p.mask.png")).unwrap(), (1280, 720));
     }

@@ -45,7 +45,7 @@ fn its_own_masks_score_full_marks_and_others_do_not() {
     assert_eq!(report["miou"], 100.0, "{report}");
     assert_eq!(report["pixel_accuracy"], 100.0);
     assert_eq!((&report["images"], &report["skipped"]), (&4.into(), &0.into()));
-    assert!(report["madds"].as_u64().unwrap() > 0 && report["median_ms"].as_f64().unwrap() > 0.0);
+    assert!(report["macs"].as_u64().unwrap() > 0 && report["median_ms"].as_f64().unwrap() > 0.0);
     let pixels: u64 = (0..4).map(|i| (60 + 11 * i) * (80 - 7 * i)).sum();
     let counted: u64 = report["confusion"]
         .as_array()
@@ -259,7 +259,7 @@ fn inputs_of_the_pictures_shapes_make_other_masks_of_less_arithmetic() {
     // The true masks were computed in the images' shapes.
     assert_eq!(own["miou"], 100.0);
     assert!(square["miou"].as_f64() < own["miou"].as_f64());
-    assert!(own["madds"].as_u64() < square["madds"].as_u64());
+    assert!(own["macs"].as_u64() < square["macs"].as_u64());
     assert!(eval(&["--scales", "1,1"])["miou"].as_f64().unwrap() > 99.0);
 }
 
@@ -271,7 +271,7 @@ fn scales_and_mirrors_run_more_and_the_worst_are_drawn() {
     let drawn = place.path("worst");
     let once = {
         silhouette(args!["eval", "--voc", root, "--model", model, "--json", out]).ok();
-        json(&out)["madds"].as_u64().unwrap()
+        json(&out)["macs"].as_u64().unwrap()
     };
     silhouette(args![
         "eval", "--voc", root, "--model", model, "--scales", "1,1", "--flip", "--json", out, "--errors", drawn,
@@ -279,7 +279,7 @@ fn scales_and_mirrors_run_more_and_the_worst_are_drawn() {
     ])
     .ok();
     let report = json(&out);
-    assert_eq!(report["madds"].as_u64().unwrap(), 4 * once);
+    assert_eq!(report["macs"].as_u64().unwrap(), 4 * once);
     assert!(report["miou"].as_f64().unwrap() > 20.0, "{report}");
     let mut files: Vec<_> =
         std::fs::read_dir(&drawn).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
@@ -329,8 +329,8 @@ fn borders_are_scored_plain_and_refined_and_survive_a_stop() {
 }
 
 /// The public reference model in our engine: the score of its float version in ONNX Runtime.
-fn the_public_model_scores_what_its_float_twin_scores() {
-    const TWIN: f64 = 73.68;
+fn the_public_model_scores_what_its_float_version_scores() {
+    const FLOAT_MIOU: f64 = 73.68;
     let shared = shared_folder();
     let place = Folder::new();
     let model = place.path("public.safetensors");
@@ -354,7 +354,7 @@ fn the_public_model_scores_what_its_float_twin_scores() {
     ])
     .ok();
     let miou = json(&out)["miou"].as_f64().unwrap();
-    assert!((miou - TWIN).abs() <= 0.2, "{miou} against {TWIN}");
+    assert!((miou - FLOAT_MIOU).abs() <= 0.2, "{miou} against {FLOAT_MIOU}");
 }
 
-silhouette_testkit::long_tests_with_shared!(the_public_model_scores_what_its_float_twin_scores);
+silhouette_testkit::long_tests_with_shared!(the_public_model_scores_what_its_float_version_scores);

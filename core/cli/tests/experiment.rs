@@ -9,8 +9,8 @@ use silhouette_testkit::Folder;
 fn the_papers_tables() {
     let text = silhouette(["info", "--table", "paper"]).ok().out;
     // Our figures and the paper's, table 7: V2* at output stride 16, and ResNet-101's cost.
-    for wanted in ["2.741 B", "2.750 B", "75.32", "4871 B", "82.70", "ShuffleNet", "1/d_o + 1/k^2"] {
-        assert!(text.contains(wanted), "{wanted} is not in\n{text}");
+    for expected in ["2.741 B", "2.750 B", "75.32", "4871 B", "82.70", "ShuffleNet", "1/d_o + 1/k^2"] {
+        assert!(text.contains(expected), "{expected} is not in\n{text}");
     }
     let json = silhouette(["info", "--table", "paper", "--json"]).ok().json();
     assert_eq!(json["segmentation"].as_array().unwrap().len(), 11);
@@ -90,8 +90,8 @@ fn blocks_are_left_out_scored_and_saved() {
     assert!(single.iter().any(|d| d["score"]["pixels"].as_f64().unwrap() < 100.0), "{json}");
     let cumulative = experiment["cumulative"].as_array().unwrap();
     assert_eq!(cumulative.len(), 3);
-    let madds = |d: &serde_json::Value| d["madds"].as_u64().unwrap();
-    assert!(madds(&cumulative[2]) < madds(&cumulative[0]) && madds(&cumulative[0]) < madds(&experiment["whole"]));
+    let macs = |d: &serde_json::Value| d["macs"].as_u64().unwrap();
+    assert!(macs(&cumulative[2]) < macs(&cumulative[0]) && macs(&cumulative[0]) < macs(&experiment["whole"]));
     assert!(std::fs::read(figure).unwrap().starts_with(b"\x89PNG"));
 
     let less = place.path("less.safetensors");

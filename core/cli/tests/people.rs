@@ -162,7 +162,7 @@ fn grey_alphas_are_scored_by_size_plain_and_refined() {
         assert!(ran.out.contains(size), "{}", ran.out);
     }
     assert_eq!((&report["images"], &report["skipped"]), (&4.into(), &0.into()));
-    assert!(report["madds"].as_u64().unwrap() > 0 && report["alpha_ms"]["refined"].as_f64().unwrap() > 0.0);
+    assert!(report["macs"].as_u64().unwrap() > 0 && report["alpha_ms"]["refined"].as_f64().unwrap() > 0.0);
     let row = ran.out.lines().find(|line| line.starts_with("all, plain")).unwrap();
     let numbers: Vec<&str> = row["all, plain".len()..].split_whitespace().collect();
     assert_eq!(numbers[0], "4");
@@ -291,7 +291,7 @@ fn a_stopped_run_goes_on_to_the_same_figures() {
     std::fs::remove_file(root.join("JPEGImages/p0.jpg")).unwrap();
     silhouette(call).ok();
     let report = rest(serde_json::from_str(&std::fs::read_to_string(&out).unwrap()).unwrap());
-    for key in ["images", "skipped", "madds"] {
+    for key in ["images", "skipped", "macs"] {
         assert_eq!(report[key], whole[key], "{key}");
     }
     for (key, value) in report["people"]["all"]["refined"].as_object().unwrap() {

@@ -66,7 +66,7 @@ fn measure(only: &str, name: &str, side: usize, channels: usize, step: &dyn Fn(&
         let mut out = vec![0.0; program.outputs()[0].values()];
         // After it comes the step that writes the output.
         let measured = program.steps().count() - 2;
-        let operations = 2.0 * program.steps().nth(measured).expect("a step").madds as f64;
+        let operations = 2.0 * program.steps().nth(measured).expect("a step").macs as f64;
         let mut run = || {
             execution.run(&Grey(2 * side - 1), &mut [&mut out], &|work| work(0)).expect("a run");
             // Only the last step's own time: the stem runs to feed it.

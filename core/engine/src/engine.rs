@@ -100,7 +100,7 @@ pub struct Step {
     /// How it is computed.
     pub explain: String,
     /// Multiply-adds of one inference.
-    pub madds: u64,
+    pub macs: u64,
     /// Time of the last run.
     pub time: Duration,
 }
@@ -153,7 +153,7 @@ pub enum EngineError {
         /// Which buffer.
         what: &'static str,
         /// What was expected.
-        wanted: String,
+        expected: String,
         /// What was passed.
         found: String,
     },
@@ -178,7 +178,9 @@ pub enum EngineError {
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Mismatch { what, wanted, found } => write!(f, "{what}: the network expects {wanted}, got {found}"),
+            Self::Mismatch { what, expected, found } => {
+                write!(f, "{what}: the network expects {expected}, got {found}")
+            }
             Self::Unsupported { what, why } => write!(f, "{what} is not supported: {why}"),
             Self::OutOfMemory(error) => write!(f, "{error}"),
             Self::Failed { engine, source } => write!(f, "{engine}: {source}"),

@@ -63,21 +63,21 @@ pub enum RunError {
     /// The row source does not have the size that the program was compiled for.
     InputSize {
         /// What the program expects.
-        wanted: Size,
+        expected: Size,
         /// What the row source provides.
         found: Size,
     },
     /// The number of output slices is not the number of outputs.
     Outputs {
         /// How many the program writes.
-        wanted: usize,
+        expected: usize,
         /// How many were passed.
         found: usize,
     },
     /// An output slice has the wrong length (in f32).
     OutputLength {
         /// What the program writes.
-        wanted: usize,
+        expected: usize,
         /// What was passed.
         found: usize,
     },
@@ -94,12 +94,14 @@ impl From<OutOfMemory> for RunError {
 impl std::fmt::Display for RunError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::InputSize { wanted, found } => {
-                write!(f, "input is {found}, the program expects {wanted}")
+            Self::InputSize { expected, found } => {
+                write!(f, "input is {found}, the program expects {expected}")
             }
-            Self::Outputs { wanted, found } => write!(f, "{found} outputs were passed, the program writes {wanted}"),
-            Self::OutputLength { wanted, found } => {
-                write!(f, "output holds {found} values, the program writes {wanted}")
+            Self::Outputs { expected, found } => {
+                write!(f, "{found} outputs were passed, the program writes {expected}")
+            }
+            Self::OutputLength { expected, found } => {
+                write!(f, "output holds {found} values, the program writes {expected}")
             }
             Self::OutOfMemory(error) => write!(f, "{error}"),
         }
@@ -124,7 +126,7 @@ enum StepWork {
 struct Step {
     name: String,
     explain: String,
-    madds: u64,
+    macs: u64,
     work: StepWork,
 }
 
@@ -136,7 +138,7 @@ pub struct StepInfo<'a> {
     /// How it is computed.
     pub explain: &'a str,
     /// Multiply-adds in one inference (one thread; rows computed twice at the border of two threads are not counted).
-    pub madds: u64,
+    pub macs: u64,
 }
 
 /// Size and channels of a map.
@@ -239,7 +241,7 @@ impl Program {
 
     /// What each step is.
     pub fn steps(&self) -> impl Iterator<Item = StepInfo<'_>> {
-        self.steps.iter().map(|s| StepInfo { name: &s.name, explain: &s.explain, madds: s.madds })
+        self.steps.iter().map(|s| StepInfo { name: &s.name, explain: &s.explain, macs: s.macs })
     }
 
     /// Allocates what one inference at a time needs.
@@ -290,14 +292,14 @@ impl Execution {
         let Self { program, arena } = self;
         let found = Size { height: source.height(), width: source.width() };
         if program.input != Size::square(0) && found != program.input {
-            return Err(RunError::InputSize { wanted: program.input, found });
+            return Err(RunError::InputSize { expected: program.input, found });
         }
         if outputs.len() != program.outputs.len() {
-            return Err(RunError::Outputs { wanted: program.outputs.len(), found: outputs.len() });
+            return Err(RunError::Outputs { expected: program.outputs.len(), found: outputs.len() });
         }
         for (shape, output) in program.outputs.iter().zip(&*outputs) {
             if output.len() != shape.values() {
-                return Err(RunError::OutputLength { wanted: shape.values(), found: output.len() });
+                return Err(RunError::OutputLength { expected: shape.values(), found: output.len() });
             }
         }
         let mut spans = [Span::new::<f32>(&mut []); MAX_OUTPUTS];

@@ -19,7 +19,7 @@ struct Order {
     quit: bool,
 }
 
-struct Desk {
+struct Shared {
     order: Mutex<Order>,
     wake: Condvar,
     /// Helpers that have not finished the current piece of work.
@@ -34,7 +34,7 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A fixed number of threads, including the caller's.
 pub struct ThreadPool {
-    desk: Arc<Desk>,
+    shared: Arc<Shared>,
     helpers: Vec<JoinHandle<()>>,
 }
 
@@ -50,17 +50,17 @@ impl ThreadPool {
     /// # Errors
     /// If the system refuses another thread.
     pub fn new(threads: usize) -> std::io::Result<Self> {
-        let desk = Arc::new(Desk {
+        let shared = Arc::new(Shared {
             order: Mutex::new(Order { number: 0, work: None, quit: false }),
             wake: Condvar::new(),
             busy: AtomicUsize::new(0),
             panic: Mutex::new(None),
         });
-        let mut pool = Self { desk, helpers: Vec::new() };
+        let mut pool = Self { shared, helpers: Vec::new() };
         for index in 1..threads.max(1) {
-            let desk = Arc::clone(&pool.desk);
+            let shared = Arc::clone(&pool.shared);
             let name = format!("silhouette-{index}");
-            pool.helpers.push(thread::Builder::new().name(name).spawn(move || help(&desk, index))?);
+            pool.helpers.push(thread::Builder::new().name(name).spawn(move || help(&shared, index))?);
         }
         Ok(pool)
     }
@@ -81,21 +81,21 @@ impl ThreadPool {
         }
         // SAFETY: only the lifetime is changed. The helpers use the reference before they count themselves off `busy`,
         // and this function does not return before `busy` is 0, whatever panics.
-        let lent = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static Work>(work) };
-        self.desk.busy.store(self.helpers.len(), Ordering::Relaxed);
+        let borrowed = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static Work>(work) };
+        self.shared.busy.store(self.helpers.len(), Ordering::Relaxed);
         {
-            let mut order = lock(&self.desk.order);
+            let mut order = lock(&self.shared.order);
             order.number += 1;
-            order.work = Some(lent);
-            self.desk.wake.notify_all();
+            order.work = Some(borrowed);
+            self.shared.wake.notify_all();
         }
         let own = catch_unwind(AssertUnwindSafe(|| work(0)));
         let mut backoff = Backoff::default();
-        while self.desk.busy.load(Ordering::Acquire) > 0 {
+        while self.shared.busy.load(Ordering::Acquire) > 0 {
             backoff.pause();
         }
-        lock(&self.desk.order).work = None;
-        if let Some(panic) = lock(&self.desk.panic).take() {
+        lock(&self.shared.order).work = None;
+        if let Some(panic) = lock(&self.shared.panic).take() {
             resume_unwind(panic);
         }
         if let Err(panic) = own {
@@ -104,13 +104,13 @@ impl ThreadPool {
     }
 }
 
-fn help(desk: &Desk, index: usize) {
+fn help(shared: &Shared, index: usize) {
     let mut seen = 0;
     loop {
         let work = {
-            let mut order = lock(&desk.order);
+            let mut order = lock(&shared.order);
             while order.number == seen && !order.quit {
-                order = desk.wake.wait(order).unwrap_or_else(PoisonError::into_inner);
+                order = shared.wake.wait(order).unwrap_or_else(PoisonError::into_inner);
             }
             if order.quit {
                 return;
@@ -121,16 +121,16 @@ fn help(desk: &Desk, index: usize) {
         if let Some(work) = work
             && let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(index)))
         {
-            *lock(&desk.panic) = Some(panic);
+            *lock(&shared.panic) = Some(panic);
         }
-        desk.busy.fetch_sub(1, Ordering::Release);
+        shared.busy.fetch_sub(1, Ordering::Release);
     }
 }
 
 impl Drop for ThreadPool {
     fn drop(&mut self) {
-        lock(&self.desk.order).quit = true;
-        self.desk.wake.notify_all();
+        lock(&self.shared.order).quit = true;
+        self.shared.wake.notify_all();
         for helper in self.helpers.drain(..) {
             // A helper's panics were caught and propagated when they happened.
             let _ = helper.join();

@@ -6,7 +6,7 @@ use silhouette_engine::program::{
     Block, Builder, Clamp, DecoderStage, Filter, Part, Program, RunError, Shape, Stem, Window,
 };
 use silhouette_kernels::isa::Isa;
-use silhouette_kernels::pack::{ALIGN, Buffer, Keeper, Shelf};
+use silhouette_kernels::pack::{ALIGN, Buffer, PackedReader, WeightOwner};
 use silhouette_kernels::rows::RowSource;
 use silhouette_kernels::size::Size;
 use silhouette_kernels::upsample::Resize;
@@ -220,14 +220,14 @@ impl RowSource for NoNumbers {
 struct Memory(Buffer<u8>);
 
 // SAFETY: nothing can write to it, and it does not move.
-unsafe impl Keeper for Memory {
+unsafe impl WeightOwner for Memory {
     fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
 /// A program's packed weights as they are cached.
-fn kept(p: &Program) -> Memory {
+fn packed_memory(p: &Program) -> Memory {
     let parts = p.packed();
     let mut all = Buffer::zeroed(parts.iter().map(|part| part.len().next_multiple_of(ALIGN)).sum());
     let mut at = 0;
@@ -239,7 +239,7 @@ fn kept(p: &Program) -> Memory {
 }
 
 /// Builds for every kernel set and 1 to 3 threads, and compares; then once more from the prepacked weights.
-fn check(input: &Map, wanted: &Map, what: &str, build: &dyn Fn(Builder) -> Arc<Program>) {
+fn check(input: &Map, expected: &Map, what: &str, build: &dyn Fn(Builder) -> Arc<Program>) {
     let small = Caches { l1: 4 << 10, l2: 16 << 10 };
     // (Miri takes minutes for what otherwise takes a millisecond.)
     let large = Caches { l1: 32 << 10, l2: 1 << 20 };
@@ -249,18 +249,18 @@ fn check(input: &Map, wanted: &Map, what: &str, build: &dyn Fn(Builder) -> Arc<P
             let mut one = Vec::new();
             for threads in 1..=if cfg!(miri) { 2 } else { 3 } {
                 let p = build(Builder::new(isa, threads, caches));
-                let size = Size { height: wanted.h, width: wanted.w };
-                assert_eq!(p.outputs(), [Shape { size, channels: wanted.c }], "{what}");
+                let size = Size { height: expected.h, width: expected.w };
+                assert_eq!(p.outputs(), [Shape { size, channels: expected.c }], "{what}");
                 let found = run(&p, input);
-                for (i, (f, w)) in found.iter().zip(&wanted.v).enumerate() {
+                for (i, (f, w)) in found.iter().zip(&expected.v).enumerate() {
                     let close = (f64::from(*f) - w).abs() <= 1e-4 * (1.0 + w.abs());
                     assert!(close, "{what}, {isa:?}, {threads} threads, element {i}: {f} instead of {w}");
                 }
                 assert!(one.is_empty() || one == found, "{what}, {isa:?}: {threads} threads produce other bits");
                 one = found;
                 if threads == 1 {
-                    let shelf = Shelf::new(Arc::new(kept(&p))).expect("a buffer is aligned");
-                    let again = build(Builder::new(isa, threads, caches).with_packed(shelf));
+                    let reader = PackedReader::new(Arc::new(packed_memory(&p))).expect("a buffer is aligned");
+                    let again = build(Builder::new(isa, threads, caches).with_packed(reader));
                     assert_eq!(again.weight_bytes(), p.weight_bytes());
                     assert!(run(&again, input) == one, "{what}, {isa:?}: cached weights produce other bits");
                 }
@@ -289,8 +289,8 @@ fn stem_alone_at_tile_edges() {
                 let input = picture(&mut noise, h, w);
                 let f = weights(&mut noise, c_out, 27, RELU6);
                 let wd = window(Size { height: h, width: w }, 2, 1, same);
-                let wanted = convolve(&input, &f, 3, &wd, false);
-                check(&input, &wanted, &format!("stem {h}x{w} to {c_out}, same {same}"), &|mut b| {
+                let expected = convolve(&input, &f, 3, &wd, false);
+                check(&input, &expected, &format!("stem {h}x{w} to {c_out}, same {same}"), &|mut b| {
                     let stem = Stem { name: "stem", window: wd, filter: f.filter() };
                     let m = b.chain(None, Some(&stem), &[]).unwrap();
                     b.finish(&[m], LIMIT).unwrap()
@@ -368,8 +368,8 @@ fn wide_blocks_are_sliced_at_panel_edges() {
         let f = weights(&mut noise, c, 27, RELU6);
         let wd = window(Size { height: 19, width: 23 }, 2, 1, true);
         let block = TestBlock::new(&mut noise, window(wd.output, 1, 2, true), c, t, c);
-        let wanted = block.naive(&convolve(&input, &f, 3, &wd, false));
-        check(&input, &wanted, &format!("{c} x {t}"), &|mut b| {
+        let expected = block.naive(&convolve(&input, &f, 3, &wd, false));
+        check(&input, &expected, &format!("{c} x {t}"), &|mut b| {
             let m = b.chain(None, Some(&Stem { name: "stem", window: wd, filter: f.filter() }), &[]).unwrap();
             let m = b.sliced(m, &block.describe()).unwrap();
             b.finish(&[m], LIMIT).unwrap()
@@ -389,8 +389,8 @@ fn every_width_of_row_and_panel() {
             let f = weights(&mut noise, c, 27, RELU6);
             let wd = window(size, 2, 1, true);
             let block = TestBlock::new(&mut noise, window(wd.output, stride, rate, true), c, t, c);
-            let wanted = block.naive(&convolve(&input, &f, 3, &wd, false));
-            check(&input, &wanted, &format!("width {width}, {c} x {t}, stride {stride}, rate {rate}"), &|mut b| {
+            let expected = block.naive(&convolve(&input, &f, 3, &wd, false));
+            check(&input, &expected, &format!("width {width}, {c} x {t}, stride {stride}, rate {rate}"), &|mut b| {
                 let stem = Stem { name: "stem", window: wd, filter: f.filter() };
                 let m = b.chain(None, Some(&stem), &[]).unwrap();
                 let m = b.sliced(m, &block.describe()).unwrap();
@@ -432,8 +432,8 @@ fn head_with_pooling_concatenation_and_atrous_convolutions() {
             .collect();
         let concatenated = Map { h: size.height, w: size.width, c: 64, v };
         let with_bias = Weights { b: bias.v.iter().map(|&b| b as f32).collect(), ..project.clone() };
-        let wanted = pointwise(&pointwise(&concatenated, &with_bias), &classifier);
-        check(&input, &wanted, "head", &|mut b| {
+        let expected = pointwise(&pointwise(&concatenated, &with_bias), &classifier);
+        check(&input, &expected, "head", &|mut b| {
             let m = b.chain(None, Some(&Stem { name: "stem", window: wd, filter: stem.filter() }), &[]).unwrap();
             let mean = b.average("mean", m).unwrap();
             let pooled = b.convolution("pool", &[mean], 1, 1, &pool.filter(), None).unwrap();
@@ -479,8 +479,8 @@ fn a_small_network_of_every_step() {
     let last = weights(&mut noise, 1, 5, None);
     let low = first.naive(&convolve(&input, &stem, 3, &wd, false));
     let both = joined(&[&resized(&deep, half, Resize::AlignCorners), &pointwise(&low, &skip)]);
-    let wanted = pointwise(&convolve(&both, &depthwise, 3, &own, true), &last);
-    check(&input, &wanted, "small", &|mut b| {
+    let expected = pointwise(&convolve(&both, &depthwise, 3, &own, true), &last);
+    check(&input, &expected, "small", &|mut b| {
         let stem = Stem { name: "stem", window: wd, filter: stem.filter() };
         let chain = [first.describe(), second.describe()];
         let (m, tapped) = b.tapped_chain(None, Some(&stem), &chain, &[1]).unwrap();
@@ -499,7 +499,7 @@ fn a_small_network_of_every_step() {
 
 /// Cached weights are used instead of the filters', all of them and no more than exist.
 #[test]
-fn kept_weights_of_another_network_are_refused() {
+fn cached_weights_of_another_network_are_refused() {
     let mut noise = Noise::new(11);
     let f = weights(&mut noise, 5, 27, None);
     let wd = window(Size::square(5), 2, 1, true);
@@ -514,13 +514,13 @@ fn kept_weights_of_another_network_are_refused() {
         let p = build(fresh(), f.filter()).unwrap();
         assert!(build(fresh(), empty).is_err(), "weights are missing");
         let input = picture(&mut noise, 5, 5);
-        let all = kept(&p).0.len();
+        let all = packed_memory(&p).0.len();
         for (len, fits) in [(ALIGN, false), (all - ALIGN, false), (all, true), (all + ALIGN, false)] {
             let mut memory = Buffer::zeroed(len);
             let n = len.min(all);
-            memory[..n].copy_from_slice(&kept(&p).0[..n]);
-            let shelf = Shelf::new(Arc::new(Memory(memory))).expect("a buffer is aligned");
-            match build(fresh().with_packed(shelf), empty) {
+            memory[..n].copy_from_slice(&packed_memory(&p).0[..n]);
+            let reader = PackedReader::new(Arc::new(Memory(memory))).expect("a buffer is aligned");
+            match build(fresh().with_packed(reader), empty) {
                 Ok(again) => assert!(fits && run(&again, &input) == run(&p, &input), "{len} of {all}"),
                 Err(error) => assert!(!fits && error.to_string().contains("packed earlier"), "{len} of {all}: {error}"),
             }
@@ -585,8 +585,8 @@ fn resizes_up_and_down_by_both_rules_at_odd_sizes() {
             let stem = weights(&mut noise, c, 27, None);
             let map = convolve(&input, &stem, 3, &wd, false);
             for rule in [Resize::AlignCorners, Resize::HalfPixel] {
-                let wanted = resized(&map, to, rule);
-                check(&input, &wanted, &format!("{from} to {to}, {c} channels, {rule:?}"), &|mut b| {
+                let expected = resized(&map, to, rule);
+                check(&input, &expected, &format!("{from} to {to}, {c} channels, {rule:?}"), &|mut b| {
                     let m =
                         b.chain(None, Some(&Stem { name: "stem", window: wd, filter: stem.filter() }), &[]).unwrap();
                     let m = b.resize("resize", m, to, rule).unwrap();
@@ -617,8 +617,8 @@ fn maps_are_joined_summed_and_convolved_each_channel_by_itself() {
             let deep = weights(&mut noise, whole.c, 9, RELU6);
             let convolved = convolve(&whole, &deep, 3, &own, true);
             let v = convolved.v.iter().map(|&v| act(v + v + v, clamp)).collect();
-            let wanted = Map { v, ..convolved };
-            check(&input, &wanted, &format!("{channels:?}, stride {stride}, rate {rate}"), &|mut b| {
+            let expected = Map { v, ..convolved };
+            check(&input, &expected, &format!("{channels:?}, stride {stride}, rate {rate}"), &|mut b| {
                 let m = b.chain(None, Some(&Stem { name: "stem", window: wd, filter: stem.filter() }), &[]).unwrap();
                 let maps: Vec<_> =
                     filters.iter().map(|f| b.convolution("part", &[m], 1, 1, &f.filter(), None).unwrap()).collect();
@@ -674,8 +674,8 @@ fn decoders_row_by_row() {
                 all.push((own, before, behind, deep, last));
             }
             let tail = ends.then(|| weights(&mut noise, 3, written, None));
-            let wanted = tail.as_ref().map_or(below.clone(), |f| pointwise(&below, f));
-            check(&input, &wanted, &what, &|mut b| {
+            let expected = tail.as_ref().map_or(below.clone(), |f| pointwise(&below, f));
+            check(&input, &expected, &what, &|mut b| {
                 let stem = Stem { name: "stem", window: stem_window, filter: stem.filter() };
                 let coarse = b.chain(None, Some(&stem), &[]).unwrap();
                 let to_skip = |b: &mut Builder, to| b.resize("skip", coarse, to, Resize::HalfPixel).unwrap();
@@ -733,9 +733,9 @@ fn a_tapped_chain_is_the_same_chain() {
                 assert_eq!(chains, 1, "one chain, whatever is tapped");
                 let found = run_all(&program, &input);
                 assert!(found[0] == plain, "{isa:?}, {threads} threads: a tap changes the chain's bits");
-                for (i, (found, wanted)) in found[1..].iter().zip(&maps).enumerate() {
-                    assert_eq!(found.len(), wanted.v.len());
-                    for (f, w) in found.iter().zip(&wanted.v) {
+                for (i, (found, expected)) in found[1..].iter().zip(&maps).enumerate() {
+                    assert_eq!(found.len(), expected.v.len());
+                    for (f, w) in found.iter().zip(&expected.v) {
                         let close = (f64::from(*f) - w).abs() <= 1e-4 * (1.0 + w.abs());
                         assert!(close, "{isa:?}, {threads} threads, stage {i}: {f} instead of {w}");
                     }
@@ -764,8 +764,8 @@ fn outputs_that_do_not_fit_are_refused() {
     let mut one = vec![0.0; 36];
     let mut two = vec![0.0; 35];
     let run = |outputs: &mut [&mut [f32]]| p.execution().unwrap().run(&input, outputs, &|work| work(0)).unwrap_err();
-    assert_eq!(run(&mut [&mut one]), RunError::Outputs { wanted: 2, found: 1 });
-    assert_eq!(run(&mut [&mut one, &mut two]), RunError::OutputLength { wanted: 36, found: 35 });
+    assert_eq!(run(&mut [&mut one]), RunError::Outputs { expected: 2, found: 1 });
+    assert_eq!(run(&mut [&mut one, &mut two]), RunError::OutputLength { expected: 36, found: 35 });
     for outputs in [vec![], vec![m; 9]] {
         let mut b = Builder::new(Isa::best(), 1, Caches::SMALL);
         let again = b.chain(None, Some(&Stem { name: "stem", window: wd, filter: stem.filter() }), &[]).unwrap();

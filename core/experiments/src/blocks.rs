@@ -34,7 +34,7 @@ pub struct Dropped {
     /// The blocks left out, by their index in the whole chain.
     pub blocks: Vec<usize>,
     /// Multiply-adds per image.
-    pub madds: u64,
+    pub macs: u64,
     /// Parameters (including batch norm's, as the paper counts).
     pub parameters: u64,
     /// Its quality.
@@ -65,8 +65,8 @@ pub fn experiment<E: From<silhouette::Error>>(
 ) -> std::result::Result<Experiment, E> {
     let mut without = |blocks: &[usize]| -> std::result::Result<Dropped, E> {
         let less = model.without_blocks(blocks)?;
-        let (madds, parameters) = cost(&less, size)?;
-        Ok(Dropped { blocks: blocks.to_vec(), madds, parameters, score: judge(&less, blocks)? })
+        let (macs, parameters) = cost(&less, size)?;
+        Ok(Dropped { blocks: blocks.to_vec(), macs, parameters, score: judge(&less, blocks)? })
     };
     let whole = without(&[])?;
     let blocks = model.spec().droppable_blocks();
@@ -86,7 +86,7 @@ pub fn experiment<E: From<silhouette::Error>>(
 fn cost(model: &Model, size: usize) -> Result<(u64, u64)> {
     let network = Network::new(model.spec(), Size::square(size))?;
     let parameters = silhouette_network::cost::Cost::of(&network).total.parameters;
-    Ok((network.convs().map(Conv::madds).sum(), parameters))
+    Ok((network.convs().map(Conv::macs).sum(), parameters))
 }
 
 /// mIOU of each; `against`: the reference.
@@ -98,8 +98,8 @@ pub fn figure(experiment: &Experiment, name: &str, against: &str) -> Figure {
     let whole = experiment.whole.score.miou;
     let across = |count: usize| vec![(-0.6, whole), (count as f64 - 0.4, whole)];
     let y = || Axis { range: Some((0.0, 100.0)), ..Axis::linear("mIOU, %") };
-    let start = experiment.whole.madds as f64;
-    let madds = experiment.cumulative.iter().enumerate().map(|(i, d)| (i as f64, 100.0 * d.madds as f64 / start));
+    let start = experiment.whole.macs as f64;
+    let macs = experiment.cumulative.iter().enumerate().map(|(i, d)| (i as f64, 100.0 * d.macs as f64 / start));
     Figure {
         title: format!("Residual blocks of {name} left out, without retraining; mIOU against {against}"),
         columns: 2,
@@ -121,7 +121,7 @@ pub fn figure(experiment: &Experiment, name: &str, against: &str) -> Figure {
                 square: false,
                 series: vec![
                     Series::new("mIOU", Style::Line, 0, scores(&experiment.cumulative)),
-                    Series::new("multiply-adds", Style::Line, 2, madds.collect()),
+                    Series::new("multiply-adds", Style::Line, 2, macs.collect()),
                     Series::new("whole network", Style::Dashed, 1, across(experiment.cumulative.len())),
                 ],
             },
@@ -158,9 +158,9 @@ mod tests {
         assert_eq!(result.cumulative[3].blocks, last);
         assert!((result.cumulative[0].score.miou - score(&last[..1])).abs() < 1e-12);
         for pair in result.cumulative.windows(2) {
-            assert!(pair[1].madds < pair[0].madds && pair[1].parameters < pair[0].parameters);
+            assert!(pair[1].macs < pair[0].macs && pair[1].parameters < pair[0].parameters);
         }
-        assert!(result.whole.madds > result.single[0].madds);
+        assert!(result.whole.macs > result.single[0].macs);
         let svg = figure(&result, "fixture", "true masks").svg();
         assert!(svg.contains("whole network") && svg.contains("mIOU, %"));
     }

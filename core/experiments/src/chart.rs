@@ -44,10 +44,10 @@ mod tests {
     #[test]
     fn svg_says_everything_and_is_well_formed() {
         let svg = figure().svg();
-        for wanted in
+        for expected in
             ["A &amp; B", "measured &lt;MiB&gt;", "formula", ">MiB<", ">t<", "lines", "bars", "stroke-dasharray"]
         {
-            assert!(svg.contains(wanted), "{wanted} is missing from\n{svg}");
+            assert!(svg.contains(expected), "{expected} is missing from\n{svg}");
         }
         assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count());
         assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));

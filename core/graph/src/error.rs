@@ -19,12 +19,12 @@ pub enum GraphError {
         why: String,
     },
     /// Input or output that does not match the network.
-    #[error("{what}: the network expects {wanted}, got {found}")]
+    #[error("{what}: the network expects {expected}, got {found}")]
     Mismatch {
         /// Which buffer.
         what: &'static str,
         /// What was expected.
-        wanted: String,
+        expected: String,
         /// What was passed.
         found: String,
     },
@@ -37,7 +37,7 @@ pub enum GraphError {
 impl From<GraphError> for EngineError {
     fn from(error: GraphError) -> Self {
         match error {
-            GraphError::Mismatch { what, wanted, found } => Self::Mismatch { what, wanted, found },
+            GraphError::Mismatch { what, expected, found } => Self::Mismatch { what, expected, found },
             GraphError::Unsupported { what, why } => Self::Unsupported { what, why },
             other => Self::Failed { engine: "the candle graph", source: Box::new(other) },
         }

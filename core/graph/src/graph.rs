@@ -183,10 +183,10 @@ impl Graph {
     fn all_observed(&self, x: &Tensor, observe: Observer<'_>) -> Result<Vec<Tensor>, GraphError> {
         let Size { height, width } = self.input;
         if x.rank() != 4 || x.dims()[1..] != [3, height, width] || x.dtype() != DType::F32 {
-            let wanted = format!("(N, 3, {height}, {width}) f32");
+            let expected = format!("(N, 3, {height}, {width}) f32");
             return Err(GraphError::Mismatch {
                 what: "input",
-                wanted,
+                expected,
                 found: format!("{:?} {:?}", x.shape(), x.dtype()),
             });
         }
@@ -263,10 +263,10 @@ impl Graph {
     /// [`GraphError::Mismatch`] if `rows` or `logits` have another size; [`GraphError::Candle`].
     pub fn run(&self, rows: &dyn RowSource, logits: &mut [f32]) -> Result<(), GraphError> {
         let (size, classes) = self.logits;
-        let wanted = size.height * size.width * classes;
-        if logits.len() != wanted {
+        let expected = size.height * size.width * classes;
+        if logits.len() != expected {
             let found = logits.len().to_string();
-            return Err(GraphError::Mismatch { what: "logits", wanted: wanted.to_string(), found });
+            return Err(GraphError::Mismatch { what: "logits", expected: expected.to_string(), found });
         }
         logits.copy_from_slice(&channels_last(&self.forward(&self.tensor_of(rows)?)?)?);
         Ok(())
@@ -287,7 +287,7 @@ impl Graph {
         let Size { height, width } = self.input;
         if (rows.height(), rows.width()) != (height, width) {
             let found = Size { height: rows.height(), width: rows.width() }.to_string();
-            return Err(GraphError::Mismatch { what: "input rows", wanted: self.input.to_string(), found });
+            return Err(GraphError::Mismatch { what: "input rows", expected: self.input.to_string(), found });
         }
         let room = |len: usize| filled(len, 0.0f32, "the graph's input").map_err(ModelError::from);
         let (mut planes, mut scratch, mut row) =
@@ -497,9 +497,9 @@ mod tests {
                 let a = with.forward(&input(size)).unwrap();
                 let b = without.forward(&input(size)).unwrap();
                 let (logits, classes) = network.logits();
-                let wanted =
+                let expected =
                     if name == "classifier" { vec![1, classes] } else { vec![1, classes, logits.height, logits.width] };
-                assert_eq!(a.dims(), wanted, "{name}");
+                assert_eq!(a.dims(), expected, "{name}");
                 let a = values(&a);
                 let b = values(&b);
                 let largest = a.iter().fold(0f32, |m, v| m.max(v.abs()));
@@ -609,8 +609,8 @@ mod tests {
                 let px = place(x, w, width);
                 let value = |y: f32, x: f32| values[(c * h + (y as usize).min(h - 1)) * w + (x as usize).min(w - 1)];
                 let row = |y: f32| value(y, px) * (1.0 - px.fract()) + value(y, px + 1.0) * px.fract();
-                let wanted = row(py) * (1.0 - py.fract()) + row(py + 1.0) * py.fract();
-                assert!((f - wanted).abs() < 1e-3 * wanted.abs().max(1.0), "stage {i}, {at}: {f}, {wanted}");
+                let expected = row(py) * (1.0 - py.fract()) + row(py + 1.0) * py.fract();
+                assert!((f - expected).abs() < 1e-3 * expected.abs().max(1.0), "stage {i}, {at}: {f}, {expected}");
             }
             let behind = both.narrow(1, channels, skip.c_out).unwrap();
             assert_eq!(self::values(&behind), self::values(&made[&skip.name]), "stage {i}: the skip");
@@ -692,9 +692,9 @@ mod tests {
         let rows = Rows(values(&input(size)), size);
         let mut logits = vec![0.0; 3 * 4 * 21];
         graph.run(&rows, &mut logits).unwrap();
-        let wanted = graph.forward(&input(size)).unwrap();
+        let expected = graph.forward(&input(size)).unwrap();
         for (y, x, c) in [(0, 0, 0), (2, 3, 20), (1, 2, 7)] {
-            let value = wanted.get(0).unwrap().get(c).unwrap().get(y).unwrap().get(x).unwrap();
+            let value = expected.get(0).unwrap().get(c).unwrap().get(y).unwrap().get(x).unwrap();
             assert_eq!(logits[(y * 4 + x) * 21 + c].to_bits(), value.to_scalar::<f32>().unwrap().to_bits());
         }
         assert!(matches!(graph.run(&rows, &mut logits[1..]), Err(GraphError::Mismatch { what: "logits", .. })));

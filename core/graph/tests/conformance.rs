@@ -42,10 +42,10 @@ fn plan_and_graph_agree_on_every_network() {
             let network = Network::new(&spec, size).unwrap();
             let weights = Weights::from_tensors(seeded(&network, 11), spec.batch_norm_epsilon).unwrap();
             let x = picture(size);
-            let wanted = flat(&Graph::new(&network, &weights, &Device::Cpu).unwrap().forward(&x).unwrap());
+            let expected = flat(&Graph::new(&network, &weights, &Device::Cpu).unwrap().forward(&x).unwrap());
             // Random weights produce logits of any magnitude; 1e-3 is required when they are as large as a trained
             // network's.
-            let scale = wanted.iter().fold(1.0f32, |m, v| m.max(v.abs() / 20.0));
+            let scale = expected.iter().fold(1.0f32, |m, v| m.max(v.abs() / 20.0));
             let (map, classes) = network.logits();
             for isa in Isa::all() {
                 for threads in [1, 2] {
@@ -54,13 +54,13 @@ fn plan_and_graph_agree_on_every_network() {
                     let found = PlanOp::new(plan).unwrap().forward(&x).unwrap();
                     assert_eq!(found.dims(), [1, classes, map.height, map.width], "{name}");
                     let found = flat(&found);
-                    for (i, (f, w)) in found.iter().zip(&wanted).enumerate() {
+                    for (i, (f, w)) in found.iter().zip(&expected).enumerate() {
                         let close = (f - w).abs() <= 1e-3 * scale;
                         assert!(close, "{name} at {size}, {}, {threads} threads, {i}: {f}, graph {w}", isa.name());
                     }
                     // (An alpha has one value per pixel and no class.)
                     for p in (0..map.height * map.width).filter(|_| classes > 1) {
-                        let ((f, _), (w, margin)) = (best(&found, classes, p), best(&wanted, classes, p));
+                        let ((f, _), (w, margin)) = (best(&found, classes, p), best(&expected, classes, p));
                         assert!(f == w || margin <= 2e-3 * scale, "{name} at {size}: pixel {p} is {f}, not {w}");
                     }
                 }
@@ -95,8 +95,9 @@ fn a_split_changes_the_memory_and_not_the_result() {
     let weights = Weights::from_tensors(seeded(&network, 5), spec.batch_norm_epsilon).unwrap();
     let x = picture(size);
     let options = PlanOptions::default();
-    let wanted = flat(&PlanOp::new(Plan::compile(&network, &weights, &options).unwrap()).unwrap().forward(&x).unwrap());
-    let scale = wanted.iter().fold(1.0f32, |m, v| m.max(v.abs() / 20.0));
+    let expected =
+        flat(&PlanOp::new(Plan::compile(&network, &weights, &options).unwrap()).unwrap().forward(&x).unwrap());
+    let scale = expected.iter().fold(1.0f32, |m, v| m.max(v.abs() / 20.0));
     let mut before = usize::MAX;
     for ways in [1, 2, 3] {
         let plan = Plan::compile_split(&network, &weights, &options, ways).unwrap();
@@ -106,7 +107,7 @@ fn a_split_changes_the_memory_and_not_the_result() {
         assert!(bytes < before && bytes >= formula, "{ways} ways: {bytes} bytes, formula {formula}");
         before = bytes;
         let found = flat(&PlanOp::new(plan).unwrap().forward(&x).unwrap());
-        for (f, w) in found.iter().zip(&wanted) {
+        for (f, w) in found.iter().zip(&expected) {
             assert!((f - w).abs() <= 1e-3 * scale, "{ways} ways: {f}, {w}");
         }
     }

@@ -36,21 +36,21 @@ fn agree(what: &str, network: &Network) {
     let weights = Weights::from_tensors(seeded(network, 3), 1e-3).unwrap();
     let values = picture(network.input);
     let x = Tensor::from_slice(&values, (1, 3, network.input.height, network.input.width), &Device::Cpu).unwrap();
-    let wanted = Graph::new(network, &weights, &Device::Cpu).unwrap().forward_all(&x).unwrap();
+    let expected = Graph::new(network, &weights, &Device::Cpu).unwrap().forward_all(&x).unwrap();
     for isa in Isa::all() {
         let mut first = Vec::new();
         for threads in 1..=3 {
             let plan = Plan::compile(network, &weights, &options(isa, threads)).unwrap();
             let found = run(&plan, &values);
-            assert_eq!(found.len(), wanted.len());
-            for (output, (found, wanted)) in network.outputs().iter().zip(found.iter().zip(&wanted)) {
-                let wanted: Vec<f32> = match wanted.rank() {
-                    4 => wanted.permute((0, 2, 3, 1)).unwrap().flatten_all().unwrap().to_vec1().unwrap(),
-                    _ => wanted.flatten_all().unwrap().to_vec1().unwrap(),
+            assert_eq!(found.len(), expected.len());
+            for (output, (found, expected)) in network.outputs().iter().zip(found.iter().zip(&expected)) {
+                let expected: Vec<f32> = match expected.rank() {
+                    4 => expected.permute((0, 2, 3, 1)).unwrap().flatten_all().unwrap().to_vec1().unwrap(),
+                    _ => expected.flatten_all().unwrap().to_vec1().unwrap(),
                 };
-                let largest = wanted.iter().fold(0f32, |m, v| m.max(v.abs()));
-                assert!(largest > 1e-3 && found.len() == wanted.len(), "{what}, {}: {largest}", output.name);
-                for (i, (f, w)) in found.iter().zip(&wanted).enumerate() {
+                let largest = expected.iter().fold(0f32, |m, v| m.max(v.abs()));
+                assert!(largest > 1e-3 && found.len() == expected.len(), "{what}, {}: {largest}", output.name);
+                for (i, (f, w)) in found.iter().zip(&expected).enumerate() {
                     let close = (f - w).abs() <= 1e-4 * largest;
                     assert!(close, "{what}, {}, {isa:?}, {threads} threads, {i}: {f}, graph {w}", output.name);
                 }

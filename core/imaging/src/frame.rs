@@ -33,32 +33,32 @@ pub enum FrameError {
         height: usize,
     },
     /// Neighbouring samples of a row would overlap.
-    #[error("pixel stride of plane {plane} is {found} bytes, at least {wanted} are needed")]
+    #[error("pixel stride of plane {plane} is {found} bytes, at least {expected} are needed")]
     PixelStride {
         /// Which plane.
         plane: PlaneName,
         /// Least possible bytes from one sample to the next.
-        wanted: usize,
+        expected: usize,
         /// Bytes passed.
         found: usize,
     },
     /// Rows would overlap.
-    #[error("row stride of plane {plane} is {found} bytes, a row needs {wanted}")]
+    #[error("row stride of plane {plane} is {found} bytes, a row needs {expected}")]
     RowStride {
         /// Which plane.
         plane: PlaneName,
         /// Bytes of one row without padding.
-        wanted: usize,
+        expected: usize,
         /// Bytes passed.
         found: usize,
     },
     /// The plane ends before its last sample.
-    #[error("plane {plane} has {found} bytes, its size and strides need {wanted}")]
+    #[error("plane {plane} has {found} bytes, its size and strides need {expected}")]
     PlaneTooShort {
         /// Which plane.
         plane: PlaneName,
         /// Bytes up to and including the last sample.
-        wanted: usize,
+        expected: usize,
         /// Bytes passed.
         found: usize,
     },
@@ -148,16 +148,16 @@ impl Plane<'_> {
         let overflow =
             FrameError::Overflow { plane, rows, columns, row_stride: self.row_stride, pixel_stride: self.pixel_stride };
         if columns > 1 && self.pixel_stride < sample {
-            return Err(FrameError::PixelStride { plane, wanted: sample, found: self.pixel_stride });
+            return Err(FrameError::PixelStride { plane, expected: sample, found: self.pixel_stride });
         }
         let row =
             (columns - 1).checked_mul(self.pixel_stride).and_then(|n| n.checked_add(sample)).ok_or(overflow.clone())?;
         if rows > 1 && self.row_stride < row {
-            return Err(FrameError::RowStride { plane, wanted: row, found: self.row_stride });
+            return Err(FrameError::RowStride { plane, expected: row, found: self.row_stride });
         }
-        let wanted = (rows - 1).checked_mul(self.row_stride).and_then(|n| n.checked_add(row)).ok_or(overflow)?;
-        if self.data.len() < wanted {
-            return Err(FrameError::PlaneTooShort { plane, wanted, found: self.data.len() });
+        let expected = (rows - 1).checked_mul(self.row_stride).and_then(|n| n.checked_add(row)).ok_or(overflow)?;
+        if self.data.len() < expected {
+            return Err(FrameError::PlaneTooShort { plane, expected, found: self.data.len() });
         }
         Ok(())
     }
@@ -641,11 +641,11 @@ mod tests {
         assert!(Frame::packed(PixelFormat::Rgb8, &data[..55], 5, 3, 20).is_ok());
         assert_eq!(
             Frame::packed(PixelFormat::Rgb8, &data[..54], 5, 3, 20).unwrap_err(),
-            FrameError::PlaneTooShort { plane: PlaneName::Pixels, wanted: 55, found: 54 }
+            FrameError::PlaneTooShort { plane: PlaneName::Pixels, expected: 55, found: 54 }
         );
         assert_eq!(
             Frame::packed(PixelFormat::Rgb8, &data, 5, 3, 14).unwrap_err(),
-            FrameError::RowStride { plane: PlaneName::Pixels, wanted: 15, found: 14 }
+            FrameError::RowStride { plane: PlaneName::Pixels, expected: 15, found: 14 }
         );
         // One row: the stride is never used.
         assert!(Frame::packed(PixelFormat::Rgb8, &data[..15], 5, 1, 0).is_ok());
@@ -660,11 +660,11 @@ mod tests {
         assert!(Frame::yuv_420_888(y, chroma(25), chroma(25), 7, 6, COLOR).is_ok());
         assert_eq!(
             Frame::yuv_420_888(y, chroma(25), chroma(24), 7, 6, COLOR).unwrap_err(),
-            FrameError::PlaneTooShort { plane: PlaneName::V, wanted: 25, found: 24 }
+            FrameError::PlaneTooShort { plane: PlaneName::V, expected: 25, found: 24 }
         );
         assert_eq!(
             Frame::nv12([&data[..47], &data[..25]], [8, 9], 7, 6, COLOR).unwrap_err(),
-            FrameError::PlaneTooShort { plane: PlaneName::Uv, wanted: 26, found: 25 }
+            FrameError::PlaneTooShort { plane: PlaneName::Uv, expected: 26, found: 25 }
         );
         assert!(Frame::nv12([&data[..47], &data[..26]], [8, 9], 7, 6, COLOR).is_ok());
     }

@@ -263,8 +263,8 @@ mod tests {
         let mut out = [9; 8];
         mask.copy_into(&mut out, 5).unwrap();
         assert_eq!(out, [1, 2, 3, 9, 9, 4, 5, 6]);
-        assert!(matches!(mask.copy_into(&mut out, 2), Err(FrameError::RowStride { wanted: 3, found: 2, .. })));
-        assert!(matches!(mask.copy_into(&mut out, 6), Err(FrameError::PlaneTooShort { wanted: 9, found: 8, .. })));
+        assert!(matches!(mask.copy_into(&mut out, 2), Err(FrameError::RowStride { expected: 3, found: 2, .. })));
+        assert!(matches!(mask.copy_into(&mut out, 6), Err(FrameError::PlaneTooShort { expected: 9, found: 8, .. })));
         assert!(matches!(mask.copy_into(&mut out, usize::MAX), Err(FrameError::Overflow { .. })));
         let confidence = Confidence { width: 3, height: 1, values: vec![7, 8, 9] };
         confidence.copy_into(&mut out[..3], 0).unwrap();

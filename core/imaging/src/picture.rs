@@ -387,9 +387,9 @@ mod tests {
         assert_eq!(copy(ChannelOrder::Rgba, true), [100, 50, 25, 128, 7, 10, 20, 30, 255]);
         assert_eq!(copy(ChannelOrder::Bgra, true), [25, 50, 100, 128, 7, 30, 20, 10, 255]);
         let short = picture.copy_into(&mut [0; 8], 5, ChannelOrder::Rgba, false);
-        assert!(matches!(short, Err(FrameError::PlaneTooShort { wanted: 9, found: 8, .. })), "{short:?}");
+        assert!(matches!(short, Err(FrameError::PlaneTooShort { expected: 9, found: 8, .. })), "{short:?}");
         let narrow = picture.copy_into(&mut [0; 9], 3, ChannelOrder::Rgba, false);
-        assert!(matches!(narrow, Err(FrameError::RowStride { wanted: 4, found: 3, .. })), "{narrow:?}");
+        assert!(matches!(narrow, Err(FrameError::RowStride { expected: 4, found: 3, .. })), "{narrow:?}");
     }
 
     #[test]

@@ -356,8 +356,8 @@ fn samples_of_sixteen_bits_are_read_as_their_file_says() {
     // The same for colours, and for an alpha with its own number of bits.
     let data: Vec<u8> = levels.iter().flat_map(|&l| [l, 0, l, 65_535]).flat_map(u16::to_be_bytes).collect();
     let png = with_chunk(&encoded(ColorType::Rgba, BitDepth::Sixteen, 6, &data), *b"sBIT", &[12, 12, 12, 16]);
-    let wanted: Vec<u8> = expected.iter().flat_map(|&level| [level, 0, level, 255]).collect();
-    assert_eq!(rgba(&photo(&png).unwrap()), wanted);
+    let colours: Vec<u8> = expected.iter().flat_map(|&level| [level, 0, level, 255]).collect();
+    assert_eq!(rgba(&photo(&png).unwrap()), colours);
 }
 
 #[test]

@@ -299,10 +299,10 @@ proptest! {
     ) {
         let mut owned = Owned::new(FORMATS[format], width, height, padding, COLORS[0], 7);
         let plane = plane % owned.planes.len();
-        let wanted = owned.planes[plane].len();
+        let expected = owned.planes[plane].len();
         owned.planes[plane].pop();
         match owned.frame() {
-            Err(FrameError::PlaneTooShort { wanted: w, found, .. }) => prop_assert_eq!((w, found), (wanted, wanted - 1)),
+            Err(FrameError::PlaneTooShort { expected: w, found, .. }) => prop_assert_eq!((w, found), (expected, expected - 1)),
             other => prop_assert!(false, "{:?}", other),
         }
     }

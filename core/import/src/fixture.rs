@@ -25,10 +25,10 @@ pub(crate) fn weights(spec: &Spec) -> HashMap<String, Tensor> {
     let network = Network::native(spec).unwrap();
     let mut tensors = HashMap::new();
     for (seed, conv) in network.convs().enumerate() {
-        for (part, wanted) in [conv.weight(), conv.bias()].into_iter().enumerate() {
-            let count = wanted.shape.iter().product();
+        for (part, expected) in [conv.weight(), conv.bias()].into_iter().enumerate() {
+            let count = expected.shape.iter().product();
             let values = numbers(2 * seed + part, count);
-            tensors.insert(wanted.name, Tensor { shape: wanted.shape, data: values });
+            tensors.insert(expected.name, Tensor { shape: expected.shape, data: values });
         }
     }
     tensors

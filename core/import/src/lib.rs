@@ -411,23 +411,27 @@ fn check_tensors(network: &Network, tensors: &HashMap<String, Tensor<'_>>) -> Re
         let bias = conv.bias();
         let folded = !conv.batch_norm || tensors.contains_key(&bias.name);
         let others = if folded { vec![bias] } else { conv.bn().to_vec() };
-        for wanted in std::iter::once(conv.weight()).chain(others) {
-            match tensors.get(&wanted.name) {
-                None => problems.missing.push(wanted.name),
-                Some(tensor) if tensor.dims() != wanted.shape => {
+        for expected in std::iter::once(conv.weight()).chain(others) {
+            match tensors.get(&expected.name) {
+                None => problems.missing.push(expected.name),
+                Some(tensor) if tensor.dims() != expected.shape => {
                     let found = tensor.dims().to_vec();
-                    problems.wrong_shape.push(WrongShape { name: wanted.name.clone(), wanted: wanted.shape, found });
-                    used.insert(wanted.name);
+                    problems.wrong_shape.push(WrongShape {
+                        name: expected.name.clone(),
+                        expected: expected.shape,
+                        found,
+                    });
+                    used.insert(expected.name);
                 }
                 Some(tensor) => {
                     if !tensor.values().all(f32::is_finite) {
                         return Err(ImportError::Damaged {
                             format: "model",
-                            place: format!("tensor '{}'", wanted.name),
+                            place: format!("tensor '{}'", expected.name),
                             problem: "some of its values are not finite".into(),
                         });
                     }
-                    used.insert(wanted.name);
+                    used.insert(expected.name);
                 }
             }
         }

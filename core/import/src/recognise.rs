@@ -62,9 +62,9 @@ pub(crate) fn recognise<'a>(graph: &Graph<'a>) -> Result<Derived<'a>, ImportErro
 /// # Errors
 /// [`ImportError::UnknownNetwork`] naming the first difference.
 pub(crate) fn verify(network: &Network, found: &[FoundConv<'_>]) -> Result<(), ImportError> {
-    let wanted: Vec<&Conv> = network.convs().collect();
+    let expected: Vec<&Conv> = network.convs().collect();
     for conv in found {
-        let Some(other) = wanted.iter().find(|w| w.name == conv.name) else {
+        let Some(other) = expected.iter().find(|w| w.name == conv.name) else {
             return Err(unknown(&conv.label, format!("it would be '{}', which the network does not have", conv.name)));
         };
         let differs = |what: &str, here: String, there: String| {
@@ -92,7 +92,7 @@ pub(crate) fn verify(network: &Network, found: &[FoundConv<'_>]) -> Result<(), I
             return Err(differs("the activation", format!("{:?}", conv.activation), format!("{:?}", other.activation)));
         }
     }
-    if let Some(absent) = wanted.iter().find(|w| !found.iter().any(|c| c.name == w.name)) {
+    if let Some(absent) = expected.iter().find(|w| !found.iter().any(|c| c.name == w.name)) {
         return Err(unknown("the graph", format!("nothing in it can be '{}'", absent.name)));
     }
     Ok(())
@@ -319,10 +319,10 @@ impl<'g, 'a> Walk<'g, 'a> {
         None
     }
 
-    fn expect_activation(&self, node: usize, wanted: Activation) -> Result<(), ImportError> {
+    fn expect_activation(&self, node: usize, expected: Activation) -> Result<(), ImportError> {
         match self.conv(node) {
-            Some(c) if c.activation == wanted => Ok(()),
-            Some(c) => Err(unknown(self.label(node), format!("{wanted:?} should follow it, not {:?}", c.activation))),
+            Some(c) if c.activation == expected => Ok(()),
+            Some(c) => Err(unknown(self.label(node), format!("{expected:?} should follow it, not {:?}", c.activation))),
             None => Ok(()),
         }
     }

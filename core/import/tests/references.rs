@@ -165,16 +165,19 @@ fn segmenters_give_the_golden_logits() {
             let rows = Rows { size: golden.size, pixels: input(&shared, &output.input, golden.size), mean };
             let logits = logits(engine, &rows);
             let width = engine.outputs()[0].width;
-            for &(y, x, class, wanted) in &output.points {
+            for &(y, x, class, expected) in &output.points {
                 let found = logits[(y * width + x) * classes + class];
-                assert!((found - wanted).abs() <= TOLERANCE, "{place}: ({y}, {x}) of {class} is {found}, not {wanted}");
+                assert!(
+                    (found - expected).abs() <= TOLERANCE,
+                    "{place}: ({y}, {x}) of {class} is {found}, not {expected}"
+                );
             }
             let mut counts = vec![0usize; classes];
             logits.chunks_exact(classes).for_each(|pixel| counts[best(pixel)] += 1);
-            let mut wanted = vec![0; classes];
-            output.classes.iter().for_each(|&(class, count)| wanted[class] = count);
-            let moved: usize = counts.iter().zip(&wanted).map(|(a, b)| a.abs_diff(*b)).sum();
-            assert!(moved <= 2 * output.ties, "{place}: {counts:?} pixels of each class, not {wanted:?}");
+            let mut expected = vec![0; classes];
+            output.classes.iter().for_each(|&(class, count)| expected[class] = count);
+            let moved: usize = counts.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b)).sum();
+            assert!(moved <= 2 * output.ties, "{place}: {counts:?} pixels of each class, not {expected:?}");
         }
     }
 }
@@ -201,7 +204,7 @@ fn the_graphs_are_recognised() {
         Extractor::MobilenetV2(v2) => ((v2.width * 100.0) as usize, v2.divisor, v2.output_stride, v2.bottlenecks.len()),
         Extractor::MobilenetV1(_) => panic!("MobileNetV1"),
     };
-    for (name, classes, mean, wanted, size) in [
+    for (name, classes, mean, expected, size) in [
         ("deeplabv3_mnv2_pascal_quant", 21, None, (100, 8, 16, 7), 513),
         ("deeplabv3_mnv2_dm05_pascal_quant", 21, None, (50, 1, 16, 7), 513),
         // Its atrous convolutions are stored as larger kernels with zeros in them.
@@ -209,7 +212,7 @@ fn the_graphs_are_recognised() {
         ("deeplab_aiseg513_dm05_float", 2, Some(127.5), (50, 1, 8, 7), 513),
     ] {
         let imported = read(name, classes, mean);
-        assert_eq!((structure(&imported), imported.spec.input.size), (wanted, size), "{name}");
+        assert_eq!((structure(&imported), imported.spec.input.size), (expected, size), "{name}");
         assert_eq!(imported.spec.padding, Padding::Same, "{name}");
         let Head::DeeplabV3(head) = &imported.spec.head else { panic!("{name}: a classifier") };
         assert!(head.image_pooling && !head.pooling_last && !head.refine, "{name}: {head:?}");

@@ -160,8 +160,8 @@ mod tests {
                             let at = |x: usize| f64::from(row[(group * width + x) * lanes + lane]);
                             at(c.low) + f64::from(c.far) * (at(c.high) - at(c.low))
                         };
-                        let wanted = mix(&top) + f64::from(0.3f32) * (mix(&bottom) - mix(&top));
-                        assert!((f64::from(f) - wanted).abs() < 1e-4, "{isa:?} {width} to {out}: {f}, {wanted}");
+                        let expected = mix(&top) + f64::from(0.3f32) * (mix(&bottom) - mix(&top));
+                        assert!((f64::from(f) - expected).abs() < 1e-4, "{isa:?} {width} to {out}: {f}, {expected}");
                     }
                 }
             }

@@ -120,7 +120,7 @@ impl<T: Element> DerefMut for Buffer<T> {
 ///
 /// # Safety
 /// As long as the value lives, [`bytes`](Self::bytes) returns the same memory, and nothing writes to it.
-pub unsafe trait Keeper: Send + Sync + std::fmt::Debug {
+pub unsafe trait WeightOwner: Send + Sync + std::fmt::Debug {
     /// All of its bytes.
     fn bytes(&self) -> &[u8];
 }
@@ -131,20 +131,20 @@ pub enum Values<T: Element = f32> {
     /// Packed here.
     Own(Buffer<T>),
     /// Packed earlier.
-    Kept(Kept<T>),
+    Borrowed(Borrowed<T>),
 }
 
-/// A part of the memory of a [`Keeper`].
+/// A part of the memory of a [`WeightOwner`].
 #[derive(Debug)]
-pub struct Kept<T = f32> {
+pub struct Borrowed<T = f32> {
     data: NonNull<[T]>,
-    _keeper: Arc<dyn Keeper>,
+    _owner: Arc<dyn WeightOwner>,
 }
 
 // SAFETY: the memory is only read, and its owner is `Send` and `Sync`.
-unsafe impl<T: Element> Send for Kept<T> {}
+unsafe impl<T: Element> Send for Borrowed<T> {}
 // SAFETY: as above.
-unsafe impl<T: Element> Sync for Kept<T> {}
+unsafe impl<T: Element> Sync for Borrowed<T> {}
 
 impl<T: Element> Deref for Values<T> {
     type Target = [T];
@@ -152,7 +152,7 @@ impl<T: Element> Deref for Values<T> {
         match self {
             Self::Own(buffer) => buffer,
             // SAFETY: this value holds the owner, which guarantees that the memory neither moves nor changes.
-            Self::Kept(kept) => unsafe { kept.data.as_ref() },
+            Self::Borrowed(borrowed) => unsafe { borrowed.data.as_ref() },
         }
     }
 }
@@ -160,30 +160,30 @@ impl<T: Element> Deref for Values<T> {
 /// Reads prepacked weights from their owner, one after the other in the order in which they were packed, each at the
 /// next address aligned to [`ALIGN`].
 #[derive(Debug)]
-pub struct Shelf {
-    keeper: Arc<dyn Keeper>,
+pub struct PackedReader {
+    owner: Arc<dyn WeightOwner>,
     at: usize,
 }
 
-impl Shelf {
+impl PackedReader {
     /// Starts at the first one; `None` if the memory is not aligned to [`ALIGN`].
-    pub fn new(keeper: Arc<dyn Keeper>) -> Option<Self> {
-        keeper.bytes().as_ptr().addr().is_multiple_of(ALIGN).then_some(Self { keeper, at: 0 })
+    pub fn new(owner: Arc<dyn WeightOwner>) -> Option<Self> {
+        owner.bytes().as_ptr().addr().is_multiple_of(ALIGN).then_some(Self { owner, at: 0 })
     }
 
     /// The next `len` values, if that many are left.
     fn take<T: Element>(&mut self, len: usize) -> Option<Values<T>> {
         let bytes = len.checked_mul(size_of::<T>())?;
-        let part = self.keeper.bytes().get(self.at..self.at.checked_add(bytes)?)?;
+        let part = self.owner.bytes().get(self.at..self.at.checked_add(bytes)?)?;
         self.at = (self.at + bytes).next_multiple_of(ALIGN);
         // The address is a multiple of ALIGN from aligned memory, and every bit pattern is a valid element.
         let data = NonNull::slice_from_raw_parts(NonNull::from(part).cast::<T>(), len);
-        Some(Values::Kept(Kept { data, _keeper: Arc::clone(&self.keeper) }))
+        Some(Values::Borrowed(Borrowed { data, _owner: Arc::clone(&self.owner) }))
     }
 
     /// Whether nothing is left.
     pub fn is_empty(&self) -> bool {
-        self.at >= self.keeper.bytes().len()
+        self.at >= self.owner.bytes().len()
     }
 }
 
@@ -382,10 +382,10 @@ impl Packed {
     }
 
     /// The same, from weights packed earlier: `outputs` outputs of `k` inputs. `None` if too few values are left.
-    pub fn from_shelf(shelf: &mut Shelf, k: usize, layout: Panels, outputs: usize) -> Option<Self> {
+    pub fn from_packed(reader: &mut PackedReader, k: usize, layout: Panels, outputs: usize) -> Option<Self> {
         let panels = layout.split(outputs, k);
-        let weights = shelf.take(panels.iter().map(|p| k * p.vectors * layout.lanes).sum())?;
-        let bias = shelf.take(outputs.next_multiple_of(layout.lanes))?;
+        let weights = reader.take(panels.iter().map(|p| k * p.vectors * layout.lanes).sum())?;
+        let bias = reader.take(outputs.next_multiple_of(layout.lanes))?;
         Some(Self { weights, bias, panels, k })
     }
 }
@@ -442,8 +442,8 @@ impl PackedDepthwise {
     }
 
     /// The same, from weights packed earlier. `None` if too few values are left.
-    pub fn from_shelf(shelf: &mut Shelf, channels: usize, lanes: usize) -> Option<Self> {
-        let weights = shelf.take(Self::GROUP * channels.next_multiple_of(lanes))?;
+    pub fn from_packed(reader: &mut PackedReader, channels: usize, lanes: usize) -> Option<Self> {
+        let weights = reader.take(Self::GROUP * channels.next_multiple_of(lanes))?;
         Some(Self { weights, channels })
     }
 }
@@ -488,14 +488,14 @@ mod tests {
             [(0, 4, 2), (4, 1, 1)]
         );
         let row = |i: usize| 1.0 + 2.0 * i as f32;
-        let mut wanted = Vec::new();
+        let mut expected = Vec::new();
         for i in 0..3 {
-            wanted.extend((0..4).map(|o| 7.0 * o as f32 + row(i)));
+            expected.extend((0..4).map(|o| 7.0 * o as f32 + row(i)));
         }
         for i in 0..3 {
-            wanted.extend([28.0 + row(i), 0.0]);
+            expected.extend([28.0 + row(i), 0.0]);
         }
-        assert_eq!(&packed.weights[..], wanted);
+        assert_eq!(&packed.weights[..], expected);
         assert_eq!(&packed.bias[..], [0.5, 0.5, 0.5, 0.5, 0.5, 0.0]);
     }
 
@@ -511,16 +511,16 @@ mod tests {
                     let values: Vec<f32> = (0..c_out * output).map(|i| i as f32 + 1.0).collect();
                     let matrix = Matrix { weights: &values, output, first, input: 1 };
                     let packed = Packed::new(k, Panels { lanes, most, preferred }, &matrix, &vec![0.0; c_out]).unwrap();
-                    let mut wanted = Vec::new();
+                    let mut expected = Vec::new();
                     for p in &packed.panels {
                         for i in 0..k {
                             let weight = |o: usize| {
                                 if o < p.channels { values[(p.first + o) * output + first + i] } else { 0.0 }
                             };
-                            wanted.extend((0..p.vectors * lanes).map(weight));
+                            expected.extend((0..p.vectors * lanes).map(weight));
                         }
                     }
-                    assert_eq!(&packed.weights[..], wanted, "{lanes} lanes, {k} inputs, {c_out} outputs");
+                    assert_eq!(&packed.weights[..], expected, "{lanes} lanes, {k} inputs, {c_out} outputs");
                 }
             }
         }

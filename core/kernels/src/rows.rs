@@ -117,22 +117,22 @@ mod tests {
         let values: Vec<f32> = (0..3 * 2 * 5).map(|i| i as f32 / 8.0 - 2.0).collect();
         let planes = Planes::new(&values, 5, 2);
         let quantization = Quantization { scale: 1.0 / 64.0, zero_point: 4 };
-        let mut wanted = [0.0; 15];
-        planes.row(1, &mut [], &mut wanted);
+        let mut expected = [0.0; 15];
+        planes.row(1, &mut [], &mut expected);
         let row = |element, out: RowMut<'_>| {
             planes.row_as(1, &mut vec![0.0; planes.scratch_len_as(element)], quantization, out);
         };
         let mut found = [0.0f32; 15];
         row(DataType::F32, RowMut::F32(&mut found));
-        assert_eq!(found.map(f32::to_bits), wanted.map(f32::to_bits));
+        assert_eq!(found.map(f32::to_bits), expected.map(f32::to_bits));
         let mut found = [f16::ZERO; 15];
         row(DataType::F16, RowMut::F16(&mut found));
-        assert_eq!(found.map(|v| v.to_f32().to_bits()), wanted.map(f32::to_bits), "eighths are exact");
+        assert_eq!(found.map(|v| v.to_f32().to_bits()), expected.map(f32::to_bits), "eighths are exact");
         let mut found = [0u8; 15];
         row(DataType::U8, RowMut::U8(&mut found));
-        assert_eq!(found, wanted.map(|v| (v * 64.0 + 4.0).clamp(0.0, 255.0) as u8));
+        assert_eq!(found, expected.map(|v| (v * 64.0 + 4.0).clamp(0.0, 255.0) as u8));
         let mut found = [0i8; 15];
         row(DataType::I8, RowMut::I8(&mut found));
-        assert_eq!(found, wanted.map(|v| (v * 64.0 + 4.0).clamp(-128.0, 127.0) as i8));
+        assert_eq!(found, expected.map(|v| (v * 64.0 + 4.0).clamp(-128.0, 127.0) as i8));
     }
 }

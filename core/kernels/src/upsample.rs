@@ -131,8 +131,8 @@ impl Upsample {
 
     fn check(&self, logits: &[f32], classes: usize, rows: &Range<usize>, out: usize, scratch: bool) {
         assert!((1..=256).contains(&classes), "{classes} classes: a category is one byte");
-        let wanted = self.rows.len.checked_mul(self.columns.len).and_then(|n| n.checked_mul(classes));
-        assert_eq!(Some(logits.len()), wanted, "logits are not rows x columns x classes");
+        let expected = self.rows.len.checked_mul(self.columns.len).and_then(|n| n.checked_mul(classes));
+        assert_eq!(Some(logits.len()), expected, "logits are not rows x columns x classes");
         assert!(rows.start <= rows.end && rows.end <= self.rows.out(), "rows outside the output");
         assert_eq!(out, (rows.end - rows.start) * self.columns.out(), "output does not hold the requested rows");
         assert!(scratch, "scratch too short");
@@ -435,8 +435,8 @@ fn probabilities<S: Simd>(
 ) {
     let (mut maps, rest) = Maps::split(up, chosen.len(), scratch);
     let flags = &mut rest[..chosen.len()];
-    for (flag, &wanted) in flags.iter_mut().zip(chosen) {
-        *flag = f32::from(u8::from(wanted));
+    for (flag, &is_chosen) in flags.iter_mut().zip(chosen) {
+        *flag = f32::from(u8::from(is_chosen));
     }
     for (i, y) in rows.enumerate() {
         maps.mix(s, logits, up, y);

@@ -76,9 +76,9 @@ pub struct LayerCost {
     /// The same plus batch norm's gamma and beta: the paper's parameters.
     pub parameters: u64,
     /// Multiply-adds executed.
-    pub madds: u64,
+    pub macs: u64,
     /// Multiply-adds as the paper counts them.
-    pub madds_paper: u64,
+    pub macs_paper: u64,
     /// Values of the map written.
     pub activation: u64,
 }
@@ -90,10 +90,10 @@ pub struct Totals {
     pub weights: u64,
     /// Sum of [`LayerCost::parameters`].
     pub parameters: u64,
-    /// Sum of [`LayerCost::madds`]: MACs as executed.
-    pub madds: u64,
-    /// Sum of [`LayerCost::madds_paper`]: MACs as the paper counts them.
-    pub madds_paper: u64,
+    /// Sum of [`LayerCost::macs`]: MACs as executed.
+    pub macs: u64,
+    /// Sum of [`LayerCost::macs_paper`]: MACs as the paper counts them.
+    pub macs_paper: u64,
     /// The layer that writes the largest map.
     pub largest_layer: String,
     /// Values of that map.
@@ -124,8 +124,8 @@ impl Cost {
         let total = Totals {
             weights: sum(|l| l.weights),
             parameters: sum(|l| l.parameters),
-            madds: sum(|l| l.madds),
-            madds_paper: sum(|l| l.madds_paper),
+            macs: sum(|l| l.macs),
+            macs_paper: sum(|l| l.macs_paper),
             largest_layer: largest.map_or_else(String::new, |l| l.name.clone()),
             largest_activation: largest.map_or(0, |l| l.activation),
         };
@@ -141,11 +141,11 @@ impl LayerCost {
         let channels = conv.c_out as u64;
         let bias = if conv.batch_norm { 0 } else { channels };
         let output = MapShape::new(conv.output, conv.c_out);
-        let madds_paper = if aspp {
+        let macs_paper = if aspp {
             let up = |n: usize| n.next_multiple_of(conv.rate) as u64;
-            conv.madds() / conv.output.pixels() * up(conv.output.height) * up(conv.output.width)
+            conv.macs() / conv.output.pixels() * up(conv.output.height) * up(conv.output.width)
         } else {
-            conv.madds()
+            conv.macs()
         };
         Self {
             name: conv.name.clone(),
@@ -161,8 +161,8 @@ impl LayerCost {
             output,
             weights: weights + bias,
             parameters: weights + if conv.batch_norm { 2 * channels } else { channels },
-            madds: conv.madds(),
-            madds_paper,
+            macs: conv.macs(),
+            macs_paper,
             activation: output.values(),
         }
     }
@@ -212,7 +212,7 @@ impl JoinCost {
 
 /// Multiply-adds of one image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Madds {
+pub struct Macs {
     /// As executed.
     pub executed: u64,
     /// As the paper counts them.
@@ -224,13 +224,13 @@ pub struct Madds {
 ///
 /// # Errors
 /// As [`Network::new`].
-pub fn six_scales_and_flips(spec: &Spec) -> Result<Madds, ModelError> {
-    let mut sum = Madds::default();
+pub fn six_scales_and_flips(spec: &Spec) -> Result<Macs, ModelError> {
+    let mut sum = Macs::default();
     for scale in SCALES {
         let side = (spec.input.size.saturating_sub(1) as f64 * scale) as usize + 1;
         let total = Cost::of(&Network::new(spec, Size::square(side))?).total;
-        sum.executed += 2 * total.madds;
-        sum.paper += 2 * total.madds_paper;
+        sum.executed += 2 * total.macs;
+        sum.paper += 2 * total.macs_paper;
     }
     Ok(sum)
 }
@@ -357,12 +357,12 @@ mod tests {
         for row in PAPER {
             let spec = Spec::preset(row.preset).unwrap();
             let total = Cost::of(&Network::native(&spec).unwrap()).total;
-            let madds =
-                if row.six_scales_and_flips { six_scales_and_flips(&spec).unwrap().paper } else { total.madds_paper };
+            let macs =
+                if row.six_scales_and_flips { six_scales_and_flips(&spec).unwrap().paper } else { total.macs_paper };
             let parameters = total.parameters as f64 / 1e6;
-            let madds = madds as f64 / 1e6;
-            let good = near(parameters, row.parameters_m) && near(madds, row.madds_m);
-            assert_eq!(good, row.exception.is_none(), "{}: {parameters} M, {madds} M", row.name);
+            let macs = macs as f64 / 1e6;
+            let good = near(parameters, row.parameters_m) && near(macs, row.macs_m);
+            assert_eq!(good, row.exception.is_none(), "{}: {parameters} M, {macs} M", row.name);
         }
     }
 
@@ -372,7 +372,7 @@ mod tests {
         let wide = Cost::of(&network("mobilenet_v2_1.4")).total;
         assert_eq!((one.parameters, one.weights), (3_504_872, 3_470_760));
         assert_eq!((wide.parameters, wide.weights), (6_108_776, 6_060_840));
-        assert!(near(one.madds as f64, 300e6) && near(wide.madds as f64, 585e6));
+        assert!(near(one.macs as f64, 300e6) && near(wide.macs as f64, 585e6));
         let v1 = six_scales_and_flips(&Spec::preset("deeplabv3_mnv1_aspp_os8").unwrap()).unwrap();
         assert_eq!((v1.paper / 100_000_000, v1.executed / 100_000_000), (9906, 8007));
     }
@@ -380,9 +380,9 @@ mod tests {
     #[test]
     fn executed_and_as_the_paper_counts() {
         let aspp = Cost::of(&network("deeplabv3_mnv2_aspp")).total;
-        assert_eq!((aspp.madds / 10_000_000, aspp.madds_paper / 10_000_000), (536, 582));
+        assert_eq!((aspp.macs / 10_000_000, aspp.macs_paper / 10_000_000), (536, 582));
         let plain = Cost::of(&network("deeplabv3_mnv2"));
-        assert_eq!((plain.total.madds, plain.total.madds_paper), (2_740_709_056, 2_740_709_056));
+        assert_eq!((plain.total.macs, plain.total.macs_paper), (2_740_709_056, 2_740_709_056));
         assert_eq!((plain.total.parameters, plain.total.weights), (2_113_557, 2_080_469));
         assert_eq!(plain.total.largest_layer, "blocks.1.expand");
         assert_eq!(plain.total.largest_activation, 257 * 257 * 96);
@@ -396,10 +396,10 @@ mod tests {
         let cost = Cost::of(&network("mobilenet_v2"));
         let find = |name: &str| cost.layers.iter().find(|l| l.name == name).unwrap();
         let stem = find("stem");
-        assert_eq!((stem.kind, stem.madds), (LayerKind::Convolution, 112 * 112 * 32 * 27));
+        assert_eq!((stem.kind, stem.macs), (LayerKind::Convolution, 112 * 112 * 32 * 27));
         let depthwise = find("blocks.1.depthwise");
         assert_eq!((depthwise.kind, depthwise.weights, depthwise.parameters), (LayerKind::Depthwise, 864, 864 + 192));
-        assert_eq!(depthwise.madds, 56 * 56 * 96 * 9);
+        assert_eq!(depthwise.macs, 56 * 56 * 96 * 9);
         let linear = find("classifier");
         assert_eq!((linear.weights, linear.parameters), (1_281_000, 1_281_000));
         assert_eq!(linear.kind, LayerKind::Pointwise);
@@ -411,7 +411,7 @@ mod tests {
         let net = network("mobilenet_v2");
         let block = net.blocks().nth(2).unwrap();
         let formula = BlockFormula::of(block.project.output, 24, 24, 3, 6);
-        assert_eq!(formula.inverted_residual, block.convs().map(Conv::madds).sum::<u64>());
+        assert_eq!(formula.inverted_residual, block.convs().map(Conv::macs).sum::<u64>());
         // Section 3.1: 'almost a factor of k^2'.
         let wide = BlockFormula::of(Size::square(7), 512, 512, 3, 1);
         assert!((wide.separable_ratio() - (1.0 / 512.0 + 1.0 / 9.0)).abs() < 1e-12);
@@ -445,7 +445,7 @@ mod tests {
         b.output("logits", logits, Task::Categories).unwrap();
         let network = b.finish().unwrap();
         let cost = Cost::of(&network);
-        assert_eq!(cost.total.madds, 25 * 8 * 27 + 81 * 16 * 2);
+        assert_eq!(cost.total.macs, 25 * 8 * 27 + 81 * 16 * 2);
         let joins: Vec<_> = cost.joins.iter().map(|j| (j.name.as_str(), j.kind, j.inputs, j.output.values())).collect();
         assert_eq!(joins, [("up", JoinKind::Resize, 1, 81 * 8), ("both", JoinKind::Concat, 2, 81 * 16)]);
         let rows = resolutions(&network);
@@ -461,17 +461,17 @@ mod tests {
         let stages = [(5 * 9, 16, 16, 64, 32), (9 * 17, 12, 12, 32, 24), (17 * 33, 8, 8, 24, 16)];
         for (i, (pixels, read, reduced, below, written)) in stages.into_iter().enumerate() {
             let part = |part: &str| of(&format!("head.decoder.{i}.{part}"));
-            assert_eq!(part("skip").madds, pixels * read * reduced);
-            assert_eq!(part("depthwise").madds, pixels * (below + reduced) * 9);
-            assert_eq!(part("pointwise").madds, pixels * (below + reduced) * written);
+            assert_eq!(part("skip").macs, pixels * read * reduced);
+            assert_eq!(part("depthwise").macs, pixels * (below + reduced) * 9);
+            assert_eq!(part("pointwise").macs, pixels * (below + reduced) * written);
         }
-        assert_eq!(of("head.classifier").madds, 17 * 33 * 16);
+        assert_eq!(of("head.classifier").macs, 17 * 33 * 16);
         let joins: Vec<_> = cost.joins.iter().filter(|join| join.name.starts_with("head.decoder.2")).collect();
         assert_eq!(joins.iter().map(|join| join.kind).collect::<Vec<_>>(), [JoinKind::Resize, JoinKind::Concat]);
         assert_eq!(joins[1].output, MapShape { height: 17, width: 33, channels: 32 });
         let real = Cost::of(&Network::new(&spec, Size { height: 193, width: 257 }).unwrap()).total;
         // As `scripts/train/network.py` counts them.
-        assert_eq!((real.parameters, real.madds), (380_685, 130_229_404));
+        assert_eq!((real.parameters, real.macs), (380_685, 130_229_404));
     }
 
     #[test]
@@ -479,6 +479,6 @@ mod tests {
         let json = serde_json::to_value(Cost::of(&network("fixture"))).unwrap();
         assert_eq!(json["layers"][0]["name"], "stem");
         assert_eq!(json["layers"][1]["kind"], "depthwise");
-        assert!(json["total"]["madds"].as_u64().unwrap() > 0);
+        assert!(json["total"]["macs"].as_u64().unwrap() > 0);
     }
 }

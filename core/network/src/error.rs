@@ -82,12 +82,12 @@ pub enum ModelError {
     #[error(transparent)]
     OutOfMemory(#[from] OutOfMemory),
     /// Input or output buffers that do not match the network.
-    #[error("{what}: the network expects {wanted}, got {found}")]
+    #[error("{what}: the network expects {expected}, got {found}")]
     Mismatch {
         /// Which buffer.
         what: &'static str,
         /// What was expected.
-        wanted: String,
+        expected: String,
         /// What was passed.
         found: String,
     },
@@ -112,7 +112,7 @@ pub struct WrongShape {
     /// Its name.
     pub name: String,
     /// The network's shape: (O, I / groups, K, K) for a weight, (O) for the rest.
-    pub wanted: Vec<usize>,
+    pub expected: Vec<usize>,
     /// The file's.
     pub found: Vec<usize>,
 }
@@ -145,7 +145,7 @@ impl fmt::Display for TensorProblems {
             write!(f, "; left over: {}", self.left_over.join(", "))?;
         }
         for w in &self.wrong_shape {
-            write!(f, "; {} is {:?} and should be {:?}", w.name, w.found, w.wanted)?;
+            write!(f, "; {} is {:?} and should be {:?}", w.name, w.found, w.expected)?;
         }
         for (name, dtype) in &self.wrong_type {
             write!(f, "; {name} is {dtype} and should be f32, f16 or bf16")?;
@@ -179,7 +179,11 @@ mod tests {
         let problems = TensorProblems {
             missing: vec!["stem.weight".into(), "stem.bias".into()],
             left_over: vec!["fc.weight".into()],
-            wrong_shape: vec![WrongShape { name: "last.weight".into(), wanted: vec![1280, 320, 1, 1], found: vec![1] }],
+            wrong_shape: vec![WrongShape {
+                name: "last.weight".into(),
+                expected: vec![1280, 320, 1, 1],
+                found: vec![1],
+            }],
             wrong_type: vec![("last.bias".into(), "I8".into())],
         };
         let text = problems.into_result().unwrap_err().to_string();

@@ -172,7 +172,7 @@ impl Conv {
     }
 
     /// Multiply-adds of one run.
-    pub fn madds(&self) -> u64 {
+    pub fn macs(&self) -> u64 {
         let [_, i, k, _] = self.weight_shape();
         self.output.pixels() * self.c_out as u64 * (i * k * k) as u64
     }

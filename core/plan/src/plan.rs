@@ -23,7 +23,7 @@ use silhouette_network::spec::{Activation, Shortcut};
 use silhouette_weights::{Folded, Spare, Weights};
 
 use crate::decoders::{Decoder, Part, decoders};
-use crate::weight_cache::Place;
+use crate::weight_cache::WeightCache;
 
 /// How a plan is compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,8 +137,8 @@ impl Plan {
         let isa = pick(options.isa.as_deref())?;
         let caches = options.caches.unwrap_or_else(Caches::detect);
         let threads = options.threads.clamp(1, MAX_THREADS);
-        let place = match &options.weight_cache {
-            Some(folder) if ways.is_none() => Place::new(folder, network, weights, isa),
+        let cache = match &options.weight_cache {
+            Some(folder) if ways.is_none() => WeightCache::new(folder, network, weights, isa),
             _ => None,
         };
         let builder = || Builder::new(isa, threads, caches);
@@ -149,12 +149,12 @@ impl Plan {
         };
         let input = network.input;
         let outputs = network.outputs().to_vec();
-        for kept in place.iter().flat_map(Place::kept) {
-            let Some(shelf) = kept.shelf() else { continue };
+        for entry in cache.iter().flat_map(WeightCache::entries) {
+            let Some(reader) = entry.reader() else { continue };
             // Weights cached for other slices do not match; if there is another error, packing below reports it.
-            let Ok(program) = compile(builder().with_packed(shelf), true) else { continue };
-            if program.packing() == kept.packing() && kept.is_whole() {
-                kept.used();
+            let Ok(program) = compile(builder().with_packed(reader), true) else { continue };
+            if program.packing() == entry.packing() && entry.is_whole() {
+                entry.used();
                 weights.release_all();
                 return Ok(Self { program, input, outputs });
             }
@@ -162,7 +162,7 @@ impl Plan {
         let program = compile(builder(), false)?;
         // Small tensors were not released individually, and reading them also loaded neighbouring pages again.
         weights.release_all();
-        if let Some(Err(e)) = place.map(|place| place.keep(&program)) {
+        if let Some(Err(e)) = cache.map(|cache| cache.store(&program)) {
             log::warn!("packed weights are not cached: {e}");
         }
         Ok(Self { program, input, outputs })
@@ -223,13 +223,13 @@ impl Plan {
 }
 
 fn not_run(e: RunError) -> ModelError {
-    let (what, wanted, found) = match e {
-        RunError::InputSize { wanted, found } => ("input", wanted.to_string(), found.to_string()),
-        RunError::Outputs { wanted, found } => ("outputs", format!("{wanted} slices"), format!("{found}")),
-        RunError::OutputLength { wanted, found } => ("logits", format!("{wanted} values"), format!("{found}")),
+    let (what, expected, found) = match e {
+        RunError::InputSize { expected, found } => ("input", expected.to_string(), found.to_string()),
+        RunError::Outputs { expected, found } => ("outputs", format!("{expected} slices"), format!("{found}")),
+        RunError::OutputLength { expected, found } => ("logits", format!("{expected} values"), format!("{found}")),
         RunError::OutOfMemory(error) => return error.into(),
     };
-    ModelError::Mismatch { what, wanted, found }
+    ModelError::Mismatch { what, expected, found }
 }
 
 fn pick(name: Option<&str>) -> Result<Isa, ModelError> {

@@ -88,7 +88,7 @@ impl Session for PlanSession {
         let timed = |(s, ns): (StepInfo<'_>, u64)| Step {
             name: s.name.to_owned(),
             explain: s.explain.to_owned(),
-            madds: s.madds,
+            macs: s.macs,
             time: Duration::from_nanos(ns),
         };
         self.plan.steps().zip(self.state.step_nanoseconds()).map(timed).collect()
@@ -97,7 +97,7 @@ impl Session for PlanSession {
 
 fn failed(error: ModelError) -> EngineError {
     match error {
-        ModelError::Mismatch { what, wanted, found } => EngineError::Mismatch { what, wanted, found },
+        ModelError::Mismatch { what, expected, found } => EngineError::Mismatch { what, expected, found },
         ModelError::Unsupported { what, why } => EngineError::Unsupported { what, why },
         ModelError::OutOfMemory(error) => EngineError::OutOfMemory(error),
         other => EngineError::Failed { engine: "the compiled plan", source: Box::new(other) },

@@ -1,5 +1,5 @@
 //! The cache file of packed weights: weights that a plan packs once are mapped into memory the next time and used in
-//! place. Nothing is converted or packed again, and the pages are the file's own: the system can reclaim and share
+//! cache. Nothing is converted or packed again, and the pages are the file's own: the system can reclaim and share
 //! them.
 //!
 //! ```text
@@ -26,7 +26,7 @@ use std::time::{Duration, SystemTime};
 use silhouette_engine::program::{Program, layout_probe};
 use silhouette_files::{OpenError, Regular, check_folder, open_own, own_folder, read_own, write_own};
 use silhouette_kernels::isa::Isa;
-use silhouette_kernels::pack::{ALIGN, Keeper as _, Shelf};
+use silhouette_kernels::pack::{ALIGN, PackedReader, WeightOwner as _};
 use silhouette_network::ModelError;
 use silhouette_network::network::Network;
 use silhouette_weights::{Map, Tail, Weights};
@@ -52,12 +52,12 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// The location of a network's packed weights.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct WeightCache {
     folder: PathBuf,
     key: String,
 }
 
-impl Place {
+impl WeightCache {
     /// In `folder`, for plans of `network` with `weights`; `None` if the weights' file is unknown.
     pub(crate) fn new(folder: &Path, network: &Network, weights: &Weights, isa: Isa) -> Option<Self> {
         let mut key = format!(
@@ -96,7 +96,7 @@ impl Place {
 
     /// The cached files with this key, the most recently used first: usually one, more if sizes or threads are sliced
     /// differently.
-    pub(crate) fn kept(&self) -> impl Iterator<Item = Kept> + use<'_> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = CacheEntry> + use<'_> {
         let prefix = self.prefix();
         let files = match check_folder(&self.folder) {
             Ok(()) => files(&self.folder),
@@ -108,13 +108,13 @@ impl Place {
         };
         let ours = files.into_iter().rev().filter(move |(_, path)| name(path).starts_with(&prefix));
         ours.filter_map(|(_, path)| {
-            let kept = Kept::open(&path, &self.key);
-            kept.map_err(|error| log::warn!("packed weights: {}: {error}", path.display())).ok()
+            let entry = CacheEntry::open(&path, &self.key);
+            entry.map_err(|error| log::warn!("packed weights: {}: {error}", path.display())).ok()
         })
     }
 
     /// Writes the packed weights of a plan to the cache, atomically.
-    pub(crate) fn keep(&self, program: &Program) -> Result<(), ModelError> {
+    pub(crate) fn store(&self, program: &Program) -> Result<(), ModelError> {
         let path = self.path(program.packing());
         // Another thread is already writing it.
         let Some(_writing) = Writing::begin(&path) else { return Ok(()) };
@@ -124,7 +124,8 @@ impl Place {
         };
         own_folder(&self.folder).map_err(refused)?;
         // Another process was faster.
-        if Kept::open(&path, &self.key).is_ok_and(|kept| kept.packing == program.packing() && kept.is_whole()) {
+        if CacheEntry::open(&path, &self.key).is_ok_and(|entry| entry.packing == program.packing() && entry.is_whole())
+        {
             return Ok(());
         }
         let parts: Vec<&[u8]> = program.packed().into_iter().flat_map(|part| [part, padding(part)]).collect();
@@ -176,14 +177,14 @@ impl Place {
 
 /// A mapped file of packed weights.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct CacheEntry {
     opened: Regular,
     arrays: Arc<Tail>,
     checksum: u64,
     packing: u64,
 }
 
-impl Kept {
+impl CacheEntry {
     fn open(path: &Path, key: &str) -> Result<Self, String> {
         let opened = open_own(path, u64::MAX).map_err(|error| error.to_string())?;
         let map = Map::of(&opened, path).map_err(|error| error.to_string())?;
@@ -204,8 +205,8 @@ impl Kept {
     }
 
     /// The arrays.
-    pub(crate) fn shelf(&self) -> Option<Shelf> {
-        Shelf::new(Arc::clone(&self.arrays) as Arc<_>)
+    pub(crate) fn reader(&self) -> Option<PackedReader> {
+        PackedReader::new(Arc::clone(&self.arrays) as Arc<_>)
     }
 
     /// The [`Program::packing`] of the plan that they were packed for.
@@ -314,7 +315,7 @@ mod tests {
             self.0.path("cache")
         }
 
-        fn kept(&self) -> Vec<PathBuf> {
+        fn entries(&self) -> Vec<PathBuf> {
             files(&self.cache()).into_iter().map(|(_, path)| path).collect()
         }
     }
@@ -351,17 +352,18 @@ mod tests {
                 assert!(logits(&model, size, threads, Some(&cache)) == expected, "{size}, {threads} threads");
             }
         }
-        let [kept] = &folder.kept()[..] else { panic!("one file: {:?}", folder.kept()) };
+        let [entry] = &folder.entries()[..] else { panic!("one file: {:?}", folder.entries()) };
         // That file really is used: with other values in it, and their checksum, the logits change.
-        let mut bytes = std::fs::read(kept).unwrap();
+        let mut bytes = std::fs::read(entry).unwrap();
         let start = bytes.len() / 2 / 4 * 4;
         bytes[start..].chunks_exact_mut(4).for_each(|v| v.copy_from_slice(&0.01f32.to_le_bytes()));
-        let key =
-            Place::new(&cache, &Network::native(model.spec()).unwrap(), model.weights(), Isa::best()).unwrap().key;
+        let key = WeightCache::new(&cache, &Network::native(model.spec()).unwrap(), model.weights(), Isa::best())
+            .unwrap()
+            .key;
         let arrays = head(0, 0, &key).len();
         let sum = format!("{:016x}", XxHash3_64::oneshot(&bytes[arrays..]));
         bytes[MAGIC.len()..][..16].copy_from_slice(sum.as_bytes());
-        write_own(kept, |e| e, |to| to.write_all(&bytes)).unwrap();
+        write_own(entry, |e| e, |to| to.write_all(&bytes)).unwrap();
         assert!(logits(&model, 65, 1, Some(&cache)) != logits(&model, 65, 1, None));
     }
 
@@ -375,7 +377,7 @@ mod tests {
             let expected = with(&model, 97, 1, caches, None);
             assert!(with(&model, 97, 1, caches, Some(&cache)) == expected, "{caches:?}");
         }
-        assert_eq!(folder.kept().len(), 2);
+        assert_eq!(folder.entries().len(), 2);
     }
 
     #[test]
@@ -384,7 +386,7 @@ mod tests {
         let model = folder.model(1);
         let cache = folder.cache();
         let expected = logits(&model, 65, 1, Some(&cache));
-        let [path] = &folder.kept()[..] else { panic!("one file") };
+        let [path] = &folder.entries()[..] else { panic!("one file") };
         let whole = std::fs::read(path).unwrap();
         let mut other_key = whole.clone();
         other_key[80] ^= 1;
@@ -426,20 +428,20 @@ mod tests {
         // From a program that ended while it wrote, and from one that is still writing.
         let broken_off =
             folder.0.write("cache/.unfinished-77-0-silhouette-0123456789abcdef.packed", "silhouette packed");
-        let mut kept_path = PathBuf::new();
+        let mut entry_path = PathBuf::new();
         for seed in 0..6 {
             let model = folder.model(seed);
             logits(&model, 65, 1, Some(&cache));
             if seed == 0 {
-                kept_path = folder.kept()[0].clone();
+                entry_path = folder.entries()[0].clone();
             }
             // The first model is used repeatedly, like an app's own; the file is that of this seed.
-            let newest = folder.kept().pop().unwrap();
+            let newest = folder.entries().pop().unwrap();
             age(&newest, 20 - seed as u32);
-            age(&kept_path, 2);
+            age(&entry_path, 2);
         }
-        assert_eq!(folder.kept().len(), MOST);
-        assert!(kept_path.exists(), "used last");
+        assert_eq!(folder.entries().len(), MOST);
+        assert!(entry_path.exists(), "used last");
         assert!(cache.join("theirs.packed").exists() && !broken_off.exists());
     }
 
@@ -449,7 +451,7 @@ mod tests {
         let model = folder.model(1);
         let cache = folder.cache();
         logits(&model, 65, 1, Some(&cache));
-        let path = folder.kept().pop().unwrap();
+        let path = folder.entries().pop().unwrap();
         let days = || {
             let last = std::fs::metadata(&path).unwrap().modified().unwrap();
             SystemTime::now().duration_since(last).unwrap_or_default().as_secs() / DAY.as_secs()
@@ -468,17 +470,18 @@ mod tests {
         let model = folder.model(1);
         let cache = folder.cache();
         own_folder(&cache).unwrap();
-        let place = Place::new(&cache, &Network::native(model.spec()).unwrap(), model.weights(), Isa::best()).unwrap();
-        assert!(place.spend(DAILY + 7), "a single larger file");
-        assert!(!place.spend(1));
+        let weight_cache =
+            WeightCache::new(&cache, &Network::native(model.spec()).unwrap(), model.weights(), Isa::best()).unwrap();
+        assert!(weight_cache.spend(DAILY + 7), "a single larger file");
+        assert!(!weight_cache.spend(1));
         logits(&model, 65, 1, Some(&cache));
-        assert!(folder.kept().is_empty());
+        assert!(folder.entries().is_empty());
         // Yesterday's bytes do not count.
         write_own(&cache.join(WRITTEN), |e| e, |to| to.write_all(b"1 99999999999\n")).unwrap();
-        assert!(place.spend(DAILY - 5) && place.spend(5) && !place.spend(1));
+        assert!(weight_cache.spend(DAILY - 5) && weight_cache.spend(5) && !weight_cache.spend(1));
         std::fs::remove_file(cache.join(WRITTEN)).unwrap();
         logits(&model, 65, 1, Some(&cache));
-        assert_eq!(folder.kept().len(), 1);
+        assert_eq!(folder.entries().len(), 1);
     }
 
     #[cfg(unix)]
@@ -489,7 +492,7 @@ mod tests {
         let model = folder.model(1);
         let cache = folder.cache();
         let expected = logits(&model, 65, 1, Some(&cache));
-        let path = folder.kept().pop().unwrap();
+        let path = folder.entries().pop().unwrap();
         let good = std::fs::read(&path).unwrap();
         // Links in place of everything that we write: their targets stay unchanged.
         let theirs = folder.0.write("theirs", "not ours");
@@ -504,15 +507,16 @@ mod tests {
         let elsewhere = folder.0.write("elsewhere", &good);
         std::fs::remove_file(&path).unwrap();
         symlink(&elsewhere, &path).unwrap();
-        assert!(Kept::open(&path, "").unwrap_err().contains("link"));
+        assert!(CacheEntry::open(&path, "").unwrap_err().contains("link"));
         let mode = |path: &Path, mode| {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
         };
         mode(&elsewhere, 0o666);
-        assert!(Kept::open(&elsewhere, "").unwrap_err().contains("other users"));
+        assert!(CacheEntry::open(&elsewhere, "").unwrap_err().contains("other users"));
         mode(&cache, 0o777);
-        let key = Place::new(&cache, &Network::native(model.spec()).unwrap(), model.weights(), Isa::best()).unwrap();
-        assert_eq!(key.kept().count(), 0);
+        let key =
+            WeightCache::new(&cache, &Network::native(model.spec()).unwrap(), model.weights(), Isa::best()).unwrap();
+        assert_eq!(key.entries().count(), 0);
         assert!(logits(&model, 65, 1, Some(&cache)) == expected);
         assert!(std::fs::symlink_metadata(&path).unwrap().is_symlink(), "nothing was written there");
     }

@@ -54,7 +54,7 @@ fn caches_and_threads_do_not_change_a_bit() {
     let side = if is_emulated() { 129 } else { 257 };
     let (network, weights) = papers(side);
     for isa in Isa::all() {
-        let mut wanted: Option<Vec<f32>> = None;
+        let mut expected: Option<Vec<f32>> = None;
         let mut ways = std::collections::BTreeSet::new();
         // Scalar kernels are slow: the ends of the table suffice for them.
         let all: &[usize] = if isa.name() == "scalar" { &[256, 2048] } else { &L2 };
@@ -65,8 +65,8 @@ fn caches_and_threads_do_not_change_a_bit() {
             let mut found = vec![0.0; size.height * size.width * classes];
             let rows = GreyRows { width: side, height: side };
             plan.new_state().unwrap().run(&rows, &mut found).unwrap();
-            let wanted = wanted.get_or_insert_with(|| found.clone());
-            let same = found.iter().zip(&*wanted).all(|(a, b)| a.to_bits() == b.to_bits());
+            let expected = expected.get_or_insert_with(|| found.clone());
+            let same = found.iter().zip(&*expected).all(|(a, b)| a.to_bits() == b.to_bits());
             assert!(same, "{}, L2 {l2} KiB, {threads} threads: other bits", isa.name());
         }
         assert!(ways.len() > 1, "{}: every cache size results in the same plan, so nothing was compared", isa.name());

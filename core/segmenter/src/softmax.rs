@@ -21,8 +21,8 @@ mod tests {
     fn probabilities_sum_to_one_however_large_the_logits() {
         let mut p = [0.0; 3];
         softmax(&[1000.0, 1000.0 + 3.0_f32.ln(), -1000.0], &mut p);
-        for (p, wanted) in p.into_iter().zip([0.25, 0.75, 0.0]) {
-            assert!((p - wanted).abs() < 1e-4, "{p} is not {wanted}");
+        for (p, expected) in p.into_iter().zip([0.25, 0.75, 0.0]) {
+            assert!((p - expected).abs() < 1e-4, "{p} is not {expected}");
         }
     }
 }

@@ -95,35 +95,40 @@ fn mask_confidence_and_effects_are_those_of_the_alpha() {
         let mut segmentation = segmenter.segment(&frame).unwrap();
         for side in [SIDE, 20, 131] {
             segmentation.resize(OutputSize::Given { width: side, height: side }).unwrap();
-            let wanted = alphas(&logits, side);
+            let expected = alphas(&logits, side);
             let sure = |a: &f64| !(0.1..=0.9).contains(a);
-            assert!(wanted.iter().any(|a| *a < 0.5) && wanted.iter().any(|a| *a > 0.5) && wanted.iter().any(sure));
+            assert!(
+                expected.iter().any(|a| *a < 0.5) && expected.iter().any(|a| *a > 0.5) && expected.iter().any(sure)
+            );
             let foreground = segmentation.confidence(&[1]).unwrap();
             let background = segmentation.confidence(&[0]).unwrap();
             let alpha = segmentation.alpha(&frame, &Foreground::All).unwrap();
             assert_eq!(alpha.values, foreground.values, "the alpha is used unchanged");
-            for (i, wanted) in wanted.iter().enumerate() {
+            for (i, expected) in expected.iter().enumerate() {
                 let class = segmentation.mask().classes[i];
-                assert!((wanted - 0.5).abs() < 1e-3 || class == u8::from(*wanted >= 0.5), "{i}: {class} at {wanted}");
-                assert!((f64::from(foreground.values[i]) - 255.0 * wanted).abs() <= 0.6, "{i} at {wanted}");
-                assert!((f64::from(background.values[i]) - 255.0 * (1.0 - wanted)).abs() <= 0.6, "{i} at {wanted}");
+                assert!(
+                    (expected - 0.5).abs() < 1e-3 || class == u8::from(*expected >= 0.5),
+                    "{i}: {class} at {expected}"
+                );
+                assert!((f64::from(foreground.values[i]) - 255.0 * expected).abs() <= 0.6, "{i} at {expected}");
+                assert!((f64::from(background.values[i]) - 255.0 * (1.0 - expected)).abs() <= 0.6, "{i} at {expected}");
             }
         }
         segmentation.resize(OutputSize::Frame).unwrap();
-        let wanted = alphas(&logits, SIDE);
+        let expected = alphas(&logits, SIDE);
         let cut = segmentation.cutout(&frame, &Foreground::All).unwrap();
-        for (pixel, wanted) in cut.rgba.chunks_exact(4).zip(&wanted) {
-            assert!((f64::from(pixel[3]) - 255.0 * wanted).abs() <= 0.6, "{pixel:?} at {wanted}");
+        for (pixel, expected) in cut.rgba.chunks_exact(4).zip(&expected) {
+            assert!((f64::from(pixel[3]) - 255.0 * expected).abs() <= 0.6, "{pixel:?} at {expected}");
         }
         let black = vec![0; 12];
         let background = Frame::rgb8(&black, 2, 2).unwrap();
         let replaced = segmentation.replace(&frame, &Foreground::All, &background).unwrap();
         // The cut-out's colours, which are the foreground's.
-        for ((pixel, front), wanted) in replaced.rgba.chunks_exact(4).zip(cut.rgba.chunks_exact(4)).zip(&wanted) {
+        for ((pixel, front), expected) in replaced.rgba.chunks_exact(4).zip(cut.rgba.chunks_exact(4)).zip(&expected) {
             for c in 0..3 {
                 assert!(
-                    (f64::from(pixel[c]) - f64::from(front[c]) * wanted).abs() <= 2.0,
-                    "{pixel:?}, {front:?}, {wanted}"
+                    (f64::from(pixel[c]) - f64::from(front[c]) * expected).abs() <= 2.0,
+                    "{pixel:?}, {front:?}, {expected}"
                 );
             }
         }
@@ -164,10 +169,13 @@ fn a_video_is_smoothed() {
     for i in 0..4 {
         video.segment_into(&frame, Duration::from_millis(33) * i, &mut segmentation).unwrap();
         let found = segmentation.confidence(&[1]).unwrap();
-        for (at, wanted) in alphas(if i == 0 { &raw } else { &capped }, SIDE).iter().enumerate() {
-            assert!((f64::from(found.values[at]) - 255.0 * wanted).abs() <= 1.0, "frame {i}, {at} at {wanted}");
+        for (at, expected) in alphas(if i == 0 { &raw } else { &capped }, SIDE).iter().enumerate() {
+            assert!((f64::from(found.values[at]) - 255.0 * expected).abs() <= 1.0, "frame {i}, {at} at {expected}");
             let class = segmentation.mask().classes[at];
-            assert!((wanted - 0.5).abs() < 1e-3 || class == u8::from(*wanted >= 0.5), "frame {i}, {at} at {wanted}");
+            assert!(
+                (expected - 0.5).abs() < 1e-3 || class == u8::from(*expected >= 0.5),
+                "frame {i}, {at} at {expected}"
+            );
         }
     }
     // A slightly different image: not immediately.

@@ -13,8 +13,8 @@ fn every_backend_that_there_is_gives_the_plans_mask() {
     let frame = Frame::rgb8(&bytes, 65, 65).unwrap();
     let options = |backend| Options::new().threads(1).backend(backend).output(OutputSize::Model);
     let plan = Segmenter::new(&model, &options(Backend::Cpu)).unwrap();
-    let wanted = plan.segment(&frame).unwrap();
-    let (logits, grid) = wanted.logits();
+    let expected = plan.segment(&frame).unwrap();
+    let (logits, grid) = expected.logits();
     let most = logits.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
     for (backend, available) in Backend::available() {
         let segmenter = Segmenter::new(&model, &options(backend));
@@ -25,8 +25,8 @@ fn every_backend_that_there_is_gives_the_plans_mask() {
         let segmenter = segmenter.unwrap();
         let found = segmenter.segment(&frame).unwrap();
         assert_eq!(found.logits().1, grid, "{backend}");
-        for (found, wanted) in found.logits().0.iter().zip(logits) {
-            assert!((found - wanted).abs() <= 1e-4 * most, "{backend}: {found} is not {wanted}");
+        for (found, expected) in found.logits().0.iter().zip(logits) {
+            assert!((found - expected).abs() <= 1e-4 * most, "{backend}: {found} is not {expected}");
         }
         let steps = segmenter.profile(&frame).unwrap();
         assert_eq!(steps.is_empty(), !matches!(backend, Backend::Auto | Backend::Cpu), "{backend}");

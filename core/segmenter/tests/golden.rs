@@ -268,12 +268,12 @@ fn masks_are_the_golden_ones() {
     assert!(cases.len() >= 18, "{} cases", cases.len());
     for case in cases {
         let bytes = std::fs::read(golden(&case.file)).unwrap();
-        let wanted = std::fs::read(golden(&format!("{}.mask", case.name))).unwrap();
+        let expected = std::fs::read(golden(&format!("{}.mask", case.name))).unwrap();
         let mask = case.mask(&bytes);
-        assert_eq!(mask.len(), wanted.len(), "{}", case.name);
-        let classes: std::collections::BTreeSet<u8> = wanted.iter().copied().collect();
+        assert_eq!(mask.len(), expected.len(), "{}", case.name);
+        let classes: std::collections::BTreeSet<u8> = expected.iter().copied().collect();
         assert!(classes.len() > 1, "{}: one class alone proves little", case.name);
-        let different = mask.iter().zip(&wanted).filter(|(a, b)| a != b).count();
-        assert!(different * 1000 <= wanted.len(), "{}: {different} of {} pixels differ", case.name, wanted.len());
+        let different = mask.iter().zip(&expected).filter(|(a, b)| a != b).count();
+        assert!(different * 1000 <= expected.len(), "{}: {different} of {} pixels differ", case.name, expected.len());
     }
 }

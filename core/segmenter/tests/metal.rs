@@ -17,15 +17,19 @@ fn the_mask_made_on_metal_is_the_cpus() {
     assert!(gpu.describe().contains("Metal"), "{}", gpu.describe());
     assert!(cpu.describe().contains("CPU"), "{}", cpu.describe());
     let found = gpu.segment(&frame).unwrap();
-    let wanted = cpu.segment(&frame).unwrap();
-    let pairs = found.mask().classes.iter().zip(&wanted.mask().classes);
+    let expected = cpu.segment(&frame).unwrap();
+    let pairs = found.mask().classes.iter().zip(&expected.mask().classes);
     let other = pairs.filter(|(a, b)| a != b).count();
     // A different order of summation may decide a tie.
     assert!(
-        wanted.mask().classes.iter().any(|&class| class != wanted.mask().classes[0]),
+        expected.mask().classes.iter().any(|&class| class != expected.mask().classes[0]),
         "a mask of one class proves nothing"
     );
-    assert!(other * 1000 <= wanted.mask().classes.len(), "{other} of {} pixels differ", wanted.mask().classes.len());
+    assert!(
+        other * 1000 <= expected.mask().classes.len(),
+        "{other} of {} pixels differ",
+        expected.mask().classes.len()
+    );
 }
 
 silhouette_testkit::tests_with_metal!(the_mask_made_on_metal_is_the_cpus);

@@ -166,7 +166,7 @@ fn a_buffer_in_any_of_eight_orientations_gives_the_upright_mask_and_the_way_back
     let height = 40;
     let upright = waves(width, height, 2);
     let segmenter = segmenter(&Options::new());
-    let wanted = segmenter.segment(&Frame::rgb8(&upright, width, height).unwrap()).unwrap();
+    let expected = segmenter.segment(&Frame::rgb8(&upright, width, height).unwrap()).unwrap();
     let w = width - 1;
     let h = height - 1;
     // The buffer that becomes the upright image when rotated clockwise, then mirrored: for each of the eight
@@ -192,7 +192,7 @@ fn a_buffer_in_any_of_eight_orientations_gives_the_upright_mask_and_the_way_back
         }
         let frame = Frame::rgb8(&turned, columns, rows).unwrap().rotated(rotation).mirrored(mirror);
         let segmentation = segmenter.segment(&frame).unwrap();
-        assert_eq!(segmentation.mask(), wanted.mask(), "{rotation:?}, mirrored {mirror}");
+        assert_eq!(segmentation.mask(), expected.mask(), "{rotation:?}, mirrored {mirror}");
         for (x, y) in [(0, 0), (w, 0), (0, h), (w, h), (13, 7)] {
             let (bx, by) = segmentation.transform().unwrap().apply(x as f64 + 0.5, y as f64 + 0.5);
             assert_eq!((bx as usize, by as usize), place((x, y), (w, h)), "{rotation:?}, mirrored {mirror}: {x}, {y}");
@@ -235,8 +235,8 @@ fn effects_keep_the_frames_size_and_the_foregrounds_pixels() {
     let overlay = segmentation.render(&frame, Effect::Overlay { opacity: 1.0 }, &some).unwrap();
     let color = model().palette().color(class as u8);
     for (i, &found) in segmentation.mask().classes.iter().enumerate() {
-        let wanted = if usize::from(found) == class { &color[..] } else { &rgba[4 * i..][..3] };
-        assert_eq!(&overlay.rgba[4 * i..][..3], wanted, "pixel {i}");
+        let expected = if usize::from(found) == class { &color[..] } else { &rgba[4 * i..][..3] };
+        assert_eq!(&overlay.rgba[4 * i..][..3], expected, "pixel {i}");
     }
     let unknown = Foreground::Classes(vec![21]);
     assert!(matches!(segmentation.render(&frame, Effect::Cutout, &unknown), Err(Error::Unsupported(_))));
@@ -288,16 +288,16 @@ fn threads_get_the_same_masks_from_a_pool_of_arenas() {
     let segmenter = segmenter(&Options::new().threads(1).concurrency(2));
     let pictures: Vec<_> = (0..4).map(|phase| waves(64, 64, phase)).collect();
     let frames: Vec<_> = pictures.iter().map(|bytes| Frame::rgb8(bytes, 64, 64).unwrap()).collect();
-    let wanted: Vec<_> = frames.iter().map(|frame| segmenter.segment(frame).unwrap().mask().clone()).collect();
-    assert!(wanted.windows(2).any(|two| two[0] != two[1]), "the pictures differ");
+    let expected: Vec<_> = frames.iter().map(|frame| segmenter.segment(frame).unwrap().mask().clone()).collect();
+    assert!(expected.windows(2).any(|two| two[0] != two[1]), "the pictures differ");
     std::thread::scope(|scope| {
         for first in 0..8 {
-            let (segmenter, frames, wanted) = (segmenter.clone(), &frames, &wanted);
+            let (segmenter, frames, expected) = (segmenter.clone(), &frames, &expected);
             scope.spawn(move || {
                 let mut segmentation = Segmentation::default();
                 for i in (first..first + 12).map(|i| i % frames.len()) {
                     segmenter.segment_into(&frames[i], &mut segmentation).unwrap();
-                    assert_eq!(*segmentation.mask(), wanted[i]);
+                    assert_eq!(*segmentation.mask(), expected[i]);
                 }
             });
         }

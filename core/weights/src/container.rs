@@ -78,10 +78,10 @@ mod tests {
             ("b", view(Dtype::U8, vec![2, 3], &narrow[..])),
         ];
         let about = [("key".to_owned(), "value \"quoted\"".to_owned())].into_iter().collect();
-        let wanted = safetensors::serialize(theirs, Some(about)).unwrap();
+        let expected = safetensors::serialize(theirs, Some(about)).unwrap();
         let about = BTreeMap::from([("key", "value \"quoted\"".to_owned())]);
         let (bytes, header) = encode(ours, &about).unwrap();
-        assert_eq!(String::from_utf8_lossy(&bytes), String::from_utf8_lossy(&wanted));
+        assert_eq!(String::from_utf8_lossy(&bytes), String::from_utf8_lossy(&expected));
         assert_eq!(header % 8, 0);
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use memmap2::{Mmap, MmapOptions};
 use silhouette_files::{OpenError, Regular, open_regular};
-use silhouette_kernels::pack::Keeper;
+use silhouette_kernels::pack::WeightOwner;
 use silhouette_network::ModelError;
 
 /// A file or a part of one, read-only; its pages are read when touched.
@@ -116,7 +116,7 @@ impl Tail {
 
 // SAFETY: the mapping does not move as long as this value lives, and is read-only; for other processes, see
 // `Map::of`.
-unsafe impl Keeper for Tail {
+unsafe impl WeightOwner for Tail {
     fn bytes(&self) -> &[u8] {
         &self.map.bytes()[self.start..]
     }

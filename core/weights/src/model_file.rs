@@ -439,7 +439,7 @@ mod tests {
         assert_eq!(problems.missing, ["stem.weight", "blocks.3.project.bn.bias"]);
         assert_eq!(problems.left_over, ["extra"]);
         assert_eq!(problems.wrong_shape.len(), 1);
-        assert_eq!(problems.wrong_shape[0].wanted, [21]);
+        assert_eq!(problems.wrong_shape[0].expected, [21]);
     }
 
     #[test]

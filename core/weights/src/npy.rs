@@ -296,8 +296,8 @@ impl<'a> Words<'a> {
         if self.takes(word) { Ok(()) } else { Err(self.damaged(&format!("'{word}'"))) }
     }
 
-    fn damaged(&self, wanted: &str) -> String {
-        format!("its header is damaged: {:?} where {wanted} should be", shortened(self.0))
+    fn damaged(&self, expected: &str) -> String {
+        format!("its header is damaged: {:?} where {expected} should be", shortened(self.0))
     }
 
     fn text(&mut self) -> Result<&'a str, String> {
@@ -372,15 +372,15 @@ mod tests {
             ("|u1", vec![1, 2, 255]),
             ("<i4", [1i32, -2, 1 << 20].iter().flat_map(|v| v.to_le_bytes()).collect()),
         ];
-        let wanted = [[1.0, -2.0, 3.5], [1.0, 2.0, 255.0], [1.0, -2.0, 1_048_576.0]];
-        for ((name, data), wanted) in values.into_iter().zip(wanted) {
+        let expected = [[1.0, -2.0, 3.5], [1.0, 2.0, 255.0], [1.0, -2.0, 1_048_576.0]];
+        for ((name, data), expected) in values.into_iter().zip(expected) {
             let header = format!("{{'shape': (1, 1, 1, 3), 'fortran_order': False, 'descr': '{name}'}}\n");
             let mut bytes = b"\x93NUMPY\x01\0".to_vec();
             bytes.extend((header.len() as u16).to_le_bytes());
             bytes.extend(header.as_bytes());
             bytes.extend(data);
             std::fs::write(&path, bytes).unwrap();
-            assert_eq!(read(&path).unwrap().data, wanted, "{name}");
+            assert_eq!(read(&path).unwrap().data, expected, "{name}");
         }
     }
 

@@ -173,8 +173,8 @@ impl QuantisedTensor {
     /// # Errors
     /// A description of the problem.
     pub fn check(&self) -> Result<(), String> {
-        let wanted = self.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-        if wanted != Some(self.values.len()) {
+        let expected = self.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        if expected != Some(self.values.len()) {
             return Err(format!("{} values for the shape {:?}", self.values.len(), self.shape));
         }
         self.quantisation.check(&self.shape)

@@ -119,8 +119,8 @@ impl Weights {
         reserve(&mut words, floats.chain(whole).sum(), "a model's tensors")?;
         let mut entries = BTreeMap::new();
         for (name, tensor) in tensors {
-            let wanted = tensor.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-            if wanted != Some(tensor.data.len()) {
+            let expected = tensor.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+            if expected != Some(tensor.data.len()) {
                 let what = format!("{} values for the shape {:?}", tensor.data.len(), tensor.shape);
                 return Err(ModelError::Tensor { name, what });
             }
@@ -333,7 +333,7 @@ impl Weights {
                     None => problems.missing.push(name.clone()),
                     Some(entry) if entry.shape != shape => {
                         let found = entry.shape.clone();
-                        problems.wrong_shape.push(WrongShape { name: name.clone(), wanted: shape, found });
+                        problems.wrong_shape.push(WrongShape { name: name.clone(), expected: shape, found });
                     }
                     Some(entry)
                         if entry.quantisation.is_none()
@@ -359,20 +359,20 @@ impl Weights {
     ///
     /// # Errors
     /// [`ModelError::Tensors`] if it is missing or has another shape or type; as [`tensor`](Self::tensor).
-    pub fn floats(&self, wanted: &TensorShape) -> Result<Cow<'_, [f32]>, ModelError> {
-        self.floats_in(wanted, &mut Spare::default())
+    pub fn floats(&self, expected: &TensorShape) -> Result<Cow<'_, [f32]>, ModelError> {
+        self.floats_in(expected, &mut Spare::default())
     }
 
     /// The same in memory from `spare`.
-    fn floats_in(&self, wanted: &TensorShape, spare: &mut Spare) -> Result<Cow<'_, [f32]>, ModelError> {
-        let name = &wanted.name;
+    fn floats_in(&self, expected: &TensorShape, spare: &mut Spare) -> Result<Cow<'_, [f32]>, ModelError> {
+        let name = &expected.name;
         let mut problems = TensorProblems::default();
         match self.tensor_in(name, std::mem::take(&mut spare.bytes))? {
             None => problems.missing.push(name.clone()),
-            Some(view) if view.shape != wanted.shape => {
-                let wanted = wanted.shape.clone();
+            Some(view) if view.shape != expected.shape => {
+                let expected = expected.shape.clone();
                 let found = view.shape.to_vec();
-                problems.wrong_shape.push(WrongShape { name: name.clone(), wanted, found });
+                problems.wrong_shape.push(WrongShape { name: name.clone(), expected, found });
             }
             Some(view) => {
                 let dtype = view.dtype;

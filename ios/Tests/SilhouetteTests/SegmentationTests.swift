@@ -35,10 +35,10 @@ final class SegmentationTests: XCTestCase {
     func testWeightsThatWereKeptGiveTheSameMask() throws {
         let cache = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
         defer { try? FileManager.default.removeItem(at: cache) }
-        let wanted = try segmenter().segmentNow(waves(50, 40)).mask()
+        let expected = try segmenter().segmentNow(waves(50, 40)).mask()
         for _ in 0..<2 {
             let again = try segmenter(Options(threads: 1, weightCache: cache))
-            XCTAssertEqual(try again.segmentNow(waves(50, 40)).mask(), wanted)
+            XCTAssertEqual(try again.segmentNow(waves(50, 40)).mask(), expected)
             let files = try FileManager.default.contentsOfDirectory(atPath: cache.path)
             XCTAssertEqual(files.filter { $0.hasSuffix(".packed") }.count, 1, "\(files)")
         }

@@ -130,9 +130,9 @@ fn char_literal(text: &str) -> usize {
     if chars.next() == Some('\'') { first + 2 } else { 0 }
 }
 
-/// Line numbers (from 1) with a word of `code` that `wanted` accepts.
-fn lines_with(code: &str, wanted: impl Fn(&str) -> bool) -> Vec<usize> {
-    let has = |line: &str| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(&wanted);
+/// Line numbers (from 1) with a word of `code` that `is_listed` accepts.
+fn lines_with(code: &str, is_listed: impl Fn(&str) -> bool) -> Vec<usize> {
+    let has = |line: &str| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(&is_listed);
     code.lines().enumerate().filter(|(_, line)| has(line)).map(|(at, _)| at + 1).collect()
 }
 

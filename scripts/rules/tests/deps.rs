@@ -50,7 +50,9 @@ fn licences_are_those_of_deny_toml() {
                 continue;
             }
         };
-        if !expression.evaluate(|wanted| allowed.iter().chain(&more).any(|licence| *licence == wanted.to_string())) {
+        if !expression
+            .evaluate(|requirement| allowed.iter().chain(&more).any(|licence| *licence == requirement.to_string()))
+        {
             violations.push(format!("{} {}: {text} is not allowed by deny.toml", package.name, package.version));
         }
     }

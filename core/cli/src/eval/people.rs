@@ -25,7 +25,7 @@ struct Scored {
     /// Time from the decoded image to the network's result, and from there to the alpha, plain and refined.
     ms: f64,
     alpha_ms: [f64; 2],
-    madds: u64,
+    macs: u64,
     plain: Measures,
     refined: Measures,
 }
@@ -79,7 +79,7 @@ pub(super) fn score(args: &args::Eval, protocol: &Protocol) -> Result<(), Failur
                 "people": people,
                 "images": results.len(),
                 "skipped": skipped,
-                "madds": mean(results.iter().map(|scored| scored.madds)),
+                "macs": mean(results.iter().map(|scored| scored.macs)),
                 "median_ms": ms,
                 "alpha_ms": { "plain": alpha_ms[0], "refined": alpha_ms[1] },
                 "pictures": results,
@@ -160,7 +160,7 @@ fn one(
         name: item.name.clone(),
         ms,
         alpha_ms: alphas.spent.map(|spent| spent.as_secs_f64() * 1e3),
-        madds: evaluator.madds(&frame).map_err(of_image)?,
+        macs: evaluator.macs(&frame).map_err(of_image)?,
         plain: measures(&alphas.plain.values)?,
         refined: measures(&alphas.refined.values)?,
     })

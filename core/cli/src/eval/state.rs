@@ -31,7 +31,7 @@ pub(crate) struct Scored {
     /// Time from the decoded image to the mask.
     pub(crate) ms: f64,
     /// Multiply-adds of all runs of the network.
-    pub(crate) madds: u64,
+    pub(crate) macs: u64,
     /// The non-zero cells of its confusion matrix: true class, class in the mask, pixels.
     pub(crate) pairs: Vec<(u8, u8, u64)>,
     /// The border of its foreground, if scored.
@@ -182,7 +182,7 @@ mod tests {
     use silhouette_testkit::Folder;
 
     fn scored(name: &str) -> Scored {
-        Scored { name: name.into(), ms: 1.5, madds: 7, pairs: vec![(0, 0, 10), (3, 1, 2)], borders: None }
+        Scored { name: name.into(), ms: 1.5, macs: 7, pairs: vec![(0, 0, 10), (3, 1, 2)], borders: None }
     }
 
     #[test]

@@ -107,7 +107,7 @@ fn table(experiment: &Experiment, model: &Model, size: usize, against: &str) {
     output::say("");
     output::say(&format!(
         "{:32} {:>8} {:>9} {:>10} {:>9} {:>8}",
-        "blocks left out", "mIOU", "pixels", "madds", "params", "ms"
+        "blocks left out", "mIOU", "pixels", "macs", "params", "ms"
     ));
     let line = |dropped: &Dropped| {
         let names: Vec<_> = dropped.blocks.iter().map(usize::to_string).collect();
@@ -115,7 +115,7 @@ fn table(experiment: &Experiment, model: &Model, size: usize, against: &str) {
         let Score { miou, pixels, ms } = dropped.score;
         output::say(&format!(
             "{names:32} {miou:>8.2} {pixels:>7.2} % {:>8.1} M {:>7.3} M {ms:>8.1}",
-            dropped.madds as f64 / 1e6,
+            dropped.macs as f64 / 1e6,
             dropped.parameters as f64 / 1e6
         ));
     };

@@ -3,7 +3,7 @@
 
 use crate::failure::Failure;
 use serde_json::{Value, json};
-use silhouette_network::cost::{self, BlockFormula, Cost, MEMORY, Madds, PAPER, RESNET, Resnet};
+use silhouette_network::cost::{self, BlockFormula, Cost, MEMORY, Macs, PAPER, RESNET, Resnet};
 use silhouette_network::network::{Network, Size};
 use silhouette_network::spec::{Aspp, Classifier, Extractor, Head, MobilenetV1, Spec};
 use std::fmt::Write as _;
@@ -22,7 +22,7 @@ struct Row {
     aspp: &'static str,
     six_scales_and_flips: bool,
     parameters: u64,
-    madds: Madds,
+    macs: Macs,
     /// Parameters and multiply-adds in millions, mIOU, as printed in the paper.
     paper: Option<(f64, f64, f64)>,
     /// Why ours differs from the paper's by more than 1 %.
@@ -43,20 +43,20 @@ pub(super) fn text() -> Result<String, Failure> {
         "network", "OS", "ASPP", "MF", "params", "paper", "counted", "paper", "executed", "paper mIOU"
     );
     for row in &rows {
-        let (parameters, madds, miou) = row.paper.map_or_else(
+        let (parameters, macs, miou) = row.paper.map_or_else(
             || ("-".to_owned(), "-".to_owned(), "-".to_owned()),
-            |(parameters, madds, miou)| (digits(parameters * 1e6), digits(madds * 1e6), format!("{miou:.2}")),
+            |(parameters, macs, miou)| (digits(parameters * 1e6), digits(macs * 1e6), format!("{miou:.2}")),
         );
         let _ = writeln!(
             text,
-            "{:22} {:>3} {:10} {:3} {:>9} {parameters:>9} {:>9} {madds:>9} {:>9} {miou:>11}",
+            "{:22} {:>3} {:10} {:3} {:>9} {parameters:>9} {:>9} {macs:>9} {:>9} {miou:>11}",
             row.name,
             row.output_stride,
             row.aspp,
             if row.six_scales_and_flips { "yes" } else { "" },
             digits(row.parameters as f64),
-            digits(row.madds.paper as f64),
-            digits(row.madds.executed as f64),
+            digits(row.macs.paper as f64),
+            digits(row.macs.executed as f64),
         );
     }
     for row in rows.iter().filter(|row| row.note.is_some()) {
@@ -128,10 +128,10 @@ pub(super) fn json() -> Result<Value, Failure> {
             "aspp": row.aspp,
             "six_scales_and_flips": row.six_scales_and_flips,
             "parameters": row.parameters,
-            "madds_paper": row.madds.paper,
-            "madds": row.madds.executed,
-            "published": row.paper.map(|(parameters, madds, miou)| json!({
-                "parameters_m": parameters, "madds_m": madds, "miou": miou,
+            "macs_paper": row.macs.paper,
+            "macs": row.macs.executed,
+            "published": row.paper.map(|(parameters, macs, miou)| json!({
+                "parameters_m": parameters, "macs_m": macs, "miou": miou,
             })),
             "exception": row.note,
         })
@@ -168,7 +168,7 @@ fn segmentation() -> Result<Vec<Row>, Failure> {
     for paper in PAPER {
         let Some(miou) = paper.miou else { continue };
         let name = paper.name.split(',').next().unwrap_or(paper.name).replace("MNet ", "");
-        let published = Some((paper.parameters_m, paper.madds_m, miou));
+        let published = Some((paper.parameters_m, paper.macs_m, miou));
         rows.push(Row {
             paper: published,
             note: paper.exception,
@@ -188,8 +188,8 @@ fn segmentation() -> Result<Vec<Row>, Failure> {
             aspp: "yes",
             six_scales_and_flips: paper.six_scales_and_flips,
             parameters: count.parameters,
-            madds: count.madds,
-            paper: Some((paper.parameters_m, paper.madds_m, paper.miou)),
+            macs: count.macs,
+            paper: Some((paper.parameters_m, paper.macs_m, paper.miou)),
             note: None,
         });
     }
@@ -200,10 +200,10 @@ fn segmentation() -> Result<Vec<Row>, Failure> {
 fn row(preset: &str, name: String, six_scales_and_flips: bool) -> Result<Row, Failure> {
     let spec = Spec::preset(preset).map_err(Failure::general)?;
     let total = Cost::of(&Network::native(&spec).map_err(Failure::general)?).total;
-    let madds = if six_scales_and_flips {
+    let macs = if six_scales_and_flips {
         cost::six_scales_and_flips(&spec).map_err(Failure::general)?
     } else {
-        Madds { executed: total.madds, paper: total.madds_paper }
+        Macs { executed: total.macs, paper: total.macs_paper }
     };
     let output_stride = match &spec.extractor {
         Extractor::MobilenetV2(v2) => v2.output_stride,
@@ -218,7 +218,7 @@ fn row(preset: &str, name: String, six_scales_and_flips: bool) -> Result<Row, Fa
         Head::Classifier(_) => "",
     };
     let parameters = total.parameters;
-    Ok(Row { name, output_stride, aspp, six_scales_and_flips, parameters, madds, paper: None, note: None })
+    Ok(Row { name, output_stride, aspp, six_scales_and_flips, parameters, macs, paper: None, note: None })
 }
 
 /// A row of the memory table; channels and KB of 1000 bytes.
@@ -294,9 +294,9 @@ mod tests {
         let rows = segmentation().unwrap();
         assert_eq!(rows.iter().filter(|row| row.paper.is_some()).count(), 8);
         for row in &rows {
-            let Some((parameters, madds, _)) = row.paper else { continue };
+            let Some((parameters, macs, _)) = row.paper else { continue };
             let near = |ours: u64, paper: f64| (ours as f64 / 1e6 / paper - 1.0).abs() < 0.01;
-            let good = near(row.parameters, parameters) && near(row.madds.paper, madds);
+            let good = near(row.parameters, parameters) && near(row.macs.paper, macs);
             assert_eq!(good, row.note.is_none(), "{}, OS {}", row.name, row.output_stride);
         }
         let memory = memory().unwrap();

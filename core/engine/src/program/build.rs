@@ -18,7 +18,7 @@ use crate::caches::Caches;
 use silhouette_kernels::element::Element;
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::memory;
-use silhouette_kernels::pack::{ALIGN, Matrix, Packed, PackedDepthwise, Shelf};
+use silhouette_kernels::pack::{ALIGN, Matrix, Packed, PackedDepthwise, PackedReader};
 use silhouette_kernels::pointwise::Kernel;
 use silhouette_kernels::size::{MAX_OUTPUTS, Size};
 
@@ -62,8 +62,8 @@ impl Builder {
     /// Uses weights that were packed earlier for the same network and instruction set, as returned by
     /// [`Program::packed`]. Of the filters passed later only the number of biases matters; their weights may be empty.
     #[must_use]
-    pub fn with_packed(mut self, shelf: Shelf) -> Self {
-        self.packed = PackedList::from_shelf(self.isa, shelf);
+    pub fn with_packed(mut self, reader: PackedReader) -> Self {
+        self.packed = PackedList::from_packed(self.isa, reader);
         self
     }
 
@@ -94,8 +94,8 @@ impl Builder {
     }
 
     /// The next step.
-    pub(super) fn push(&mut self, name: &str, explain: String, madds: u64, work: StepWork) {
-        self.steps.push(Step { name: name.to_owned(), explain, madds, work });
+    pub(super) fn push(&mut self, name: &str, explain: String, macs: u64, work: StepWork) {
+        self.steps.push(Step { name: name.to_owned(), explain, macs, work });
     }
 
     /// The map's rows, live until at least this step.
@@ -317,7 +317,7 @@ impl Builder {
         let wide_row_len = longest.next_multiple_of(16);
         let wide_row = self.buffer::<f32>(wide_row_len * self.threads);
         let mut stages = Vec::with_capacity(blocks.len() + 1);
-        let mut madds = 0u64;
+        let mut macs = 0u64;
         let mut from = None;
         let mut ring_bytes = 0;
         let to_rows = self.rows_of(output);
@@ -338,7 +338,7 @@ impl Builder {
             memory::reserve(&mut ordered, s.filter.weight.len(), "the stem's weights")?;
             ordered.extend((0..s.filter.weight.len()).map(order));
             let weights = self.pack(s.name, 27, &rows_of_matrix(&ordered, 27, 0), s.filter.bias)?;
-            madds += (27 * c_out * s.window.output.height * s.window.output.width) as u64;
+            macs += (27 * c_out * s.window.output.height * s.window.output.width) as u64;
             stages.push(Stage::Stem(Box::new(StemStage {
                 window: s.window,
                 input,
@@ -368,7 +368,7 @@ impl Builder {
             let to = ring_for(self, blocks.get(i + 1));
             let pixels_in = b.window.input.height * b.window.input.width;
             let pixels_out = b.window.output.height * b.window.output.width;
-            madds +=
+            macs +=
                 (if expand.is_some() { pixels_in * b.c_in * wide } else { 0 } + pixels_out * wide * (9 + c_out)) as u64;
             stages.push(Stage::Block(Box::new(BlockStage {
                 input,
@@ -408,7 +408,7 @@ impl Builder {
         if !taps.is_empty() {
             let _ = write!(explain, "; {} intermediate maps are stored", taps.len());
         }
-        self.steps.push(Step { name, explain, madds, work: StepWork::Chain(Chain { stages, taps: tapped }) });
+        self.steps.push(Step { name, explain, macs, work: StepWork::Chain(Chain { stages, taps: tapped }) });
         Ok((output, maps))
     }
 
@@ -490,7 +490,7 @@ impl Builder {
             slices.len(),
             (plane_len * size_of::<f32>()) >> 10
         );
-        let madds = if b.expand.is_some() { w.input.height * w.input.width * b.c_in * wide } else { 0 }
+        let macs = if b.expand.is_some() { w.input.height * w.input.width * b.c_in * wide } else { 0 }
             + w.output.height * w.output.width * wide * (9 + c_out);
         let depthwise = self.pack_depthwise(b.name, &b.depthwise)?;
         let work = Sliced {
@@ -512,7 +512,7 @@ impl Builder {
         self.steps.push(Step {
             name: b.name.to_owned(),
             explain,
-            madds: madds as u64,
+            macs: macs as u64,
             work: StepWork::Sliced(Box::new(work)),
         });
         Ok(output)
@@ -573,9 +573,9 @@ impl Builder {
             clamp: filter.clamp,
             output: self.rows_of(output),
         };
-        let madds = first.size.pixels() * (total * taps * c_out) as u64;
+        let macs = first.size.pixels() * (total * taps * c_out) as u64;
         let explain = format!("{kernel}x{kernel}, whole map");
-        self.steps.push(Step { name: name.to_owned(), explain, madds, work: StepWork::Convolution(work) });
+        self.steps.push(Step { name: name.to_owned(), explain, macs, work: StepWork::Convolution(work) });
         Ok(output)
     }
 
@@ -592,7 +592,7 @@ impl Builder {
         self.steps.push(Step {
             name: name.to_owned(),
             explain: "sums of rows, then of the map".to_owned(),
-            madds: info.size.pixels() * info.channels as u64,
+            macs: info.size.pixels() * info.channels as u64,
             work: StepWork::Average(work),
         });
         Ok(output)

@@ -58,7 +58,7 @@ impl Builder {
         let wide_row = self.scratch(wide_row_len);
 
         let mut from = (self.read(below), self.info(below).size, self.info(below).channels);
-        let (mut made, mut madds, mut ring_bytes) = (Vec::with_capacity(stages.len()), 0u64, 0);
+        let (mut made, mut macs, mut ring_bytes) = (Vec::with_capacity(stages.len()), 0u64, 0);
         for (i, stage) in stages.iter().enumerate() {
             let (below, below_size, below_channels) = from;
             let w = stage.window;
@@ -77,7 +77,7 @@ impl Builder {
                         let input = self.read(*map);
                         let pointwise = Pointwise { weights, clamp: filter.clamp };
                         reduced.push(Reduced { input, pointwise, group });
-                        madds += w.input.pixels() * (k * filter.bias.len()) as u64;
+                        macs += w.input.pixels() * (k * filter.bias.len()) as u64;
                     }
                 }
                 group += Self::channels_of(part, below_channels).div_ceil(lanes);
@@ -92,7 +92,7 @@ impl Builder {
                 (false, _) => self.plain_ring(2, c_out, w.output),
             };
             let own: usize = stage.parts.iter().map(|part| Self::channels_of(part, below_channels)).sum();
-            madds += w.output.pixels() * (own * (9 + c_out)) as u64 + 3 * w.input.pixels() * below_channels as u64;
+            macs += w.output.pixels() * (own * (9 + c_out)) as u64 + 3 * w.input.pixels() * below_channels as u64;
             made.push(Stage {
                 below,
                 rows: bilinear::axis(below_size.height, w.input.height, rule)?,
@@ -116,13 +116,13 @@ impl Builder {
         let tail = match tail {
             Some(filter) => {
                 let weights = self.pack(name, channels, &rows_of_matrix(filter.weight, channels, 0), filter.bias)?;
-                madds += size.pixels() * (channels * filter.bias.len()) as u64;
+                macs += size.pixels() * (channels * filter.bias.len()) as u64;
                 explain.push_str("; 1x1 of each row");
                 Some((Pointwise { weights, clamp: filter.clamp }, map_rows))
             }
             None => None,
         };
-        self.push(name, explain, madds, StepWork::Decoder(Box::new(Decoder { stages: made, tail })));
+        self.push(name, explain, macs, StepWork::Decoder(Box::new(Decoder { stages: made, tail })));
         Ok(output)
     }
 

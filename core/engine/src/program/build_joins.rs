@@ -39,8 +39,8 @@ impl Builder {
             clamp: filter.clamp,
             output: self.rows_of(output),
         };
-        let madds = window.output.pixels() * 9 * info.channels as u64;
-        self.push(name, "by rows, from a ring of padded rows".to_owned(), madds, StepWork::Depthwise(work));
+        let macs = window.output.pixels() * 9 * info.channels as u64;
+        self.push(name, "by rows, from a ring of padded rows".to_owned(), macs, StepWork::Depthwise(work));
         Ok(output)
     }
 
@@ -56,8 +56,8 @@ impl Builder {
         let columns = bilinear::axis(info.size.width, size.width, rule)?;
         let work = Resize { input: self.read(input), output: self.rows_of(output), rows, columns };
         // Three interpolations per value, each a multiply-add.
-        let madds = 3 * size.pixels() * info.channels as u64;
-        self.push(name, format!("{} to {size}, whole map", info.size), madds, StepWork::Resize(work));
+        let macs = 3 * size.pixels() * info.channels as u64;
+        self.push(name, format!("{} to {size}, whole map", info.size), macs, StepWork::Resize(work));
         Ok(output)
     }
 

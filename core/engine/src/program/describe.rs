@@ -177,8 +177,8 @@ pub(super) fn check_filter(
     taps: usize,
     packed: bool,
 ) -> Result<(), BuildError> {
-    let wanted = f.bias.len().checked_mul(k).and_then(|n| n.checked_mul(taps));
-    if f.bias.is_empty() || wanted.is_none() || !packed && wanted != Some(f.weight.len()) {
+    let expected = f.bias.len().checked_mul(k).and_then(|n| n.checked_mul(taps));
+    if f.bias.is_empty() || expected.is_none() || !packed && expected != Some(f.weight.len()) {
         return refuse(
             step,
             format!("{what}: {} weights for {} outputs of {k} x {taps}", f.weight.len(), f.bias.len()),

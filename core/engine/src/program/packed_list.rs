@@ -7,7 +7,7 @@ use std::sync::Arc;
 use silhouette_kernels::depthwise;
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::memory::OutOfMemory;
-use silhouette_kernels::pack::{Matrix, Packed, PackedBytes, PackedDepthwise, Shelf};
+use silhouette_kernels::pack::{Matrix, Packed, PackedBytes, PackedDepthwise, PackedReader};
 use silhouette_kernels::pointwise;
 use twox_hash::XxHash3_64;
 
@@ -31,7 +31,7 @@ pub(super) struct PackedList {
     isa: Isa,
     entries: Vec<Arc<dyn PackedBytes>>,
     /// The source of prepacked weights.
-    shelf: Option<Shelf>,
+    reader: Option<PackedReader>,
     /// All requests so far, without the values.
     asked: Vec<u8>,
 }
@@ -39,30 +39,30 @@ pub(super) struct PackedList {
 impl PackedList {
     /// An empty list; weights will be packed.
     pub(super) fn new(isa: Isa) -> Self {
-        Self { isa, entries: Vec::new(), shelf: None, asked: Vec::new() }
+        Self { isa, entries: Vec::new(), reader: None, asked: Vec::new() }
     }
 
     /// An empty list; weights will be read from the cache.
-    pub(super) fn from_shelf(isa: Isa, shelf: Shelf) -> Self {
-        Self { isa, entries: Vec::new(), shelf: Some(shelf), asked: Vec::new() }
+    pub(super) fn from_packed(isa: Isa, reader: PackedReader) -> Self {
+        Self { isa, entries: Vec::new(), reader: Some(reader), asked: Vec::new() }
     }
 
     /// Whether weights were packed earlier, so that only their number matters.
     pub(super) fn were_packed(&self) -> bool {
-        self.shelf.is_some()
+        self.reader.is_some()
     }
 
     /// Whether prepacked weights are left over.
     pub(super) fn has_more(&self) -> bool {
-        self.shelf.as_ref().is_some_and(|shelf| !shelf.is_empty())
+        self.reader.as_ref().is_some_and(|reader| !reader.is_empty())
     }
 
     /// Appends the weights of a pointwise product.
     pub(super) fn product(&mut self, k: usize, matrix: &Matrix<'_>, bias: &[f32]) -> Result<Arc<Packed>, NotPacked> {
         self.ask(&[1, k, matrix.output, matrix.first, matrix.input, bias.len()]);
-        let packed = match &mut self.shelf {
-            Some(shelf) => {
-                let packed = <f32 as pointwise::Kernel<f32, f32>>::from_shelf(self.isa, shelf, k, bias.len());
+        let packed = match &mut self.reader {
+            Some(reader) => {
+                let packed = <f32 as pointwise::Kernel<f32, f32>>::from_packed(self.isa, reader, k, bias.len());
                 packed.ok_or(NotPacked::TooFew)?
             }
             None => <f32 as pointwise::Kernel<f32, f32>>::pack(self.isa, k, matrix, bias)?,
@@ -78,9 +78,9 @@ impl PackedList {
         bias: impl Fn(usize) -> f32,
     ) -> Result<Arc<PackedDepthwise>, NotPacked> {
         self.ask(&[2, channels]);
-        let packed = match &mut self.shelf {
-            Some(shelf) => {
-                let packed = <f32 as depthwise::Kernel<f32, f32>>::from_shelf(self.isa, shelf, channels);
+        let packed = match &mut self.reader {
+            Some(reader) => {
+                let packed = <f32 as depthwise::Kernel<f32, f32>>::from_packed(self.isa, reader, channels);
                 packed.ok_or(NotPacked::TooFew)?
             }
             None => <f32 as depthwise::Kernel<f32, f32>>::pack(self.isa, channels, weight, bias)?,

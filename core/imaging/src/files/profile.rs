@@ -183,8 +183,8 @@ mod tests {
                 assert!((f64::from(*found) - 255.0 * expected).abs() < 1.5, "{way}: {found} and {}", 255.0 * expected);
             }
             for (found, expected) in sixteen.iter().zip(of_sixteen) {
-                let wanted = 65_535.0 * expected;
-                assert!((f64::from(*found) - wanted).abs() < 128.0, "{way}: {found} and {wanted}");
+                let scaled = 65_535.0 * expected;
+                assert!((f64::from(*found) - scaled).abs() < 128.0, "{way}: {found} and {scaled}");
             }
         }
     }

@@ -27,14 +27,14 @@ fn tensors(spec: &Spec) -> Tensors {
     let mut tensors = Tensors::new();
     for (seed, conv) in network.convs().enumerate() {
         let others = if conv.batch_norm { conv.bn().to_vec() } else { vec![conv.bias()] };
-        for (part, wanted) in std::iter::once(conv.weight()).chain(others).enumerate() {
-            let mut data = numbers(8 * seed + part, wanted.shape.iter().product());
-            if wanted.name.ends_with("var") {
+        for (part, expected) in std::iter::once(conv.weight()).chain(others).enumerate() {
+            let mut data = numbers(8 * seed + part, expected.shape.iter().product());
+            if expected.name.ends_with("var") {
                 for v in &mut data {
                     *v = v.abs() + 0.1;
                 }
             }
-            tensors.insert(wanted.name, Tensor { shape: wanted.shape, data });
+            tensors.insert(expected.name, Tensor { shape: expected.shape, data });
         }
     }
     tensors

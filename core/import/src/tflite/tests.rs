@@ -563,8 +563,8 @@ fn quantised_weights_stay_what_they_are_and_give_the_bits_of_their_floats() {
         let as_floats = to_bytes(floats.spec(), floats.weights(), Dtype::F32).unwrap();
         assert!(bytes.len() * 2 < as_floats.len(), "{} {}", bytes.len(), as_floats.len());
         let back = ModelFile::from_bytes(bytes).unwrap();
-        let wanted = logits(&floats);
-        assert!(logits(&model) == wanted && logits(&back) == wanted, "{weights_as:?}");
+        let expected = logits(&floats);
+        assert!(logits(&model) == expected && logits(&back) == expected, "{weights_as:?}");
         assert_eq!(back.weights().activations(), &imported.activations);
         if weights_as == Weights::Uint8 {
             let input = back.weights().activation("input").unwrap();

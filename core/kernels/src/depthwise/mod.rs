@@ -20,7 +20,7 @@ use std::mem::MaybeUninit;
 use crate::element::Element;
 use crate::isa::{Isa, isa_entry};
 use crate::memory::OutOfMemory;
-use crate::pack::{PackedDepthwise, Shelf};
+use crate::pack::{PackedDepthwise, PackedReader};
 use crate::pointer::Pointer;
 use tiles::{DepthwiseTiles, WholeLine};
 
@@ -41,7 +41,7 @@ pub trait Kernel<W: Element, O: Element>: Element {
     ) -> Result<PackedDepthwise<W>, OutOfMemory>;
 
     /// The same, from weights packed earlier. `None` if too few values are left.
-    fn from_shelf(isa: Isa, shelf: &mut Shelf, channels: usize) -> Option<PackedDepthwise<W>>;
+    fn from_packed(isa: Isa, reader: &mut PackedReader, channels: usize) -> Option<PackedDepthwise<W>>;
 
     /// Computes the row.
     ///
@@ -62,8 +62,8 @@ impl Kernel<f32, f32> for f32 {
         PackedDepthwise::new(channels, isa.lanes(), weight, bias)
     }
 
-    fn from_shelf(isa: Isa, shelf: &mut Shelf, channels: usize) -> Option<PackedDepthwise> {
-        PackedDepthwise::from_shelf(shelf, channels, isa.lanes())
+    fn from_packed(isa: Isa, reader: &mut PackedReader, channels: usize) -> Option<PackedDepthwise> {
+        PackedDepthwise::from_packed(reader, channels, isa.lanes())
     }
 
     unsafe fn run(isa: Isa, row: &Row<'_>) {

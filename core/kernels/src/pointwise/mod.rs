@@ -1,5 +1,5 @@
 //! The pointwise (1x1) convolution: `c[p][o] = act(sum_i a[p][i] * w[o][i] + bias[o]) (+ residual[p][o])` for the pixels `p`
-//! of blocked rows. Nearly all of MobileNetV2's multiply-adds are here.
+//! of blocked rows. Nearly all of MobileNetV2's multiply-accumulates are here.
 //!
 //! One tile is `PIXELS` pixels by up to `VECTORS` vectors of output channels, with all its sums in registers; the loop
 //! over input channels reads one packed vector per output vector and one value per pixel. Panels of output channels are
@@ -23,9 +23,9 @@ use std::mem::MaybeUninit;
 use crate::element::Element;
 use crate::isa::{Isa, isa_entry};
 use crate::memory::OutOfMemory;
-use crate::pack::{Matrix, Packed, Panel, Panels, Shelf};
+use crate::pack::{Matrix, Packed, PackedReader, Panel, Panels};
 use crate::pointer::Pointer;
-use tiles::{PointwiseTiles, WholeTiles};
+use tiles::{MicroTiles, PointwiseTiles};
 
 /// What the sums start from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ pub trait Kernel<W: Element, O: Element>: Element {
     ) -> Result<Packed<W, Self::Sum>, OutOfMemory>;
 
     /// The same, from weights packed earlier: `outputs` outputs of `k` inputs. `None` if too few values are left.
-    fn from_shelf(isa: Isa, shelf: &mut Shelf, k: usize, outputs: usize) -> Option<Packed<W, Self::Sum>>;
+    fn from_packed(isa: Isa, reader: &mut PackedReader, k: usize, outputs: usize) -> Option<Packed<W, Self::Sum>>;
 
     /// Runs the product.
     ///
@@ -106,8 +106,8 @@ impl Kernel<f32, f32> for f32 {
         Packed::new(k, tiles::panels(isa), matrix, bias)
     }
 
-    fn from_shelf(isa: Isa, shelf: &mut Shelf, k: usize, outputs: usize) -> Option<Packed> {
-        Packed::from_shelf(shelf, k, tiles::panels(isa), outputs)
+    fn from_packed(isa: Isa, reader: &mut PackedReader, k: usize, outputs: usize) -> Option<Packed> {
+        Packed::from_packed(reader, k, tiles::panels(isa), outputs)
     }
 
     unsafe fn run(isa: Isa, job: &Job<'_>) {
@@ -237,10 +237,10 @@ unsafe fn start<S: PointwiseTiles, const V: usize>(
     panel: &Panel,
     copies: &mut Copies,
     clamp: Option<&[f32; 2]>,
-) -> Option<WholeTiles> {
+) -> Option<MicroTiles> {
     let (k, lanes, first) = (job.weights.k, S::LANES, panel.first / S::LANES);
     let Source::Groups { first: a, group } = job.source else { return None };
-    if !S::WHOLE || !k.is_multiple_of(lanes) {
+    if !S::MICRO_KERNEL || !k.is_multiple_of(lanes) {
         return None;
     }
     let c = job.c.add(first * job.c_group);
@@ -248,7 +248,7 @@ unsafe fn start<S: PointwiseTiles, const V: usize>(
         Init::Bias => {
             let bias = job.bias.add(panel.first).to(V * lanes);
             for v in 0..V {
-                // SAFETY: the caller's promise; `WHOLE` means that a vector is four f32.
+                // SAFETY: the caller's promise; `MICRO_KERNEL` means that a vector is four f32.
                 unsafe {
                     let value = s.load(bias.add(v * lanes));
                     for copy in &mut copies.0[v] {
@@ -260,7 +260,7 @@ unsafe fn start<S: PointwiseTiles, const V: usize>(
         }
         Init::Accumulate => (c.to(0).cast_const(), job.c_group, 4 * lanes),
     };
-    Some(WholeTiles {
+    Some(MicroTiles {
         a: a.to(0),
         a_group: group,
         turns: k / lanes / 4,
@@ -288,7 +288,7 @@ unsafe fn pixels<S: PointwiseTiles, const V: usize>(
     s: S,
     job: &Job<'_>,
     panel: &Panel,
-    start: Option<&WholeTiles>,
+    start: Option<&MicroTiles>,
     row: usize,
     x: usize,
     n: usize,
@@ -358,7 +358,7 @@ unsafe fn tiles<S: PointwiseTiles, const M: usize, const V: usize>(
     s: S,
     job: &Job<'_>,
     panel: &Panel,
-    start: Option<&WholeTiles>,
+    start: Option<&MicroTiles>,
     row: usize,
     x: usize,
     count: usize,
@@ -416,7 +416,7 @@ unsafe fn whole<S: PointwiseTiles, const M: usize, const V: usize>(
     s: S,
     job: &Job<'_>,
     panel: &Panel,
-    start: Option<&WholeTiles>,
+    start: Option<&MicroTiles>,
     row: usize,
     x: usize,
     count: usize,
@@ -438,7 +438,7 @@ unsafe fn whole<S: PointwiseTiles, const M: usize, const V: usize>(
             }
         }
     }
-    let mut whole = WholeTiles { a: a.to(0), c: start.c.wrapping_add(at_c), tiles: count, ..*start };
+    let mut whole = MicroTiles { a: a.to(0), c: start.c.wrapping_add(at_c), tiles: count, ..*start };
     if !start.residual.is_null() {
         whole.residual = start.residual.wrapping_add(at_r);
     }
@@ -446,7 +446,7 @@ unsafe fn whole<S: PointwiseTiles, const M: usize, const V: usize>(
         (whole.init, whole.init_tile) = (whole.c.cast_const(), M * lanes);
     }
     // SAFETY: the caller's promise; the bias was copied.
-    unsafe { s.whole_tiles::<M, V>(&whole) }
+    unsafe { s.micro_kernel::<M, V>(&whole) }
 }
 
 /// `M` pixels by `V` vectors, from the image's rows.

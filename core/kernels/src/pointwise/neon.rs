@@ -8,7 +8,7 @@
 
 use core::arch::asm;
 
-use super::tiles::{PointwiseTiles, WholeTiles};
+use super::tiles::{MicroTiles, PointwiseTiles};
 use crate::simd::Neon;
 
 // SAFETY: a token exists only where the CPU has NEON.
@@ -17,9 +17,9 @@ unsafe impl PointwiseTiles for Neon {
     // Seven pixels by three vectors load less per multiply-add than five by four.
     const PREFERRED: usize = 3;
     const PIXELS: [usize; 5] = [0, 8, 8, 7, 5];
-    const WHOLE: bool = true;
+    const MICRO_KERNEL: bool = true;
     #[inline(always)]
-    unsafe fn whole_tiles<const M: usize, const V: usize>(self, tiles: &WholeTiles) -> bool {
+    unsafe fn micro_kernel<const M: usize, const V: usize>(self, tiles: &MicroTiles) -> bool {
         // SAFETY: the caller's promise.
         unsafe {
             match (M, V) {
@@ -106,12 +106,12 @@ macro_rules! four_vectors {
 
 /// Defines the function for tiles of `$pixels` pixels. `$tile` describes their registers: `$tile!(v, then)` passes
 /// those of vector `v` to `then`.
-macro_rules! whole_tiles {
+macro_rules! micro_kernel {
     ($name:ident, $tile:ident, $pixels:literal, $four_channels:ident, $($v:tt)+) => {
         /// # Safety
-        /// See [`WholeTiles`].
+        /// See [`MicroTiles`].
         #[inline(always)]
-        unsafe fn $name(t: &WholeTiles) {
+        unsafe fn $name(t: &MicroTiles) {
             let bytes = size_of::<f32>();
             // SAFETY: reads and writes only what the caller guarantees; all vector registers are named.
             unsafe {
@@ -198,14 +198,14 @@ macro_rules! eight_by_two {
     (0, $then:ident $($with:literal)*) => { $then!($($with)* "v16" "v0" "v17" "v1" "v18" "v2" "v19" "v3" "v20" "v4" "v21" "v5" "v22" "v6" "v23" "v7") };
     (1, $then:ident $($with:literal)*) => { $then!($($with)* "v24" "v0" "v25" "v1" "v26" "v2" "v27" "v3" "v28" "v4" "v29" "v5" "v30" "v6" "v31" "v7") };
 }
-whole_tiles!(eight_by_two, eight_by_two, 8, two_vectors, 0 1);
+micro_kernel!(eight_by_two, eight_by_two, 8, two_vectors, 0 1);
 
 macro_rules! seven_by_two {
     (pixels, $then:ident $($with:literal)*) => { $then!($($with)* "v0" _ "v1" _ "v2" _ "v3" _ "v4" _ "v5" _ "v6" _) };
     (0, $then:ident $($with:literal)*) => { $then!($($with)* "v16" "v0" "v17" "v1" "v18" "v2" "v19" "v3" "v20" "v4" "v21" "v5" "v22" "v6") };
     (1, $then:ident $($with:literal)*) => { $then!($($with)* "v24" "v0" "v25" "v1" "v26" "v2" "v27" "v3" "v28" "v4" "v29" "v5" "v30" "v6") };
 }
-whole_tiles!(seven_by_two, seven_by_two, 7, two_vectors, 0 1);
+micro_kernel!(seven_by_two, seven_by_two, 7, two_vectors, 0 1);
 
 macro_rules! seven_by_three {
     (pixels, $then:ident $($with:literal)*) => { $then!($($with)* "v0" _ "v1" _ "v2" _ "v3" _ "v4" _ "v5" _ "v6" _) };
@@ -213,7 +213,7 @@ macro_rules! seven_by_three {
     (1, $then:ident $($with:literal)*) => { $then!($($with)* "v18" "v0" "v19" "v1" "v20" "v2" "v21" "v3" "v22" "v4" "v23" "v5" "v24" "v6") };
     (2, $then:ident $($with:literal)*) => { $then!($($with)* "v25" "v0" "v26" "v1" "v27" "v2" "v28" "v3" "v29" "v4" "v30" "v5" "v31" "v6") };
 }
-whole_tiles!(seven_by_three, seven_by_three, 7, three_vectors, 0 1 2);
+micro_kernel!(seven_by_three, seven_by_three, 7, three_vectors, 0 1 2);
 
 macro_rules! six_by_three {
     (pixels, $then:ident $($with:literal)*) => { $then!($($with)* "v0" _ "v1" _ "v2" _ "v3" _ "v4" _ "v5" _) };
@@ -221,7 +221,7 @@ macro_rules! six_by_three {
     (1, $then:ident $($with:literal)*) => { $then!($($with)* "v18" "v0" "v19" "v1" "v20" "v2" "v21" "v3" "v22" "v4" "v23" "v5") };
     (2, $then:ident $($with:literal)*) => { $then!($($with)* "v25" "v0" "v26" "v1" "v27" "v2" "v28" "v3" "v29" "v4" "v30" "v5") };
 }
-whole_tiles!(six_by_three, six_by_three, 6, three_vectors, 0 1 2);
+micro_kernel!(six_by_three, six_by_three, 6, three_vectors, 0 1 2);
 
 macro_rules! five_by_three {
     (pixels, $then:ident $($with:literal)*) => { $then!($($with)* "v0" _ "v1" _ "v2" _ "v3" _ "v4" _) };
@@ -229,7 +229,7 @@ macro_rules! five_by_three {
     (1, $then:ident $($with:literal)*) => { $then!($($with)* "v18" "v0" "v19" "v1" "v20" "v2" "v21" "v3" "v22" "v4") };
     (2, $then:ident $($with:literal)*) => { $then!($($with)* "v25" "v0" "v26" "v1" "v27" "v2" "v28" "v3" "v29" "v4") };
 }
-whole_tiles!(five_by_three, five_by_three, 5, three_vectors, 0 1 2);
+micro_kernel!(five_by_three, five_by_three, 5, three_vectors, 0 1 2);
 
 macro_rules! five_by_four {
     (pixels, $then:ident $($with:literal)*) => { $then!($($with)* "v0" _ "v1" _ "v2" _ "v3" _ "v4" _) };
@@ -238,7 +238,7 @@ macro_rules! five_by_four {
     (2, $then:ident $($with:literal)*) => { $then!($($with)* "v22" "v0" "v23" "v1" "v24" "v2" "v25" "v3" "v26" "v4") };
     (3, $then:ident $($with:literal)*) => { $then!($($with)* "v27" "v0" "v28" "v1" "v29" "v2" "v30" "v3" "v31" "v4") };
 }
-whole_tiles!(five_by_four, five_by_four, 5, four_vectors, 0 1 2 3);
+micro_kernel!(five_by_four, five_by_four, 5, four_vectors, 0 1 2 3);
 
 macro_rules! four_by_four {
     (pixels, $then:ident $($with:literal)*) => { $then!($($with)* "v0" _ "v1" _ "v2" _ "v3" _) };
@@ -247,4 +247,4 @@ macro_rules! four_by_four {
     (2, $then:ident $($with:literal)*) => { $then!($($with)* "v22" "v0" "v23" "v1" "v24" "v2" "v25" "v3") };
     (3, $then:ident $($with:literal)*) => { $then!($($with)* "v27" "v0" "v28" "v1" "v29" "v2" "v30" "v3") };
 }
-whole_tiles!(four_by_four, four_by_four, 4, four_vectors, 0 1 2 3);
+micro_kernel!(four_by_four, four_by_four, 4, four_vectors, 0 1 2 3);

@@ -20,14 +20,14 @@ pub(crate) unsafe trait PointwiseTiles: Simd {
     /// Pixels in a full tile, by the vectors of output channels in it: together they fill the registers.
     const PIXELS: [usize; 5];
     /// Whether there are tiles in assembly; a vector is four f32 there.
-    const WHOLE: bool = false;
+    const MICRO_KERNEL: bool = false;
     /// Computes whole tiles of `M` pixels by `V` vectors in assembly, where that takes fewer instructions than compiled
     /// code; returns false if there is no such code.
     ///
     /// # Safety
     /// `tiles`' pointers are valid as documented on its fields.
     #[inline(always)]
-    unsafe fn whole_tiles<const M: usize, const V: usize>(self, _tiles: &WholeTiles) -> bool {
+    unsafe fn micro_kernel<const M: usize, const V: usize>(self, _tiles: &MicroTiles) -> bool {
         false
     }
 }
@@ -71,7 +71,7 @@ pub(super) fn panels(isa: Isa) -> Panels {
 /// vectors of output channels. Pixels of a group of channels are contiguous; distances are in f32.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code, reason = "only assembly reads them"))]
-pub(crate) struct WholeTiles {
+pub(crate) struct MicroTiles {
     /// Input channels: the first of `M` pixels of the first of `4 * turns + rest` groups.
     pub(crate) a: *const f32,
     /// Distance from one group of input channels to the next.

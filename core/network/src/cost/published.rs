@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{Madds, SCALES};
+use super::{Macs, SCALES};
 
 /// A row of the paper's tables 4 and 7.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -17,19 +17,19 @@ pub struct PaperRow {
     /// Parameters, in millions.
     pub parameters_m: f64,
     /// Multiply-adds, in millions.
-    pub madds_m: f64,
+    pub macs_m: f64,
     /// mIOU on VOC 2012 val, in percent; segmentation networks only.
     pub miou: Option<f64>,
     /// Our count, where it differs from the paper's by more than 1 %.
     pub exception: Option<&'static str>,
 }
 
-const fn row(preset: &'static str, name: &'static str, mf: bool, parameters_m: f64, madds_m: f64) -> PaperRow {
-    PaperRow { preset, name, six_scales_and_flips: mf, parameters_m, madds_m, miou: None, exception: None }
+const fn row(preset: &'static str, name: &'static str, mf: bool, parameters_m: f64, macs_m: f64) -> PaperRow {
+    PaperRow { preset, name, six_scales_and_flips: mf, parameters_m, macs_m, miou: None, exception: None }
 }
 
-const fn deeplab(preset: &'static str, name: &'static str, mf: bool, m: f64, madds_m: f64, miou: f64) -> PaperRow {
-    PaperRow { miou: Some(miou), ..row(preset, name, mf, m, madds_m) }
+const fn deeplab(preset: &'static str, name: &'static str, mf: bool, m: f64, macs_m: f64, miou: f64) -> PaperRow {
+    PaperRow { miou: Some(miou), ..row(preset, name, mf, m, macs_m) }
 }
 
 /// The paper's figures for the networks of our presets.
@@ -89,15 +89,15 @@ pub struct ResnetRow {
     /// Parameters, in millions.
     pub parameters_m: f64,
     /// Multiply-adds, in millions.
-    pub madds_m: f64,
+    pub macs_m: f64,
     /// mIOU on VOC 2012 val, in percent.
     pub miou: f64,
 }
 
 /// Table 7's rows for ResNet-101 with `DeepLabV3`: for comparison only; this library does not run it.
 pub const RESNET: [ResnetRow; 2] = [
-    ResnetRow { output_stride: 16, six_scales_and_flips: false, parameters_m: 58.16, madds_m: 81_000.0, miou: 80.49 },
-    ResnetRow { output_stride: 8, six_scales_and_flips: true, parameters_m: 58.16, madds_m: 4_870_600.0, miou: 82.70 },
+    ResnetRow { output_stride: 16, six_scales_and_flips: false, parameters_m: 58.16, macs_m: 81_000.0, miou: 80.49 },
+    ResnetRow { output_stride: 8, six_scales_and_flips: true, parameters_m: 58.16, macs_m: 4_870_600.0, miou: 82.70 },
 ];
 
 /// The cost of ResNet-101 (`TensorFlow`'s: three 3x3 layers as stem, strides in a stage's last unit) with `DeepLabV3`'s
@@ -107,7 +107,7 @@ pub struct Resnet {
     /// Including batch norm's gamma and beta.
     pub parameters: u64,
     /// Multiply-adds; the paper's count pads the map of every atrous convolution to a multiple of its rate.
-    pub madds: Madds,
+    pub macs: Macs,
 }
 
 impl Resnet {
@@ -118,8 +118,8 @@ impl Resnet {
             let filters = kernel * kernel * c_in * c_out;
             let padded = if kernel > 1 { side.next_multiple_of(rate) } else { side };
             sum.parameters += filters + 2 * c_out;
-            sum.madds.executed += side * side * filters;
-            sum.madds.paper += padded * padded * filters;
+            sum.macs.executed += side * side * filters;
+            sum.macs.paper += padded * padded * filters;
         };
         let mut side = (size as u64).div_ceil(2);
         for (c_in, c_out) in [(3, 64), (64, 64), (64, 128)] {
@@ -168,8 +168,8 @@ impl Resnet {
         for scale in SCALES {
             let one = Self::count((512.0 * scale) as usize + 1, output_stride);
             sum.parameters = one.parameters;
-            sum.madds.executed += 2 * one.madds.executed;
-            sum.madds.paper += 2 * one.madds.paper;
+            sum.macs.executed += 2 * one.macs.executed;
+            sum.macs.paper += 2 * one.macs.paper;
         }
         sum
     }
@@ -188,8 +188,8 @@ mod tests {
                 Resnet::count(513, row.output_stride)
             };
             assert!((count.parameters as f64 / 1e6 / row.parameters_m - 1.0).abs() < 1e-3, "{count:?}");
-            assert!((count.madds.paper as f64 / 1e6 / row.madds_m - 1.0).abs() < 5e-3, "{count:?}");
-            assert!(count.madds.executed < count.madds.paper);
+            assert!((count.macs.paper as f64 / 1e6 / row.macs_m - 1.0).abs() < 5e-3, "{count:?}");
+            assert!(count.macs.executed < count.macs.paper);
         }
     }
 }

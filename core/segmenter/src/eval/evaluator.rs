@@ -145,11 +145,11 @@ impl Evaluator {
     ///
     /// # Errors
     /// None for an image for which [`mask`](Self::mask) succeeded.
-    pub fn madds(&self, frame: &Frame<'_>) -> Result<u64> {
+    pub fn macs(&self, frame: &Frame<'_>) -> Result<u64> {
         let mut sum = 0;
         for segmenter in &self.segmenters {
             let network = Network::new(segmenter.model().spec(), segmenter.input_size(frame))?;
-            sum += network.convs().map(Conv::madds).sum::<u64>();
+            sum += network.convs().map(Conv::macs).sum::<u64>();
         }
         Ok(sum * if self.flip { 2 } else { 1 })
     }

@@ -39,7 +39,7 @@ import Silhouette
     private let backgrounds = Backgrounds()
     private var segmenter: Segmenter?
     private var running: Settings?
-    private var wanted: Settings?
+    private var requested: Settings?
     private var classes: Model?
     /// What ``segmenter`` was made of, and what the next one will be; equal if none is being made.
     private var ready: Opening?
@@ -72,8 +72,8 @@ import Silhouette
 
     /// Runs the engine with these settings. What they need is opened; until it is ready the previous engine continues.
     func configure(_ settings: Settings) {
-        let before = wanted
-        wanted = settings
+        let before = requested
+        requested = settings
         guard !open(settings), opening == ready, settings != before else { return }
         running = settings
         announce()
@@ -100,7 +100,7 @@ import Silhouette
 
     /// Retries what failed.
     func retry(_ settings: Settings) {
-        if segmenter == nil { wanted = nil }
+        if segmenter == nil { requested = nil }
         configure(settings)
     }
 
@@ -116,18 +116,18 @@ import Silhouette
         case .success(let made):
             segmenter?.close()
             (segmenter, classes, ready) = (made.segmenter, made.classes, opened)
-            running = wanted ?? settings
+            running = requested ?? settings
             announce()
             begin()
             // Now that the classes are known, the look may be about people alone.
-            if let wanted { _ = open(wanted) }
+            if let requested { _ = open(requested) }
         case .failure(let error):
             opening = ready
             if let running, running != settings {
-                wanted = running
+                requested = running
                 listener?.settingsRefused(error.silhouette, keeping: running)
             } else {
-                wanted = nil
+                requested = nil
                 listener?.broken(error.silhouette)
             }
         }
@@ -142,7 +142,7 @@ import Silhouette
     /// Sets how images look from now on, with the model that suits it. A photo is redrawn.
     func show(_ look: Look) {
         self.look.with { $0 = look }
-        if let wanted, open(wanted) { return }
+        if let requested, open(requested) { return }
         draw()
     }
 
@@ -176,7 +176,7 @@ import Silhouette
         builds += 1
         segmenter?.close()
         segmenter = nil
-        wanted = nil
+        requested = nil
         (ready, opening) = (nil, nil)
     }
 

@@ -47,9 +47,9 @@ internal class AndroidBitmapTest {
     @Test
     fun aBitmapIsTheFrameOfItsPixels() {
         Fixture.segmenter().use { segmenter ->
-            val wanted = segmenter.segmentNow(Fixture.frame(width, height)).use(Fixture::maskOf)
+            val expected = segmenter.segmentNow(Fixture.frame(width, height)).use(Fixture::maskOf)
             segmenter.segmentNow(bitmap().toFrame()).use {
-                assertArrayEquals(wanted, Fixture.maskOf(it))
+                assertArrayEquals(expected, Fixture.maskOf(it))
                 assertArrayEquals(rgba, Fixture.bytes(it.picture(bitmap().toFrame()).pixels))
             }
             val turned = bitmap().toFrame(90, mirrored = true)
@@ -84,8 +84,8 @@ internal class AndroidBitmapTest {
             for (config in listOf(Bitmap.Config.RGB_565, Bitmap.Config.RGBA_F16)) {
                 val one = bitmap(config)
                 val same = one.copy(Bitmap.Config.ARGB_8888, false)
-                val wanted = segmenter.segmentNow(same.toFrame()).use(Fixture::maskOf)
-                segmenter.segmentNow(one.toFrame()).use { assertArrayEquals("$config", wanted, Fixture.maskOf(it)) }
+                val expected = segmenter.segmentNow(same.toFrame()).use(Fixture::maskOf)
+                segmenter.segmentNow(one.toFrame()).use { assertArrayEquals("$config", expected, Fixture.maskOf(it)) }
             }
         }
     }
@@ -107,8 +107,8 @@ internal class AndroidBitmapTest {
                 val mask = Fixture.maskOf(result)
                 val drawn = colors(result.maskBitmap())
                 for (i in mask.indices) {
-                    val wanted = if (mask[i].toInt() == 0) Color.TRANSPARENT else Fixture.model.color(mask[i].toInt())
-                    assertEquals("pixel $i", wanted, drawn[i])
+                    val expected = if (mask[i].toInt() == 0) Color.TRANSPARENT else Fixture.model.color(mask[i].toInt())
+                    assertEquals("pixel $i", expected, drawn[i])
                 }
                 val place = blank()
                 assertTrue(place === result.maskBitmap(place))
@@ -156,14 +156,14 @@ internal class AndroidBitmapTest {
                 // background.
                 val foreground = Foreground.Classes(*IntArray(10) { it })
                 result.cutout(place, frame, foreground)
-                val wanted = pixels(result.cutout(frame, foreground))
+                val expected = pixels(result.cutout(frame, foreground))
                 val found = colors(place)
-                for (i in wanted.indices) {
-                    assertEquals("alpha $i", Color.alpha(wanted[i]), Color.alpha(found[i]))
-                    val alpha = Color.alpha(wanted[i]).coerceAtLeast(1)
-                    assertTrue("red $i", kotlin.math.abs(Color.red(wanted[i]) - Color.red(found[i])) <= 255 / alpha + 1 || alpha == 1)
+                for (i in expected.indices) {
+                    assertEquals("alpha $i", Color.alpha(expected[i]), Color.alpha(found[i]))
+                    val alpha = Color.alpha(expected[i]).coerceAtLeast(1)
+                    assertTrue("red $i", kotlin.math.abs(Color.red(expected[i]) - Color.red(found[i])) <= 255 / alpha + 1 || alpha == 1)
                 }
-                assertNotEquals(0, wanted.count { Color.alpha(it) in 1..254 })
+                assertNotEquals(0, expected.count { Color.alpha(it) in 1..254 })
             }
         }
     }

@@ -84,9 +84,9 @@ internal class AndroidImageTest {
         val pixels = Fixture.picture(20, 10)
         val plane = Plane(Fixture.direct(pixels), 80, 4)
         Fixture.segmenter().use { segmenter ->
-            val wanted = segmenter.segmentNow(Fixture.frame(20, 10)).use { Fixture.maskOf(it).toList() }
+            val expected = segmenter.segmentNow(Fixture.frame(20, 10)).use { Fixture.maskOf(it).toList() }
             val image = Made(PixelFormat.RGBA_8888, 20, 10, listOf(plane), 0)
-            assertEquals(wanted, segmenter.segmentNow(image.toFrame()).use { Fixture.maskOf(it).toList() })
+            assertEquals(expected, segmenter.segmentNow(image.toFrame()).use { Fixture.maskOf(it).toList() })
         }
         for (format in listOf(ImageFormat.JPEG, ImageFormat.RAW_SENSOR, ImageFormat.PRIVATE)) {
             val error = assertThrows(SilhouetteException.Unsupported::class.java) { Made(format, 20, 10, listOf(plane), 0).toFrame() }

@@ -58,13 +58,13 @@ internal class AndroidModelTest {
 
     @Test
     fun assetsAreModelsCompressedOrNot() {
-        val wanted = Fixture.segmenter().use { segmenter -> segmenter.segmentNow(Fixture.frame()).use { Fixture.maskOf(it).toList() } }
+        val expected = Fixture.segmenter().use { segmenter -> segmenter.segmentNow(Fixture.frame()).use { Fixture.maskOf(it).toList() } }
         for (isCompressed in listOf(false, true)) {
             val app = context(mapOf("mine.safetensors" to File(Fixture.path).readBytes()), isCompressed)
             val model = Model.fromAsset(app, "mine.safetensors")
             assertEquals(Fixture.model.labels, model.labels)
             Segmenter(model, Options(threads = 1)).use { segmenter ->
-                assertEquals(wanted, segmenter.segmentNow(Fixture.frame()).use { Fixture.maskOf(it).toList() })
+                assertEquals(expected, segmenter.segmentNow(Fixture.frame()).use { Fixture.maskOf(it).toList() })
             }
         }
     }

@@ -33,8 +33,8 @@ internal class GoldenTest {
                     listOf(0.0 to 0.0, 1.0 to 0.0, 0.0 to 1.0, 1.0 to 1.0)
                         .map { (x, y) -> x * it.width to y * it.height }
                         .map { (x, y) -> way.x(x, y) to way.y(x, y) }
-                val wanted = listOf(0.0, frame.width.toDouble()).flatMap { x -> listOf(0.0, frame.height.toDouble()).map { x to it } }
-                assertEquals(golden.name, wanted.toSet(), corners.toSet())
+                val expected = listOf(0.0, frame.width.toDouble()).flatMap { x -> listOf(0.0, frame.height.toDouble()).map { x to it } }
+                assertEquals(golden.name, expected.toSet(), corners.toSet())
                 // The upright image's first corner, rotated clockwise and mirrored, is this corner of the buffer.
                 val (w, h) = frame.width.toDouble() to frame.height.toDouble()
                 val first =

@@ -120,9 +120,9 @@ internal class HostileFrameTest {
         shifted.position(37)
         shifted.duplicate().put(pixels)
         Fixture.segmenter().use { segmenter ->
-            val wanted = segmenter.segmentNow(Frame.rgba(20, 10, Fixture.direct(pixels))).use { Fixture.maskOf(it).toList() }
+            val expected = segmenter.segmentNow(Frame.rgba(20, 10, Fixture.direct(pixels))).use { Fixture.maskOf(it).toList() }
             val found = segmenter.segmentNow(Frame.rgba(20, 10, shifted)).use { Fixture.maskOf(it).toList() }
-            assertEquals(wanted, found)
+            assertEquals(expected, found)
             assertEquals(37, shifted.position())
         }
     }

@@ -48,7 +48,7 @@ internal class SegmenterTest {
     @Test
     fun modelsComeFromFilesPartsAndBytes() {
         val bytes = File(Fixture.path).readBytes()
-        val wanted = Fixture.segmenter().use { segmenter -> segmenter.segmentNow(Fixture.frame()).use { Fixture.maskOf(it) } }
+        val expected = Fixture.segmenter().use { segmenter -> segmenter.segmentNow(Fixture.frame()).use { Fixture.maskOf(it) } }
         val inside = File.createTempFile("silhouette", ".bin")
         inside.writeBytes(ByteArray(4097) { 1 } + bytes + ByteArray(100))
         val padded = ByteBuffer.allocateDirect(bytes.size + 20)
@@ -66,23 +66,23 @@ internal class SegmenterTest {
         assertEquals(7 to 7 + bytes.size, padded.position() to padded.limit())
         for (model in models) {
             Segmenter(model, Options(threads = 1)).use { segmenter ->
-                segmenter.segmentNow(Fixture.frame()).use { assertArrayEquals(wanted, Fixture.maskOf(it)) }
+                segmenter.segmentNow(Fixture.frame()).use { assertArrayEquals(expected, Fixture.maskOf(it)) }
             }
         }
         assertTrue(inside.delete())
         Segmenter(Fixture.model.withOutputStride(8), Options(threads = 1)).use { segmenter ->
-            segmenter.segmentNow(Fixture.frame()).use { assertFalse(wanted.contentEquals(Fixture.maskOf(it))) }
+            segmenter.segmentNow(Fixture.frame()).use { assertFalse(expected.contentEquals(Fixture.maskOf(it))) }
         }
     }
 
     @Test
     fun weightsThatWereKeptGiveTheSameMask() {
-        val wanted = Fixture.segmenter().use { segmenter -> segmenter.segmentNow(Fixture.frame()).use { Fixture.maskOf(it) } }
+        val expected = Fixture.segmenter().use { segmenter -> segmenter.segmentNow(Fixture.frame()).use { Fixture.maskOf(it) } }
         val cache = File.createTempFile("silhouette", "cache").also { assertTrue(it.delete()) }
         try {
             repeat(2) { round ->
                 Fixture.segmenter(Options(threads = 1, weightCache = cache)).use { segmenter ->
-                    segmenter.segmentNow(Fixture.frame()).use { assertArrayEquals("round $round", wanted, Fixture.maskOf(it)) }
+                    segmenter.segmentNow(Fixture.frame()).use { assertArrayEquals("round $round", expected, Fixture.maskOf(it)) }
                 }
                 assertEquals(1, cache.list()?.count { it.endsWith(".packed") })
             }
@@ -307,8 +307,8 @@ internal class SegmenterTest {
                 val painted = pixels(result.overlay(frame, Foreground.Classes(seen), opacity = 1f))
                 for (i in mask.indices) {
                     val color = Fixture.model.color(seen)
-                    val wanted = if (mask[i].toInt() == seen) (color shr 16).toByte() else bytes[4 * i]
-                    assertEquals("pixel $i", wanted, painted[4 * i])
+                    val expected = if (mask[i].toInt() == seen) (color shr 16).toByte() else bytes[4 * i]
+                    assertEquals("pixel $i", expected, painted[4 * i])
                 }
                 // Into an existing image, and one of the wrong size.
                 val place = Picture(width, height)
@@ -348,12 +348,12 @@ internal class SegmenterTest {
         runBlocking {
             Fixture.segmenter(Options(threads = 1, smoothing = Smoothing.NONE)).use { segmenter ->
                 val frames = List(6) { Fixture.frame(phase = 7 * it).at(33_000_000L * it) }
-                val wanted = frames.map { frame -> segmenter.segment(frame).use { Fixture.maskOf(it) }.toList() }
+                val expected = frames.map { frame -> segmenter.segment(frame).use { Fixture.maskOf(it) }.toList() }
                 val found = segmenter.segments(frames.asFlow()).map { it.use { one -> one.timestampNanos to Fixture.maskOf(one).toList() } }
-                assertEquals(frames.map { it.timestampNanos }.zip(wanted), found.toList())
+                assertEquals(frames.map { it.timestampNanos }.zip(expected), found.toList())
                 // Each collection is a video of its own; a collector that has enough ends it.
-                assertEquals(wanted.take(2), found.take(2).map { it.second }.toList())
-                assertNotEquals(wanted[0], wanted[1])
+                assertEquals(expected.take(2), found.take(2).map { it.second }.toList())
+                assertNotEquals(expected[0], expected[1])
             }
         }
 
@@ -362,7 +362,7 @@ internal class SegmenterTest {
         runBlocking {
             Fixture.segmenter(Options(threads = 1, concurrency = 1)).use { segmenter ->
                 val frame = Fixture.frame()
-                val wanted = segmenter.segment(frame).use { Fixture.maskOf(it) }
+                val expected = segmenter.segment(frame).use { Fixture.maskOf(it) }
                 val ends = AtomicInteger()
                 repeat(40) { i ->
                     val job =
@@ -380,7 +380,7 @@ internal class SegmenterTest {
                 }
                 // A call cancelled before it began ran no code.
                 assertTrue("${ends.get()}", ends.get() > 0)
-                segmenter.segment(frame).use { assertArrayEquals(wanted, Fixture.maskOf(it)) }
+                segmenter.segment(frame).use { assertArrayEquals(expected, Fixture.maskOf(it)) }
             }
         }
 
@@ -388,14 +388,14 @@ internal class SegmenterTest {
     fun eightThreadsGetTheirOwnMasks() {
         val frames = List(4) { Fixture.frame(phase = 20 * it) }
         Fixture.segmenter().use { segmenter ->
-            val wanted = frames.map { frame -> segmenter.segmentNow(frame).use { Fixture.maskOf(it) } }
+            val expected = frames.map { frame -> segmenter.segmentNow(frame).use { Fixture.maskOf(it) } }
             val failures = ConcurrentLinkedQueue<String>()
             val threads =
                 List(8) { first ->
                     thread {
                         for (i in first until first + 25) {
                             segmenter.segmentNow(frames[i % 4]).use {
-                                if (!wanted[i % 4].contentEquals(Fixture.maskOf(it))) failures.add("thread $first, frame $i")
+                                if (!expected[i % 4].contentEquals(Fixture.maskOf(it))) failures.add("thread $first, frame $i")
                             }
                         }
                     }
@@ -410,7 +410,7 @@ internal class SegmenterTest {
                         segmenter
                             .segment(
                                 frames[i % 4],
-                            ).use { assertArrayEquals(wanted[i % 4], Fixture.maskOf(it)) }
+                            ).use { assertArrayEquals(expected[i % 4], Fixture.maskOf(it)) }
                     }
                 }.awaitAll()
             }

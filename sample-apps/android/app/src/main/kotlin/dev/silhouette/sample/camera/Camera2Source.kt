@@ -63,9 +63,9 @@ class Camera2Source(
     }
 
     private fun idOf(facing: Facing): String? {
-        val wanted = if (facing == Facing.FRONT) CameraCharacteristics.LENS_FACING_FRONT else CameraCharacteristics.LENS_FACING_BACK
+        val lens = if (facing == Facing.FRONT) CameraCharacteristics.LENS_FACING_FRONT else CameraCharacteristics.LENS_FACING_BACK
         return try {
-            manager.cameraIdList.firstOrNull { manager.getCameraCharacteristics(it).get(CameraCharacteristics.LENS_FACING) == wanted }
+            manager.cameraIdList.firstOrNull { manager.getCameraCharacteristics(it).get(CameraCharacteristics.LENS_FACING) == lens }
         } catch (_: CameraAccessException) {
             null
         } catch (_: IllegalArgumentException) {

@@ -290,11 +290,11 @@ class SilhouetteEngine(
         }
     }
 
-    private fun backgroundFrame(wanted: Background): Frame {
-        background?.let { (drawn, frame) -> if (drawn == wanted) return frame }
-        val own = if (wanted == Background.PHOTO) ownBackground else null
-        val frame = own ?: Backgrounds.draw(wanted, BACKGROUND_WIDTH, BACKGROUND_HEIGHT).toFrame()
-        background = wanted to frame
+    private fun backgroundFrame(requested: Background): Frame {
+        background?.let { (drawn, frame) -> if (drawn == requested) return frame }
+        val own = if (requested == Background.PHOTO) ownBackground else null
+        val frame = own ?: Backgrounds.draw(requested, BACKGROUND_WIDTH, BACKGROUND_HEIGHT).toFrame()
+        background = requested to frame
         return frame
     }
 
