@@ -21,8 +21,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Convert a model (.tflite; PyTorch state dict as .pth or .safetensors) to a Silhouette model file.
     Import(Import),
-    /// Show a network layer by layer: shapes, parameters, multiply-accumulates (MACs), activation sizes. Without arguments: list the
-    /// presets.
+    /// Show a network layer by layer: shapes, parameters, multiply-accumulates (MACs), activation sizes. Without
+    /// arguments: list the presets.
     Info(Info),
     /// Segment photos and write masks or images.
     Segment(Segment),

@@ -123,8 +123,8 @@ pub enum InputShape {
     #[cfg_attr(feature = "clap", value(help = "A square; the rest beside the picture is grey"))]
     Square,
     /// The frame's own shape: [`Options::size`] for its longer side, the next 16 n + 1 for its shorter one. At 16:9
-    /// that is 0.56 of the square's multiply-accumulates, at 4:3 0.75. Masks differ slightly from the square's (`silhouette
-    /// eval --input-shape frame` measures how much); at equal cost the longer side may be larger.
+    /// that is 0.56 of the square's multiply-accumulates, at 4:3 0.75. Masks differ slightly from the square's
+    /// (`silhouette eval --input-shape frame` measures how much); at equal cost the longer side may be larger.
     ///
     /// The network is prepared for upright images of 3:4; another shape costs as much as opening the model, at its
     /// first frame. The last [`SHAPES`] shapes are kept, each with its own arenas.
