@@ -1,10 +1,13 @@
-"""Compares our results on foreign models with other engines': compare.py [--silhouette COMMAND] [--engine graph|plan] [SECTION...]
+"""Compares our results on foreign models with other engines': compare.py [--silhouette COMMAND] [--engine graph|plan] [--table PATH] [SECTION...]
 
 Sections (all unless some are named):
   segmenters   every reference segmenter on every photo, at the model's own size: logits against the float version (ONNX Runtime) or, for float files, LiteRT; the mask
                that `silhouette segment` writes against the same logits; masks of quantised files against LiteRT's integer run
   classifier   the best class of every photo against LiteRT's
-  pytorch      random state dicts of torchvision's and timm's classifiers and of DeepLabV3 heads on them, at odd sizes, against PyTorch
+  pytorch      random weights of every implementation of PyTorch that is read, at odd sizes, against PyTorch: logits, and the mask that `silhouette segment` writes
+  forms        one network as training scripts save it: in dictionaries, under prefixes, averaged, from before PyTorch 1.6; and what is refused
+
+--table PATH writes a Markdown table of what `pytorch` and `forms` imported, as in docs/importing.md.
 
 Both sides use identical tensors. Photos and reference models are searched in ../shared or $SILHOUETTE_SHARED. Prints a line for each comparison; the exit code is 1
 if any is outside its limits. Needs: pip install -r scripts/compare/requirements.txt, and a `silhouette` (cargo build --release -p silhouette-cli).
@@ -36,8 +39,15 @@ class Ours:
         if result.returncode != 0:
             sys.exit(f"silhouette {' '.join(map(str, arguments))}: {result.stderr.strip()}")
 
+    def refusal(self, *arguments):
+        """The message with which a call fails."""
+        result = subprocess.run(self.command + [str(a) for a in arguments], capture_output=True, text=True)
+        if result.returncode == 0:
+            return "not at all"
+        return result.stderr.strip()
+
     def load(self, source, *flags):
-        path = self.folder / (Path(source).stem + ".safetensors")
+        path = self.folder / (Path(source).name.replace(".", "_") + "_imported.safetensors")
         self.call("import", source, "-o", path, *flags)
         return path
 
@@ -58,6 +68,18 @@ class Ours:
 
 class Report:
     failed = 0
+
+    def __init__(self):
+        self.rows = []
+
+    def row(self, kind, made, files, worst, equal):
+        """A row of the table: what it is, how it was made, as what it was imported, the largest difference of a logit as a share of the largest logit, equal pixels."""
+        self.rows.append((kind, made, files, f"{worst:.0e}", "" if equal is None else f"{equal:.2%}"))
+
+    def table(self):
+        head = ["kind", "how it was made", "imported from", "largest difference", "equal pixels"]
+        lines = [head, ["---"] * len(head), *self.rows]
+        return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
 
     def line(self, what, ok, text):
         self.failed += not ok
@@ -124,21 +146,63 @@ def pytorch(ours, report):
     torch.manual_seed(20260101)
     for case in torch_models.cases(ours.folder):
         network = case.network
-        for height, width in case.sizes:
-            tensor = np.random.default_rng(height * width).uniform(-2, 2, (1, 3, height, width)).astype(np.float32)
-            with torch.no_grad():
-                expected = network(torch.from_numpy(tensor)).numpy()
-                other = network(torch.from_numpy(tensor[:, :, ::-1].copy())).numpy()
-            # The influence of the input: the same image upside down.
-            span = float(np.abs(expected - other).max())
-            for source in case.files:
-                model = ours.load(source, *case.flags)
+        worst, equal, files = 0.0, [], []
+        for source in case.files:
+            model = ours.load(source, *case.flags)
+            files.append("folder" if source.is_dir() else source.suffix + (" before 1.6" if "before16" in source.name else ""))
+            for height, width in case.sizes:
+                tensor = np.random.default_rng(height * width).uniform(-2, 2, (1, 3, height, width)).astype(np.float32)
+                with torch.no_grad():
+                    expected = network(torch.from_numpy(tensor)).numpy()
+                    other = network(torch.from_numpy(tensor[:, :, ::-1].copy())).numpy()
+                # The influence of the input: the same image upside down.
+                span, largest = float(np.abs(expected - other).max()), float(np.abs(expected).max())
                 mine = ours.logits(model, tensor).reshape(expected.shape)
-                worst = float(np.abs(mine - expected).max())
-                report.line(f"{case.name} {Path(source).suffix} {height}x{width}", worst <= PYTORCH < span / 100, f"logits with a range of {span:.2f} over inputs are off by {worst:.2e}")
+                off = float(np.abs(mine - expected).max()) / largest
+                worst = max(worst, off)
+                report.line(f"{case.name} {files[-1]} {height}x{width}", off <= PYTORCH < span / largest / 100, f"{off:.1e} of the largest logit ({largest:.2f}; a range of {span:.2f} over inputs)")
+            if case.full:
+                share = same_pixels(ours, model, case)
+                equal.append(share)
+                report.line(f"{case.name} {files[-1]} mask", share == 1, f"{share:.4%} of the pixels are equal but for ties")
+        report.row(case.name, case.made, ", ".join(files), worst, min(equal, default=None))
 
 
-SECTIONS = {"segmenters": segmenters, "classifier": classifier, "pytorch": pytorch}
+def same_pixels(ours, model, case):
+    """The share of the mask's pixels that are the network's best class, but for ties."""
+    import torch
+    pixels = ref.pattern(case.size, case.size, 1)
+    mean, std = (np.array(values, np.float32) for values in case.pixels)
+    tensor = np.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1)[None])
+    with torch.no_grad():
+        logits = case.full(case.network(torch.from_numpy(tensor)), (case.size, case.size)).numpy()
+    if logits.shape[1] == 1:
+        logits = np.concatenate([np.zeros_like(logits), logits], 1)
+    clear = ref.clear(logits)
+    return float((ours.mask(model, pixels) == logits[0].argmax(0))[clear].mean())
+
+
+def forms(ours, report):
+    import torch
+
+    import torch_models
+    torch.manual_seed(20260102)
+    network, forms = torch_models.forms(ours.folder)
+    tensor = np.random.default_rng(7).uniform(-2, 2, (1, 3, 97, 131)).astype(np.float32)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(tensor)).numpy()
+    for form in forms:
+        if form.says:
+            message = ours.refusal("import", form.file, "-o", ours.folder / "refused.safetensors", *form.flags)
+            report.line(form.name, form.says in message and len(message.splitlines()) == 1, f"refused: {message}")
+            continue
+        model = ours.load(form.file, *form.flags)
+        off = float(np.abs(ours.logits(model, tensor).reshape(expected.shape) - expected).max() / np.abs(expected).max())
+        report.line(form.name, off <= PYTORCH, f"{off:.1e} of the largest logit")
+        report.row("torchvision mobilenet_v2", form.name, form.file.suffix, off, None)
+
+
+SECTIONS = {"segmenters": segmenters, "classifier": classifier, "pytorch": pytorch, "forms": forms}
 
 
 def main():
@@ -146,6 +210,7 @@ def main():
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
     parser.add_argument("--silhouette", default=str(ref.ROOT / "target/release/silhouette"), help="the command (default: %(default)s)")
     parser.add_argument("--engine", choices=("graph", "plan"), default="graph")
+    parser.add_argument("--table", type=Path, help="the Markdown file to write")
     options = parser.parse_args()
     unknown = set(options.sections) - set(SECTIONS)
     if unknown:
@@ -156,6 +221,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for name in options.sections or SECTIONS:
             SECTIONS[name](Ours(options.silhouette, options.engine, folder), report)
+    if options.table:
+        options.table.write_text(report.table())
     if report.failed:
         sys.exit(f"{report.failed} comparisons are outside their limits")
 

@@ -15,7 +15,11 @@ from torch import nn
 def load_spec(path):
     """A spec from a file."""
     with open(path, encoding="utf-8") as file:
-        return json.load(file)
+        spec = json.load(file)
+    imported = {"padding": spec["padding"] == "block_input", "head_batch_norm_epsilon": "head_batch_norm_epsilon" in spec, "dilate_first": spec["extractor"].get("dilate_first")}
+    if any(imported.values()):  # what only other implementations' weights need
+        raise ValueError(f"{path}: not for training here: {', '.join(field for field, there in imported.items() if there)}")
+    return spec
 
 
 def divisible(channels: float, divisor: int = 8) -> int:

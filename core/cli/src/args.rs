@@ -42,7 +42,7 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 pub(crate) struct Import {
-    /// The model to convert.
+    /// The model to convert: a file, or a Hugging Face folder.
     #[arg(value_name = "SRC")]
     pub(crate) source: PathBuf,
     /// The model file to write.
@@ -68,6 +68,21 @@ pub(crate) struct Import {
     /// R, G, B are then divided by it: one number, or three separated by commas.
     #[arg(long, value_name = "R,G,B", value_parser = three)]
     pub(crate) std: Option<[f32; 3]>,
+    /// Atrous rates of a PyTorch DeepLabV3, one per branch.
+    #[arg(long, value_name = "R,R,R", value_delimiter = ',')]
+    pub(crate) rates: Option<Vec<usize>>,
+    /// How a PyTorch network pads, if not as its implementation does.
+    #[arg(long, value_name = "HOW")]
+    pub(crate) padding: Option<Padding>,
+    /// How a PyTorch network's logits are resized to the image, if not as its implementation does.
+    #[arg(long, value_name = "HOW")]
+    pub(crate) resize: Option<Resize>,
+    /// Which network of a checkpoint with several: the keys above it, such as `state_dict.model`.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    /// Hugging Face's configuration, if it is not beside the file.
+    #[arg(long, value_name = "config.json")]
+    pub(crate) config: Option<PathBuf>,
     /// Print one JSON object instead of text.
     #[arg(long)]
     pub(crate) json: bool,
@@ -490,6 +505,26 @@ fn ways(text: &str) -> Result<usize, String> {
 
 fn between(text: &str, least: usize, most: usize) -> Result<usize, String> {
     text.trim().parse().ok().filter(|n| (least..=most).contains(n)).ok_or_else(|| format!("{least} to {most}"))
+}
+
+/// How convolutions pad.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Padding {
+    /// TensorFlow's SAME.
+    Same,
+    /// The same number of zeros on each side.
+    Symmetric,
+    /// Around a block's input, and not before the stem (VainF's).
+    BlockInput,
+}
+
+/// How logits are resized.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Resize {
+    /// Corner pixels' centres coincide.
+    AlignCorners,
+    /// Pixel areas coincide.
+    HalfPixel,
 }
 
 fn three(text: &str) -> Result<[f32; 3], String> {

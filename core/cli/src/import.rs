@@ -1,12 +1,17 @@
 //! `silhouette import`: converts a foreign model to our format.
 
-use crate::args::Import;
+use crate::args::{Import, Padding, Resize};
 use crate::failure::Failure;
 use crate::{labels, load, output};
 use serde_json::json;
+use silhouette_files::read_text;
 use silhouette_import::{ImportOptions, import as import_file};
+use silhouette_network::spec;
 use silhouette_weights::Dtype;
 use std::path::PathBuf;
+
+/// Maximum length of a configuration.
+const LONGEST_CONFIG: u64 = 1 << 20;
 
 /// Runs the command.
 ///
@@ -18,8 +23,12 @@ pub(crate) fn import(args: &Import) -> Result<(), Vec<Failure>> {
 
 fn convert(args: &Import) -> Result<(), Failure> {
     let spec = args.spec.as_ref().map(PathBuf::from);
-    output::refuse_inputs([&args.output], [&args.source].into_iter().chain(&args.labels).chain(&spec))?;
+    let read = [&args.source].into_iter().chain(&args.labels).chain(&spec).chain(&args.config);
+    output::refuse_inputs([&args.output], read)?;
     let labels = args.labels.as_deref().map(labels::read).transpose()?;
+    let config = args.config.as_ref().map(|path| {
+        read_text(path, LONGEST_CONFIG).map_err(|error| Failure::new(path, format!("cannot be read: {error}")))
+    });
     let options = ImportOptions {
         spec: args.spec.as_deref().map(load::spec).transpose()?,
         optional_background: labels.as_ref().is_some_and(|labels| labels.optional_background),
@@ -28,6 +37,18 @@ fn convert(args: &Import) -> Result<(), Failure> {
         output_stride: args.output_stride,
         mean: args.mean,
         std: args.std,
+        key: args.key.clone(),
+        rates: args.rates.clone(),
+        padding: args.padding.map(|padding| match padding {
+            Padding::Same => spec::Padding::Same,
+            Padding::Symmetric => spec::Padding::Symmetric,
+            Padding::BlockInput => spec::Padding::BlockInput,
+        }),
+        resize: args.resize.map(|resize| match resize {
+            Resize::AlignCorners => spec::Resize::AlignCorners,
+            Resize::HalfPixel => spec::Resize::HalfPixel,
+        }),
+        config: config.transpose()?,
         ..ImportOptions::default()
     };
     let imported = import_file(&args.source, &options).map_err(|error| Failure::new(&args.source, error))?;

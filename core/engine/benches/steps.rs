@@ -132,6 +132,7 @@ fn main() {
             project: Filter { weight: &p, bias: &bp, clamp: None },
             residual: stride == 1 && c_in == c_out,
             expansion_shortcut: false,
+            pads_input: false,
         };
         let shape = format!("{c_in} x {t} to {c_out} at {side}x{side}, stride {stride}, rate {rate}");
         measure(&only, &format!("inverted residual in rows, {shape}"), side, c_in, &|builder, map| {

@@ -111,6 +111,7 @@ struct TestBlock {
     project: Weights,
     residual: bool,
     expansion: bool,
+    pads_input: bool,
 }
 
 impl TestBlock {
@@ -124,6 +125,7 @@ impl TestBlock {
             project: weights(noise, c_out, wide, None),
             residual: window.stride == 1 && c_in == c_out,
             expansion: false,
+            pads_input: false,
         }
     }
 
@@ -137,12 +139,29 @@ impl TestBlock {
             project: self.project.filter(),
             residual: self.residual,
             expansion_shortcut: self.expansion,
+            pads_input: self.pads_input,
         }
     }
 
     fn naive(&self, map: &Map) -> Map {
         let e = self.expand.as_ref().map_or_else(|| map.clone(), |f| pointwise(map, f));
-        let mut d = convolve(&e, &self.depthwise, 3, &self.window, true);
+        let mut d = match &self.expand {
+            // The input is padded, then expanded: the same convolution, over a larger map.
+            Some(f) if self.pads_input => {
+                let Window { input, pad, .. } = self.window;
+                let around = Size { height: input.height + 2 * pad.height, width: input.width + 2 * pad.width };
+                let mut padded = Map { h: around.height, w: around.width, c: map.c, v: Vec::new() };
+                for y in 0..around.height as isize {
+                    for x in 0..around.width as isize {
+                        let at = |c| map.at(y - pad.height as isize, x - pad.width as isize, c);
+                        padded.v.extend((0..map.c).map(at));
+                    }
+                }
+                let window = Window { input: around, pad: Size::square(0), ..self.window };
+                convolve(&pointwise(&padded, f), &self.depthwise, 3, &window, true)
+            }
+            _ => convolve(&e, &self.depthwise, 3, &self.window, true),
+        };
         if self.expansion {
             d.v.iter_mut().zip(&e.v).for_each(|(d, e)| *d += e);
         }

@@ -55,6 +55,25 @@ struct Residual {
     depthwise: Layer,
     project: Layer,
     shortcut: Shortcut,
+    border: Border,
+}
+
+/// Padding around a block's expanded tensor that is not zeros but what the expansion makes of them; by default none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Border {
+    rows: (usize, usize),
+    columns: (usize, usize),
+    /// Channels of the block's input.
+    channels: usize,
+}
+
+impl Border {
+    fn around(&self, wide: &Tensor, expand: &Layer) -> candle_core::Result<Tensor> {
+        let zeros = Tensor::zeros((1, self.channels, 1, 1), wide.dtype(), wide.device())?;
+        let value = expand.forward(&zeros, &mut |_, _| {})?;
+        let padded = wide.broadcast_sub(&value)?.pad_with_zeros(2, self.rows.0, self.rows.1)?;
+        padded.pad_with_zeros(3, self.columns.0, self.columns.1)?.broadcast_add(&value)
+    }
 }
 
 /// A convolution, batch norm or bias, and activation.
@@ -99,12 +118,27 @@ impl Graph {
             let work = match &node.operation {
                 Operation::Input => Work::Input,
                 Operation::Convolution(conv) => Work::Layer(layer(conv)?),
-                Operation::Block(block) => Work::Residual(Box::new(Residual {
-                    expand: block.expand.as_ref().map(layer).transpose()?,
-                    depthwise: layer(&block.depthwise)?,
-                    project: layer(&block.project)?,
-                    shortcut: block.shortcut,
-                })),
+                Operation::Block(block) => {
+                    let mut depthwise = block.depthwise.clone();
+                    let mut border = Border::default();
+                    if block.pads_input {
+                        let (pad, after) = (depthwise.pad, depthwise.pad_after());
+                        border.rows = (pad.height, after.height);
+                        border.columns = (pad.width, after.width);
+                        border.channels = block.c_in();
+                        // The map arrives with its padding.
+                        depthwise.input.height += pad.height + after.height;
+                        depthwise.input.width += pad.width + after.width;
+                        depthwise.pad = Size::square(0);
+                    }
+                    Work::Residual(Box::new(Residual {
+                        expand: block.expand.as_ref().map(layer).transpose()?,
+                        depthwise: layer(&depthwise)?,
+                        project: layer(&block.project)?,
+                        shortcut: block.shortcut,
+                        border,
+                    }))
+                }
                 Operation::Average => Work::Average,
                 Operation::Resize(rule) => {
                     let from = network.nodes()[node.inputs[0].index()].size;
@@ -311,7 +345,12 @@ impl Residual {
             Some(expand) => expand.forward(x, observe)?,
             None => x.clone(),
         };
-        let mut y = self.depthwise.forward(&wide, observe)?;
+        let mut y = match &self.expand {
+            Some(expand) if self.border != Border::default() => {
+                self.depthwise.forward(&self.border.around(&wide, expand)?, observe)?
+            }
+            _ => self.depthwise.forward(&wide, observe)?,
+        };
         if self.shortcut == Shortcut::Expansion {
             y = (y + wide)?;
         }
@@ -343,7 +382,7 @@ impl Layer {
         let norm = if weights.has_batch_norm(conv) {
             let [gamma, beta, mean, var] = conv.bn();
             let (gamma, beta, mean, var) = (tensor(&gamma)?, tensor(&beta)?, tensor(&mean)?, tensor(&var)?);
-            Norm::BatchNorm(BatchNorm::new(conv.c_out, mean, var, gamma, beta, weights.epsilon())?)
+            Norm::BatchNorm(BatchNorm::new(conv.c_out, mean, var, gamma, beta, weights.epsilon(&conv.name))?)
         } else {
             Norm::Bias(tensor(&conv.bias())?.reshape((1, conv.c_out, 1, 1))?)
         };

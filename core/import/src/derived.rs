@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use silhouette_network::spec::{Activation, Extractor, Head, Padding};
 use silhouette_weights::Activations;
 
+use crate::error::Missing;
 use crate::tensor::Tensor;
 
 /// An importer's findings about a network; `None` for what its format does not store.
@@ -14,7 +15,9 @@ pub(crate) struct Derived<'a> {
     pub(crate) padding: Padding,
     pub(crate) size: Option<usize>,
     /// Mean and standard deviation of a pixel from 0 to 255.
-    pub(crate) normalisation: Option<(f32, f32)>,
+    pub(crate) normalisation: Option<([f32; 3], [f32; 3])>,
+    /// One label per class.
+    pub(crate) labels: Option<Vec<String>>,
     pub(crate) tensors: HashMap<String, Tensor<'a>>,
     /// The network's quantised edges.
     pub(crate) activations: Activations,
@@ -22,6 +25,10 @@ pub(crate) struct Derived<'a> {
     pub(crate) convs: Option<Vec<FoundConv<'a>>>,
     /// Added to the variance in batch norm.
     pub(crate) batch_norm_epsilon: f64,
+    /// The same in the head, if it differs.
+    pub(crate) head_batch_norm_epsilon: Option<f64>,
+    /// What no option supplies although the file does not store it; in its place, the rest has some value.
+    pub(crate) missing: Vec<Missing>,
 }
 
 /// A convolution of the graph and the name assigned to it.

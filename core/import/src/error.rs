@@ -15,6 +15,35 @@ pub struct ImportFailure {
     pub source: ImportError,
 }
 
+/// Something that a file does not store and that no option supplies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// What it is.
+    pub what: String,
+    /// The command line's flag (the field of `ImportOptions` has the same name).
+    pub flag: &'static str,
+    /// What is passed with it, such as `N`.
+    pub value: &'static str,
+}
+
+/// `a, b and c; pass --a A --b B --c C`.
+fn listed(missing: &[Missing]) -> String {
+    let mut text = String::new();
+    for (i, one) in missing.iter().enumerate() {
+        text.push_str(match i {
+            0 => "",
+            i if i + 1 == missing.len() => " and ",
+            _ => ", ",
+        });
+        text.push_str(&one.what);
+    }
+    text.push_str("; pass");
+    for one in missing {
+        text.extend([" ", one.flag, " ", one.value]);
+    }
+    text
+}
+
 /// Why a file cannot be imported. The message names the place in the file, and the flag that would help, if any.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -59,13 +88,11 @@ pub enum ImportError {
         problem: String,
     },
 
-    /// The file does not store this, and no option supplies it.
-    #[error("the file does not store {what}; pass {flag}")]
+    /// The file does not store these, and no option supplies them.
+    #[error("the file does not store {}", listed(missing))]
     NotSaid {
-        /// What is missing.
-        what: String,
-        /// The command line's flag (the field of `ImportOptions` has the same name).
-        flag: &'static str,
+        /// All that is missing; at least one.
+        missing: Vec<Missing>,
     },
 
     /// An option contradicts the file.

@@ -3,12 +3,10 @@
 //! | format | recognised by | read in |
 //! | --- | --- | --- |
 //! | TensorFlow Lite, float and quantised | `TFL3` at byte 4 | `tflite` |
-//! | PyTorch state dict, `.pth` | a zip archive | `pytorch` |
+//! | PyTorch state dict, `.pth` | a zip archive, or from before version 1.6 a certain pickle | `pytorch` |
 //! | PyTorch state dict, `.safetensors` | its JSON header | `pytorch` |
-//! | TensorFlow frozen graph | a protocol buffer of nodes | not yet: `Format::FrozenGraph` |
-//! | ONNX | a protocol buffer with a format version first | not yet: `Format::Onnx` |
 //!
-//! The format is recognised by content, never by the file's name. Formats that carry a graph pass it to `recognise`,
+//! The format is recognised by content, never by the file's name; `format` calls others by their names. Formats that carry a graph pass it to `recognise`,
 //! which finds the network by its structure; formats that carry only names use the table of names. Both end in
 //! `assemble`, which completes and unrolls the specification and compares it with every tensor.
 
@@ -19,36 +17,35 @@ mod derived;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod format;
 mod graph;
 mod pytorch;
 mod recognise;
+mod source;
 mod tables;
 mod tensor;
 mod tflite;
 
 use std::collections::{HashMap, HashSet};
-use std::io::Read as _;
 use std::path::Path;
 
 use log::warn;
-use silhouette_files::{OpenError, Regular, open_regular};
 use silhouette_network::ModelError;
 use silhouette_network::error::{TensorProblems, WrongShape};
 use silhouette_network::network::Network;
-use silhouette_network::spec::{Classifier, DeeplabV3, Extractor, FORMAT, Fit, Head, Input, Spec, Task, VOC_LABELS};
+use silhouette_network::spec::{
+    Classifier, DeeplabV3, Extractor, FORMAT, Fit, Head, Input, Padding, Resize, Spec, Task, VOC_LABELS,
+};
 use silhouette_weights::{Activations, ModelFile, QuantisedTensors, Tensors};
 
-pub use error::{ImportError, ImportFailure};
+pub use error::{ImportError, ImportFailure, Missing};
 
 use derived::Derived;
+use format::Format;
+use pytorch::Container;
 use recognise::verify;
+use source::Source;
 use tensor::{Made, Tensor};
-
-/// Longer files are rejected before anything is read: the largest supported network has some 60 MB of float weights.
-const MAX_FILE: u64 = 1 << 30;
-
-/// Number of bytes from which the format is recognised.
-const HEAD: u64 = 1024;
 
 /// Supplies what a file does not store, and overrides what it does. The field names are the command line's flags.
 #[derive(Clone, Debug, Default)]
@@ -72,6 +69,18 @@ pub struct ImportOptions {
     /// How images are fitted into the square. By default letterboxed with the mean's grey for segmentation, as DeepLab
     /// is trained and evaluated, and stretched for classifiers.
     pub fit: Option<Fit>,
+    /// The keys above the network in a state dict, joined by dots, if it holds several networks.
+    pub key: Option<String>,
+    /// The atrous rates of a state dict's DeepLabV3, one per branch.
+    pub rates: Option<Vec<usize>>,
+    /// How a state dict's network pads; by default as its implementation does.
+    pub padding: Option<Padding>,
+    /// How a state dict's logits are resized; by default as its implementation does.
+    pub resize: Option<Resize>,
+    /// The text of Hugging Face's `config.json`; [`import`] finds the one beside the file.
+    pub config: Option<String>,
+    /// The text of Hugging Face's `preprocessor_config.json`, likewise.
+    pub preprocessor: Option<String>,
     /// A short name; by default the file's own.
     pub name: Option<String>,
     /// Licence of the weights.
@@ -104,48 +113,20 @@ impl Imported {
     }
 }
 
-/// A file format, recognised by content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    /// TensorFlow Lite.
-    TfLite,
-    /// PyTorch's zip archive of a pickle and raw tensors.
-    Pth,
-    /// Safetensors.
-    Safetensors,
-    /// TensorFlow's `GraphDef`.
-    FrozenGraph,
-    /// ONNX.
-    Onnx,
-}
-
-/// Imports a network from a file, whatever its format.
+/// Imports a network from a file, whatever its format, or from a Hugging Face folder.
 ///
 /// # Errors
 /// If the file cannot be read, has an unknown format, is damaged, or contains an unknown network; if tensors are
 /// missing or left over; or if something that the file does not store was not passed in `options`.
 pub fn import(path: &Path, options: &ImportOptions) -> Result<Imported, ImportFailure> {
-    let stem = path.file_stem().map_or_else(|| "imported".into(), |stem| stem.to_string_lossy().into_owned());
-    read(path)
-        .and_then(|bytes| import_bytes(&bytes, &stem, options))
+    source::read(path)
+        .and_then(|source| {
+            let Source { bytes, name, config, preprocessor } = source;
+            let config = options.config.clone().or(config);
+            let preprocessor = options.preprocessor.clone().or(preprocessor);
+            import_bytes(&bytes, &name, &ImportOptions { config, preprocessor, ..options.clone() })
+        })
         .map_err(|source| ImportFailure { path: path.to_owned(), source })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, ImportError> {
-    let unsupported = |what: String, instead: &str| ImportError::Unsupported { what, instead: instead.to_owned() };
-    let Regular { mut file, about: metadata } = open_regular(path, MAX_FILE).map_err(|error| match error {
-        OpenError::Io(error) => error.into(),
-        OpenError::TooLarge { .. } => unsupported("so long a file".into(), "no network here has more than 1 GiB"),
-        error => unsupported(error.to_string(), "copy it into a file"),
-    })?;
-    // The first bytes show whether it is a model at all; then at most the length just determined is read.
-    let mut bytes = Vec::new();
-    file.by_ref().take(HEAD).read_to_end(&mut bytes)?;
-    format(&bytes, metadata.len())?;
-    let rest = metadata.len().saturating_sub(HEAD) as usize;
-    bytes.try_reserve_exact(rest).map_err(|_| std::io::Error::from(std::io::ErrorKind::OutOfMemory))?;
-    file.take(metadata.len()).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// Imports a network from a file's content; `name` is its name unless `options` has one.
@@ -153,74 +134,35 @@ fn read(path: &Path) -> Result<Vec<u8>, ImportError> {
 /// # Errors
 /// As [`import`], without the file's name.
 pub fn import_bytes(bytes: &[u8], name: &str, options: &ImportOptions) -> Result<Imported, ImportError> {
-    let unsupported = |what: &str, instead: &str| {
-        Err(ImportError::Unsupported { what: what.to_owned(), instead: instead.to_owned() })
-    };
-    let given = options.spec.as_ref();
-    let ((derived, given), format) = match format(bytes, bytes.len() as u64)? {
-        Format::TfLite => ((tflite::import(bytes)?, given.cloned()), "TensorFlow Lite"),
-        Format::Pth => (pytorch::import_pth(bytes, given)?, "PyTorch"),
-        Format::Safetensors => (pytorch::import_safetensors(bytes, given)?, "safetensors"),
-        Format::FrozenGraph => {
-            return unsupported("a TensorFlow frozen graph", "convert it to TensorFlow Lite and import that");
+    let state_dict = |container| pytorch::import(bytes, container, options);
+    let ((derived, given), format) = match format::format(bytes, bytes.len() as u64)? {
+        Format::TfLite => {
+            only_for_state_dicts(options)?;
+            ((tflite::import(bytes)?, options.spec.clone()), "TensorFlow Lite")
         }
-        Format::Onnx => return unsupported("ONNX", "import the TensorFlow Lite or PyTorch file it was made from"),
+        Format::Pth => (state_dict(Container::Pth)?, "PyTorch"),
+        Format::LegacyPth => (state_dict(Container::Legacy)?, "PyTorch"),
+        Format::Safetensors => (state_dict(Container::Safetensors)?, "safetensors"),
     };
     let provenance = format!("imported from {name} ({format})");
     assemble(derived, name, provenance, &ImportOptions { spec: given, ..options.clone() })
 }
 
-/// Recognises the format from the beginning of a file of `length` bytes.
-///
-/// # Errors
-/// [`ImportError::UnknownFormat`], or [`ImportError::Unsupported`] for known formats that are not supported.
-fn format(bytes: &[u8], length: u64) -> Result<Format, ImportError> {
-    let unsupported = |what: &str, instead: &str| {
-        Err(ImportError::Unsupported { what: what.to_owned(), instead: instead.to_owned() })
-    };
-    if bytes.get(4..8) == Some(tflite::IDENTIFIER) {
-        return Ok(Format::TfLite);
+/// Options for what a graph stores.
+fn only_for_state_dicts(options: &ImportOptions) -> Result<(), ImportError> {
+    let given = [
+        ("--key", options.key.is_some()),
+        ("--rates", options.rates.is_some()),
+        ("--padding", options.padding.is_some()),
+        ("--resize", options.resize.is_some()),
+    ];
+    match given.into_iter().find(|(_, given)| *given) {
+        Some((flag, _)) => Err(ImportError::DoesNotFit {
+            flag,
+            problem: "a graph stores this itself; only state dicts need it".into(),
+        }),
+        None => Ok(()),
     }
-    if bytes.starts_with(b"PK\x03\x04") {
-        return Ok(Format::Pth);
-    }
-    if bytes.starts_with(b"\x80\x02\x8a\x0a") {
-        return unsupported(
-            "PyTorch's format from before version 1.6",
-            "load it and save it again with a newer version",
-        );
-    }
-    if bytes.starts_with(b"\x89HDF") {
-        return unsupported("HDF5 (Keras)", "convert the model to TensorFlow Lite and import that");
-    }
-    if let Some((header, rest)) = bytes.split_first_chunk::<8>()
-        && rest.first() == Some(&b'{')
-        && u64::from_le_bytes(*header) <= length.saturating_sub(8)
-    {
-        return Ok(Format::Safetensors);
-    }
-    if looks_like_onnx(bytes) {
-        return Ok(Format::Onnx);
-    }
-    if looks_like_frozen_graph(bytes) {
-        return Ok(Format::FrozenGraph);
-    }
-    let begins = bytes.get(..16.min(bytes.len())).unwrap_or_default().escape_ascii().to_string();
-    Err(ImportError::UnknownFormat { begins: if begins.is_empty() { "nothing".into() } else { format!("'{begins}'") } })
-}
-
-/// ONNX's `ModelProto` begins with its version: field 1, a small number; then text fields or the operator sets.
-fn looks_like_onnx(bytes: &[u8]) -> bool {
-    matches!(bytes, [0x08, 1..=100, 0x12 | 0x1a | 0x22 | 0x32 | 0x3a | 0x42, ..])
-}
-
-/// TensorFlow's `GraphDef` begins with a node: field 1, a message that begins with a name (1) and an operator (2).
-fn looks_like_frozen_graph(bytes: &[u8]) -> bool {
-    let Some((0x0a, rest)) = bytes.split_first().map(|(&b, rest)| (b, rest)) else { return false };
-    let length = rest.iter().take(5).take_while(|&&b| b >= 0x80).count() + 1;
-    let Some([0x0a, name, node @ ..]) = rest.get(length..) else { return false };
-    let Some([0x12, operator, text @ ..]) = node.get(usize::from(*name)..) else { return false };
-    text.get(..usize::from(*operator)).is_some_and(|t| !t.is_empty() && t.iter().all(u8::is_ascii_alphanumeric))
 }
 
 /// Completes the specification, unrolls it, and compares it with every convolution and tensor of the file.
@@ -248,6 +190,7 @@ fn assemble(
         }
         unroll(&spec)?;
     }
+    let derived_labels = derived.labels;
     let mut tensors = Tensors::new();
     let mut quantised = QuantisedTensors::new();
     for (name, tensor) in derived.tensors {
@@ -256,7 +199,7 @@ fn assemble(
             Made::Quantised(tensor) => drop(quantised.insert(name, tensor)),
         }
     }
-    if options.labels.is_none() && options.spec.is_none() && spec.labels == VOC_LABELS {
+    if options.labels.is_none() && options.spec.is_none() && derived_labels.is_none() && spec.labels == VOC_LABELS {
         warn!("the names of its 21 classes are unknown; PASCAL VOC's are assumed, as in DeepLab's public models");
     }
     Ok(Imported { spec, tensors, quantised, activations: derived.activations })
@@ -289,15 +232,22 @@ fn specification(
         }
     }
     let task = task(&derived.head, given)?;
-    let labels = labels(&derived.head, derived.convs.is_some(), task, options)?;
-    let mean = derived.normalisation.map(|n| [n.0; 3]);
-    let std = derived.normalisation.map(|n| [n.1; 3]);
+    let mut missing = derived.missing.clone();
+    let labels = labels(derived, task, options, &mut missing)?;
+    let mean = derived.normalisation.map(|n| n.0);
+    let std = derived.normalisation.map(|n| n.1);
     let mean = options.mean.or(mean).or(given.map(|spec| spec.input.mean));
     let std = options.std.or(std).or(given.map(|spec| spec.input.std));
-    let mean = mean.ok_or_else(|| not_said("the mean of a pixel (0 to 255)", "--mean"))?;
-    let std = std.ok_or_else(|| not_said("the standard deviation of a pixel", "--std"))?;
     let size = options.size.or(derived.size).or(given.map(|spec| spec.input.size));
-    let size = size.ok_or_else(|| not_said("the input's size", "--size"))?;
+    let mut is_missing = |is: bool, what: &str, flag: &'static str, value: &'static str| {
+        missing.extend(is.then(|| Missing { what: what.to_owned(), flag, value }));
+    };
+    is_missing(size.is_none(), "the input's size", "--size", "N");
+    is_missing(mean.is_none(), "the mean of a pixel (0 to 255)", "--mean", "R,G,B");
+    is_missing(std.is_none(), "its standard deviation", "--std", "R,G,B");
+    let (Some(size), Some(mean), Some(std), true) = (size, mean, std, missing.is_empty()) else {
+        return Err(ImportError::NotSaid { missing });
+    };
     let fit = options.fit.or(given.map(|spec| spec.input.fit)).unwrap_or(match derived.head {
         Head::Classifier(_) => Fit::Stretch,
         Head::DeeplabV3(_) => Fit::Letterbox { fill: (mean.iter().sum::<f32>() / 3.0) as u8 },
@@ -312,6 +262,7 @@ fn specification(
         head: derived.head.clone(),
         padding: derived.padding,
         batch_norm_epsilon: given.map_or(derived.batch_norm_epsilon, |spec| spec.batch_norm_epsilon),
+        head_batch_norm_epsilon: given.map_or(derived.head_batch_norm_epsilon, |spec| spec.head_batch_norm_epsilon),
         input: Input { size, mean, std, fit },
         colors: colors(given, labels.len()),
         labels,
@@ -352,23 +303,34 @@ fn task(head: &Head, given: Option<&Spec>) -> Result<Option<Task>, ImportError> 
     }
 }
 
-/// The passed labels, or the specification's if they match the file's number of classes; an alpha needs none, and 21
-/// classes of a graph are VOC's.
-fn labels(head: &Head, graph: bool, task: Option<Task>, options: &ImportOptions) -> Result<Vec<String>, ImportError> {
-    let graph = graph && matches!(head, Head::DeeplabV3(_));
+/// The passed labels, or the file's or the specification's if they match the file's number of classes; an alpha needs none,
+/// and 21 classes of a DeepLab are VOC's.
+fn labels(
+    derived: &Derived<'_>,
+    task: Option<Task>,
+    options: &ImportOptions,
+    missing: &mut Vec<Missing>,
+) -> Result<Vec<String>, ImportError> {
     let alpha = task == Some(Task::Alpha);
-    let logits = classes(head);
+    let logits = classes(&derived.head);
     let classes = if alpha { 2 } else { logits };
+    let segments = matches!(derived.head, Head::DeeplabV3(_));
     let ours = options.spec.as_ref().filter(|spec| self::classes(&spec.head) == logits).map(|spec| &spec.labels);
-    let (labels, flag) = match (&options.labels, ours) {
-        (Some(given), _) => (given.clone(), "--labels"),
-        (None, Some(ours)) => (ours.clone(), "--spec"),
-        (None, None) if alpha => (vec!["foreground".into()], "--labels"),
-        // The public models that are distributed as graphs, and most models derived from them.
-        (None, None) if options.spec.is_none() && graph && logits == VOC_LABELS.len() => {
+    let stored = derived.labels.as_ref().filter(|labels| labels.len() == logits);
+    let (labels, flag) = match (&options.labels, stored, ours) {
+        (Some(given), ..) => (given.clone(), "--labels"),
+        (None, Some(stored), _) => (stored.clone(), "--labels"),
+        (None, None, Some(ours)) => (ours.clone(), "--spec"),
+        (None, None, None) if alpha => (vec!["foreground".into()], "--labels"),
+        // The public models, and most models derived from them.
+        (None, None, None) if options.spec.is_none() && segments && logits == VOC_LABELS.len() => {
             (VOC_LABELS.map(String::from).to_vec(), "--labels")
         }
-        (None, None) => return Err(not_said(&format!("the names of its {classes} classes"), "--labels")),
+        (None, None, None) => {
+            let what = format!("the names of its {classes} classes");
+            missing.push(Missing { what, flag: "--labels", value: "FILE|SET" });
+            return Ok(Vec::new());
+        }
     };
     let background = || std::iter::once("background".to_owned());
     match labels.as_slice() {
@@ -397,10 +359,6 @@ fn colors(given: Option<&Spec>, classes: usize) -> Vec<[u8; 3]> {
         colors if colors.len() == classes => colors.to_vec(),
         _ => Vec::new(),
     }
-}
-
-fn not_said(what: &str, flag: &'static str) -> ImportError {
-    ImportError::NotSaid { what: what.to_owned(), flag }
 }
 
 /// Checks every tensor that the network needs: its shape is right, none is left over, and all values are finite.

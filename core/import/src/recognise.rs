@@ -14,7 +14,7 @@ use silhouette_network::spec::{
 use silhouette_weights::Activations;
 
 use crate::derived::{Derived, FoundConv};
-use crate::error::ImportError;
+use crate::error::{ImportError, Missing};
 use crate::graph::{Borders, Convolution, Graph, Op, Pads, Value};
 use crate::tables::{self, FoundBlock};
 
@@ -250,6 +250,7 @@ impl<'g, 'a> Walk<'g, 'a> {
                 last_channels: 1280,
                 bottleneck_activation: activation,
                 shortcut,
+                dilate_first: false,
                 dropped_blocks: Vec::new(),
             })
         };
@@ -448,9 +449,12 @@ impl<'g, 'a> Walk<'g, 'a> {
         }
         let logits = self.take(node, "head.classifier".into())?;
         self.expect_activation(node, Activation::Linear)?;
-        let resize = self.tail(logits)?.ok_or(ImportError::NotSaid {
-            what: "how its logits are resized to the image (it ends without a resize)".into(),
-            flag: "--spec",
+        let resize = self.tail(logits)?.ok_or_else(|| ImportError::NotSaid {
+            missing: vec![Missing {
+                what: "how its logits are resized to the image (it ends without a resize)".into(),
+                flag: "--spec",
+                value: "SPEC.json|PRESET",
+            }],
         })?;
         let rates: Vec<usize> = self
             .convs
@@ -629,12 +633,15 @@ impl<'g, 'a> Walk<'g, 'a> {
             head,
             padding,
             size: Some(size),
-            normalisation: self.graph.normalisation,
+            normalisation: self.graph.normalisation.map(|(mean, std)| ([mean; 3], [std; 3])),
+            labels: None,
             tensors,
             activations: self.activations,
             convs: Some(self.convs),
             // Already folded into the weights; the value of TensorFlow's MobileNets.
             batch_norm_epsilon: 1e-3,
+            head_batch_norm_epsilon: None,
+            missing: Vec::new(),
         }
     }
 }

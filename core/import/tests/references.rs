@@ -227,11 +227,14 @@ fn the_graphs_are_recognised() {
 fn what_the_files_do_not_say_names_the_flag() {
     let shared = shared_folder();
     let flag = |name: &str, options: &ImportOptions| match import(&model(&shared, name), options) {
-        Err(ImportFailure { source: ImportError::NotSaid { flag, .. }, .. }) => flag,
+        Err(ImportFailure { source: ImportError::NotSaid { missing }, .. }) => {
+            missing.iter().map(|missing| missing.flag).collect::<Vec<_>>()
+        }
         other => panic!("{name}: {other:?}"),
     };
-    assert_eq!(flag("mobilenet_v2_1.0_224_quant", &ImportOptions::default()), "--labels");
-    assert_eq!(flag("deeplabv3_257_mv_gpu", &options(21, None)), "--mean");
+    assert_eq!(flag("mobilenet_v2_1.0_224_quant", &ImportOptions::default()), ["--labels"]);
+    assert_eq!(flag("deeplabv3_257_mv_gpu", &options(21, None)), ["--mean", "--std"]);
+    assert_eq!(flag("deeplab_aiseg513_dm05_float", &ImportOptions::default()), ["--labels", "--mean", "--std"]);
 }
 
 fn formats_to_come_are_refused_by_name() {

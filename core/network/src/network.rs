@@ -59,6 +59,8 @@ pub struct Block {
     pub project: Conv,
     /// The residual connection that this block actually has.
     pub shortcut: Shortcut,
+    /// The depthwise convolution's padding is not zeros but what the expansion makes of zeros.
+    pub pads_input: bool,
 }
 
 /// A node of a network, by its index in execution order.

@@ -33,6 +33,9 @@ pub struct Spec {
     pub padding: Padding,
     /// Added to the variance in batch norm, unless it is folded into the weights.
     pub batch_norm_epsilon: f64,
+    /// The same in the head; absent: as in the extractor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_batch_norm_epsilon: Option<f64>,
     /// The input that the network expects.
     pub input: Input,
     /// One label per class, in the order of the logits; for an alpha two: background and foreground.
@@ -85,6 +88,10 @@ pub struct MobilenetV2 {
     pub bottleneck_activation: Activation,
     /// Position of the residual connection.
     pub shortcut: Shortcut,
+    /// The block whose stride becomes an atrous rate has that rate itself, and no shortcut
+    /// (segmentation_models_pytorch); false: only the blocks after it have (TensorFlow and the others).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dilate_first: bool,
     /// Blocks left out (indices into the unrolled chain, starting at 0); only blocks with a bottleneck shortcut can be
     /// left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -277,6 +284,9 @@ pub enum Padding {
     Same,
     /// PyTorch's: `rate * (kernel - 1) / 2` on each side.
     Symmetric,
+    /// As much, but in an inverted residual block around its input: the depthwise convolution sees what the expansion makes
+    /// of zeros. The stem is not padded at all (VainF's implementation).
+    BlockInput,
 }
 
 /// The input that the network expects.

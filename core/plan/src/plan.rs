@@ -288,6 +288,7 @@ impl<'w> FoldedBlock<'w> {
             project: filter(&block.project, &self.project),
             residual: block.shortcut == Shortcut::Bottleneck,
             expansion_shortcut: block.shortcut == Shortcut::Expansion,
+            pads_input: block.pads_input,
         }
     }
 }
@@ -619,6 +620,7 @@ impl<'n, 'w> Compiler<'n, 'w> {
             project: filter(conv, &folded.project),
             residual: false,
             expansion_shortcut: false,
+            pads_input: false,
         };
         let map = self.builder.sliced(input, &block).map_err(unsupported)?;
         self.release([depthwise, conv], folded.all());

@@ -61,12 +61,13 @@ impl WeightCache {
     /// In `folder`, for plans of `network` with `weights`; `None` if the weights' file is unknown.
     pub(crate) fn new(folder: &Path, network: &Network, weights: &Weights, isa: Isa) -> Option<Self> {
         let mut key = format!(
-            "{} layout {:016x}\n{}\n{}\nepsilon {}\n",
+            "{} layout {:016x}\n{}\n{}\nepsilons {} {}\n",
             env!("CARGO_PKG_VERSION"),
             layout_probe(isa)?,
             isa.name(),
             weights.source()?,
-            weights.epsilon(),
+            weights.epsilon("stem"),
+            weights.epsilon("head.project"),
         );
         // Names, shapes and order of all weights.
         for c in network.convs() {

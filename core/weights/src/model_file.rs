@@ -102,7 +102,7 @@ impl ModelFile {
         quantised: QuantisedTensors,
         activations: Activations,
     ) -> Result<Self, ModelError> {
-        let weights = Weights::from_quantised(tensors, quantised, activations, spec.batch_norm_epsilon)?;
+        let weights = Weights::from_quantised(tensors, quantised, activations, 0.0)?.with_epsilons(&spec);
         weights.check(&Network::native(&spec)?)?;
         Ok(Self { spec, weights: Arc::new(weights) })
     }
@@ -113,7 +113,7 @@ impl ModelFile {
             ModelError::bad_file(file, what)
         })?;
         let spec = Spec::from_json(json)?;
-        let weights = weights.with_epsilon(spec.batch_norm_epsilon);
+        let weights = weights.with_epsilons(&spec);
         weights.check(&Network::native(&spec)?)?;
         Ok(Self { spec, weights: Arc::new(weights) })
     }

@@ -12,6 +12,7 @@ use safetensors::tensor::Metadata;
 use silhouette_kernels::memory::reserve;
 use silhouette_network::error::{TensorProblems, WrongShape};
 use silhouette_network::network::{Conv, Network, TensorShape};
+use silhouette_network::spec::Spec;
 
 use crate::ModelError;
 use crate::map::Map;
@@ -91,6 +92,8 @@ pub struct Weights {
     entries: BTreeMap<String, Entry>,
     activations: Activations,
     epsilon: f64,
+    /// In the head, whose convolutions' names begin with `head.`.
+    head_epsilon: Option<f64>,
 }
 
 impl Weights {
@@ -148,7 +151,7 @@ impl Weights {
             entries.insert(name, Entry { dtype: tensor.values.dtype(), shape: tensor.shape, range, quantisation });
         }
         check_activations(&activations).map_err(|(name, what)| ModelError::Tensor { name, what })?;
-        Ok(Self { storage: Arc::new(Storage::Words(words)), entries, activations, epsilon })
+        Ok(Self { storage: Arc::new(Storage::Words(words)), entries, activations, epsilon, head_epsilon: None })
     }
 
     /// Opens any `.safetensors` file, ours or another's (a PyTorch state dict): its tensors and its metadata. The only
@@ -223,7 +226,7 @@ impl Weights {
             activations = serde_json::from_str(json).map_err(|e| bad(e.to_string()))?;
             check_activations(&activations).map_err(|(name, what)| bad(format!("{name}: {what}")))?;
         }
-        Ok((Self { storage: Arc::new(storage), entries, activations, epsilon }, about))
+        Ok((Self { storage: Arc::new(storage), entries, activations, epsilon, head_epsilon: None }, about))
     }
 
     /// Only the tensors of `network`, shared with these.
@@ -237,6 +240,7 @@ impl Weights {
             entries: entries.map(|(name, entry)| (name.clone(), entry.clone())).collect(),
             activations: activations.map(|(name, edge)| (name.clone(), *edge)).collect(),
             epsilon: self.epsilon,
+            head_epsilon: self.head_epsilon,
         }
     }
 
@@ -283,13 +287,14 @@ impl Weights {
         self.activations.get(edge).copied()
     }
 
-    /// What batch norm adds to the variance.
-    pub fn epsilon(&self) -> f64 {
-        self.epsilon
+    /// What batch norm adds to the variance in the convolution (or tensor) with this name.
+    pub fn epsilon(&self, name: &str) -> f64 {
+        if name.starts_with("head.") { self.head_epsilon.unwrap_or(self.epsilon) } else { self.epsilon }
     }
 
-    pub(crate) fn with_epsilon(self, epsilon: f64) -> Self {
-        Self { epsilon, ..self }
+    /// The same tensors with the epsilons of a spec.
+    pub(crate) fn with_epsilons(self, spec: &Spec) -> Self {
+        Self { epsilon: spec.batch_norm_epsilon, head_epsilon: spec.head_batch_norm_epsilon, ..self }
     }
 
     /// Identifies the file of these weights and its state; `None` for weights in memory.
@@ -440,8 +445,9 @@ impl Weights {
     fn scale(&self, gamma: &TensorShape, var: &TensorShape) -> Result<Vec<f64>, ModelError> {
         let gamma = self.floats(gamma)?;
         let variance = self.floats(var)?;
+        let epsilon = self.epsilon(&var.name);
         let scale = |(i, (&g, &v)): (usize, (&f32, &f32))| {
-            let variance = f64::from(v) + self.epsilon;
+            let variance = f64::from(v) + epsilon;
             if variance > 0.0 {
                 Ok(f64::from(g) / variance.sqrt())
             } else {

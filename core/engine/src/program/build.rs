@@ -116,6 +116,7 @@ impl Builder {
             padded: i.size.width,
             left: 0,
             width: i.size.width,
+            outside: None,
         }
     }
 
@@ -357,7 +358,8 @@ impl Builder {
             let wide = b.depthwise.bias.len();
             let mut expand = None;
             if let Some(e) = &b.expand {
-                let ring = self.ring(2 * b.window.rate + 1, wide, &b.window, true);
+                let mut ring = self.ring(2 * b.window.rate + 1, wide, &b.window, true);
+                ring.outside = b.pads_input.then(|| self.scratch(ring.outside_len()));
                 ring_bytes += ring.per_thread * size_of::<f32>();
                 let packed = self.pack(b.name, b.c_in, &rows_of_matrix(e.weight, b.c_in, 0), e.bias)?;
                 expand = Some((Pointwise { weights: packed, clamp: e.clamp }, ring));
@@ -477,10 +479,17 @@ impl Builder {
                 padded,
                 left: w.pad.width,
                 width: w.input.width,
+                outside: None,
             }
         };
-        let first_wide = wide_rows(self);
-        let wide_buffers = [first_wide, if self.threads == 1 { first_wide } else { wide_rows(self) }];
+        let mut first_wide = wide_rows(self);
+        if b.pads_input && b.expand.is_some() {
+            first_wide.outside = Some(self.scratch(first_wide.outside_len()));
+        }
+        let wide_buffers = [
+            first_wide,
+            if self.threads == 1 { first_wide } else { Rows { outside: first_wide.outside, ..wide_rows(self) } },
+        ];
         let row_len = w.output.width * blocked;
         let strip_rows = (self.caches.l1 / size_of::<f32>() / row_len.max(1)).clamp(1, 16).min(w.output.height);
         let strip_len = (strip_rows * row_len).next_multiple_of(16);
@@ -661,7 +670,7 @@ fn ring_rows(cap: usize, (groups, lanes): (usize, usize), window: &Window, padde
     let width = window.input.width;
     let left = if padded { window.pad.width } else { 0 };
     let columns = if padded { padded_columns(window) } else { width };
-    let mut rows = Rows { buffer: 0, per_thread: 0, cap, groups, lanes, padded: columns, left, width };
+    let mut rows = Rows { buffer: 0, per_thread: 0, cap, groups, lanes, padded: columns, left, width, outside: None };
     rows.per_thread = (cap * rows.row_len()).next_multiple_of(16);
     rows
 }

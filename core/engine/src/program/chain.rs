@@ -88,7 +88,12 @@ impl Chain {
                 Stage::Stem(s) => cx.clear_padding::<f32>(&s.input, 0..s.input.cap),
                 Stage::Block(b) => {
                     let ring = b.expand.as_ref().map_or(&b.input, |(_, ring)| ring);
-                    cx.clear_padding::<f32>(ring, 0..ring.cap);
+                    match &b.expand {
+                        Some((expand, ring)) if ring.outside.is_some() => {
+                            cx.fill_padding(ring, 0..ring.cap, expand.weights.bias(), expand.clamp);
+                        }
+                        _ => cx.clear_padding::<f32>(ring, 0..ring.cap),
+                    }
                 }
             }
         }

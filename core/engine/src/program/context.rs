@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::describe::Clamp;
 use crate::arena::Span;
 use crate::barrier::{Barrier, share};
 use silhouette_kernels::element::Element;
@@ -25,6 +26,8 @@ pub(super) struct Rows {
     pub(super) padded: usize,
     pub(super) left: usize,
     pub(super) width: usize,
+    /// The buffer of a row for each thread that takes the place of rows outside the map; `None`: the zeros.
+    pub(super) outside: Option<usize>,
 }
 
 impl Rows {
@@ -36,6 +39,11 @@ impl Rows {
     /// Elements from one row to the next.
     pub(super) fn row_len(&self) -> usize {
         self.groups * self.group_len()
+    }
+
+    /// Elements of a thread's row outside the map.
+    pub(super) fn outside_len(&self) -> usize {
+        self.row_len().next_multiple_of(16)
     }
 }
 
@@ -116,13 +124,43 @@ impl Context<'_> {
         self.pixels(rows, y, 1)
     }
 
-    /// The first padded column of row `y`, or of the row of zeros where `y` is outside `0..height`.
+    /// The first padded column of row `y`, or of the row of padding where `y` is outside `0..height`.
     pub(super) fn padded<T: Element>(&self, rows: &Rows, y: Option<usize>, height: usize) -> Pointer<T> {
         match y {
             Some(y) if y < height => {
                 self.buffer::<T>(rows.buffer, rows.per_thread).at((y % rows.cap) * rows.row_len(), rows.row_len())
             }
-            _ => self.buffer::<T>(self.program.zero, 0).at(0, rows.row_len()),
+            _ => match rows.outside {
+                Some(buffer) => self.buffer::<T>(buffer, rows.outside_len()).at(0, rows.row_len()),
+                None => self.buffer::<T>(self.program.zero, 0).at(0, rows.row_len()),
+            },
+        }
+    }
+
+    /// Fills the padding of the rows `which`, and the row outside the map, with a value for each channel: `clamp` of
+    /// `bias`, which is what a 1x1 convolution makes of zeros.
+    pub(super) fn fill_padding(&self, rows: &Rows, which: Range<usize>, bias: &[f32], clamp: Clamp) {
+        let value = |channel: usize| {
+            let value = bias.get(channel).copied().unwrap_or(0.0);
+            clamp.map_or(value, |(low, high)| value.max(low).min(high))
+        };
+        let span = self.buffer::<f32>(rows.buffer, rows.per_thread);
+        let right = rows.left + rows.width..rows.padded;
+        let inside = which.map(|y| (span.at::<f32>(y * rows.row_len(), rows.row_len()), [0..rows.left, right.clone()]));
+        let outside = rows.outside.map(|buffer| {
+            (self.buffer::<f32>(buffer, rows.outside_len()).at(0, rows.row_len()), [0..rows.padded, 0..0])
+        });
+        for (row, columns) in inside.chain(outside) {
+            for group in 0..rows.groups {
+                for column in columns.iter().cloned().flatten() {
+                    let at = group * rows.group_len() + column * rows.lanes;
+                    let pixel = row.add(at).to(rows.lanes);
+                    for lane in 0..rows.lanes {
+                        // SAFETY: a pixel of the row, whose length was checked; only this thread writes it.
+                        unsafe { pixel.add(lane).write(value(group * rows.lanes + lane)) }
+                    }
+                }
+            }
         }
     }
 

@@ -102,6 +102,8 @@ pub struct Block<'a> {
     pub residual: bool,
     /// Adds the expanded tensor to the depthwise convolution's output.
     pub expansion_shortcut: bool,
+    /// The depthwise convolution's padding is what the expansion makes of zeros, instead of zeros.
+    pub pads_input: bool,
 }
 
 /// What a stage of a decoder concatenates, in the order of the channels.

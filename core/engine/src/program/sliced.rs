@@ -45,13 +45,16 @@ impl Sliced {
         let isa = cx.program.isa;
         let pieces_in = cx.pieces(w.input.height, w.input.width);
         let pieces_out = cx.pieces(w.output.height, w.output.width);
-        for wide in &self.wide {
+        for wide in self.wide.iter().filter(|wide| wide.outside.is_none()) {
             cx.clear_padding::<f32>(wide, cx.share(w.input.height));
         }
         let strip = cx.buffer::<f32>(self.strip, self.strip_len);
         for (s, slice) in self.slices.iter().enumerate() {
             let wide = &self.wide[s % 2];
             let last = s + 1 == self.slices.len();
+            if let (Some(_), Some(expand)) = (wide.outside, &slice.expand) {
+                cx.fill_padding(wide, cx.share(w.input.height), expand.bias(), self.expand_clamp);
+            }
             for piece in pieces_in.iter().filter(|p| !p.is_empty()) {
                 self.fill(cx, slice, wide, piece);
             }

@@ -24,6 +24,7 @@ pub(super) enum Item<'a> {
     /// A class or function by its module and name.
     Global(&'a str, &'a str),
     Tuple(Vec<Id>),
+    List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     /// The arguments of the call that made this value.
     Call {
@@ -32,7 +33,7 @@ pub(super) enum Item<'a> {
     },
     /// Data stored outside the pickle.
     Persistent(Id),
-    /// None, booleans, floats, bytes, lists: nothing that describes a state dict's tensors.
+    /// None, booleans, floats, bytes, sets: nothing that describes a state dict's tensors.
     Other,
 }
 
@@ -41,11 +42,18 @@ pub(super) enum Item<'a> {
 pub(super) struct Pickle<'a> {
     items: Vec<Item<'a>>,
     pub(super) root: Id,
+    /// Bytes that it takes: another may follow.
+    pub(super) length: usize,
 }
 
 impl<'a> Pickle<'a> {
     pub(super) fn item(&self, id: Id) -> &Item<'a> {
         &self.items[id]
+    }
+
+    /// Every value that it mentions.
+    pub(super) fn items(&self) -> &[Item<'a>] {
+        &self.items
     }
 
     pub(super) fn tuple(&self, id: Id) -> Option<&[Id]> {
@@ -82,14 +90,20 @@ impl<'a> Pickle<'a> {
     /// # Errors
     /// [`ImportError::Damaged`] with the byte where it becomes invalid, or if it is too long.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, ImportError> {
-        let mut budget = Budget::new("instructions", MAX_INSTRUCTIONS);
-        let mut machine =
-            Machine { bytes, at: 0, items: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
+        let mut machine = Machine {
+            bytes,
+            at: 0,
+            items: Vec::new(),
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: HashMap::new(),
+            budget: Budget::new("instructions", MAX_INSTRUCTIONS),
+        };
         loop {
             let start = machine.at;
-            match budget.spend(1).and_then(|()| machine.step()) {
+            match machine.budget.spend(1).and_then(|()| machine.step()) {
                 Ok(None) => {}
-                Ok(Some(root)) => return Ok(Pickle { items: machine.items, root }),
+                Ok(Some(root)) => return Ok(Pickle { items: machine.items, root, length: machine.at }),
                 Err(problem) => {
                     return Err(ImportError::Damaged {
                         format: "PyTorch",
@@ -110,6 +124,8 @@ struct Machine<'a> {
     /// Heights of the stack at each mark.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
+    /// Spent by instructions, and by entries that a call copies.
+    budget: Budget,
 }
 
 type Step<T> = Result<T, String>;
@@ -190,9 +206,18 @@ impl<'a> Machine<'a> {
         }
         match &mut self.items[top] {
             Item::Dict(entries) => entries.extend(values.chunks_exact(2).map(|pair| (pair[0], pair[1]))),
-            // Attributes of an object, elements of an array: not part of a state dict.
+            // Attributes of an object: not part of a state dict.
             Item::Call { .. } | Item::Other => {}
             _ => return Err("entries are added to something that is not a dict".into()),
+        }
+        Ok(())
+    }
+
+    /// Adds elements to the list on top; to a set or an array, nothing that matters here.
+    fn extend_list(&mut self, values: &[Id]) -> Step<()> {
+        let top = self.top()?;
+        if let Item::List(elements) = &mut self.items[top] {
+            elements.extend_from_slice(values);
         }
         Ok(())
     }
@@ -200,9 +225,31 @@ impl<'a> Machine<'a> {
     fn call(&mut self) -> Step<()> {
         let arguments = self.pop()?;
         let function = self.pop()?;
-        let ordered = matches!(self.items[function], Item::Global("collections", "OrderedDict" | "defaultdict"));
-        self.push(if ordered { Item::Dict(Vec::new()) } else { Item::Call { function, arguments } });
+        let item = match self.items[function] {
+            Item::Global("collections", "OrderedDict") => Item::Dict(self.pairs(arguments)?),
+            Item::Global("collections", "defaultdict") => Item::Dict(Vec::new()),
+            _ => Item::Call { function, arguments },
+        };
+        self.push(item);
         Ok(())
+    }
+
+    /// The entries of `OrderedDict([[key, value], ...])`, as Python 2 wrote it; none if it was created empty.
+    fn pairs(&mut self, arguments: Id) -> Step<Vec<(Id, Id)>> {
+        let elements = |id: Id| match &self.items[id] {
+            Item::Tuple(elements) | Item::List(elements) => Some(&elements[..]),
+            _ => None,
+        };
+        let Some(&[pairs]) = elements(arguments) else { return Ok(Vec::new()) };
+        let pairs = elements(pairs).unwrap_or_default();
+        let count = pairs.len();
+        let pairs = pairs.iter().map(|&pair| match elements(pair) {
+            Some(&[key, value]) => Ok((key, value)),
+            _ => Err("an entry of a dict is not a pair".to_owned()),
+        });
+        let pairs = pairs.collect::<Step<_>>()?;
+        self.budget.spend(count)?;
+        Ok(pairs)
     }
 
     fn recall(&mut self, key: u32) -> Step<()> {
@@ -260,10 +307,16 @@ impl<'a> Machine<'a> {
                 let text = self.str(length)?;
                 self.push(Item::Text(text));
             }
-            code @ (b'U' | b'C' | b'T' | b'B' | 0x8e | 0x96) => {
+            // Python 2's strings.
+            code @ (b'U' | b'T') => {
+                let length = self.length(if code == b'U' { 1 } else { 4 })?;
+                let text = std::str::from_utf8(self.take(length)?);
+                self.push(text.map_or(Item::Other, Item::Text));
+            }
+            code @ (b'C' | b'B' | 0x8e | 0x96) => {
                 let width = match code {
-                    b'U' | b'C' => 1,
-                    b'T' | b'B' => 4,
+                    b'C' => 1,
+                    b'B' => 4,
                     _ => 8,
                 };
                 let length = self.length(width)?;
@@ -299,10 +352,22 @@ impl<'a> Machine<'a> {
                 items.reverse();
                 self.push(Item::Tuple(items));
             }
-            b']' | 0x8f => self.push(Item::Other),
-            b'a' => drop(self.pop()?),
-            b'e' | 0x90 => drop(self.since_mark()?),
-            b'l' | 0x91 => {
+            b']' => self.push(Item::List(Vec::new())),
+            b'a' => {
+                let element = self.pop()?;
+                self.extend_list(&[element])?;
+            }
+            b'e' => {
+                let elements = self.since_mark()?;
+                self.extend_list(&elements)?;
+            }
+            b'l' => {
+                let elements = self.since_mark()?;
+                self.push(Item::List(elements));
+            }
+            0x8f => self.push(Item::Other),
+            0x90 => drop(self.since_mark()?),
+            0x91 => {
                 self.since_mark()?;
                 self.push(Item::Other);
             }
@@ -418,6 +483,28 @@ mod tests {
             let error = Pickle::read(&bytes).unwrap_err().to_string();
             assert!(error.contains(&format!("more than {MAX_INSTRUCTIONS} instructions")), "{error}");
         }
+    }
+
+    #[test]
+    fn lists_and_what_python_2_wrote() {
+        // OrderedDict([['a', 1], ('b', [2])]).
+        let bytes =
+            b"\x80\x02ccollections\nOrderedDict\n](](U\x01aK\x01eT\x01\0\0\0b](K\x02e\x86e\x85R.and what follows";
+        let pickle = Pickle::read(bytes).unwrap();
+        assert_eq!(&bytes[pickle.length..], b"and what follows");
+        let entries = pickle.dict(pickle.root).unwrap();
+        let keys: Vec<_> = entries.iter().map(|&(key, _)| pickle.text(key)).collect();
+        assert_eq!((keys, pickle.size(entries[0].1)), (vec![Some("a"), Some("b")], Some(1)));
+        let Item::List(inner) = pickle.item(entries[1].1) else { panic!("not a list") };
+        assert_eq!(pickle.size(inner[0]), Some(2));
+        // The same list of a thousand pairs made a dict again and again: more entries than instructions are allowed.
+        let mut bytes = b"\x80\x02ccollections\nOrderedDict\nq\0](".to_vec();
+        bytes.extend(b"K\x01K\x02\x86".repeat(1000));
+        bytes.extend(b"eq\x01");
+        bytes.extend(b"h\0h\x01\x85R0".repeat(1000));
+        bytes.push(b'.');
+        let error = Pickle::read(&bytes).unwrap_err().to_string();
+        assert!(error.contains("instructions"), "{error}");
     }
 
     #[test]

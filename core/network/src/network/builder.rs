@@ -119,6 +119,24 @@ impl NetworkBuilder {
         self.push(name, Operation::Convolution(conv), vec![input], size, channels)
     }
 
+    /// The first convolution, which some paddings leave out.
+    fn stem(&mut self, layer: Layer) -> Result<NodeId, ModelError> {
+        if self.padding != Padding::BlockInput {
+            return self.convolution(NodeId::INPUT, layer);
+        }
+        let (size, _) = self.shape(NodeId::INPUT)?;
+        if size.height < 3 || size.width < 3 {
+            let reason = format!("an input of {size} is smaller than the first kernel, and not padded");
+            return Err(ModelError::spec("padding", reason));
+        }
+        let mut conv = self.conv(size, 3, layer)?;
+        let whole = |n: usize| (n - 3) / conv.stride + 1;
+        conv.output = Size { height: whole(size.height), width: whole(size.width) };
+        conv.pad = Size { height: 0, width: 0 };
+        let (name, size, channels) = (conv.name.clone(), conv.output, conv.c_out);
+        self.push(name, Operation::Convolution(conv), vec![NodeId::INPUT], size, channels)
+    }
+
     /// An inverted residual block, or a depthwise-separable one.
     ///
     /// # Errors
@@ -149,7 +167,8 @@ impl NetworkBuilder {
         let depthwise = self.conv(size, wide, depthwise)?;
         let project = self.conv(depthwise.output, wide, Layer::new(part("project"), 1, channels, activation))?;
         let size = project.output;
-        let block = Box::new(Block { index, expand, depthwise, project, shortcut });
+        let pads_input = self.padding == Padding::BlockInput && expand.is_some();
+        let block = Box::new(Block { index, expand, depthwise, project, shortcut, pads_input });
         self.push(name, Operation::Block(block), vec![input], size, channels)
     }
 
@@ -225,7 +244,7 @@ impl NetworkBuilder {
             Extractor::MobilenetV2(v2) => (v2.stem(), v2.chain(), &v2.dropped_blocks[..], v2.bottleneck_activation),
             Extractor::MobilenetV1(v1) => (v1.stem(), v1.chain(), &[][..], relu6),
         };
-        let mut map = self.convolution(NodeId::INPUT, Layer { stride: 2, ..Layer::new("stem", 3, stem, relu6) })?;
+        let mut map = self.stem(Layer { stride: 2, ..Layer::new("stem", 3, stem, relu6) })?;
         for (index, link) in chain.iter().enumerate().filter(|(i, _)| !dropped.contains(i)) {
             let layer = BlockLayer {
                 index,
@@ -436,7 +455,7 @@ impl NetworkBuilder {
         let output = Size { height: input.height.div_ceil(stride), width: input.width.div_ceil(stride) };
         let before = |i: usize, o: usize| match self.padding {
             Padding::Same => ((o - 1) * stride + (kernel - 1) * rate + 1).saturating_sub(i) / 2,
-            Padding::Symmetric => rate * (kernel - 1) / 2,
+            Padding::Symmetric | Padding::BlockInput => rate * (kernel - 1) / 2,
         };
         let pad = Size { height: before(input.height, output.height), width: before(input.width, output.width) };
         for (map, channels) in [(input, c_in), (output, c_out)] {

@@ -174,6 +174,7 @@ impl MobilenetV2 {
             last_channels: 1280,
             bottleneck_activation: Activation::Linear,
             shortcut: Shortcut::Bottleneck,
+            dilate_first: false,
             dropped_blocks: Vec::new(),
         }
     }
@@ -239,6 +240,7 @@ fn tensorflow(extractor: Extractor, head: Head, size: usize, labels: Vec<String>
         head,
         padding: Padding::Same,
         batch_norm_epsilon: 1e-3,
+        head_batch_norm_epsilon: None,
         input: Input { size, mean: [127.5; 3], std: [127.5; 3], fit },
         labels,
         colors: Vec::new(),

@@ -48,17 +48,18 @@ pub(crate) struct Link {
 
 /// Converts strides to rates, as TensorFlow's extractors do: once the running stride has reached the output stride, a
 /// block's stride becomes 1, its own depthwise convolution keeps the rate so far, and the rate of later blocks is
-/// multiplied by the omitted stride.
+/// multiplied by the omitted stride. With `dilate_first`, that block has the new rate itself.
 struct Atrous {
     output_stride: usize,
     running: usize,
     rate: usize,
+    dilate_first: bool,
 }
 
 impl Atrous {
     /// After a stem of stride 2.
-    fn new(output_stride: usize) -> Self {
-        Self { output_stride, running: 2, rate: 1 }
+    fn new(output_stride: usize, dilate_first: bool) -> Self {
+        Self { output_stride, running: 2, rate: 1, dilate_first }
     }
 
     /// Stride and rate of the next block, if its nominal stride is `stride`.
@@ -66,7 +67,7 @@ impl Atrous {
         if self.running == self.output_stride {
             let own = self.rate;
             self.rate *= stride;
-            (1, own)
+            (1, if self.dilate_first { self.rate } else { own })
         } else {
             self.running *= stride;
             (stride, 1)
@@ -87,14 +88,17 @@ impl MobilenetV2 {
 
     /// The whole chain, including dropped blocks. Requires a validated spec.
     pub(crate) fn chain(&self) -> Vec<Link> {
-        let mut atrous = Atrous::new(self.output_stride);
+        let mut atrous = Atrous::new(self.output_stride, self.dilate_first);
         let mut c_in = self.stem();
         let mut chain = Vec::new();
         for row in &self.bottlenecks {
             let c_out = make_divisible(row.c, self.width, self.divisor);
             for i in 0..row.n {
-                let (stride, rate) = atrous.next(if i == 0 { row.s } else { 1 });
+                let nominal = if i == 0 { row.s } else { 1 };
+                let (stride, rate) = atrous.next(nominal);
                 let shortcut = match self.shortcut {
+                    // There, the block was made with its stride.
+                    _ if self.dilate_first && nominal > 1 => Shortcut::None,
                     Shortcut::Bottleneck if stride == 1 && c_in == c_out => Shortcut::Bottleneck,
                     Shortcut::Expansion if stride == 1 => Shortcut::Expansion,
                     _ => Shortcut::None,
@@ -163,7 +167,7 @@ impl MobilenetV1 {
 
     /// The whole chain. Requires a validated spec.
     pub(crate) fn chain(&self) -> Vec<Link> {
-        let mut atrous = Atrous::new(self.output_stride);
+        let mut atrous = Atrous::new(self.output_stride, false);
         let mut c_in = self.stem();
         let mut link = |block: &SeparableBlock| {
             let (stride, rate) = atrous.next(block.s);
@@ -378,12 +382,8 @@ impl Spec {
                 }
             }
         }
-        if !(self.batch_norm_epsilon.is_finite() && self.batch_norm_epsilon >= 0.0 && self.batch_norm_epsilon <= 1.0) {
-            return Err(ModelError::spec(
-                "batch_norm_epsilon",
-                format!("{} is not in 0 to 1", self.batch_norm_epsilon),
-            ));
-        }
+        epsilon("batch_norm_epsilon", self.batch_norm_epsilon)?;
+        epsilon("head_batch_norm_epsilon", self.head_batch_norm_epsilon.unwrap_or(self.batch_norm_epsilon))?;
         at_most("input.size", self.input.size, MAX_SIZE)?;
         for (i, (mean, std)) in self.input.mean.iter().zip(self.input.std).enumerate() {
             if !mean.is_finite() {
@@ -459,6 +459,14 @@ fn reaches(output_stride: usize, strides: usize) -> Result<(), ModelError> {
     Err(ModelError::spec("extractor.output_stride", reason))
 }
 
+fn epsilon(field: &str, value: f64) -> Result<(), ModelError> {
+    if value.is_finite() && (0.0..=1.0).contains(&value) {
+        Ok(())
+    } else {
+        Err(ModelError::spec(field, format!("{value} is not in 0 to 1")))
+    }
+}
+
 fn at_most(field: &str, value: usize, limit: usize) -> Result<(), ModelError> {
     if (1..=limit).contains(&value) {
         Ok(())
@@ -505,6 +513,16 @@ mod tests {
         assert_eq!((os32[6], os32[13]), ((2, 1), (2, 1)));
         assert_eq!((os16[6], os16[13], os16[14], os16[16]), ((2, 1), (1, 1), (1, 2), (1, 2)));
         assert_eq!((os8[6], os8[7], os8[13], os8[14]), ((1, 1), (1, 2), (1, 2), (1, 4)));
+        // As segmentation_models_pytorch dilates: a whole stage at once.
+        let first = |os| MobilenetV2 { dilate_first: true, ..MobilenetV2::paper(1.0, os) }.chain();
+        let of = |os| first(os).iter().map(|l| (l.stride, l.rate)).collect::<Vec<_>>();
+        let (os16, os8) = (of(16), of(8));
+        assert_eq!((os16[6], os16[12], os16[13], os16[16]), ((2, 1), (1, 1), (1, 2), (1, 2)));
+        assert_eq!((os8[5], os8[6], os8[12], os8[13], os8[16]), ((1, 1), (1, 2), (1, 2), (1, 4), (1, 4)));
+        // Where strides are lost, equal channels make no shortcut.
+        let narrow = MobilenetV2 { dilate_first: true, ..MobilenetV2::paper(0.1, 8) };
+        assert_eq!(narrow.chain()[6].shortcut, Shortcut::None);
+        assert_eq!(MobilenetV2::paper(0.1, 8).chain()[6].shortcut, Shortcut::Bottleneck);
         let v1: Vec<_> = MobilenetV1::paper(1.0, 16).chain().iter().map(|l| (l.stride, l.rate)).collect();
         assert_eq!((v1[5], v1[11], v1[12]), ((2, 1), (1, 1), (1, 2)));
     }
@@ -588,6 +606,7 @@ mod tests {
                 head(s).decoder = Some(Decoder { channels: 1, skips: vec![Skip { channels: MAX_CHANNELS, ..SKIP }] });
             }),
             ("batch_norm_epsilon", |s| s.batch_norm_epsilon = f64::NAN),
+            ("head_batch_norm_epsilon", |s| s.head_batch_norm_epsilon = Some(-1.0)),
             ("input.size", |s| s.input.size = 0),
             ("input.size", |s| s.input.size = 1 << 20),
             ("input.mean[2]", |s| s.input.mean[2] = f32::INFINITY),
