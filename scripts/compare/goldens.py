@@ -3,7 +3,7 @@
   references.json   for each reference segmenter: logits before the resize at a few points, how many pixels each class has and how many are ties, for images from a
                     formula and for the photos that are PNG (no two JPEG decoders agree to the last bit), resized by nearest neighbour; from the float version by ONNX Runtime, or
                     for float files from LiteRT. For the classifier: LiteRT's best class if it leads by at least 0.1.
-  pytorch.json      logits of torchvision's mobilenet_v2 with weights from a formula, by PyTorch
+  pytorch.json      logits of PyTorch's networks with weights from a formula: torchvision's, VainF's padding, segmentation_models_pytorch's dilation, Hugging Face's epsilons
 
 Only numbers are written. The reference models and photos are searched in ../shared or $SILHOUETTE_SHARED. Needs: pip install -r scripts/compare/requirements.txt
 """
@@ -79,16 +79,11 @@ def numbers(seed, shape):
     return np.array(values, np.float32).reshape(shape)
 
 
-def pytorch():
+def filled(layers):
+    """Writes numbers from the formula into layers, in our order of convolutions: pairs of a convolution and its batch norm (or None)."""
     import torch
-    import torchvision
-    classes = 5
-    network = torchvision.models.mobilenet_v2(width_mult=0.35, num_classes=classes).eval()
-    convolutions = [module for module in network.modules() if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear))]
-    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     with torch.no_grad():
-        for seed, layer in enumerate(convolutions):
-            norm = norms[seed] if seed < len(norms) else None
+        for seed, (layer, norm) in enumerate(layers):
             parts = [layer.weight] + ([norm.weight, norm.bias, norm.running_mean, norm.running_var] if norm else [layer.bias])
             for part, tensor in enumerate(parts):
                 values = numbers(8 * seed + part, tuple(tensor.shape))
@@ -97,23 +92,82 @@ def pytorch():
                 elif norm and tensor is norm.running_var:
                     values = np.abs(values) + np.float32(0.1)
                 tensor.copy_(torch.from_numpy(values))
-        outputs = []
-        for height, width in ((33, 49), (64, 64), (97, 35)):
-            pixels = ref.pattern(height, width, 1).astype(np.float32)
-            tensor = torch.from_numpy(((pixels - 128) / 64).transpose(2, 0, 1)[None].copy())
-            outputs.append({"height": height, "width": width, "logits": [round(float(v), 6) for v in network(tensor)[0]]})
-    return {"width": 0.35, "classes": classes, "torch": torch.__version__.split("+")[0], "outputs": outputs}
+
+
+def layers(module):
+    """The module's convolutions with the batch norm after each, in the order in which they were made."""
+    import torch
+    kinds = (torch.nn.Conv2d, torch.nn.Linear, torch.nn.BatchNorm2d)
+    found = [layer for layer in module.modules() if isinstance(layer, kinds)]
+    after = dict(zip(found, found[1:]))
+    return [(layer, norm if isinstance(norm := after.get(layer), torch.nn.BatchNorm2d) else None) for layer in found if not isinstance(layer, torch.nn.BatchNorm2d)]
+
+
+def deeplab_layers(features, aspp, rest):
+    """In our order: image pooling before the other branches."""
+    *branches, pool = aspp.convs
+    return layers(features) + [pair for part in (pool, *branches, aspp.project, *rest) for pair in layers(part)]
+
+
+def golden(name, network, sizes, **about):
+    import torch
+    network.eval()
+    outputs = []
+    for height, width in sizes:
+        pixels = ref.pattern(height, width, 1).astype(np.float32)
+        tensor = torch.from_numpy(((pixels - 128) / 64).transpose(2, 0, 1)[None].copy())
+        with torch.no_grad():
+            logits = network(tensor)[0].numpy()
+        logits = logits.transpose(1, 2, 0) if logits.ndim == 3 else logits
+        outputs.append({"height": height, "width": width, "logits": [float(f"{v:.6g}") for v in logits.flatten()]})
+    return {"name": name, **about, "outputs": outputs}
+
+
+def pytorch():
+    """Logits of networks whose weights are from the formula, by PyTorch."""
+    import segmentation_models_pytorch as smp
+    import torch
+    import torchvision
+    import transformers
+    from torchvision.models.segmentation.deeplabv3 import DeepLabHead
+
+    import torch_models
+    network = torchvision.models.mobilenet_v2(width_mult=0.35, num_classes=5)
+    filled(layers(network))
+    yield golden("torchvision", network, ((33, 49), (64, 64), (97, 35)), torch=torch.__version__.split("+")[0])
+    rates, sizes = (2, 4, 6), ((65, 65), (50, 71))
+    for stride in (16, 8):
+        network = torch_models.padding_inputs(torchvision.models.mobilenet_v2(width_mult=0.35).features[:18], stride)
+        head = DeepLabHead(112, 3, rates)
+        filled(deeplab_layers(network, head[0], [torch.nn.Sequential(*list(head)[1:])]))
+        yield golden(f"vainf {stride}", torch.nn.Sequential(network, head), sizes)
+    for stride in (16, 8):
+        network = smp.DeepLabV3(
+            "mobilenet_v2", encoder_weights=None, classes=3, encoder_output_stride=stride, decoder_channels=8, decoder_atrous_rates=rates)
+        aspp, *rest = network.decoder.children()
+        rest = [torch.nn.Sequential(*rest), network.segmentation_head[0]]
+        filled(deeplab_layers(network.encoder.features, aspp, rest))
+        yield golden(f"smp {stride}", torch_models.Smp(network), ((64, 64), (48, 80)), segmentation_models_pytorch=smp.__version__)
+    for padding in (True, False):
+        config = transformers.MobileNetV2Config(depth_multiplier=0.35, num_labels=3, output_stride=8, tf_padding=padding, layer_norm_eps=0.5, finegrained_output=True)
+        network = transformers.MobileNetV2ForSemanticSegmentation(config)
+        head = network.segmentation_head
+        body = network.mobilenet_v2
+        parts = [body.conv_stem, body.layer, head.conv_pool, head.conv_aspp, head.conv_projection, head.classifier]
+        filled([pair for part in parts for pair in layers(part)])
+        name = "hugging face" + ("" if padding else " symmetric")
+        yield golden(name, torch_models.HuggingFace(network), sizes, transformers=transformers.__version__)
 
 
 def write(name, value):
     OUT.mkdir(parents=True, exist_ok=True)
     # One output per line: short, and a change shows its place.
-    text = json.dumps(value, separators=(",", ":")).replace('{"input"', '\n{"input"').replace('{"height"', '\n{"height"')
+    text = json.dumps(value, separators=(",", ":")).replace('{"input"', '\n{"input"').replace('{"height"', '\n{"height"').replace('{"name"', '\n{"name"')
     (OUT / name).write_text(text + "\n")
     print(f"{OUT / name}: {len(text)} bytes")
 
 
 if __name__ == "__main__":
-    write("pytorch.json", pytorch())
+    write("pytorch.json", list(pytorch()))
     ref.need_shared()
     write("references.json", references())

@@ -108,14 +108,19 @@ class PadsInput(nn.Module):
         return x + y if self.shortcut else y
 
 
+def padding_inputs(features, stride):
+    """Features with the padding of VainF's: of each block's input, and none in the stem."""
+    features = atrous(features, stride)
+    features[0][0].padding = (0, 0)
+    return nn.Sequential(features[0], *(PadsInput(block) for block in features[1:]))
+
+
 def vainf(classes, stride, rates):
     """The names and the padding of VainF's deeplabv3_mobilenet."""
     import torchvision
     from torchvision.models.segmentation.deeplabv3 import DeepLabHead
-    features = atrous(torchvision.models.mobilenet_v2().features[:18], stride)
-    features[0][0].padding = (0, 0)
-    layers = [features[0]] + [PadsInput(block) for block in features[1:]]
-    network = shuffle(Pointwise(nn.Sequential(*layers), DeepLabHead(320, classes, rates)))
+    layers = padding_inputs(torchvision.models.mobilenet_v2().features[:18], stride)
+    network = shuffle(Pointwise(layers, DeepLabHead(320, classes, rates)))
     named = nn.ModuleDict({
         "backbone": nn.ModuleDict({
             "low_level_features": nn.ModuleDict({str(i): layers[i] for i in range(4)}),

@@ -321,6 +321,18 @@ fn stem_alone_at_tile_edges() {
 
 /// Stem, then the blocks, each chained or sliced according to `sliced`.
 fn blocks_case(seed: u64, size: Size, stem_c: usize, plan: &[(usize, usize, usize, usize)], same: bool) {
+    padded_blocks_case(seed, size, stem_c, plan, same, false);
+}
+
+/// The same; `pads_input`: the blocks' inputs are padded, not what the depthwise convolutions read.
+fn padded_blocks_case(
+    seed: u64,
+    size: Size,
+    stem_c: usize,
+    plan: &[(usize, usize, usize, usize)],
+    same: bool,
+    pads_input: bool,
+) {
     let mut noise = Noise::new(seed);
     let input = picture(&mut noise, size.height, size.width);
     let f = weights(&mut noise, stem_c, 27, RELU6);
@@ -334,6 +346,7 @@ fn blocks_case(seed: u64, size: Size, stem_c: usize, plan: &[(usize, usize, usiz
         if i % 3 == 2 && stride == 1 {
             b.expansion = true;
         }
+        b.pads_input = pads_input;
         if i % 4 == 3 {
             b.project.clamp = RELU6;
         }
@@ -377,6 +390,19 @@ fn blocks_chained_and_sliced_agree_with_the_naive_network() {
     blocks_case(5, Size { height: 40, width: 3 }, 5, &[(6, 5, 1, 1), (6, 5, 1, 1), (6, 5, 2, 1), (1, 11, 1, 1)], true);
     blocks_case(6, Size { height: 1, width: 1 }, 8, &[(6, 8, 1, 1), (6, 8, 2, 1), (6, 8, 1, 2)], true);
     blocks_case(7, Size { height: 9, width: 12 }, 8, &[(1, 20, 2, 1), (1, 33, 1, 6)], false);
+}
+
+#[test]
+fn blocks_whose_inputs_are_padded() {
+    let plans: &[&[(usize, usize, usize, usize)]] = &[
+        &[(1, 4, 1, 1), (6, 8, 2, 1), (6, 8, 1, 1), (6, 16, 1, 2)],
+        &[(1, 7, 1, 1), (3, 7, 1, 4), (6, 24, 2, 1), (2, 24, 1, 1)],
+    ];
+    for (seed, (height, width)) in [(33, 35), (34, 31), (9, 70), (1, 2)].into_iter().enumerate() {
+        for plan in plans {
+            padded_blocks_case(20 + seed as u64, Size { height, width }, 8, plan, false, true);
+        }
+    }
 }
 
 #[test]

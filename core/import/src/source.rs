@@ -129,7 +129,7 @@ mod tests {
             ("trained/checkpoint", "TensorFlow checkpoint"),
             ("photos/a.jpg", "such a folder is not supported"),
         ] {
-            let path = folder.path().join(file);
+            let path = folder.path(file);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(&path, b"x").unwrap();
             let error = refused(path.parent().unwrap());
@@ -147,11 +147,11 @@ mod tests {
         let tflite = "....TFL3";
         folder.write("pytorch_model.bin", tflite);
         folder.write("config.json", "{}");
-        let source = read(folder.path()).unwrap();
+        let source = read(&folder.path("")).unwrap();
         assert_eq!((&source.bytes[..], source.config.as_deref()), (tflite.as_bytes(), Some("{}")));
         assert_eq!(source.preprocessor, None);
         folder.write("model.safetensors", "more TFL3");
-        let error = refused(folder.path());
+        let error = refused(&folder.path(""));
         assert!(error.contains("not a known model file"), "safetensors is preferred: {error}");
     }
 }

@@ -163,7 +163,10 @@ impl<'a> Object<'a> {
 
     /// The labels of `id2label`, in the order of their numbers; none if one is missing.
     fn labels(&self) -> Result<Option<Vec<String>>, ImportError> {
-        let Some(object) = self.field("id2label", "an object", Value::as_object)? else { return Ok(None) };
+        let Some(object) = self.field("id2label", "an object", Value::as_object)? else {
+            // Not written for two classes without names.
+            return Ok(Some(["LABEL_0", "LABEL_1"].map(String::from).to_vec()));
+        };
         let mut labels = BTreeMap::new();
         for (number, label) in object {
             let (Ok(number), Some(label)) = (number.parse::<usize>(), label.as_str()) else {
@@ -205,9 +208,11 @@ mod tests {
             labels: Some(vec!["a".into(), "b".into()]),
         };
         assert_eq!(config.unwrap(), said);
-        let defaults = Config { output_stride: 32, padding: Padding::Same, epsilon: 1e-3, size: 224, labels: None };
+        let labels = Some(vec!["LABEL_0".into(), "LABEL_1".into()]);
+        let defaults = Config { output_stride: 32, padding: Padding::Same, epsilon: 1e-3, size: 224, labels };
         assert_eq!(Config::parse("{}").unwrap(), defaults);
-        assert_eq!(Config::parse(r#"{"id2label": {"1": "a", "2": "b"}, "output_stride": null}"#).unwrap(), defaults);
+        let text = r#"{"id2label": {"1": "a", "2": "b"}, "output_stride": null}"#;
+        assert_eq!(Config::parse(text).unwrap(), Config { labels: None, ..defaults });
 
         let processor = |text: &str| Processor::parse(text).unwrap();
         let half = processor(

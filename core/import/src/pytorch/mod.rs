@@ -8,10 +8,14 @@
 pub(crate) mod archive;
 mod config;
 mod conventions;
+#[cfg(test)]
+mod goldens;
 mod names;
 mod pickle;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod written;
 mod zip_kinds;
 
 use std::collections::HashMap;
@@ -216,7 +220,9 @@ fn derive<'a>(mut state: StateDict<'a>, options: &ImportOptions) -> Result<Read<
         derived.normalisation = Some((processor.mean.unwrap_or(mean), processor.std.unwrap_or(std)));
         derived.labels = config.labels;
     }
-    Ok((derived, options.spec.is_some().then_some(spec)))
+    // Its labels are of its own head's classes.
+    let given = options.spec.as_ref().map(|given| Spec { head: given.head.clone(), ..spec });
+    Ok((derived, given))
 }
 
 /// A specification with everything that the tensors determine of its head, and with the options that replace its fields.

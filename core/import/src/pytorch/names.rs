@@ -227,13 +227,6 @@ pub(super) fn stranger(names: &[&str]) -> Option<&'static str> {
     STRANGERS.iter().find(|(tensor, _)| names.iter().any(|name| ends(name, tensor))).map(|&(_, about)| about)
 }
 
-impl Found {
-    /// The implementation, for messages.
-    pub(super) fn about(&self) -> &'static str {
-        self.naming.about
-    }
-}
-
 /// The names of one network, without their common prefix.
 pub(super) struct Translation<'a> {
     names: HashSet<&'a str>,
@@ -575,7 +568,7 @@ mod tests {
         );
         // A classifier that someone calls its backbone is none of DeepLabV3's.
         let names = of("backbone.");
-        assert_eq!(networks(&[&names[0], &names[1]])[0].about(), "torchvision's mobilenet_v2");
+        assert_eq!(networks(&[&names[0], &names[1]])[0].naming.about, "torchvision's mobilenet_v2");
     }
 
     #[test]

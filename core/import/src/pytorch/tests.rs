@@ -1,224 +1,28 @@
-//! State dicts written as PyTorch writes them, under the names of each implementation, and read back; and truncated,
-//! corrupted and malicious files.
+//! State dicts of every implementation, in every container and under any key; and truncated, corrupted and malicious
+//! files.
 
-use std::collections::BTreeMap;
 use std::io::{Cursor, Write as _};
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use silhouette_engine::engine::Engine;
-use silhouette_graph::Graph;
-use silhouette_kernels::rows::RowSource;
-use silhouette_network::network::{Network, Size};
-use silhouette_network::spec::{Aspp, Extractor, Head, Padding, Resize, Spec, Task};
-use silhouette_plan::{Plan, PlanOptions};
+use silhouette_network::network::Network;
+use silhouette_network::spec::{Extractor, Feature, Head, Padding, Resize, Spec, Task, VOC_LABELS};
 use silhouette_weights::Tensor;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use crate::fixture::numbers;
-use crate::{ImportError, ImportOptions, import_bytes};
+use super::written::{
+    Layout, Pickle, Tensors, Value, classifier, deeplab, hugging_face, legacy, pth, safetensors_of, smp, state,
+    tensors, torchvision, with_spec, zipped,
+};
+use crate::{ImportError, ImportOptions, Imported, import_bytes};
 
-type Tensors = BTreeMap<String, Tensor>;
-
-/// Every tensor of the network with batch norm, by our names; variances are positive.
-fn tensors(spec: &Spec) -> Tensors {
-    let network = Network::native(spec).unwrap();
-    let mut tensors = Tensors::new();
-    for (seed, conv) in network.convs().enumerate() {
-        let others = if conv.batch_norm { conv.bn().to_vec() } else { vec![conv.bias()] };
-        for (part, expected) in std::iter::once(conv.weight()).chain(others).enumerate() {
-            let mut data = numbers(8 * seed + part, expected.shape.iter().product());
-            if expected.name.ends_with("var") {
-                for v in &mut data {
-                    *v = v.abs() + 0.1;
-                }
-            }
-            tensors.insert(expected.name, Tensor { shape: expected.shape, data });
-        }
+/// The flags that an error asks for.
+fn missing(error: &ImportError) -> Vec<&'static str> {
+    match error {
+        ImportError::NotSaid { missing } => missing.iter().map(|missing| missing.flag).collect(),
+        other => panic!("{other}"),
     }
-    tensors
-}
-
-/// The prefixes of a convolution and of its batch norm in another implementation.
-fn place(tensors: &Tensors, ours: &str, conv: &str, norm: &str) -> Vec<(String, Tensor)> {
-    let parts = [("weight", format!("{conv}.weight")), ("bias", format!("{conv}.bias"))].into_iter().chain(
-        ["weight", "bias", "running_mean", "running_var"].map(|tail| (tail, format!("{norm}.{tail}"))).into_iter().map(
-            |(tail, theirs)| match tail {
-                "weight" => ("bn.weight", theirs),
-                "bias" => ("bn.bias", theirs),
-                "running_mean" => ("bn.running_mean", theirs),
-                _ => ("bn.running_var", theirs),
-            },
-        ),
-    );
-    parts.filter_map(|(tail, theirs)| Some((theirs, tensors.get(&format!("{ours}.{tail}"))?.clone()))).collect()
-}
-
-/// torchvision's names, with `layers` before an extractor layer's number and `head` before DeepLabV3's head.
-fn torchvision(spec: &Spec, layers: impl Fn(usize) -> String, head: &str) -> Tensors {
-    let ours = tensors(spec);
-    let network = Network::native(spec).unwrap();
-    let mut theirs = Vec::new();
-    theirs.extend(place(&ours, "stem", &format!("{}.0", layers(0)), &format!("{}.1", layers(0))));
-    for block in network.blocks() {
-        let prefix = format!("{}.conv", layers(block.index + 1));
-        let mut next = 0;
-        for part in ["expand", "depthwise"] {
-            let placed = place(
-                &ours,
-                &format!("blocks.{}.{part}", block.index),
-                &format!("{prefix}.{next}.0"),
-                &format!("{prefix}.{next}.1"),
-            );
-            next += usize::from(!placed.is_empty());
-            theirs.extend(placed);
-        }
-        let project = format!("blocks.{}.project", block.index);
-        theirs.extend(place(&ours, &project, &format!("{prefix}.{next}"), &format!("{prefix}.{}", next + 1)));
-    }
-    let last = layers(network.blocks().count() + 1);
-    theirs.extend(place(&ours, "last", &format!("{last}.0"), &format!("{last}.1")));
-    theirs.extend(place(&ours, "classifier", "classifier.1", ""));
-    let convs = |i: usize, conv: usize| format!("{head}0.convs.{i}.{conv}");
-    theirs.extend(place(&ours, "head.branch", &convs(0, 0), &convs(0, 1)));
-    let mut next = 1;
-    while ours.contains_key(&format!("head.aspp.{}.weight", next - 1)) {
-        theirs.extend(place(&ours, &format!("head.aspp.{}", next - 1), &convs(next, 0), &convs(next, 1)));
-        next += 1;
-    }
-    theirs.extend(place(&ours, "head.pool", &convs(next, 1), &convs(next, 2)));
-    theirs.extend(place(&ours, "head.project", &format!("{head}0.project.0"), &format!("{head}0.project.1")));
-    theirs.extend(place(&ours, "head.refine", &format!("{head}1"), &format!("{head}2")));
-    theirs.extend(place(&ours, "head.classifier", &format!("{head}4"), ""));
-    let mut theirs: Tensors = theirs.into_iter().collect();
-    if let Some(linear) = theirs.get_mut("classifier.1.weight").filter(|t| t.shape.ends_with(&[1, 1])) {
-        linear.shape.truncate(2);
-    }
-    assert_eq!(theirs.len(), ours.len(), "a tensor has no place in torchvision's names");
-    theirs
-}
-
-/// A pickle of protocol 2, as `torch.save` writes it.
-struct Pickle(Vec<u8>);
-
-impl Pickle {
-    fn text(&mut self, text: &str) {
-        self.0.push(b'X');
-        self.0.extend((text.len() as u32).to_le_bytes());
-        self.0.extend(text.bytes());
-    }
-
-    fn int(&mut self, n: usize) {
-        self.0.push(b'J');
-        self.0.extend((n as i32).to_le_bytes());
-    }
-
-    fn sizes(&mut self, sizes: &[usize]) {
-        self.0.push(b'(');
-        for &n in sizes {
-            self.int(n);
-        }
-        self.0.push(b't');
-    }
-
-    /// `_rebuild_tensor_v2(storage, 0, shape, strides, False, OrderedDict())`.
-    fn tensor(&mut self, class: &str, key: usize, shape: &[usize], strides: &[usize], count: usize) {
-        self.0.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
-        self.text("storage");
-        self.0.extend(format!("ctorch\n{class}\n").bytes());
-        self.text(&key.to_string());
-        self.text("cpu");
-        self.int(count);
-        self.0.extend(b"tQ");
-        self.int(0);
-        self.sizes(shape);
-        self.sizes(strides);
-        self.0.extend(b"\x89ccollections\nOrderedDict\n)RtR");
-    }
-}
-
-/// How a file is written.
-#[derive(Clone, Copy, PartialEq)]
-enum Layout {
-    Plain,
-    /// Under `model_state`, next to counters, every name with the prefix `module.`.
-    Checkpoint,
-    /// Weights with the channels last in memory.
-    ChannelsLast,
-}
-
-fn pth(tensors: &Tensors, layout: Layout) -> Vec<u8> {
-    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
-    let mut pickle = Pickle(b"\x80\x02".to_vec());
-    if layout == Layout::Checkpoint {
-        pickle.0.extend(b"}(");
-        pickle.text("cur_itrs");
-        pickle.int(30000);
-        pickle.text("optimizer_state");
-        pickle.0.extend(b"}");
-        pickle.text("best_score");
-        pickle.0.extend(b"G?\xe6ffffff");
-        pickle.text("model_state");
-    }
-    pickle.0.extend(b"ccollections\nOrderedDict\n)R(");
-    let prefix = if layout == Layout::Checkpoint { "module." } else { "" };
-    let mut storages = Vec::new();
-    for (name, tensor) in tensors {
-        pickle.text(&format!("{prefix}{name}"));
-        let mut strides = vec![1; tensor.shape.len()];
-        for i in (1..tensor.shape.len()).rev() {
-            strides[i - 1] = strides[i] * tensor.shape[i];
-        }
-        let mut data = tensor.data.clone();
-        if let (Layout::ChannelsLast, &[_, i, h, w]) = (layout, tensor.shape.as_slice()) {
-            strides = vec![h * w * i, 1, w * i, i];
-            for (at, value) in tensor.data.iter().enumerate() {
-                let (x, y, c, o) = (at % w, at / w % h, at / w / h % i, at / w / h / i);
-                data[o * h * w * i + c + y * w * i + x * i] = *value;
-            }
-        }
-        pickle.tensor("FloatStorage", storages.len(), &tensor.shape, &strides, data.len());
-        storages.push(data.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>());
-        if let Some(norm) = name.strip_suffix("running_var") {
-            pickle.text(&format!("{prefix}{norm}num_batches_tracked"));
-            pickle.tensor("LongStorage", storages.len(), &[], &[], 1);
-            storages.push(7i64.to_le_bytes().to_vec());
-        }
-    }
-    pickle.0.extend(if layout == Layout::Checkpoint { &b"uu."[..] } else { b"u." });
-    zip.start_file("archive/data.pkl", stored).unwrap();
-    zip.write_all(&pickle.0).unwrap();
-    zip.start_file("archive/byteorder", stored).unwrap();
-    zip.write_all(b"little").unwrap();
-    for (key, data) in storages.iter().enumerate() {
-        zip.start_file(format!("archive/data/{key}"), stored).unwrap();
-        zip.write_all(data).unwrap();
-    }
-    zip.finish().unwrap().into_inner()
-}
-
-fn classifier() -> Spec {
-    let mut spec = Spec::preset("torchvision_mobilenet_v2").unwrap();
-    if let (Extractor::MobilenetV2(v2), Head::Classifier(head)) = (&mut spec.extractor, &mut spec.head) {
-        (v2.width, head.classes) = (0.35, 5);
-    }
-    spec.labels = (0..5).map(|i| format!("class {i}")).collect();
-    spec
-}
-
-fn deeplab() -> Spec {
-    let mut spec = Spec::preset("fixture").unwrap();
-    let Head::DeeplabV3(head) = &mut spec.head else { panic!("a classifier") };
-    (head.aspp, head.channels) = (Aspp::Plain { rates: vec![6, 12, 18] }, 16);
-    (head.pooling_last, head.refine, head.resize) = (true, true, Resize::HalfPixel);
-    spec.padding = Padding::Symmetric;
-    spec
-}
-
-fn with_spec(spec: &Spec) -> ImportOptions {
-    ImportOptions { spec: Some(spec.clone()), ..ImportOptions::default() }
 }
 
 #[test]
@@ -240,14 +44,15 @@ fn classifiers_need_no_spec() {
         assert!((imported.spec.batch_norm_epsilon - 1e-5).abs() < 1e-12);
     }
     let file = pth(&theirs, Layout::Plain);
-    for (options, flag) in [
-        (ImportOptions { labels: None, ..options.clone() }, "--labels"),
-        (ImportOptions { mean: None, ..options.clone() }, "--mean"),
-        (ImportOptions { std: None, ..options.clone() }, "--std"),
-        (ImportOptions { size: None, ..options.clone() }, "--size"),
+    for (options, flags) in [
+        (ImportOptions { labels: None, ..options.clone() }, &["--labels"][..]),
+        (ImportOptions { mean: None, ..options.clone() }, &["--mean"]),
+        (ImportOptions { std: None, ..options.clone() }, &["--std"]),
+        (ImportOptions { size: None, ..options.clone() }, &["--size"]),
+        (ImportOptions::default(), &["--labels", "--size", "--mean", "--std"]),
     ] {
         let error = import_bytes(&file, "state", &options).unwrap_err();
-        assert!(matches!(&error, ImportError::NotSaid { flag: f, .. } if *f == flag), "{error}");
+        assert_eq!(missing(&error), flags, "{error}");
     }
 }
 
@@ -267,7 +72,7 @@ fn deeplab_names_of_torchvision_and_vainf() {
             assert_eq!(imported.tensors, tensors(&spec));
         }
         let error = import_bytes(&pth(&theirs, Layout::Plain), "state", &ImportOptions::default()).unwrap_err();
-        assert!(matches!(&error, ImportError::NotSaid { flag: "--spec", .. }), "{error}");
+        assert_eq!(missing(&error), ["--rates", "--output-stride", "--size", "--mean", "--std"], "{error}");
     }
 }
 
@@ -295,10 +100,10 @@ fn what_the_tensors_say_of_a_head_is_not_asked() {
             Ok(alone) => {
                 assert_eq!((classes, &alone.spec.labels[..]), (1, &["background", "foreground"].map(String::from)[..]));
             }
-            Err(ImportError::NotSaid { flag, what }) => {
-                assert!(classes == 2 && flag == "--labels" && what.contains("2 classes"), "{what}");
+            Err(error) => {
+                assert_eq!((classes, missing(&error)), (2, vec!["--labels"]), "{error}");
+                assert!(error.to_string().contains("2 classes"), "{error}");
             }
-            Err(other) => panic!("{other}"),
         }
     }
     // A specification written for the file is left unchanged.
@@ -322,15 +127,7 @@ fn what_the_tensors_say_of_a_head_is_not_asked() {
 fn safetensors_with_the_same_names() {
     let spec = classifier();
     let theirs = torchvision(&spec, |i| format!("features.{i}"), "");
-    let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = theirs
-        .iter()
-        .map(|(name, t)| (name.clone(), t.shape.clone(), t.data.iter().flat_map(|v| v.to_le_bytes()).collect()))
-        .collect();
-    let views = bytes.iter().map(|(name, shape, data)| {
-        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), data).unwrap();
-        (name.as_str(), view)
-    });
-    let file = safetensors::serialize(views, None).unwrap();
+    let file = safetensors_of(&theirs);
     let imported = import_bytes(&file, "state", &with_spec(&spec)).unwrap();
     assert_eq!(imported.tensors, tensors(&spec));
 }
@@ -377,10 +174,6 @@ fn what_is_no_state_dict_says_so() {
     let stranger = Tensors::from([("layer1.0.conv1.weight".into(), Tensor { shape: vec![1], data: vec![0.0] })]);
     let error = import_bytes(&pth(&stranger, Layout::Plain), "x", &options).unwrap_err().to_string();
     assert!(error.contains("layer1.0.conv1.weight"), "{error}");
-    for (begins, what) in [(&b"\x80\x02\x8a\x0a\x6c\xfc\x9c"[..], "before version 1.6"), (b"\x89HDF\r\n", "Keras")] {
-        let error = import_bytes(begins, "x", &options).unwrap_err();
-        assert!(matches!(error, ImportError::Unsupported { .. }) && error.to_string().contains(what), "{error}");
-    }
     for bytes in [&b""[..], b"x", b"PK", b"a text file, and a long one at that"] {
         let error = import_bytes(bytes, "x", &options).unwrap_err();
         assert!(matches!(error, ImportError::UnknownFormat { .. }), "{error}");
@@ -394,9 +187,10 @@ fn sizes_are_held_against_the_file() {
         let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
         let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
         let mut pickle = Pickle(b"\x80\x02}(".to_vec());
-        for i in 0..times {
-            pickle.text(&format!("features.{i}.0.weight"));
-            pickle.tensor("FloatStorage", 0, shape, strides, 1);
+        for i in 0..=times {
+            let name = if i == 1 { "features.1.conv.0.0.weight".to_owned() } else { format!("features.{i}.0.weight") };
+            pickle.text(&name);
+            pickle.tensor("FloatStorage", 0, shape, strides, 1, false);
         }
         pickle.0.extend(b"u.");
         zip.start_file("a/data.pkl", stored).unwrap();
@@ -444,72 +238,298 @@ fn files_cut_off_anywhere_are_refused() {
     }
 }
 
-/// Golden logits, computed by PyTorch with weights from the same formula (`scripts/compare/goldens.py`).
+/// A network under any keys and prefixes, in both containers of pickles.
 #[test]
-fn logits_are_pytorchs() {
-    #[derive(serde::Deserialize)]
-    struct Golden {
-        width: f64,
-        classes: usize,
-        outputs: Vec<Output>,
-    }
-    #[derive(serde::Deserialize)]
-    struct Output {
-        height: usize,
-        width: usize,
-        logits: Vec<f32>,
-    }
-    let golden: Golden = serde_json::from_str(include_str!("../../tests/golden/pytorch.json")).unwrap();
+fn any_nesting_and_any_prefix() {
     let spec = classifier();
-    let Extractor::MobilenetV2(v2) = &spec.extractor else { panic!("not MobileNetV2") };
-    assert!((v2.width - golden.width).abs() < 1e-9 && spec.labels.len() == golden.classes);
-    let mut theirs = torchvision(&spec, |i| format!("features.{i}"), "");
-    for tensor in theirs.values_mut().filter(|t| t.shape.len() > 1) {
-        let scale = (3.0 / tensor.shape[1..].iter().product::<usize>() as f64).sqrt() as f32;
-        tensor.data.iter_mut().for_each(|v| *v *= scale);
-    }
-    let imported = import_bytes(&pth(&theirs, Layout::Plain), "golden", &with_spec(&spec)).unwrap();
-    let model = imported.into_model().unwrap();
-    for Output { height, width, logits } in golden.outputs {
-        let size = Size { height, width };
-        let plan = Plan::of(&model, size, &PlanOptions::default()).unwrap();
-        let engines: [Arc<dyn Engine>; 2] = [Arc::new(plan), Arc::new(Graph::of(&model, size, 1 << 30).unwrap())];
-        for engine in engines {
-            let mut session = engine.new_session().unwrap();
-            session.run(&Pattern { height, width }).unwrap();
-            let found = session.output(0);
-            let worst = found.iter().zip(&logits).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            assert!(worst <= 1e-4, "{height}x{width}: {found:?}, not {logits:?}");
+    let theirs = torchvision(&spec, |i| format!("features.{i}"), "");
+    let expected = tensors(&spec);
+    let zeros: Tensors = theirs
+        .iter()
+        .map(|(name, t)| (name.clone(), Tensor { shape: t.shape.clone(), data: vec![0.0; t.data.len()] }))
+        .collect();
+    let part = |prefix: &str| {
+        let part =
+            theirs.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone())));
+        state(&part.collect(), "")
+    };
+    let pair = |entries: Vec<(&str, Value)>| Value::Dict(entries.into_iter().map(|(k, v)| (k.to_owned(), v)).collect());
+    let beside = |name: &str, prefix: &str| {
+        let Value::Dict(mut entries) = state(&theirs, prefix) else { unreachable!() };
+        entries.push((name.into(), Value::Tensor(Tensor { shape: vec![5], data: vec![1.0; 5] })));
+        Value::Dict(entries)
+    };
+    let forms: Vec<(Value, Option<&str>)> = vec![
+        (state(&theirs, "model."), None),
+        (state(&theirs, "_orig_mod.module."), None),
+        (beside("n_averaged", "module."), None),
+        (pair(vec![("epoch", Value::Int(3)), ("state_dict", beside("criterion.weight", "model."))]), None),
+        (pair(vec![("ema_state_dict", state(&theirs, "module.")), ("updates", Value::Int(9))]), None),
+        // The plain network, whichever comes first.
+        (pair(vec![("model_ema", state(&zeros, "")), ("model", state(&theirs, ""))]), None),
+        (pair(vec![("state_dict", state(&theirs, "")), ("state_dict_ema", state(&zeros, ""))]), None),
+        (pair(vec![("model", state(&zeros, "")), ("model_ema", state(&theirs, "module."))]), Some("model_ema")),
+        (pair(vec![("student", state(&zeros, "")), ("teacher", state(&theirs, "net."))]), Some("teacher")),
+        (pair(vec![("student", state(&zeros, "")), ("teacher", state(&theirs, "net."))]), Some("teacher.net.")),
+        (Value::List(vec![Value::Int(3), state(&theirs, "")]), None),
+        (Value::List(vec![state(&theirs, "").under("weights").under("networks")]).under("checkpoint"), None),
+        (pair(vec![("features", part("features.")), ("classifier", part("classifier."))]).under("net"), None),
+        (pair(vec![("model", Value::Object("some.module", "Args")), ("state", state(&theirs, ""))]), None),
+    ];
+    for (index, (value, key)) in forms.iter().enumerate() {
+        let options = ImportOptions { key: key.map(String::from), ..with_spec(&spec) };
+        for file in [zipped(value), legacy(value)] {
+            let imported = import_bytes(&file, "state", &options).unwrap_or_else(|error| panic!("{index}: {error}"));
+            assert!(imported.tensors == expected, "{index}: other tensors");
         }
+    }
+    let flat: Tensors = theirs.iter().map(|(name, tensor)| (format!("net.model.{name}"), tensor.clone())).collect();
+    assert!(import_bytes(&safetensors_of(&flat), "state", &with_spec(&spec)).unwrap().tensors == expected);
+
+    // Several that nothing tells apart, and keys under which there is none.
+    let several = zipped(&pair(vec![("student", state(&zeros, "")), ("teacher", state(&theirs, "net."))]));
+    let error = import_bytes(&several, "state", &with_spec(&spec)).unwrap_err();
+    assert_eq!(missing(&error), ["--key"]);
+    assert!(error.to_string().contains("'student', 'teacher.net'"), "{error}");
+    let options = ImportOptions { key: Some("students".into()), ..with_spec(&spec) };
+    let error = import_bytes(&several, "state", &options).unwrap_err();
+    assert!(matches!(error, ImportError::DoesNotFit { flag: "--key", .. }), "{error}");
+}
+
+#[test]
+fn what_holds_modules_is_refused_with_the_line_that_saves_tensors() {
+    let module = || Value::Object("torchvision.models.mobilenetv2", "MobileNetV2");
+    let inside = Value::Dict(vec![("epoch".into(), Value::Int(1)), ("model".into(), module())]);
+    for (value, line) in [
+        (module(), "torch.load(\"FILE\", weights_only=False).state_dict()"),
+        (inside, "torch.load(\"FILE\", weights_only=False)[\"model\"].state_dict()"),
+    ] {
+        for file in [zipped(&value), legacy(&value)] {
+            let error = import_bytes(&file, "x", &ImportOptions::default()).unwrap_err().to_string();
+            assert!(error.contains("torchvision.models.mobilenetv2.MobileNetV2") && error.contains(line), "{error}");
+        }
+    }
+    for value in [Value::Dict(Vec::new()), Value::Int(3), Value::Int(3).under("epoch")] {
+        let error = import_bytes(&zipped(&value), "x", &ImportOptions::default()).unwrap_err().to_string();
+        assert!(error.contains("no tensors"), "{error}");
+    }
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let packed = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    for name in ["m/data.pkl", "m/constants.pkl", "m/code/__torch__.py"] {
+        zip.start_file(name, packed).unwrap();
+    }
+    let error = import_bytes(&zip.finish().unwrap().into_inner(), "x", &ImportOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("torch.jit.load(\"FILE\", \"cpu\").state_dict()"), "{error}");
+}
+
+/// Nested deeper than anyone nests, in circles, with names longer than the file; storages that lie.
+#[test]
+fn hostile_dictionaries_and_storages_are_refused() {
+    let error = |file: &[u8]| import_bytes(file, "x", &ImportOptions::default()).unwrap_err().to_string();
+    let tensor = || Value::Tensor(Tensor { shape: vec![1], data: vec![0.0] });
+    let deep = (0..40).fold(tensor().under("features.0.0.weight"), |value, _| value.under("a"));
+    assert!(error(&zipped(&deep)).contains("nested in more than 16"), "{}", error(&zipped(&deep)));
+    // A megabyte before the names of a thousand tensors.
+    let long = Value::Dict((0..1000).map(|i| (i.to_string(), tensor())).collect()).under(&"k".repeat(1 << 20));
+    assert!(error(&zipped(&long)).contains("bytes of names"), "{}", error(&zipped(&long)));
+    // A dictionary that holds itself, and a list that holds it.
+    let circle = b"\x80\x02}q\x00(X\x01\0\0\0ah\x00X\x01\0\0\0b]q\x01(h\x00h\x01eu.";
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    zip.start_file("a/data.pkl", stored).unwrap();
+    zip.write_all(circle).unwrap();
+    let text = error(&zip.finish().unwrap().into_inner());
+    assert!(text.contains("no tensors"), "{text}");
+
+    let spec = classifier();
+    let theirs = torchvision(&spec, |i| format!("features.{i}"), "");
+    let file = legacy(&state(&theirs, ""));
+    assert!(import_bytes(&file, "x", &with_spec(&spec)).is_ok());
+    for length in (0..file.len()).step_by(file.len() / 400) {
+        let error = import_bytes(&file[..length], "x", &with_spec(&spec)).unwrap_err().to_string();
+        assert_eq!(error.lines().count(), 1);
+    }
+    // The first storage claims to be as long as can be.
+    let first: Vec<u8> = theirs.values().next().unwrap().data.iter().flat_map(|v| v.to_le_bytes()).take(64).collect();
+    let at = file.windows(first.len()).position(|bytes| bytes == first).unwrap() - 8;
+    for count in [u64::MAX, u64::MAX / 4, 1 << 40] {
+        let mut lying = file.clone();
+        lying[at..at + 8].copy_from_slice(&count.to_le_bytes());
+        assert!(error(&lying).contains("reaches beyond the file"), "{}", error(&lying));
+    }
+    let (mut random, mut state) = (file.clone(), 1u32);
+    for _ in 0..300 {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let at = state as usize % 20_000;
+        let before = random[at];
+        random[at] ^= 1 << (state >> 29);
+        let _ = import_bytes(&random, "x", &with_spec(&spec));
+        random[at] = before;
     }
 }
 
-/// The image that `goldens.py` computes from a formula.
-struct Pattern {
-    height: usize,
-    width: usize,
+fn smp_spec(classes: usize) -> Spec {
+    let mut spec = deeplab();
+    let (Extractor::MobilenetV2(v2), Head::DeeplabV3(head)) = (&mut spec.extractor, &mut spec.head) else {
+        panic!("another network")
+    };
+    (v2.feature, v2.dilate_first, v2.output_stride) = (Feature::LastLayer, true, 8);
+    (head.classes, head.resize) = (classes, Resize::AlignCorners);
+    spec.labels = (0..classes.max(2)).map(|i| format!("class {i}")).collect();
+    spec.task = (classes == 1).then_some(Task::Alpha);
+    (spec.batch_norm_epsilon, spec.input.size) = (1e-5, 65);
+    spec
 }
 
-impl RowSource for Pattern {
-    fn width(&self) -> usize {
-        self.width
+/// Flags instead of a specification: each implementation's conventions, and what the tensors say.
+#[test]
+fn flags_are_enough_for_every_implementation() {
+    let import = |file: &[u8], options: &ImportOptions| import_bytes(file, "state", options).unwrap();
+    let same = |imported: &Imported, spec: &Spec| {
+        assert_eq!((&imported.spec.extractor, &imported.spec.head), (&spec.extractor, &spec.head));
+        assert_eq!((imported.spec.padding, imported.spec.task), (spec.padding, spec.task));
+        assert!((imported.spec.batch_norm_epsilon - 1e-5).abs() < 1e-12);
+        assert_eq!(imported.tensors, tensors(spec));
+        imported.clone().into_model().unwrap();
+    };
+    let options = |spec: &Spec, stride| ImportOptions {
+        labels: Some(spec.labels.clone()),
+        output_stride: Some(stride),
+        rates: Some(vec![6, 12, 18]),
+        mean: Some([127.5; 3]),
+        std: Some([127.5; 3]),
+        size: Some(65),
+        ..ImportOptions::default()
+    };
+    for classes in [1, 2, 5] {
+        let spec = smp_spec(classes);
+        same(&import(&pth(&smp(&spec), Layout::Checkpoint), &options(&spec, 8)), &spec);
     }
+    let spec = smp_spec(2);
+    let few = ImportOptions { rates: Some(vec![6]), ..options(&spec, 8) };
+    let error = import_bytes(&pth(&smp(&spec), Layout::Plain), "state", &few).unwrap_err();
+    assert!(matches!(error, ImportError::DoesNotFit { flag: "--rates", .. }), "{error}");
+    let error = import_bytes(&pth(&smp(&spec), Layout::Plain), "state", &ImportOptions::default()).unwrap_err();
+    let all = ["--rates", "--output-stride", "--labels", "--size", "--mean", "--std"];
+    assert_eq!(missing(&error), all, "{error}");
+    assert!(all.iter().all(|flag| error.to_string().contains(flag)) && error.to_string().lines().count() == 1);
 
-    fn height(&self) -> usize {
-        self.height
-    }
+    let mut vainf = Spec { padding: Padding::BlockInput, ..deeplab() };
+    vainf.input.size = 65;
+    let names = |i| format!("backbone.{}_level_features.{i}", if i < 4 { "low" } else { "high" });
+    let theirs = torchvision(&vainf, names, "classifier.classifier.");
+    same(&import(&pth(&theirs, Layout::Checkpoint), &options(&vainf, 16)), &vainf);
+    let symmetric = ImportOptions { padding: Some(Padding::Symmetric), ..options(&vainf, 16) };
+    same(&import(&pth(&theirs, Layout::Plain), &symmetric), &Spec { padding: Padding::Symmetric, ..vainf.clone() });
 
-    fn scratch_len(&self) -> usize {
-        0
-    }
+    // 21 classes without names are VOC's; a preset gives rates and stride, and the tensors the rest.
+    let preset = Spec::preset("pytorch_deeplabv3_mnv2_os8").unwrap();
+    let unnamed = import(&pth(&theirs, Layout::Plain), &ImportOptions { labels: None, ..options(&vainf, 16) });
+    assert_eq!(unnamed.spec.labels, VOC_LABELS);
+    let by_preset = import(&pth(&theirs, Layout::Plain), &with_spec(&preset));
+    let Extractor::MobilenetV2(v2) = &by_preset.spec.extractor else { panic!("another network") };
+    assert_eq!((v2.output_stride, (v2.width * 100.0) as usize, by_preset.spec.padding), (8, 35, Padding::BlockInput));
 
-    fn row(&self, y: usize, _: &mut [f32], out: &mut [f32]) {
-        for (i, value) in out.iter_mut().enumerate() {
-            let x = i / 3;
-            let c = i % 3;
-            let pixel = (x * x * 4 + y * y * 5 + x * y * (c + 1) + 4000 * c) / 97 % 256;
-            *value = (pixel as f32 - 128.0) / 64.0;
+    // A last layer that the head does not read.
+    let mut more = torchvision(&deeplab(), |i| format!("backbone.{i}"), "classifier.");
+    let wide = smp_spec(21);
+    for (name, tensor) in torchvision(&wide, |i| format!("backbone.{i}"), "classifier.") {
+        if name.starts_with("backbone.18.") {
+            more.insert(name, tensor);
         }
+    }
+    same(&import(&pth(&more, Layout::Plain), &options(&deeplab(), 16)), &deeplab());
+}
+
+fn hugging_face_spec() -> Spec {
+    let mut spec = Spec::preset("fixture").unwrap();
+    let (Extractor::MobilenetV2(v2), Head::DeeplabV3(head)) = (&mut spec.extractor, &mut spec.head) else {
+        panic!("another network")
+    };
+    v2.output_stride = 8;
+    (head.classes, head.resize) = (3, Resize::HalfPixel);
+    spec.labels = ["wall", "floor", "cat"].map(String::from).to_vec();
+    (spec.batch_norm_epsilon, spec.head_batch_norm_epsilon) = (2e-3, Some(1e-5));
+    spec
+}
+
+const CONFIG: &str = r#"{"model_type": "mobilenet_v2", "architectures": ["MobileNetV2ForSemanticSegmentation"],
+    "output_stride": 8, "tf_padding": true, "layer_norm_eps": 0.002, "image_size": 65, "depth_multiplier": 0.35,
+    "finegrained_output": true, "id2label": {"0": "wall", "1": "floor", "2": "cat"}}"#;
+
+#[test]
+fn hugging_face_files_with_their_configuration() {
+    let spec = hugging_face_spec();
+    let mut theirs = hugging_face(&spec);
+    // The bare network always has its last layer.
+    let mut whole = spec.clone();
+    if let Extractor::MobilenetV2(v2) = &mut whole.extractor {
+        v2.feature = Feature::LastLayer;
+    }
+    theirs.extend(hugging_face(&whole).into_iter().filter(|(name, _)| name.contains("conv_1x1")));
+    let options = ImportOptions { config: Some(CONFIG.into()), ..ImportOptions::default() };
+    for file in [safetensors_of(&theirs), pth(&theirs, Layout::Plain), legacy(&state(&theirs, "model."))] {
+        let imported = import_bytes(&file, "state", &options).unwrap();
+        assert_eq!((&imported.spec.extractor, &imported.spec.head), (&spec.extractor, &spec.head));
+        assert_eq!((&imported.spec.labels, imported.spec.padding), (&spec.labels, Padding::Same));
+        let epsilons = (imported.spec.batch_norm_epsilon, imported.spec.head_batch_norm_epsilon);
+        assert_eq!(epsilons, (spec.batch_norm_epsilon, spec.head_batch_norm_epsilon));
+        assert_eq!((imported.spec.input.size, imported.spec.input.mean), (65, [127.5; 3]));
+        assert_eq!(imported.tensors, tensors(&spec));
+        // What a model file stores is what was imported.
+        let again = Spec::from_json(&imported.spec.to_json()).unwrap();
+        assert_eq!(again, imported.spec);
+    }
+    let file = safetensors_of(&theirs);
+    let processor = r#"{"image_mean": [0, 0, 0.5], "image_std": [1, 1, 1], "size": {"height": 97, "width": 97}}"#;
+    let with_processor = ImportOptions { preprocessor: Some(processor.into()), ..options.clone() };
+    let input = import_bytes(&file, "state", &with_processor).unwrap().spec.input;
+    assert_eq!((input.mean, input.std, input.size), ([0.0, 0.0, 127.5], [255.0; 3], 97));
+    // Options before the configuration; labels of another number of classes are none.
+    let given = ImportOptions {
+        labels: Some(["a", "b", "c"].map(String::from).to_vec()),
+        output_stride: Some(16),
+        padding: Some(Padding::Symmetric),
+        size: Some(33),
+        ..options.clone()
+    };
+    let imported = import_bytes(&file, "state", &given).unwrap().spec;
+    assert_eq!((imported.labels[0].as_str(), imported.padding, imported.input.size), ("a", Padding::Symmetric, 33));
+    assert_eq!(imported.extractor.output_stride(), 16);
+    let few = ImportOptions { config: Some(CONFIG.replace(", \"2\": \"cat\"", "")), ..options.clone() };
+    assert_eq!(missing(&import_bytes(&file, "state", &few).unwrap_err()), ["--labels"]);
+    // Without it, everything that it would say is missing at once.
+    let error = import_bytes(&file, "state", &ImportOptions::default()).unwrap_err();
+    assert!(missing(&error).starts_with(&["--config"]) && missing(&error).contains(&"--labels"), "{error}");
+    // A configuration of hostile numbers.
+    for (from, to) in [("\"output_stride\": 8", "\"output_stride\": 7"), ("65", "4000000000"), ("0.002", "1e300")] {
+        let hostile = ImportOptions { config: Some(CONFIG.replace(from, to)), ..options.clone() };
+        let error = import_bytes(&file, "state", &hostile).unwrap_err().to_string();
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+
+    let mut spec = classifier();
+    spec.padding = Padding::Same;
+    let config = r#"{"model_type": "mobilenet_v2", "id2label": {"0": "a", "1": "b", "2": "c", "3": "d", "4": "e"}}"#;
+    let options = ImportOptions { config: Some(config.into()), ..ImportOptions::default() };
+    let imported = import_bytes(&safetensors_of(&hugging_face(&spec)), "state", &options).unwrap();
+    assert_eq!((&imported.spec.extractor, &imported.spec.head), (&spec.extractor, &spec.head));
+    assert_eq!((imported.spec.padding, imported.spec.labels.concat()), (Padding::Same, "abcde".into()));
+    assert_eq!((imported.spec.head_batch_norm_epsilon, imported.spec.input.size), (None, 224));
+    assert!((imported.spec.batch_norm_epsilon - 1e-3).abs() < 1e-12);
+}
+
+#[test]
+fn other_networks_are_called_by_their_names() {
+    for (name, about) in [
+        ("model.backbone.layer1.0.conv1.weight", "a ResNet"),
+        ("decoder.blocks.0.conv1.0.weight", "a U-Net"),
+        ("backbone.1.block.0.0.weight", "a MobileNetV3"),
+    ] {
+        let stranger = Tensors::from([(name.to_owned(), Tensor { shape: vec![1], data: vec![0.0] })]);
+        let error =
+            import_bytes(&pth(&stranger, Layout::Plain), "x", &ImportOptions::default()).unwrap_err().to_string();
+        assert!(error.contains(about) && error.contains("only MobileNetV2") && error.contains(name), "{error}");
     }
 }
 
