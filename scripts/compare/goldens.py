@@ -149,7 +149,7 @@ def pytorch():
         filled(deeplab_layers(network.encoder.features, aspp, rest))
         yield golden(f"smp {stride}", torch_models.Smp(network), ((64, 64), (48, 80)), segmentation_models_pytorch=smp.__version__)
     for padding in (True, False):
-        config = transformers.MobileNetV2Config(depth_multiplier=0.35, num_labels=3, output_stride=8, tf_padding=padding, layer_norm_eps=0.5, finegrained_output=True)
+        config = transformers.MobileNetV2Config(depth_multiplier=0.35, num_labels=3, output_stride=8, tf_padding=padding, layer_norm_eps=0.02, finegrained_output=True)
         network = transformers.MobileNetV2ForSemanticSegmentation(config)
         head = network.segmentation_head
         body = network.mobilenet_v2

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::{labels, load, output};
 use serde_json::json;
 use silhouette_files::read_text;
-use silhouette_import::{ImportOptions, import as import_file};
+use silhouette_import::{ImportOptions, files_read, import as import_file};
 use silhouette_network::spec;
 use silhouette_weights::Dtype;
 use std::path::PathBuf;
@@ -23,7 +23,8 @@ pub(crate) fn import(args: &Import) -> Result<(), Vec<Failure>> {
 
 fn convert(args: &Import) -> Result<(), Failure> {
     let spec = args.spec.as_ref().map(PathBuf::from);
-    let read = [&args.source].into_iter().chain(&args.labels).chain(&spec).chain(&args.config);
+    let files = files_read(&args.source);
+    let read = files.iter().chain(&args.labels).chain(&spec).chain(&args.config);
     output::refuse_inputs([&args.output], read)?;
     let labels = args.labels.as_deref().map(labels::read).transpose()?;
     let config = args.config.as_ref().map(|path| {

@@ -258,8 +258,27 @@ fn inputs_are_never_outputs() {
     let partial = things.path("list.partial");
     std::fs::write(&partial, "p0\np1\n").unwrap();
     let list = things.path("list");
+    let folder = things.path("hugging_face");
+    std::fs::create_dir(&folder).unwrap();
+    let [weights, config] = ["model.safetensors", "config.json"].map(|name| folder.join(name));
+    std::fs::copy(source, &weights).unwrap();
+    std::fs::write(&config, "{}").unwrap();
     let kept = || -> Vec<_> {
-        let inputs = [model, photo, tensor, source, labels, spec, &background, &masked, &own_mask, &figure, &partial];
+        let inputs = [
+            model,
+            photo,
+            tensor,
+            source,
+            labels,
+            spec,
+            &background,
+            &masked,
+            &own_mask,
+            &figure,
+            &partial,
+            &weights,
+            &config,
+        ];
         inputs.map(|path| std::fs::read(path).unwrap()).to_vec()
     };
     let before = kept();
@@ -270,6 +289,10 @@ fn inputs_are_never_outputs() {
         &args!["import", source, "--labels", labels, "-o", link],
         &args!["import", source, "--labels", labels, "-o", labels],
         &args!["import", source, "--labels", labels, "--spec", spec, "-o", spec],
+        &args!["import", folder, "-o", weights],
+        &args!["import", folder, "-o", config],
+        &args!["import", weights, "-o", config],
+        &args!["import", source, "--config", config, "-o", config],
         &args!["run", model, "--input", tensor, "-o", tensor],
         &args!["run", model, "--input", tensor, "-o", model],
         &args!["eval", "--images", images, "--masks", masks, "--model", model, "--json", own_mask],

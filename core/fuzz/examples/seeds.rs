@@ -36,6 +36,11 @@ fn main() -> Done {
     let pickle = state_dict();
     write("pytorch", "pickle", &pickle)?;
     write("pytorch", "archive", &silhouette_fuzz::archive(&pickle))?;
+    write("pytorch", "legacy", &legacy(&pickle))?;
+    let config = r#"{"model_type":"mobilenet_v2","output_stride":16,"tf_padding":true,"layer_norm_eps":0.001,"image_size":65,"id2label":{"0":"a","1":"b"}}"#;
+    write("config", "config", config.as_bytes())?;
+    let processor = r#"{"image_mean":[0.5,0.5,0.5],"image_std":[0.5,0.5,0.5],"crop_size":{"height":65,"width":65},"size":{"shortest_edge":74}}"#;
+    write("config", "processor", processor.as_bytes())?;
     write("tflite", "head", b"\x1c\0\0\0TFL3\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0")?;
     pictures(&write)?;
     for target in ["frame", "effects", "smoothing", "weight_cache"] {
@@ -78,6 +83,13 @@ fn state_dict() -> Vec<u8> {
         b"K\x40tQK\x00(K\x02K\x03K\x03K\x03t(K\x1bK\x09K\x03K\x01t\x89h\x00)RtRu.".to_vec(),
     ]
     .concat()
+}
+
+/// A file of before PyTorch 1.6 around the same pickle and its storage.
+fn legacy(pickle: &[u8]) -> Vec<u8> {
+    let magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+    let keys = b"\x80\x02]X\x01\0\0\x000a.";
+    [magic, &b"\x80\x02M\xe9\x03."[..], b"\x80\x02}.", pickle, keys, &64u64.to_le_bytes(), &[0; 256]].concat()
 }
 
 fn pictures(write: &dyn Fn(&str, &str, &[u8]) -> Done) -> Done {

@@ -81,9 +81,9 @@ pub fn tflite(bytes: &[u8]) {
     }
 }
 
-/// A PyTorch file: the whole archive, and one around bytes used as the pickle.
+/// A PyTorch file: the whole archive, a whole file of before PyTorch 1.6, and an archive around bytes used as the pickle.
 pub fn pytorch(bytes: &[u8]) {
-    if bytes.starts_with(b"PK\x03\x04") {
+    if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\x80\x02\x8a\x0a\x6c\xfc") {
         import(bytes);
     } else {
         import(&archive(bytes));
@@ -100,6 +100,19 @@ pub fn archive(pickle: &[u8]) -> Vec<u8> {
         zip.write_all(content).expect("writing to memory succeeds");
     }
     zip.finish().expect("writing to memory succeeds").into_inner()
+}
+
+/// A Hugging Face `config.json`, and the same bytes as `preprocessor_config.json`, beside a file of two tensors.
+pub fn config(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let header = "{\"mobilenet_v2.conv_stem.first_conv.convolution.weight\":{\"dtype\":\"F32\",\"shape\":[1,3,1,1],\"data_offsets\":[0,12]},\
+                  \"classifier.weight\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[12,20]}}";
+    let file = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 20]].concat();
+    for (config, preprocessor) in [(Some(text), None), (Some("{}"), Some(text))] {
+        let [config, preprocessor] = [config, preprocessor].map(|text| text.map(str::to_owned));
+        let options = ImportOptions { config, preprocessor, ..ImportOptions::default() };
+        assert!(import_bytes(&file, "fuzz", &options).is_err(), "a network of two tensors");
+    }
 }
 
 /// A foreign `.safetensors` file.

@@ -142,7 +142,7 @@ mod tests {
         let output = Size { height: input.height.div_ceil(stride), width: input.width.div_ceil(stride) };
         let before = |i: usize, o: usize| match padding {
             Padding::Same => ((o - 1) * stride + 2 * rate + 1).saturating_sub(i) / 2,
-            Padding::Symmetric => rate,
+            Padding::Symmetric | Padding::BlockInput => rate,
         };
         let pad = Size { height: before(input.height, output.height), width: before(input.width, output.width) };
         if (stride, rate) == (2, 1) {

@@ -466,9 +466,14 @@ mod tests {
             let skip = |&stride: &usize| Skip { stride, channels: 3 + stride, out: (stride == 2).then_some(6) };
             Decoder { skips: strides.iter().map(skip).collect(), channels: 10 }
         }
-        let edits: [(&str, Edit); 15] = [
+        let edits: [(&str, Edit); 17] = [
             ("plain", |_, _| {}),
             ("symmetric", |s, _| s.padding = Padding::Symmetric),
+            ("padded block inputs", |s, _| s.padding = Padding::BlockInput),
+            ("dilated first blocks", |s, _| {
+                v2(s).output_stride = 8;
+                v2(s).dilate_first = true;
+            }),
             ("output stride 8", |s, _| v2(s).output_stride = 8),
             ("output stride 32", |s, _| v2(s).output_stride = 32),
             ("no pooling", |_, h| h.image_pooling = false),
@@ -561,14 +566,15 @@ mod tests {
             let graph = Graph::new(&network, &weights, &Device::Cpu).unwrap();
             let mut made = std::collections::BTreeMap::new();
             graph.forward_observed(&input(size), &mut |at, t| drop(made.insert(at.to_owned(), t.clone()))).unwrap();
-            let check = |conv: &Conv, x: &Tensor| {
+            let check_with = |conv: &Conv, x: &Tensor, outside: &[f32]| {
                 let ours = values(&made[&conv.name]);
-                let naive = naive(conv, &weights, &values(x));
+                let naive = naive(conv, &weights, &values(x), outside);
                 assert_eq!(ours.len(), naive.len());
                 for (a, b) in ours.iter().zip(&naive) {
                     assert!((a - b).abs() < 1e-3 * b.abs().max(1.0), "{name}, {}: {a} {b}", conv.name);
                 }
             };
+            let check = |conv: &Conv, x: &Tensor| check_with(conv, x, &[]);
             check(network.conv("stem").unwrap(), &input(size));
             let mut x = made["stem"].clone();
             for block in network.blocks() {
@@ -576,7 +582,12 @@ mod tests {
                     check(e, &x);
                     made[&e.name].clone()
                 });
-                check(&block.depthwise, &wide);
+                // What the expansion makes of zeros.
+                let border = block.expand.as_ref().filter(|_| block.pads_input).map(|expand| {
+                    weights.folded(expand).unwrap().bias.iter().map(|bias| bias.clamp(0.0, 6.0)).collect::<Vec<f32>>()
+                });
+                assert_eq!(border.is_some(), name == "padded block inputs" && block.expand.is_some());
+                check_with(&block.depthwise, &wide, border.as_deref().unwrap_or_default());
                 let mut y = made[&block.depthwise.name].clone();
                 if block.shortcut == Shortcut::Expansion {
                     y = (y + wide).unwrap();
@@ -661,7 +672,8 @@ mod tests {
     }
 
     /// The convolution by its formula, on the whole map.
-    fn naive(conv: &Conv, weights: &Weights, x: &[f32]) -> Vec<f32> {
+    /// `outside`: the padding's value in each channel, instead of zeros.
+    fn naive(conv: &Conv, weights: &Weights, x: &[f32], outside: &[f32]) -> Vec<f32> {
         let f = weights.folded(conv).unwrap();
         let (i, o, k) = (conv.input, conv.output, conv.kernel);
         let [_, group, ..] = conv.weight_shape();
@@ -676,14 +688,14 @@ mod tests {
                             for kx in 0..k {
                                 let at =
                                     |o: usize, k: usize, pad: usize| (o * conv.stride + k * conv.rate).checked_sub(pad);
-                                let (Some(iy), Some(ix)) = (at(y, ky, conv.pad.height), at(column, kx, conv.pad.width))
-                                else {
-                                    continue;
+                                let value = match (at(y, ky, conv.pad.height), at(column, kx, conv.pad.width)) {
+                                    (Some(iy), Some(ix)) if iy < i.height && ix < i.width => {
+                                        x[(from * i.height + iy) * i.width + ix]
+                                    }
+                                    _ => outside.get(from).copied().unwrap_or(0.0),
                                 };
-                                if iy < i.height && ix < i.width {
-                                    let w = f.weight[((c * group + g) * k + ky) * k + kx];
-                                    sum += f64::from(w) * f64::from(x[(from * i.height + iy) * i.width + ix]);
-                                }
+                                let w = f.weight[((c * group + g) * k + ky) * k + kx];
+                                sum += f64::from(w) * f64::from(value);
                             }
                         }
                     }

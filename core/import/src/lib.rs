@@ -27,7 +27,7 @@ mod tensor;
 mod tflite;
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use log::warn;
 use silhouette_network::ModelError;
@@ -127,6 +127,12 @@ pub fn import(path: &Path, options: &ImportOptions) -> Result<Imported, ImportFa
             import_bytes(&bytes, &name, &ImportOptions { config, preprocessor, ..options.clone() })
         })
         .map_err(|source| ImportFailure { path: path.to_owned(), source })
+}
+
+/// The files that [`import`] reads for a path: the file itself, or the weights in a folder, and Hugging Face's configurations
+/// beside them.
+pub fn files_read(path: &Path) -> Vec<PathBuf> {
+    source::files(path)
 }
 
 /// Imports a network from a file's content; `name` is its name unless `options` has one.

@@ -22,6 +22,10 @@ const HEAD: u64 = 1024;
 /// The weights of a Hugging Face folder, the ones to prefer first.
 const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 
+/// What Hugging Face's libraries write beside the weights.
+const CONFIG: &str = "config.json";
+const PREPROCESSOR: &str = "preprocessor_config.json";
+
 /// A model's file in memory.
 pub(crate) struct Source {
     pub(crate) bytes: Vec<u8>,
@@ -43,9 +47,18 @@ pub(crate) fn read(path: &Path) -> Result<Source, ImportError> {
     Ok(Source {
         bytes,
         name: name.map_or_else(|| "imported".into(), |name| name.to_string_lossy().into_owned()),
-        config: text(&beside.join("config.json")),
-        preprocessor: text(&beside.join("preprocessor_config.json")),
+        config: text(&beside.join(CONFIG)),
+        preprocessor: text(&beside.join(PREPROCESSOR)),
     })
+}
+
+/// The files that importing a path reads, as far as they exist.
+pub(crate) fn files(path: &Path) -> Vec<PathBuf> {
+    let file = if path.is_dir() { in_folder(path).ok() } else { Some(path.to_owned()) };
+    let Some(file) = file else { return Vec::new() };
+    let beside = file.parent().unwrap_or(Path::new(""));
+    let configurations = [CONFIG, PREPROCESSOR].map(|name| beside.join(name));
+    [file].into_iter().chain(configurations).filter(|file| file.exists()).collect()
 }
 
 /// The weights in a folder.

@@ -273,7 +273,62 @@ fn damaged_reference_files_never_panic() {
     }
 }
 
+/// Files as people have them (`../shared/cases`): what failed or misled.
+fn cases_are_imported_or_called_by_their_names() {
+    let cases = shared_folder().join("cases");
+    // Hugging Face: the folder, and the file with its configuration beside it.
+    let folder = import(&cases.join("import_hf"), &ImportOptions::default()).unwrap();
+    let file = import(&cases.join("import_hf/model.safetensors"), &ImportOptions::default()).unwrap();
+    assert_eq!(folder.tensors, file.tensors);
+    let spec = &folder.spec;
+    assert_eq!((spec.name.as_str(), spec.padding, spec.extractor.output_stride()), ("import_hf", Padding::Same, 16));
+    assert_eq!((spec.batch_norm_epsilon, spec.head_batch_norm_epsilon), (0.001, Some(1e-5)));
+    assert_eq!((spec.labels[20].as_str(), spec.input.size), ("LABEL_20", 224));
+    folder.into_model().unwrap();
+
+    let lightning = import(&cases.join("import_prefix/lightning.ckpt"), &small(2)).unwrap();
+    let plain = import(&cases.join("import_prefix/plain_works.pth"), &small(2)).unwrap();
+    assert_eq!((lightning.spec.head, lightning.tensors), (plain.spec.head, plain.tensors));
+
+    // segmentation_models_pytorch: a file with the tensors that are listed.
+    let names = std::fs::read_to_string(cases.join("import_smp/names.txt")).unwrap();
+    let file = safetensors_of_names(&names);
+    let options = ImportOptions { output_stride: Some(8), rates: Some(vec![12, 24, 36]), ..small(2) };
+    let imported = silhouette_import::import_bytes(&file, "smp", &options).unwrap();
+    let Head::DeeplabV3(head) = &imported.spec.head else { panic!("a classifier") };
+    assert!(head.refine && head.pooling_last && head.image_pooling, "{head:?}");
+    assert_eq!((head.classes, head.channels, head.resize), (2, 256, Resize::AlignCorners));
+    imported.into_model().unwrap();
+
+    let error = import(&cases.join("import_misnamed/saved_model_head.pb"), &ImportOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("SavedModel"), "{error}");
+}
+
+fn small(classes: usize) -> ImportOptions {
+    ImportOptions { size: Some(65), ..options(classes, Some(127.5)) }
+}
+
+/// A file of zeros, with the names and shapes of lines such as `a.weight (32, 3, 3, 3)`.
+fn safetensors_of_names(lines: &str) -> Vec<u8> {
+    let (mut entries, mut at) = (Vec::new(), 0);
+    for line in lines.lines() {
+        let (name, shape) = line.split_once(' ').unwrap();
+        let sizes = shape.trim_matches(['(', ')']).split(',').map(str::trim).filter(|size| !size.is_empty());
+        let sizes: Vec<usize> = sizes.map(|size| size.parse().unwrap()).collect();
+        let (kind, bytes) = if sizes.is_empty() { ("I64", 8) } else { ("F32", 4) };
+        let end = at + bytes * sizes.iter().product::<usize>();
+        entries.push(format!(r#""{name}":{{"dtype":"{kind}","shape":{sizes:?},"data_offsets":[{at},{end}]}}"#));
+        at = end;
+    }
+    let header = format!("{{{}}}", entries.join(","));
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header.bytes());
+    file.resize(file.len() + at, 0);
+    file
+}
+
 silhouette_testkit::tests_with_shared!(
+    cases_are_imported_or_called_by_their_names,
     segmenters_give_the_golden_logits,
     the_classifier_names_what_litert_names,
     the_graphs_are_recognised,

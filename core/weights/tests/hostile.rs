@@ -96,8 +96,9 @@ fn v2() -> impl Strategy<Value = Extractor> {
     );
     let divisor = prop_oneof![4 => Just(8usize), 2 => Just(1), 1 => number()];
     let dropped = prop_oneof![3 => Just(vec![]), 1 => prop::collection::vec(number(), 0..3)];
-    (width(), divisor, output_stride(), number(), table, choices, number(), dropped).prop_map(
-        |(width, divisor, output_stride, stem_channels, bottlenecks, choices, last_channels, dropped_blocks)| {
+    (width(), divisor, output_stride(), number(), table, choices, number(), (dropped, any::<bool>())).prop_map(
+        |(width, divisor, output_stride, stem_channels, bottlenecks, choices, last_channels, dropped)| {
+            let (dropped_blocks, dilate_first) = dropped;
             let (feature, bottleneck_activation, shortcut) = choices;
             Extractor::MobilenetV2(MobilenetV2 {
                 width,
@@ -109,6 +110,7 @@ fn v2() -> impl Strategy<Value = Extractor> {
                 last_channels,
                 bottleneck_activation,
                 shortcut,
+                dilate_first,
                 dropped_blocks,
             })
         },
@@ -149,7 +151,7 @@ fn head() -> impl Strategy<Value = Head> {
 }
 
 fn spec() -> impl Strategy<Value = Spec> {
-    let padding = prop::sample::select(vec![Padding::Same, Padding::Symmetric]);
+    let padding = prop::sample::select(vec![Padding::Same, Padding::Symmetric, Padding::BlockInput]);
     (prop_oneof![3 => v2(), 1 => v1()], head(), padding, size()).prop_map(|(extractor, head, padding, size)| {
         let mut spec = Spec { extractor, head, padding, ..Spec::preset("fixture").unwrap() };
         spec.input.size = size;

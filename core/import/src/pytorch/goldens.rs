@@ -64,7 +64,7 @@ fn golden(name: &str) -> (Vec<u8>, ImportOptions) {
                 (head.aspp, head.refine) = (Aspp::None, false);
             }
             let config = format!(
-                r#"{{"output_stride": 8, "layer_norm_eps": 0.5, "tf_padding": {}, "image_size": 65,
+                r#"{{"output_stride": 8, "layer_norm_eps": 0.02, "tf_padding": {}, "image_size": 65,
                     "id2label": {{"0": "a", "1": "b", "2": "c"}}}}"#,
                 !name.ends_with("symmetric")
             );

@@ -70,12 +70,12 @@ const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "pytorch_deeplabv3_mnv2",
-        about: "torchvision's and VainF's DeepLabV3 on mobilenet_v2, output stride 16, rates (6, 12, 18), 513x513",
+        about: "PyTorch's DeepLabV3 on mobilenet_v2 (torchvision, VainF), output stride 16, rates (6, 12, 18), 513x513",
         make: || deeplab(v2(1.0, 16), Aspp::Plain { rates: vec![6, 12, 18] }).pytorch(),
     },
     Preset {
         name: "pytorch_deeplabv3_mnv2_os8",
-        about: "torchvision's and VainF's DeepLabV3 on mobilenet_v2, output stride 8, rates (12, 24, 36), 513x513",
+        about: "PyTorch's DeepLabV3 on mobilenet_v2 (torchvision, VainF, smp), output stride 8, rates (12, 24, 36), 513x513",
         make: || deeplab(v2(1.0, 8), Aspp::Plain { rates: vec![12, 24, 36] }).pytorch(),
     },
     Preset {

@@ -34,6 +34,15 @@ pub(crate) fn cases() -> Vec<Case> {
             }
         }
     }
+    let dilated = MobilenetV2 { dilate_first: true, ..v2(0.35, 8) };
+    cases.push((
+        "dilated first blocks".into(),
+        with(Extractor::MobilenetV2(dilated), deeplab(Aspp::None), Padding::Symmetric),
+    ));
+    for stride in [8, 16] {
+        let spec = with(Extractor::MobilenetV2(v2(0.35, stride)), deeplab(Aspp::None), Padding::BlockInput);
+        cases.push((format!("padded block inputs, output stride {stride}"), spec));
+    }
     let heads = [
         ("plain aspp", DeeplabV3 { pooling_last: true, ..deeplab(Aspp::Plain { rates: vec![1, 3, 40] }) }),
         ("separable aspp", deeplab(Aspp::Separable { rates: vec![2, 6] })),
