@@ -99,10 +99,8 @@ fn text(path: &Path) -> Option<String> {
 
 fn whole(path: &Path) -> Result<Vec<u8>, ImportError> {
     let Regular { mut file, about: metadata } = open_regular(path, MAX_FILE).map_err(|error| match error {
-        OpenError::Io(error) => error.into(),
         OpenError::TooLarge { .. } => unsupported("so long a file", "no network here has more than 1 GiB"),
-        OpenError::NotRegular(kind) => unsupported(kind, "copy its content into a file and import that"),
-        error => unsupported(&error.to_string(), "copy it into a file"),
+        error => ImportError::Io(error.into()),
     })?;
     // The first bytes show whether it is a model at all; then at most the length just determined is read.
     let mut bytes = Vec::new();

@@ -155,7 +155,7 @@ fn derive<'a>(mut state: StateDict<'a>, options: &ImportOptions) -> Result<Read<
     let Some(found) = found.first() else {
         return Err(ImportError::UnknownNetwork { place: "the tensors' names".into(), problem: "no network".into() });
     };
-    // A network may stand beside another's dictionary, without one of its own.
+    // The dictionary of another network may be among a network's names.
     let is_others = |name: &str| others.iter().any(|other| name.starts_with(&other.prefix));
     state.retain(|name, _| !is_others(name));
     let translation = Translation::new(found, names.iter().copied().filter(|name| !is_others(name)));

@@ -47,8 +47,8 @@ struct Naming {
     about: &'static str,
     /// The stem's weight, by which a network is found.
     stem: &'static str,
-    /// A tensor that every network with this head has, if there are similar networks with other heads.
-    needs: &'static str,
+    /// Tensors that every network with this head has, if there are similar networks with other heads.
+    needs: &'static [&'static str],
     extractor: Layers,
     head: HeadNames,
 }
@@ -82,7 +82,7 @@ const NAMINGS: &[Naming] = &[
         implementation: Implementation::Vainf,
         about: "VainF's deeplabv3_mobilenet",
         stem: "backbone.low_level_features.0.0.weight",
-        needs: "classifier.classifier.0.convs.0.0.weight",
+        needs: &["classifier.classifier.0.convs.0.0.weight"],
         extractor: Layers::Numbered(&["backbone.low_level_features.", "backbone.high_level_features."]),
         head: HeadNames::Deeplab {
             aspp: "classifier.classifier.0.",
@@ -94,7 +94,7 @@ const NAMINGS: &[Naming] = &[
         implementation: Implementation::Smp,
         about: "segmentation_models_pytorch's DeepLabV3 on mobilenet_v2",
         stem: "encoder.features.0.0.weight",
-        needs: "decoder.aspp.convs.0.0.weight",
+        needs: &["decoder.aspp.convs.0.0.weight"],
         extractor: Layers::Numbered(&["encoder.features."]),
         head: HeadNames::Deeplab {
             aspp: "decoder.aspp.",
@@ -107,7 +107,7 @@ const NAMINGS: &[Naming] = &[
         implementation: Implementation::Smp,
         about: "segmentation_models_pytorch's DeepLabV3 on mobilenet_v2",
         stem: "encoder.features.0.0.weight",
-        needs: "decoder.0.convs.0.0.weight",
+        needs: &["decoder.0.convs.0.0.weight"],
         extractor: Layers::Numbered(&["encoder.features."]),
         head: HeadNames::Deeplab {
             aspp: "decoder.0.",
@@ -119,7 +119,7 @@ const NAMINGS: &[Naming] = &[
         implementation: Implementation::TorchvisionDeeplab,
         about: "torchvision's DeepLabV3 on mobilenet_v2",
         stem: "backbone.features.0.0.weight",
-        needs: "classifier.0.convs.0.0.weight",
+        needs: &["classifier.0.convs.0.0.weight"],
         extractor: Layers::Numbered(&["backbone.features."]),
         head: TORCHVISION_HEAD,
     },
@@ -127,7 +127,7 @@ const NAMINGS: &[Naming] = &[
         implementation: Implementation::TorchvisionDeeplab,
         about: "torchvision's DeepLabV3 on mobilenet_v2",
         stem: "backbone.0.0.weight",
-        needs: "classifier.0.convs.0.0.weight",
+        needs: &["classifier.0.convs.0.0.weight"],
         extractor: Layers::Numbered(&["backbone."]),
         head: TORCHVISION_HEAD,
     },
@@ -135,7 +135,7 @@ const NAMINGS: &[Naming] = &[
         implementation: Implementation::HuggingFace,
         about: "Hugging Face's MobileNetV2ForSemanticSegmentation",
         stem: "mobilenet_v2.conv_stem.first_conv.convolution.weight",
-        needs: "segmentation_head.conv_projection.convolution.weight",
+        needs: &["segmentation_head.conv_projection.convolution.weight"],
         extractor: Layers::HuggingFace("mobilenet_v2."),
         head: HeadNames::HuggingFace("segmentation_head."),
     },
@@ -143,7 +143,7 @@ const NAMINGS: &[Naming] = &[
         implementation: Implementation::HuggingFace,
         about: "Hugging Face's MobileNetV2ForImageClassification",
         stem: "mobilenet_v2.conv_stem.first_conv.convolution.weight",
-        needs: "classifier.weight",
+        needs: &["classifier.weight"],
         extractor: Layers::HuggingFace("mobilenet_v2."),
         head: HeadNames::Linear("classifier."),
     },
@@ -151,7 +151,7 @@ const NAMINGS: &[Naming] = &[
         implementation: Implementation::Torchvision,
         about: "torchvision's mobilenet_v2",
         stem: "features.0.0.weight",
-        needs: "features.1.conv.0.0.weight",
+        needs: &["features.1.conv.0.0.weight", "classifier.1.weight"],
         extractor: Layers::Numbered(&["features."]),
         head: HeadNames::Linear("classifier.1."),
     },
@@ -159,7 +159,7 @@ const NAMINGS: &[Naming] = &[
         implementation: Implementation::Timm,
         about: "timm's mobilenetv2",
         stem: "conv_stem.weight",
-        needs: "blocks.0.0.conv_dw.weight",
+        needs: &["blocks.0.0.conv_dw.weight", "classifier.weight"],
         extractor: Layers::Timm,
         head: HeadNames::Linear("classifier."),
     },
@@ -167,7 +167,7 @@ const NAMINGS: &[Naming] = &[
         implementation: Implementation::Own,
         about: "this library",
         stem: "stem.weight",
-        needs: "blocks.0.depthwise.weight",
+        needs: &["blocks.0.depthwise.weight"],
         extractor: Layers::Own,
         head: HeadNames::Own,
     },
@@ -179,7 +179,7 @@ const TORCHVISION_HEAD: HeadNames = HeadNames::Deeplab {
     classifier: "classifier.4.",
 };
 
-/// A tensor's name that tells which other network a file holds, and how to call that network.
+/// A tensor's name by which another network is known, and what it is called.
 const STRANGERS: &[(&str, &str)] = &[
     ("classifier.aspp.convs.0.0.weight", "a DeepLabV3+ (its decoder has full 3x3 convolutions)"),
     ("decoder.aspp.0.convs.0.0.weight", "a DeepLabV3+ of segmentation_models_pytorch"),
@@ -191,6 +191,9 @@ const STRANGERS: &[(&str, &str)] = &[
     ("blocks.1.0.se.conv_reduce.weight", "a MobileNetV3 or an EfficientNet of timm"),
     ("stages.0.blocks.0.conv_dw.weight", "a ConvNeXt"),
     ("model.0.conv.weight", "a YOLO"),
+    ("features.1.conv.0.0.weight", "a MobileNetV2 without a known head"),
+    ("blocks.0.0.conv_dw.weight", "a MobileNetV2 of timm without its classifier"),
+    ("conv_stem.first_conv.convolution.weight", "a MobileNetV2 of Hugging Face without a known head"),
 ];
 
 /// A network among a file's names.
@@ -210,7 +213,7 @@ pub(super) fn networks(names: &[&str]) -> Vec<Found> {
             NAMINGS.iter().find_map(|naming| {
                 let prefix = name.strip_suffix(naming.stem)?;
                 let whole = (prefix.is_empty() || prefix.ends_with('.'))
-                    && all.contains(format!("{prefix}{}", naming.needs).as_str());
+                    && naming.needs.iter().all(|needed| all.contains(format!("{prefix}{needed}").as_str()));
                 whole.then(|| Found { prefix: prefix.to_owned(), naming })
             })
         })
@@ -429,6 +432,7 @@ mod tests {
     #[test]
     fn torchvision() {
         let names = [
+            "classifier.1.weight",
             "features.0.0.weight",
             "features.1.conv.0.0.weight",
             "features.2.conv.3.weight",
@@ -484,8 +488,13 @@ mod tests {
 
     #[test]
     fn timm_counts_blocks_through_its_stages() {
-        let names =
-            ["conv_stem.weight", "blocks.0.0.conv_dw.weight", "blocks.1.0.conv_pw.weight", "blocks.1.1.bn1.bias"];
+        let names = [
+            "conv_stem.weight",
+            "blocks.0.0.conv_dw.weight",
+            "blocks.1.0.conv_pw.weight",
+            "blocks.1.1.bn1.bias",
+            "classifier.weight",
+        ];
         for (name, ours) in [
             ("bn1.weight", "stem.bn.weight"),
             ("blocks.0.0.conv_pw.weight", "blocks.0.project.weight"),
@@ -552,8 +561,8 @@ mod tests {
 
     #[test]
     fn networks_are_found_under_any_prefix() {
-        let of =
-            |prefix: &str| ["features.0.0.weight", "features.1.conv.0.0.weight"].map(|name| format!("{prefix}{name}"));
+        let all = ["features.0.0.weight", "features.1.conv.0.0.weight", "classifier.1.weight"];
+        let of = |prefix: &str| all.map(|name| format!("{prefix}{name}"));
         for prefix in ["", "model.", "module.", "_orig_mod.module.", "state_dict.model.", "a.b.c.d.e."] {
             let names = of(prefix);
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -568,7 +577,7 @@ mod tests {
         );
         // A classifier that someone calls its backbone is none of DeepLabV3's.
         let names = of("backbone.");
-        assert_eq!(networks(&[&names[0], &names[1]])[0].naming.about, "torchvision's mobilenet_v2");
+        assert_eq!(networks(&[&names[0], &names[1], &names[2]])[0].naming.about, "torchvision's mobilenet_v2");
     }
 
     #[test]
@@ -581,6 +590,20 @@ mod tests {
                 Some("a MobileNetV3 or an EfficientNet of torchvision"),
             ),
             (&["xlayer1.0.conv1.weight"], None),
+            // Without its head, and with another.
+            (&["features.0.0.weight", "features.1.conv.0.0.weight"], Some("a MobileNetV2 without a known head")),
+            (
+                &[
+                    "encoder.features.0.0.weight",
+                    "encoder.features.1.conv.0.0.weight",
+                    "decoder.aspp.0.convs.0.0.weight",
+                ],
+                Some("a DeepLabV3+ of segmentation_models_pytorch"),
+            ),
+            (
+                &["mobilenet_v2.conv_stem.first_conv.convolution.weight"],
+                Some("a MobileNetV2 of Hugging Face without a known head"),
+            ),
             (&[], None),
         ] {
             assert!(networks(names).is_empty(), "{names:?}");

@@ -187,8 +187,12 @@ fn sizes_are_held_against_the_file() {
         let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
         let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
         let mut pickle = Pickle(b"\x80\x02}(".to_vec());
-        for i in 0..=times {
-            let name = if i == 1 { "features.1.conv.0.0.weight".to_owned() } else { format!("features.{i}.0.weight") };
+        for i in 0..times + 2 {
+            let name = match i {
+                1 => "features.1.conv.0.0.weight".to_owned(),
+                2 => "classifier.1.weight".to_owned(),
+                _ => format!("features.{i}.0.weight"),
+            };
             pickle.text(&name);
             pickle.tensor("FloatStorage", 0, shape, strides, 1, false);
         }

@@ -2,8 +2,8 @@
 //! spec can neither overflow a product nor cause absurd allocations.
 
 use super::{
-    Aspp, Bottleneck, Decoder, DeeplabV3, Extractor, FORMAT, Head, MobilenetV1, MobilenetV2, SeparableBlock, Shortcut,
-    Spec, Task,
+    Aspp, Bottleneck, Decoder, DeeplabV3, Extractor, FORMAT, Head, MobilenetV1, MobilenetV2, Padding, SeparableBlock,
+    Shortcut, Spec, Task,
 };
 use crate::error::ModelError;
 
@@ -385,6 +385,12 @@ impl Spec {
         epsilon("batch_norm_epsilon", self.batch_norm_epsilon)?;
         epsilon("head_batch_norm_epsilon", self.head_batch_norm_epsilon.unwrap_or(self.batch_norm_epsilon))?;
         at_most("input.size", self.input.size, MAX_SIZE)?;
+        if self.padding == Padding::BlockInput && self.input.size < 3 {
+            return Err(ModelError::spec(
+                "input.size",
+                "smaller than the first kernel, around which this padding has no zeros",
+            ));
+        }
         for (i, (mean, std)) in self.input.mean.iter().zip(self.input.std).enumerate() {
             if !mean.is_finite() {
                 return Err(ModelError::spec(format!("input.mean[{i}]"), format!("{mean} is not a finite number")));
@@ -608,6 +614,7 @@ mod tests {
             ("batch_norm_epsilon", |s| s.batch_norm_epsilon = f64::NAN),
             ("head_batch_norm_epsilon", |s| s.head_batch_norm_epsilon = Some(-1.0)),
             ("input.size", |s| s.input.size = 0),
+            ("input.size", |s| (s.input.size, s.padding) = (2, Padding::BlockInput)),
             ("input.size", |s| s.input.size = 1 << 20),
             ("input.mean[2]", |s| s.input.mean[2] = f32::INFINITY),
             ("input.std[1]", |s| s.input.std[1] = 0.0),
