@@ -149,7 +149,8 @@ def pytorch(ours, report):
         worst, equal, files = 0.0, [], []
         for source in case.files:
             model = ours.load(source, *case.flags)
-            files.append("folder" if source.is_dir() else source.suffix + (" before 1.6" if "before16" in source.name else ""))
+            inside = next((f" of {path.suffix}" for path in source.glob("*") if path.suffix in (".safetensors", ".bin")), None) if source.is_dir() else None
+            files.append(f"folder{inside}" if inside else source.suffix + (" before 1.6" if "before16" in source.name else ""))
             for height, width in case.sizes:
                 tensor = np.random.default_rng(height * width).uniform(-2, 2, (1, 3, height, width)).astype(np.float32)
                 with torch.no_grad():
@@ -191,6 +192,7 @@ def forms(ours, report):
     tensor = np.random.default_rng(7).uniform(-2, 2, (1, 3, 97, 131)).astype(np.float32)
     with torch.no_grad():
         expected = network(torch.from_numpy(tensor)).numpy()
+    rows = {}
     for form in forms:
         if form.says:
             message = ours.refusal("import", form.file, "-o", ours.folder / "refused.safetensors", *form.flags)
@@ -199,7 +201,11 @@ def forms(ours, report):
         model = ours.load(form.file, *form.flags)
         off = float(np.abs(ours.logits(model, tensor).reshape(expected.shape) - expected).max() / np.abs(expected).max())
         report.line(form.name, off <= PYTORCH, f"{off:.1e} of the largest logit")
-        report.row("torchvision mobilenet_v2", form.name, form.file.suffix, off, None)
+        name, _, before = form.name.partition(", ")
+        files, worst = rows.get(name, ((), 0.0))
+        rows[name] = ((*files, f"{form.file.suffix} {before}".strip()), max(worst, off))
+    for name, (files, worst) in rows.items():
+        report.row("torchvision mobilenet_v2", name, ", ".join(files), worst, None)
 
 
 SECTIONS = {"segmenters": segmenters, "classifier": classifier, "pytorch": pytorch, "forms": forms}

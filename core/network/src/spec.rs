@@ -89,7 +89,7 @@ pub struct MobilenetV2 {
     /// Position of the residual connection.
     pub shortcut: Shortcut,
     /// The block whose stride becomes an atrous rate has that rate itself, and no shortcut
-    /// (segmentation_models_pytorch); false: only the blocks after it have (TensorFlow and the others).
+    /// (`segmentation_models_pytorch`); false: only the blocks after it have (TensorFlow and the others).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dilate_first: bool,
     /// Blocks left out (indices into the unrolled chain, starting at 0); only blocks with a bottleneck shortcut can be

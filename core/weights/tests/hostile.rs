@@ -220,8 +220,8 @@ fn holds_together(network: &Network) -> Result<(), TestCaseError> {
     for conv in network.convs() {
         prop_assert!(conv.c_in > 0 && conv.c_out > 0 && conv.stride > 0 && conv.rate > 0);
         // A convolution without padding leaves out what is less than a kernel.
-        let less =
-            if conv.kernel > 1 && conv.pad == Size::square(0) && conv.pad_after() == Size::square(0) { 1 } else { 0 };
+        let unpadded = conv.pad == Size::square(0) && conv.pad_after() == Size::square(0);
+        let less = usize::from(conv.kernel > 1 && unpadded);
         for (input, output) in [(conv.input.height, conv.output.height), (conv.input.width, conv.output.width)] {
             let whole = input.div_ceil(conv.stride);
             prop_assert!(output == whole || output + less == whole, "{} of {}", output, input);

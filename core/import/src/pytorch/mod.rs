@@ -162,15 +162,17 @@ fn derive<'a>(mut state: StateDict<'a>, options: &ImportOptions) -> Result<Read<
     let implementation = translation.implementation();
     info!("state dict with names of {}", translation.about());
     let mut tensors = rename(state, &translation)?;
+    without_unread_layer(&mut tensors);
     let hugging_face = implementation == Implementation::HuggingFace;
     let config = options.config.as_deref().filter(|_| hugging_face).map(Config::parse).transpose()?;
     let processor = options.preprocessor.as_deref().filter(|_| hugging_face).map(Processor::parse).transpose()?;
     let conventions = Conventions::of(implementation, config.as_ref());
     let mut missing = Vec::new();
-    if hugging_face && config.is_none() && options.spec.is_none() {
+    let preset = |spec: &&Spec| Spec::preset(&spec.name).is_ok_and(|preset| preset == **spec);
+    // A preset does not know its epsilons either.
+    if hugging_face && config.is_none() && options.spec.as_ref().is_none_or(|spec| preset(&spec)) {
         missing.push(Missing { what: "its configuration".into(), flag: "--config", value: "config.json" });
     }
-    let preset = |spec: &&Spec| Spec::preset(&spec.name).is_ok_and(|preset| preset == **spec);
     let spec = match (options.spec.as_ref(), &conventions) {
         // Ours, or written for the file.
         (Some(spec), None) => with_overrides(spec, &tensors, implementation, options)?,
@@ -193,7 +195,7 @@ fn derive<'a>(mut state: StateDict<'a>, options: &ImportOptions) -> Result<Read<
                 }
             }
             Structure { options, config: config.as_ref(), conventions: conventions.as_ref(), preset: given }
-                .spec(&mut tensors, &mut missing)?
+                .spec(&tensors, &mut missing)?
         }
     };
     let mut derived = Derived {
@@ -237,7 +239,12 @@ fn with_overrides(
     spec.padding = options.padding.unwrap_or(spec.padding);
     if let Head::DeeplabV3(head) = &mut spec.head {
         head.resize = options.resize.unwrap_or(head.resize);
-        if let (Some(given), Aspp::Plain { rates } | Aspp::Separable { rates }) = (&options.rates, &mut head.aspp) {
+        let rates = match &mut head.aspp {
+            Aspp::None => &mut Vec::new(),
+            Aspp::Plain { rates } | Aspp::Separable { rates } => rates,
+        };
+        check_rates(options, rates.len())?;
+        if let Some(given) = &options.rates {
             rates.clone_from(given);
         }
     }
@@ -318,12 +325,13 @@ fn needed(tensors: Named<'_, '_>, name: &str) -> Result<[usize; 4], ImportError>
 
 impl Structure<'_> {
     /// Fills `missing` with what is nowhere; those fields then have some value.
-    fn spec(&self, tensors: &mut HashMap<String, Tensor<'_>>, missing: &mut Vec<Missing>) -> Result<Spec, ImportError> {
+    fn spec(&self, tensors: Named<'_, '_>, missing: &mut Vec<Missing>) -> Result<Spec, ImportError> {
         let segments = tensors.keys().any(|name| name.starts_with("head."));
-        if segments {
-            without_unread_layer(tensors);
-        }
-        let head = if segments { self.deeplab(tensors, missing)? } else { self.classifier(tensors)? };
+        let head = if segments {
+            self.deeplab(tensors, missing)?
+        } else {
+            Head::Classifier(Classifier { classes: needed(tensors, "classifier.weight")?[0] })
+        };
         let extractor = self.extractor(tensors, segments, missing)?;
         let conventions = self.conventions;
         let padding = self.options.padding.or(conventions.map(|c| c.padding)).or(self.preset.map(|spec| spec.padding));
@@ -386,10 +394,6 @@ impl Structure<'_> {
         Ok(Extractor::MobilenetV2(v2))
     }
 
-    fn classifier(&self, tensors: Named<'_, '_>) -> Result<Head, ImportError> {
-        Ok(Head::Classifier(Classifier { classes: needed(tensors, "classifier.weight")?[0] }))
-    }
-
     fn deeplab(&self, tensors: Named<'_, '_>, missing: &mut Vec<Missing>) -> Result<Head, ImportError> {
         let has = |name: &str| tensors.contains_key(name);
         let of_preset = match self.preset.map(|spec| &spec.head) {
@@ -414,7 +418,7 @@ impl Structure<'_> {
         });
         let separable = has("head.aspp.0.depthwise.weight");
         let part = if separable { ".depthwise" } else { "" };
-        let count = (0..).take_while(|i| has(&format!("head.aspp.{i}{part}.weight"))).count();
+        let count = (0..tensors.len()).take_while(|i| has(&format!("head.aspp.{i}{part}.weight"))).count();
         let rates = self.rates(count, of_preset.map(|head| &head.aspp), missing)?;
         Ok(Head::DeeplabV3(DeeplabV3 {
             classes: needed(tensors, "head.classifier.weight")?[0],
@@ -439,12 +443,7 @@ impl Structure<'_> {
         preset: Option<&Aspp>,
         missing: &mut Vec<Missing>,
     ) -> Result<Option<Vec<usize>>, ImportError> {
-        if let Some(rates) = &self.options.rates
-            && rates.len() != count
-        {
-            let problem = format!("{} rates for {count} atrous branches", rates.len());
-            return Err(ImportError::DoesNotFit { flag: "--rates", problem });
-        }
+        check_rates(self.options, count)?;
         if count == 0 {
             return Ok(None);
         }
@@ -457,6 +456,17 @@ impl Structure<'_> {
             missing.push(Missing { what, flag: "--rates", value: if count == 3 { "R,R,R" } else { "R,..." } });
             vec![1; count]
         })))
+    }
+}
+
+/// Checks that there is one rate for each of the branches.
+fn check_rates(options: &ImportOptions, count: usize) -> Result<(), ImportError> {
+    match &options.rates {
+        Some(rates) if rates.len() != count => {
+            let problem = format!("{} rates for {count} atrous branches", rates.len());
+            Err(ImportError::DoesNotFit { flag: "--rates", problem })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@
 //! | torchvision `mobilenet_v2` | `features.0.0` | `features.4.conv.1.0` | `classifier.1` |
 //! | torchvision `DeepLabV3` on its features | `backbone.0.0` | `backbone.4.conv.1.0` | `classifier.0.convs.0.0` … `classifier.4` |
 //! | VainF `deeplabv3_mobilenet` | `backbone.low_level_features.0.0` | `backbone.high_level_features.4.conv.1.0` | `classifier.classifier.0.convs.0.0` … |
-//! | segmentation_models_pytorch `DeepLabV3` | `encoder.features.0.0` | `encoder.features.4.conv.1.0` | `decoder.aspp.convs.0.0` … `segmentation_head.0` |
+//! | `segmentation_models_pytorch` `DeepLabV3` | `encoder.features.0.0` | `encoder.features.4.conv.1.0` | `decoder.aspp.convs.0.0` … `segmentation_head.0` |
 //! | Hugging Face `MobileNetV2For…` | `mobilenet_v2.conv_stem.first_conv` | `mobilenet_v2.layer.2.conv_3x3` | `segmentation_head.conv_aspp` …, `classifier` |
 //! | timm `mobilenetv2_*` | `conv_stem` | `blocks.2.0.conv_dw` | `conv_head`, `classifier` |
 //! | this library | `stem` | `blocks.3.depthwise` | `head.branch` … |

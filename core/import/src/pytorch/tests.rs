@@ -505,6 +505,10 @@ fn hugging_face_files_with_their_configuration() {
     // Without it, everything that it would say is missing at once.
     let error = import_bytes(&file, "state", &ImportOptions::default()).unwrap_err();
     assert!(missing(&error).starts_with(&["--config"]) && missing(&error).contains(&"--labels"), "{error}");
+    let error = import_bytes(&file, "state", &with_spec(&Spec::preset("deeplabv3_mnv2").unwrap())).unwrap_err();
+    assert!(missing(&error).contains(&"--config"), "{error}");
+    // A specification written for the file says it all.
+    assert_eq!(import_bytes(&file, "state", &with_spec(&spec)).unwrap().spec.head_batch_norm_epsilon, Some(1e-5));
     // A configuration of hostile numbers.
     for (from, to) in [("\"output_stride\": 8", "\"output_stride\": 7"), ("65", "4000000000"), ("0.002", "1e300")] {
         let hostile = ImportOptions { config: Some(CONFIG.replace(from, to)), ..options.clone() };

@@ -254,7 +254,9 @@ impl Writer {
             }
             Value::List(elements) => {
                 self.pickle.0.extend(b"](");
-                elements.iter().for_each(|element| self.value(element));
+                for element in elements {
+                    self.value(element);
+                }
                 self.pickle.0.push(b'e');
             }
             Value::Object(module, name) => {
@@ -311,7 +313,7 @@ pub(super) fn safetensors_of(tensors: &Tensors) -> Vec<u8> {
     safetensors::serialize(views, None).unwrap()
 }
 
-/// segmentation_models_pytorch's names.
+/// The names of `segmentation_models_pytorch`.
 pub(super) fn smp(spec: &Spec) -> Tensors {
     let theirs = torchvision(spec, |i| format!("encoder.features.{i}"), "");
     let rename = |name: String| match name.split_once('.') {

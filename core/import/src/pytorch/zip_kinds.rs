@@ -1,5 +1,7 @@
 //! What a zip archive is if it is not a PyTorch state dict: known by the names of its entries.
 
+use std::path::Path;
+
 /// The kind of archive and the way out; `None` if it may be a state dict.
 pub(super) fn other_than_a_state_dict(names: &[String]) -> Option<(String, String)> {
     // Entries are in a folder named after the file, or not.
@@ -31,14 +33,20 @@ pub(super) fn other_than_a_state_dict(names: &[String]) -> Option<(String, Strin
             "save its tensors alone: torch.save(torch.export.load(\"FILE\").state_dict, \"weights.pth\")",
         );
     }
-    if let Some(name) = names.iter().find(|name| name.ends_with(".tflite")) {
+    let ending = |ends: &[&str]| {
+        names.iter().find(|name| {
+            let extension = Path::new(name).extension();
+            extension.is_some_and(|extension| ends.iter().any(|end| extension.eq_ignore_ascii_case(end)))
+        })
+    };
+    if let Some(name) = ending(&["tflite"]) {
         let instead = format!("unzip it and import its '{}'", name.escape_debug());
         return Some(("a MediaPipe task bundle (.task), a zip archive around a TensorFlow Lite file,".into(), instead));
     }
-    if names.iter().any(|name| name.ends_with(".npy")) {
+    if ending(&["npy"]).is_some() {
         return kind("a NumPy archive (.npz)", "import the model file that it was made from");
     }
-    if names.iter().any(|name| name.ends_with(".mlmodel")) {
+    if ending(&["mlmodel"]).is_some() {
         return kind("a zipped Core ML model", "import the TensorFlow Lite or PyTorch file it was made from");
     }
     if has("saved_model.pb") {
@@ -47,8 +55,7 @@ pub(super) fn other_than_a_state_dict(names: &[String]) -> Option<(String, Strin
             "convert it to TensorFlow Lite (tf.lite.TFLiteConverter.from_saved_model) and import that",
         );
     }
-    let models = [".pth", ".pt", ".ckpt", ".bin", ".safetensors"];
-    let name = names.iter().find(|name| models.iter().any(|end| name.ends_with(end)))?;
+    let name = ending(&["pth", "pt", "ckpt", "bin", "safetensors"])?;
     Some(("a zip archive around a model file".into(), format!("unzip it and import its '{}'", name.escape_debug())))
 }
 
