@@ -19,7 +19,7 @@ pub(crate) struct Cli {
 /// The subcommand.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Convert a model (.tflite; PyTorch state dict as .pth or .safetensors) to a Silhouette model file.
+    /// Convert a model (.tflite; PyTorch state dict as .pth or .safetensors; Hugging Face folder) to a Silhouette model file.
     Import(Import),
     /// Show a network layer by layer: shapes, parameters, multiply-accumulates (MACs), activation sizes. Without
     /// arguments: list the presets.

@@ -57,15 +57,31 @@ impl Conventions {
     pub(super) fn differences(&self, preset: &Spec) -> String {
         let mut differences = Vec::new();
         let mut differs = |is: bool, what: String| differences.extend(is.then_some(what));
-        differs(preset.padding != self.padding, format!("{:?} padding", self.padding));
+        differs(preset.padding != self.padding, format!("{} padding", padding_name(self.padding)));
         let epsilon = (preset.batch_norm_epsilon - self.epsilon).abs() > 1e-12;
         differs(epsilon, format!("batch norm's epsilon {}", self.epsilon));
         if let Head::DeeplabV3(head) = &preset.head {
-            differs(head.resize != self.resize, format!("{:?} resize", self.resize));
+            differs(head.resize != self.resize, format!("{} resize", resize_name(self.resize)));
             let place = if self.pooling_last { "last" } else { "first" };
             differs(head.image_pooling && head.pooling_last != self.pooling_last, format!("image pooling {place}"));
         }
         differs((preset.input.mean, preset.input.std) != self.pixels, "its own mean and deviation".into());
         differences.join(", ")
+    }
+}
+
+/// As in specifications.
+pub(super) fn padding_name(padding: Padding) -> &'static str {
+    match padding {
+        Padding::Same => "same",
+        Padding::Symmetric => "symmetric",
+        Padding::BlockInput => "block_input",
+    }
+}
+
+fn resize_name(resize: Resize) -> &'static str {
+    match resize {
+        Resize::AlignCorners => "align_corners",
+        Resize::HalfPixel => "half_pixel",
     }
 }

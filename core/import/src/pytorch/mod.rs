@@ -27,14 +27,14 @@ use silhouette_network::spec::{
 };
 use silhouette_weights::Activations;
 
-use crate::ImportOptions;
 use crate::derived::Derived;
 use crate::error::{ImportError, Missing};
+use crate::options::ImportOptions;
 use crate::tables;
 use crate::tensor::Tensor;
 use archive::StateDict;
 use config::{Config, Processor};
-use conventions::Conventions;
+use conventions::{Conventions, padding_name};
 use names::{Found, Implementation, Target, Translation};
 
 /// A network, and the passed specification as it applies to the file.
@@ -167,22 +167,23 @@ fn derive<'a>(mut state: StateDict<'a>, options: &ImportOptions) -> Result<Read<
     let config = options.config.as_deref().filter(|_| hugging_face).map(Config::parse).transpose()?;
     let processor = options.preprocessor.as_deref().filter(|_| hugging_face).map(Processor::parse).transpose()?;
     let conventions = Conventions::of(implementation, config.as_ref());
-    let mut missing = Vec::new();
     let preset = |spec: &&Spec| Spec::preset(&spec.name).is_ok_and(|preset| preset == **spec);
     // A preset does not know its epsilons either.
     if hugging_face && config.is_none() && options.spec.as_ref().is_none_or(|spec| preset(&spec)) {
-        missing.push(Missing { what: "its configuration".into(), flag: "--config", value: "config.json" });
+        let missing = Missing { what: "its configuration".into(), flag: "--config", value: "config.json" };
+        return Err(ImportError::NotSaid { missing: vec![missing] });
     }
+    let mut missing = Vec::new();
     let spec = match (options.spec.as_ref(), &conventions) {
         // Ours, or written for the file.
         (Some(spec), None) => with_overrides(spec, &tensors, implementation, options)?,
         (Some(spec), Some(conventions)) if !preset(&spec) => {
             if spec.padding != conventions.padding {
                 warn!(
-                    "the spec's padding is {:?}, but {}'s is {:?}: results may differ from PyTorch's",
-                    spec.padding,
+                    "the spec's padding is '{}', that of {} '{}': results may differ from PyTorch's",
+                    padding_name(spec.padding),
                     translation.about(),
-                    conventions.padding
+                    padding_name(conventions.padding)
                 );
             }
             with_overrides(spec, &tensors, implementation, options)?

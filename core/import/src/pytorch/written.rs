@@ -10,8 +10,8 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::archive::LEGACY;
-use crate::ImportOptions;
 use crate::fixture::numbers;
+use crate::options::ImportOptions;
 
 pub(super) type Tensors = BTreeMap<String, Tensor>;
 
