@@ -118,6 +118,11 @@ fn archives_that_are_refused() {
     // A pickle that takes things from a stack again and again.
     let tuples = [b"\x80\x02".to_vec(), b")".repeat(90 << 20)].concat();
     refused("tuples.pth", zip(&[(b"x/data.pkl", &tuples)]));
+    // The same without an archive, from before PyTorch 1.6; and lists of one list, again and again.
+    let magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}.".to_vec();
+    refused("tuples.before.pth", [magic.clone(), tuples].concat());
+    let lists = [magic, b"\x80\x02]q\0(".to_vec(), b"h\0".repeat(45 << 20), b"e.".to_vec()].concat();
+    refused("lists.before.pth", lists);
     // Names, of which the archive's reader has several copies.
     let names: Vec<Vec<u8>> = (0..1000).map(|i| format!("{i:060000}").into_bytes()).collect();
     let entries: Vec<(&[u8], &[u8])> = names.iter().map(|name| (&name[..], &b""[..])).collect();
@@ -125,6 +130,24 @@ fn archives_that_are_refused() {
     let names: Vec<Vec<u8>> = (0..40_000).map(|i| format!("{i}").into_bytes()).collect();
     let entries: Vec<(&[u8], &[u8])> = names.iter().map(|name| (&name[..], &b""[..])).collect();
     refused("entries.pth", zip(&entries));
+}
+
+#[test]
+fn configurations_that_are_refused() {
+    let place = Folder::new();
+    let stem = "mobilenet_v2.conv_stem.first_conv.convolution.weight";
+    let tensors = [stem, "classifier.weight"].map(|name| (name.to_owned(), vec![1, 1, 1, 1]));
+    safetensors(&place.path("model.safetensors"), "F32", 4, tensors.into_iter());
+    let labels: Vec<String> = (0..60_000).map(|i| format!("\"{i}\":\"\"")).collect();
+    for config in [
+        "[".repeat(1 << 20),
+        format!("{{\"id2label\":{{{}}}}}", labels.join(",")),
+        "{\"image_size\": 18446744073709551615}".into(),
+        " ".repeat(64 << 20),
+    ] {
+        place.write("config.json", config);
+        refused(&place.path(""), &import(&place.path(""), &place, &[]));
+    }
 }
 
 #[test]

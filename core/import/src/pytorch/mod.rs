@@ -18,7 +18,7 @@ mod tests;
 mod written;
 mod zip_kinds;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use log::{debug, info, warn};
 use silhouette_network::error::TensorProblems;
@@ -102,15 +102,17 @@ fn choose(names: &[&str], key: Option<&str>) -> Result<Found, ImportError> {
         }
     }
     if networks.len() > 1 {
-        let averages = networks.iter().filter(|found| is_average(&found.prefix)).map(place).collect::<Vec<_>>();
-        if averages.len() + 1 == networks.len() {
-            networks.retain(|found| !is_average(&found.prefix));
+        let (averages, plain): (Vec<_>, Vec<_>) = networks.into_iter().partition(|found| is_average(&found.prefix));
+        networks = if let [network] = &plain[..] {
             warn!(
                 "the network under {} is imported, not its average under {} (--key selects)",
-                place(&networks[0]),
-                averages.join(", ")
+                place(network),
+                places(&averages)
             );
-        }
+            plain
+        } else {
+            averages.into_iter().chain(plain).collect()
+        };
     }
     match <[Found; 1]>::try_from(networks) {
         Ok([found]) => {
@@ -156,7 +158,8 @@ fn derive<'a>(mut state: StateDict<'a>, options: &ImportOptions) -> Result<Read<
         return Err(ImportError::UnknownNetwork { place: "the tensors' names".into(), problem: "no network".into() });
     };
     // The dictionary of another network may be among a network's names.
-    let is_others = |name: &str| others.iter().any(|other| name.starts_with(&other.prefix));
+    let others: HashSet<&str> = others.iter().map(|other| &other.prefix[..]).collect();
+    let is_others = |name: &str| name.match_indices('.').any(|(dot, _)| others.contains(&name[..=dot]));
     state.retain(|name, _| !is_others(name));
     let translation = Translation::new(found, names.iter().copied().filter(|name| !is_others(name)));
     let implementation = translation.implementation();
