@@ -7,6 +7,7 @@ use crate::barrier::{Barrier, share};
 use silhouette_kernels::element::Element;
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::pointer::Pointer;
+use silhouette_kernels::rows::RowSource;
 
 /// The layout of a map or of a ring of rows. A row is blocked: the pixels of a group of `lanes` channels are
 /// contiguous, one group after the other, `[group][pixel][lane]`, so that kernels walk along memory whatever the number
@@ -85,6 +86,13 @@ pub(super) struct Layout {
     pub(super) lens: Vec<usize>,
     /// The buffer of zeros.
     pub(super) zero: usize,
+}
+
+/// What a step does, on each thread. (Steps of all element types are one kind of value: a program has no type
+/// parameter.)
+pub(super) trait Run: Send + Sync {
+    /// This thread's share. `source` and `scratch` are for the step that reads the image.
+    fn run(&self, cx: &Context<'_>, source: &dyn RowSource, scratch: &mut [f32]);
 }
 
 /// A thread's context while it runs.
