@@ -1,7 +1,7 @@
 //! The command line, as types.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use silhouette::{Backend, InputShape};
+use silhouette::{Backend, InputShape, Precision};
 use std::path::PathBuf;
 
 /// On-device segmentation: photos to masks, cut-outs, blurred or replaced backgrounds.
@@ -249,6 +249,9 @@ pub(crate) struct Bench {
     /// Cache packed weights in this folder, so that the next opening maps them.
     #[arg(long, value_name = "DIR")]
     pub(crate) weight_cache: Option<PathBuf>,
+    /// What the network computes in.
+    #[arg(long, value_enum, default_value_t = Precision::Auto)]
+    pub(crate) precision: Precision,
     /// Map the model file, as an app does with one in its own package, instead of reading it.
     #[arg(long)]
     pub(crate) mapped: bool,
@@ -292,6 +295,9 @@ pub(crate) struct Engine {
     /// Where to compute.
     #[arg(long, value_enum, default_value_t = Backend::Auto)]
     pub(crate) backend: Backend,
+    /// What the network computes in.
+    #[arg(long, value_enum, default_value_t = Precision::Auto)]
+    pub(crate) precision: Precision,
 }
 
 /// An on/off flag.
@@ -320,6 +326,18 @@ pub(crate) struct Run {
     /// The engine that runs the network.
     #[arg(long, value_enum, default_value_t = Runner::Graph)]
     pub(crate) engine: Runner,
+    /// What the plan computes in; the graph computes in f32.
+    #[arg(long, value_enum, default_value_t = Element::F32)]
+    pub(crate) precision: Element,
+}
+
+/// An element type of the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Element {
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats.
+    F16,
 }
 
 /// The engine that runs the network.

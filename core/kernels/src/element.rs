@@ -74,6 +74,9 @@ pub trait Real: Element {
     fn from_f32(value: f32) -> Self;
     /// Exact.
     fn to_f32(self) -> f32;
+    /// The nearest bound of an activation that is finite in this type: what overflows saturates, so that no infinity reaches
+    /// the next layer.
+    fn finite(bound: f32) -> f32;
     /// Lets `write` set f32 values, which are then rounded into `to`; `what` names the memory in the error.
     ///
     /// # Errors
@@ -92,6 +95,11 @@ impl Real for f32 {
         self
     }
 
+    #[inline(always)]
+    fn finite(bound: f32) -> f32 {
+        bound
+    }
+
     fn write_as_f32(to: &mut [Self], _: &'static str, write: impl FnOnce(&mut [f32])) -> Result<(), OutOfMemory> {
         write(to);
         Ok(())
@@ -107,6 +115,11 @@ impl Real for f16 {
     #[inline(always)]
     fn to_f32(self) -> f32 {
         f16::to_f32(self)
+    }
+
+    #[inline(always)]
+    fn finite(bound: f32) -> f32 {
+        bound.clamp(-65504.0, 65504.0)
     }
 
     fn write_as_f32(to: &mut [Self], what: &'static str, write: impl FnOnce(&mut [f32])) -> Result<(), OutOfMemory> {

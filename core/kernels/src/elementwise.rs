@@ -3,7 +3,7 @@
 
 use half::f16;
 
-use crate::element::Element;
+use crate::element::{Element, Real as _};
 use crate::isa::{Isa, isa_entry, isa_entry_f16};
 use crate::pointer::Pointer;
 use crate::simd::Vector;
@@ -73,8 +73,8 @@ unsafe fn body<S: Vector>(
     let (low, high) = clamp.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
     // SAFETY: the caller's promise.
     unsafe {
-        let low = s.splat(low);
-        let high = s.splat(high);
+        let low = s.splat(S::E::finite(low));
+        let high = s.splat(S::E::finite(high));
         for at in (0..len).step_by(S::LANES) {
             let mut v = s.load(a.add(at));
             if let Some(b) = b {

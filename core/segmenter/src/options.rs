@@ -12,6 +12,7 @@ use std::path::PathBuf;
 pub struct Options {
     pub(crate) threads: Option<usize>,
     pub(crate) backend: Backend,
+    pub(crate) precision: Precision,
     pub(crate) size: Option<usize>,
     pub(crate) input_shape: Option<InputShape>,
     pub(crate) concurrency: Option<usize>,
@@ -37,6 +38,13 @@ impl Options {
     #[must_use]
     pub fn backend(mut self, backend: Backend) -> Self {
         self.backend = backend;
+        self
+    }
+
+    /// What the network computes in. Default: [`Precision::Auto`].
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
         self
     }
 
@@ -80,8 +88,8 @@ impl Options {
         self
     }
 
-    /// A folder private to the app (in its cache folder) in which the packed weights are cached: 4 bytes per parameter,
-    /// at most four files. Opening the same model file again on the same device is then several times faster, and the
+    /// A folder private to the app (in its cache folder) in which the packed weights are cached: 4 bytes per parameter (2
+    /// in f16), at most four files. Opening the same model file again on the same device is then several times faster, and the
     /// weights are pages of that file, which the system can reclaim and reload, instead of the app's own memory. Models
     /// in memory are not cached. Default: no cache.
     ///
@@ -112,6 +120,28 @@ pub enum Backend {
     Metal,
     /// The candle graph on the CPU, in builds with the feature `graph`: slow, and the reference for the others.
     Graph,
+}
+
+/// What the network computes in. Images, logits and alpha are f32 or bytes in every precision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[non_exhaustive]
+pub enum Precision {
+    /// f16 where the CPU multiplies f16 (ARMv8.2's `asimdhp`: most phones since 2018) and the feature extractor's activations
+    /// are ReLU6, as the paper has them: 6 is small enough that no sum overflows f16. Otherwise f32.
+    #[default]
+    #[cfg_attr(
+        feature = "clap",
+        value(help = "f16 where the CPU multiplies f16 and activations are bounded, else f32")
+    )]
+    Auto,
+    /// 32-bit floats.
+    #[cfg_attr(feature = "clap", value(help = "32-bit floats"))]
+    F32,
+    /// 16-bit floats: half the memory, and about half the time where the CPU multiplies them. Elsewhere values are widened
+    /// for every operation, which is slower than f32. Needs the backend [`Backend::Cpu`].
+    #[cfg_attr(feature = "clap", value(help = "16-bit floats"))]
+    F16,
 }
 
 /// The shape of the network's input.

@@ -215,7 +215,9 @@ impl Runner {
     fn compile(&self, size: Size) -> Result<Shape> {
         let weight_cache = self.options.weight_cache.clone();
         let memory_limit = self.memory_limit();
-        let plan = PlanOptions { threads: self.threads, weight_cache, memory_limit, ..PlanOptions::default() };
+        let precision = self.options.precision.choose(self.model.spec(), self.options.backend)?;
+        let threads = self.threads;
+        let plan = PlanOptions { threads, precision, weight_cache, memory_limit, ..PlanOptions::default() };
         let engine = self.options.backend.engine(self.model.file(), size, &plan)?;
         for output in engine.outputs() {
             let bytes = output.values().saturating_mul(size_of::<f32>());

@@ -270,7 +270,7 @@ where
             s.store(copy.as_mut_ptr().cast(), value);
         }
     }
-    let clamp = row.clamp.map(|(lo, hi)| [lo, hi].map(S::E::from_f32));
+    let clamp = row.clamp.map(|(lo, hi)| [lo, hi].map(|v| S::E::from_f32(S::E::finite(v))));
     let tiles = |x: usize, tiles: usize| {
         let outputs = tiles * S::LINE_TILE;
         let columns = (outputs - 1) * STRIDE + 2 * RATE + 1;
@@ -330,8 +330,8 @@ unsafe fn tile<S: DepthwiseTiles, const X: usize, const STRIDE: usize, const RAT
             }
         }
         if let Some((lo, hi)) = row.clamp {
-            let lo = s.splat(lo);
-            let hi = s.splat(hi);
+            let lo = s.splat(S::E::finite(lo));
+            let hi = s.splat(S::E::finite(hi));
             for a in &mut acc {
                 *a = s.min(s.max(*a, lo), hi);
             }

@@ -50,36 +50,28 @@ unsafe impl DepthwiseTiles for NeonF16 {
     }
 }
 
-/// The arrangement of a register.
-macro_rules! vector {
-    (f32x4) => {
-        "4s"
-    };
-    (f16x8) => {
-        "8h"
-    };
-}
+// Macros that write instructions take the arrangement of a register: "4s" for f32, "8h" for f16.
 
 /// Outputs of a tile.
 const OUTPUTS: usize = 11;
 
 /// Adds a weight times a column to each of the named sums.
 macro_rules! tap {
-    ($set:tt $weight:literal: $($sum:literal $column:literal),+) => {
-        concat!($("fmla ", $sum, ".", vector!($set), ", ", $column, ".", vector!($set), ", ", $weight, ".", vector!($set), "\n",)+)
+    ($set:literal $weight:literal: $($sum:literal $column:literal),+) => {
+        concat!($("fmla ", $sum, ".", $set, ", ", $column, ".", $set, ", ", $weight, ".", $set, "\n",)+)
     };
 }
 
 /// Loads or stores consecutive registers at `$p`.
 macro_rules! registers {
-    ($set:tt $op:literal $p:literal $then:literal: $first:literal $($more:literal)*) => {
-        concat!($op, " {{", $first, ".", vector!($set), $(", ", $more, ".", vector!($set),)* "}}, [{", $p, "}]", $then, "\n")
+    ($set:literal $op:literal $p:literal $then:literal: $first:literal $($more:literal)*) => {
+        concat!($op, " {{", $first, ".", $set, $(", ", $more, ".", $set,)* "}}, [{", $p, "}]", $then, "\n")
     };
 }
 
 /// The next twelve columns of row `$p`.
 macro_rules! twelve_columns {
-    ($set:tt $p:literal) => {
+    ($set:literal $p:literal) => {
         concat!(
             registers!($set "ld1" $p ", #64": "v20" "v21" "v22" "v23"),
             registers!($set "ld1" $p ", #64": "v24" "v25" "v26" "v27"),
@@ -90,14 +82,14 @@ macro_rules! twelve_columns {
 
 /// Each sum with one other register: `$op $sum, $sum, $other`.
 macro_rules! with_one {
-    ($set:tt $op:literal $other:literal: $($sum:literal)+) => {
-        concat!($($op, " ", $sum, ".", vector!($set), ", ", $sum, ".", vector!($set), ", ", $other, ".", vector!($set), "\n",)+)
+    ($set:literal $op:literal $other:literal: $($sum:literal)+) => {
+        concat!($($op, " ", $sum, ".", $set, ", ", $sum, ".", $set, ", ", $other, ".", $set, "\n",)+)
     };
 }
 
 /// Rate 1: 13 columns a tile.
 macro_rules! rate_1_row {
-    ($set:tt $p:literal, $w0:literal, $w1:literal, $w2:literal) => {
+    ($set:literal $p:literal, $w0:literal, $w1:literal, $w2:literal) => {
         concat!(
             twelve_columns!($set $p),
             tap!($set $w0: "v9" "v20", "v10" "v21", "v11" "v22", "v12" "v23", "v13" "v24", "v14" "v25", "v15" "v26", "v16" "v27", "v17" "v28", "v18" "v29", "v19" "v30"),
@@ -110,7 +102,7 @@ macro_rules! rate_1_row {
 }
 /// Rate 2: 15 columns a tile.
 macro_rules! rate_2_row {
-    ($set:tt $p:literal, $w0:literal, $w1:literal, $w2:literal) => {
+    ($set:literal $p:literal, $w0:literal, $w1:literal, $w2:literal) => {
         concat!(
             twelve_columns!($set $p),
             tap!($set $w0: "v9" "v20", "v10" "v21", "v11" "v22", "v12" "v23", "v13" "v24", "v14" "v25", "v15" "v26", "v16" "v27", "v17" "v28", "v18" "v29", "v19" "v30"),
@@ -124,7 +116,7 @@ macro_rules! rate_2_row {
 }
 /// Rate 4: 19 columns a tile.
 macro_rules! rate_4_row {
-    ($set:tt $p:literal, $w0:literal, $w1:literal, $w2:literal) => {
+    ($set:literal $p:literal, $w0:literal, $w1:literal, $w2:literal) => {
         concat!(
             twelve_columns!($set $p),
             tap!($set $w0: "v9" "v20", "v10" "v21", "v11" "v22", "v12" "v23", "v13" "v24", "v14" "v25", "v15" "v26", "v16" "v27", "v17" "v28", "v18" "v29", "v19" "v30"),
@@ -139,7 +131,7 @@ macro_rules! rate_4_row {
 }
 /// Stride 2: 23 columns a tile.
 macro_rules! stride_2_row {
-    ($set:tt $p:literal, $w0:literal, $w1:literal, $w2:literal) => {
+    ($set:literal $p:literal, $w0:literal, $w1:literal, $w2:literal) => {
         concat!(
             twelve_columns!($set $p),
             tap!($set $w0: "v9" "v20", "v10" "v22", "v11" "v24", "v12" "v26", "v13" "v28", "v14" "v30"),
@@ -157,10 +149,10 @@ macro_rules! stride_2_row {
 /// Defines the function for a stride and rate: `$row!(row, weights)` expands to a row's instructions, which advance the
 /// row's pointer by `$columns` pixels.
 macro_rules! whole_line {
-    ($set:tt, $element:ty, $name:ident, $row:ident, $stride:literal, $columns:literal) => {
+    ($set:literal, $element:ty, $features:meta, $name:ident, $row:ident, $stride:literal, $columns:literal) => {
         /// # Safety
         /// See [`WholeLine`].
-        #[inline(always)]
+        #[$features]
         pub(super) unsafe fn $name(line: &WholeLine<$element>) {
             // A vector of channels.
             let pixel = 16;
@@ -212,17 +204,17 @@ macro_rules! whole_line {
 mod f32x4 {
     use super::*;
 
-    whole_line!(f32x4, f32, rate_1, rate_1_row, 1, 12);
-    whole_line!(f32x4, f32, rate_2, rate_2_row, 1, 12);
-    whole_line!(f32x4, f32, rate_4, rate_4_row, 1, 16);
-    whole_line!(f32x4, f32, stride_2, stride_2_row, 2, 20);
+    whole_line!("4s", f32, inline(always), rate_1, rate_1_row, 1, 12);
+    whole_line!("4s", f32, inline(always), rate_2, rate_2_row, 1, 12);
+    whole_line!("4s", f32, inline(always), rate_4, rate_4_row, 1, 16);
+    whole_line!("4s", f32, inline(always), stride_2, stride_2_row, 2, 20);
 }
 
 mod f16x8 {
     use super::*;
 
-    whole_line!(f16x8, f16, rate_1, rate_1_row, 1, 12);
-    whole_line!(f16x8, f16, rate_2, rate_2_row, 1, 12);
-    whole_line!(f16x8, f16, rate_4, rate_4_row, 1, 16);
-    whole_line!(f16x8, f16, stride_2, stride_2_row, 2, 20);
+    whole_line!("8h", f16, target_feature(enable = "neon,fp16"), rate_1, rate_1_row, 1, 12);
+    whole_line!("8h", f16, target_feature(enable = "neon,fp16"), rate_2, rate_2_row, 1, 12);
+    whole_line!("8h", f16, target_feature(enable = "neon,fp16"), rate_4, rate_4_row, 1, 16);
+    whole_line!("8h", f16, target_feature(enable = "neon,fp16"), stride_2, stride_2_row, 2, 20);
 }

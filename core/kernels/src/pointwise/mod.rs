@@ -239,7 +239,8 @@ where
     if V > S::VECTORS {
         return; // no panel is that wide
     }
-    let (mut bias, clamp) = (Copies::UNINIT, job.clamp.map(|(lo, hi)| [lo, hi].map(S::E::from_f32)));
+    let (mut bias, clamp) =
+        (Copies::UNINIT, job.clamp.map(|(lo, hi)| [lo, hi].map(|v| S::E::from_f32(S::E::finite(v)))));
     // SAFETY: the caller's promise.
     let start = unsafe { start::<S, V>(s, job, panel, &mut bias, clamp.as_ref()) };
     let tiles = job.width.div_ceil(S::PIXELS[V]);
@@ -696,8 +697,8 @@ unsafe fn end<S: PointwiseTiles, const M: usize, const V: usize>(
     // SAFETY: the caller's promise.
     unsafe {
         if let Some((lo, hi)) = job.clamp {
-            let lo = s.splat(lo);
-            let hi = s.splat(hi);
+            let lo = s.splat(S::E::finite(lo));
+            let hi = s.splat(S::E::finite(hi));
             for a in &mut acc {
                 for v in a {
                     *v = s.min(s.max(*v, lo), hi);

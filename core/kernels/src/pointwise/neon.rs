@@ -68,66 +68,51 @@ unsafe impl PointwiseTiles for NeonF16 {
     }
 }
 
-/// The arrangement of a register, or of one of its lanes.
-macro_rules! vector {
-    (f32x4) => {
-        "4s"
-    };
-    (f16x8) => {
-        "8h"
-    };
-}
-macro_rules! lane {
-    (f32x4) => {
-        "s"
-    };
-    (f16x8) => {
-        "h"
-    };
-}
+// Macros that write instructions take the arrangement of a register and that of one of its lanes: `("4s" "s")` for f32,
+// `("8h" "h")` for f16.
 
 /// Moves up to eight registers: the first four at `$p`, the others at `$q`; both advance by `$step`. (The second
 /// element of a register pair does not matter here.)
 macro_rules! move_all {
-    ($set:tt $op:literal $p:literal $q:literal $step:literal
+    (($vector:literal $lane:literal) $op:literal $p:literal $q:literal $step:literal
         $a:literal $_a:tt $b:literal $_b:tt $c:literal $_c:tt $d:literal $_d:tt $($e:literal $_e:tt $($f:literal $_f:tt)*)?) => {
         concat!(
-            $op, " {{", $a, ".", vector!($set), ", ", $b, ".", vector!($set), ", ", $c, ".", vector!($set), ", ", $d, ".",
-            vector!($set), "}}, [{", $p, "}], {", $step, "}\n",
-            $($op, " {{", $e, ".", vector!($set), $(", ", $f, ".", vector!($set),)* "}}, [{", $q, "}], {", $step, "}\n",)?
+            $op, " {{", $a, ".", $vector, ", ", $b, ".", $vector, ", ", $c, ".", $vector, ", ", $d, ".",
+            $vector, "}}, [{", $p, "}], {", $step, "}\n",
+            $($op, " {{", $e, ".", $vector, $(", ", $f, ".", $vector,)* "}}, [{", $q, "}], {", $step, "}\n",)?
         )
     };
 }
 
-/// Adds a vector of weights times a channel (lane `$lane`) of the pixel to each sum.
+/// Adds a vector of weights times a channel (lane `$channel`) of the pixel to each sum.
 macro_rules! multiply_add {
-    ($set:tt $weight:literal $lane:literal $($sum:literal $pixel:literal)+) => {
-        concat!($("fmla ", $sum, ".", vector!($set), ", ", $weight, ".", vector!($set), ", ", $pixel, ".", lane!($set), "[", $lane, "]\n",)+)
+    (($vector:literal $element:literal) $weight:literal $channel:literal $($sum:literal $pixel:literal)+) => {
+        concat!($("fmla ", $sum, ".", $vector, ", ", $weight, ".", $vector, ", ", $pixel, ".", $element, "[", $channel, "]\n",)+)
     };
 }
 
 /// Each register with its pair: `$op $sum, $sum, $pixel`.
 macro_rules! with_pairs {
-    ($set:tt $op:literal $($sum:literal $pixel:literal)+) => {
-        concat!($($op, " ", $sum, ".", vector!($set), ", ", $sum, ".", vector!($set), ", ", $pixel, ".", vector!($set), "\n",)+)
+    (($vector:literal $lane:literal) $op:literal $($sum:literal $pixel:literal)+) => {
+        concat!($($op, " ", $sum, ".", $vector, ", ", $sum, ".", $vector, ", ", $pixel, ".", $vector, "\n",)+)
     };
 }
 
 /// Each register with one other: `$op $sum, $sum, $other`.
 macro_rules! with_one {
-    ($set:tt $op:literal $other:literal $($sum:literal $_pixel:literal)+) => {
-        concat!($($op, " ", $sum, ".", vector!($set), ", ", $sum, ".", vector!($set), ", ", $other, ".", vector!($set), "\n",)+)
+    (($vector:literal $lane:literal) $op:literal $other:literal $($sum:literal $_pixel:literal)+) => {
+        concat!($($op, " ", $sum, ".", $vector, ", ", $sum, ".", $vector, ", ", $other, ".", $vector, "\n",)+)
     };
 }
 
 /// The multiply-adds of four input channels of a tile. Arguments of a step: vector of output channels, register of its
 /// weights, channel.
 macro_rules! steps {
-    ($set:tt $tile:ident, $a:literal $b:literal $c:literal $d:literal, $($($v:tt $weight:literal $lane:literal),+;)+) => {
+    (($vector:literal $element:literal) $tile:ident, $a:literal $b:literal $c:literal $d:literal, $($($v:tt $weight:literal $lane:literal),+;)+) => {
         concat!($(
-            "ld1 {{", $a, ".", vector!($set), ", ", $b, ".", vector!($set), ", ", $c, ".", vector!($set), ", ", $d, ".",
-            vector!($set), "}}, [{w}], #64\n",
-            $($tile!($v, multiply_add $set $weight $lane),)+
+            "ld1 {{", $a, ".", $vector, ", ", $b, ".", $vector, ", ", $c, ".", $vector, ", ", $d, ".",
+            $vector, "}}, [{w}], #64\n",
+            $($tile!($v, multiply_add ($vector $element) $weight $lane),)+
         )+)
     };
 }
@@ -158,38 +143,43 @@ macro_rules! four_vectors {
 
 /// A group of input channels: its pixels, then its channels four at a time.
 macro_rules! group {
-    (f32x4 $tile:ident $four:ident) => {
+    (four $set:tt $tile:ident $vectors:ident) => {
         concat!(
-            $tile!(pixels, move_all f32x4 "ld1" "a" "a4" "a_group"),
-            $four!(f32x4 $tile "0" "1" "2" "3"),
+            $tile!(pixels, move_all $set "ld1" "a" "a4" "a_group"),
+            $vectors!($set $tile "0" "1" "2" "3"),
         )
     };
-    (f16x8 $tile:ident $four:ident) => {
+    (eight $set:tt $tile:ident $vectors:ident) => {
         concat!(
-            $tile!(pixels, move_all f16x8 "ld1" "a" "a4" "a_group"),
-            $four!(f16x8 $tile "0" "1" "2" "3"),
-            $four!(f16x8 $tile "4" "5" "6" "7"),
+            $tile!(pixels, move_all $set "ld1" "a" "a4" "a_group"),
+            $vectors!($set $tile "0" "1" "2" "3"),
+            $vectors!($set $tile "4" "5" "6" "7"),
         )
     };
 }
 
 /// As many groups as one iteration of the loop takes (`UNROLL`): sixteen channels.
 macro_rules! groups {
-    (f32x4 $tile:ident $four:ident) => {
-        concat!(group!(f32x4 $tile $four), group!(f32x4 $tile $four), group!(f32x4 $tile $four), group!(f32x4 $tile $four))
+    (four $set:tt $tile:ident $vectors:ident) => {
+        concat!(
+            group!(four $set $tile $vectors),
+            group!(four $set $tile $vectors),
+            group!(four $set $tile $vectors),
+            group!(four $set $tile $vectors),
+        )
     };
-    (f16x8 $tile:ident $four:ident) => {
-        concat!(group!(f16x8 $tile $four), group!(f16x8 $tile $four))
+    (eight $set:tt $tile:ident $vectors:ident) => {
+        concat!(group!(eight $set $tile $vectors), group!(eight $set $tile $vectors))
     };
 }
 
 /// Defines the function for tiles of `$pixels` pixels. `$tile` describes their registers: `$tile!(v, then)` passes
 /// those of vector `v` to `then`.
 macro_rules! micro_kernel {
-    ($set:tt, $element:ty, $tile:ident, $pixels:literal, $four:ident, $($v:tt)+) => {
+    ($channels:ident $set:tt $vector:literal, $element:ty, $features:meta, $tile:ident, $pixels:literal, $vectors:ident, $($v:tt)+) => {
         /// # Safety
         /// See [`MicroTiles`].
-        #[inline(always)]
+        #[$features]
         pub(super) unsafe fn $tile(t: &MicroTiles<$element>) {
             let bytes = size_of::<$element>();
             // SAFETY: reads and writes only what the caller guarantees; all vector registers are named.
@@ -207,19 +197,19 @@ macro_rules! micro_kernel {
                     "mov {n}, {turns}",
                     "cbz {n}, 4f",
                     "3:",
-                    groups!($set $tile $four),
+                    groups!($channels $set $tile $vectors),
                     "subs {n}, {n}, #1",
                     "b.ne 3b",
                     "4:",
                     "cbz {rest}, 6f",
                     "mov {n}, {rest}",
                     "5:",
-                    group!($set $tile $four),
+                    group!($channels $set $tile $vectors),
                     "subs {n}, {n}, #1",
                     "b.ne 5b",
                     "6:",
                     "cbz {clamp}, 7f",
-                    concat!("ld2r {{v0.", vector!($set), ", v1.", vector!($set), "}}, [{clamp}]"),
+                    concat!("ld2r {{v0.", $vector, ", v1.", $vector, "}}, [{clamp}]"),
                     $($tile!($v, with_one $set "fmax" "v0"),)+
                     $($tile!($v, with_one $set "fmin" "v1"),)+
                     "7:",
@@ -324,23 +314,23 @@ macro_rules! four_by_four {
 mod f32x4 {
     use super::*;
 
-    micro_kernel!(f32x4, f32, eight_by_two, 8, two_vectors, 0 1);
-    micro_kernel!(f32x4, f32, seven_by_two, 7, two_vectors, 0 1);
-    micro_kernel!(f32x4, f32, seven_by_three, 7, three_vectors, 0 1 2);
-    micro_kernel!(f32x4, f32, six_by_three, 6, three_vectors, 0 1 2);
-    micro_kernel!(f32x4, f32, five_by_three, 5, three_vectors, 0 1 2);
-    micro_kernel!(f32x4, f32, five_by_four, 5, four_vectors, 0 1 2 3);
-    micro_kernel!(f32x4, f32, four_by_four, 4, four_vectors, 0 1 2 3);
+    micro_kernel!(four ("4s" "s") "4s", f32, inline(always), eight_by_two, 8, two_vectors, 0 1);
+    micro_kernel!(four ("4s" "s") "4s", f32, inline(always), seven_by_two, 7, two_vectors, 0 1);
+    micro_kernel!(four ("4s" "s") "4s", f32, inline(always), seven_by_three, 7, three_vectors, 0 1 2);
+    micro_kernel!(four ("4s" "s") "4s", f32, inline(always), six_by_three, 6, three_vectors, 0 1 2);
+    micro_kernel!(four ("4s" "s") "4s", f32, inline(always), five_by_three, 5, three_vectors, 0 1 2);
+    micro_kernel!(four ("4s" "s") "4s", f32, inline(always), five_by_four, 5, four_vectors, 0 1 2 3);
+    micro_kernel!(four ("4s" "s") "4s", f32, inline(always), four_by_four, 4, four_vectors, 0 1 2 3);
 }
 
 mod f16x8 {
     use super::*;
 
-    micro_kernel!(f16x8, f16, eight_by_two, 8, two_vectors, 0 1);
-    micro_kernel!(f16x8, f16, seven_by_two, 7, two_vectors, 0 1);
-    micro_kernel!(f16x8, f16, seven_by_three, 7, three_vectors, 0 1 2);
-    micro_kernel!(f16x8, f16, six_by_three, 6, three_vectors, 0 1 2);
-    micro_kernel!(f16x8, f16, five_by_three, 5, three_vectors, 0 1 2);
-    micro_kernel!(f16x8, f16, five_by_four, 5, four_vectors, 0 1 2 3);
-    micro_kernel!(f16x8, f16, four_by_four, 4, four_vectors, 0 1 2 3);
+    micro_kernel!(eight ("8h" "h") "8h", f16, target_feature(enable = "neon,fp16"), eight_by_two, 8, two_vectors, 0 1);
+    micro_kernel!(eight ("8h" "h") "8h", f16, target_feature(enable = "neon,fp16"), seven_by_two, 7, two_vectors, 0 1);
+    micro_kernel!(eight ("8h" "h") "8h", f16, target_feature(enable = "neon,fp16"), seven_by_three, 7, three_vectors, 0 1 2);
+    micro_kernel!(eight ("8h" "h") "8h", f16, target_feature(enable = "neon,fp16"), six_by_three, 6, three_vectors, 0 1 2);
+    micro_kernel!(eight ("8h" "h") "8h", f16, target_feature(enable = "neon,fp16"), five_by_three, 5, three_vectors, 0 1 2);
+    micro_kernel!(eight ("8h" "h") "8h", f16, target_feature(enable = "neon,fp16"), five_by_four, 5, four_vectors, 0 1 2 3);
+    micro_kernel!(eight ("8h" "h") "8h", f16, target_feature(enable = "neon,fp16"), four_by_four, 4, four_vectors, 0 1 2 3);
 }
