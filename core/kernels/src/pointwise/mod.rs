@@ -243,7 +243,8 @@ where
         (Copies::UNINIT, job.clamp.map(|(lo, hi)| [lo, hi].map(|v| S::E::from_f32(S::E::finite(v)))));
     // SAFETY: the caller's promise.
     let start = unsafe { start::<S, V>(s, job, panel, &mut bias, clamp.as_ref()) };
-    let tiles = job.width.div_ceil(S::PIXELS[V]);
+    let most = if start.is_some() { S::PIXELS[V] } else { S::PIXELS[V].min(S::COMPILED) };
+    let tiles = job.width.div_ceil(most);
     let least = job.width / tiles;
     let more = job.width % tiles;
     for row in 0..job.rows {
@@ -427,6 +428,9 @@ unsafe fn tiles<S: PointwiseTiles, const M: usize, const V: usize>(
     // SAFETY: the caller's promise.
     unsafe {
         if !whole::<S, M, V>(s, job, panel, start, row, x, count, a, group) {
+            if M > S::COMPILED {
+                unreachable!("tiles of {M} pixels are in assembly");
+            }
             for i in 0..count {
                 tile::<S, M, V>(s, job, panel, row, x + i * M, a.add(i * M * S::LANES), group);
             }

@@ -47,6 +47,7 @@ unsafe impl PointwiseTiles for NeonF16 {
     // Seven pixels by three vectors load less per multiply-add than five by four.
     const PREFERRED: usize = 3;
     const PIXELS: [usize; 5] = [0, 8, 8, 7, 5];
+    const COMPILED: usize = 4;
     const MICRO_KERNEL: bool = true;
     const UNROLL: usize = 2;
     #[inline(always)]
@@ -54,8 +55,14 @@ unsafe impl PointwiseTiles for NeonF16 {
         // SAFETY: the caller's promise.
         unsafe {
             match (M, V) {
+                (8, 1) => f16x8::eight_by_one(tiles),
+                (7, 1) => f16x8::seven_by_one(tiles),
+                (6, 1) => f16x8::six_by_one(tiles),
+                (5, 1) => f16x8::five_by_one(tiles),
                 (8, 2) => f16x8::eight_by_two(tiles),
                 (7, 2) => f16x8::seven_by_two(tiles),
+                (6, 2) => f16x8::six_by_two(tiles),
+                (5, 2) => f16x8::five_by_two(tiles),
                 (7, 3) => f16x8::seven_by_three(tiles),
                 (6, 3) => f16x8::six_by_three(tiles),
                 (5, 3) => f16x8::five_by_three(tiles),
@@ -114,6 +121,12 @@ macro_rules! steps {
             $vector, "}}, [{w}], #64\n",
             $($tile!($v, multiply_add ($vector $element) $weight $lane),)+
         )+)
+    };
+}
+macro_rules! one_vector {
+    ($set:tt $tile:ident $i:literal $j:literal $k:literal $l:literal) => {
+        steps!($set $tile, "v8" "v9" "v10" "v11",
+            0 "v8" $i, 0 "v9" $j, 0 "v10" $k, 0 "v11" $l;)
     };
 }
 macro_rules! two_vectors {
@@ -311,6 +324,38 @@ macro_rules! four_by_four {
     (3, $then:ident $($with:tt)*) => { $then!($($with)* "v27" "v0" "v28" "v1" "v29" "v2" "v30" "v3") };
 }
 
+macro_rules! eight_by_one {
+    (pixels, $then:ident $($with:tt)*) => { $then!($($with)* "v0" _ "v1" _ "v2" _ "v3" _ "v4" _ "v5" _ "v6" _ "v7" _) };
+    (0, $then:ident $($with:tt)*) => { $then!($($with)* "v16" "v0" "v17" "v1" "v18" "v2" "v19" "v3" "v20" "v4" "v21" "v5" "v22" "v6" "v23" "v7") };
+}
+
+macro_rules! seven_by_one {
+    (pixels, $then:ident $($with:tt)*) => { $then!($($with)* "v0" _ "v1" _ "v2" _ "v3" _ "v4" _ "v5" _ "v6" _) };
+    (0, $then:ident $($with:tt)*) => { $then!($($with)* "v16" "v0" "v17" "v1" "v18" "v2" "v19" "v3" "v20" "v4" "v21" "v5" "v22" "v6") };
+}
+
+macro_rules! six_by_one {
+    (pixels, $then:ident $($with:tt)*) => { $then!($($with)* "v0" _ "v1" _ "v2" _ "v3" _ "v4" _ "v5" _) };
+    (0, $then:ident $($with:tt)*) => { $then!($($with)* "v16" "v0" "v17" "v1" "v18" "v2" "v19" "v3" "v20" "v4" "v21" "v5") };
+}
+
+macro_rules! five_by_one {
+    (pixels, $then:ident $($with:tt)*) => { $then!($($with)* "v0" _ "v1" _ "v2" _ "v3" _ "v4" _) };
+    (0, $then:ident $($with:tt)*) => { $then!($($with)* "v16" "v0" "v17" "v1" "v18" "v2" "v19" "v3" "v20" "v4") };
+}
+
+macro_rules! six_by_two {
+    (pixels, $then:ident $($with:tt)*) => { $then!($($with)* "v0" _ "v1" _ "v2" _ "v3" _ "v4" _ "v5" _) };
+    (0, $then:ident $($with:tt)*) => { $then!($($with)* "v16" "v0" "v17" "v1" "v18" "v2" "v19" "v3" "v20" "v4" "v21" "v5") };
+    (1, $then:ident $($with:tt)*) => { $then!($($with)* "v24" "v0" "v25" "v1" "v26" "v2" "v27" "v3" "v28" "v4" "v29" "v5") };
+}
+
+macro_rules! five_by_two {
+    (pixels, $then:ident $($with:tt)*) => { $then!($($with)* "v0" _ "v1" _ "v2" _ "v3" _ "v4" _) };
+    (0, $then:ident $($with:tt)*) => { $then!($($with)* "v16" "v0" "v17" "v1" "v18" "v2" "v19" "v3" "v20" "v4") };
+    (1, $then:ident $($with:tt)*) => { $then!($($with)* "v24" "v0" "v25" "v1" "v26" "v2" "v27" "v3" "v28" "v4") };
+}
+
 mod f32x4 {
     use super::*;
 
@@ -326,6 +371,12 @@ mod f32x4 {
 mod f16x8 {
     use super::*;
 
+    micro_kernel!(eight ("8h" "h") "8h", f16, target_feature(enable = "neon,fp16"), eight_by_one, 8, one_vector, 0);
+    micro_kernel!(eight ("8h" "h") "8h", f16, target_feature(enable = "neon,fp16"), seven_by_one, 7, one_vector, 0);
+    micro_kernel!(eight ("8h" "h") "8h", f16, target_feature(enable = "neon,fp16"), six_by_one, 6, one_vector, 0);
+    micro_kernel!(eight ("8h" "h") "8h", f16, target_feature(enable = "neon,fp16"), five_by_one, 5, one_vector, 0);
+    micro_kernel!(eight ("8h" "h") "8h", f16, target_feature(enable = "neon,fp16"), six_by_two, 6, two_vectors, 0 1);
+    micro_kernel!(eight ("8h" "h") "8h", f16, target_feature(enable = "neon,fp16"), five_by_two, 5, two_vectors, 0 1);
     micro_kernel!(eight ("8h" "h") "8h", f16, target_feature(enable = "neon,fp16"), eight_by_two, 8, two_vectors, 0 1);
     micro_kernel!(eight ("8h" "h") "8h", f16, target_feature(enable = "neon,fp16"), seven_by_two, 7, two_vectors, 0 1);
     micro_kernel!(eight ("8h" "h") "8h", f16, target_feature(enable = "neon,fp16"), seven_by_three, 7, three_vectors, 0 1 2);

@@ -24,6 +24,9 @@ pub(crate) unsafe trait PointwiseTiles: Vector {
     const PREFERRED: usize = Self::VECTORS;
     /// Pixels in a full tile, by the vectors of output channels in it: together they fill the registers.
     const PIXELS: [usize; 5];
+    /// Pixels of the largest compiled tile. All larger ones are in assembly, whatever their vectors; a product that they do
+    /// not compute gets no larger ones. (Compiling all of them takes minutes.)
+    const COMPILED: usize = 8;
     /// Whether there are tiles in assembly; a vector is sixteen bytes there.
     const MICRO_KERNEL: bool = false;
     /// Groups of input channels per iteration of that assembly.
@@ -89,9 +92,8 @@ unsafe impl PointwiseTiles for Avx512F16 {
 // SAFETY: constants only.
 #[cfg(target_arch = "aarch64")]
 unsafe impl PointwiseTiles for NeonF16Storage {
-    const VECTORS: usize = 4;
-    const PREFERRED: usize = 3;
-    const PIXELS: [usize; 5] = [0, 8, 8, 7, 5];
+    const VECTORS: usize = 2;
+    const PIXELS: [usize; 5] = [0, 6, 6, 0, 0];
 }
 
 fn panels_of<S: PointwiseTiles>(_: S) -> Panels {
