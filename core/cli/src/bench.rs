@@ -57,6 +57,7 @@ fn measure(args: &Bench) -> Result<(), Failure> {
     let threads = args.threads.unwrap_or(1);
     let mut options = Options::new()
         .threads(threads)
+        .precision(args.precision)
         .size(side)
         .input_shape(args.input_shape)
         .concurrency(1)
