@@ -74,7 +74,9 @@ fn measure(args: &Bench) -> Result<(), Failure> {
     let growth = memory::peak().zip(before).map(|(peak, before)| peak.saturating_sub(before));
 
     let mut totals = Vec::with_capacity(args.runs);
-    let (mut inputs, mut networks, mut masks) = (Vec::new(), Vec::new(), Vec::new());
+    let mut inputs = Vec::new();
+    let mut networks = Vec::new();
+    let mut masks = Vec::new();
     for _ in 0..args.runs {
         let begun = Instant::now();
         segmenter.segment_into(&frame, &mut segmentation).map_err(about_model)?;
@@ -86,7 +88,9 @@ fn measure(args: &Bench) -> Result<(), Failure> {
     }
     let total = median(&mut totals);
     let spread = (totals[0], totals[totals.len() - 1]);
-    let (input, network, mask) = (median(&mut inputs), median(&mut networks), median(&mut masks));
+    let input = median(&mut inputs);
+    let network = median(&mut networks);
+    let mask = median(&mut masks);
     let effects = if args.effects {
         let time = |refine| alpha_time(&model, &frame, &options.clone().refine(refine)).map_err(about_model);
         let plain = time(false)?;

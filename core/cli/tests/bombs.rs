@@ -51,7 +51,8 @@ fn lengthen(path: &Path, length: u64) {
 
 /// A zip archive of entries that are stored as they are.
 fn zip(entries: &[(&[u8], &[u8])]) -> Vec<u8> {
-    let (mut file, mut directory) = (Vec::new(), Vec::new());
+    let mut file = Vec::new();
+    let mut directory = Vec::new();
     for (name, content) in entries {
         let mut about = vec![20, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         about.extend([0; 4]);
@@ -82,7 +83,8 @@ fn zip(entries: &[(&[u8], &[u8])]) -> Vec<u8> {
 
 /// A `.safetensors` file of tensors that are all zeros; its length.
 fn safetensors(path: &Path, dtype: &str, width: u64, tensors: impl Iterator<Item = (String, Vec<usize>)>) {
-    let (mut header, mut at) = (String::from("{"), 0);
+    let mut header = String::from("{");
+    let mut at = 0;
     for (name, shape) in tensors {
         let end = at + width * shape.iter().product::<usize>() as u64;
         let comma = if at == 0 { "" } else { "," };

@@ -312,7 +312,9 @@ pub fn effects(bytes: &[u8]) {
     if let Ok(picture) = segmentation.render(&frame, effect, &foreground) {
         assert_eq!(picture.rgba.len(), 40 * 30 * 4);
     }
-    let (class, tolerance, least) = (numbers.size(), f64::from(numbers.float()) * 10.0, numbers.size());
+    let class = numbers.size();
+    let tolerance = f64::from(numbers.float()) * 10.0;
+    let least = numbers.size();
     if let Ok(polygons) = segmentation.polygons(class, tolerance, least) {
         let inside = |&[x, y]: &[u32; 2]| x as usize <= segmentation.width() && y as usize <= segmentation.height();
         assert!(polygons.iter().all(|polygon| polygon.outer.iter().all(inside)));
@@ -327,7 +329,9 @@ pub fn smoothing(bytes: &[u8]) {
     let mut video = VideoSegmenter::new(&SEGMENTER, smoothing);
     let mut segmentation = Segmentation::default();
     for _ in 0..8 {
-        let (time, shade, width) = (numbers.time(), numbers.byte(), usize::from(numbers.byte() % 24) + 1);
+        let time = numbers.time();
+        let shade = numbers.byte();
+        let width = usize::from(numbers.byte() % 24) + 1;
         let pixels: Vec<u8> = (0..width * 9 * 3).map(|i| (i as u8).wrapping_mul(shade)).collect();
         let frame = Frame::rgb8(&pixels, width, 9).expect("a frame");
         if video.segment_into(&frame, time, &mut segmentation).is_ok() {

@@ -81,7 +81,8 @@ fn held(network: &Network) -> (u64, &str) {
     }
     network.outputs().iter().for_each(|output| last[output.node.index()] = nodes.len());
     let mut ending = vec![0u64; nodes.len() + 1];
-    let (mut live, mut most) = (0u64, (0, ""));
+    let mut live = 0u64;
+    let mut most = (0, "");
     for (at, node) in nodes.iter().enumerate() {
         let own = bytes(node.size, node.channels);
         let made = match &node.operation {

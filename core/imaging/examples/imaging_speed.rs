@@ -92,7 +92,9 @@ fn main() {
     ];
     // Effects and outlines, which do not depend on the instruction set.
     let picture = Picture::from_frame(&rgb).unwrap();
-    let (mut up, mut mask, mut alpha) = (Upsampler::new(), Mask::default(), Confidence::default());
+    let mut up = Upsampler::new();
+    let mut mask = Mask::default();
+    let mut alpha = Confidence::default();
     let values = logits(33, 21, true);
     let blobs = Logits { values: &values, size: Size::square(33), classes: 21 };
     let placement = Placement { input: Size::square(513), valid: Size::square(513) };
@@ -129,7 +131,9 @@ fn main() {
             chosen[classes - 1] = true;
             for (width, height) in [(size, size), (1280, 720)] {
                 let spec = MaskSpec { resize: Resize::AlignCorners, placement, size: Size { height, width } };
-                let (mut up, mut mask, mut sure) = (Upsampler::with_isa(isa), Mask::default(), Confidence::default());
+                let mut up = Upsampler::with_isa(isa);
+                let mut mask = Mask::default();
+                let mut sure = Confidence::default();
                 let kind = if blobs { "blobs" } else { "noise" };
                 let name = format!("{:7} {side}x{side}x{classes} {kind} to a {width}x{height}", isa.name());
                 measure(&format!("{name} mask"), 21, || up.categories(&logits, &spec, &mut mask).unwrap());

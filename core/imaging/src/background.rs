@@ -117,7 +117,8 @@ impl Blurred {
 
     /// Pixel `x` of the row that lies `share` 256ths between two; `None` where nothing of the part is near.
     fn at(x: usize, (top, bottom, share): (&[u8], &[u8], u16)) -> Option<[u8; 3]> {
-        let (top, bottom) = (top.as_chunks::<4>().0[x], bottom.as_chunks::<4>().0[x]);
+        let top = top.as_chunks::<4>().0[x];
+        let bottom = bottom.as_chunks::<4>().0[x];
         (top[3] & bottom[3] == 255).then(|| std::array::from_fn(|c| mix(top[c], bottom[c], share)))
     }
 

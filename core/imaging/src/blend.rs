@@ -52,7 +52,8 @@ impl<'a> AlphaRows<'a> {
                 }
             }
         }
-        let (top, bottom) = (&self.wide[above % 2].1, &self.wide[below % 2].1);
+        let top = &self.wide[above % 2].1;
+        let bottom = &self.wide[below % 2].1;
         for ((out, &top), &bottom) in self.line.iter_mut().zip(top).zip(bottom) {
             *out = mix(top, bottom, share);
         }

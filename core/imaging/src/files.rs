@@ -376,7 +376,8 @@ pub fn write_picture(path: impl AsRef<Path>, picture: &Picture) -> Result<(), Fi
     };
     let opaque = pixels.iter().all(|pixel| pixel[3] == 255);
     let color = if opaque { png::ColorType::Rgb } else { png::ColorType::Rgba };
-    let (width, row_bytes) = (picture.width, picture.width * if opaque { 3 } else { 4 });
+    let width = picture.width;
+    let row_bytes = picture.width * if opaque { 3 } else { 4 };
     if width.checked_mul(picture.height) != Some(pixels.len()) {
         let reason = format!("{} pixels are not {width}x{}", pixels.len(), picture.height);
         return Err(FileError::Encode { path: path.as_ref().to_path_buf(), reason });

@@ -325,7 +325,9 @@ pub struct Frame<'a> {
 impl<'a> Frame<'a> {
     fn new(pixels: Pixels<'a>, width: usize, height: usize) -> Self {
         let region = Region::whole(Size { height, width });
-        let (rotation, mirror, transparency) = (Rotation::None, false, Transparency::Ignored);
+        let rotation = Rotation::None;
+        let mirror = false;
+        let transparency = Transparency::Ignored;
         Self { pixels, width, height, rotation, mirror, region, transparency }
     }
 
@@ -521,7 +523,8 @@ impl<'a> Frame<'a> {
 
     /// The size of the whole image after rotation.
     pub fn upright_size(&self) -> Size {
-        let (height, width) = (self.height, self.width);
+        let height = self.height;
+        let width = self.width;
         if self.rotation.transposes() { Size { height: width, width: height } } else { Size { height, width } }
     }
 
@@ -623,7 +626,10 @@ impl Transform {
     #[must_use]
     pub fn inverse(&self) -> Self {
         let det = self.xx * self.yy - self.xy * self.yx;
-        let (xx, xy, yx, yy) = (self.yy / det, -self.xy / det, -self.yx / det, self.xx / det);
+        let xx = self.yy / det;
+        let xy = -self.xy / det;
+        let yx = -self.yx / det;
+        let yy = self.xx / det;
         Self { xx, xy, x0: -(xx * self.x0 + xy * self.y0), yx, yy, y0: -(yx * self.x0 + yy * self.y0) }
     }
 }

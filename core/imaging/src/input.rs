@@ -242,7 +242,9 @@ impl RowSource for FrameRows<'_> {
         }
         let (start, weights) = self.y.run(y);
         let line = &mut scratch[..self.scratch_len()];
-        let (pixels, origin, channels) = (line.len() - 1, self.origin(), self.source.channels());
+        let pixels = line.len() - 1;
+        let origin = self.origin();
+        let channels = self.source.channels();
         line[pixels] = 0.0;
         match self.source {
             Source::Packed { data, row_stride, straight: true, .. } if self.axes.transposed => {

@@ -59,7 +59,9 @@ impl FrameBuffer {
                 Layout::Yuv420 { strides: [y, u, v].map(|plane| (plane.row_stride, plane.pixel_stride)), color }
             }
         };
-        let (rotation, mirror, region) = (frame.rotation(), frame.mirror(), frame.region());
+        let rotation = frame.rotation();
+        let mirror = frame.mirror();
+        let region = frame.region();
         let transparency = frame.transparency();
         self.shape = Some(Shape { layout, width, height, rotation, mirror, region, transparency });
         Ok(())

@@ -520,9 +520,11 @@ mod tests {
         let alpha = Confidence { width: 160, height: 120, values };
         // Mean difference from the foreground's colours, weighted by alpha, along the rim.
         let error = |picture: &Picture| {
-            let (mut sum, mut count) = (0.0, 0.0);
+            let mut sum = 0.0;
+            let mut count = 0.0;
             for (i, pixel) in picture.rgba.chunks_exact(4).enumerate() {
-                let (x, y) = (i % 160, i / 160);
+                let x = i % 160;
+                let y = i / 160;
                 let share = alpha_at(x, y);
                 if share > 0.0 && share < 1.0 {
                     let off: f32 = (0..3).map(|c| (f32::from(pixel[c]) - foreground(x, y)[c]).abs()).sum();

@@ -260,7 +260,8 @@ fn what_is_transparent_stays_so_and_hides_what_it_hides() {
             let spec = InputSpec { size: Size::square(5), mean: [0.0; 3], std: [1.0; 3], fit: Fit::Stretch };
             let mut resampler = Resampler::new(spec);
             let rows = resampler.rows(&frame).unwrap();
-            let (mut scratch, mut row) = (vec![0.0; rows.scratch_len()], vec![0.0; 15]);
+            let mut scratch = vec![0.0; rows.scratch_len()];
+            let mut row = vec![0.0; 15];
             let mut all = Vec::new();
             for y in 0..5 {
                 rows.row(y, &mut scratch, &mut row);

@@ -244,7 +244,8 @@ fn taps_are_kept_while_the_geometry_stays() {
         for degrees in [0, 90, 90] {
             let frame = owned.frame().unwrap().rotated(Rotation::from_degrees(degrees).unwrap());
             let rows = kept.rows(&frame).unwrap();
-            let (mut scratch, mut out) = (vec![0.0; rows.scratch_len()], vec![0.0; 33]);
+            let mut scratch = vec![0.0; rows.scratch_len()];
+            let mut out = vec![0.0; 33];
             rows.row(4, &mut scratch, &mut out);
             let mut fresh = Resampler::new(spec);
             let rows = fresh.rows(&frame).unwrap();

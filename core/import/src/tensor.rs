@@ -110,7 +110,8 @@ impl<'a> Tensor<'a> {
 
     /// `count` zeros.
     pub(crate) fn zeros(count: usize) -> Self {
-        let (shape, strides) = (vec![count], vec![0]);
+        let shape = vec![count];
+        let strides = vec![0];
         Self { number: Number::F32, data: &[0; 4], shape, offset: 0, strides, quantisation: None }
     }
 

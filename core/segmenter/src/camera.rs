@@ -62,7 +62,8 @@ impl Grey {
         memory::reserve(&mut self.values, size.height * size.width, GREY)?;
         for y in 0..size.height {
             let rows = [2 * y, 2 * y + 1].map(|y| &whole.values[y * whole.size.width..][..whole.size.width]);
-            let (above, below) = (rows[0].as_chunks::<2>().0, rows[1].as_chunks::<2>().0);
+            let above = rows[0].as_chunks::<2>().0;
+            let below = rows[1].as_chunks::<2>().0;
             self.values.extend(above.iter().zip(below).map(|(above, below)| {
                 let sum: u32 = above.iter().chain(below).map(|&value| u32::from(value)).sum();
                 ((sum + 2) / 4) as u8
@@ -105,7 +106,8 @@ impl Pyramid {
     /// The camera's shift between two frames of one size, in pixels of the level `finest`.
     fn shift(before: &Self, now: &Self, finest: usize) -> Shift {
         let levels = || before.levels.iter().zip(&now.levels).skip(finest);
-        let (mut x, mut y) = (0_isize, 0_isize);
+        let mut x = 0_isize;
+        let mut y = 0_isize;
         let mut reach = COARSE_REACH;
         for (before, now) in levels().rev() {
             let brighter = (now.mean() - before.mean()).round() as i16;
@@ -202,7 +204,8 @@ impl Camera {
         // At half the size a shift is as precise as needed, for a quarter of the time.
         let level = 1.min(now.levels.len() - 1);
         let found = Pyramid::shift(before, now, level);
-        let (earlier, later) = (&before.levels[level], &now.levels[level]);
+        let earlier = &before.levels[level];
+        let later = &now.levels[level];
         if residual(earlier, later, found) >= 0.95 * residual(earlier, later, Shift::default()) {
             return Ok(Shift::default());
         }
@@ -221,7 +224,8 @@ impl Camera {
 fn residual(before: &Grey, now: &Grey, shift: Shift) -> f64 {
     let gain = gain(before, now);
     let grid = Grid { values: &before.values, width: before.size.width };
-    let (mut sum, mut count) = (0.0, 0_usize);
+    let mut sum = 0.0;
+    let mut count = 0_usize;
     each_overlap(now.size, shift, |x, y, at| {
         let error = f32::from(now.values[y * now.size.width + x]) - gain * grid.between(at);
         sum += f64::from(error.abs().min(OUTLIER));
@@ -245,7 +249,8 @@ fn difference(before: &Grey, now: &Grey, (dx, dy): (isize, isize), brighter: i16
         return f32::INFINITY;
     }
     let start = |shift: isize| (shift.min(0).unsigned_abs(), shift.max(0) as usize);
-    let ((x, from_x), (y, from_y)) = (start(dx), start(dy));
+    let (x, from_x) = start(dx);
+    let (y, from_y) = start(dy);
     let mut sum = 0_u64;
     for row in 0..rows {
         let now = &now.values[(y + row) * width + x..][..columns];
@@ -271,7 +276,11 @@ fn fraction(before: &Grey, now: &Grey, start: Shift) -> Shift {
     let grid = Grid { values: &before.values, width };
     let mut shift = start;
     for _ in 0..FRACTION_STEPS {
-        let (mut xx, mut xy, mut yy, mut xe, mut ye) = (0.0_f64, 0.0_f64, 0.0_f64, 0.0_f64, 0.0_f64);
+        let mut xx = 0.0_f64;
+        let mut xy = 0.0_f64;
+        let mut yy = 0.0_f64;
+        let mut xe = 0.0_f64;
+        let mut ye = 0.0_f64;
         each_overlap(now.size, shift, |x, y, at| {
             // Central differences of the later frame, whose pixels need no interpolation.
             let there = x > 0 && y > 0 && x + 1 < width && y + 1 < now.size.height;
@@ -381,7 +390,8 @@ mod tests {
         for row in 0..size.height {
             let pixels: Vec<f32> = (0..size.width)
                 .flat_map(|column| {
-                    let (u, v) = (column as f32 + x, row as f32 + y);
+                    let u = column as f32 + x;
+                    let v = row as f32 + y;
                     let slanted = 25.0 * ((0.6 * u + v) / 17.0).sin() + 20.0 * ((u - 1.7 * v) / 41.0).sin();
                     let scene = 120.0 + 30.0 * (u / 9.0).sin() + 25.0 * (v / 7.0 + (u / 31.0).cos()).cos() + slanted;
                     let value = (exposure * scene + 3.0 * noise.signed()).clamp(0.0, 255.0);

@@ -249,7 +249,9 @@ mod tests {
     type Handles = (Latest<u32>, Receiver<u32>, Sender<()>, Receiver<(u32, u64)>);
 
     fn steps() -> Handles {
-        let ((begun, see), (go, wait), (delivered, results)) = (channel(), channel(), channel());
+        let (begun, see) = channel();
+        let (go, wait) = channel();
+        let (delivered, results) = channel();
         let latest = Latest::start("test", Steps { begun, go: wait, delivered }).unwrap();
         (latest, see, go, results)
     }

@@ -127,7 +127,9 @@ mod tests {
     #[test]
     fn never_more_than_the_limit_at_once() {
         let pool = Pool::new(0_u32, 3, "pool");
-        let (now, peak, calls) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        let now = AtomicUsize::new(0);
+        let peak = AtomicUsize::new(0);
+        let calls = AtomicUsize::new(0);
         // The first three calls wait for each other, so that many are running at once on any machine.
         let meeting = std::sync::Barrier::new(3);
         std::thread::scope(|scope| {

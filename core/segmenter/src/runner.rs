@@ -69,7 +69,9 @@ impl Runner {
         bounds::options(options, size, threads)?;
         let model = model.clone();
         let options = options.clone();
-        let (shapes, making, description) = (Mutex::default(), Mutex::default(), String::new());
+        let shapes = Mutex::default();
+        let making = Mutex::default();
+        let description = String::new();
         let mut runner = Self { model, options, size, threads, owner, description, shapes, making };
         let first = runner.compile(runner.fitted(Size { height: 4, width: 3 }))?;
         runner.description = first.engine.describe().to_string();

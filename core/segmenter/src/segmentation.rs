@@ -110,10 +110,8 @@ impl Segmentation {
     pub fn transform(&self) -> Option<Transform> {
         let view = self.view.as_ref()?;
         // The view's transform is for a mask with the region's own size.
-        let (x, y) = (
-            view.region.width as f64 / self.mask.width.max(1) as f64,
-            view.region.height as f64 / self.mask.height.max(1) as f64,
-        );
+        let x = view.region.width as f64 / self.mask.width.max(1) as f64;
+        let y = view.region.height as f64 / self.mask.height.max(1) as f64;
         let t = view.transform;
         Some(Transform { xx: t.xx * x, xy: t.xy * y, x0: t.x0, yx: t.yx * x, yy: t.yy * y, y0: t.y0 })
     }

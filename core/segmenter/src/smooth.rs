@@ -186,7 +186,9 @@ impl Smoother {
         let held = best(before);
         // If the label does not change, the question is whether it is changing to (or from) the runner-up.
         let from = if held == towards { runner_up(now, towards) } else { held };
-        let (mut signed, mut sizes, mut count) = (0.0_f32, 0.0_f32, 0.0_f32);
+        let mut signed = 0.0_f32;
+        let mut sizes = 0.0_f32;
+        let mut count = 0.0_f32;
         for row in y.saturating_sub(1)..(y + 2).min(height) {
             for column in x.saturating_sub(1)..(x + 2).min(width) {
                 let at = (row * width + column) * classes;
@@ -316,7 +318,9 @@ mod tests {
     ) -> [Vec<Vec<u8>>; 3] {
         let mut noise = Noise::new(seed);
         let mut smoother = Smoother::default();
-        let (mut raw, mut smooth, mut truths) = (Vec::new(), Vec::new(), Vec::new());
+        let mut raw = Vec::new();
+        let mut smooth = Vec::new();
+        let mut truths = Vec::new();
         for i in 0..frames {
             let (cx, cy) = path(i);
             let (mut logits, truth) = disc(cx, cy, &mut noise, strength, shared);
@@ -391,7 +395,8 @@ mod tests {
                     smoother.follow(shape, y - before_y, x - before_x).unwrap();
                 }
                 smoother.smooth(&mut logits, shape, FRAME * i as u32, &Smoothing::default()).unwrap();
-                let (mut p, mut q) = ([0.0; CLASSES], [0.0; CLASSES]);
+                let mut p = [0.0; CLASSES];
+                let mut q = [0.0; CLASSES];
                 for (cell, clean) in logits.chunks_exact(CLASSES).zip(clean.chunks_exact(CLASSES)).filter(|_| i > 5) {
                     softmax(cell, &mut p);
                     softmax(clean, &mut q);
@@ -400,7 +405,8 @@ mod tests {
             }
             error
         };
-        let (followed, left) = (run(true), run(false));
+        let followed = run(true);
+        let left = run(false);
         println!("error: followed {followed}, not {left}");
         assert!(followed < 0.9 * left, "{followed}, {left}");
     }

@@ -119,7 +119,9 @@ fn shapes_come_and_go_under_calls_from_many_threads() {
         .collect();
     std::thread::scope(|scope| {
         for thread in 0..6 {
-            let (segmenter, pictures, expected) = (&segmenter, &pictures, &expected);
+            let segmenter = &segmenter;
+            let pictures = &pictures;
+            let expected = &expected;
             scope.spawn(move || {
                 for round in 0..12 {
                     let at = (thread + round) % shapes.len();
@@ -292,7 +294,9 @@ fn threads_get_the_same_masks_from_a_pool_of_arenas() {
     assert!(expected.windows(2).any(|two| two[0] != two[1]), "the pictures differ");
     std::thread::scope(|scope| {
         for first in 0..8 {
-            let (segmenter, frames, expected) = (segmenter.clone(), &frames, &expected);
+            let segmenter = segmenter.clone();
+            let frames = &frames;
+            let expected = &expected;
             scope.spawn(move || {
                 let mut segmentation = Segmentation::default();
                 for i in (first..first + 12).map(|i| i % frames.len()) {

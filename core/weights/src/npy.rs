@@ -246,7 +246,9 @@ struct Stated<'a> {
 
 impl<'a> Stated<'a> {
     fn read(text: &'a str) -> Result<Self, String> {
-        let (mut descr, mut fortran_order, mut shape) = (None, None, None);
+        let mut descr = None;
+        let mut fortran_order = None;
+        let mut shape = None;
         let mut words = Words(text);
         words.take("{")?;
         while !words.takes("}") {

@@ -52,7 +52,8 @@ mod tests {
         let mut spare = Spare::default();
         let small = spare.floats(10).unwrap();
         let large = spare.floats(1000).unwrap();
-        let (at, capacity) = (large.as_ptr(), large.capacity());
+        let at = large.as_ptr();
+        let capacity = large.capacity();
         spare.put(Cow::Owned(small));
         spare.put(Cow::Owned(large));
         spare.put(Cow::Borrowed(&[1.0; 2000]));

@@ -64,7 +64,8 @@ impl<'a> TensorView<'a> {
         {
             return Ok(Some(Cow::Borrowed(values)));
         }
-        let (pairs, quads) = (self.bytes.as_chunks::<2>().0, self.bytes.as_chunks::<4>().0);
+        let pairs = self.bytes.as_chunks::<2>().0;
+        let quads = self.bytes.as_chunks::<4>().0;
         let floats = match self.dtype {
             Dtype::F32 => spare.collect(quads.iter().map(|&b| f32::from_le_bytes(b)))?,
             Dtype::F16 => {

@@ -172,7 +172,8 @@ mod tests {
 
     #[test]
     fn plain_folders_in_order_and_without_what_is_no_picture() {
-        let (images, masks) = (Folder::new(), Folder::new());
+        let images = Folder::new();
+        let masks = Folder::new();
         for name in ["b.JPG", "a.webp", "notes.txt", "c.png"] {
             images.write(name, "");
         }

@@ -140,7 +140,8 @@ fn recorded(evaluator: &Evaluator, people: &Foreground, folder: &Path, frames: &
         let picture = Picture::from_frame_at(&frame, size.width, size.height);
         let picture = picture.map_err(|error| Failure::new(&item.image, error))?;
         let grey = Grey::new(&picture).map_err(wrong)?;
-        let (mut shift, mut still) = (Shift::default(), None);
+        let mut shift = Shift::default();
+        let mut still = None;
         if let Some(last) = &last {
             shift = camera_shift(last, &grey).map_err(wrong)?;
             still = Some(Still::between(last, &grey, shift).map_err(wrong)?);

@@ -94,7 +94,8 @@ mod tests {
     #[test]
     fn frames_are_windows_of_the_scene_with_noise_and_exposure() {
         let frames = sequence(480, 360, "a", 24);
-        let (mut left, mut light) = (Vec::new(), Vec::new());
+        let mut left = Vec::new();
+        let mut light = Vec::new();
         for (picture, shift) in &frames {
             // 0.25 % of 480 is one pixel.
             assert_eq!((picture.width, picture.height), (478, 358));

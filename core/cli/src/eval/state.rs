@@ -188,7 +188,8 @@ mod tests {
     #[test]
     fn a_stopped_run_goes_on_and_a_cut_line_is_dropped() {
         let folder = Folder::new();
-        let (path, run) = (folder.path("state"), json!({ "size": 257 }));
+        let path = folder.path("state");
+        let run = json!({ "size": 257 });
         let (mut state, before) = State::open::<Scored>(&path, &run, 3).unwrap();
         assert!(before.is_empty());
         assert!(State::open::<Scored>(&path, &run, 3).unwrap_err().to_string().contains("another run is writing"));

@@ -96,7 +96,8 @@ impl Rows {
             cut = Some(format!("{rows} of {height} rows are there"));
         }
         samples.fill(&mut held, bytes);
-        let (bytes, channels) = (samples.finished(held)?, samples.channels);
+        let bytes = samples.finished(held)?;
+        let channels = samples.channels;
         Ok(Self { width, height, pixels: Pixels::of(bytes, channels), orientation, cut })
     }
 }

@@ -30,7 +30,8 @@ impl Owned {
         color: YuvColor,
         seed: u64,
     ) -> Self {
-        let (cw, ch) = (width.div_ceil(2), height.div_ceil(2));
+        let cw = width.div_ceil(2);
+        let ch = height.div_ceil(2);
         // Bytes of a row's samples and rows, plane by plane.
         let sizes = match format {
             "rgb" => vec![(width * 3, height)],
@@ -51,7 +52,10 @@ impl Owned {
     }
 
     pub(crate) fn frame(&self) -> Result<Frame<'_>, FrameError> {
-        let (p, s, w, h) = (&self.planes, &self.row_strides, self.width, self.height);
+        let p = &self.planes;
+        let s = &self.row_strides;
+        let w = self.width;
+        let h = self.height;
         match self.format {
             "rgb" => Frame::packed(PixelFormat::Rgb8, &p[0], w, h, s[0]),
             "rgba" => Frame::packed(PixelFormat::Rgba8, &p[0], w, h, s[0]),

@@ -347,7 +347,8 @@ impl<'a> Reader<'a> {
         }
         let data = constant.data;
         let tensor = Tensor::new(number, data, shape.clone()).ok_or_else(|| {
-            let (width, bytes) = (number.bytes(), data.len());
+            let width = number.bytes();
+            let bytes = data.len();
             damaged(&place, format!("its shape {shape:?} of {width}-byte values does not fit its {bytes} bytes"))
         })?;
         self.weights.spend(tensor.len()).map_err(|problem| damaged(&place, problem))?;

@@ -124,7 +124,11 @@ impl AlphaTruth {
     /// [`Error::InvalidFrame`] if the alpha has another number of pixels.
     pub fn score(&mut self, alpha: &[u8]) -> Result<AlphaScore> {
         size_matches(self.size, alpha.len(), "an alpha")?;
-        let (mut both, mut either, mut inside, mut known, mut apart) = (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
+        let mut both = 0_u64;
+        let mut either = 0_u64;
+        let mut inside = 0_u64;
+        let mut known = 0_u64;
+        let mut apart = 0_u64;
         for (&value, &alpha) in self.values.iter().zip(alpha) {
             if let TruthValue::Alpha(truth) = value {
                 let there = truth >= HALF;

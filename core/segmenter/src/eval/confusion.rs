@@ -151,7 +151,9 @@ mod tests {
 
     #[test]
     fn merging_is_adding_and_order_does_not_matter() {
-        let (mut a, mut b, mut both) = (Confusion::new(2), Confusion::new(2), Confusion::new(2));
+        let mut a = Confusion::new(2);
+        let mut b = Confusion::new(2);
+        let mut both = Confusion::new(2);
         a.add(&[0, 1], &[1, 1]).unwrap();
         b.add(&[1, 0], &[0, 0]).unwrap();
         both.add(&[1, 0, 0, 1], &[0, 0, 1, 1]).unwrap();

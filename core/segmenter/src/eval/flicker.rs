@@ -112,7 +112,8 @@ mod tests {
         let mut values = Vec::new();
         for row in 0..HEIGHT {
             for column in 0..WIDTH {
-                let (u, v) = (column as f32 + x, row as f32 + y);
+                let u = column as f32 + x;
+                let v = row as f32 + y;
                 // Waves of which no shift makes the same scene.
                 let slanted = 25.0 * ((0.6 * u + v) / 17.0).sin() + 20.0 * ((u - 1.7 * v) / 41.0).sin();
                 let scene = 120.0 + 30.0 * (u / 9.0).sin() + 25.0 * (v / 7.0 + (u / 31.0).cos()).cos() + slanted;
@@ -183,7 +184,8 @@ mod tests {
     #[test]
     fn what_moves_is_left_out() {
         let mut noise = Noise::new(4);
-        let (from, to) = ((150.0, 120.0), (168.0, 120.0));
+        let from = (150.0, 120.0);
+        let to = (168.0, 120.0);
         let before = seen(0.0, 0.0, 1.0, &mut noise, Some(from));
         let now = seen(2.0, 1.0, 0.95, &mut noise, Some(to));
         let shift = Shift { x: 2.0, y: 1.0 };
@@ -191,8 +193,10 @@ mod tests {
         let of = |(cx, cy): (f32, f32), (x, y): (f32, f32)| {
             alpha(|u, v| if (u + x - cx).hypot(v + y - cy) < 30.0 { 255.0 } else { 0.0 })
         };
-        let (mut whole, mut away) = (Flicker::default(), Flicker::default());
-        let (first, second) = (of(from, (0.0, 0.0)), of(to, (2.0, 1.0)));
+        let mut whole = Flicker::default();
+        let mut away = Flicker::default();
+        let first = of(from, (0.0, 0.0));
+        let second = of(to, (2.0, 1.0));
         whole.add(&first, &second, shift, None).unwrap();
         away.add(&first, &second, shift, Some(&still)).unwrap();
         assert!(whole.mean().unwrap() > 0.02, "{whole:?}");
