@@ -232,6 +232,12 @@ impl From<silhouette::Transform> for Transform {
     }
 }
 
+impl From<silhouette::ClassShare> for ClassShare {
+    fn from(share: silhouette::ClassShare) -> Self {
+        Self { class_index: share.class_index as u32, share: share.share }
+    }
+}
+
 impl From<silhouette::Polygon> for Polygon {
     fn from(polygon: silhouette::Polygon) -> Self {
         Self {

@@ -34,7 +34,7 @@ enum Picture {
 impl Picture {
     fn frame(&self) -> Result<Frame<'_>, silhouette::FrameError> {
         match self {
-            Self::Made(rgb) => Frame::rgb8(rgb, MADE.width, MADE.height),
+            Self::Made(rgb) => Frame::rgb(rgb, MADE.width, MADE.height),
             Self::Photo(photo) => photo.frame(),
         }
     }
@@ -107,7 +107,7 @@ fn measure(args: &Bench) -> Result<(), Failure> {
 
     let Size { height: rows, width: columns } = segmenter.input_size(&frame);
     if !args.json {
-        output::say(&format!("{} at {columns}x{rows}, {}", model.name(), segmenter.describe()));
+        output::say(&format!("{} at {columns}x{rows}, {}", model.name(), segmenter.description()));
         output::say(&format!(
             "photo to mask {:.2} ms (min {:.2}, max {:.2}, {} runs): input {:.2}, network {:.2}, mask {:.2}",
             ms(total),

@@ -45,7 +45,7 @@ fn classes_model(place: &Folder, image: &Path) -> (PathBuf, usize) {
     let photo = Photo::open(image).unwrap();
     let segmenter = silhouette::Segmenter::new(&Model::open(&path).unwrap(), &silhouette::Options::new()).unwrap();
     let shares = segmenter.segment(&photo.frame().unwrap()).unwrap().shares();
-    let person = shares.into_iter().find(|&(class, _)| class > 0).unwrap().0;
+    let person = shares.into_iter().find(|share| share.class_index > 0).unwrap().class_index;
     let mut spec = Spec::preset("fixture").unwrap();
     let other = spec.labels.iter().position(|label| label == "person").unwrap();
     spec.labels.swap(person, other);

@@ -68,14 +68,14 @@ fn main() {
     let data = noise(w * h * 4);
     let chroma = noise(w * h / 2);
     let large = noise(4000 * 3000 * 3);
-    let rgb = Frame::rgb8(&data[..w * h * 3], w, h).expect("valid");
+    let rgb = Frame::rgb(&data[..w * h * 3], w, h).expect("valid");
     let frames = [
         ("1280x720 RGB", rgb),
         ("1280x720 RGB turned 90", rgb.rotated(Rotation::Clockwise90)),
-        ("1280x720 BGRA", Frame::packed(PixelFormat::Bgra8, &data, w, h, w * 4).expect("valid")),
+        ("1280x720 BGRA", Frame::packed(PixelFormat::Bgra, &data, w, h, w * 4).expect("valid")),
         (
             "1280x720 BGRA turned 90",
-            Frame::packed(PixelFormat::Bgra8, &data, w, h, w * 4).expect("valid").rotated(Rotation::Clockwise90),
+            Frame::packed(PixelFormat::Bgra, &data, w, h, w * 4).expect("valid").rotated(Rotation::Clockwise90),
         ),
         ("1280x720 NV12", Frame::nv12([&data, &chroma], [w, w], w, h, color).expect("valid")),
         (
@@ -86,9 +86,9 @@ fn main() {
             "1280x720 I420",
             Frame::i420([&data, &chroma, &chroma[w * h / 4..]], [w, w / 2, w / 2], w, h, color).expect("valid"),
         ),
-        ("4000x3000 RGB", Frame::rgb8(&large, 4000, 3000).expect("valid")),
-        ("4000x3000 RGB turned 90", Frame::rgb8(&large, 4000, 3000).expect("valid").rotated(Rotation::Clockwise90)),
-        ("320x240 RGB", Frame::rgb8(&data[..320 * 240 * 3], 320, 240).expect("valid")),
+        ("4000x3000 RGB", Frame::rgb(&large, 4000, 3000).expect("valid")),
+        ("4000x3000 RGB turned 90", Frame::rgb(&large, 4000, 3000).expect("valid").rotated(Rotation::Clockwise90)),
+        ("320x240 RGB", Frame::rgb(&data[..320 * 240 * 3], 320, 240).expect("valid")),
     ];
     // Effects and outlines, which do not depend on the instruction set.
     let picture = Picture::from_frame(&rgb).unwrap();

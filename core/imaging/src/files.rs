@@ -345,9 +345,9 @@ impl Photo {
     pub fn frame(&self) -> Result<Frame<'_>, FrameError> {
         let Pixels { bytes, channels } = &self.pixels;
         let frame = if *channels == 4 {
-            Frame::rgba8(bytes, self.width, self.height)?.transparent(Transparency::Straight)
+            Frame::rgba(bytes, self.width, self.height)?.transparent(Transparency::Straight)
         } else {
-            Frame::rgb8(bytes, self.width, self.height)?
+            Frame::rgb(bytes, self.width, self.height)?
         };
         Ok(frame.rotated(self.rotation).mirrored(self.mirror))
     }

@@ -144,7 +144,7 @@ impl Resampler {
                 }
             }
         };
-        let bgr = matches!(source, Source::Packed { format: PixelFormat::Bgra8, .. });
+        let bgr = matches!(source, Source::Packed { format: PixelFormat::Bgra, .. });
         Ok(FrameRows {
             isa: self.isa,
             source,
@@ -316,7 +316,7 @@ mod tests {
             fit: Fit::Letterbox { fill: 128 },
         };
         let mut resampler = Resampler::new(spec);
-        let frame = Frame::rgb8(&data, 4, 2).unwrap();
+        let frame = Frame::rgb(&data, 4, 2).unwrap();
         let rows = resampler.rows(&frame).unwrap();
         let mut scratch = vec![0.0; rows.scratch_len()];
         let mut out = vec![0.0; 12];

@@ -60,7 +60,7 @@ impl FrameBuffer {
             }
         };
         let rotation = frame.rotation();
-        let mirror = frame.mirror();
+        let mirror = frame.is_mirrored();
         let region = frame.region();
         let transparency = frame.transparency();
         self.shape = Some(Shape { layout, width, height, rotation, mirror, region, transparency });
@@ -76,7 +76,7 @@ impl FrameBuffer {
             Layout::Yuv420 { strides, color } => {
                 let plane = |data, (row_stride, pixel_stride)| Plane { data, row_stride, pixel_stride };
                 let [y, u, v] = strides;
-                Frame::yuv_420_888(plane(first, y), plane(second, u), plane(third, v), width, height, color)
+                Frame::yuv420(plane(first, y), plane(second, u), plane(third, v), width, height, color)
             }
         };
         // A copy of a checked frame passes the same checks.
@@ -98,14 +98,14 @@ mod tests {
 
     fn same(a: &Frame<'_>, b: &Frame<'_>) {
         assert_eq!((a.width(), a.height(), a.rotation()), (b.width(), b.height(), b.rotation()));
-        assert_eq!((a.mirror(), a.region()), (b.mirror(), b.region()));
+        assert_eq!((a.is_mirrored(), a.region()), (b.is_mirrored(), b.region()));
     }
 
     #[test]
     fn a_copy_is_the_frame_and_reuses_its_memory() {
         let bytes: Vec<u8> = (0..=255).collect();
         let region = Region { x: 1, y: 0, width: 2, height: 4 };
-        let frame = Frame::packed(PixelFormat::Rgb8, &bytes, 5, 4, 20).unwrap();
+        let frame = Frame::packed(PixelFormat::Rgb, &bytes, 5, 4, 20).unwrap();
         let frame = frame.rotated(Rotation::Clockwise90).mirrored(true).cropped(region).unwrap();
         let mut buffer = FrameBuffer::default();
         assert!(buffer.frame().is_none());
@@ -120,12 +120,12 @@ mod tests {
     #[test]
     fn a_copy_keeps_what_alpha_says() {
         let bytes = [7; 4 * 6];
-        let frame = Frame::rgba8(&bytes, 3, 2).unwrap().transparent(Transparency::Premultiplied);
+        let frame = Frame::rgba(&bytes, 3, 2).unwrap().transparent(Transparency::Premultiplied);
         let mut buffer = FrameBuffer::default();
         buffer.copy_from(&frame).unwrap();
         assert_eq!(buffer.frame().unwrap().transparency(), Transparency::Premultiplied);
         // Formats without alpha have no transparency.
-        let grey = Frame::packed(PixelFormat::Gray8, &bytes, 3, 2, 3).unwrap().transparent(Transparency::Straight);
+        let grey = Frame::packed(PixelFormat::Gray, &bytes, 3, 2, 3).unwrap().transparent(Transparency::Straight);
         assert_eq!(grey.transparency(), Transparency::Ignored);
     }
 

@@ -135,7 +135,7 @@ impl Picture {
     /// The same if the pixels only have to be copied: upright, at their own size, in a packed format.
     fn copied(frame: &Frame<'_>, width: usize, height: usize) -> Result<Option<Self>, OutOfMemory> {
         let region = frame.region();
-        let upright = frame.rotation() == Rotation::None && !frame.mirror();
+        let upright = frame.rotation() == Rotation::None && !frame.is_mirrored();
         let straight = frame.transparency() == Transparency::Straight;
         let (Pixels::Packed(format, plane), true) = (frame.pixels, upright && !straight) else { return Ok(None) };
         if (region.width, region.height) != (width, height) {
@@ -147,14 +147,14 @@ impl Picture {
             let from = &plane.data[start..][..width * format.bytes()];
             let to = row.as_chunks_mut::<4>().0.iter_mut();
             match format {
-                PixelFormat::Rgb8 => to.zip(from.as_chunks::<3>().0).for_each(|(to, &[r, g, b])| *to = [r, g, b, 255]),
-                PixelFormat::Rgba8 => {
+                PixelFormat::Rgb => to.zip(from.as_chunks::<3>().0).for_each(|(to, &[r, g, b])| *to = [r, g, b, 255]),
+                PixelFormat::Rgba => {
                     to.zip(from.as_chunks::<4>().0).for_each(|(to, &[r, g, b, _])| *to = [r, g, b, 255]);
                 }
-                PixelFormat::Bgra8 => {
+                PixelFormat::Bgra => {
                     to.zip(from.as_chunks::<4>().0).for_each(|(to, &[b, g, r, _])| *to = [r, g, b, 255]);
                 }
-                PixelFormat::Gray8 => to.zip(from).for_each(|(to, &grey)| *to = [grey, grey, grey, 255]),
+                PixelFormat::Gray => to.zip(from).for_each(|(to, &grey)| *to = [grey, grey, grey, 255]),
             }
         }
         Ok(Some(Self { width, height, rgba }))
@@ -165,7 +165,7 @@ impl Picture {
     /// # Errors
     /// An empty image, or one with fewer bytes than its size needs.
     pub fn frame(&self) -> Result<Frame<'_>, FrameError> {
-        let frame = Frame::rgba8(&self.rgba, self.width, self.height)?;
+        let frame = Frame::rgba(&self.rgba, self.width, self.height)?;
         let opaque = self.rgba.chunks_exact(4).all(|pixel| pixel[3] == 255);
         Ok(if opaque { frame } else { frame.transparent(Transparency::Straight) })
     }
@@ -329,8 +329,9 @@ fn alpha(frame: &Frame<'_>, width: usize, height: usize) -> Result<Option<Vec<u8
         return Ok(None);
     }
     // As a grey image it is rotated, mirrored and cropped like the colours.
-    let grey = Frame::packed(PixelFormat::Gray8, &levels, columns, rows, columns);
-    let grey = grey.and_then(|grey| grey.rotated(frame.rotation()).mirrored(frame.mirror()).cropped(frame.region()));
+    let grey = Frame::packed(PixelFormat::Gray, &levels, columns, rows, columns);
+    let grey =
+        grey.and_then(|grey| grey.rotated(frame.rotation()).mirrored(frame.is_mirrored()).cropped(frame.region()));
     // The frame was checked, so this one is valid too.
     let Ok(grey) = grey else { return Ok(None) };
     let picture = Picture::opaque(&grey, width, height)?;
@@ -395,7 +396,7 @@ mod tests {
     #[test]
     fn frames_become_upright_pictures_unchanged() {
         let data: Vec<u8> = (0..5 * 3 * 3).map(|i| (i * 5) as u8).collect();
-        let frame = Frame::rgb8(&data, 5, 3).unwrap();
+        let frame = Frame::rgb(&data, 5, 3).unwrap();
         let p = Picture::from_frame(&frame).unwrap();
         for (pixel, want) in p.rgba.chunks_exact(4).zip(data.chunks_exact(3)) {
             assert_eq!(pixel, [want[0], want[1], want[2], 255]);
@@ -405,7 +406,7 @@ mod tests {
     #[test]
     fn copied_pixels_are_those_that_are_resampled() {
         let bytes: Vec<u8> = (0..9 * 40).map(|i| (i * 37 % 251) as u8).collect();
-        for format in [PixelFormat::Rgb8, PixelFormat::Rgba8, PixelFormat::Bgra8, PixelFormat::Gray8] {
+        for format in [PixelFormat::Rgb, PixelFormat::Rgba, PixelFormat::Bgra, PixelFormat::Gray] {
             let frame = Frame::packed(format, &bytes, 7, 8, 40).unwrap();
             for region in [frame.region(), Region { x: 2, y: 3, width: 4, height: 5 }] {
                 let part = frame.cropped(region).unwrap();
@@ -436,7 +437,7 @@ mod tests {
         assert_eq!(Picture::from_frame(&straight).unwrap(), expected);
         let mut bytes = vec![0; sticker.rgba.len()];
         sticker.copy_into(&mut bytes, width * 4, ChannelOrder::Rgba, true).unwrap();
-        let premultiplied = Frame::rgba8(&bytes, width, height).unwrap().transparent(Transparency::Premultiplied);
+        let premultiplied = Frame::rgba(&bytes, width, height).unwrap().transparent(Transparency::Premultiplied);
         let back = Picture::from_frame(&premultiplied).unwrap();
         assert!(back.rgba.iter().zip(&expected.rgba).all(|(a, b)| a.abs_diff(*b) <= 1), "{back:?}");
         for degrees in [0, 90, 180, 270] {
@@ -451,7 +452,7 @@ mod tests {
                     let size = if side { part.size() } else { Size { height: 3, width: 4 } };
                     Picture::opaque(&frame, size.width, size.height).unwrap()
                 };
-                let black = Frame::rgba8(&bytes, width, height).unwrap();
+                let black = Frame::rgba(&bytes, width, height).unwrap();
                 for side in [false, true] {
                     let seen = turn(black, side);
                     assert_eq!(turn(straight, side), seen, "{degrees} {mirror}");

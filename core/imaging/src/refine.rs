@@ -53,7 +53,7 @@ pub fn refine(confidence: &Confidence, picture: &Picture, guide: Guide) -> Resul
     let mut luminances = Vec::new();
     memory::reserve(&mut luminances, picture.rgba.len() / 4, WHAT)?;
     luminances.extend(picture.rgba.as_chunks::<4>().0.iter().map(|&pixel| luminance(pixel)));
-    let frame = Frame::packed(PixelFormat::Gray8, &luminances, picture.width, picture.height, picture.width)?;
+    let frame = Frame::packed(PixelFormat::Gray, &luminances, picture.width, picture.height, picture.width)?;
     let small = Picture::from_frame_at(&frame, width, height)?;
     let lines = lines(confidence, &small, guide)?;
     let columns = linear(width, picture.width)?;

@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let width: usize = arguments.next().ok_or(USAGE)?.parse()?;
     let height: usize = arguments.next().ok_or(USAGE)?.parse()?;
     let runs: usize = arguments.next().map_or(Ok(21), |runs| runs.parse())?;
-    let frame = Frame::rgb8(&pixels, width, height)?;
+    let frame = Frame::rgb(&pixels, width, height)?;
     let foreground = Foreground::All;
     let segmented = |refine: bool| {
         let segmenter = Segmenter::new(&model, &Options::new().threads(1).refine(refine))?;

@@ -31,16 +31,14 @@ pub enum Effect<'a> {
     Picture,
     /// Each foreground class blended over it in its colour.
     Overlay {
-        /// From 0 (the colours are invisible) to 1 (they are opaque). NaN: [`OVERLAY_OPACITY`]. Other values are an
-        /// error.
+        /// From 0 (the colours are invisible) to 1 (they are opaque), usually [`OVERLAY_OPACITY`].
         opacity: f32,
     },
     /// Only the foreground, the rest transparent.
     Cutout,
     /// The background blurred.
     Blur {
-        /// Standard deviation as a share of the image's longer side, 0 to 0.5. NaN: [`BLUR_RADIUS`]. Other values are
-        /// an error.
+        /// Standard deviation as a share of the image's longer side, 0 to 0.5, usually [`BLUR_RADIUS`].
         radius: f32,
     },
     /// Another image behind the foreground, scaled and cropped to cover the frame.
@@ -59,21 +57,19 @@ impl Segmentation {
     /// radius out of bounds, or if there is no memory for the image.
     pub fn render(&self, frame: &Frame<'_>, effect: Effect<'_>, foreground: &Foreground) -> Result<Picture> {
         match effect {
-            Effect::Overlay { opacity } if !opacity.is_nan() => bounds::opacity(opacity)?,
-            Effect::Blur { radius } if !radius.is_nan() => bounds::blur_radius(radius)?,
+            Effect::Overlay { opacity } => bounds::opacity(opacity)?,
+            Effect::Blur { radius } => bounds::blur_radius(radius)?,
             _ => {}
         }
         let mut picture = self.picture(frame)?;
         match effect {
             Effect::Picture => {}
             Effect::Overlay { opacity } => {
-                let opacity = if opacity.is_nan() { OVERLAY_OPACITY } else { opacity };
                 picture.overlay_classes(self.mask(), self.palette(), opacity, &self.flags(foreground)?);
             }
             Effect::Cutout => picture.cut_out(&self.alpha_of(&picture, foreground)?)?,
             Effect::Blur { radius } => {
-                let share = if radius.is_nan() { BLUR_RADIUS } else { radius };
-                let radius = share * picture.width.max(picture.height) as f32;
+                let radius = radius * picture.width.max(picture.height) as f32;
                 picture.blur_background(&self.alpha_of(&picture, foreground)?, radius)?;
             }
             Effect::Replace { background } => {
@@ -83,12 +79,22 @@ impl Segmentation {
         Ok(picture)
     }
 
-    /// The frame with each class except the background blended over it in its colour.
+    /// The frame's region unchanged, upright.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFrame`](crate::Error::InvalidFrame) if `frame` cannot be the one that was segmented;
+    /// [`Error::Unsupported`](crate::Error::Unsupported) if there is no memory for the image.
+    pub fn picture(&self, frame: &Frame<'_>) -> Result<Picture> {
+        self.check_frame(frame)?;
+        Ok(Picture::from_frame(frame)?)
+    }
+
+    /// The frame with each class of the foreground blended over it in its colour.
     ///
     /// # Errors
     /// As [`render`](Self::render).
-    pub fn overlay(&self, frame: &Frame<'_>) -> Result<Picture> {
-        self.render(frame, Effect::Overlay { opacity: OVERLAY_OPACITY }, &Foreground::All)
+    pub fn overlay(&self, frame: &Frame<'_>, foreground: &Foreground) -> Result<Picture> {
+        self.render(frame, Effect::Overlay { opacity: OVERLAY_OPACITY }, foreground)
     }
 
     /// Only the foreground, the rest transparent; alpha is the network's confidence.
@@ -173,11 +179,6 @@ impl Segmentation {
         }
         Ok(alpha)
     }
-
-    fn picture(&self, frame: &Frame<'_>) -> Result<Picture> {
-        self.check_frame(frame)?;
-        Ok(Picture::from_frame(frame)?)
-    }
 }
 
 /// Pixels below this probability become fully transparent, those above one minus it fully opaque.
@@ -206,7 +207,7 @@ mod tests {
                 let model = Model::fixture().unwrap().with_output_stride(stride).unwrap();
                 let segmenter = Segmenter::new(&model, &Options::new().threads(1).input_shape(shape)).unwrap();
                 for (width, height) in [(60, 40), (40, 60), (20, 40)] {
-                    let frame = Frame::rgb8(&bytes, width, height).unwrap();
+                    let frame = Frame::rgb(&bytes, width, height).unwrap();
                     assert_eq!(segmenter.segment(&frame).unwrap().stride(), stride, "{width}x{height}, {shape:?}");
                 }
             }

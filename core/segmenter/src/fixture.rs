@@ -41,7 +41,7 @@ impl Model {
             (0..SIDE * SIDE * 3).map(|i| ((i % 3 * 40) + i / 3 % SIDE * i / (3 * SIDE)) as u8).collect();
         let model = Self::from_file(ModelFile::new(spec.clone(), tensors.clone())?)?;
         let options = Options::new().threads(1).output(OutputSize::Model);
-        let segmentation = Segmenter::new(&model, &options)?.segment(&Frame::rgb8(&pattern, SIDE, SIDE)?)?;
+        let segmentation = Segmenter::new(&model, &options)?.segment(&Frame::rgb(&pattern, SIDE, SIDE)?)?;
         let mut logits: Vec<f32> = segmentation.logits().0.iter().skip(1).step_by(2).copied().collect();
         logits.sort_by(f32::total_cmp);
         let middle = logits[logits.len() / 2];

@@ -158,11 +158,17 @@ impl Model {
         &self.classes.palette
     }
 
+    /// A colour for each class, sRGB.
+    pub fn colors(&self) -> &[[u8; 3]] {
+        let count = self.labels().len().min(256);
+        &self.palette().colors()[..count]
+    }
+
     /// The class with a label, ignoring case.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for a label that the model does not have; it lists the existing ones.
-    pub fn class(&self, label: &str) -> Result<usize> {
+    pub fn class_index(&self, label: &str) -> Result<usize> {
         const LISTED: usize = 40;
         let label = label.trim();
         let labels = self.labels();

@@ -43,6 +43,15 @@ pub(crate) struct View {
     pub(crate) task: Task,
 }
 
+/// A class's share of a mask's pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClassShare {
+    /// The class.
+    pub class_index: usize,
+    /// 0 to 1.
+    pub share: f64,
+}
+
 /// Wall time of each stage of a frame, not summed over threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timings {
@@ -95,14 +104,14 @@ impl Segmentation {
     }
 
     /// Each class's share of the mask's pixels, the largest first; classes without pixels are omitted.
-    pub fn shares(&self) -> Vec<(usize, f64)> {
+    pub fn shares(&self) -> Vec<ClassShare> {
         let pixels = self.mask.classes.len().max(1) as f64;
         let counts = self.mask.histogram();
-        let mut shares: Vec<(usize, f64)> = (0..counts.len())
+        let mut shares: Vec<ClassShare> = (0..counts.len())
             .filter(|&class| counts[class] > 0)
-            .map(|class| (class, counts[class] as f64 / pixels))
+            .map(|class| ClassShare { class_index: class, share: counts[class] as f64 / pixels })
             .collect();
-        shares.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        shares.sort_by(|a, b| b.share.total_cmp(&a.share).then(a.class_index.cmp(&b.class_index)));
         shares
     }
 

@@ -35,6 +35,11 @@ impl VideoSegmenter {
         }
     }
 
+    /// The segmenter, whose arenas it shares.
+    pub fn segmenter(&self) -> &Segmenter {
+        &self.segmenter
+    }
+
     /// Segments the next frame. `timestamp` has an arbitrary origin; frames must come in its order.
     ///
     /// # Errors
@@ -55,7 +60,7 @@ impl VideoSegmenter {
         timestamp: Duration,
         segmentation: &mut Segmentation,
     ) -> Result<()> {
-        let view = Some((frame.region(), frame.upright_size(), frame.rotation(), frame.mirror()));
+        let view = Some((frame.region(), frame.upright_size(), frame.rotation(), frame.is_mirrored()));
         if self.view != view {
             self.reset();
             self.view = view;

@@ -185,7 +185,7 @@ impl<'a> Meter<'a> {
 
     /// Adds the next frame; `shift` is the camera's since the last.
     fn add(&mut self, picture: &Picture, shift: Shift, still: Option<&Still>) -> silhouette::Result<()> {
-        let frame = Frame::rgba8(&picture.rgba, picture.width, picture.height)?;
+        let frame = Frame::rgba(&picture.rgba, picture.width, picture.height)?;
         let [raw, smoothed] = &mut self.work;
         self.evaluator.segment(&frame, raw)?;
         self.video.segment_into(&frame, self.time, smoothed)?;

@@ -87,7 +87,7 @@ mod tests {
         // A scene whose red counts columns and whose green counts rows.
         let rgb: Vec<u8> =
             (0..width * height).flat_map(|i| [(i % width / 2) as u8, (i / width / 2) as u8, 100]).collect();
-        let mut jitter = Jitter::new(&Frame::rgb8(&rgb, width, height).unwrap(), name).unwrap();
+        let mut jitter = Jitter::new(&Frame::rgb(&rgb, width, height).unwrap(), name).unwrap();
         (0..frames).map(|_| jitter.next()).collect()
     }
 
@@ -129,6 +129,6 @@ mod tests {
         assert_eq!(reduced(Size { height: 720, width: 1280 }), Size { height: 720, width: 1280 });
         assert_eq!(reduced(Size { height: 4000, width: 3000 }), Size { height: 1280, width: 960 });
         assert_eq!(reduced(Size { height: 1, width: 100_000 }), Size { height: 1, width: 1280 });
-        assert!(Jitter::new(&Frame::rgb8(&[0; 300], 2, 50).unwrap(), "a").is_err());
+        assert!(Jitter::new(&Frame::rgb(&[0; 300], 2, 50).unwrap(), "a").is_err());
     }
 }

@@ -96,7 +96,7 @@ pub(super) fn score(args: &args::Eval, protocol: &Protocol) -> Result<(), Failur
 pub(super) fn people(model: &Model) -> Result<Foreground, Failure> {
     match model.task() {
         ModelTask::Alpha => Ok(Foreground::All),
-        _ => Ok(Foreground::Classes(vec![model.class(PERSON).map_err(Failure::general)?])),
+        _ => Ok(Foreground::Classes(vec![model.class_index(PERSON).map_err(Failure::general)?])),
     }
 }
 

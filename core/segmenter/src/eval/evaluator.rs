@@ -178,7 +178,7 @@ impl Evaluator {
         for segmenter in &self.segmenters {
             for mirrored in [false, true].into_iter().take(if self.flip { 2 } else { 1 }) {
                 // Mirrored in addition to the frame's own mirroring.
-                let seen = (*frame).mirrored(frame.mirror() != mirrored);
+                let seen = frame.mirrored(mirrored);
                 segmenter.segment_into(&seen, work)?;
                 spent += work.timings().total();
                 let (logits, (map, _)) = work.logits();

@@ -33,18 +33,18 @@ public fun Bitmap.toFrame(
         }
     val frame =
         if (PixelOrder.isBgra) {
-            Frame.bgra(width, height, pixels, rowBytes, transparency)
+            Frame.bgra(width, height, pixels, rowBytes)
         } else {
-            Frame.rgba(width, height, pixels, rowBytes, transparency)
+            Frame.rgba(width, height, pixels, rowBytes)
         }
-    return frame.upright(rotationDegrees, mirrored, 0)
+    return frame.transparent(transparency).upright(rotationDegrees, mirrored, 0)
 }
 
 /** The mask in its classes' colours, the background transparent; `ARGB_8888`, or into such a bitmap of the mask's size. */
 public fun Segmentation.maskBitmap(into: Bitmap? = null): Bitmap {
     val bitmap = into ?: Bitmap.createBitmap(width, height, Bitmap.Config.ARGB_8888)
     bitmap.mustBe(width, height, Bitmap.Config.ARGB_8888)
-    val colors = IntArray(256) { if (it == 0) Color.TRANSPARENT else model.color(it) }
+    val colors = IntArray(256) { if (it == 0) Color.TRANSPARENT else model.colors.getOrElse(it) { Color.BLACK } }
     val classes = mask()
     val row = IntArray(width)
     for (y in 0 until height) {
@@ -69,7 +69,7 @@ public fun Segmentation.overlay(
     frame: Frame? = null,
     foreground: Foreground = Foreground.All,
     opacity: Float = Segmentation.OVERLAY_OPACITY,
-): Unit = render(Effect.OVERLAY, into, frame, foreground, opacity)
+): Unit = render(Effect.OVERLAY, into, frame, foreground, opacity.checked("an opacity"))
 
 /** As [Segmentation.cutout], into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
 public fun Segmentation.cutout(
@@ -83,8 +83,8 @@ public fun Segmentation.blur(
     into: Bitmap,
     frame: Frame? = null,
     foreground: Foreground = Foreground.All,
-    strength: Float = Segmentation.BLUR_STRENGTH,
-): Unit = render(Effect.BLUR, into, frame, foreground, strength)
+    radius: Float = Segmentation.BLUR_RADIUS,
+): Unit = render(Effect.BLUR, into, frame, foreground, radius.checked("a radius"))
 
 /** As [Segmentation.replace], into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
 public fun Segmentation.replace(
@@ -110,7 +110,7 @@ public fun Picture.copyTo(bitmap: Bitmap) {
     for (y in 0 until height) {
         for (x in 0 until width) {
             val at = 4 * (y * width + x)
-            val channel = { c: Int -> pixels.get(at + c).toInt() and 0xFF }
+            val channel = { c: Int -> rgba.get(at + c).toInt() and 0xFF }
             colors[x] = Color.argb(channel(3), channel(0), channel(1), channel(2))
         }
         bitmap.setPixels(colors, 0, width, 0, y, width, 1)
@@ -126,7 +126,7 @@ private fun Segmentation.render(
     background: Frame? = null,
 ): Unit =
     open {
-        into.mustBe(frameWidth, frameHeight, Bitmap.Config.ARGB_8888)
+        into.mustBe(frameSize.width, frameSize.height, Bitmap.Config.ARGB_8888)
         Scratch.use(into.rowBytes * into.height) { pixels ->
             render(effect, frame, foreground, strength, background, pixels, into.rowBytes, PixelOrder.isBgra, isPremultiplied = true)
             into.copyPixelsFromBuffer(pixels.rewound())

@@ -14,12 +14,12 @@ import kotlin.time.Duration.Companion.nanoseconds
  */
 public class Segmentation internal constructor(
     private val segmenter: Segmenter,
-    slot: Slot,
+    buffer: SegmentationBuffer,
     size: Long,
     /** The timestamp of the frame, in nanoseconds. */
     public val timestampNanos: Long,
 ) : AutoCloseable {
-    private var slot: Slot? = slot
+    private var buffer: SegmentationBuffer? = buffer
     private var size: Long = size
 
     /** Columns of the mask. */
@@ -28,11 +28,9 @@ public class Segmentation internal constructor(
     /** Rows of the mask. */
     public val height: Int get() = synchronized(this) { size }.toInt()
 
-    /** Columns of the frame's region, upright: the width of the images that effects produce. */
-    public val frameWidth: Int get() = open { slot -> native { slot.ffi.frameSize() }.width.toInt() }
-
-    /** Rows of the frame's region. */
-    public val frameHeight: Int get() = open { slot -> native { slot.ffi.frameSize() }.height.toInt() }
+    /** Size of the frame's region, upright: that of the images that effects produce. */
+    public val frameSize: Size
+        get() = open { buffer -> native { buffer.ffi.frameSize() }.let { Size(it.width.toInt(), it.height.toInt()) } }
 
     /** One label per class; class 0 is the background. */
     public val labels: List<String> get() = segmenter.model.labels
@@ -43,8 +41,8 @@ public class Segmentation internal constructor(
     /** How long each stage took. */
     public val timings: Timings
         get() =
-            open { slot ->
-                native { slot.ffi.timings() }.let {
+            open { buffer ->
+                native { buffer.ffi.timings() }.let {
                     Timings(it.input.toLong().nanoseconds, it.network.toLong().nanoseconds, it.mask.toLong().nanoseconds)
                 }
             }
@@ -52,8 +50,8 @@ public class Segmentation internal constructor(
     /** The transform from the mask's coordinates to those of the frame's buffer, before rotation, mirroring and region. */
     public val transform: Transform
         get() =
-            open { slot ->
-                native { checkNotNull(slot.ffi.transform()) }.let { Transform(it.xx, it.xy, it.x0, it.yx, it.yy, it.y0) }
+            open { buffer ->
+                native { checkNotNull(buffer.ffi.transform()) }.let { Transform(it.xx, it.xy, it.x0, it.yx, it.yy, it.y0) }
             }
 
     /** The most likely class of each pixel, one byte each, rows from top to bottom, in a new direct buffer. */
@@ -67,9 +65,9 @@ public class Segmentation internal constructor(
         into: ByteBuffer,
         rowStride: Int = width,
     ): Unit =
-        open { slot ->
+        open { buffer ->
             into.writable()
-            Native.mask(slot, slot.raw, into, into.position(), into.remaining(), rowStride)
+            Native.mask(buffer, buffer.raw, into, into.position(), into.remaining(), rowStride)
         }
 
     /**
@@ -85,16 +83,16 @@ public class Segmentation internal constructor(
         classes: IntArray,
         rowStride: Int = width,
     ): Unit =
-        open { slot ->
+        open { buffer ->
             into.writable()
-            Native.confidence(slot, slot.raw, classes, into, into.position(), into.remaining(), rowStride)
+            Native.confidence(buffer, buffer.raw, classes, into, into.position(), into.remaining(), rowStride)
         }
 
     /** Recomputes the mask at another size, from the same output of the network. */
     public fun resize(output: OutputSize): Unit =
-        open { slot ->
-            native { slot.ffi.resize(output.lower()) }
-            val now = native { slot.ffi.size() }
+        open { buffer ->
+            native { buffer.ffi.resize(output.lower()) }
+            val now = native { buffer.ffi.size() }
             size = (now.width.toLong() shl 32) or now.height.toLong()
         }
 
@@ -104,18 +102,18 @@ public class Segmentation internal constructor(
      */
     public fun polygons(
         classIndex: Int,
-        tolerance: Double = 1.0,
+        tolerance: Double = 0.0,
         leastArea: Int = 0,
     ): List<Polygon> =
-        open { slot ->
-            native { slot.ffi.polygons(classIndex.unsigned("a class"), tolerance, leastArea.unsigned("an area")) }.map {
+        open { buffer ->
+            native { buffer.ffi.polygons(classIndex.unsigned("a class"), tolerance, leastArea.unsigned("an area")) }.map {
                 Polygon(it.outer.corners(), it.holes.map { hole -> hole.corners() })
             }
         }
 
     /** Each class's share of the mask's pixels, the largest first; classes without pixels are omitted. */
     public fun shares(): List<ClassShare> =
-        open { slot -> native { slot.ffi.shares() }.map { ClassShare(it.classIndex.toInt(), it.share) } }
+        open { buffer -> native { buffer.ffi.shares() }.map { ClassShare(it.classIndex.toInt(), it.share) } }
 
     /** The frame unchanged, upright. [frame] is the one that was segmented; results of live streams keep theirs (null). */
     public fun picture(
@@ -129,7 +127,7 @@ public class Segmentation internal constructor(
         foreground: Foreground = Foreground.All,
         opacity: Float = OVERLAY_OPACITY,
         into: Picture? = null,
-    ): Picture = render(Effect.OVERLAY, frame, into, foreground, opacity)
+    ): Picture = render(Effect.OVERLAY, frame, into, foreground, opacity.checked("an opacity"))
 
     /** Only the foreground, with a soft edge; the rest transparent. */
     public fun cutout(
@@ -138,13 +136,13 @@ public class Segmentation internal constructor(
         into: Picture? = null,
     ): Picture = render(Effect.CUTOUT, frame, into, foreground)
 
-    /** The frame with its background blurred; [strength] is the blur's deviation as a share of the longer side, 0 to 0.5. */
+    /** The frame with its background blurred; [radius] is the blur's standard deviation as a share of the longer side, 0 to 0.5. */
     public fun blur(
         frame: Frame? = null,
         foreground: Foreground = Foreground.All,
-        strength: Float = BLUR_STRENGTH,
+        radius: Float = BLUR_RADIUS,
         into: Picture? = null,
-    ): Picture = render(Effect.BLUR, frame, into, foreground, strength)
+    ): Picture = render(Effect.BLUR, frame, into, foreground, radius.checked("a radius"))
 
     /** The foreground in front of another image, which is scaled and cropped to cover the frame. */
     public fun replace(
@@ -156,8 +154,8 @@ public class Segmentation internal constructor(
 
     /** Releases the memory; later use throws [SilhouetteException.Closed]. Can be called repeatedly, from any thread. */
     override fun close() {
-        val given = synchronized(this) { slot.also { slot = null } } ?: return
-        segmenter.slots.give(given)
+        val held = synchronized(this) { buffer.also { buffer = null } } ?: return
+        segmenter.pool.release(held)
     }
 
     private fun render(
@@ -169,10 +167,11 @@ public class Segmentation internal constructor(
         background: Frame? = null,
     ): Picture =
         open {
-            val picture = into ?: Picture(frameWidth, frameHeight)
-            if (picture.width != frameWidth || picture.height != frameHeight) {
+            val size = frameSize
+            val picture = into ?: Picture(size.width, size.height)
+            if (picture.width != size.width || picture.height != size.height) {
                 throw SilhouetteException.InvalidFrame(
-                    "an image of ${picture.width}x${picture.height} for a frame of ${frameWidth}x$frameHeight",
+                    "an image of ${picture.width}x${picture.height} for a frame of ${size.width}x${size.height}",
                     "pass one of the frame's upright size",
                 )
             }
@@ -182,7 +181,7 @@ public class Segmentation internal constructor(
                 foreground,
                 strength,
                 background,
-                picture.pixels,
+                picture.rgba,
                 4 * picture.width,
                 isBgra = false,
                 isPremultiplied = false,
@@ -202,11 +201,11 @@ public class Segmentation internal constructor(
         isBgra: Boolean,
         isPremultiplied: Boolean,
     ): Unit =
-        open { slot ->
+        open { buffer ->
             out.writable()
             Native.effect(
-                slot,
-                slot.raw,
+                buffer,
+                buffer.raw,
                 frame?.first,
                 frame?.second,
                 frame?.third,
@@ -229,9 +228,9 @@ public class Segmentation internal constructor(
         }
 
     /** Runs [work]; closing waits for it. */
-    internal inline fun <T> open(work: (Slot) -> T): T =
+    internal inline fun <T> open(work: (SegmentationBuffer) -> T): T =
         synchronized(this) {
-            work(slot ?: throw SilhouetteException.Closed("the segmentation was closed", "use it before it is closed"))
+            work(buffer ?: throw SilhouetteException.Closed("the segmentation was closed", "use it before it is closed"))
         }
 
     private fun List<UInt>.corners(): IntArray = IntArray(size) { this[it].toInt() }
@@ -240,13 +239,19 @@ public class Segmentation internal constructor(
         /** Opacity of the colours of [overlay]. */
         public const val OVERLAY_OPACITY: Float = 0.55f
 
-        /** Deviation of [blur] as a share of the image's longer side. */
-        public const val BLUR_STRENGTH: Float = 0.015f
+        /** Standard deviation of [blur] as a share of the image's longer side. */
+        public const val BLUR_RADIUS: Float = 0.015f
     }
 }
 
 /** Effects, in the order of `SilhouetteEffect.kind`. */
 internal enum class Effect { PICTURE, OVERLAY, CUTOUT, BLUR, REPLACE }
+
+/** A negative number and NaN mean the default in the library. */
+internal fun Float.checked(what: String): Float {
+    if (!(this >= 0f)) throw SilhouetteException.Unsupported("$what of $this", "pass 0 or more")
+    return this
+}
 
 /** The library bypasses Java's checks when it writes: a read-only buffer must be rejected here. */
 private fun ByteBuffer.writable() {
@@ -284,17 +289,20 @@ public data class Transform(
     /** Buffer y of the mask's corner. */
     public val y0: Double,
 ) {
-    /** The x coordinate in the buffer of a point in the mask. */
-    public fun x(
+    /** The position of a mask point in the buffer: x and y. */
+    public fun map(
         x: Double,
         y: Double,
-    ): Double = xx * x + xy * y + x0
+    ): Pair<Double, Double> = Pair(xx * x + xy * y + x0, yx * x + yy * y + y0)
 
-    /** The y coordinate in the buffer of a point in the mask. */
-    public fun y(
-        x: Double,
-        y: Double,
-    ): Double = yx * x + yy * y + y0
+    /** The inverse: from the buffer to the mask. */
+    public val inverse: Transform
+        get() {
+            val determinant = xx * yy - xy * yx
+            val (a, b) = Pair(yy / determinant, -xy / determinant)
+            val (c, d) = Pair(-yx / determinant, xx / determinant)
+            return Transform(a, b, -(a * x0 + b * y0), c, d, -(c * x0 + d * y0))
+        }
 }
 
 /** One connected component of a class. Rings are corners x0, y0, x1, y1, …, the last connected to the first. */
@@ -340,10 +348,10 @@ public class Picture(
     public val height: Int,
 ) {
     /** `4 * width * height` bytes, direct. */
-    public val pixels: ByteBuffer = ByteBuffer.allocateDirect(bytes(width, height))
+    public val rgba: ByteBuffer = ByteBuffer.allocateDirect(bytes(width, height))
 
     /** The image as a frame, without a copy. */
-    public fun toFrame(): Frame = Frame.rgba(width, height, pixels, transparency = Transparency.STRAIGHT)
+    public fun toFrame(): Frame = Frame.rgba(width, height, rgba).transparent(Transparency.STRAIGHT)
 
     private companion object {
         fun bytes(
