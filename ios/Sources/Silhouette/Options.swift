@@ -17,7 +17,7 @@ public struct Options: Sendable, Hashable {
     public var output: OutputSize
     /// Whether the soft borders of cut-out, blurred and replaced images follow the image's edges. The mask and the
     /// confidences stay the network's. Default: they do.
-    public var refinesEdges: Bool
+    public var refine: Bool
     /// A folder private to the app, in its caches folder, in which the packed weights are cached (4 bytes per parameter,
     /// at most four files): opening the same model file again is then several times faster, and its weights are pages of
     /// that file instead of the app's own memory. Models in memory are not cached. `nil`: no cache.
@@ -28,7 +28,7 @@ public struct Options: Sendable, Hashable {
     /// Options; omitted ones have defaults.
     public init(
         threads: Int? = nil, size: Int? = nil, backend: Backend = .auto, concurrency: Int? = nil,
-        output: OutputSize = .frame, refinesEdges: Bool = true, weightCache: URL? = nil,
+        output: OutputSize = .frame, refine: Bool = true, weightCache: URL? = nil,
         inputShape: InputShape = .frame
     ) {
         self.threads = threads
@@ -36,7 +36,7 @@ public struct Options: Sendable, Hashable {
         self.backend = backend
         self.concurrency = concurrency
         self.output = output
-        self.refinesEdges = refinesEdges
+        self.refine = refine
         self.weightCache = weightCache
         self.inputShape = inputShape
     }

@@ -90,7 +90,8 @@ internal class Golden(
                 "nv21" -> Frame.nv21(width, height, first, plane(1), color)
                 else -> error("format ${cells[1]}")
             }
-        return frame.rotated(rotation).mirrored(isMirrored).cropped(region)
+        val upright = frame.rotated(rotation).mirrored(isMirrored)
+        return region?.let(upright::cropped) ?: upright
     }
 
     /** Instruction sets round differently, which may decide a tie: one pixel in a thousand may differ. */

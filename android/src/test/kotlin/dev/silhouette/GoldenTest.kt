@@ -26,7 +26,7 @@ internal class GoldenTest {
         for (golden in turns) {
             val frame = golden.frame()
             segmenter.segmentNow(frame).use {
-                assertEquals(frame.uprightWidth to frame.uprightHeight, it.width to it.height)
+                assertEquals(frame.uprightSize.width to frame.uprightSize.height, it.width to it.height)
                 val way = it.transform
                 // The upright image's corners are the buffer's, each once.
                 val corners =
