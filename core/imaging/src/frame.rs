@@ -178,7 +178,7 @@ pub enum PixelFormat {
 
 impl PixelFormat {
     /// Bytes of a pixel.
-    pub fn bytes(self) -> usize {
+    pub fn bytes_per_pixel(self) -> usize {
         match self {
             Self::Rgb => 3,
             Self::Rgba | Self::Bgra => 4,
@@ -359,8 +359,8 @@ impl<'a> Frame<'a> {
         row_stride: usize,
     ) -> Result<Self, FrameError> {
         check_size(width, height)?;
-        let plane = Plane { data, row_stride, pixel_stride: format.bytes() };
-        plane.check(PlaneName::Pixels, height, width, format.bytes())?;
+        let plane = Plane { data, row_stride, pixel_stride: format.bytes_per_pixel() };
+        plane.check(PlaneName::Pixels, height, width, format.bytes_per_pixel())?;
         Ok(Self::new(Pixels::Packed(format, plane), width, height))
     }
 

@@ -181,7 +181,7 @@ impl Source<'_> {
     /// f32 per pixel of the line between the two passes.
     fn channels(&self) -> usize {
         match self {
-            Self::Packed { format, .. } => format.bytes(),
+            Self::Packed { format, .. } => format.bytes_per_pixel(),
             Self::Yuv { .. } => 4,
         }
     }

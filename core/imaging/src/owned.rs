@@ -47,7 +47,7 @@ impl FrameBuffer {
         let height = frame.height();
         let layout = match frame.pixels {
             Pixels::Packed(format, plane) => {
-                copy(&mut self.planes[0], plane, height, width, format.bytes())?;
+                copy(&mut self.planes[0], plane, height, width, format.bytes_per_pixel())?;
                 Layout::Packed { format, row_stride: plane.row_stride }
             }
             Pixels::Yuv420 { y, u, v, color } => {

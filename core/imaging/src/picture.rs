@@ -143,8 +143,8 @@ impl Picture {
         }
         let mut rgba = memory::filled(width.saturating_mul(height).saturating_mul(4), 255, "a picture")?;
         for (y, row) in rgba.chunks_exact_mut(width * 4).enumerate() {
-            let start = (region.y + y) * plane.row_stride + region.x * format.bytes();
-            let from = &plane.data[start..][..width * format.bytes()];
+            let start = (region.y + y) * plane.row_stride + region.x * format.bytes_per_pixel();
+            let from = &plane.data[start..][..width * format.bytes_per_pixel()];
             let to = row.as_chunks_mut::<4>().0.iter_mut();
             match format {
                 PixelFormat::Rgb => to.zip(from.as_chunks::<3>().0).for_each(|(to, &[r, g, b])| *to = [r, g, b, 255]),

@@ -268,7 +268,7 @@ public class Frame private constructor(
             put(numbers, PLANES, first)
             if (second != null) put(numbers, PLANES + 4, second)
             if (third != null) put(numbers, PLANES + 8, third)
-            return Frame(first.buffer, second?.buffer, third?.buffer, numbers, 0)
+            return Frame(first.data, second?.data, third?.data, numbers, 0)
         }
 
         private fun put(
@@ -302,17 +302,17 @@ public enum class Transparency {
 /**
  * One plane: a direct buffer, whose bytes from its position to its limit at this moment are used.
  *
- * @property buffer the bytes
+ * @property data the bytes
  * @property rowStride bytes from one row to the next
  * @property pixelStride bytes from one sample to the next in a row
  */
 public class Plane(
-    public val buffer: ByteBuffer,
+    public val data: ByteBuffer,
     public val rowStride: Int,
     public val pixelStride: Int = 1,
 ) {
-    internal val offset: Int = buffer.position()
-    internal val length: Int = buffer.remaining()
+    internal val offset: Int = data.position()
+    internal val length: Int = data.remaining()
 }
 
 /**
