@@ -118,6 +118,16 @@ pub enum FileError {
 }
 
 /// A decoded photo: sRGB colours, alpha if any pixel is transparent, and its orientation.
+///
+/// ```no_run
+/// # use silhouette_imaging::files::{Photo, PhotoOptions};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let photo = Photo::open_with("photo.jpg", &PhotoOptions::new().lenient(true))?;
+/// let frame = photo.frame()?; // Upright, by the photo's orientation.
+/// println!("{} x {}", frame.upright_size().width, frame.upright_size().height);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Photo {
     width: usize,
@@ -128,6 +138,12 @@ pub struct Photo {
 }
 
 /// Which photos are accepted.
+///
+/// ```
+/// # use silhouette_imaging::files::PhotoOptions;
+/// let small = PhotoOptions::new().max_pixels(12_000_000);
+/// assert_ne!(small, PhotoOptions::default());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PhotoOptions {
     max_pixels: u64,

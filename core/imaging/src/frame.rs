@@ -130,6 +130,19 @@ impl std::fmt::Display for PlaneName {
 }
 
 /// Bytes of one plane and how they are laid out.
+///
+/// ```
+/// # use silhouette_imaging::frame::{Frame, FrameError, Plane, YuvColor};
+/// // Rows of luma padded to 672 bytes, chroma interleaved: every second byte is a U, or a V.
+/// let y = vec![16; 672 * 480];
+/// let chroma = vec![128; 672 * 240];
+/// let u = Plane { data: &chroma, row_stride: 672, pixel_stride: 2 };
+/// let v = Plane { data: &chroma[1..], ..u };
+/// let y = Plane { data: &y, row_stride: 672, pixel_stride: 1 };
+/// let frame = Frame::yuv420(y, u, v, 640, 480, YuvColor::default())?;
+/// # let _ = frame;
+/// # Ok::<(), FrameError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Plane<'a> {
     /// The bytes, starting with the first sample. They may end right after the last sample: the last row needs no
@@ -221,6 +234,13 @@ pub enum YuvRange {
 }
 
 /// The conversion from YUV to RGB.
+///
+/// ```
+/// # use silhouette_imaging::frame::{YuvColor, YuvMatrix, YuvRange};
+/// assert_eq!(YuvColor::default(), YuvColor { matrix: YuvMatrix::Bt601, range: YuvRange::Full });
+/// let television = YuvColor { matrix: YuvMatrix::Bt709, range: YuvRange::Video };
+/// # let _ = television;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct YuvColor {
     /// The matrix.
@@ -230,6 +250,12 @@ pub struct YuvColor {
 }
 
 /// Clockwise quarter turns that make the buffer upright (Android's `rotationDegrees`).
+///
+/// ```
+/// # use silhouette_imaging::frame::Rotation;
+/// assert_eq!(Rotation::from_degrees(-90), Ok(Rotation::Clockwise270));
+/// assert!(Rotation::from_degrees(45).is_err());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Rotation {
     /// The buffer is upright.
@@ -326,6 +352,19 @@ pub(crate) enum Pixels<'a> {
 /// A borrowed image in memory: planes, format, strides, and orientation.
 ///
 /// A value of this type has been checked: every sample is inside its plane and the region is inside the image.
+///
+/// ```
+/// # use silhouette_imaging::frame::{Frame, FrameError, Region, Rotation, Size};
+/// let pixels = vec![0; 640 * 480 * 4];
+/// let frame = Frame::rgba(&pixels, 640, 480)?.rotated(Rotation::Clockwise90).mirrored(true);
+/// assert_eq!(frame.upright_size(), Size { height: 640, width: 480 });
+/// let top = frame.cropped(Region { x: 0, y: 0, width: 480, height: 320 })?;
+/// assert_eq!(top.region().size(), Size { height: 320, width: 480 });
+/// // Calls compose: this undoes both.
+/// let as_it_was = top.mirrored(true).rotated(Rotation::Clockwise270);
+/// assert_eq!((as_it_was.rotation(), as_it_was.is_mirrored()), (Rotation::None, false));
+/// # Ok::<(), FrameError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
     pub(crate) pixels: Pixels<'a>,

@@ -5,6 +5,17 @@ use silhouette_kernels::memory::{self, OutOfMemory};
 use crate::frame::{Frame, PixelFormat, Pixels, Plane, Region, Rotation, Transparency, YuvColor};
 
 /// The copied bytes of a frame, and all of its metadata. Copying again reuses the memory.
+///
+/// ```
+/// # use silhouette_imaging::{frame::{Frame, FrameError}, owned::FrameBuffer};
+/// let mut copy = FrameBuffer::default();
+/// {
+///     let camera = vec![7; 64 * 48 * 3];
+///     copy.copy_from(&Frame::rgb(&camera, 64, 48)?)?;
+/// } // The camera has its buffer back.
+/// assert_eq!(copy.frame().map(|frame| frame.width()), Some(64));
+/// # Ok::<(), FrameError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct FrameBuffer {
     planes: [Vec<u8>; 3],

@@ -14,6 +14,17 @@ use crate::mask::{Confidence, Mask};
 use crate::palette::Palette;
 
 /// An upright RGBA image, 8 bits per channel, rows from top to bottom, no padding.
+///
+/// ```
+/// # use silhouette_imaging::{frame::{Frame, FrameError, Rotation}, picture::{ChannelOrder, Picture}};
+/// let pixels = [1, 2, 3, 4, 5, 6];
+/// let picture = Picture::from_frame(&Frame::rgb(&pixels, 2, 1)?.rotated(Rotation::Half))?;
+/// assert_eq!(picture.rgba, [4, 5, 6, 255, 1, 2, 3, 255]);
+/// let mut bgra = [0; 8];
+/// picture.copy_into(&mut bgra, 8, ChannelOrder::Bgra, false)?;
+/// assert_eq!(bgra, [6, 5, 4, 255, 3, 2, 1, 255]);
+/// # Ok::<(), FrameError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Picture {
     /// Columns.

@@ -32,6 +32,16 @@ pub struct Shift {
 }
 
 /// The brightness of a frame.
+///
+/// ```
+/// use silhouette::Picture;
+/// use silhouette::eval::{Grey, Shift, camera_shift};
+///
+/// let rgba = (0..64 * 64).flat_map(|i: usize| [(i * i / 7) as u8, (i / 64 * 4) as u8, (i % 64 * 4) as u8, 255]).collect();
+/// let grey = Grey::new(&Picture { width: 64, height: 64, rgba })?;
+/// assert_eq!(camera_shift(&grey, &grey)?, Shift::default());
+/// # Ok::<(), silhouette::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Grey {
     pub(crate) size: Size,

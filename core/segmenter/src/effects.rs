@@ -9,6 +9,15 @@ use silhouette_imaging::picture::Picture;
 use silhouette_imaging::refine::{Guide, refine};
 
 /// The classes in the foreground of an effect.
+///
+/// ```
+/// use silhouette::{Foreground, Model};
+///
+/// let model = Model::voc21()?;
+/// let pets = Foreground::Classes(vec![model.class_index("cat")?, model.class_index("dog")?]);
+/// # let _ = pets;
+/// # Ok::<(), silhouette::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Foreground {
     /// Every class but the background (class 0).
@@ -25,6 +34,20 @@ pub const OVERLAY_OPACITY: f32 = 0.55;
 pub const BLUR_RADIUS: f32 = 0.015;
 
 /// The effects of [`Segmentation::render`].
+///
+/// ```
+/// use silhouette::{Effect, Foreground, Frame, Model, Options, Segmenter};
+///
+/// let segmenter = Segmenter::new(&Model::people()?, &Options::new())?;
+/// let pixels = vec![128; 64 * 48 * 3];
+/// let frame = Frame::rgb(&pixels, 64, 48)?;
+/// let segmentation = segmenter.segment(&frame)?;
+/// let strong = segmentation.render(&frame, Effect::Blur { radius: 0.05 }, &Foreground::All)?;
+/// let beach = Frame::rgb(&pixels, 48, 64)?;
+/// let moved = segmentation.render(&frame, Effect::Replace { background: &beach }, &Foreground::All)?;
+/// assert_eq!((moved.width, moved.height), (strong.width, strong.height));
+/// # Ok::<(), silhouette::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum Effect<'a> {
     /// The frame's region unchanged, upright.

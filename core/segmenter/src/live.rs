@@ -36,6 +36,21 @@ pub struct LiveResult<'a> {
 ///
 /// All methods can be called from any thread, including the listener's. Dropping it waits for the listener's last call,
 /// unless the listener itself drops it.
+///
+/// ```
+/// use silhouette::{Frame, LiveSegmenter, Model, Options, Segmenter, Smoothing};
+/// use std::time::Duration;
+///
+/// let segmenter = Segmenter::new(&Model::people()?, &Options::new())?;
+/// let live = LiveSegmenter::new(&segmenter, Some(Smoothing::default()), |result| match result.segmentation {
+///     Ok(segmentation) => println!("{} x {}", segmentation.width(), segmentation.height()),
+///     Err(error) => eprintln!("{error}"),
+/// })?;
+/// let pixels = vec![128; 64 * 48 * 3];
+/// live.submit(&Frame::rgb(&pixels, 64, 48)?, Duration::ZERO)?;
+/// live.close(); // Once it returns, the listener is not called any more.
+/// # Ok::<(), silhouette::Error>(())
+/// ```
 pub struct LiveSegmenter {
     worker: Latest<Job>,
 }

@@ -10,6 +10,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// A model file, opened and checked. Cheap to clone.
+///
+/// ```
+/// use silhouette::Model;
+///
+/// let model = Model::voc21()?;
+/// assert_eq!(model.class_index("person")?, 15);
+/// assert_eq!(model.labels()[0], "background");
+/// let finer = model.with_output_stride(8)?;
+/// # let _ = finer;
+/// # Ok::<(), silhouette::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Model {
     file: Arc<ModelFile>,

@@ -137,6 +137,13 @@ pub enum InputShape {
 pub const SHAPES: usize = 2;
 
 /// The size of a mask.
+///
+/// ```
+/// use silhouette::{Options, OutputSize};
+///
+/// let small = Options::new().output(OutputSize::Given { width: 320, height: 240 });
+/// # let _ = small;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OutputSize {
     /// One label per pixel of the frame's region, upright.

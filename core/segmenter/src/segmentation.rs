@@ -17,6 +17,22 @@ use std::time::{Duration, Instant};
 ///
 /// It keeps the network's logits, which are small, so that the mask can be recomputed at another size and the
 /// confidence of any class can be computed later. Reused for the next frame, it needs no new memory.
+///
+/// ```
+/// use silhouette::{Frame, Model, Options, Segmentation, Segmenter};
+///
+/// let segmenter = Segmenter::new(&Model::voc21()?, &Options::new())?;
+/// let mut segmentation = Segmentation::default();
+/// for shade in [0, 128, 255] {
+///     let pixels = vec![shade; 64 * 48 * 3];
+///     segmenter.segment_into(&Frame::rgb(&pixels, 64, 48)?, &mut segmentation)?;
+///     let background = segmentation.confidence(&[0])?;
+///     let largest = segmentation.shares()[0];
+///     println!("{} on {:.0} %", segmentation.labels()[largest.class_index], 100.0 * largest.share);
+///     assert_eq!(background.values.len(), 64 * 48);
+/// }
+/// # Ok::<(), silhouette::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Segmentation {
     pub(crate) mask: Mask,

@@ -18,6 +18,19 @@ use std::time::Instant;
 ///
 /// Calls may come from any number of threads. Each runs in an arena of its own; arenas are created when first needed,
 /// up to [`Options::concurrency`]. Further calls wait, and are served in the order in which they came.
+///
+/// ```
+/// use silhouette::{Foreground, Frame, Model, Options, Segmenter};
+///
+/// let segmenter = Segmenter::new(&Model::people()?, &Options::new().threads(2))?;
+/// let pixels = vec![128; 64 * 48 * 3];
+/// let frame = Frame::rgb(&pixels, 64, 48)?;
+/// let segmentation = segmenter.segment(&frame)?;
+/// assert_eq!((segmentation.width(), segmentation.height()), (64, 48));
+/// let blurred = segmentation.blur(&frame, &Foreground::All)?;
+/// assert_eq!(blurred.rgba.len(), 64 * 48 * 4);
+/// # Ok::<(), silhouette::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Segmenter {
     runner: Arc<Runner>,

@@ -13,6 +13,14 @@ use silhouette_kernels::memory::{self, OutOfMemory};
 use std::time::Duration;
 
 /// How a video's frames are smoothed.
+///
+/// ```
+/// use silhouette::Smoothing;
+/// use std::time::Duration;
+///
+/// let slow = Smoothing::with_half_life(Duration::from_millis(300));
+/// assert_eq!(slow.longest_pause, Smoothing::default().longest_pause);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Smoothing {

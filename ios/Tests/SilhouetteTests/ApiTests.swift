@@ -98,7 +98,8 @@ private func defaults(_ what: String) throws -> String {
     case "options":
         let options = Options()
         let text = { (number: Int?) in number.map { "\($0)" } ?? "none" }
-        return "threads:\(text(options.threads)) backend:\(options.backend) size:\(text(options.size)) input_shape:\(options.inputShape) "
+        return
+            "threads:\(text(options.threads)) backend:\(options.backend) size:\(text(options.size)) input_shape:\(options.inputShape) "
             + "concurrency:\(text(options.concurrency)) output:\(options.output) refine:\(options.refine ? 1 : 0) "
             + "weight_cache:\(options.weightCache?.path ?? "none")"
     case "smoothing":

@@ -25,7 +25,8 @@ func share(of label: String, in frame: Frame) async throws -> Double {
 // sample: planes
 func frames(rgba: Data, y: Data, uv: Data, width: Int, height: Int, stride: Int) -> [Frame] {
     let (luma, chroma) = (Plane(y, rowStride: stride), Plane(uv, rowStride: stride))
-    let turned = Frame(y: luma, uv: chroma, width: width, height: height, color: YUVColor(matrix: .bt709, range: .full)).rotated(.clockwise90)
+    let color = YUVColor(matrix: .bt709, range: .full)
+    let turned = Frame(y: luma, uv: chroma, width: width, height: height, color: color).rotated(.clockwise90)
     return [
         Frame(rgba, format: .rgba, width: width, height: height),
         turned.cropped(to: Region(x: 0, y: 0, width: height / 2, height: width / 2)),

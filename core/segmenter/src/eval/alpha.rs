@@ -40,6 +40,16 @@ pub enum TruthValue {
 }
 
 /// The true alpha of an image.
+///
+/// ```
+/// use silhouette::Size;
+/// use silhouette::eval::{AlphaTruth, TruthValue};
+///
+/// let meaning = std::array::from_fn(|value| TruthValue::Alpha(value as u8));
+/// let mut truth = AlphaTruth::new(Size { height: 1, width: 3 }, &[0, 255, 255], &meaning, false)?;
+/// assert_eq!(truth.score(&[0, 255, 0])?.iou(), Some(0.5));
+/// # Ok::<(), silhouette::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct AlphaTruth {
     size: Size,

@@ -12,6 +12,15 @@ const RIM: &str = "the rim of a mask";
 const NEAR: f64 = 0.02;
 
 /// Pixels near their contours: those in both, and those in either. Summed over several images.
+///
+/// ```
+/// use silhouette::eval::Boundary;
+///
+/// let truth = [0, 0, 1, 1];
+/// let boundary = Boundary::of(&truth, &[0, 0, 255, 200], 4, 1, 2)?;
+/// assert_eq!(boundary.iou(), Some(1.0));
+/// # Ok::<(), silhouette::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Boundary {
     /// In both.

@@ -93,6 +93,19 @@ pub struct Alphas {
 const MAX_SCALES: usize = 32;
 
 /// Computes masks by a [`Protocol`]. Calls may come from several threads.
+///
+/// ```
+/// use silhouette::eval::{Confusion, Evaluator, Protocol};
+/// use silhouette::{Frame, Model, Segmentation};
+///
+/// let evaluator = Evaluator::new(&Model::voc21()?, &Protocol { size: Some(129), ..Protocol::default() }, 1)?;
+/// let pixels = vec![128; 64 * 48 * 3];
+/// let (mask, _time) = evaluator.mask(&Frame::rgb(&pixels, 64, 48)?, &mut Segmentation::default())?;
+/// let mut confusion = Confusion::new(21);
+/// confusion.add(&mask.classes, &mask.classes).expect("both have the image's size");
+/// assert_eq!(confusion.pixel_accuracy(), Some(1.0));
+/// # Ok::<(), silhouette::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Evaluator {
     /// One for each scale.

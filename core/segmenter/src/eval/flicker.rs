@@ -13,6 +13,18 @@ const BLOCK: usize = 16;
 const MOVED: f32 = 8.0;
 
 /// The change of an alpha over pairs of frames.
+///
+/// ```
+/// use silhouette::Confidence;
+/// use silhouette::eval::{Flicker, Shift};
+///
+/// let before = Confidence { width: 2, height: 1, values: vec![0, 255] };
+/// let now = Confidence { width: 2, height: 1, values: vec![0, 204] };
+/// let mut flicker = Flicker::default();
+/// flicker.add(&before, &now, Shift::default(), None)?;
+/// assert_eq!(flicker.mean(), Some(0.1));
+/// # Ok::<(), silhouette::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Flicker {
     change: f64,

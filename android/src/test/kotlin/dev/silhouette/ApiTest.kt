@@ -44,7 +44,7 @@ internal class ApiTest {
     /** A frame whose red values count its pixels, with the operations of [words], and the image that is made of it. */
     private fun frame(words: List<String>): String {
         val (width, height) = pair(words[0])
-        val pixels = Fixture.direct(ByteArray(4 * width * height) { if (it % 4 == 0) (it / 4).toByte() else if (it % 4 == 3) -1 else 0 })
+        val pixels = Fixture.direct(ByteArray(4 * width * height) { listOf(it / 4, 0, 0, 255)[it % 4].toByte() })
         var frame = Frame.rgba(width, height, pixels)
         for (word in words.drop(1)) {
             val value = word.substringAfter(':')

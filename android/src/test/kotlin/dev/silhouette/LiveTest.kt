@@ -21,7 +21,11 @@ internal class LiveTest {
         Fixture.segmenter().use { segmenter ->
             val results = LinkedBlockingQueue<Pair<Long, List<Byte>>>()
             val live =
-                LiveSegmenter(segmenter, null) { result -> result.get().use { results.add(result.timestampNanos to Fixture.maskOf(it).toList()) } }
+                LiveSegmenter(segmenter, null) { result ->
+                    result.get().use {
+                        results.add(result.timestampNanos to Fixture.maskOf(it).toList())
+                    }
+                }
             val frames = List(40) { Fixture.frame(phase = 3 * it) }
             var replaced = 0L
             for ((i, frame) in frames.withIndex()) if (live.submit(frame, i.toLong())) replaced++

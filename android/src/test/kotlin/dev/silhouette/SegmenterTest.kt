@@ -160,7 +160,9 @@ internal class SegmenterTest {
         val endless = listOf(Smoothing(halfLife = Duration.INFINITE), Smoothing(longestPause = Duration.INFINITE))
         for (smoothing in endless + Smoothing((-1).milliseconds)) {
             Fixture.segmenter().use { segmenter ->
-                assertThrows(SilhouetteException.Unsupported::class.java) { VideoSegmenter(segmenter, smoothing).segmentNow(Fixture.frame()) }
+                assertThrows(SilhouetteException.Unsupported::class.java) {
+                    VideoSegmenter(segmenter, smoothing).segmentNow(Fixture.frame())
+                }
                 assertThrows(SilhouetteException.Unsupported::class.java) { LiveSegmenter(segmenter, smoothing) { } }
             }
         }
@@ -242,7 +244,13 @@ internal class SegmenterTest {
                 assertEquals(7 to 300, result.width to result.height)
                 assertEquals(7 * 300, Fixture.maskOf(result).size)
                 assertEquals(60.0, result.transform.map(7.0, 0.0).first, 1e-9)
-                assertEquals(7.0, result.transform.inverse.map(60.0, 40.0).first, 1e-9)
+                assertEquals(
+                    7.0,
+                    result.transform.inverse
+                        .map(60.0, 40.0)
+                        .first,
+                    1e-9,
+                )
                 result.resize(OutputSize.Model)
                 assertEquals(65 to 43, result.width to result.height)
                 result.resize(OutputSize.Frame)
