@@ -130,7 +130,7 @@ pub(crate) fn scale(v: u8, a: u8) -> u8 {
 /// [`OutOfMemory`].
 pub(crate) fn linear(from: usize, to: usize) -> Result<Vec<(usize, usize, f32)>, OutOfMemory> {
     let mut places = Vec::new();
-    memory::reserve(&mut places, to, "a resized picture")?;
+    memory::reserve(&mut places, to, "a resized image")?;
     places.extend((0..to).map(|i| {
         let p = ((i as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, (from - 1) as f64);
         let low = p as usize;

@@ -268,14 +268,14 @@ impl Photo {
         decoder.set_options(sides.jpeg_set_out_colorspace(if grey { ColorSpace::Luma } else { ColorSpace::RGB }));
         let exif = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
         let pixels = width as usize * height as usize;
-        let mut decoded = memory::filled(pixels * if grey { 1 } else { 3 }, 0, "a picture")?;
+        let mut decoded = memory::filled(pixels * if grey { 1 } else { 3 }, 0, "an image")?;
         // The decoder takes its memory without asking.
-        memory::enough(decoding, "a picture")?;
+        memory::enough(decoding, "an image")?;
         decoder.decode_into(&mut decoded).map_err(wrong)?;
         drop(decoder);
         drop(bytes);
         let mut rgb = if grey {
-            let mut rgb = memory::filled(pixels * 3, 0, "a picture")?;
+            let mut rgb = memory::filled(pixels * 3, 0, "an image")?;
             rgb.chunks_exact_mut(3).zip(decoded).for_each(|(pixel, level)| pixel.fill(level));
             rgb
         } else {
@@ -329,7 +329,7 @@ impl Photo {
         let profile = decoder.icc_profile().unwrap_or_default().filter(|profile| profile.len() <= MOST_PROFILE);
         let alpha = decoder.color_type().has_alpha();
         // What the decoder takes beside them it takes without asking.
-        memory::enough(pixels * 8 + length, "a picture")?;
+        memory::enough(pixels * 8 + length, "an image")?;
         let image = DynamicImage::from_decoder(decoder).map_err(failed)?;
         let (mut bytes, channels) =
             if alpha { (image.into_rgba8().into_raw(), 4) } else { (image.into_rgb8().into_raw(), 3) };

@@ -131,7 +131,7 @@ impl Picture {
         let rows = resampler.rows(frame)?;
         let mut scratch = memory::filled(rows.scratch_len(), 0.0, "a row of the image")?;
         let mut line = memory::filled(width.saturating_mul(3), 0.0, "a row of the image")?;
-        let mut rgba = memory::filled(width.saturating_mul(height).saturating_mul(4), 255, "a picture")?;
+        let mut rgba = memory::filled(width.saturating_mul(height).saturating_mul(4), 255, "an image")?;
         for (y, row) in rgba.chunks_exact_mut(width * 4).enumerate() {
             rows.row(y, &mut scratch, &mut line);
             for (pixel, rgb) in row.chunks_exact_mut(4).zip(line.chunks_exact(3)) {
@@ -152,7 +152,7 @@ impl Picture {
         if (region.width, region.height) != (width, height) {
             return Ok(None);
         }
-        let mut rgba = memory::filled(width.saturating_mul(height).saturating_mul(4), 255, "a picture")?;
+        let mut rgba = memory::filled(width.saturating_mul(height).saturating_mul(4), 255, "an image")?;
         for (y, row) in rgba.chunks_exact_mut(width * 4).enumerate() {
             let start = (region.y + y) * plane.row_stride + region.x * format.bytes_per_pixel();
             let from = &plane.data[start..][..width * format.bytes_per_pixel()];

@@ -15,14 +15,18 @@ final class ApiTests: XCTestCase {
         for line in cases {
             let words = line[0].split(separator: " ").map(String.init)
             var found: String
-            do { found = try run(words[0], Array(words.dropFirst())) } catch let error as SilhouetteError { found = kind(error) }
+            do {
+                found = try outcome(words[0], Array(words.dropFirst()))
+            } catch let error as SilhouetteError {
+                found = kind(error)
+            }
             XCTAssertEqual(found, line[1], line[0])
         }
     }
 }
 
 /// What a case results in, in the table's words.
-private func run(_ what: String, _ words: [String]) throws -> String {
+private func outcome(_ what: String, _ words: [String]) throws -> String {
     switch what {
     case "frame": return try frame(words)
     case "options": return try segmented(options(words))

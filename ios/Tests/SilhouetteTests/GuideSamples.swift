@@ -8,7 +8,7 @@ import XCTest
 func blurred(_ frame: Frame) async throws -> Picture {
     let segmenter = try Segmenter(model: .people())
     defer { segmenter.close() }
-    return try await segmenter.segment(frame).render(.blur(), of: frame)
+    return try await segmenter.segment(frame).blur(of: frame)
 }
 // end of sample
 
@@ -37,7 +37,7 @@ func frames(rgba: Data, y: Data, uv: Data, width: Int, height: Int, stride: Int)
 // sample: live
 func preview(_ live: LiveSegmenter, show: @Sendable (Picture) async -> Void) async throws {
     for await result in live.results {
-        await show(try result.segmentation.get().render(.blur()))
+        await show(try result.segmentation.get().blur())
     }
 }
 // end of sample

@@ -74,7 +74,7 @@ pub(super) fn score(args: &args::Eval, protocol: &Protocol) -> Result<(), Failur
             let people = measures::table(&plain, &refined);
             let ms = median(results.iter().map(|scored| scored.ms).collect());
             let alpha_ms = [0, 1].map(|which| median(results.iter().map(|scored| scored.alpha_ms[which]).collect()));
-            output::say(&format!("{} pictures, {skipped} skipped", results.len()));
+            output::say(&format!("{} images, {skipped} skipped", results.len()));
             Ok(json!({
                 "people": people,
                 "images": results.len(),
@@ -82,7 +82,7 @@ pub(super) fn score(args: &args::Eval, protocol: &Protocol) -> Result<(), Failur
                 "macs": mean(results.iter().map(|scored| scored.macs)),
                 "median_ms": ms,
                 "alpha_ms": { "plain": alpha_ms[0], "refined": alpha_ms[1] },
-                "pictures": results,
+                "scores": results,
                 "protocol": protocol,
             }))
         },

@@ -125,7 +125,7 @@ impl Evaluator {
         if !(1..=MAX_SCALES).contains(&protocol.scales.len()) || !protocol.scales.iter().all(usable) {
             return Err(Error::unsupported(
                 format_args!("the scales {:?}", protocol.scales),
-                "give 1 to 32 factors above 0",
+                "pass 1 to 32 factors above 0",
             ));
         }
         let model = match protocol.output_stride {

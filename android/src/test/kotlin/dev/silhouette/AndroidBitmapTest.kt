@@ -107,7 +107,7 @@ internal class AndroidBitmapTest {
                 val mask = Fixture.maskOf(result)
                 val drawn = colors(result.maskBitmap())
                 for (i in mask.indices) {
-                    val expected = if (mask[i].toInt() == 0) Color.TRANSPARENT else Fixture.model.color(mask[i].toInt())
+                    val expected = if (mask[i].toInt() == 0) Color.TRANSPARENT else Fixture.model.colors[mask[i].toInt()]
                     assertEquals("pixel $i", expected, drawn[i])
                 }
                 val place = blank()
