@@ -253,7 +253,7 @@ mod tests {
     use crate::UniFfiTag;
     use uniffi::FfiConverter;
 
-    /// Enums of the crate `silhouette` may grow; one that lacks a variant here would panic when it is handed over.
+    /// Enums of the crate `silhouette` may grow; one that lacks a variant here would panic when it is converted.
     #[test]
     fn every_task_can_be_handed_over() {
         for task in Task::ALL {

@@ -102,7 +102,7 @@ fn place(folder: &Path, stem: &str, suffix: &str) -> PathBuf {
 
 /// The models and images of a call.
 struct Prepared {
-    /// The given model or the built-in one of 21 classes; the one of people if all images are of people.
+    /// The model that was passed, or the built-in one of 21 classes; the one of people if all images are of people.
     main: Ready,
     /// The built-in model of people as a second model, if an image may need it.
     people: Option<Ready>,
@@ -328,7 +328,7 @@ struct Chosen<'a> {
 }
 
 impl Chosen<'_> {
-    /// The foreground in words, where it was found rather than given.
+    /// The foreground in words, where it was found rather than passed.
     fn shown(&self, subject: &Subject) -> Option<String> {
         if !matches!(subject, Subject::Found) {
             return None;

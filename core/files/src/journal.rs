@@ -67,7 +67,7 @@ impl Journal {
     }
 
     /// The lines that it holds, from the first on, of which no more than one is held in memory. One of more than `longest` bytes, or that
-    /// is no text, is an error, and the last that is given.
+    /// is no text, is an error, and the last one that is returned.
     pub fn lines(&mut self, longest: u64) -> impl Iterator<Item = Result<String, OpenError>> {
         let begin = self.file.seek(SeekFrom::Start(0));
         let mut reader = BufReader::new(&self.file);

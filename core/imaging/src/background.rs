@@ -156,7 +156,7 @@ fn between(i: usize, step: usize, cells: usize) -> (usize, u16) {
 }
 
 /// The foreground's colours along its soft rim, where a pixel is a mixture of both: M. Forte, "Approximate Fast Foreground Colour Estimation" (ICIP 2021,
-/// equations 4 to 7) in one pass. Around each pixel the mean foreground and the mean background say what the mixture would be; what the pixel differs from
+/// equations 4 to 7) in one pass. Around each pixel the mean foreground and the mean background predict the mixture; what the pixel differs from
 /// that goes to the foreground, as far as it counts there.
 pub(crate) struct Rim {
     foreground: Blurred,

@@ -1,4 +1,4 @@
-//! Rows of pixels mixed by an alpha, which may be of another size than the picture.
+//! Rows of pixels mixed by an alpha, which may be of another size than the image.
 
 use silhouette_kernels::memory::{self, OutOfMemory};
 

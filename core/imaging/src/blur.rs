@@ -1,4 +1,4 @@
-//! Box sums over windows of integers, with running sums: their time does not depend on the radius, and nothing is lost on the way.
+//! Box sums over windows of integers, with running sums: their time does not depend on the radius, and nothing is lost in between.
 //!
 //! Columns are summed row by row, so that the inner loops run over whole rows in memory order and the compiler can vectorise them.
 

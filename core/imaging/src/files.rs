@@ -269,7 +269,7 @@ impl Photo {
         let exif = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
         let pixels = width as usize * height as usize;
         let mut decoded = memory::filled(pixels * if grey { 1 } else { 3 }, 0, "an image")?;
-        // The decoder takes its memory without asking.
+        // The decoder allocates without checking.
         memory::enough(decoding, "an image")?;
         decoder.decode_into(&mut decoded).map_err(wrong)?;
         drop(decoder);
@@ -328,7 +328,7 @@ impl Photo {
         // Nor is a broken profile.
         let profile = decoder.icc_profile().unwrap_or_default().filter(|profile| profile.len() <= MOST_PROFILE);
         let alpha = decoder.color_type().has_alpha();
-        // What the decoder takes beside them it takes without asking.
+        // The decoder allocates more without checking.
         memory::enough(pixels * 8 + length, "an image")?;
         let image = DynamicImage::from_decoder(decoder).map_err(failed)?;
         let (mut bytes, channels) =

@@ -329,7 +329,7 @@ pub struct Region {
 }
 
 impl Region {
-    /// All of a picture.
+    /// All of an image.
     pub(crate) fn whole(Size { height, width }: Size) -> Self {
         Self { x: 0, y: 0, width, height }
     }

@@ -74,7 +74,7 @@ impl Resampler {
         Self::with_isa(spec, Isa::best())
     }
 
-    /// With the kernels of a given instruction set, for tests and benches.
+    /// With the kernels of one instruction set, for tests and benches.
     ///
     /// # Panics
     /// As [`new`](Self::new).

@@ -162,7 +162,7 @@ impl Upsampler {
         Self::with_isa(Isa::best())
     }
 
-    /// With the kernels of a given instruction set, for tests and benches.
+    /// With the kernels of one instruction set, for tests and benches.
     pub fn with_isa(isa: Isa) -> Self {
         Self { isa, made_for: None, up: Upsample::default(), scratch: Vec::new() }
     }

@@ -1,4 +1,4 @@
-//! Output images: overlay, cut-out, blurred and replaced background. All take upright images and masks; if the mask or
+//! Output images: overlay, cut-out, blurred and replaced background. All operate on upright images and masks; if the mask or
 //! confidence has another size than the image, the nearest pixel is used or values are interpolated.
 //!
 //! Blurs are three box blurs with running sums (close to a Gaussian, in time independent of the radius) of a reduced image.
@@ -288,7 +288,7 @@ impl Picture {
         self.for_each_row(alpha, |row, alphas, y| blurred.put_behind(row, alphas, y))
     }
 
-    /// Calls `f(row, alphas, y)` for each row, the confidence interpolated to the picture's size.
+    /// Calls `f(row, alphas, y)` for each row, the confidence interpolated to the image's size.
     fn for_each_row(
         &mut self,
         alpha: &Confidence,
@@ -422,7 +422,7 @@ mod tests {
             for region in [frame.region(), Region { x: 2, y: 3, width: 4, height: 5 }] {
                 let part = frame.cropped(region).unwrap();
                 let copied = Picture::copied(&part, region.width, region.height).unwrap().unwrap();
-                // Mirrored twice: through the resampler, which all other frames take.
+                // Mirrored twice: through the resampler, which all other frames use.
                 let there = Region { x: 7 - region.x - region.width, ..region };
                 let mirrored = Picture::from_frame(&frame.mirrored(true).cropped(there).unwrap()).unwrap();
                 for (row, back) in copied.rgba.chunks(region.width * 4).zip(mirrored.rgba.chunks(region.width * 4)) {

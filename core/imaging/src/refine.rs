@@ -1,8 +1,8 @@
-//! Mask borders that follow the picture: a guided filter (He, Sun, Tang: "Guided Image Filtering", ECCV 2010, section 3;
-//! the coarse-to-fine way is their "Fast Guided Filter", arXiv 1505.00996).
+//! Mask borders that follow the image: a guided filter (He, Sun, Tang: "Guided Image Filtering", ECCV 2010, section 3;
+//! the coarse-to-fine scheme is their "Fast Guided Filter", arXiv 1505.00996).
 //!
-//! In every window the alpha is explained as a straight line of the picture's luminance, q = a I + b. The lines are
-//! found at the confidence's own, small size and applied at the picture's; time is linear in both, whatever the radius.
+//! In every window the alpha is explained as a straight line of the image's luminance, q = a I + b. The lines are
+//! found at the confidence's own, small size and applied at the image's; time is linear in both, whatever the radius.
 
 use silhouette_kernels::memory::{self, OutOfMemory};
 
@@ -12,7 +12,7 @@ use crate::frame::{Frame, FrameError, PixelFormat, Size};
 use crate::mask::Confidence;
 use crate::picture::Picture;
 
-/// How far and how eagerly borders follow the picture.
+/// How far and how eagerly borders follow the image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Guide {
     /// Windows reach this many pixels of the confidence to each side; at most 64.
@@ -39,10 +39,10 @@ const STEEPEST: f32 = 64.0;
 /// What memory is for, in errors.
 const WHAT: &str = "refined borders";
 
-/// The confidence at the picture's size, its borders moved to the picture's edges.
+/// The confidence at the image's size, its borders moved to the image's edges.
 ///
 /// # Errors
-/// [`FrameError::Empty`] if the picture or the confidence is empty; [`FrameError::OutOfMemory`].
+/// [`FrameError::Empty`] if the image or the confidence is empty; [`FrameError::OutOfMemory`].
 pub fn refine(confidence: &Confidence, picture: &Picture, guide: Guide) -> Result<Confidence, FrameError> {
     let width = confidence.width;
     let height = confidence.height;
@@ -59,7 +59,7 @@ pub fn refine(confidence: &Confidence, picture: &Picture, guide: Guide) -> Resul
     let columns = linear(width, picture.width)?;
     let rows = linear(height, picture.height)?;
     let mut values = memory::filled(luminances.len(), 0, WHAT)?;
-    // The last two rows of lines that were needed, at the picture's width.
+    // The last two rows of lines that were needed, at the image's width.
     let mut wide = [Wide::new(picture.width)?, Wide::new(picture.width)?];
     let haze = guide.haze.clamp(0.0, 0.499);
     let steep = 1.0 / (1.0 - 2.0 * haze);
@@ -124,7 +124,7 @@ fn lines(confidence: &Confidence, small: &Picture, guide: Guide) -> Result<Vec<[
     Ok(means)
 }
 
-/// A row of lines at the picture's width.
+/// A row of lines at the image's width.
 struct Wide {
     made: usize,
     slopes: Vec<f32>,
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn borders_move_to_the_pictures_edges() {
         let (picture, truth) = scene();
-        // As a network gives it: a quarter of the size, the border spread over some pixels and half a pixel off.
+        // As a network outputs it: a quarter of the size, the border spread over some pixels and half a pixel off.
         let values = (0..40 * 30)
             .map(|i| {
                 let x = (i % 40) as f64 + 0.5 - 20.0 - 0.5;

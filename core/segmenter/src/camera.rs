@@ -18,7 +18,7 @@ const COARSE_REACH: isize = 5;
 const FINE_REACH: isize = 1;
 /// Steps to the shift's fraction of a pixel.
 const FRACTION_STEPS: usize = 4;
-/// A difference of brightness beyond which a pixel says no more about the camera's shift: something moved there.
+/// A difference of brightness beyond which a pixel is no evidence of the camera's shift: something moved there.
 const OUTLIER: f32 = 16.0;
 
 /// How the camera moved between two frames: the pixel (x, y) of the later one shows what (x + `x`, y + `y`) showed in the
@@ -153,7 +153,7 @@ pub fn camera_shift(before: &Grey, now: &Grey) -> Result<Shift> {
     Ok(Pyramid::shift(&pyramid(before)?, &pyramid(now)?, 0))
 }
 
-/// The brightness of a network's input, taken while its rows are made.
+/// The brightness of a network's input, recorded while its rows are made.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     size: Size,
@@ -265,7 +265,7 @@ fn difference(before: &Grey, now: &Grey, (dx, dy): (isize, isize), brighter: i16
     for row in 0..rows {
         let now = &now.values[(y + row) * width + x..][..columns];
         let before = &before.values[(from_y + row) * width + from_x..][..columns];
-        // In integers of 16 bits, which the compiler takes eight or more at a time; 2047 outliers of 16 still fit.
+        // In integers of 16 bits, of which the compiler processes eight or more at a time; 2047 outliers of 16 still fit.
         for (now, before) in now.chunks(2047).zip(before.chunks(2047)) {
             let of_row: i16 = now
                 .iter()

@@ -36,7 +36,7 @@ impl Model {
         spec.colors = Vec::new();
         spec.input.fit = Fit::Stretch;
         let mut tensors = seeded(&Network::native(&spec)?, 7);
-        // The bias takes the middle of what the network makes of a pattern to 0, a factor makes some of it sure.
+        // The bias moves the median of the logits of a pattern to 0; a factor makes some of them certain.
         let pattern: Vec<u8> =
             (0..SIDE * SIDE * 3).map(|i| ((i % 3 * 40) + i / 3 % SIDE * i / (3 * SIDE)) as u8).collect();
         let model = Self::from_file(ModelFile::new(spec.clone(), tensors.clone())?)?;

@@ -1,4 +1,4 @@
-//! A worker thread that always takes the latest job: one is running, one waits, and a newer one replaces it.
+//! A worker thread that always runs the latest job: one is running, one waits, and a newer one replaces it.
 
 use crate::error::{Error, Result};
 use crate::sync::thread::{self, JoinHandle, ThreadId};

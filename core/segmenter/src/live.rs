@@ -22,7 +22,7 @@ pub struct LiveResult<'a> {
     /// The segmentation, or why there is none; later frames are still segmented. To keep it, swap it with another one
     /// ([`std::mem::swap`]): nothing is copied, and the other one's memory is used for a later frame.
     pub segmentation: Result<&'a mut Segmentation>,
-    /// A copy of the submitted frame, for effects. It can be swapped in the same way.
+    /// A copy of the submitted frame, for effects. It can be swapped too.
     pub frame: &'a mut FrameBuffer,
     /// Number of frames replaced by a newer one since the start.
     pub dropped: u64,

@@ -2,9 +2,9 @@
 //!
 //! Each cell of the low-resolution map keeps an exponential average of log-probabilities. A new frame weighs more the
 //! longer ago the last one was, the more confident the network is, and, above all, the more the change looks like
-//! motion. What the camera's own movement shifts is moved first ([`Smoother::follow`]), so it is no motion here. Noise and motion differ in this: around a cell, noise changes neighbours in different directions, while a
+//! motion. The camera's own shift is undone first ([`Smoother::follow`]), so it does not count as motion. Noise and motion differ in this: around a cell, noise changes neighbours in different directions, while a
 //! moving edge changes the whole neighbourhood in the same direction. The measure is Trigg and Leach's tracking signal
-//! (1967), the sum of signed changes over the sum of their magnitudes, taken over the 3x3 neighbourhood in this frame
+//! (1967), the sum of signed changes over the sum of their magnitudes, over the 3x3 neighbourhood in this frame
 //! and the last.
 
 use crate::softmax::softmax;

@@ -42,7 +42,7 @@ pub fn read(path: &Path) -> Result<Array, ModelError> {
     open(path)?.read()
 }
 
-/// Opens an array of which no more than the header is read yet: who wants one of a certain shape can ask before it costs memory.
+/// Opens an array and reads only its header, so that a caller can check the shape before the values cost memory.
 ///
 /// # Errors
 /// As [`read`].

@@ -21,7 +21,7 @@ impl Spare {
         }
     }
 
-    /// `len` values, whatever they are: the smallest memory that is large enough. If there is none, the largest makes
+    /// `len` unspecified values: the smallest memory that is large enough. If there is none, the largest makes
     /// way for new memory, so that no more is held than was used at once.
     pub(crate) fn floats(&mut self, len: usize) -> Result<Vec<f32>, OutOfMemory> {
         self.floats.sort_by_key(Vec::capacity);

@@ -102,7 +102,7 @@ fn unaligned_to_f32(pairs: &[[u8; 2]], floats: &mut [f32]) {
     }
 }
 
-/// All values; asked for at once.
+/// All values; allocated at once.
 pub(crate) fn collect(values: impl ExactSizeIterator<Item = f32>) -> Result<Vec<f32>, OutOfMemory> {
     let mut floats = Vec::new();
     reserve(&mut floats, values.len(), "a tensor's values")?;

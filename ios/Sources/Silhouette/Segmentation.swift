@@ -22,7 +22,7 @@ public final class Segmentation: Sendable {
     private let lock = NSLock()
     private let pool: SegmentationPool?
 
-    /// The filled native segmentation; `pool` takes it back.
+    /// The filled native segmentation; it returns to `pool`.
     init(_ handle: SilhouetteFFI.Segmentation, of model: Model, pool: SegmentationPool?) {
         let (timings, size) = (handle.timings(), handle.frameSize())
         self.handle = handle

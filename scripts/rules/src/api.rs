@@ -1,6 +1,6 @@
 //! The public names of the library in Rust, Kotlin and Swift, read from the sources, and the table of docs/api.md: a name
 //! that exists in one language must exist in the others, but for the languages' conventions and the listed exceptions.
-//! The sources are formatted by each language's formatter, so that a declaration's indentation tells what it belongs to.
+//! The sources are formatted by each language's formatter, so a declaration's indentation shows what it belongs to.
 
 use crate::source::code_only;
 use std::collections::{BTreeMap, BTreeSet};

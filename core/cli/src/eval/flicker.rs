@@ -111,7 +111,7 @@ fn report(results: &[Scored], skipped: usize, protocol: &Value) -> Value {
     })
 }
 
-/// The flicker in a sequence made of an image.
+/// The flicker in a sequence made from an image.
 fn made(evaluator: &Evaluator, people: &Foreground, item: &Item, frames: usize) -> Result<Scored, Failure> {
     let photo = Photo::open(&item.image).map_err(|error| Failure::new(&item.image, error))?;
     let frame = photo.frame().map_err(|error| Failure::new(&item.image, error))?;

@@ -1,4 +1,4 @@
-//! Sequences made of one image: what a hand-held camera sees of a still scene. The window shifts, the exposure changes, the sensor is noisy.
+//! Sequences made from one image, which simulate a hand-held camera on a still scene. The window shifts, the exposure changes, the sensor is noisy.
 
 use silhouette::eval::Shift;
 use silhouette::{Frame, Picture, Size};
@@ -103,7 +103,7 @@ mod tests {
             let mean = blue.iter().sum::<f32>() / blue.len() as f32;
             let deviation = (blue.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / blue.len() as f32).sqrt();
             assert!((94.9..105.1).contains(&mean) && (1.9..2.2).contains(&deviation), "{mean} {deviation}");
-            // The window's middle, read from the scene's colours, is where the shift says.
+            // The window's middle, read from the scene's colours, is where the shift puts it.
             for (channel, half, shift) in [(0, 239.0 - 0.5, shift.x), (1, 179.0 - 0.5, shift.y)] {
                 let values = picture.rgba.chunks_exact(4).map(|pixel| f64::from(pixel[channel]));
                 let found = values.sum::<f64>() / blue.len() as f64 / f64::from(mean) * 100.0;

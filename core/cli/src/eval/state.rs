@@ -108,7 +108,7 @@ pub(crate) struct State {
 /// Far more than any data set's state needs.
 const LONGEST: u64 = 1 << 30;
 
-/// A picture's line: a name, and at most 65,536 pairs.
+/// An image's line: a name, and at most 65,536 pairs.
 const LONGEST_LINE: u64 = 1 << 21;
 
 impl State {

@@ -42,7 +42,7 @@ const COMMENT: u8 = 0xFE;
 #[derive(Debug)]
 pub(super) struct Jpeg {
     pub(super) bytes: Vec<u8>,
-    /// What its decoder holds while it works, in bytes: of a progressive picture all coefficients.
+    /// Bytes that its decoder needs while it works: for a progressive image, all coefficients.
     pub(super) decoding: u64,
     pub(super) width: u32,
     pub(super) height: u32,

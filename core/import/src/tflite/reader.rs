@@ -31,7 +31,7 @@ const MAX_OPERATORS: usize = 1 << 13;
 /// More inputs than any supported operator has.
 const MAX_OPERANDS: usize = 64;
 
-/// More integers than any supported operator takes: four pairs of borders.
+/// More integers than any supported operator has: four pairs of borders.
 const MAX_INTEGERS: usize = 16;
 
 /// More rows, columns or channels than a map or kernel can have.

@@ -5,7 +5,7 @@ use super::VOID;
 use crate::error::Result;
 use silhouette_kernels::memory::{filled, reserve};
 
-/// What memory is asked for.
+/// What memory is requested for.
 const RIM: &str = "the rim of a mask";
 
 /// Distance to a contour: this share of the image's diagonal (the paper's 2 %).

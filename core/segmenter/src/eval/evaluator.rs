@@ -321,7 +321,7 @@ fn sizes(protocol: &Protocol, own: usize) -> Vec<usize> {
         .collect()
 }
 
-/// A mask at another size: each pixel takes the class of the pixel that contains its centre.
+/// A mask at another size: each pixel has the class of the pixel that contains its centre.
 fn nearest(mask: &Mask, Size { height, width }: Size) -> Result<Mask> {
     let place = |i: usize, to: usize, from: usize| (2 * i + 1) * from / (2 * to);
     let columns: Vec<_> = (0..width).map(|x| place(x, width, mask.width)).collect();

@@ -181,5 +181,5 @@ private object PixelOrder {
     }
 }
 
-/** Java 9 gave these methods of `Buffer` other return types, which old versions of Android do not have. */
+/** In Java 9 these methods of `Buffer` have other return types, which old versions of Android do not have. */
 private fun ByteBuffer.rewound(): ByteBuffer = apply { (this as Buffer).rewind() }

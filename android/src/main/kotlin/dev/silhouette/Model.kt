@@ -82,7 +82,7 @@ public class Model internal constructor(
         public fun fromBytes(buffer: ByteBuffer): Model {
             val view = buffer.duplicate()
             val direct = if (view.isDirect) view.slice() else ByteBuffer.allocateDirect(view.remaining()).put(view)
-            // As a `Buffer`: Java 9 gave ByteBuffer a method of its own, which old versions of Android do not have.
+            // As a `Buffer`: since Java 9 ByteBuffer has a method of its own, which old versions of Android do not have.
             (direct as Buffer).rewind()
             return Model(native { NativeModel.fromBytes(direct) })
         }
