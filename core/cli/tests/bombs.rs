@@ -153,7 +153,7 @@ fn arrays_that_are_refused() {
         lengthen(&path, bytes.len() as u64 + length);
         refused(&path, &args!["run", model, "--input", path, "-o", out, "--engine", "plan"]);
     };
-    // Another shape than a picture's: as floats it would be four times the file.
+    // Another shape than an image's: as floats it would be four times the file.
     refused("bytes.npy", npy("|u1", "1, 1, 16384, 8192"), 1 << 27);
     refused("short.npy", npy("<f4", "1, 3, 4096, 4096"), 100);
     refused("more.npy", npy("<f4", "1, 3, 16384, 16384"), 3 << 30);

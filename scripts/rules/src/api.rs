@@ -58,10 +58,7 @@ pub const EXCEPTIONS: &[(&[&str], &str)] = &[
     ),
     (&["Segmentation.close"], "Kotlin has no destructors"),
     (&["Segmentation.model"], "in Rust a segmentation may be empty, of no model yet"),
-    (
-        &["Effect", "Segmentation.render", "PictureLayout"],
-        "Kotlin calls the effects' methods, which have default arguments and draw into bitmaps",
-    ),
+    (&["PictureLayout"], "Kotlin draws into bitmaps, Rust has `Picture::copy_into`"),
     (&["Mask", "Confidence"], "in Kotlin a mask is a direct `ByteBuffer`, as Android's APIs take it"),
     (&["Rotation"], "degrees in Kotlin, as in Android's `rotationDegrees`"),
     (&["PixelFormat"], "Kotlin has a function for each format"),

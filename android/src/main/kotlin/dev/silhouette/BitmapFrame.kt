@@ -69,14 +69,14 @@ public fun Segmentation.overlay(
     frame: Frame? = null,
     foreground: Foreground = Foreground.All,
     opacity: Float = Segmentation.OVERLAY_OPACITY,
-): Unit = render(Effect.OVERLAY, into, frame, foreground, opacity.checked("an opacity"))
+): Unit = render(Effect.Overlay(opacity), into, frame, foreground)
 
 /** As [Segmentation.cutout], into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
 public fun Segmentation.cutout(
     into: Bitmap,
     frame: Frame? = null,
     foreground: Foreground = Foreground.All,
-): Unit = render(Effect.CUTOUT, into, frame, foreground)
+): Unit = render(Effect.Cutout, into, frame, foreground)
 
 /** As [Segmentation.blur], into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
 public fun Segmentation.blur(
@@ -84,7 +84,7 @@ public fun Segmentation.blur(
     frame: Frame? = null,
     foreground: Foreground = Foreground.All,
     radius: Float = Segmentation.BLUR_RADIUS,
-): Unit = render(Effect.BLUR, into, frame, foreground, radius.checked("a radius"))
+): Unit = render(Effect.Blur(radius), into, frame, foreground)
 
 /** As [Segmentation.replace], into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
 public fun Segmentation.replace(
@@ -92,13 +92,13 @@ public fun Segmentation.replace(
     background: Frame,
     frame: Frame? = null,
     foreground: Foreground = Foreground.All,
-): Unit = render(Effect.REPLACE, into, frame, foreground, background = background)
+): Unit = render(Effect.Replace(background), into, frame, foreground)
 
 /** As [Segmentation.picture], into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
 public fun Segmentation.picture(
     into: Bitmap,
     frame: Frame? = null,
-): Unit = render(Effect.PICTURE, into, frame)
+): Unit = render(Effect.Picture, into, frame)
 
 /** A new bitmap of the image. */
 public fun Picture.toBitmap(): Bitmap = Bitmap.createBitmap(width, height, Bitmap.Config.ARGB_8888).also { copyTo(it) }
@@ -117,18 +117,17 @@ public fun Picture.copyTo(bitmap: Bitmap) {
     }
 }
 
-private fun Segmentation.render(
+/** As [Segmentation.render], into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
+public fun Segmentation.render(
     effect: Effect,
     into: Bitmap,
-    frame: Frame?,
+    frame: Frame? = null,
     foreground: Foreground = Foreground.All,
-    strength: Float = -1f,
-    background: Frame? = null,
 ): Unit =
     open {
         into.mustBe(frameSize.width, frameSize.height, Bitmap.Config.ARGB_8888)
         Scratch.use(into.rowBytes * into.height) { pixels ->
-            render(effect, frame, foreground, strength, background, pixels, into.rowBytes, PixelOrder.isBgra, isPremultiplied = true)
+            render(effect, frame, foreground, pixels, into.rowBytes, PixelOrder.isBgra, isPremultiplied = true)
             into.copyPixelsFromBuffer(pixels.rewound())
         }
     }

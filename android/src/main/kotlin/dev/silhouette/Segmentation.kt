@@ -115,56 +115,16 @@ public class Segmentation internal constructor(
     public fun shares(): List<ClassShare> =
         open { buffer -> native { buffer.ffi.shares() }.map { ClassShare(it.classIndex.toInt(), it.share) } }
 
-    /** The frame unchanged, upright. [frame] is the one that was segmented; results of live streams keep theirs (null). */
-    public fun picture(
-        frame: Frame? = null,
-        into: Picture? = null,
-    ): Picture = render(Effect.PICTURE, frame, into)
-
-    /** The frame with each class of the foreground blended over it in its colour; [opacity] 0 to 1. */
-    public fun overlay(
-        frame: Frame? = null,
-        foreground: Foreground = Foreground.All,
-        opacity: Float = OVERLAY_OPACITY,
-        into: Picture? = null,
-    ): Picture = render(Effect.OVERLAY, frame, into, foreground, opacity.checked("an opacity"))
-
-    /** Only the foreground, with a soft edge; the rest transparent. */
-    public fun cutout(
-        frame: Frame? = null,
-        foreground: Foreground = Foreground.All,
-        into: Picture? = null,
-    ): Picture = render(Effect.CUTOUT, frame, into, foreground)
-
-    /** The frame with its background blurred; [radius] is the blur's standard deviation as a share of the longer side, 0 to 0.5. */
-    public fun blur(
-        frame: Frame? = null,
-        foreground: Foreground = Foreground.All,
-        radius: Float = BLUR_RADIUS,
-        into: Picture? = null,
-    ): Picture = render(Effect.BLUR, frame, into, foreground, radius.checked("a radius"))
-
-    /** The foreground in front of another image, which is scaled and cropped to cover the frame. */
-    public fun replace(
-        background: Frame,
-        frame: Frame? = null,
-        foreground: Foreground = Foreground.All,
-        into: Picture? = null,
-    ): Picture = render(Effect.REPLACE, frame, into, foreground, background = background)
-
-    /** Releases the memory; later use throws [SilhouetteException.Closed]. Can be called repeatedly, from any thread. */
-    override fun close() {
-        val held = synchronized(this) { buffer.also { buffer = null } } ?: return
-        segmenter.pool.release(held)
-    }
-
-    private fun render(
+    /**
+     * The frame with an effect. [frame] is the one that was segmented; results of live streams keep theirs (null). [into] is an image of
+     * [frameSize] to reuse. [SilhouetteException.InvalidFrame] if the frame cannot be the one that was segmented,
+     * [SilhouetteException.Unsupported] for a class that the model does not have, an opacity or a radius out of bounds.
+     */
+    public fun render(
         effect: Effect,
-        frame: Frame?,
-        into: Picture?,
+        frame: Frame? = null,
         foreground: Foreground = Foreground.All,
-        strength: Float = -1f,
-        background: Frame? = null,
+        into: Picture? = null,
     ): Picture =
         open {
             val size = frameSize
@@ -175,27 +135,58 @@ public class Segmentation internal constructor(
                     "pass one of the frame's upright size",
                 )
             }
-            render(
-                effect,
-                frame,
-                foreground,
-                strength,
-                background,
-                picture.rgba,
-                4 * picture.width,
-                isBgra = false,
-                isPremultiplied = false,
-            )
+            render(effect, frame, foreground, picture.rgba, 4 * picture.width, isBgra = false, isPremultiplied = false)
             picture
         }
+
+    /** The frame unchanged, upright. [frame] is the one that was segmented; results of live streams keep theirs (null). */
+    public fun picture(
+        frame: Frame? = null,
+        into: Picture? = null,
+    ): Picture = render(Effect.Picture, frame, Foreground.All, into)
+
+    /** The frame with each class of the foreground blended over it in its colour; [opacity] 0 to 1. */
+    public fun overlay(
+        frame: Frame? = null,
+        foreground: Foreground = Foreground.All,
+        opacity: Float = OVERLAY_OPACITY,
+        into: Picture? = null,
+    ): Picture = render(Effect.Overlay(opacity), frame, foreground, into)
+
+    /** Only the foreground, with a soft edge; the rest transparent. */
+    public fun cutout(
+        frame: Frame? = null,
+        foreground: Foreground = Foreground.All,
+        into: Picture? = null,
+    ): Picture = render(Effect.Cutout, frame, foreground, into)
+
+    /** The frame with its background blurred; [radius] is the blur's standard deviation as a share of the longer side, 0 to 0.5. */
+    public fun blur(
+        frame: Frame? = null,
+        foreground: Foreground = Foreground.All,
+        radius: Float = BLUR_RADIUS,
+        into: Picture? = null,
+    ): Picture = render(Effect.Blur(radius), frame, foreground, into)
+
+    /** The foreground in front of another image, which is scaled and cropped to cover the frame. */
+    public fun replace(
+        background: Frame,
+        frame: Frame? = null,
+        foreground: Foreground = Foreground.All,
+        into: Picture? = null,
+    ): Picture = render(Effect.Replace(background), frame, foreground, into)
+
+    /** Releases the memory; later use throws [SilhouetteException.Closed]. Can be called repeatedly, from any thread. */
+    override fun close() {
+        val held = synchronized(this) { buffer.also { buffer = null } } ?: return
+        segmenter.pool.release(held)
+    }
 
     /** Writes the frame with an effect to [out], starting at its position. */
     internal fun render(
         effect: Effect,
         frame: Frame?,
         foreground: Foreground,
-        strength: Float,
-        background: Frame?,
         out: ByteBuffer,
         rowStride: Int,
         isBgra: Boolean,
@@ -203,6 +194,7 @@ public class Segmentation internal constructor(
     ): Unit =
         open { buffer ->
             out.writable()
+            val background = (effect as? Effect.Replace)?.background
             Native.effect(
                 buffer,
                 buffer.raw,
@@ -210,14 +202,14 @@ public class Segmentation internal constructor(
                 frame?.second,
                 frame?.third,
                 frame?.numbers,
-                effect.ordinal,
+                effect.kind,
                 foreground is Foreground.All,
                 (foreground as? Foreground.Classes)?.indices,
                 background?.first,
                 background?.second,
                 background?.third,
                 background?.numbers,
-                strength,
+                effect.strength(),
                 isBgra,
                 isPremultiplied,
                 out,
@@ -244,13 +236,55 @@ public class Segmentation internal constructor(
     }
 }
 
-/** Effects, in the order of `SilhouetteEffect.kind`. */
-internal enum class Effect { PICTURE, OVERLAY, CUTOUT, BLUR, REPLACE }
+/** The effects of [Segmentation.render]. */
+public sealed class Effect(
+    /** `SilhouetteEffect.kind`. */
+    internal val kind: Int,
+) {
+    /** The frame unchanged, upright. */
+    public data object Picture : Effect(0)
 
-/** A negative number and NaN mean the default in the library. */
-internal fun Float.checked(what: String): Float {
-    if (!(this >= 0f)) throw SilhouetteException.Unsupported("$what of $this", "pass 0 or more")
-    return this
+    /**
+     * The foreground's classes blended over the frame, each in its colour.
+     *
+     * @property opacity 0 (invisible) to 1 (only the colour)
+     */
+    public data class Overlay(
+        public val opacity: Float = Segmentation.OVERLAY_OPACITY,
+    ) : Effect(1)
+
+    /** Only the foreground, with a soft edge; the rest transparent. */
+    public data object Cutout : Effect(2)
+
+    /**
+     * The background blurred.
+     *
+     * @property radius the blur's standard deviation as a share of the image's longer side, 0 to 0.5
+     */
+    public data class Blur(
+        public val radius: Float = Segmentation.BLUR_RADIUS,
+    ) : Effect(3)
+
+    /**
+     * The foreground in front of another image.
+     *
+     * @property background that image, which is scaled and cropped to cover the frame
+     */
+    public class Replace(
+        public val background: Frame,
+    ) : Effect(4)
+
+    /** `SilhouetteEffect.strength`, where a negative number and NaN mean the default. */
+    internal fun strength(): Float {
+        val (value, what) =
+            when (this) {
+                is Overlay -> opacity to "an opacity"
+                is Blur -> radius to "a radius"
+                else -> return 0f
+            }
+        if (!(value >= 0f)) throw SilhouetteException.Unsupported("$what of $value", "pass 0 or more")
+        return value
+    }
 }
 
 /** The library bypasses Java's checks when it writes: a read-only buffer must be rejected here. */

@@ -309,6 +309,8 @@ internal class SegmenterTest {
                 assertFalse(bytes.contentEquals(pixels(result.blur(frame, nothing, radius = 0.1f))))
                 assertFalse(bytes.contentEquals(pixels(result.replace(background, frame, nothing))))
                 assertFalse(bytes.contentEquals(pixels(result.overlay(frame))))
+                assertArrayEquals(pixels(result.cutout(frame, nothing)), pixels(result.render(Effect.Cutout, frame, nothing)))
+                assertArrayEquals(pixels(result.replace(background, frame)), pixels(result.render(Effect.Replace(background), frame)))
                 assertArrayEquals(pixels(result.blur(frame)), pixels(result.blur(frame, radius = Segmentation.BLUR_RADIUS)))
                 val mask = Fixture.maskOf(result)
                 val seen = result.shares().first().classIndex
