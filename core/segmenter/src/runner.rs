@@ -77,9 +77,9 @@ impl Runner {
         runner.description = first.engine.describe().to_string();
         let Size { height, width } = first.input.size;
         log::info!("'{}' at {width}x{height}: {}", runner.model.name(), runner.description);
-        let mut kept = Vec::with_capacity(SHAPES);
-        kept.push(Arc::new(first));
-        runner.shapes = Mutex::new(Some(kept));
+        let mut shapes = Vec::with_capacity(SHAPES);
+        shapes.push(Arc::new(first));
+        runner.shapes = Mutex::new(Some(shapes));
         Ok(runner)
     }
 

@@ -105,7 +105,7 @@ fn truth(args: &args::Eval, model: &Model) -> Result<(Truth, Vec<String>), Failu
     let fill_void = args.voc.is_some();
     if let Some(foreground) = args.foreground {
         if args.labels.is_some() {
-            return Err(Failure::general("with --people, masks have either --labels or a --foreground"));
+            return Err(Failure::general("with --people, pass --labels or --foreground, not both"));
         }
         let share = |value: u8| (u32::from(value) * 255 + u32::from(foreground) / 2) / u32::from(foreground);
         let values = meaning(|value| if value <= foreground { Some(share(value) as u8) } else { None });
