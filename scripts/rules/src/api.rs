@@ -236,15 +236,15 @@ pub fn swift_names(source: &str) -> Vec<Name> {
     // The type at each level of nesting, and whether it is an enumeration.
     let mut owners: [Option<(String, bool)>; 2] = [None, None];
     for line in code_only(source).lines() {
-        for level in 0..2 {
+        for (level, owner) in owners.iter_mut().enumerate() {
             let indent = 4 * level;
             if let Some((kind, name)) = declared(line, indent, &["public "], &TYPES) {
-                owners[level] = Some((name.to_owned(), kind == "enum"));
+                *owner = Some((name.to_owned(), kind == "enum"));
                 names.push(Name::new(name, "", false));
             } else if let Some((_, name)) = declared(line, indent, &["extension "], &["extension"]) {
-                owners[level] = Some((name.to_owned(), false));
+                *owner = Some((name.to_owned(), false));
             } else if line == format!("{}}}", " ".repeat(indent)) {
-                owners[level] = None;
+                *owner = None;
             }
         }
         let level = usize::from(owners[1].is_some());
@@ -290,6 +290,9 @@ pub struct Table {
 
 impl Table {
     /// The table of the workspace at `root`.
+    ///
+    /// # Panics
+    /// If a source cannot be read.
     pub fn of_workspace(root: &Path) -> Self {
         let read = |path: &str| std::fs::read_to_string(root.join(path)).expect("a source can be read");
         let exported = rust_exports(&read("core/segmenter/src/lib.rs"));

@@ -12,7 +12,7 @@ import dev.silhouette.ffi.VideoSegmenter as NativeVideo
  * segmented, in the order of the calls. For any thread. It need not be closed: its memory is freed with it.
  *
  * @property segmenter the segmenter, whose memory it shares
- * @throws SilhouetteException.Unsupported for a smoothing out of bounds
+ * @throws SilhouetteException.Unsupported for a smoothing of negative times (longer ones than a day are refused by [segment])
  */
 public class VideoSegmenter(
     public val segmenter: Segmenter,
