@@ -171,7 +171,7 @@ fn masks_are_those_of_the_rust_api() {
         for mirror in [false, true] {
             let raw = RawFrame { rotation: degrees, mirror: u32::from(mirror), ..rgba(&bytes, 50, 30) };
             assert_eq!(segment(&raw, &out).0, 0);
-            let frame = silhouette::Frame::rgba8(&bytes, 50, 30).unwrap().rotated(rotation).mirrored(mirror);
+            let frame = silhouette::Frame::rgba(&bytes, 50, 30).unwrap().rotated(rotation).mirrored(mirror);
             let expected = rust.segment(&frame).unwrap();
             assert_eq!(mask_of(&out), expected.mask().classes);
             assert_eq!(out.transform(), expected.transform().map(Into::into));

@@ -66,7 +66,8 @@ fn through(engine: Arc<dyn Engine>, input: &Array) -> Result<Array, EngineError>
     let outputs = engine.outputs();
     let mut session = engine.new_session()?;
     session.run(&Planes::new(&input.data, size.width, size.height))?;
-    let (logits, Output { height, width, channels, .. }) = (session.output(0), &outputs[0]);
+    let logits = session.output(0);
+    let Output { height, width, channels, .. } = &outputs[0];
     // Channels-last to (N, C, H, W).
     let pixels = height * width;
     let mut data = Vec::new();

@@ -61,7 +61,7 @@ pub use error::{Error, Problem, Result};
 pub use live::{LiveResult, LiveSegmenter};
 pub use model::{Model, Task};
 pub use options::{Backend, DEFAULT_CONCURRENCY, InputShape, Options, OutputSize, Precision, SHAPES};
-pub use segmentation::{Segmentation, Timings};
+pub use segmentation::{ClassShare, Segmentation, Timings};
 pub use segmenter::Segmenter;
 pub use smooth::Smoothing;
 pub use video::VideoSegmenter;

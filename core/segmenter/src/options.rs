@@ -150,7 +150,7 @@ pub enum Precision {
 #[non_exhaustive]
 pub enum InputShape {
     /// A square: an image of another shape leaves part of it grey, and that part costs as much as any other.
-    #[cfg_attr(feature = "clap", value(help = "A square; the rest beside the picture is grey"))]
+    #[cfg_attr(feature = "clap", value(help = "A square, grey beside the image"))]
     Square,
     /// The frame's own shape: [`Options::size`] for its longer side, the next 16 n + 1 for its shorter one. At 16:9
     /// that is 0.56 of the square's multiply-accumulates, at 4:3 0.75. Masks differ slightly from the square's
@@ -158,7 +158,7 @@ pub enum InputShape {
     ///
     /// The network is prepared for upright images of 3:4; another shape costs as much as opening the model, at its
     /// first frame. The last [`SHAPES`] shapes are kept, each with its own arenas.
-    #[cfg_attr(feature = "clap", value(help = "The picture's own"))]
+    #[cfg_attr(feature = "clap", value(help = "The image's own"))]
     #[default]
     Frame,
 }
@@ -167,6 +167,13 @@ pub enum InputShape {
 pub const SHAPES: usize = 2;
 
 /// The size of a mask.
+///
+/// ```
+/// use silhouette::{Options, OutputSize};
+///
+/// let small = Options::new().output(OutputSize::Given { width: 320, height: 240 });
+/// # let _ = small;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OutputSize {
     /// One label per pixel of the frame's region, upright.

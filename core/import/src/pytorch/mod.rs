@@ -131,7 +131,10 @@ fn rename(state: StateDict<'_>) -> Result<Renamed<'_>, ImportError> {
     if let Some(caveat) = translation.caveat() {
         warn!("{}: {caveat}", translation.dialect());
     }
-    let (mut tensors, mut problems, mut counters, mut auxiliary) = (HashMap::new(), TensorProblems::default(), 0, 0);
+    let mut tensors = HashMap::new();
+    let mut problems = TensorProblems::default();
+    let mut counters = 0;
+    let mut auxiliary = 0;
     for (name, tensor) in state {
         match translation.target(&name) {
             names::Target::Tensor(target) => match tensor {
