@@ -6,7 +6,7 @@ mod common;
 use common::model;
 use silhouette::{
     BLUR_RADIUS, Backend, Effect, Error, Foreground, Frame, InputShape, Model, OVERLAY_OPACITY, Options, OutputSize,
-    Problem, Region, Result, Rotation, Segmentation, Segmenter, Smoothing, VideoSegmenter,
+    Precision, Problem, Region, Result, Rotation, Segmentation, Segmenter, Smoothing, VideoSegmenter,
 };
 use silhouette_testkit::waves;
 use std::fmt::Debug;
@@ -34,7 +34,7 @@ fn run(case: &str, expected: &str) -> Result<String> {
     let words: Vec<&str> = words.collect();
     match first {
         "frame" => frame(&words),
-        "options" => segmented(&options(&words)),
+        "options" => segmented(&words),
         "default" => default(words[0], expected),
         "message" => Ok(error(words[0]).to_string()),
         "class_index" => Ok(model().class_index(words[0])?.to_string()),
@@ -82,6 +82,9 @@ fn options(words: &[&str]) -> Options {
         ("concurrency", calls) => options.concurrency(number(calls)),
         ("backend", "auto") => options.backend(Backend::Auto),
         ("backend", "cpu") => options.backend(Backend::Cpu),
+        ("precision", "auto") => options.precision(Precision::Auto),
+        ("precision", "f32") => options.precision(Precision::F32),
+        ("precision", "f16") => options.precision(Precision::F16),
         ("input_shape", "square") => options.input_shape(InputShape::Square),
         ("input_shape", "frame") => options.input_shape(InputShape::Frame),
         ("output", size) => options.output(output(size)),
@@ -101,10 +104,19 @@ fn output(word: &str) -> OutputSize {
     }
 }
 
-fn segmented(options: &Options) -> Result<String> {
-    let segmenter = Segmenter::new(&model(), options)?;
+/// What it computes in, where the case asks for a precision.
+fn computed(words: &[&str], segmenter: &Segmenter) -> String {
+    let all = ["f32", "f16"];
+    let found = all.into_iter().find(|element| segmenter.description().contains(&format!(", {element},")));
+    let asked = words.iter().any(|word| word.starts_with("precision:"));
+    if asked { format!(" in:{}", found.unwrap_or("none")) } else { String::new() }
+}
+
+fn segmented(words: &[&str]) -> Result<String> {
+    let segmenter = Segmenter::new(&model(), &options(words))?;
     let segmentation = segmenter.segment(&Frame::rgb(&waves(60, 40, 0), 60, 40)?)?;
-    Ok(format!("size:{} mask:{}x{}", segmenter.size(), segmentation.width(), segmentation.height()))
+    Ok(format!("size:{} mask:{}x{}", segmenter.size(), segmentation.width(), segmentation.height())
+        + &computed(words, &segmenter))
 }
 
 fn default(what: &str, expected: &str) -> Result<String> {
@@ -112,7 +124,7 @@ fn default(what: &str, expected: &str) -> Result<String> {
         // Rust's options cannot be read: those that are listed must do what unset ones do.
         "options" => {
             let words: Vec<&str> = expected.split(' ').filter(|word| !word.ends_with(":none")).collect();
-            assert_eq!(expected.split(' ').count(), 8, "a default is missing");
+            assert_eq!(expected.split(' ').count(), 9, "a default is missing");
             assert_eq!(all_of(&options(&words))?, all_of(&Options::new().threads(1))?);
             expected.to_owned()
         }

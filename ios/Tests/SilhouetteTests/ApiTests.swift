@@ -29,7 +29,7 @@ final class ApiTests: XCTestCase {
 private func outcome(_ what: String, _ words: [String]) throws -> String {
     switch what {
     case "frame": return try frame(words)
-    case "options": return try segmented(options(words))
+    case "options": return try segmented(words)
     case "default": return try defaults(words[0])
     case "message": return "\(error(words[0]))"
     case "class_index": return "\(try fixture().classIndex(of: words[0]))"
@@ -73,6 +73,7 @@ private func options(_ words: [String]) -> Options {
         case "size": options.size = integer(value)
         case "concurrency": options.concurrency = integer(value)
         case "backend": options.backend = Backend.allCases.first { "\($0)" == value } ?? options.backend
+        case "precision": options.precision = Precision.allCases.first { "\($0)" == value } ?? options.precision
         case "input_shape": options.inputShape = value == "square" ? .square : .frame
         case "output": options.output = output(value)
         default: fatalError(name)
@@ -91,10 +92,13 @@ private func output(_ word: String) -> OutputSize {
     }
 }
 
-private func segmented(_ options: Options) throws -> String {
-    let segmenter = try segmenter(options)
+private func segmented(_ words: [String]) throws -> String {
+    let segmenter = try segmenter(options(words))
+    // What it computes in, where the case asks for a precision.
+    let found = ["f32", "f16"].first { segmenter.description.contains(", \($0),") } ?? "none"
+    let computed = words.contains { $0.hasPrefix("precision:") } ? " in:\(found)" : ""
     let segmentation = try segmenter.segmentNow(waves(60, 40))
-    return "size:\(segmenter.size) mask:\(segmentation.width)x\(segmentation.height)"
+    return "size:\(segmenter.size) mask:\(segmentation.width)x\(segmentation.height)\(computed)"
 }
 
 private func defaults(_ what: String) throws -> String {
@@ -103,7 +107,7 @@ private func defaults(_ what: String) throws -> String {
         let options = Options()
         let text = { (number: Int?) in number.map { "\($0)" } ?? "none" }
         return
-            "threads:\(text(options.threads)) backend:\(options.backend) size:\(text(options.size)) input_shape:\(options.inputShape) "
+            "threads:\(text(options.threads)) backend:\(options.backend) precision:\(options.precision) size:\(text(options.size)) input_shape:\(options.inputShape) "
             + "concurrency:\(text(options.concurrency)) output:\(options.output) refine:\(options.refine ? 1 : 0) "
             + "weight_cache:\(options.weightCache?.path ?? "none")"
     case "smoothing":

@@ -31,7 +31,7 @@ internal class ApiTest {
     ): String =
         when (what) {
             "frame" -> frame(words)
-            "options" -> segmented(options(words))
+            "options" -> segmented(words)
             "default" -> default(words[0])
             "message" -> message(words[0])
             "class_index" -> "${Fixture.model.classIndex(words[0])}"
@@ -75,6 +75,7 @@ internal class ApiTest {
                 "size" -> options.copy(size = value.toInt())
                 "concurrency" -> options.copy(concurrency = value.toInt())
                 "backend" -> options.copy(backend = Backend.valueOf(value.uppercase()))
+                "precision" -> options.copy(precision = Precision.valueOf(value.uppercase()))
                 "input_shape" -> options.copy(inputShape = InputShape.valueOf(value.uppercase()))
                 "output" -> options.copy(output = output(value))
                 else -> error(word)
@@ -88,16 +89,20 @@ internal class ApiTest {
             else -> pair(word).let { (width, height) -> OutputSize.Given(width, height) }
         }
 
-    private fun segmented(options: Options): String =
-        Fixture.segmenter(options).use { segmenter ->
-            segmenter.segmentNow(Fixture.frame(60, 40)).use { "size:${segmenter.size} mask:${it.width}x${it.height}" }
+    private fun segmented(words: List<String>): String =
+        Fixture.segmenter(options(words)).use { segmenter ->
+            // What it computes in, where the case asks for a precision.
+            val found = listOf("f32", "f16").firstOrNull { ", $it," in segmenter.description }
+            val computed = if (words.any { it.startsWith("precision:") }) " in:${found ?: "none"}" else ""
+            segmenter.segmentNow(Fixture.frame(60, 40)).use { "size:${segmenter.size} mask:${it.width}x${it.height}$computed" }
         }
 
     private fun default(what: String): String =
         when (what) {
             "options" ->
                 Options().run {
-                    "threads:${threads ?: "none"} backend:${backend.name.lowercase()} size:${size ?: "none"} " +
+                    "threads:${threads ?: "none"} backend:${backend.name.lowercase()} " +
+                        "precision:${precision.name.lowercase()} size:${size ?: "none"} " +
                         "input_shape:${inputShape.name.lowercase()} concurrency:${concurrency ?: "none"} " +
                         "output:${output.toString().lowercase()} refine:${if (refine) 1 else 0} weight_cache:${weightCache ?: "none"}"
                 }
