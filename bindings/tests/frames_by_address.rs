@@ -11,7 +11,7 @@ use silhouette_ffi::live::{LiveListener, LiveSegmenter};
 use silhouette_ffi::model::Model;
 use silhouette_ffi::segmentation::Segmentation;
 use silhouette_ffi::segmenter::{Segmenter, VideoSegmenter};
-use silhouette_ffi::values::{Backend, InputShape, Options, OutputSize, Size, Smoothing};
+use silhouette_ffi::values::{Backend, InputShape, Options, OutputSize, Precision, Size, Smoothing};
 use std::ffi::CStr;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, LazyLock};
@@ -32,6 +32,7 @@ fn options() -> Options {
     Options {
         threads: Some(1),
         backend: Backend::Auto,
+        precision: Precision::Auto,
         size: None,
         input_shape: InputShape::Square,
         concurrency: None,

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
     use crate::element::Real;
 
-    /// Two groups of seven pixels; sums beyond f16's whole numbers.
+    /// Two groups of seven pixels; sums beyond the integers that f16 holds.
     fn check<E: Kernel + Real>(isa: Isa, lanes: usize) {
         let values: Vec<f32> = (0..2 * 7 * lanes).map(|i| 1000.0 + (i * 5 % 11) as f32).collect();
         let row: Vec<E> = values.iter().map(|&v| E::from_f32(v)).collect();

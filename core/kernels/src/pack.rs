@@ -348,7 +348,7 @@ pub struct Packed<W: Element = f32, B: Element = f32> {
     pub(crate) k: usize,
 }
 
-impl<W: Real> Packed<W, W> {
+impl<E: Real> Packed<E, E> {
     /// Packs `bias.len()` outputs of `k` inputs, rounded to the element type.
     ///
     /// # Errors
@@ -360,11 +360,11 @@ impl<W: Real> Packed<W, W> {
         let panels = layout.split(bias.len(), k);
         let lanes = layout.lanes;
         let total = panels.iter().map(|p| k * p.vectors * lanes).sum();
-        let mut weights = Buffer::<W>::try_zeroed(total, PACKED)?;
+        let mut weights = Buffer::<E>::try_zeroed(total, PACKED)?;
         for p in &panels {
             let wide = p.vectors * lanes;
             let from = &matrix.weights[p.first * matrix.output + matrix.first..];
-            W::write_as_f32(&mut weights[p.offset..p.offset + k * wide], PACKED, |panel| {
+            E::write_as_f32(&mut weights[p.offset..p.offset + k * wide], PACKED, |panel| {
                 if matrix.input == 1 {
                     transpose(panel, wide, from, matrix.output, k, p.channels);
                     return;
@@ -377,9 +377,9 @@ impl<W: Real> Packed<W, W> {
                 }
             })?;
         }
-        let mut b = Buffer::<W>::try_zeroed(bias.len().next_multiple_of(lanes), PACKED)?;
+        let mut b = Buffer::<E>::try_zeroed(bias.len().next_multiple_of(lanes), PACKED)?;
         for (to, &value) in b.iter_mut().zip(bias) {
-            *to = W::from_f32(value);
+            *to = E::from_f32(value);
         }
         Ok(Self { weights: Values::Own(weights), bias: Values::Own(b), panels, k })
     }

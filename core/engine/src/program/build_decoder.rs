@@ -13,6 +13,9 @@ use silhouette_kernels::memory;
 use silhouette_kernels::pack::{Packed, PackedDepthwise};
 use silhouette_kernels::size::Size;
 
+/// A depthwise convolution's packed weights, and those of the pointwise one after it.
+type PackedPair<E> = (Arc<PackedDepthwise<E>>, Arc<Packed<E, E>>);
+
 impl<E: Precision> Builder<E> {
     /// A decoder's stages, row by row: the first resizes the map `below`, each later one the output of the stage
     /// before. `tail`: a 1x1 convolution of the last stage's map, which then exists only one row at a time.
@@ -158,11 +161,7 @@ impl<E: Precision> Builder<E> {
 
     /// Depthwise and pointwise weights for parts that each begin with a new group of channels; zeros for the lanes
     /// between.
-    fn pack_between(
-        &mut self,
-        stage: &DecoderStage<'_>,
-        below: usize,
-    ) -> Result<(Arc<PackedDepthwise<E>>, Arc<Packed<E, E>>), BuildError> {
+    fn pack_between(&mut self, stage: &DecoderStage<'_>, below: usize) -> Result<PackedPair<E>, BuildError> {
         let lanes = self.lanes();
         // The channel in each lane of the ring.
         let mut places = Vec::new();
