@@ -2,8 +2,8 @@
 
 use crate::error::{Result, SilhouetteError};
 use silhouette::{
-    ChannelOrder, Effect, Foreground, Frame, PixelFormat, Plane, Region, Rotation, Transparency, YuvColor, YuvMatrix,
-    YuvRange,
+    BLUR_RADIUS, ChannelOrder, Effect, Foreground, Frame, OVERLAY_OPACITY, PixelFormat, Plane, Region, Rotation,
+    Transparency, YuvColor, YuvMatrix, YuvRange,
 };
 
 /// `SilhouettePlane`: bytes borrowed for a call.
@@ -117,11 +117,11 @@ impl RawFrame {
             Ok::<_, SilhouetteError>(Frame::packed(format, data, width, height, row_stride)?)
         };
         let frame = match self.format {
-            0 => packed(PixelFormat::Rgb8)?,
-            1 => packed(PixelFormat::Rgba8)?,
-            2 => packed(PixelFormat::Bgra8)?,
-            3 => packed(PixelFormat::Gray8)?,
-            4 => Frame::yuv_420_888(plane(0)?, plane(1)?, plane(2)?, width, height, self.color()?)?,
+            0 => packed(PixelFormat::Rgb)?,
+            1 => packed(PixelFormat::Rgba)?,
+            2 => packed(PixelFormat::Bgra)?,
+            3 => packed(PixelFormat::Gray)?,
+            4 => Frame::yuv420(plane(0)?, plane(1)?, plane(2)?, width, height, self.color()?)?,
             5 | 6 => {
                 let y = plane(0)?;
                 let pairs = plane(1)?;
@@ -130,10 +130,10 @@ impl RawFrame {
                 let make = if self.format == 5 { Frame::nv12 } else { Frame::nv21 };
                 make(data, strides, width, height, self.color()?)?
             }
-            7 => packed(PixelFormat::Rgba8)?.transparent(Transparency::Straight),
-            8 => packed(PixelFormat::Bgra8)?.transparent(Transparency::Straight),
-            9 => packed(PixelFormat::Rgba8)?.transparent(Transparency::Premultiplied),
-            10 => packed(PixelFormat::Bgra8)?.transparent(Transparency::Premultiplied),
+            7 => packed(PixelFormat::Rgba)?.transparent(Transparency::Straight),
+            8 => packed(PixelFormat::Bgra)?.transparent(Transparency::Straight),
+            9 => packed(PixelFormat::Rgba)?.transparent(Transparency::Premultiplied),
+            10 => packed(PixelFormat::Bgra)?.transparent(Transparency::Premultiplied),
             other => return Err(unknown("pixel format", other)),
         };
         let degrees = i32::try_from(self.rotation).unwrap_or(i32::MAX);
@@ -177,13 +177,13 @@ impl RawEffect {
             _ if self.all_classes != 0 => Foreground::All,
             classes => Foreground::Classes(classes.iter().map(|&class| class as usize).collect()),
         };
-        let strength = if self.strength < 0.0 { f32::NAN } else { self.strength };
+        let strength = |default| if self.strength.is_nan() || self.strength < 0.0 { default } else { self.strength };
         let background;
         let effect = match self.kind {
             0 => Effect::Picture,
-            1 => Effect::Overlay { opacity: strength },
+            1 => Effect::Overlay { opacity: strength(OVERLAY_OPACITY) },
             2 => Effect::Cutout,
-            3 => Effect::Blur { radius: strength },
+            3 => Effect::Blur { radius: strength(BLUR_RADIUS) },
             4 => {
                 // SAFETY: a frame during the call, or null, which is handled.
                 let raw = unsafe { self.background.as_ref() };

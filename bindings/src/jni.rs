@@ -3,7 +3,7 @@
 //!
 //! Planes are direct `ByteBuffer`s and are not copied. A frame's numbers are passed as one array of longs ([`FRAME`]),
 //! so a call costs one copy of a few hundred bytes and no object. Errors are thrown as
-//! `dev.silhouette.SilhouetteException`. Every method also takes the Kotlin objects behind the addresses (`owner`,
+//! `dev.silhouette.SilhouetteException`. Every method also has as arguments the Kotlin objects behind the addresses (`owner`,
 //! `target`): as arguments they cannot be collected during the call.
 
 use crate::error::{Result, SilhouetteError};
@@ -56,7 +56,7 @@ impl<T: Default> ErrorPolicy<T, SilhouetteError> for Throw {
         (): &mut Self::Captures<'unowned, 'native>,
         error: SilhouetteError,
     ) -> jni::errors::Result<T> {
-        // A pending Java exception says more than ours.
+        // A pending Java exception is more precise than ours.
         if !env.exception_check() {
             throw(env, &error)?;
         }

@@ -45,12 +45,12 @@ impl LiveSegmenter {
         listener: Arc<dyn LiveListener>,
     ) -> Result<Arc<Self>> {
         let this = Self::idle(segmenter, smoothing);
-        let mut lent = Lent::default();
+        let mut pool = ResultPool::default();
         this.start(move |result| {
             let timestamp = nanoseconds(result.timestamp);
             let dropped = result.dropped;
             let cancelled = result.cancelled;
-            match lent.take(result) {
+            match pool.take(result) {
                 Ok(segmentation) => listener.on_result(timestamp, dropped, cancelled, segmentation),
                 Err(error) => listener.on_error(timestamp, dropped, cancelled, error),
             }
@@ -130,9 +130,9 @@ pub(crate) fn nanoseconds(time: Duration) -> u64 {
 
 /// Delivered segmentations, to be reused once the listener has released them.
 #[derive(Default)]
-struct Lent(Vec<Arc<Segmentation>>);
+struct ResultPool(Vec<Arc<Segmentation>>);
 
-impl Lent {
+impl ResultPool {
     /// How many are kept: one on show, one being drawn, and one to spare.
     const MOST: usize = 3;
 

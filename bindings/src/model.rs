@@ -72,6 +72,6 @@ impl Model {
     /// # Errors
     /// `Unsupported` for a label that the model does not have; it lists the existing ones.
     pub fn class_of(&self, label: String) -> Result<u32> {
-        guard(|| Ok(self.0.class(&label)? as u32))
+        guard(|| Ok(self.0.class_index(&label)? as u32))
     }
 }

@@ -74,8 +74,7 @@ impl Segmentation {
 
     /// Each class's share of the mask's pixels, the largest first; classes without pixels are omitted.
     pub fn shares(&self) -> Vec<ClassShare> {
-        let share = |(class, share): (usize, f64)| ClassShare { class_index: class as u32, share };
-        self.read(|content| content.segmentation.shares().into_iter().map(share).collect())
+        self.read(|content| content.segmentation.shares().into_iter().map(Into::into).collect())
     }
 
     /// Frees the memory; everything that needs a result fails from now on. Can be called repeatedly.

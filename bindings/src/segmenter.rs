@@ -32,7 +32,7 @@ impl Segmenter {
 
     /// A short description of backend, kernels, threads and memory.
     pub fn description(&self) -> String {
-        self.0.describe()
+        self.0.description().to_owned()
     }
 
     /// Rejects new and waiting calls; running ones end normally. Frees everything not in use. Can be called repeatedly.

@@ -1,7 +1,7 @@
 //! Records and enums: options in, numbers out. All times are nanoseconds.
 
 use silhouette::OutputSize as CoreOutput;
-pub use silhouette::{Backend, InputShape, Task};
+pub use silhouette::{Backend, InputShape, Precision, Task};
 use std::time::Duration;
 
 // The same enums as Rust's, redeclared for uniffi, which generates no Rust types for them.
@@ -16,6 +16,18 @@ pub enum Backend {
     Cpu,
     /// Apple's GPU.
     Metal,
+}
+
+/// What the network computes in.
+#[uniffi::remote(Enum)]
+#[non_exhaustive]
+pub enum Precision {
+    /// f16 where the CPU multiplies it and the model's activations are bounded, otherwise f32.
+    Auto,
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats.
+    F16,
 }
 
 /// The shape of the network's input.
@@ -64,6 +76,8 @@ pub struct Options {
     pub threads: Option<u32>,
     /// Where to compute.
     pub backend: Backend,
+    /// What the network computes in.
+    pub precision: Precision,
     /// Side of the network's input in pixels, the longer one if it is not square.
     #[uniffi(default = None)]
     pub size: Option<u32>,
@@ -172,6 +186,7 @@ impl From<Options> for silhouette::Options {
     fn from(options: Options) -> Self {
         let mut converted = Self::new()
             .backend(options.backend)
+            .precision(options.precision)
             .output(options.output.into())
             .input_shape(options.input_shape)
             .refine(options.refine);
@@ -232,6 +247,12 @@ impl From<silhouette::Transform> for Transform {
     }
 }
 
+impl From<silhouette::ClassShare> for ClassShare {
+    fn from(share: silhouette::ClassShare) -> Self {
+        Self { class_index: share.class_index as u32, share: share.share }
+    }
+}
+
 impl From<silhouette::Polygon> for Polygon {
     fn from(polygon: silhouette::Polygon) -> Self {
         Self {
@@ -247,7 +268,7 @@ mod tests {
     use crate::UniFfiTag;
     use uniffi::FfiConverter;
 
-    /// Enums of the crate `silhouette` may grow; one that lacks a variant here would panic when it is handed over.
+    /// Enums of the crate `silhouette` may grow; one that lacks a variant here would panic when it is converted.
     #[test]
     fn every_task_can_be_handed_over() {
         for task in Task::ALL {

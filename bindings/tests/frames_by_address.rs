@@ -11,7 +11,7 @@ use silhouette_ffi::live::{LiveListener, LiveSegmenter};
 use silhouette_ffi::model::Model;
 use silhouette_ffi::segmentation::Segmentation;
 use silhouette_ffi::segmenter::{Segmenter, VideoSegmenter};
-use silhouette_ffi::values::{Backend, InputShape, Options, OutputSize, Size, Smoothing};
+use silhouette_ffi::values::{Backend, InputShape, Options, OutputSize, Precision, Size, Smoothing};
 use std::ffi::CStr;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, LazyLock};
@@ -32,6 +32,7 @@ fn options() -> Options {
     Options {
         threads: Some(1),
         backend: Backend::Auto,
+        precision: Precision::Auto,
         size: None,
         input_shape: InputShape::Square,
         concurrency: None,
@@ -171,7 +172,7 @@ fn masks_are_those_of_the_rust_api() {
         for mirror in [false, true] {
             let raw = RawFrame { rotation: degrees, mirror: u32::from(mirror), ..rgba(&bytes, 50, 30) };
             assert_eq!(segment(&raw, &out).0, 0);
-            let frame = silhouette::Frame::rgba8(&bytes, 50, 30).unwrap().rotated(rotation).mirrored(mirror);
+            let frame = silhouette::Frame::rgba(&bytes, 50, 30).unwrap().rotated(rotation).mirrored(mirror);
             let expected = rust.segment(&frame).unwrap();
             assert_eq!(mask_of(&out), expected.mask().classes);
             assert_eq!(out.transform(), expected.transform().map(Into::into));

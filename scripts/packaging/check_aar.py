@@ -25,7 +25,7 @@ import sbom
 NAMESPACE = "{http://schemas.android.com/apk/res/android}"
 PAGE = 16384
 NEWEST_CLASS = 55  # Java 11: so that apps targeting it can inline our functions
-PUBLIC = ["Silhouette", "Model", "Segmenter", "LiveSegmenter", "Frame", "Segmentation", "Options", "SilhouetteException"]
+PUBLIC = ["Silhouette", "Model", "Segmenter", "VideoSegmenter", "LiveSegmenter", "Frame", "Segmentation", "Options", "SilhouetteException"]
 SINGLE = {"AndroidManifest.xml", "classes.jar", "R.txt", "proguard.txt", "silhouette.json", "LICENSE-MIT", "LICENSE-APACHE", "THIRD-PARTY.txt", project.SBOM,
           "META-INF/com/android/build/gradle/aar-metadata.properties", *project.ASSETS}  # fmt: skip
 # Folders of a builder's machine, as they would appear in panic messages.

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 DOCS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs")
 # Longer side of the network's input, and its shape.
 INPUTS = ((257, "square"), (273, "square"), (321, "square"), (321, "frame"))
-HEAD, FOOT = "| | at 257 |", "\n![Six pictures"
+HEAD, FOOT = "| | at 257 |", "\n![Six images"
 
 
 def table(reports):
@@ -26,7 +26,7 @@ def table(reports):
     def row(name, form, value):
         return f"| {name} | " + " | ".join(form.format(value(r)) for r in reports) + " |\n"
 
-    text = f"{HEAD} at 273 | at 321 | at 321, the pictures' own shapes |\n| --- | --- | --- | --- | --- |\n"
+    text = f"{HEAD} at 273 | at 321 | at 321, the images' own shapes |\n| --- | --- | --- | --- | --- |\n"
     text += row("**mIOU**", "**{:.2f}**", lambda r: r["miou"]) + row("pixel accuracy", "{:.2f}", lambda r: r["pixel_accuracy"])
     text += row("MACs (B)", "{:.3f}", lambda r: r["macs"] / 1e9)
     return text + "".join(row(name, "{:.1f}", lambda r, n=name: r["iou"][n]) for name in sorted(reports[0]["iou"]))

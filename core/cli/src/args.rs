@@ -1,7 +1,7 @@
 //! The command line, as types.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use silhouette::{Backend, InputShape};
+use silhouette::{Backend, InputShape, Precision};
 use std::path::PathBuf;
 
 /// On-device segmentation: photos to masks, cut-outs, blurred or replaced backgrounds.
@@ -11,7 +11,7 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// Log what is chosen at load to stderr: backend, kernels, memory; at the end, the peak of memory.
+    /// Log to stderr: the backend, kernels and memory chosen at load; at the end, peak memory.
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
 }
@@ -205,11 +205,11 @@ pub(crate) struct Eval {
     #[arg(long, conflicts_with = "flip")]
     pub(crate) boundary: bool,
     /// Score the alpha of people, plain and refined, instead of masks: IoU, border F, alpha error, by size of the people. For
-    /// models of people or with a class 'person'; masks of VOC's classes unless --labels or --foreground say otherwise.
+    /// models of people or with a class 'person'; masks have VOC's classes unless --labels or --foreground is passed.
     #[arg(long, conflicts_with_all = ["back", "scales", "flip", "boundary", "errors", "worst"])]
     pub(crate) people: bool,
     /// Measure how much the alpha of people changes from frame to frame where nothing moves, raw and with temporal smoothing: in
-    /// sequences made of each of --images (no masks), or in --sequence.
+    /// a sequence made from each of --images (no masks), or in --sequence.
     #[arg(long, conflicts_with_all = [
         "people", "voc", "masks", "labels", "foreground", "back", "scales", "flip", "boundary", "errors", "worst",
     ])]
@@ -217,7 +217,7 @@ pub(crate) struct Eval {
     /// A folder with the frames of a video, for --flicker.
     #[arg(long, value_name = "DIR", requires = "flicker", conflicts_with = "images")]
     pub(crate) sequence: Option<PathBuf>,
-    /// Frames of each sequence that --flicker makes of an image.
+    /// Frames of each sequence that --flicker makes from an image.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = frames)]
     pub(crate) frames: usize,
     /// Write the scores as JSON. FILE.partial next to it stores finished images, so that an interrupted run can be
@@ -264,6 +264,9 @@ pub(crate) struct Bench {
     /// Cache packed weights in this folder, so that the next opening maps them.
     #[arg(long, value_name = "DIR")]
     pub(crate) weight_cache: Option<PathBuf>,
+    /// What the network computes in.
+    #[arg(long, value_enum, default_value_t = Precision::Auto)]
+    pub(crate) precision: Precision,
     /// Map the model file, as an app does with one in its own package, instead of reading it.
     #[arg(long)]
     pub(crate) mapped: bool,
@@ -307,6 +310,9 @@ pub(crate) struct Engine {
     /// Where to compute.
     #[arg(long, value_enum, default_value_t = Backend::Auto)]
     pub(crate) backend: Backend,
+    /// What the network computes in.
+    #[arg(long, value_enum, default_value_t = Precision::Auto)]
+    pub(crate) precision: Precision,
 }
 
 /// An on/off flag.
@@ -335,6 +341,18 @@ pub(crate) struct Run {
     /// The engine that runs the network.
     #[arg(long, value_enum, default_value_t = Runner::Graph)]
     pub(crate) engine: Runner,
+    /// What the plan computes in; the graph computes in f32.
+    #[arg(long, value_enum, default_value_t = Element::F32)]
+    pub(crate) precision: Element,
+}
+
+/// An element type of the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Element {
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats.
+    F16,
 }
 
 /// The engine that runs the network.
@@ -470,15 +488,15 @@ fn effect(text: &str) -> Result<Effect, String> {
 /// Below the options of `eval`.
 const EVAL: &str = "\
 --people: a pixel is a person where the alpha is at least one half. IoU of all pixels together
-(pooled) and the mean over pictures; F of the border, matched within 2 pixels and within 0.75 % of
-the diagonal; mean absolute error of the alpha; share of pictures with an IoU under 0.5. Pooled IoU
-and error are of all pictures, the rest of those with people. Pixels of VOC's void count for borders
-as their nearest label (in folders, borders near them do not count), and for nothing else. All in
-percent, at the picture's own size.
+(pooled) and the mean over images; F of the border, matched within 2 pixels and within 0.75 % of
+the diagonal; mean absolute error of the alpha; share of images with an IoU under 0.5. Pooled IoU
+and error cover all images, the rest those with people. Pixels of VOC's void count for borders as
+their nearest label (in folders, borders near them do not count), and for nothing else. All in
+percent, at the image's own size.
 
 --flicker: the mean absolute change of the alpha from one frame to the next, in percent, at the same
-place of the scene. A sequence made of a picture (reduced to 1280 pixels) is what a hand-held camera
-sees of a still scene: a window that shifts by up to 0.25 % of the longer side (3 pixels of 1280) in
+place of the scene. A sequence made from an image (reduced to 1280 pixels) simulates a hand-held
+camera on a still scene: a window that shifts by up to 0.25 % of the longer side (3 pixels of 1280) in
 both directions, up to 5 % lighter or darker, with noise of deviation 2 (of 255), at 30 frames per
 second; the same in every run. In a recorded sequence the camera's shift is estimated, and blocks of
 16x16 pixels in which something moved are left out, with their neighbours.";

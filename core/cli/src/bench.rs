@@ -34,7 +34,7 @@ enum Picture {
 impl Picture {
     fn frame(&self) -> Result<Frame<'_>, silhouette::FrameError> {
         match self {
-            Self::Made(rgb) => Frame::rgb8(rgb, MADE.width, MADE.height),
+            Self::Made(rgb) => Frame::rgb(rgb, MADE.width, MADE.height),
             Self::Photo(photo) => photo.frame(),
         }
     }
@@ -57,6 +57,7 @@ fn measure(args: &Bench) -> Result<(), Failure> {
     let threads = args.threads.unwrap_or(1);
     let mut options = Options::new()
         .threads(threads)
+        .precision(args.precision)
         .size(side)
         .input_shape(args.input_shape)
         .concurrency(1)
@@ -74,7 +75,9 @@ fn measure(args: &Bench) -> Result<(), Failure> {
     let growth = memory::peak().zip(before).map(|(peak, before)| peak.saturating_sub(before));
 
     let mut totals = Vec::with_capacity(args.runs);
-    let (mut inputs, mut networks, mut masks) = (Vec::new(), Vec::new(), Vec::new());
+    let mut inputs = Vec::new();
+    let mut networks = Vec::new();
+    let mut masks = Vec::new();
     for _ in 0..args.runs {
         let begun = Instant::now();
         segmenter.segment_into(&frame, &mut segmentation).map_err(about_model)?;
@@ -86,7 +89,9 @@ fn measure(args: &Bench) -> Result<(), Failure> {
     }
     let total = median(&mut totals);
     let spread = (totals[0], totals[totals.len() - 1]);
-    let (input, network, mask) = (median(&mut inputs), median(&mut networks), median(&mut masks));
+    let input = median(&mut inputs);
+    let network = median(&mut networks);
+    let mask = median(&mut masks);
     let effects = if args.effects {
         let time = |refine| alpha_time(&model, &frame, &options.clone().refine(refine)).map_err(about_model);
         let plain = time(false)?;
@@ -103,7 +108,7 @@ fn measure(args: &Bench) -> Result<(), Failure> {
 
     let Size { height: rows, width: columns } = segmenter.input_size(&frame);
     if !args.json {
-        output::say(&format!("{} at {columns}x{rows}, {}", model.name(), segmenter.describe()));
+        output::say(&format!("{} at {columns}x{rows}, {}", model.name(), segmenter.description()));
         output::say(&format!(
             "photo to mask {:.2} ms (min {:.2}, max {:.2}, {} runs): input {:.2}, network {:.2}, mask {:.2}",
             ms(total),

@@ -254,7 +254,7 @@ fn report(run: &Run, results: &[Scored], skipped: usize, protocol: &Value) -> Re
         output::say(&format!("{label:<14} {:>6}", written(iou)));
     }
     output::say(&format!(
-        "mIOU {}  pixel accuracy {}  {} pictures, {skipped} skipped",
+        "mIOU {}  pixel accuracy {}  {} images, {skipped} skipped",
         written(confusion.miou()),
         written(confusion.pixel_accuracy()),
         results.len(),

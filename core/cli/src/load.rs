@@ -45,7 +45,7 @@ pub(crate) fn named_or_people(engine: &Engine) -> Result<Model, Failure> {
 
 /// The options from the command line.
 pub(crate) fn options(engine: &Engine) -> Options {
-    let mut options = Options::new().backend(engine.backend).concurrency(1);
+    let mut options = Options::new().backend(engine.backend).precision(engine.precision).concurrency(1);
     if let Some(shape) = engine.input_shape {
         options = options.input_shape(shape);
     }

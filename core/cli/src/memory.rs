@@ -1,4 +1,4 @@
-//! What the system tells of this process's memory (Linux; elsewhere nothing).
+//! What the system reports about this process's memory (Linux; elsewhere nothing).
 
 /// Bytes resident now.
 pub(crate) fn resident() -> Option<u64> {

@@ -1,10 +1,11 @@
 //! `silhouette run`: runs a model on a raw tensor, to compare with other engines.
 
-use crate::args::{Run, Runner};
+use crate::args::{Element, Run, Runner};
 use crate::failure::Failure;
 use crate::output;
 use silhouette_engine::engine::{Engine, EngineError, Output};
 use silhouette_graph::Graph;
+use silhouette_kernels::element::DataType;
 use silhouette_kernels::memory::reserve;
 use silhouette_kernels::rows::Planes;
 use silhouette_network::network::Size;
@@ -33,6 +34,9 @@ fn forward(args: &Run) -> Result<(), Failure> {
     let size = Size { height, width };
     let about = |error: &dyn std::fmt::Display| Failure::new(&args.model, error);
     let result = match args.engine {
+        Runner::Graph if args.precision != Element::F32 => {
+            return Err(Failure::general("--precision: the graph computes in f32; pass --engine plan"));
+        }
         Runner::Graph => {
             let limit = PlanOptions::default().memory_limit;
             let graph = Graph::of(&model, size, limit).map_err(|error| about(&error))?;
@@ -42,7 +46,12 @@ fn forward(args: &Run) -> Result<(), Failure> {
             return Err(Failure::general("--tensor: the plan does not store whole layer outputs; pass --engine graph"));
         }
         Runner::Plan => {
-            let plan = Plan::of(&model, size, &PlanOptions::default()).map_err(|error| about(&error))?;
+            let precision = match args.precision {
+                Element::F32 => DataType::F32,
+                Element::F16 => DataType::F16,
+            };
+            let options = PlanOptions { precision, ..PlanOptions::default() };
+            let plan = Plan::of(&model, size, &options).map_err(|error| about(&error))?;
             through(Arc::new(plan), &input).map_err(|error| about(&error))?
         }
     };
@@ -57,7 +66,8 @@ fn through(engine: Arc<dyn Engine>, input: &Array) -> Result<Array, EngineError>
     let outputs = engine.outputs();
     let mut session = engine.new_session()?;
     session.run(&Planes::new(&input.data, size.width, size.height))?;
-    let (logits, Output { height, width, channels, .. }) = (session.output(0), &outputs[0]);
+    let logits = session.output(0);
+    let Output { height, width, channels, .. } = &outputs[0];
     // Channels-last to (N, C, H, W).
     let pixels = height * width;
     let mut data = Vec::new();

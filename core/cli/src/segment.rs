@@ -102,7 +102,7 @@ fn place(folder: &Path, stem: &str, suffix: &str) -> PathBuf {
 
 /// The models and images of a call.
 struct Prepared {
-    /// The given model or the built-in one of 21 classes; the one of people if all images are of people.
+    /// The model that was passed, or the built-in one of 21 classes; the one of people if all images are of people.
     main: Ready,
     /// The built-in model of people as a second model, if an image may need it.
     people: Option<Ready>,
@@ -124,7 +124,7 @@ fn prepare(args: &Segment) -> Result<Prepared, Failure> {
     } else {
         load::named_or_builtin(&args.engine)?
     };
-    let class = |label: &str| model.class(label).map_err(Failure::general);
+    let class = |label: &str| model.class_index(label).map_err(Failure::general);
     let classes = args.classes.iter().map(|label| class(label)).collect::<Result<Vec<_>, _>>()?;
     options_have_an_effect(args, effects, &classes, class)?;
     let reading = PhotoOptions::new().lenient(args.lenient);
@@ -278,7 +278,7 @@ impl Prepared {
         let labels = self.main.model.labels();
         let shares = segmentation.shares();
         let seen: Vec<String> =
-            shares.iter().map(|&(class, share)| format!("{} {:.1} %", labels[class], share * 100.0)).collect();
+            shares.iter().map(|seen| format!("{} {:.1} %", labels[seen.class_index], seen.share * 100.0)).collect();
         let names: Vec<String> = written.iter().map(|image| image.path.display().to_string()).collect();
         let described: Vec<String> = written
             .iter()
@@ -290,7 +290,7 @@ impl Prepared {
         let sum = |stage: fn(&Timings) -> Duration| timings.iter().flatten().map(stage).sum::<Duration>();
         let classes: Vec<Value> = shares
             .iter()
-            .map(|&(class, share)| json!({ "class": class, "label": labels[class], "share": share }))
+            .map(|seen| json!({ "class": seen.class_index, "label": labels[seen.class_index], "share": seen.share }))
             .collect();
         let images: Vec<Value> = written
             .iter()
@@ -328,7 +328,7 @@ struct Chosen<'a> {
 }
 
 impl Chosen<'_> {
-    /// The foreground in words, where it was found rather than given.
+    /// The foreground in words, where it was found rather than passed.
     fn shown(&self, subject: &Subject) -> Option<String> {
         if !matches!(subject, Subject::Found) {
             return None;
@@ -341,8 +341,8 @@ impl Chosen<'_> {
         let shares = self.segmentation.shares();
         let names: Vec<_> = shares
             .iter()
-            .filter(|&&(class, share)| chosen(class) && share >= PRESENT)
-            .map(|&(class, _)| labels[class].as_str())
+            .filter(|seen| chosen(seen.class_index) && seen.share >= PRESENT)
+            .map(|seen| labels[seen.class_index].as_str())
             .collect();
         Some(if names.is_empty() { "nothing found".to_owned() } else { names.join(", ") })
     }
@@ -358,13 +358,13 @@ struct Written<'a> {
 /// The class of people and its share, if the model has one and the photo shows some.
 fn person(model: &Model, segmentation: &Segmentation) -> Option<(usize, f64)> {
     let class = model.labels().iter().position(|label| label.eq_ignore_ascii_case(PERSON))?;
-    let (_, share) = segmentation.shares().into_iter().find(|&(other, _)| other == class)?;
-    (share >= PRESENT).then_some((class, share))
+    let found = segmentation.shares().into_iter().find(|seen| seen.class_index == class)?;
+    (found.share >= PRESENT).then_some((class, found.share))
 }
 
 /// The share of every class but the background.
 fn foreground_share(segmentation: &Segmentation) -> f64 {
-    segmentation.shares().iter().filter(|&&(class, _)| class != 0).map(|&(_, share)| share).sum()
+    segmentation.shares().iter().filter(|seen| seen.class_index != 0).map(|seen| seen.share).sum()
 }
 
 fn write(content: &Content, frame: &Frame<'_>, chosen: &Chosen<'_>, to: &Path) -> silhouette::Result<()> {

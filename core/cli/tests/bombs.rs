@@ -51,7 +51,8 @@ fn lengthen(path: &Path, length: u64) {
 
 /// A zip archive of entries that are stored as they are.
 fn zip(entries: &[(&[u8], &[u8])]) -> Vec<u8> {
-    let (mut file, mut directory) = (Vec::new(), Vec::new());
+    let mut file = Vec::new();
+    let mut directory = Vec::new();
     for (name, content) in entries {
         let mut about = vec![20, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         about.extend([0; 4]);
@@ -82,7 +83,8 @@ fn zip(entries: &[(&[u8], &[u8])]) -> Vec<u8> {
 
 /// A `.safetensors` file of tensors that are all zeros; its length.
 fn safetensors(path: &Path, dtype: &str, width: u64, tensors: impl Iterator<Item = (String, Vec<usize>)>) {
-    let (mut header, mut at) = (String::from("{"), 0);
+    let mut header = String::from("{");
+    let mut at = 0;
     for (name, shape) in tensors {
         let end = at + width * shape.iter().product::<usize>() as u64;
         let comma = if at == 0 { "" } else { "," };
@@ -174,7 +176,7 @@ fn arrays_that_are_refused() {
         lengthen(&path, bytes.len() as u64 + length);
         refused(&path, &args!["run", model, "--input", path, "-o", out, "--engine", "plan"]);
     };
-    // Another shape than a picture's: as floats it would be four times the file.
+    // Another shape than an image's: as floats it would be four times the file.
     refused("bytes.npy", npy("|u1", "1, 1, 16384, 8192"), 1 << 27);
     refused("short.npy", npy("<f4", "1, 3, 4096, 4096"), 100);
     refused("more.npy", npy("<f4", "1, 3, 16384, 16384"), 3 << 30);

@@ -202,7 +202,9 @@ fn people_alone_come_from_the_model_of_people() {
 fn tensors_go_through_graph_and_plan_alike() {
     let place = Folder::new();
     let model = fixture(&place, "model.safetensors");
-    let (x, graph, plan) = (place.path("x.npy"), place.path("graph.npy"), place.path("plan.npy"));
+    let x = place.path("x.npy");
+    let graph = place.path("graph.npy");
+    let plan = place.path("plan.npy");
     let data = (0..3 * 33 * 49).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect();
     npy::write(&x, &Array { shape: [1, 3, 33, 49], data }).unwrap();
     silhouette(args!["run", model, "--input", x, "-o", graph]).ok();

@@ -140,7 +140,9 @@ fn black_and_white_masks_are_told_about_and_read_as_a_foreground() {
     let place = Folder::new();
     let (root, model) = voc(&place, 3);
     let spec = silhouette_network::spec::Spec::preset("fixture").unwrap();
-    let (images, masks, out) = (root.join("JPEGImages"), place.path("white"), place.path("scores.json"));
+    let images = root.join("JPEGImages");
+    let masks = place.path("white");
+    let out = place.path("scores.json");
     std::fs::create_dir(&masks).unwrap();
     // White where the model predicts one class.
     let names: Vec<String> = (0..3).map(|i| format!("p{i}.png")).collect();

@@ -29,7 +29,9 @@ fn manifold_tells_and_draws_the_same_for_the_same_seed() {
         let out = silhouette(args.iter().map(std::ffi::OsString::from).chain([path.clone().into()])).ok().json();
         (out, std::fs::read(path).unwrap())
     };
-    let ((a, first), (b, again), (_, other)) = (draw("a.svg", "3"), draw("b.svg", "3"), draw("c.svg", "4"));
+    let (a, first) = draw("a.svg", "3");
+    let (b, again) = draw("b.svg", "3");
+    let (_, other) = draw("c.svg", "4");
     assert_eq!((&a, &first), (&b, &again));
     assert_ne!(first, other);
     let text = String::from_utf8(first).unwrap();

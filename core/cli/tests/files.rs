@@ -147,7 +147,7 @@ fn pipes_in_the_place_of_inputs_are_refused_at_once() {
     let output = works(&args!["eval", "--images", images, "--masks", masks, "--model", model]);
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(text.matches("it is a pipe").count(), 2, "{text}");
-    assert!(String::from_utf8_lossy(&output.stdout).contains("4 pictures, 2 skipped"));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("4 images, 2 skipped"));
 }
 
 /// The name of a file, and the command that writes it to a path.

@@ -45,13 +45,13 @@ fn weights(n: usize) -> Vec<f32> {
 }
 
 /// A program whose step after the stem is measured: the stem makes a map of `side` x `side` x `c`.
-fn measure(only: &str, name: &str, side: usize, channels: usize, step: &dyn Fn(&mut Builder, Map) -> Map) {
+fn measure(only: &str, name: &str, side: usize, channels: usize, step: &dyn Fn(&mut Builder<f32>, Map) -> Map) {
     for isa in Isa::all() {
         let name = format!("{name}, {}", isa.name());
         if !name.contains(only) {
             continue;
         }
-        let mut builder = Builder::new(isa, 1, Caches::detect());
+        let mut builder = Builder::<f32>::new(isa, 1, Caches::detect());
         let w = weights(channels * 27);
         let b = weights(channels);
         let stem = Stem {

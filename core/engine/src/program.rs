@@ -29,6 +29,7 @@ mod describe;
 mod head;
 mod join;
 mod packed_list;
+mod precision;
 mod row;
 mod sliced;
 
@@ -37,6 +38,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::arena::{Arena, Span};
 use crate::barrier::Barrier;
+use silhouette_kernels::element::DataType;
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::memory::{self, OutOfMemory};
 use silhouette_kernels::pack::Buffer;
@@ -46,16 +48,11 @@ use silhouette_kernels::size::{MAX_OUTPUTS, Size};
 pub use build::Builder;
 pub use describe::{Block, BuildError, Clamp, DecoderStage, Filter, Map, Part, Stem, Window};
 pub use packed_list::layout_probe;
+pub use precision::Precision;
 
-use chain::Chain;
-use context::{Context, Layout};
-use decoder::Decoder;
+use context::{Context, Layout, Run};
 pub use decoder::MAX_STAGES as MAX_DECODER_STAGES;
-use depthwise::Depthwise;
-use head::{Average, Convolution, Unblock};
-use join::{Concat, Resize, Sum};
 use packed_list::PackedList;
-use sliced::Sliced;
 
 /// Why a run was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,24 +107,11 @@ impl std::fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
-enum StepWork {
-    Chain(Chain),
-    Decoder(Box<Decoder>),
-    Sliced(Box<Sliced>),
-    Convolution(Convolution),
-    Average(Average),
-    Depthwise(Depthwise),
-    Resize(Resize),
-    Sum(Sum),
-    Concat(Concat),
-    Unblock(Unblock),
-}
-
 struct Step {
     name: String,
     explain: String,
     macs: u64,
-    work: StepWork,
+    work: Box<dyn Run>,
 }
 
 /// What a step is and why it is computed that way.
@@ -160,6 +144,8 @@ impl Shape {
 /// A compiled network. Shared by any number of threads and inferences; each inference at a time needs an [`Execution`].
 pub struct Program {
     layout: Layout,
+    /// What maps and weights hold.
+    element: DataType,
     input: Size,
     outputs: Vec<Shape>,
     steps: Vec<Step>,
@@ -214,6 +200,11 @@ impl Program {
     /// The instruction set that it uses.
     pub fn isa(&self) -> Isa {
         self.layout.isa
+    }
+
+    /// The element type of maps and weights.
+    pub fn element(&self) -> DataType {
+        self.element
     }
 
     /// Bytes of packed weights.
@@ -307,8 +298,9 @@ impl Execution {
             *span = Span::new(output);
         }
         for scratch in &mut arena.rows {
-            if scratch.len() < source.scratch_len() {
-                memory::resize(scratch, source.scratch_len(), 0.0, "a row of the image")?;
+            let len = source.scratch_len_as(program.element);
+            if scratch.len() < len {
+                memory::resize(scratch, len, 0.0, "a row of the image")?;
             }
         }
         let barrier = Barrier::new(program.layout.threads);
@@ -338,18 +330,7 @@ impl Execution {
             let scratch = unsafe { &mut *shared.scratch.add(index) };
             for (step, time) in program.steps.iter().zip(times) {
                 let begun = (index == 0).then(std::time::Instant::now);
-                match &step.work {
-                    StepWork::Chain(s) => s.run(&cx, shared.source, scratch),
-                    StepWork::Decoder(s) => s.run(&cx),
-                    StepWork::Sliced(s) => s.run(&cx),
-                    StepWork::Convolution(s) => s.run(&cx),
-                    StepWork::Average(s) => s.run(&cx),
-                    StepWork::Depthwise(s) => s.run(&cx),
-                    StepWork::Resize(s) => s.run(&cx),
-                    StepWork::Sum(s) => s.run(&cx),
-                    StepWork::Concat(s) => s.run(&cx),
-                    StepWork::Unblock(s) => s.run(&cx),
-                }
+                step.work.run(&cx, shared.source, scratch);
                 barrier.meet();
                 if let Some(begun) = begun {
                     time.store(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);

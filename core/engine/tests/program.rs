@@ -3,8 +3,9 @@
 
 use silhouette_engine::caches::Caches;
 use silhouette_engine::program::{
-    Block, Builder, Clamp, DecoderStage, Filter, Part, Program, RunError, Shape, Stem, Window,
+    Block, Builder, Clamp, DecoderStage, Filter, Part, Precision, Program, RunError, Shape, Stem, Window,
 };
+use silhouette_kernels::element::{DataType, f16};
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::pack::{ALIGN, Buffer, PackedReader, WeightOwner};
 use silhouette_kernels::rows::RowSource;
@@ -64,8 +65,13 @@ impl Weights {
 
 const RELU6: Clamp = Some((0.0, 6.0));
 
+/// Values that f16 holds too, so that the naive network reads what a program of either type reads.
+fn halves(values: Vec<f32>) -> Vec<f32> {
+    values.into_iter().map(|v| f16::from_f32(v).to_f32()).collect()
+}
+
 fn weights(noise: &mut Noise, c_out: usize, k: usize, clamp: Clamp) -> Weights {
-    Weights { w: noise.floats(c_out * k, (3.0 / k as f32).sqrt()), b: noise.floats(c_out, 0.5), clamp }
+    Weights { w: halves(noise.floats(c_out * k, (3.0 / k as f32).sqrt())), b: halves(noise.floats(c_out, 0.5)), clamp }
 }
 
 fn act(x: f64, clamp: Clamp) -> f64 {
@@ -257,8 +263,15 @@ fn packed_memory(p: &Program) -> Memory {
     Memory(all)
 }
 
+/// Largest difference from the naive network's values `w` is this times `1 + |w|`.
+fn tolerance<E: Precision>() -> f64 {
+    // Maps and, on some CPUs, sums are rounded to eleven bits.
+    if E::TYPE == DataType::F16 { 1e-2 } else { 1e-4 }
+}
+
 /// Builds for every kernel set and 1 to 3 threads, and compares; then once more from the prepacked weights.
-fn check(input: &Map, expected: &Map, what: &str, build: &dyn Fn(Builder) -> Arc<Program>) {
+fn check<E: Precision>(input: &Map, expected: &Map, what: &str, build: &dyn Fn(Builder<E>) -> Arc<Program>) {
+    let what = &format!("{what}, {}", E::TYPE);
     let small = Caches { l1: 4 << 10, l2: 16 << 10 };
     // (Miri takes minutes for what otherwise takes a millisecond.)
     let large = Caches { l1: 32 << 10, l2: 1 << 20 };
@@ -272,7 +285,7 @@ fn check(input: &Map, expected: &Map, what: &str, build: &dyn Fn(Builder) -> Arc
                 assert_eq!(p.outputs(), [Shape { size, channels: expected.c }], "{what}");
                 let found = run(&p, input);
                 for (i, (f, w)) in found.iter().zip(&expected.v).enumerate() {
-                    let close = (f64::from(*f) - w).abs() <= 1e-4 * (1.0 + w.abs());
+                    let close = (f64::from(*f) - w).abs() <= tolerance::<E>() * (1.0 + w.abs());
                     assert!(close, "{what}, {isa:?}, {threads} threads, element {i}: {f} instead of {w}");
                 }
                 assert!(one.is_empty() || one == found, "{what}, {isa:?}: {threads} threads produce other bits");
@@ -293,8 +306,16 @@ fn check(input: &Map, expected: &Map, what: &str, build: &dyn Fn(Builder) -> Arc
     }
 }
 
+/// [`check`] for every element type.
+macro_rules! check {
+    ($input:expr, $expected:expr, $what:expr, $build:expr $(,)?) => {{
+        check::<f32>($input, $expected, $what, $build);
+        check::<f16>($input, $expected, $what, $build);
+    }};
+}
+
 fn picture(noise: &mut Noise, h: usize, w: usize) -> Map {
-    Map { h, w, c: 3, v: noise.floats(h * w * 3, 1.0).into_iter().map(f64::from).collect() }
+    Map { h, w, c: 3, v: halves(noise.floats(h * w * 3, 1.0)).into_iter().map(f64::from).collect() }
 }
 
 const LIMIT: usize = 1 << 30;
@@ -309,7 +330,7 @@ fn stem_alone_at_tile_edges() {
                 let f = weights(&mut noise, c_out, 27, RELU6);
                 let wd = window(Size { height: h, width: w }, 2, 1, same);
                 let expected = convolve(&input, &f, 3, &wd, false);
-                check(&input, &expected, &format!("stem {h}x{w} to {c_out}, same {same}"), &|mut b| {
+                check!(&input, &expected, &format!("stem {h}x{w} to {c_out}, same {same}"), &|mut b| {
                     let stem = Stem { name: "stem", window: wd, filter: f.filter() };
                     let m = b.chain(None, Some(&stem), &[]).unwrap();
                     b.finish(&[m], LIMIT).unwrap()
@@ -358,7 +379,7 @@ fn padded_blocks_case(
         map = b.naive(&map);
     }
     for chained in (0..=blocks.len()).rev() {
-        check(&input, &map, &format!("{plan:?} at {size}, {chained} chained, same {same}"), &|mut b| {
+        check!(&input, &map, &format!("{plan:?} at {size}, {chained} chained, same {same}"), &|mut b| {
             let stem = Stem { name: "stem", window: wd, filter: f.filter() };
             let all: Vec<Block<'_>> = blocks.iter().map(TestBlock::describe).collect();
             let mut m = b.chain(None, Some(&stem), &all[..chained]).unwrap();
@@ -414,7 +435,7 @@ fn wide_blocks_are_sliced_at_panel_edges() {
         let wd = window(Size { height: 19, width: 23 }, 2, 1, true);
         let block = TestBlock::new(&mut noise, window(wd.output, 1, 2, true), c, t, c);
         let expected = block.naive(&convolve(&input, &f, 3, &wd, false));
-        check(&input, &expected, &format!("{c} x {t}"), &|mut b| {
+        check!(&input, &expected, &format!("{c} x {t}"), &|mut b| {
             let m = b.chain(None, Some(&Stem { name: "stem", window: wd, filter: f.filter() }), &[]).unwrap();
             let m = b.sliced(m, &block.describe()).unwrap();
             b.finish(&[m], LIMIT).unwrap()
@@ -435,7 +456,7 @@ fn every_width_of_row_and_panel() {
             let wd = window(size, 2, 1, true);
             let block = TestBlock::new(&mut noise, window(wd.output, stride, rate, true), c, t, c);
             let expected = block.naive(&convolve(&input, &f, 3, &wd, false));
-            check(&input, &expected, &format!("width {width}, {c} x {t}, stride {stride}, rate {rate}"), &|mut b| {
+            check!(&input, &expected, &format!("width {width}, {c} x {t}, stride {stride}, rate {rate}"), &|mut b| {
                 let stem = Stem { name: "stem", window: wd, filter: f.filter() };
                 let m = b.chain(None, Some(&stem), &[]).unwrap();
                 let m = b.sliced(m, &block.describe()).unwrap();
@@ -478,7 +499,7 @@ fn head_with_pooling_concatenation_and_atrous_convolutions() {
         let concatenated = Map { h: size.height, w: size.width, c: 64, v };
         let with_bias = Weights { b: bias.v.iter().map(|&b| b as f32).collect(), ..project.clone() };
         let expected = pointwise(&pointwise(&concatenated, &with_bias), &classifier);
-        check(&input, &expected, "head", &|mut b| {
+        check!(&input, &expected, "head", &|mut b| {
             let m = b.chain(None, Some(&Stem { name: "stem", window: wd, filter: stem.filter() }), &[]).unwrap();
             let mean = b.average("mean", m).unwrap();
             let pooled = b.convolution("pool", &[mean], 1, 1, &pool.filter(), None).unwrap();
@@ -525,7 +546,7 @@ fn a_small_network_of_every_step() {
     let low = first.naive(&convolve(&input, &stem, 3, &wd, false));
     let both = joined(&[&resized(&deep, half, Resize::AlignCorners), &pointwise(&low, &skip)]);
     let expected = pointwise(&convolve(&both, &depthwise, 3, &own, true), &last);
-    check(&input, &expected, "small", &|mut b| {
+    check!(&input, &expected, "small", &|mut b| {
         let stem = Stem { name: "stem", window: wd, filter: stem.filter() };
         let chain = [first.describe(), second.describe()];
         let (m, tapped) = b.tapped_chain(None, Some(&stem), &chain, &[1]).unwrap();
@@ -549,13 +570,13 @@ fn cached_weights_of_another_network_are_refused() {
     let f = weights(&mut noise, 5, 27, None);
     let wd = window(Size::square(5), 2, 1, true);
     let empty = Filter { weight: &[], bias: &[0.0; 5], clamp: None };
-    let build = |mut b: Builder, filter: Filter<'_>| {
+    let build = |mut b: Builder<f32>, filter: Filter<'_>| {
         let map = b.chain(None, Some(&Stem { name: "stem", window: wd, filter }), &[])?;
         b.finish(&[map], LIMIT)
     };
     let caches = Caches { l1: 32 << 10, l2: 1 << 20 };
     for isa in Isa::all() {
-        let fresh = || Builder::new(isa, 1, caches);
+        let fresh = || Builder::<f32>::new(isa, 1, caches);
         let p = build(fresh(), f.filter()).unwrap();
         assert!(build(fresh(), empty).is_err(), "weights are missing");
         let input = picture(&mut noise, 5, 5);
@@ -631,7 +652,7 @@ fn resizes_up_and_down_by_both_rules_at_odd_sizes() {
             let map = convolve(&input, &stem, 3, &wd, false);
             for rule in [Resize::AlignCorners, Resize::HalfPixel] {
                 let expected = resized(&map, to, rule);
-                check(&input, &expected, &format!("{from} to {to}, {c} channels, {rule:?}"), &|mut b| {
+                check!(&input, &expected, &format!("{from} to {to}, {c} channels, {rule:?}"), &|mut b| {
                     let m =
                         b.chain(None, Some(&Stem { name: "stem", window: wd, filter: stem.filter() }), &[]).unwrap();
                     let m = b.resize("resize", m, to, rule).unwrap();
@@ -663,7 +684,7 @@ fn maps_are_joined_summed_and_convolved_each_channel_by_itself() {
             let convolved = convolve(&whole, &deep, 3, &own, true);
             let v = convolved.v.iter().map(|&v| act(v + v + v, clamp)).collect();
             let expected = Map { v, ..convolved };
-            check(&input, &expected, &format!("{channels:?}, stride {stride}, rate {rate}"), &|mut b| {
+            check!(&input, &expected, &format!("{channels:?}, stride {stride}, rate {rate}"), &|mut b| {
                 let m = b.chain(None, Some(&Stem { name: "stem", window: wd, filter: stem.filter() }), &[]).unwrap();
                 let maps: Vec<_> =
                     filters.iter().map(|f| b.convolution("part", &[m], 1, 1, &f.filter(), None).unwrap()).collect();
@@ -720,10 +741,10 @@ fn decoders_row_by_row() {
             }
             let tail = ends.then(|| weights(&mut noise, 3, written, None));
             let expected = tail.as_ref().map_or(below.clone(), |f| pointwise(&below, f));
-            check(&input, &expected, &what, &|mut b| {
+            check!(&input, &expected, &what, &|mut b| {
                 let stem = Stem { name: "stem", window: stem_window, filter: stem.filter() };
                 let coarse = b.chain(None, Some(&stem), &[]).unwrap();
-                let to_skip = |b: &mut Builder, to| b.resize("skip", coarse, to, Resize::HalfPixel).unwrap();
+                let to_skip = |b: &mut Builder<_>, to| b.resize("skip", coarse, to, Resize::HalfPixel).unwrap();
                 let skips: Vec<_> = sizes[1..].iter().map(|&to| to_skip(&mut b, to)).collect();
                 let mut stages = Vec::new();
                 for ((own, before, behind, deep, last), &skip) in all.iter().zip(&skips) {
@@ -762,7 +783,7 @@ fn a_tapped_chain_is_the_same_chain() {
             maps.push(block.naive(&maps[maps.len() - 1]));
         }
         let build = |isa, threads, taps: &[usize]| {
-            let mut b = Builder::new(isa, threads, Caches { l1: 32 << 10, l2: 1 << 20 });
+            let mut b = Builder::<f32>::new(isa, threads, Caches { l1: 32 << 10, l2: 1 << 20 });
             let all: Vec<Block<'_>> = blocks.iter().map(TestBlock::describe).collect();
             let stem = Stem { name: "stem", window: wd, filter: stem.filter() };
             let (m, tapped) = b.tapped_chain(None, Some(&stem), &all, taps).unwrap();
@@ -788,7 +809,7 @@ fn a_tapped_chain_is_the_same_chain() {
             }
         }
         for taps in [&[5][..], &[1, 1], &[9]] {
-            let mut b = Builder::new(Isa::best(), 1, Caches::SMALL);
+            let mut b = Builder::<f32>::new(Isa::best(), 1, Caches::SMALL);
             let all: Vec<Block<'_>> = blocks.iter().map(TestBlock::describe).collect();
             let stem = Stem { name: "stem", window: wd, filter: stem.filter() };
             assert!(b.tapped_chain(None, Some(&stem), &all, taps).is_err(), "{taps:?}");
@@ -803,7 +824,7 @@ fn outputs_that_do_not_fit_are_refused() {
     let input = picture(&mut noise, 6, 6);
     let wd = window(Size::square(6), 2, 1, true);
     let stem = weights(&mut noise, 4, 27, RELU6);
-    let mut b = Builder::new(Isa::best(), 1, Caches::SMALL);
+    let mut b = Builder::<f32>::new(Isa::best(), 1, Caches::SMALL);
     let m = b.chain(None, Some(&Stem { name: "stem", window: wd, filter: stem.filter() }), &[]).unwrap();
     let p = b.finish(&[m, m], LIMIT).unwrap();
     let mut one = vec![0.0; 36];
@@ -812,7 +833,7 @@ fn outputs_that_do_not_fit_are_refused() {
     assert_eq!(run(&mut [&mut one]), RunError::Outputs { expected: 2, found: 1 });
     assert_eq!(run(&mut [&mut one, &mut two]), RunError::OutputLength { expected: 36, found: 35 });
     for outputs in [vec![], vec![m; 9]] {
-        let mut b = Builder::new(Isa::best(), 1, Caches::SMALL);
+        let mut b = Builder::<f32>::new(Isa::best(), 1, Caches::SMALL);
         let again = b.chain(None, Some(&Stem { name: "stem", window: wd, filter: stem.filter() }), &[]).unwrap();
         assert_eq!(again, m);
         assert!(b.finish(&outputs, LIMIT).is_err());

@@ -86,7 +86,9 @@ fn matrix(dimensions: usize, random: &mut Random) -> Vec<Point> {
 /// of collapsed points.
 fn through(input: &[Point], t: &[Point]) -> (Vec<Point>, f64, f64) {
     // The pseudo-inverse of an n x 2 matrix of full rank is (T'T)^-1 T'.
-    let (mut a, mut b, mut d) = (0.0, 0.0, 0.0);
+    let mut a = 0.0;
+    let mut b = 0.0;
+    let mut d = 0.0;
     for &(x, y) in t {
         a += x * x;
         b += x * y;
@@ -97,7 +99,9 @@ fn through(input: &[Point], t: &[Point]) -> (Vec<Point>, f64, f64) {
     let back: Vec<Point> = input
         .iter()
         .map(|&(x, y)| {
-            let (mut u, mut v, mut positive) = (0.0, 0.0, 0);
+            let mut u = 0.0;
+            let mut v = 0.0;
+            let mut positive = 0;
             for &(tx, ty) in t {
                 let value = (tx * x + ty * y).max(0.0);
                 positive += usize::from(value > 0.0);
@@ -185,7 +189,9 @@ mod tests {
 
     #[test]
     fn the_same_seed_draws_the_same_and_another_another() {
-        let (a, b, c) = (embed(5, 1, 1), embed(5, 1, 1), embed(5, 2, 1));
+        let a = embed(5, 1, 1);
+        let b = embed(5, 1, 1);
+        let c = embed(5, 2, 1);
         assert_eq!(a.points, b.points);
         assert_ne!(a.points, c.points);
     }

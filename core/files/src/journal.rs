@@ -42,7 +42,8 @@ impl Journal {
     /// [`JournalError::Busy`] if it is already open; [`OpenError`] if it is not a regular file, or is longer than `limit` bytes.
     pub fn open(path: &Path, limit: u64) -> Result<Self, JournalError> {
         let mut journal = Self { file: locked(path)?, path: path.to_owned() };
-        let (mut length, mut whole) = (0, 0);
+        let mut length = 0;
+        let mut whole = 0;
         let mut chunk = [0; 1 << 13];
         loop {
             let read = match journal.file.read(&mut chunk) {
@@ -66,10 +67,11 @@ impl Journal {
     }
 
     /// The lines that it holds, from the first on, of which no more than one is held in memory. One of more than `longest` bytes, or that
-    /// is no text, is an error, and the last that is given.
+    /// is no text, is an error, and the last one that is returned.
     pub fn lines(&mut self, longest: u64) -> impl Iterator<Item = Result<String, OpenError>> {
         let begin = self.file.seek(SeekFrom::Start(0));
-        let (mut reader, mut failed) = (BufReader::new(&self.file), false);
+        let mut reader = BufReader::new(&self.file);
+        let mut failed = false;
         let mut line = move || -> Result<Option<String>, OpenError> {
             let mut line = String::new();
             // (With its end.)

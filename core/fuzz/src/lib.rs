@@ -125,7 +125,7 @@ pub fn model(bytes: &[u8]) {
     let Ok(model) = Model::from_bytes(bytes.to_vec()) else { return };
     let Ok(segmenter) = Segmenter::new(&model, &Options::new().threads(1).size(17)) else { return };
     let pixels = [128; 8 * 6 * 3];
-    let frame = Frame::rgb8(&pixels, 8, 6).expect("a frame");
+    let frame = Frame::rgb(&pixels, 8, 6).expect("a frame");
     if let Ok(segmentation) = segmenter.segment(&frame) {
         assert_eq!(segmentation.mask().classes.len(), 8 * 6);
     }
@@ -143,7 +143,7 @@ pub fn spec(bytes: &[u8]) {
 
 /// A file in a weight cache's folder, under the name that the model's own would have.
 pub fn weight_cache(bytes: &[u8]) {
-    struct Kept {
+    struct Cached {
         folder: tempfile::TempDir,
         model: Model,
         frame: Vec<u8>,
@@ -153,12 +153,12 @@ pub fn weight_cache(bytes: &[u8]) {
     fn options(folder: &Path) -> Options {
         Options::new().threads(1).size(33).weight_cache(folder.join("cache"))
     }
-    fn mask(kept: &Model, folder: &Path, pixels: &[u8]) -> Vec<u8> {
-        let segmenter = Segmenter::new(kept, &options(folder)).expect("a cache has no effect on results");
-        let frame = Frame::rgb8(pixels, 20, 15).expect("a frame");
+    fn mask(cached: &Model, folder: &Path, pixels: &[u8]) -> Vec<u8> {
+        let segmenter = Segmenter::new(cached, &options(folder)).expect("a cache has no effect on results");
+        let frame = Frame::rgb(pixels, 20, 15).expect("a frame");
         segmenter.segment(&frame).expect("it runs").mask().classes.clone()
     }
-    static KEPT: LazyLock<Kept> = LazyLock::new(|| {
+    static CACHED: LazyLock<Cached> = LazyLock::new(|| {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("model.safetensors");
         let file = Model::fixture().expect("the fixture is a model");
@@ -169,10 +169,10 @@ pub fn weight_cache(bytes: &[u8]) {
         let files = std::fs::read_dir(folder.path().join("cache")).expect("a cache");
         let whole = files.map(|entry| entry.expect("a file").path()).filter(|path| path.is_file());
         let whole = whole.map(|path| (path.clone(), std::fs::read(path).expect("a file"))).collect();
-        Kept { folder, model, frame, mask, whole }
+        Cached { folder, model, frame, mask, whole }
     });
-    let kept = &*KEPT;
-    for (path, whole) in &kept.whole {
+    let cached = &*CACHED;
+    for (path, whole) in &cached.whole {
         // Where to change it and how, or all of it.
         let mut numbers = Numbers(bytes);
         let mut changed = whole.clone();
@@ -190,7 +190,7 @@ pub fn weight_cache(bytes: &[u8]) {
         std::fs::write(path, changed).expect("the folder is writable");
     }
     // Anyone with write access may change the weights; but a mask of the right size must result.
-    assert_eq!(mask(&kept.model, kept.folder.path(), &kept.frame).len(), kept.mask.len());
+    assert_eq!(mask(&cached.model, cached.folder.path(), &cached.frame).len(), cached.mask.len());
 }
 
 /// A `.npy` file.
@@ -235,11 +235,11 @@ fn frame_of<'a>(numbers: &mut Numbers<'_>, pixels: &'a [u8]) -> Option<Frame<'a>
     let first = plane(numbers);
     let packed = |format| Frame::packed(format, first.data, width, height, first.row_stride);
     let frame = match format {
-        0 => packed(PixelFormat::Rgb8),
-        1 => packed(PixelFormat::Rgba8),
-        2 => packed(PixelFormat::Bgra8),
-        3 => packed(PixelFormat::Gray8),
-        4 => Frame::yuv_420_888(first, plane(numbers), plane(numbers), width, height, color),
+        0 => packed(PixelFormat::Rgb),
+        1 => packed(PixelFormat::Rgba),
+        2 => packed(PixelFormat::Bgra),
+        3 => packed(PixelFormat::Gray),
+        4 => Frame::yuv420(first, plane(numbers), plane(numbers), width, height, color),
         other => {
             let second = plane(numbers);
             let data = [first.data, second.data];
@@ -289,7 +289,7 @@ pub fn frame(bytes: &[u8]) {
     assert_eq!((segmentation.width(), segmentation.height()), (region.width, region.height));
     assert!(segmentation.mask().classes.iter().all(|&class| usize::from(class) < segmentation.labels().len()));
     let transform = segmentation.transform().expect("it holds a frame");
-    let (x, y) = transform.apply(0.5, 0.5);
+    let (x, y) = transform.map(0.5, 0.5);
     assert!(x >= 0.0 && y >= 0.0 && x <= frame.width() as f64 && y <= frame.height() as f64);
 }
 
@@ -297,10 +297,10 @@ pub fn frame(bytes: &[u8]) {
 pub fn effects(bytes: &[u8]) {
     let mut numbers = Numbers(bytes);
     let pixels: Vec<u8> = (0..1 << 14).map(|i| (i * 13 / 5) as u8).collect();
-    let frame = Frame::rgb8(&pixels, 40, 30).expect("a frame");
+    let frame = Frame::rgb(&pixels, 40, 30).expect("a frame");
     static SEGMENTATION: LazyLock<Segmentation> = LazyLock::new(|| {
         let pixels: Vec<u8> = (0..40 * 30 * 3).map(|i| (i * 13 / 5) as u8).collect();
-        SEGMENTER.segment(&Frame::rgb8(&pixels, 40, 30).expect("a frame")).expect("it runs")
+        SEGMENTER.segment(&Frame::rgb(&pixels, 40, 30).expect("a frame")).expect("it runs")
     });
     let mut segmentation = SEGMENTATION.clone();
     let size = OutputSize::Given { width: numbers.size(), height: numbers.size() };
@@ -325,7 +325,9 @@ pub fn effects(bytes: &[u8]) {
     if let Ok(picture) = segmentation.render(&frame, effect, &foreground) {
         assert_eq!(picture.rgba.len(), 40 * 30 * 4);
     }
-    let (class, tolerance, least) = (numbers.size(), f64::from(numbers.float()) * 10.0, numbers.size());
+    let class = numbers.size();
+    let tolerance = f64::from(numbers.float()) * 10.0;
+    let least = numbers.size();
     if let Ok(polygons) = segmentation.polygons(class, tolerance, least) {
         let inside = |&[x, y]: &[u32; 2]| x as usize <= segmentation.width() && y as usize <= segmentation.height();
         assert!(polygons.iter().all(|polygon| polygon.outer.iter().all(inside)));
@@ -340,9 +342,11 @@ pub fn smoothing(bytes: &[u8]) {
     let mut video = VideoSegmenter::new(&SEGMENTER, smoothing);
     let mut segmentation = Segmentation::default();
     for _ in 0..8 {
-        let (time, shade, width) = (numbers.time(), numbers.byte(), usize::from(numbers.byte() % 24) + 1);
+        let time = numbers.time();
+        let shade = numbers.byte();
+        let width = usize::from(numbers.byte() % 24) + 1;
         let pixels: Vec<u8> = (0..width * 9 * 3).map(|i| (i as u8).wrapping_mul(shade)).collect();
-        let frame = Frame::rgb8(&pixels, width, 9).expect("a frame");
+        let frame = Frame::rgb(&pixels, width, 9).expect("a frame");
         if video.segment_into(&frame, time, &mut segmentation).is_ok() {
             assert!(segmentation.logits().0.iter().all(|logit| logit.is_finite()));
         }

@@ -163,7 +163,9 @@ impl Graph {
             (node.size, node.channels)
         };
         let shapes = network.outputs().iter().map(shape).collect();
-        let (input, logits, outputs) = (network.input, network.logits(), network.outputs().to_vec());
+        let input = network.input;
+        let logits = network.logits();
+        let outputs = network.outputs().to_vec();
         Ok(Self { device: device.clone(), input, logits, steps, outputs, shapes })
     }
 
@@ -381,7 +383,10 @@ impl Layer {
         };
         let norm = if weights.has_batch_norm(conv) {
             let [gamma, beta, mean, var] = conv.bn();
-            let (gamma, beta, mean, var) = (tensor(&gamma)?, tensor(&beta)?, tensor(&mean)?, tensor(&var)?);
+            let gamma = tensor(&gamma)?;
+            let beta = tensor(&beta)?;
+            let mean = tensor(&mean)?;
+            let var = tensor(&var)?;
             Norm::BatchNorm(BatchNorm::new(conv.c_out, mean, var, gamma, beta, weights.epsilon(&conv.name))?)
         } else {
             Norm::Bias(tensor(&conv.bias())?.reshape((1, conv.c_out, 1, 1))?)
@@ -601,7 +606,8 @@ mod tests {
                 assert_eq!(values(&x), values(&out), "{name}");
             }
             if let Some(linear) = network.conv("classifier") {
-                let (last, map) = (network.node("last").unwrap(), values(&made["last"]));
+                let map = values(&made["last"]);
+                let last = network.node("last").unwrap();
                 let pixels = last.size.pixels() as usize;
                 let means: Vec<f32> = map.chunks_exact(pixels).map(|p| p.iter().sum::<f32>() / pixels as f32).collect();
                 check(linear, &Tensor::new(means, &Device::Cpu).unwrap());
@@ -652,9 +658,12 @@ mod tests {
                 Resize::AlignCorners => o as f32 * (len - 1) as f32 / (out - 1).max(1) as f32,
                 Resize::HalfPixel => ((o as f32 + 0.5) * len as f32 / out as f32 - 0.5).clamp(0.0, (len - 1) as f32),
             };
-            let (values, found) = (self::values(below), self::values(&both.narrow(1, 0, channels).unwrap()));
+            let values = self::values(below);
+            let found = self::values(&both.narrow(1, 0, channels).unwrap());
             for (at, f) in found.iter().enumerate() {
-                let (c, y, x) = (at / (height * width), at / width % height, at % width);
+                let c = at / (height * width);
+                let y = at / width % height;
+                let x = at % width;
                 let py = place(y, h, height);
                 let px = place(x, w, width);
                 let value = |y: f32, x: f32| values[(c * h + (y as usize).min(h - 1)) * w + (x as usize).min(w - 1)];
@@ -675,7 +684,9 @@ mod tests {
     /// `outside`: the padding's value in each channel, instead of zeros.
     fn naive(conv: &Conv, weights: &Weights, x: &[f32], outside: &[f32]) -> Vec<f32> {
         let f = weights.folded(conv).unwrap();
-        let (i, o, k) = (conv.input, conv.output, conv.kernel);
+        let i = conv.input;
+        let o = conv.output;
+        let k = conv.kernel;
         let [_, group, ..] = conv.weight_shape();
         let mut out = Vec::new();
         for c in 0..conv.c_out {

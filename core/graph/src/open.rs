@@ -1,4 +1,4 @@
-//! Graphs for callers that do not name candle: from a model file, on a device given by name, with plain arrays as input
+//! Graphs for callers that do not name candle: from a model file, on a device selected by name, with plain arrays as input
 //! and output.
 
 use candle_core::{DType, Device, Tensor};
@@ -9,12 +9,12 @@ use silhouette_weights::npy::Array;
 use crate::error::GraphError;
 use crate::graph::Graph;
 
-/// All maps that are there at once may take so many times what the largest may.
+/// All maps that exist at once may use this many times the memory of the largest.
 const AT_ONCE: u64 = 4;
 
 impl Graph {
     /// The graph of `model` for an input of `size`, on the CPU. No map may exceed `limit` bytes, because maps are
-    /// materialised whole. The maps that are live at once may take four times that.
+    /// materialised whole. The maps that exist at once may use four times that.
     ///
     /// # Errors
     /// As [`Network::new`] and [`Graph::new`]; [`GraphError::Unsupported`] beyond the limit.
@@ -81,7 +81,8 @@ fn held(network: &Network) -> (u64, &str) {
     }
     network.outputs().iter().for_each(|output| last[output.node.index()] = nodes.len());
     let mut ending = vec![0u64; nodes.len() + 1];
-    let (mut live, mut most) = (0u64, (0, ""));
+    let mut live = 0u64;
+    let mut most = (0, "");
     for (at, node) in nodes.iter().enumerate() {
         let own = bytes(node.size, node.channels);
         let made = match &node.operation {

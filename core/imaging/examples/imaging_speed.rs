@@ -68,14 +68,14 @@ fn main() {
     let data = noise(w * h * 4);
     let chroma = noise(w * h / 2);
     let large = noise(4000 * 3000 * 3);
-    let rgb = Frame::rgb8(&data[..w * h * 3], w, h).expect("valid");
+    let rgb = Frame::rgb(&data[..w * h * 3], w, h).expect("valid");
     let frames = [
         ("1280x720 RGB", rgb),
         ("1280x720 RGB turned 90", rgb.rotated(Rotation::Clockwise90)),
-        ("1280x720 BGRA", Frame::packed(PixelFormat::Bgra8, &data, w, h, w * 4).expect("valid")),
+        ("1280x720 BGRA", Frame::packed(PixelFormat::Bgra, &data, w, h, w * 4).expect("valid")),
         (
             "1280x720 BGRA turned 90",
-            Frame::packed(PixelFormat::Bgra8, &data, w, h, w * 4).expect("valid").rotated(Rotation::Clockwise90),
+            Frame::packed(PixelFormat::Bgra, &data, w, h, w * 4).expect("valid").rotated(Rotation::Clockwise90),
         ),
         ("1280x720 NV12", Frame::nv12([&data, &chroma], [w, w], w, h, color).expect("valid")),
         (
@@ -86,13 +86,15 @@ fn main() {
             "1280x720 I420",
             Frame::i420([&data, &chroma, &chroma[w * h / 4..]], [w, w / 2, w / 2], w, h, color).expect("valid"),
         ),
-        ("4000x3000 RGB", Frame::rgb8(&large, 4000, 3000).expect("valid")),
-        ("4000x3000 RGB turned 90", Frame::rgb8(&large, 4000, 3000).expect("valid").rotated(Rotation::Clockwise90)),
-        ("320x240 RGB", Frame::rgb8(&data[..320 * 240 * 3], 320, 240).expect("valid")),
+        ("4000x3000 RGB", Frame::rgb(&large, 4000, 3000).expect("valid")),
+        ("4000x3000 RGB turned 90", Frame::rgb(&large, 4000, 3000).expect("valid").rotated(Rotation::Clockwise90)),
+        ("320x240 RGB", Frame::rgb(&data[..320 * 240 * 3], 320, 240).expect("valid")),
     ];
     // Effects and outlines, which do not depend on the instruction set.
     let picture = Picture::from_frame(&rgb).unwrap();
-    let (mut up, mut mask, mut alpha) = (Upsampler::new(), Mask::default(), Confidence::default());
+    let mut up = Upsampler::new();
+    let mut mask = Mask::default();
+    let mut alpha = Confidence::default();
     let values = logits(33, 21, true);
     let blobs = Logits { values: &values, size: Size::square(33), classes: 21 };
     let placement = Placement { input: Size::square(513), valid: Size::square(513) };
@@ -129,7 +131,9 @@ fn main() {
             chosen[classes - 1] = true;
             for (width, height) in [(size, size), (1280, 720)] {
                 let spec = MaskSpec { resize: Resize::AlignCorners, placement, size: Size { height, width } };
-                let (mut up, mut mask, mut sure) = (Upsampler::with_isa(isa), Mask::default(), Confidence::default());
+                let mut up = Upsampler::with_isa(isa);
+                let mut mask = Mask::default();
+                let mut sure = Confidence::default();
                 let kind = if blobs { "blobs" } else { "noise" };
                 let name = format!("{:7} {side}x{side}x{classes} {kind} to a {width}x{height}", isa.name());
                 measure(&format!("{name} mask"), 21, || up.categories(&logits, &spec, &mut mask).unwrap());

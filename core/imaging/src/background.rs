@@ -117,7 +117,8 @@ impl Blurred {
 
     /// Pixel `x` of the row that lies `share` 256ths between two; `None` where nothing of the part is near.
     fn at(x: usize, (top, bottom, share): (&[u8], &[u8], u16)) -> Option<[u8; 3]> {
-        let (top, bottom) = (top.as_chunks::<4>().0[x], bottom.as_chunks::<4>().0[x]);
+        let top = top.as_chunks::<4>().0[x];
+        let bottom = bottom.as_chunks::<4>().0[x];
         (top[3] & bottom[3] == 255).then(|| std::array::from_fn(|c| mix(top[c], bottom[c], share)))
     }
 
@@ -155,7 +156,7 @@ fn between(i: usize, step: usize, cells: usize) -> (usize, u16) {
 }
 
 /// The foreground's colours along its soft rim, where a pixel is a mixture of both: M. Forte, "Approximate Fast Foreground Colour Estimation" (ICIP 2021,
-/// equations 4 to 7) in one pass. Around each pixel the mean foreground and the mean background say what the mixture would be; what the pixel differs from
+/// equations 4 to 7) in one pass. Around each pixel the mean foreground and the mean background predict the mixture; what the pixel differs from
 /// that goes to the foreground, as far as it counts there.
 pub(crate) struct Rim {
     foreground: Blurred,

@@ -1,4 +1,4 @@
-//! Rows of pixels mixed by an alpha, which may be of another size than the picture.
+//! Rows of pixels mixed by an alpha, which may be of another size than the image.
 
 use silhouette_kernels::memory::{self, OutOfMemory};
 
@@ -52,7 +52,8 @@ impl<'a> AlphaRows<'a> {
                 }
             }
         }
-        let (top, bottom) = (&self.wide[above % 2].1, &self.wide[below % 2].1);
+        let top = &self.wide[above % 2].1;
+        let bottom = &self.wide[below % 2].1;
         for ((out, &top), &bottom) in self.line.iter_mut().zip(top).zip(bottom) {
             *out = mix(top, bottom, share);
         }
@@ -129,7 +130,7 @@ pub(crate) fn scale(v: u8, a: u8) -> u8 {
 /// [`OutOfMemory`].
 pub(crate) fn linear(from: usize, to: usize) -> Result<Vec<(usize, usize, f32)>, OutOfMemory> {
     let mut places = Vec::new();
-    memory::reserve(&mut places, to, "a resized picture")?;
+    memory::reserve(&mut places, to, "a resized image")?;
     places.extend((0..to).map(|i| {
         let p = ((i as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, (from - 1) as f64);
         let low = p as usize;

@@ -1,4 +1,4 @@
-//! Box sums over windows of integers, with running sums: their time does not depend on the radius, and nothing is lost on the way.
+//! Box sums over windows of integers, with running sums: their time does not depend on the radius, and nothing is lost in between.
 //!
 //! Columns are summed row by row, so that the inner loops run over whole rows in memory order and the compiler can vectorise them.
 
@@ -138,9 +138,11 @@ mod tests {
         let at = |x: isize, y: isize| {
             values[y.clamp(0, height as isize - 1) as usize * width + x.clamp(0, width as isize - 1) as usize]
         };
-        let (rx, ry) = (rx as isize, ry as isize);
+        let rx = rx as isize;
+        let ry = ry as isize;
         let cell = |i: usize| {
-            let (x, y) = ((i % width) as isize, (i / width) as isize);
+            let x = (i % width) as isize;
+            let y = (i / width) as isize;
             let mut sum = [0; 2];
             (y - ry..=y + ry).for_each(|y| (x - rx..=x + rx).for_each(|x| add(&mut sum, &at(x, y))));
             sum

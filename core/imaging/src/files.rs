@@ -118,6 +118,16 @@ pub enum FileError {
 }
 
 /// A decoded photo: sRGB colours, alpha if any pixel is transparent, and its orientation.
+///
+/// ```no_run
+/// # use silhouette_imaging::files::{Photo, PhotoOptions};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let photo = Photo::open_with("photo.jpg", &PhotoOptions::new().lenient(true))?;
+/// let frame = photo.frame()?; // Upright, by the photo's orientation.
+/// println!("{} x {}", frame.upright_size().width, frame.upright_size().height);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Photo {
     width: usize,
@@ -128,6 +138,12 @@ pub struct Photo {
 }
 
 /// Which photos are accepted.
+///
+/// ```
+/// # use silhouette_imaging::files::PhotoOptions;
+/// let small = PhotoOptions::new().max_pixels(12_000_000);
+/// assert_ne!(small, PhotoOptions::default());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PhotoOptions {
     max_pixels: u64,
@@ -252,14 +268,14 @@ impl Photo {
         decoder.set_options(sides.jpeg_set_out_colorspace(if grey { ColorSpace::Luma } else { ColorSpace::RGB }));
         let exif = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
         let pixels = width as usize * height as usize;
-        let mut decoded = memory::filled(pixels * if grey { 1 } else { 3 }, 0, "a picture")?;
-        // The decoder takes its memory without asking.
-        memory::enough(decoding, "a picture")?;
+        let mut decoded = memory::filled(pixels * if grey { 1 } else { 3 }, 0, "an image")?;
+        // The decoder allocates without checking.
+        memory::enough(decoding, "an image")?;
         decoder.decode_into(&mut decoded).map_err(wrong)?;
         drop(decoder);
         drop(bytes);
         let mut rgb = if grey {
-            let mut rgb = memory::filled(pixels * 3, 0, "a picture")?;
+            let mut rgb = memory::filled(pixels * 3, 0, "an image")?;
             rgb.chunks_exact_mut(3).zip(decoded).for_each(|(pixel, level)| pixel.fill(level));
             rgb
         } else {
@@ -312,8 +328,8 @@ impl Photo {
         // Nor is a broken profile.
         let profile = decoder.icc_profile().unwrap_or_default().filter(|profile| profile.len() <= MOST_PROFILE);
         let alpha = decoder.color_type().has_alpha();
-        // What the decoder takes beside them it takes without asking.
-        memory::enough(pixels * 8 + length, "a picture")?;
+        // The decoder allocates more without checking.
+        memory::enough(pixels * 8 + length, "an image")?;
         let image = DynamicImage::from_decoder(decoder).map_err(failed)?;
         let (mut bytes, channels) =
             if alpha { (image.into_rgba8().into_raw(), 4) } else { (image.into_rgb8().into_raw(), 3) };
@@ -345,9 +361,9 @@ impl Photo {
     pub fn frame(&self) -> Result<Frame<'_>, FrameError> {
         let Pixels { bytes, channels } = &self.pixels;
         let frame = if *channels == 4 {
-            Frame::rgba8(bytes, self.width, self.height)?.transparent(Transparency::Straight)
+            Frame::rgba(bytes, self.width, self.height)?.transparent(Transparency::Straight)
         } else {
-            Frame::rgb8(bytes, self.width, self.height)?
+            Frame::rgb(bytes, self.width, self.height)?
         };
         Ok(frame.rotated(self.rotation).mirrored(self.mirror))
     }
@@ -376,7 +392,8 @@ pub fn write_picture(path: impl AsRef<Path>, picture: &Picture) -> Result<(), Fi
     };
     let opaque = pixels.iter().all(|pixel| pixel[3] == 255);
     let color = if opaque { png::ColorType::Rgb } else { png::ColorType::Rgba };
-    let (width, row_bytes) = (picture.width, picture.width * if opaque { 3 } else { 4 });
+    let width = picture.width;
+    let row_bytes = picture.width * if opaque { 3 } else { 4 };
     if width.checked_mul(picture.height) != Some(pixels.len()) {
         let reason = format!("{} pixels are not {width}x{}", pixels.len(), picture.height);
         return Err(FileError::Encode { path: path.as_ref().to_path_buf(), reason });

@@ -79,7 +79,7 @@ pub enum FrameError {
         pixel_stride: usize,
     },
     /// A rotation that is not a quarter turn.
-    #[error("rotation is {degrees} degrees, only 0, 90, 180 and 270 are possible")]
+    #[error("rotation is {degrees} degrees, only multiples of 90 are possible")]
     Rotation {
         /// Degrees passed.
         degrees: i32,
@@ -130,6 +130,19 @@ impl std::fmt::Display for PlaneName {
 }
 
 /// Bytes of one plane and how they are laid out.
+///
+/// ```
+/// # use silhouette_imaging::frame::{Frame, FrameError, Plane, YuvColor};
+/// // Rows of luma padded to 672 bytes, chroma interleaved: every second byte is a U, or a V.
+/// let y = vec![16; 672 * 480];
+/// let chroma = vec![128; 672 * 240];
+/// let u = Plane { data: &chroma, row_stride: 672, pixel_stride: 2 };
+/// let v = Plane { data: &chroma[1..], ..u };
+/// let y = Plane { data: &y, row_stride: 672, pixel_stride: 1 };
+/// let frame = Frame::yuv420(y, u, v, 640, 480, YuvColor::default())?;
+/// # let _ = frame;
+/// # Ok::<(), FrameError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Plane<'a> {
     /// The bytes, starting with the first sample. They may end right after the last sample: the last row needs no
@@ -167,22 +180,22 @@ impl Plane<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PixelFormat {
     /// Red, green, blue.
-    Rgb8,
+    Rgb,
     /// Red, green, blue, alpha; alpha is ignored unless [`Frame::transparent`] defines it.
-    Rgba8,
+    Rgba,
     /// Blue, green, red, alpha (iOS's 32BGRA); alpha is ignored unless [`Frame::transparent`] defines it.
-    Bgra8,
+    Bgra,
     /// One grey level.
-    Gray8,
+    Gray,
 }
 
 impl PixelFormat {
     /// Bytes of a pixel.
-    pub fn bytes(self) -> usize {
+    pub fn bytes_per_pixel(self) -> usize {
         match self {
-            Self::Rgb8 => 3,
-            Self::Rgba8 | Self::Bgra8 => 4,
-            Self::Gray8 => 1,
+            Self::Rgb => 3,
+            Self::Rgba | Self::Bgra => 4,
+            Self::Gray => 1,
         }
     }
 }
@@ -221,6 +234,13 @@ pub enum YuvRange {
 }
 
 /// The conversion from YUV to RGB.
+///
+/// ```
+/// # use silhouette_imaging::frame::{YuvColor, YuvMatrix, YuvRange};
+/// assert_eq!(YuvColor::default(), YuvColor { matrix: YuvMatrix::Bt601, range: YuvRange::Full });
+/// let television = YuvColor { matrix: YuvMatrix::Bt709, range: YuvRange::Video };
+/// # let _ = television;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct YuvColor {
     /// The matrix.
@@ -230,6 +250,12 @@ pub struct YuvColor {
 }
 
 /// Clockwise quarter turns that make the buffer upright (Android's `rotationDegrees`).
+///
+/// ```
+/// # use silhouette_imaging::frame::Rotation;
+/// assert_eq!(Rotation::from_degrees(-90), Ok(Rotation::Clockwise270));
+/// assert!(Rotation::from_degrees(45).is_err());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Rotation {
     /// The buffer is upright.
@@ -244,17 +270,32 @@ pub enum Rotation {
 }
 
 impl Rotation {
-    /// From degrees, clockwise.
+    /// From clockwise degrees, modulo 360: -90 is 270.
     ///
     /// # Errors
-    /// [`FrameError::Rotation`] for anything but 0, 90, 180 and 270.
+    /// [`FrameError::Rotation`] for anything but multiples of 90.
     pub fn from_degrees(degrees: i32) -> Result<Self, FrameError> {
-        match degrees {
+        match degrees.rem_euclid(360) {
             0 => Ok(Self::None),
             90 => Ok(Self::Clockwise90),
             180 => Ok(Self::Half),
             270 => Ok(Self::Clockwise270),
             _ => Err(FrameError::Rotation { degrees }),
+        }
+    }
+
+    /// This rotation, and then another one.
+    fn then(self, next: Self) -> Self {
+        const TURNS: [Rotation; 4] = [Rotation::None, Rotation::Clockwise90, Rotation::Half, Rotation::Clockwise270];
+        TURNS[((self.degrees() + next.degrees()) / 90 % 4) as usize]
+    }
+
+    /// The rotation that undoes this one.
+    fn inverse(self) -> Self {
+        match self {
+            Self::Clockwise90 => Self::Clockwise270,
+            Self::Clockwise270 => Self::Clockwise90,
+            other => other,
         }
     }
 
@@ -288,7 +329,7 @@ pub struct Region {
 }
 
 impl Region {
-    /// All of a picture.
+    /// All of an image.
     pub(crate) fn whole(Size { height, width }: Size) -> Self {
         Self { x: 0, y: 0, width, height }
     }
@@ -311,6 +352,19 @@ pub(crate) enum Pixels<'a> {
 /// A borrowed image in memory: planes, format, strides, and orientation.
 ///
 /// A value of this type has been checked: every sample is inside its plane and the region is inside the image.
+///
+/// ```
+/// # use silhouette_imaging::frame::{Frame, FrameError, Region, Rotation, Size};
+/// let pixels = vec![0; 640 * 480 * 4];
+/// let frame = Frame::rgba(&pixels, 640, 480)?.rotated(Rotation::Clockwise90).mirrored(true);
+/// assert_eq!(frame.upright_size(), Size { height: 640, width: 480 });
+/// let top = frame.cropped(Region { x: 0, y: 0, width: 480, height: 320 })?;
+/// assert_eq!(top.region().size(), Size { height: 320, width: 480 });
+/// // Calls compose: this undoes both.
+/// let as_it_was = top.mirrored(true).rotated(Rotation::Clockwise270);
+/// assert_eq!((as_it_was.rotation(), as_it_was.is_mirrored()), (Rotation::None, false));
+/// # Ok::<(), FrameError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
     pub(crate) pixels: Pixels<'a>,
@@ -325,7 +379,9 @@ pub struct Frame<'a> {
 impl<'a> Frame<'a> {
     fn new(pixels: Pixels<'a>, width: usize, height: usize) -> Self {
         let region = Region::whole(Size { height, width });
-        let (rotation, mirror, transparency) = (Rotation::None, false, Transparency::Ignored);
+        let rotation = Rotation::None;
+        let mirror = false;
+        let transparency = Transparency::Ignored;
         Self { pixels, width, height, rotation, mirror, region, transparency }
     }
 
@@ -342,8 +398,8 @@ impl<'a> Frame<'a> {
         row_stride: usize,
     ) -> Result<Self, FrameError> {
         check_size(width, height)?;
-        let plane = Plane { data, row_stride, pixel_stride: format.bytes() };
-        plane.check(PlaneName::Pixels, height, width, format.bytes())?;
+        let plane = Plane { data, row_stride, pixel_stride: format.bytes_per_pixel() };
+        plane.check(PlaneName::Pixels, height, width, format.bytes_per_pixel())?;
         Ok(Self::new(Pixels::Packed(format, plane), width, height))
     }
 
@@ -351,16 +407,32 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     /// As [`packed`](Self::packed).
-    pub fn rgb8(data: &'a [u8], width: usize, height: usize) -> Result<Self, FrameError> {
-        Self::packed(PixelFormat::Rgb8, data, width, height, width.saturating_mul(3))
+    pub fn rgb(data: &'a [u8], width: usize, height: usize) -> Result<Self, FrameError> {
+        Self::packed(PixelFormat::Rgb, data, width, height, width.saturating_mul(3))
     }
 
     /// RGBA without padding between rows.
     ///
     /// # Errors
     /// As [`packed`](Self::packed).
-    pub fn rgba8(data: &'a [u8], width: usize, height: usize) -> Result<Self, FrameError> {
-        Self::packed(PixelFormat::Rgba8, data, width, height, width.saturating_mul(4))
+    pub fn rgba(data: &'a [u8], width: usize, height: usize) -> Result<Self, FrameError> {
+        Self::packed(PixelFormat::Rgba, data, width, height, width.saturating_mul(4))
+    }
+
+    /// BGRA without padding between rows.
+    ///
+    /// # Errors
+    /// As [`packed`](Self::packed).
+    pub fn bgra(data: &'a [u8], width: usize, height: usize) -> Result<Self, FrameError> {
+        Self::packed(PixelFormat::Bgra, data, width, height, width.saturating_mul(4))
+    }
+
+    /// One grey level per pixel, without padding between rows.
+    ///
+    /// # Errors
+    /// As [`packed`](Self::packed).
+    pub fn gray(data: &'a [u8], width: usize, height: usize) -> Result<Self, FrameError> {
+        Self::packed(PixelFormat::Gray, data, width, height, width)
     }
 
     /// Three planes as in Android's `YUV_420_888`: chroma is (width + 1) / 2 by (height + 1) / 2 samples with a pixel
@@ -370,7 +442,7 @@ impl<'a> Frame<'a> {
     /// # Errors
     /// An empty or too large size, strides below what a row needs, fewer bytes in a plane than (rows - 1) *
     /// `row_stride` + (columns - 1) * `pixel_stride` + 1.
-    pub fn yuv_420_888(
+    pub fn yuv420(
         y: Plane<'a>,
         u: Plane<'a>,
         v: Plane<'a>,
@@ -390,7 +462,7 @@ impl<'a> Frame<'a> {
     /// I420: three planes, each with contiguous samples. Strides are bytes from row to row.
     ///
     /// # Errors
-    /// As [`yuv_420_888`](Self::yuv_420_888).
+    /// As [`yuv420`](Self::yuv420).
     pub fn i420(
         [y, u, v]: [&'a [u8]; 3],
         [y_stride, u_stride, v_stride]: [usize; 3],
@@ -399,14 +471,14 @@ impl<'a> Frame<'a> {
         color: YuvColor,
     ) -> Result<Self, FrameError> {
         let plane = |data, row_stride| Plane { data, row_stride, pixel_stride: 1 };
-        Self::yuv_420_888(plane(y, y_stride), plane(u, u_stride), plane(v, v_stride), width, height, color)
+        Self::yuv420(plane(y, y_stride), plane(u, u_stride), plane(v, v_stride), width, height, color)
     }
 
     /// NV12 (iOS's 420YpCbCr8BiPlanar): luma, and one plane of interleaved U and V. `uv_stride` is bytes from row to
     /// row; the plane needs (rows - 1) * `uv_stride` + 2 * columns bytes.
     ///
     /// # Errors
-    /// As [`yuv_420_888`](Self::yuv_420_888); errors call the chroma plane UV.
+    /// As [`yuv420`](Self::yuv420); errors call the chroma plane UV.
     pub fn nv12(
         [y, uv]: [&'a [u8]; 2],
         [y_stride, uv_stride]: [usize; 2],
@@ -444,23 +516,34 @@ impl<'a> Frame<'a> {
         plane.check(PlaneName::Uv, height.div_ceil(2), width.div_ceil(2), 2)?;
         let second = Plane { data: &pairs[1..], ..plane };
         let (u, v) = if v_first { (second, plane) } else { (plane, second) };
-        Self::yuv_420_888(Plane { data: luma, row_stride: y_stride, pixel_stride: 1 }, u, v, width, height, color)
+        Self::yuv420(Plane { data: luma, row_stride: y_stride, pixel_stride: 1 }, u, v, width, height, color)
     }
 
-    /// Sets the clockwise rotation that makes the buffer upright, and resets the region to the whole image.
+    /// Rotates the upright image clockwise, and its region with it. Calls compose: a quarter turn twice is half a
+    /// turn, and what was mirrored before is rotated as it is seen.
     #[must_use]
     pub fn rotated(mut self, rotation: Rotation) -> Self {
-        self.rotation = rotation;
-        self.region = Region::whole(self.upright_size());
+        let Size { height, width } = self.upright_size();
+        let Region { x, y, width: w, height: h } = self.region;
+        self.region = match rotation {
+            Rotation::None => self.region,
+            Rotation::Clockwise90 => Region { x: height - y - h, y: x, width: h, height: w },
+            Rotation::Half => Region { x: width - x - w, y: height - y - h, width: w, height: h },
+            Rotation::Clockwise270 => Region { x: y, y: width - x - w, width: h, height: w },
+        };
+        // Rotating clockwise after mirroring is mirroring after rotating counter-clockwise.
+        self.rotation = self.rotation.then(if self.mirror { rotation.inverse() } else { rotation });
         self
     }
 
-    /// Sets whether the image is mirrored horizontally after rotation (front cameras), and resets the region to the
-    /// whole image.
+    /// Mirrors the upright image horizontally if `mirrored` is true (front cameras), and its region with it. Calls
+    /// compose: mirroring twice changes nothing.
     #[must_use]
-    pub fn mirrored(mut self, mirror: bool) -> Self {
-        self.mirror = mirror;
-        self.region = Region::whole(self.upright_size());
+    pub fn mirrored(mut self, mirrored: bool) -> Self {
+        if mirrored {
+            self.mirror = !self.mirror;
+            self.region.x = self.upright_size().width - self.region.x - self.region.width;
+        }
         self
     }
 
@@ -469,13 +552,14 @@ impl<'a> Frame<'a> {
     /// hidden pixels black.
     #[must_use]
     pub fn transparent(mut self, transparency: Transparency) -> Self {
-        if matches!(self.pixels, Pixels::Packed(PixelFormat::Rgba8 | PixelFormat::Bgra8, _)) {
+        if matches!(self.pixels, Pixels::Packed(PixelFormat::Rgba | PixelFormat::Bgra, _)) {
             self.transparency = transparency;
         }
         self
     }
 
-    /// Sets the part to use, in pixels of the upright image (after rotation and mirroring). Call it last.
+    /// Sets the part to use, in pixels of the whole upright image (after rotation and mirroring), whatever the region
+    /// was before.
     ///
     /// # Errors
     /// [`FrameError::Region`] if it is empty or extends beyond an edge.
@@ -504,8 +588,8 @@ impl<'a> Frame<'a> {
         self.rotation
     }
 
-    /// Whether it is mirrored after that.
-    pub fn mirror(&self) -> bool {
+    /// Whether the image is mirrored horizontally after rotation.
+    pub fn is_mirrored(&self) -> bool {
         self.mirror
     }
 
@@ -521,7 +605,8 @@ impl<'a> Frame<'a> {
 
     /// The size of the whole image after rotation.
     pub fn upright_size(&self) -> Size {
-        let (height, width) = (self.height, self.width);
+        let height = self.height;
+        let width = self.width;
         if self.rotation.transposes() { Size { height: width, width: height } } else { Size { height, width } }
     }
 
@@ -613,7 +698,7 @@ pub struct Transform {
 
 impl Transform {
     /// The position of a mask point in the buffer.
-    pub fn apply(&self, x: f64, y: f64) -> (f64, f64) {
+    pub fn map(&self, x: f64, y: f64) -> (f64, f64) {
         (self.xx * x + self.xy * y + self.x0, self.yx * x + self.yy * y + self.y0)
     }
 
@@ -623,7 +708,10 @@ impl Transform {
     #[must_use]
     pub fn inverse(&self) -> Self {
         let det = self.xx * self.yy - self.xy * self.yx;
-        let (xx, xy, yx, yy) = (self.yy / det, -self.xy / det, -self.yx / det, self.xx / det);
+        let xx = self.yy / det;
+        let xy = -self.xy / det;
+        let yx = -self.yx / det;
+        let yy = self.xx / det;
         Self { xx, xy, x0: -(xx * self.x0 + xy * self.y0), yx, yy, y0: -(yx * self.x0 + yy * self.y0) }
     }
 }
@@ -638,17 +726,17 @@ mod tests {
     fn planes_need_no_byte_past_the_last_sample() {
         let data = [0u8; 100];
         // 3 rows of stride 20, 5 pixels of 3 bytes: 2 * 20 + 15.
-        assert!(Frame::packed(PixelFormat::Rgb8, &data[..55], 5, 3, 20).is_ok());
+        assert!(Frame::packed(PixelFormat::Rgb, &data[..55], 5, 3, 20).is_ok());
         assert_eq!(
-            Frame::packed(PixelFormat::Rgb8, &data[..54], 5, 3, 20).unwrap_err(),
+            Frame::packed(PixelFormat::Rgb, &data[..54], 5, 3, 20).unwrap_err(),
             FrameError::PlaneTooShort { plane: PlaneName::Pixels, expected: 55, found: 54 }
         );
         assert_eq!(
-            Frame::packed(PixelFormat::Rgb8, &data, 5, 3, 14).unwrap_err(),
+            Frame::packed(PixelFormat::Rgb, &data, 5, 3, 14).unwrap_err(),
             FrameError::RowStride { plane: PlaneName::Pixels, expected: 15, found: 14 }
         );
         // One row: the stride is never used.
-        assert!(Frame::packed(PixelFormat::Rgb8, &data[..15], 5, 1, 0).is_ok());
+        assert!(Frame::packed(PixelFormat::Rgb, &data[..15], 5, 1, 0).is_ok());
     }
 
     #[test]
@@ -657,9 +745,9 @@ mod tests {
         let y = Plane { data: &data[..5 * 8 + 7], row_stride: 8, pixel_stride: 1 };
         // 7x6: chroma is 4x3; the last row ends at 3 * 2 + 1 bytes.
         let chroma = |n| Plane { data: &data[..n], row_stride: 9, pixel_stride: 2 };
-        assert!(Frame::yuv_420_888(y, chroma(25), chroma(25), 7, 6, COLOR).is_ok());
+        assert!(Frame::yuv420(y, chroma(25), chroma(25), 7, 6, COLOR).is_ok());
         assert_eq!(
-            Frame::yuv_420_888(y, chroma(25), chroma(24), 7, 6, COLOR).unwrap_err(),
+            Frame::yuv420(y, chroma(25), chroma(24), 7, 6, COLOR).unwrap_err(),
             FrameError::PlaneTooShort { plane: PlaneName::V, expected: 25, found: 24 }
         );
         assert_eq!(
@@ -673,23 +761,20 @@ mod tests {
     fn products_that_overflow_are_errors() {
         let data = [0u8; 16];
         assert!(matches!(
-            Frame::packed(PixelFormat::Rgba8, &data, 4, 3, usize::MAX),
+            Frame::packed(PixelFormat::Rgba, &data, 4, 3, usize::MAX),
             Err(FrameError::Overflow { plane: PlaneName::Pixels, .. })
         ));
         let bad = Plane { data: &data, row_stride: 1, pixel_stride: usize::MAX };
         let y = Plane { data: &data, row_stride: 6, pixel_stride: 1 };
-        assert!(matches!(
-            Frame::yuv_420_888(y, bad, y, 6, 2, COLOR),
-            Err(FrameError::Overflow { plane: PlaneName::U, .. })
-        ));
-        assert!(matches!(Frame::rgb8(&data, usize::MAX, 1), Err(FrameError::TooLarge { .. })));
-        assert!(matches!(Frame::rgb8(&data, 0, 1), Err(FrameError::Empty { .. })));
+        assert!(matches!(Frame::yuv420(y, bad, y, 6, 2, COLOR), Err(FrameError::Overflow { plane: PlaneName::U, .. })));
+        assert!(matches!(Frame::rgb(&data, usize::MAX, 1), Err(FrameError::TooLarge { .. })));
+        assert!(matches!(Frame::rgb(&data, 0, 1), Err(FrameError::Empty { .. })));
     }
 
     #[test]
     fn regions_lie_inside_the_upright_picture() {
         let data = [0u8; 5 * 3 * 3];
-        let frame = Frame::rgb8(&data, 5, 3).unwrap().rotated(Rotation::Clockwise90);
+        let frame = Frame::rgb(&data, 5, 3).unwrap().rotated(Rotation::Clockwise90);
         assert_eq!(frame.upright_size(), Size { height: 5, width: 3 });
         assert!(frame.cropped(Region { x: 2, y: 4, width: 1, height: 1 }).is_ok());
         for region in [
@@ -722,7 +807,7 @@ mod tests {
                     }
                 }
                 let region = Region { x: 1, y: 1, width: 2, height: grid.len() - 1 };
-                let frame = Frame::rgb8(&data, w, h)
+                let frame = Frame::rgb(&data, w, h)
                     .unwrap()
                     .rotated(Rotation::from_degrees(degrees).unwrap())
                     .mirrored(mirror)
@@ -732,9 +817,9 @@ mod tests {
                 for y in 0..region.height {
                     for x in 0..2 {
                         let want = grid[y + 1][x + 1];
-                        let (bx, by) = t.apply(x as f64 + 0.5, y as f64 + 0.5);
+                        let (bx, by) = t.map(x as f64 + 0.5, y as f64 + 0.5);
                         assert_eq!((bx, by), (want.0 as f64 + 0.5, want.1 as f64 + 0.5), "{degrees} {mirror}");
-                        let (mx, my) = t.inverse().apply(bx, by);
+                        let (mx, my) = t.inverse().map(bx, by);
                         assert!((mx - x as f64 - 0.5).abs() < 1e-12 && (my - y as f64 - 0.5).abs() < 1e-12);
                     }
                 }

@@ -74,7 +74,7 @@ impl Resampler {
         Self::with_isa(spec, Isa::best())
     }
 
-    /// With the kernels of a given instruction set, for tests and benches.
+    /// With the kernels of one instruction set, for tests and benches.
     ///
     /// # Panics
     /// As [`new`](Self::new).
@@ -144,7 +144,7 @@ impl Resampler {
                 }
             }
         };
-        let bgr = matches!(source, Source::Packed { format: PixelFormat::Bgra8, .. });
+        let bgr = matches!(source, Source::Packed { format: PixelFormat::Bgra, .. });
         Ok(FrameRows {
             isa: self.isa,
             source,
@@ -181,7 +181,7 @@ impl Source<'_> {
     /// f32 per pixel of the line between the two passes.
     fn channels(&self) -> usize {
         match self {
-            Self::Packed { format, .. } => format.bytes(),
+            Self::Packed { format, .. } => format.bytes_per_pixel(),
             Self::Yuv { .. } => 4,
         }
     }
@@ -242,7 +242,9 @@ impl RowSource for FrameRows<'_> {
         }
         let (start, weights) = self.y.run(y);
         let line = &mut scratch[..self.scratch_len()];
-        let (pixels, origin, channels) = (line.len() - 1, self.origin(), self.source.channels());
+        let pixels = line.len() - 1;
+        let origin = self.origin();
+        let channels = self.source.channels();
         line[pixels] = 0.0;
         match self.source {
             Source::Packed { data, row_stride, straight: true, .. } if self.axes.transposed => {
@@ -314,7 +316,7 @@ mod tests {
             fit: Fit::Letterbox { fill: 128 },
         };
         let mut resampler = Resampler::new(spec);
-        let frame = Frame::rgb8(&data, 4, 2).unwrap();
+        let frame = Frame::rgb(&data, 4, 2).unwrap();
         let rows = resampler.rows(&frame).unwrap();
         let mut scratch = vec![0.0; rows.scratch_len()];
         let mut out = vec![0.0; 12];

@@ -10,6 +10,16 @@ use crate::frame::{FrameError, Plane, PlaneName, Size};
 use crate::input::Placement;
 
 /// One class per pixel, rows from top to bottom, no padding.
+///
+/// ```
+/// # use silhouette_imaging::mask::Mask;
+/// let mask = Mask { width: 3, height: 1, classes: vec![0, 15, 15] };
+/// assert_eq!(mask.histogram()[15], 2);
+/// let mut rows = [9; 4];
+/// mask.copy_into(&mut rows, 4)?;
+/// assert_eq!(rows, [0, 15, 15, 9]);
+/// # Ok::<(), silhouette_imaging::frame::FrameError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mask {
     /// Columns.
@@ -152,7 +162,7 @@ impl Upsampler {
         Self::with_isa(Isa::best())
     }
 
-    /// With the kernels of a given instruction set, for tests and benches.
+    /// With the kernels of one instruction set, for tests and benches.
     pub fn with_isa(isa: Isa) -> Self {
         Self { isa, made_for: None, up: Upsample::default(), scratch: Vec::new() }
     }

@@ -5,6 +5,17 @@ use silhouette_kernels::memory::{self, OutOfMemory};
 use crate::frame::{Frame, PixelFormat, Pixels, Plane, Region, Rotation, Transparency, YuvColor};
 
 /// The copied bytes of a frame, and all of its metadata. Copying again reuses the memory.
+///
+/// ```
+/// # use silhouette_imaging::{frame::{Frame, FrameError}, owned::FrameBuffer};
+/// let mut copy = FrameBuffer::default();
+/// {
+///     let camera = vec![7; 64 * 48 * 3];
+///     copy.copy_from(&Frame::rgb(&camera, 64, 48)?)?;
+/// } // The camera has its buffer back.
+/// assert_eq!(copy.frame().map(|frame| frame.width()), Some(64));
+/// # Ok::<(), FrameError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct FrameBuffer {
     planes: [Vec<u8>; 3],
@@ -47,7 +58,7 @@ impl FrameBuffer {
         let height = frame.height();
         let layout = match frame.pixels {
             Pixels::Packed(format, plane) => {
-                copy(&mut self.planes[0], plane, height, width, format.bytes())?;
+                copy(&mut self.planes[0], plane, height, width, format.bytes_per_pixel())?;
                 Layout::Packed { format, row_stride: plane.row_stride }
             }
             Pixels::Yuv420 { y, u, v, color } => {
@@ -59,7 +70,9 @@ impl FrameBuffer {
                 Layout::Yuv420 { strides: [y, u, v].map(|plane| (plane.row_stride, plane.pixel_stride)), color }
             }
         };
-        let (rotation, mirror, region) = (frame.rotation(), frame.mirror(), frame.region());
+        let rotation = frame.rotation();
+        let mirror = frame.is_mirrored();
+        let region = frame.region();
         let transparency = frame.transparency();
         self.shape = Some(Shape { layout, width, height, rotation, mirror, region, transparency });
         Ok(())
@@ -74,7 +87,7 @@ impl FrameBuffer {
             Layout::Yuv420 { strides, color } => {
                 let plane = |data, (row_stride, pixel_stride)| Plane { data, row_stride, pixel_stride };
                 let [y, u, v] = strides;
-                Frame::yuv_420_888(plane(first, y), plane(second, u), plane(third, v), width, height, color)
+                Frame::yuv420(plane(first, y), plane(second, u), plane(third, v), width, height, color)
             }
         };
         // A copy of a checked frame passes the same checks.
@@ -96,14 +109,14 @@ mod tests {
 
     fn same(a: &Frame<'_>, b: &Frame<'_>) {
         assert_eq!((a.width(), a.height(), a.rotation()), (b.width(), b.height(), b.rotation()));
-        assert_eq!((a.mirror(), a.region()), (b.mirror(), b.region()));
+        assert_eq!((a.is_mirrored(), a.region()), (b.is_mirrored(), b.region()));
     }
 
     #[test]
     fn a_copy_is_the_frame_and_reuses_its_memory() {
         let bytes: Vec<u8> = (0..=255).collect();
         let region = Region { x: 1, y: 0, width: 2, height: 4 };
-        let frame = Frame::packed(PixelFormat::Rgb8, &bytes, 5, 4, 20).unwrap();
+        let frame = Frame::packed(PixelFormat::Rgb, &bytes, 5, 4, 20).unwrap();
         let frame = frame.rotated(Rotation::Clockwise90).mirrored(true).cropped(region).unwrap();
         let mut buffer = FrameBuffer::default();
         assert!(buffer.frame().is_none());
@@ -118,12 +131,12 @@ mod tests {
     #[test]
     fn a_copy_keeps_what_alpha_says() {
         let bytes = [7; 4 * 6];
-        let frame = Frame::rgba8(&bytes, 3, 2).unwrap().transparent(Transparency::Premultiplied);
+        let frame = Frame::rgba(&bytes, 3, 2).unwrap().transparent(Transparency::Premultiplied);
         let mut buffer = FrameBuffer::default();
         buffer.copy_from(&frame).unwrap();
         assert_eq!(buffer.frame().unwrap().transparency(), Transparency::Premultiplied);
         // Formats without alpha have no transparency.
-        let grey = Frame::packed(PixelFormat::Gray8, &bytes, 3, 2, 3).unwrap().transparent(Transparency::Straight);
+        let grey = Frame::packed(PixelFormat::Gray, &bytes, 3, 2, 3).unwrap().transparent(Transparency::Straight);
         assert_eq!(grey.transparency(), Transparency::Ignored);
     }
 

@@ -1,6 +1,13 @@
 //! A colour for each class.
 
 /// RGB colours of 256 classes.
+///
+/// ```
+/// # use silhouette_imaging::palette::Palette;
+/// let palette = Palette::with_colors(&[[0, 0, 0], [255, 128, 0]]);
+/// assert_eq!(palette.color(1), [255, 128, 0]);
+/// assert_eq!(palette.color(2), Palette::voc().color(2));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Palette {
     colors: [[u8; 3]; 256],

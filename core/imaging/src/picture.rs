@@ -1,4 +1,4 @@
-//! Output images: overlay, cut-out, blurred and replaced background. All take upright images and masks; if the mask or
+//! Output images: overlay, cut-out, blurred and replaced background. All operate on upright images and masks; if the mask or
 //! confidence has another size than the image, the nearest pixel is used or values are interpolated.
 //!
 //! Blurs are three box blurs with running sums (close to a Gaussian, in time independent of the radius) of a reduced image.
@@ -14,6 +14,17 @@ use crate::mask::{Confidence, Mask};
 use crate::palette::Palette;
 
 /// An upright RGBA image, 8 bits per channel, rows from top to bottom, no padding.
+///
+/// ```
+/// # use silhouette_imaging::{frame::{Frame, FrameError, Rotation}, picture::{ChannelOrder, Picture}};
+/// let pixels = [1, 2, 3, 4, 5, 6];
+/// let picture = Picture::from_frame(&Frame::rgb(&pixels, 2, 1)?.rotated(Rotation::Half))?;
+/// assert_eq!(picture.rgba, [4, 5, 6, 255, 1, 2, 3, 255]);
+/// let mut bgra = [0; 8];
+/// picture.copy_into(&mut bgra, 8, ChannelOrder::Bgra, false)?;
+/// assert_eq!(bgra, [6, 5, 4, 255, 3, 2, 1, 255]);
+/// # Ok::<(), FrameError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Picture {
     /// Columns.
@@ -120,7 +131,7 @@ impl Picture {
         let rows = resampler.rows(frame)?;
         let mut scratch = memory::filled(rows.scratch_len(), 0.0, "a row of the image")?;
         let mut line = memory::filled(width.saturating_mul(3), 0.0, "a row of the image")?;
-        let mut rgba = memory::filled(width.saturating_mul(height).saturating_mul(4), 255, "a picture")?;
+        let mut rgba = memory::filled(width.saturating_mul(height).saturating_mul(4), 255, "an image")?;
         for (y, row) in rgba.chunks_exact_mut(width * 4).enumerate() {
             rows.row(y, &mut scratch, &mut line);
             for (pixel, rgb) in row.chunks_exact_mut(4).zip(line.chunks_exact(3)) {
@@ -135,26 +146,26 @@ impl Picture {
     /// The same if the pixels only have to be copied: upright, at their own size, in a packed format.
     fn copied(frame: &Frame<'_>, width: usize, height: usize) -> Result<Option<Self>, OutOfMemory> {
         let region = frame.region();
-        let upright = frame.rotation() == Rotation::None && !frame.mirror();
+        let upright = frame.rotation() == Rotation::None && !frame.is_mirrored();
         let straight = frame.transparency() == Transparency::Straight;
         let (Pixels::Packed(format, plane), true) = (frame.pixels, upright && !straight) else { return Ok(None) };
         if (region.width, region.height) != (width, height) {
             return Ok(None);
         }
-        let mut rgba = memory::filled(width.saturating_mul(height).saturating_mul(4), 255, "a picture")?;
+        let mut rgba = memory::filled(width.saturating_mul(height).saturating_mul(4), 255, "an image")?;
         for (y, row) in rgba.chunks_exact_mut(width * 4).enumerate() {
-            let start = (region.y + y) * plane.row_stride + region.x * format.bytes();
-            let from = &plane.data[start..][..width * format.bytes()];
+            let start = (region.y + y) * plane.row_stride + region.x * format.bytes_per_pixel();
+            let from = &plane.data[start..][..width * format.bytes_per_pixel()];
             let to = row.as_chunks_mut::<4>().0.iter_mut();
             match format {
-                PixelFormat::Rgb8 => to.zip(from.as_chunks::<3>().0).for_each(|(to, &[r, g, b])| *to = [r, g, b, 255]),
-                PixelFormat::Rgba8 => {
+                PixelFormat::Rgb => to.zip(from.as_chunks::<3>().0).for_each(|(to, &[r, g, b])| *to = [r, g, b, 255]),
+                PixelFormat::Rgba => {
                     to.zip(from.as_chunks::<4>().0).for_each(|(to, &[r, g, b, _])| *to = [r, g, b, 255]);
                 }
-                PixelFormat::Bgra8 => {
+                PixelFormat::Bgra => {
                     to.zip(from.as_chunks::<4>().0).for_each(|(to, &[b, g, r, _])| *to = [r, g, b, 255]);
                 }
-                PixelFormat::Gray8 => to.zip(from).for_each(|(to, &grey)| *to = [grey, grey, grey, 255]),
+                PixelFormat::Gray => to.zip(from).for_each(|(to, &grey)| *to = [grey, grey, grey, 255]),
             }
         }
         Ok(Some(Self { width, height, rgba }))
@@ -165,7 +176,7 @@ impl Picture {
     /// # Errors
     /// An empty image, or one with fewer bytes than its size needs.
     pub fn frame(&self) -> Result<Frame<'_>, FrameError> {
-        let frame = Frame::rgba8(&self.rgba, self.width, self.height)?;
+        let frame = Frame::rgba(&self.rgba, self.width, self.height)?;
         let opaque = self.rgba.chunks_exact(4).all(|pixel| pixel[3] == 255);
         Ok(if opaque { frame } else { frame.transparent(Transparency::Straight) })
     }
@@ -277,7 +288,7 @@ impl Picture {
         self.for_each_row(alpha, |row, alphas, y| blurred.put_behind(row, alphas, y))
     }
 
-    /// Calls `f(row, alphas, y)` for each row, the confidence interpolated to the picture's size.
+    /// Calls `f(row, alphas, y)` for each row, the confidence interpolated to the image's size.
     fn for_each_row(
         &mut self,
         alpha: &Confidence,
@@ -329,8 +340,9 @@ fn alpha(frame: &Frame<'_>, width: usize, height: usize) -> Result<Option<Vec<u8
         return Ok(None);
     }
     // As a grey image it is rotated, mirrored and cropped like the colours.
-    let grey = Frame::packed(PixelFormat::Gray8, &levels, columns, rows, columns);
-    let grey = grey.and_then(|grey| grey.rotated(frame.rotation()).mirrored(frame.mirror()).cropped(frame.region()));
+    let grey = Frame::packed(PixelFormat::Gray, &levels, columns, rows, columns);
+    let grey =
+        grey.and_then(|grey| grey.rotated(frame.rotation()).mirrored(frame.is_mirrored()).cropped(frame.region()));
     // The frame was checked, so this one is valid too.
     let Ok(grey) = grey else { return Ok(None) };
     let picture = Picture::opaque(&grey, width, height)?;
@@ -395,7 +407,7 @@ mod tests {
     #[test]
     fn frames_become_upright_pictures_unchanged() {
         let data: Vec<u8> = (0..5 * 3 * 3).map(|i| (i * 5) as u8).collect();
-        let frame = Frame::rgb8(&data, 5, 3).unwrap();
+        let frame = Frame::rgb(&data, 5, 3).unwrap();
         let p = Picture::from_frame(&frame).unwrap();
         for (pixel, want) in p.rgba.chunks_exact(4).zip(data.chunks_exact(3)) {
             assert_eq!(pixel, [want[0], want[1], want[2], 255]);
@@ -405,12 +417,12 @@ mod tests {
     #[test]
     fn copied_pixels_are_those_that_are_resampled() {
         let bytes: Vec<u8> = (0..9 * 40).map(|i| (i * 37 % 251) as u8).collect();
-        for format in [PixelFormat::Rgb8, PixelFormat::Rgba8, PixelFormat::Bgra8, PixelFormat::Gray8] {
+        for format in [PixelFormat::Rgb, PixelFormat::Rgba, PixelFormat::Bgra, PixelFormat::Gray] {
             let frame = Frame::packed(format, &bytes, 7, 8, 40).unwrap();
             for region in [frame.region(), Region { x: 2, y: 3, width: 4, height: 5 }] {
                 let part = frame.cropped(region).unwrap();
                 let copied = Picture::copied(&part, region.width, region.height).unwrap().unwrap();
-                // Mirrored twice: through the resampler, which all other frames take.
+                // Mirrored twice: through the resampler, which all other frames use.
                 let there = Region { x: 7 - region.x - region.width, ..region };
                 let mirrored = Picture::from_frame(&frame.mirrored(true).cropped(there).unwrap()).unwrap();
                 for (row, back) in copied.rgba.chunks(region.width * 4).zip(mirrored.rgba.chunks(region.width * 4)) {
@@ -436,7 +448,7 @@ mod tests {
         assert_eq!(Picture::from_frame(&straight).unwrap(), expected);
         let mut bytes = vec![0; sticker.rgba.len()];
         sticker.copy_into(&mut bytes, width * 4, ChannelOrder::Rgba, true).unwrap();
-        let premultiplied = Frame::rgba8(&bytes, width, height).unwrap().transparent(Transparency::Premultiplied);
+        let premultiplied = Frame::rgba(&bytes, width, height).unwrap().transparent(Transparency::Premultiplied);
         let back = Picture::from_frame(&premultiplied).unwrap();
         assert!(back.rgba.iter().zip(&expected.rgba).all(|(a, b)| a.abs_diff(*b) <= 1), "{back:?}");
         for degrees in [0, 90, 180, 270] {
@@ -451,7 +463,7 @@ mod tests {
                     let size = if side { part.size() } else { Size { height: 3, width: 4 } };
                     Picture::opaque(&frame, size.width, size.height).unwrap()
                 };
-                let black = Frame::rgba8(&bytes, width, height).unwrap();
+                let black = Frame::rgba(&bytes, width, height).unwrap();
                 for side in [false, true] {
                     let seen = turn(black, side);
                     assert_eq!(turn(straight, side), seen, "{degrees} {mirror}");
@@ -520,9 +532,11 @@ mod tests {
         let alpha = Confidence { width: 160, height: 120, values };
         // Mean difference from the foreground's colours, weighted by alpha, along the rim.
         let error = |picture: &Picture| {
-            let (mut sum, mut count) = (0.0, 0.0);
+            let mut sum = 0.0;
+            let mut count = 0.0;
             for (i, pixel) in picture.rgba.chunks_exact(4).enumerate() {
-                let (x, y) = (i % 160, i / 160);
+                let x = i % 160;
+                let y = i / 160;
                 let share = alpha_at(x, y);
                 if share > 0.0 && share < 1.0 {
                     let off: f32 = (0..3).map(|c| (f32::from(pixel[c]) - foreground(x, y)[c]).abs()).sum();

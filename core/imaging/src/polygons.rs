@@ -105,7 +105,9 @@ fn runs(mask: &Mask, class: u8) -> Result<Runs, OutOfMemory> {
         }
         piece
     }
-    let (mut runs, mut rows, mut parents) = (Vec::<Run>::new(), vec![0], Vec::new());
+    let mut runs = Vec::<Run>::new();
+    let mut rows = vec![0];
+    let mut parents = Vec::new();
     let mut above = 0..0;
     for line in mask.classes.chunks_exact(mask.width.max(1)) {
         let first = runs.len();
@@ -141,7 +143,8 @@ fn runs(mask: &Mask, class: u8) -> Result<Runs, OutOfMemory> {
 
 /// Exact outlines of the components of at least `least_area` pixels, and the pixels that they contain.
 fn trace(mask: &Mask, class: u8, least_area: usize) -> Result<(Vec<Polygon>, Vec<bool>), OutOfMemory> {
-    let (width, height) = (mask.width, mask.height);
+    let width = mask.width;
+    let height = mask.height;
     let (runs, rows, whole) = runs(mask, class)?;
     let mut areas = memory::filled(whole.len(), 0usize, OUTLINES)?;
     for run in &runs {
@@ -285,7 +288,8 @@ mod tests {
     fn area(ring: &Ring) -> i64 {
         let twice: i64 = (0..ring.len())
             .map(|i| {
-                let ([x0, y0], [x1, y1]) = (ring[i], ring[(i + 1) % ring.len()]);
+                let [x0, y0] = ring[i];
+                let [x1, y1] = ring[(i + 1) % ring.len()];
                 i64::from(x0) * i64::from(y1) - i64::from(x1) * i64::from(y0)
             })
             .sum();

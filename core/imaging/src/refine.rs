@@ -1,8 +1,8 @@
-//! Mask borders that follow the picture: a guided filter (He, Sun, Tang: "Guided Image Filtering", ECCV 2010, section 3;
-//! the coarse-to-fine way is their "Fast Guided Filter", arXiv 1505.00996).
+//! Mask borders that follow the image: a guided filter (He, Sun, Tang: "Guided Image Filtering", ECCV 2010, section 3;
+//! the coarse-to-fine scheme is their "Fast Guided Filter", arXiv 1505.00996).
 //!
-//! In every window the alpha is explained as a straight line of the picture's luminance, q = a I + b. The lines are
-//! found at the confidence's own, small size and applied at the picture's; time is linear in both, whatever the radius.
+//! In every window the alpha is explained as a straight line of the image's luminance, q = a I + b. The lines are
+//! found at the confidence's own, small size and applied at the image's; time is linear in both, whatever the radius.
 
 use silhouette_kernels::memory::{self, OutOfMemory};
 
@@ -12,7 +12,7 @@ use crate::frame::{Frame, FrameError, PixelFormat, Size};
 use crate::mask::Confidence;
 use crate::picture::Picture;
 
-/// How far and how eagerly borders follow the picture.
+/// How far and how eagerly borders follow the image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Guide {
     /// Windows reach this many pixels of the confidence to each side; at most 64.
@@ -39,12 +39,13 @@ const STEEPEST: f32 = 64.0;
 /// What memory is for, in errors.
 const WHAT: &str = "refined borders";
 
-/// The confidence at the picture's size, its borders moved to the picture's edges.
+/// The confidence at the image's size, its borders moved to the image's edges.
 ///
 /// # Errors
-/// [`FrameError::Empty`] if the picture or the confidence is empty; [`FrameError::OutOfMemory`].
+/// [`FrameError::Empty`] if the image or the confidence is empty; [`FrameError::OutOfMemory`].
 pub fn refine(confidence: &Confidence, picture: &Picture, guide: Guide) -> Result<Confidence, FrameError> {
-    let (width, height) = (confidence.width, confidence.height);
+    let width = confidence.width;
+    let height = confidence.height;
     if width == 0 || height == 0 {
         return Err(FrameError::Empty { width, height });
     }
@@ -52,13 +53,13 @@ pub fn refine(confidence: &Confidence, picture: &Picture, guide: Guide) -> Resul
     let mut luminances = Vec::new();
     memory::reserve(&mut luminances, picture.rgba.len() / 4, WHAT)?;
     luminances.extend(picture.rgba.as_chunks::<4>().0.iter().map(|&pixel| luminance(pixel)));
-    let frame = Frame::packed(PixelFormat::Gray8, &luminances, picture.width, picture.height, picture.width)?;
+    let frame = Frame::packed(PixelFormat::Gray, &luminances, picture.width, picture.height, picture.width)?;
     let small = Picture::from_frame_at(&frame, width, height)?;
     let lines = lines(confidence, &small, guide)?;
     let columns = linear(width, picture.width)?;
     let rows = linear(height, picture.height)?;
     let mut values = memory::filled(luminances.len(), 0, WHAT)?;
-    // The last two rows of lines that were needed, at the picture's width.
+    // The last two rows of lines that were needed, at the image's width.
     let mut wide = [Wide::new(picture.width)?, Wide::new(picture.width)?];
     let haze = guide.haze.clamp(0.0, 0.499);
     let steep = 1.0 / (1.0 - 2.0 * haze);
@@ -67,7 +68,8 @@ pub fn refine(confidence: &Confidence, picture: &Picture, guide: Guide) -> Resul
         for y in [above, below] {
             wide[y % 2].make(y, &lines[y * width..][..width], &columns);
         }
-        let (top, bottom) = (&wide[above % 2], &wide[below % 2]);
+        let top = &wide[above % 2];
+        let bottom = &wide[below % 2];
         let slopes = top.slopes.iter().zip(&bottom.slopes);
         let offsets = top.offsets.iter().zip(&bottom.offsets);
         for (((out, &luminance), slope), offset) in out.iter_mut().zip(row).zip(slopes).zip(offsets) {
@@ -95,7 +97,8 @@ fn lines(confidence: &Confidence, small: &Picture, guide: Guide) -> Result<Vec<[
     let mut sums = Vec::new();
     memory::reserve(&mut sums, confidence.values.len(), WHAT)?;
     sums.extend(small.rgba.as_chunks::<4>().0.iter().zip(&confidence.values).map(|(pixel, &alpha)| {
-        let (i, p) = (i32::from(pixel[0]), i32::from(alpha));
+        let i = i32::from(pixel[0]);
+        let p = i32::from(alpha);
         [i, p, i * p, i * i]
     }));
     window_sums(&mut sums, size, radius)?;
@@ -104,7 +107,8 @@ fn lines(confidence: &Confidence, small: &Picture, guide: Guide) -> Result<Vec<[
     let unit = (1 << 30) as f32 / (STEEPEST * cells);
     let mut lines = Vec::new();
     memory::reserve(&mut lines, sums.len(), WHAT)?;
-    let (single, double) = (1.0 / (255.0 * cells), 1.0 / (255.0 * 255.0 * cells));
+    let single = 1.0 / (255.0 * cells);
+    let double = 1.0 / (255.0 * 255.0 * cells);
     lines.extend(sums.iter().map(|sums| {
         let [i, p] = [sums[0], sums[1]].map(|sum| sum as f32 * single);
         let [ip, ii] = [sums[2], sums[3]].map(|sum| sum as f32 * double);
@@ -120,7 +124,7 @@ fn lines(confidence: &Confidence, small: &Picture, guide: Guide) -> Result<Vec<[
     Ok(means)
 }
 
-/// A row of lines at the picture's width.
+/// A row of lines at the image's width.
 struct Wide {
     made: usize,
     slopes: Vec<f32>,
@@ -140,7 +144,8 @@ impl Wide {
         }
         self.made = y;
         for ((slope, offset), &(left, right, share)) in self.slopes.iter_mut().zip(&mut self.offsets).zip(columns) {
-            let (left, right) = (lines[left], lines[right]);
+            let left = lines[left];
+            let right = lines[right];
             *slope = left[0] + (right[0] - left[0]) * share;
             *offset = left[1] + (right[1] - left[1]) * share;
         }
@@ -159,11 +164,14 @@ mod tests {
 
     /// A bright disc of radius 40 on a dark ground with some texture, 160 x 120.
     fn scene() -> (Picture, Vec<u8>) {
-        let (w, h) = (160usize, 120usize);
+        let w = 160usize;
+        let h = 120usize;
         let noise = Noise::new(4).bytes(w * h);
-        let (mut rgba, mut truth) = (Vec::new(), Vec::new());
+        let mut rgba = Vec::new();
+        let mut truth = Vec::new();
         for (i, texture) in noise.into_iter().enumerate() {
-            let (x, y) = ((i % w) as f64 - 80.0, (i / w) as f64 - 60.0);
+            let x = (i % w) as f64 - 80.0;
+            let y = (i / w) as f64 - 60.0;
             let inside = x.hypot(y) < 40.0;
             let v = if inside { 180 } else { 60 } + (texture >> 4);
             rgba.extend([v, v, v, 255]);
@@ -179,10 +187,11 @@ mod tests {
     #[test]
     fn borders_move_to_the_pictures_edges() {
         let (picture, truth) = scene();
-        // As a network gives it: a quarter of the size, the border spread over some pixels and half a pixel off.
+        // As a network outputs it: a quarter of the size, the border spread over some pixels and half a pixel off.
         let values = (0..40 * 30)
             .map(|i| {
-                let (x, y) = ((i % 40) as f64 + 0.5 - 20.0 - 0.5, (i / 40) as f64 + 0.5 - 15.0);
+                let x = (i % 40) as f64 + 0.5 - 20.0 - 0.5;
+                let y = (i / 40) as f64 + 0.5 - 15.0;
                 (255.0 / (1.0 + (x.hypot(y) - 10.0).exp())) as u8
             })
             .collect();
@@ -190,11 +199,13 @@ mod tests {
         let plain: Vec<u8> = (0..160 * 120).map(|i| coarse.values[i / 160 / 4 * 40 + i % 160 / 4]).collect();
         let refined = refine(&coarse, &picture, Guide::default()).unwrap();
         assert_eq!((refined.width, refined.height), (160, 120));
-        let (before, after) = (error(&plain, &truth), error(&refined.values, &truth));
+        let before = error(&plain, &truth);
+        let after = error(&refined.values, &truth);
         assert!(after < 0.8 * before, "mean difference {before} became {after}");
         // Where the border runs: pixels on its wrong side.
         let wrong = |values: &[u8]| values.iter().zip(&truth).filter(|(v, t)| (**v > 127) != (**t > 127)).count();
-        let (before, after) = (wrong(&plain), wrong(&refined.values));
+        let before = wrong(&plain);
+        let after = wrong(&refined.values);
         assert!(after * 4 < before, "{before} wrong pixels became {after}");
     }
 

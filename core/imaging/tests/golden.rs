@@ -77,7 +77,8 @@ fn rows(owned: &Owned, transparency: Transparency, fit: Fit, isa: Isa) -> u64 {
 
 fn add_rows(resampler: &mut Resampler, frame: &Frame<'_>, hasher: &mut XxHash3_64) {
     let rows = resampler.rows(frame).unwrap();
-    let (mut scratch, mut row) = (vec![f32::NAN; rows.scratch_len()], vec![f32::NAN; rows.width() * 3]);
+    let mut scratch = vec![f32::NAN; rows.scratch_len()];
+    let mut row = vec![f32::NAN; rows.width() * 3];
     for y in 0..rows.height() {
         rows.row(y, &mut scratch, &mut row);
         for value in &row {
@@ -153,7 +154,8 @@ fn cases(mut hold: impl FnMut(String, &dyn Fn(Isa) -> u64)) {
 #[test]
 fn rows_and_masks_have_the_bits_they_had() {
     let blessing = std::env::var_os("SILHOUETTE_BLESS").is_some();
-    let (stored, mut found) = (read(), Table::new());
+    let stored = read();
+    let mut found = Table::new();
     let isas = Isa::all();
     let mut wrong = Vec::new();
     cases(|name, hash| {

@@ -255,12 +255,13 @@ fn what_is_transparent_stays_so_and_hides_what_it_hides() {
             .chunks_exact(4)
             .flat_map(|p| if p[3] == 0 { [9, 8, 7, 0] } else { [p[0], p[1], p[2], p[3]] })
             .collect();
-        let other = Frame::rgba8(&other, 8, 8).unwrap().transparent(Transparency::Straight);
+        let other = Frame::rgba(&other, 8, 8).unwrap().transparent(Transparency::Straight);
         let [one, two] = [photo.frame().unwrap(), other].map(|frame| {
             let spec = InputSpec { size: Size::square(5), mean: [0.0; 3], std: [1.0; 3], fit: Fit::Stretch };
             let mut resampler = Resampler::new(spec);
             let rows = resampler.rows(&frame).unwrap();
-            let (mut scratch, mut row) = (vec![0.0; rows.scratch_len()], vec![0.0; 15]);
+            let mut scratch = vec![0.0; rows.scratch_len()];
+            let mut row = vec![0.0; 15];
             let mut all = Vec::new();
             for y in 0..5 {
                 rows.row(y, &mut scratch, &mut row);

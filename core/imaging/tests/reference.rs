@@ -203,7 +203,7 @@ fn the_same_numbers_as_pillow() {
             .flat_map(|y| (0..width).map(move |x| (x, y)))
             .flat_map(|(x, y)| (0..3).map(move |c| (x * 37 + y * 91 + x * y * 13 + 7 * c * c + c * 50) as u8))
             .collect();
-        let got = pull(&Frame::rgb8(&data, width, height).unwrap(), w, h, Isa::best());
+        let got = pull(&Frame::rgb(&data, width, height).unwrap(), w, h, Isa::best());
         for (g, &want) in got.iter().flatten().flatten().zip(want) {
             assert!((g - f64::from(want)).abs() <= 1.01, "{width}x{height}: {g} for {want}");
         }
@@ -244,7 +244,8 @@ fn taps_are_kept_while_the_geometry_stays() {
         for degrees in [0, 90, 90] {
             let frame = owned.frame().unwrap().rotated(Rotation::from_degrees(degrees).unwrap());
             let rows = kept.rows(&frame).unwrap();
-            let (mut scratch, mut out) = (vec![0.0; rows.scratch_len()], vec![0.0; 33]);
+            let mut scratch = vec![0.0; rows.scratch_len()];
+            let mut out = vec![0.0; 33];
             rows.row(4, &mut scratch, &mut out);
             let mut fresh = Resampler::new(spec);
             let rows = fresh.rows(&frame).unwrap();
@@ -321,10 +322,10 @@ proptest! {
         let data = Noise::new(1).bytes(len);
         let plane = |row_stride, pixel_stride| Plane { data: &data, row_stride, pixel_stride };
         let frame = match kind {
-            0 => Frame::packed(PixelFormat::Rgb8, &data, width, height, strides.0),
-            1 => Frame::packed(PixelFormat::Rgba8, &data, width, height, strides.0),
+            0 => Frame::packed(PixelFormat::Rgb, &data, width, height, strides.0),
+            1 => Frame::packed(PixelFormat::Rgba, &data, width, height, strides.0),
             2 => Frame::nv21([&data, &data], [strides.0, strides.1], width, height, COLORS[0]),
-            _ => Frame::yuv_420_888(
+            _ => Frame::yuv420(
                 plane(strides.0, steps.0),
                 plane(strides.1, steps.1),
                 plane(strides.2, steps.2),

@@ -379,7 +379,10 @@ impl<'g, 'a> Walk<'g, 'a> {
 
     fn deeplab(&mut self, readers: &[usize]) -> Result<Head, ImportError> {
         // Each branch: its first reader and its last value.
-        let (mut pool, mut branch, mut plain, mut separable) = (None, None, Vec::new(), Vec::new());
+        let mut pool = None;
+        let mut branch = None;
+        let mut plain = Vec::new();
+        let mut separable = Vec::new();
         let place = |walk: &Self, node: usize| (walk.label(node).to_owned(), node);
         for &node in readers {
             match &self.graph.nodes[node].op {
@@ -519,7 +522,9 @@ impl<'g, 'a> Walk<'g, 'a> {
     /// After the logits: resizes, softmax, the argmax, in any number; for a single logit its sigmoid. Returns the rule
     /// of the resize that changes the size.
     fn tail(&mut self, logits: Value) -> Result<Option<Resize>, ImportError> {
-        let (mut value, mut found, mut sigmoid) = (logits, None, false);
+        let mut value = logits;
+        let mut found = None;
+        let mut sigmoid = false;
         let single = self.channels(logits) == 1;
         while let &[next] = self.consumers[value].as_slice() {
             let node = &self.graph.nodes[next];
@@ -648,7 +653,9 @@ impl<'g, 'a> Walk<'g, 'a> {
 
 /// Whether SAME, and whether symmetric padding, produces the convolution's zeros on a map of this size.
 fn paddings(convolution: &Convolution<'_>, height: usize, width: usize) -> (bool, bool) {
-    let (kernel, stride, rate) = (convolution.kernel(), convolution.stride, convolution.rate);
+    let kernel = convolution.kernel();
+    let stride = convolution.stride;
+    let rate = convolution.rate;
     let reach = (kernel - 1) * rate;
     match convolution.pads {
         // At stride 1 SAME is symmetric, whatever the size.
@@ -658,7 +665,8 @@ fn paddings(convolution: &Convolution<'_>, height: usize, width: usize) -> (bool
                 let total = (n.div_ceil(stride).saturating_sub(1) * stride + reach + 1).saturating_sub(n);
                 (total / 2, total - total / 2)
             };
-            let ((top, bottom), (left, right)) = (same(height), same(width));
+            let (top, bottom) = same(height);
+            let (left, right) = same(width);
             let side = reach / 2;
             let even = Borders { top: side, bottom: side, left: side, right: side };
             (borders == Borders { top, bottom, left, right }, borders == even)

@@ -69,7 +69,7 @@ pub(crate) enum Made {
 }
 
 impl<'a> Tensor<'a> {
-    /// Numbers one after the other, last dimension fastest; `None` where they are not as many as the shape says.
+    /// Numbers one after the other, last dimension fastest; `None` where their number is not the shape's.
     pub(crate) fn new(number: Number, data: &'a [u8], shape: Vec<usize>) -> Option<Self> {
         let count = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n))?;
         if count.checked_mul(number.bytes()) != Some(data.len()) {
@@ -110,7 +110,8 @@ impl<'a> Tensor<'a> {
 
     /// `count` zeros.
     pub(crate) fn zeros(count: usize) -> Self {
-        let (shape, strides) = (vec![count], vec![0]);
+        let shape = vec![count];
+        let strides = vec![0];
         Self { number: Number::F32, data: &[0; 4], shape, offset: 0, strides, quantisation: None }
     }
 

@@ -131,7 +131,8 @@ fn input(shared: &Path, name: &str, size: usize) -> Vec<u8> {
 
 /// Both engines for the network.
 fn engines(imported: &Imported, size: usize) -> [(&'static str, Arc<dyn Engine>); 2] {
-    let (model, size) = (imported.clone().into_model().unwrap(), Size::square(size));
+    let model = imported.clone().into_model().unwrap();
+    let size = Size::square(size);
     let plan = Plan::of(&model, size, &PlanOptions { threads: 2, ..PlanOptions::default() }).unwrap();
     [("plan", Arc::new(plan)), ("graph", Arc::new(Graph::of(&model, size, 1 << 30).unwrap()))]
 }

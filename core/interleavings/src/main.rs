@@ -104,20 +104,20 @@ fn nobody_leaves_the_barrier_before_all_are_there() {
     });
 }
 
-fn the_pool_lends_to_its_limit_and_closing_frees_who_waits() {
+fn the_pool_never_exceeds_its_limit_and_closing_wakes_waiting_calls() {
     in_many_orders(|| {
         let pool = Arc::new(pool::Pool::new(0_u32, 2, "pool"));
-        let lent = Arc::new(AtomicUsize::new(0));
+        let in_use = Arc::new(AtomicUsize::new(0));
         let callers: Vec<_> = (0..4)
             .map(|_| {
                 let pool = Arc::clone(&pool);
-                let lent = Arc::clone(&lent);
+                let in_use = Arc::clone(&in_use);
                 thread::spawn(move || {
                     for _ in 0..2 {
-                        let Ok(_value) = pool.lend(|| Ok(0)) else { return };
-                        assert!(lent.fetch_add(1, Ordering::SeqCst) < 2, "more than the limit at once");
+                        let Ok(_value) = pool.acquire(|| Ok(0)) else { return };
+                        assert!(in_use.fetch_add(1, Ordering::SeqCst) < 2, "more than the limit at once");
                         thread::yield_now();
-                        lent.fetch_sub(1, Ordering::SeqCst);
+                        in_use.fetch_sub(1, Ordering::SeqCst);
                     }
                 })
             })
@@ -125,7 +125,7 @@ fn the_pool_lends_to_its_limit_and_closing_frees_who_waits() {
         let closer = Arc::clone(&pool);
         let closer = thread::spawn(move || closer.close());
         callers.into_iter().chain([closer]).for_each(|thread| thread.join().unwrap());
-        assert!(matches!(pool.lend(|| Ok(0)), Err(error::Error::Closed(_))));
+        assert!(matches!(pool.acquire(|| Ok(0)), Err(error::Error::Closed(_))));
     });
 }
 
@@ -227,8 +227,8 @@ fn main() {
         ("the_thread_pool_runs_each_index_once_and_ends", the_thread_pool_runs_each_index_once_and_ends),
         ("nobody_leaves_the_barrier_before_all_are_there", nobody_leaves_the_barrier_before_all_are_there),
         (
-            "the_pool_lends_to_its_limit_and_closing_frees_who_waits",
-            the_pool_lends_to_its_limit_and_closing_frees_who_waits,
+            "the_pool_never_exceeds_its_limit_and_closing_wakes_waiting_calls",
+            the_pool_never_exceeds_its_limit_and_closing_wakes_waiting_calls,
         ),
         ("each_job_is_delivered_or_counted_in_order", each_job_is_delivered_or_counted_in_order),
         ("nothing_is_delivered_after_cancel_or_close", nothing_is_delivered_after_cancel_or_close),

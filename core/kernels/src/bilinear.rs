@@ -2,10 +2,13 @@
 //! the network, for any number of channels.)
 #![allow(clippy::inline_always, reason = "bodies must be inlined into their #[target_feature] entries")]
 
-use crate::isa::isa_entry;
+use half::f16;
+
+use crate::element::Element;
+use crate::isa::{Isa, isa_entry, isa_entry_f16};
 use crate::memory::{OutOfMemory, reserve};
 use crate::pointer::Pointer;
-use crate::simd::Simd;
+use crate::simd::Vector;
 use crate::upsample::Resize;
 
 /// The two inputs on either side of an output.
@@ -40,42 +43,77 @@ pub fn axis(len: usize, out: usize, rule: Resize) -> Result<Vec<Between>, OutOfM
     Ok(places)
 }
 
-/// One output row and the two input rows that surround it. Groups of channels are `group` f32 apart in the input and
-/// `out_group` f32 apart in the output; in both, the pixels of a group are contiguous.
+/// One output row and the two input rows that surround it. Groups of channels are `group` elements apart in the input and
+/// `out_group` elements apart in the output; in both, the pixels of a group are contiguous.
 #[derive(Clone, Copy, Debug)]
-pub struct Line<'a> {
+pub struct Line<'a, E: Element = f32> {
     /// The upper input row.
-    pub top: Pointer,
+    pub top: Pointer<E>,
     /// The lower input row.
-    pub bottom: Pointer,
+    pub bottom: Pointer<E>,
     /// Distance of the output from the upper row, 0 to 1 (1: the lower row).
     pub far: f32,
-    /// f32 between groups of the input.
+    /// Elements between groups of the input.
     pub group: usize,
     /// Groups of channels.
     pub groups: usize,
     /// Positions of the output's columns among the input's.
     pub columns: &'a [Between],
     /// The output row.
-    pub out: Pointer,
-    /// f32 between groups of the output.
+    pub out: Pointer<E>,
+    /// Elements between groups of the output.
     pub out_group: usize,
 }
 
-isa_entry! {
+/// Elements whose maps can be resized.
+pub trait Kernel: Element {
     /// Computes an output row.
     ///
     /// # Safety
     /// Input rows hold every column named in `columns`; the output row holds one pixel for each; in each group. They do
     /// not overlap.
-    pub fn run(line: &Line<'_>) = body;
+    unsafe fn run(isa: Isa, line: &Line<'_, Self>);
+}
+
+impl Kernel for f32 {
+    unsafe fn run(isa: Isa, line: &Line<'_>) {
+        // SAFETY: the caller's promise.
+        unsafe { run_f32(isa, line) }
+    }
+}
+
+impl Kernel for f16 {
+    unsafe fn run(isa: Isa, line: &Line<'_, f16>) {
+        // SAFETY: the caller's promise.
+        unsafe { run_f16(isa, line) }
+    }
+}
+
+/// Computes an output row, by the kernel of its element type.
+///
+/// # Safety
+/// As [`Kernel::run`].
+pub unsafe fn run<E: Kernel>(isa: Isa, line: &Line<'_, E>) {
+    // SAFETY: the caller's promise.
+    unsafe { E::run(isa, line) }
+}
+
+isa_entry! {
+    /// # Safety
+    /// As [`body`], except for the token.
+    fn run_f32(line: &Line<'_>) = body;
+}
+isa_entry_f16! {
+    /// # Safety
+    /// As [`body`], except for the token.
+    fn run_f16(line: &Line<'_, f16>) = body;
 }
 
 /// # Safety
-/// The contract of [`Simd`] holds for `s`; input rows hold every column named in `columns`, and the output row holds
+/// The contract of [`Vector`] holds for `s`; input rows hold every column named in `columns`, and the output row holds
 /// one pixel for each, in each group; they do not overlap.
 #[inline(always)]
-unsafe fn body<S: Simd>(s: S, line: &Line<'_>) {
+unsafe fn body<S: Vector>(s: S, line: &Line<'_, S::E>) {
     let lanes = S::LANES;
     let width = line.columns.len();
     for group in 0..line.groups {
@@ -90,7 +128,7 @@ unsafe fn body<S: Simd>(s: S, line: &Line<'_>) {
                 let low = column.low * lanes;
                 let high = column.high * lanes;
                 // Written as `a + (b - a) * share`, so a value that is the same at both ends comes out unchanged.
-                let mix = |row: Pointer| {
+                let mix = |row: Pointer<S::E>| {
                     let a = s.load(row.add(low).to(lanes));
                     let b = s.load(row.add(high).to(lanes));
                     s.mul_add(far_x, s.sub(b, a), a)
@@ -106,7 +144,7 @@ unsafe fn body<S: Simd>(s: S, line: &Line<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::isa::Isa;
+    use crate::element::Real;
 
     #[test]
     fn weights_that_no_memory_holds_are_an_error() {
@@ -129,42 +167,50 @@ mod tests {
         }
     }
 
+    /// Rounding of inputs, outputs and, on some CPUs, of what is between is within `error`.
+    fn check<E: Kernel + Real>(isa: Isa, lanes: usize, error: f64) {
+        for (width, out, groups) in [(1, 5, 1), (2, 7, 3), (7, 3, 2), (33, 34, 1)] {
+            for rule in [Resize::AlignCorners, Resize::HalfPixel] {
+                let columns = axis(width, out, rule).unwrap();
+                let n = groups * width * lanes;
+                let values = |seed: usize| (0..n).map(|i| ((i * 31 + seed) % 97) as f32 - 48.0).collect::<Vec<_>>();
+                let rounded = |values: &[f32]| values.iter().map(|&v| E::from_f32(v)).collect::<Vec<_>>();
+                let top = values(1);
+                let bottom = values(50);
+                let [upper, lower] = [rounded(&top), rounded(&bottom)];
+                let mut found = vec![E::from_f32(f32::NAN); groups * out * lanes];
+                let line = Line {
+                    top: Pointer::read(&upper),
+                    bottom: Pointer::read(&lower),
+                    far: 0.3,
+                    group: width * lanes,
+                    groups,
+                    columns: &columns,
+                    out: Pointer::new(found.as_mut_ptr(), found.len()),
+                    out_group: out * lanes,
+                };
+                // SAFETY: the rows have the sizes given in the line.
+                unsafe { run(isa, &line) }
+                for (i, f) in found.iter().map(|f| f.to_f32()).enumerate() {
+                    let (group, x, lane) = (i / (out * lanes), i / lanes % out, i % lanes);
+                    let c = columns[x];
+                    let mix = |row: &[f32]| {
+                        let at = |x: usize| f64::from(row[(group * width + x) * lanes + lane]);
+                        at(c.low) + f64::from(c.far) * (at(c.high) - at(c.low))
+                    };
+                    let expected = mix(&top) + f64::from(0.3f32) * (mix(&bottom) - mix(&top));
+                    let close = (f64::from(f) - expected).abs() < error;
+                    assert!(close, "{isa:?} {:?} {width} to {out}: {f}, {expected}", E::TYPE);
+                }
+            }
+        }
+    }
+
     #[test]
     fn rows_are_the_formula_in_every_instruction_set() {
         for isa in Isa::all() {
-            let lanes = isa.lanes();
-            for (width, out, groups) in [(1, 5, 1), (2, 7, 3), (7, 3, 2), (33, 34, 1)] {
-                for rule in [Resize::AlignCorners, Resize::HalfPixel] {
-                    let columns = axis(width, out, rule).unwrap();
-                    let n = groups * width * lanes;
-                    let values = |seed: usize| (0..n).map(|i| ((i * 31 + seed) % 97) as f32 - 48.0).collect::<Vec<_>>();
-                    let top = values(1);
-                    let bottom = values(50);
-                    let mut found = vec![f32::NAN; groups * out * lanes];
-                    let line = Line {
-                        top: Pointer::read(&top),
-                        bottom: Pointer::read(&bottom),
-                        far: 0.3,
-                        group: width * lanes,
-                        groups,
-                        columns: &columns,
-                        out: Pointer::new(found.as_mut_ptr(), found.len()),
-                        out_group: out * lanes,
-                    };
-                    // SAFETY: the rows have the sizes given in the line.
-                    unsafe { run(isa, &line) }
-                    for (i, &f) in found.iter().enumerate() {
-                        let (group, x, lane) = (i / (out * lanes), i / lanes % out, i % lanes);
-                        let c = columns[x];
-                        let mix = |row: &[f32]| {
-                            let at = |x: usize| f64::from(row[(group * width + x) * lanes + lane]);
-                            at(c.low) + f64::from(c.far) * (at(c.high) - at(c.low))
-                        };
-                        let expected = mix(&top) + f64::from(0.3f32) * (mix(&bottom) - mix(&top));
-                        assert!((f64::from(f) - expected).abs() < 1e-4, "{isa:?} {width} to {out}: {f}, {expected}");
-                    }
-                }
-            }
+            check::<f32>(isa, isa.lanes(), 1e-4);
+            check::<f16>(isa, isa.lanes_f16(), 0.1);
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The element types of buffers, weights and input rows, and what their integers represent.
 
-use half::f16;
+pub use half::f16;
+use half::slice::HalfFloatSliceExt as _;
+
+use crate::memory::{OutOfMemory, filled};
 
 /// An element type, as a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,6 +68,69 @@ elements! {
     i32, I32;
 }
 
+/// A floating-point element: weights come as f32 and are rounded to it.
+pub trait Real: Element {
+    /// The nearest element, ties to even.
+    fn from_f32(value: f32) -> Self;
+    /// Exact.
+    fn to_f32(self) -> f32;
+    /// The nearest bound of an activation that is finite in this type: what overflows saturates, so that no infinity reaches
+    /// the next layer.
+    fn finite(bound: f32) -> f32;
+    /// Lets `write` set f32 values, which are then rounded into `to`; `what` names the memory in the error.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    fn write_as_f32(to: &mut [Self], what: &'static str, write: impl FnOnce(&mut [f32])) -> Result<(), OutOfMemory>;
+}
+
+impl Real for f32 {
+    #[inline(always)]
+    fn from_f32(value: f32) -> Self {
+        value
+    }
+
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    fn finite(bound: f32) -> f32 {
+        bound
+    }
+
+    fn write_as_f32(to: &mut [Self], _: &'static str, write: impl FnOnce(&mut [f32])) -> Result<(), OutOfMemory> {
+        write(to);
+        Ok(())
+    }
+}
+
+impl Real for f16 {
+    #[inline(always)]
+    fn from_f32(value: f32) -> Self {
+        f16::from_f32(value)
+    }
+
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        f16::to_f32(self)
+    }
+
+    #[inline(always)]
+    fn finite(bound: f32) -> f32 {
+        bound.clamp(-65504.0, 65504.0)
+    }
+
+    fn write_as_f32(to: &mut [Self], what: &'static str, write: impl FnOnce(&mut [f32])) -> Result<(), OutOfMemory> {
+        let mut values = filled(to.len(), 0.0, what)?;
+        write(&mut values);
+        // (Several at once, with the CPU's own conversion.)
+        to.convert_from_f32_slice(&values);
+        Ok(())
+    }
+}
+
 impl DataType {
     /// Bytes of an element.
     pub fn size(self) -> usize {
@@ -92,6 +158,9 @@ pub struct Quantization {
 }
 
 impl Quantization {
+    /// Of floats, which need none.
+    pub const NONE: Self = Self { scale: 1.0, zero_point: 0 };
+
     /// The value that `q` represents.
     pub fn value(self, q: i32) -> f32 {
         // Exact if both come from eight bits (they fit 24 bits); a 32-bit sum is rounded once.

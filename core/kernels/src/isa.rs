@@ -1,14 +1,14 @@
 //! The choice of an instruction set, as a value. The CPU's features are queried only through here.
 //!
-//! A kernel is one generic body over [`Simd`], marked `#[inline(always)]`; `isa_entry!` compiles it
-//! once per instruction set. Dispatch, tests and benches go through the one
+//! A kernel is one generic body over [`Vector`], marked `#[inline(always)]`; `isa_entry!` (f32) and
+//! `isa_entry_f16!` compile it once per instruction set. Dispatch, tests and benches go through the one
 //! list of [`Isa::all`]: an instruction set that is not on it cannot run.
 
 #[cfg(target_arch = "aarch64")]
 use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512, Sse2};
-use crate::simd::{Scalar, Simd};
+use crate::simd::{Scalar, Vector};
 
 /// `fn name(arguments) = body;` defines an unsafe function `name(isa, arguments)` that runs the generic `body(token,
 /// arguments)` compiled for each instruction set. The caller guarantees what the body requires; the token guarantees
@@ -18,7 +18,7 @@ macro_rules! isa_entry {
         $(#[$meta])*
         $vis unsafe fn $name(isa: $crate::isa::Isa, $($arg: $ty),*) {
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma")]
+            #[target_feature(enable = "avx2,fma,f16c")]
             unsafe fn avx2(simd: $crate::simd::Avx2, $($arg: $ty),*) {
                 // SAFETY: the caller guarantees what the body requires.
                 unsafe { $body(simd, $($arg),*) }
@@ -54,6 +54,94 @@ macro_rules! isa_entry {
     };
 }
 pub(crate) use isa_entry;
+
+/// As `isa_entry!`, for a body over vectors of f16.
+macro_rules! isa_entry_f16 {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:ident;) => {
+        $(#[$meta])*
+        $vis unsafe fn $name(isa: $crate::isa::Isa, $($arg: $ty),*) {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,f16c")]
+            unsafe fn avx2(half: $crate::simd::half::Avx2F16, $($arg: $ty),*) {
+                // SAFETY: the caller guarantees what the body requires.
+                unsafe { $body(half, $($arg),*) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma")]
+            unsafe fn avx512(half: $crate::simd::half::Avx512F16, $($arg: $ty),*) {
+                // SAFETY: the caller guarantees what the body requires.
+                unsafe { $body(half, $($arg),*) }
+            }
+            #[cfg(target_arch = "aarch64")]
+            #[target_feature(enable = "neon,fp16")]
+            unsafe fn neon(half: $crate::simd::half::NeonF16, $($arg: $ty),*) {
+                // SAFETY: the caller guarantees what the body requires.
+                unsafe { $body(half, $($arg),*) }
+            }
+            #[cfg(target_arch = "aarch64")]
+            #[target_feature(enable = "neon")]
+            unsafe fn neon_storage(half: $crate::simd::half::NeonF16Storage, $($arg: $ty),*) {
+                // SAFETY: the caller guarantees what the body requires.
+                unsafe { $body(half, $($arg),*) }
+            }
+            // SAFETY: the token in `isa` proves that the CPU has the instruction set. Plain Rust needs no feature beyond
+            // the target's baseline.
+            unsafe {
+                match isa {
+                    $crate::isa::Isa::Scalar(_) => $body($crate::simd::half::ScalarF16, $($arg),*),
+                    #[cfg(target_arch = "x86_64")]
+                    $crate::isa::Isa::Sse2(_) => $body($crate::simd::half::ScalarF16, $($arg),*),
+                    #[cfg(target_arch = "x86_64")]
+                    $crate::isa::Isa::Avx2(simd) => avx2($crate::simd::half::Avx2F16::of(simd), $($arg),*),
+                    #[cfg(target_arch = "x86_64")]
+                    $crate::isa::Isa::Avx512(simd) => avx512($crate::simd::half::Avx512F16::of(simd), $($arg),*),
+                    #[cfg(target_arch = "aarch64")]
+                    $crate::isa::Isa::Neon(simd) => match $crate::simd::half::NeonF16::of(simd) {
+                        Some(half) => neon(half, $($arg),*),
+                        None => neon_storage($crate::simd::half::NeonF16Storage::of(simd), $($arg),*),
+                    },
+                }
+            }
+        }
+    };
+}
+pub(crate) use isa_entry_f16;
+
+/// As `with_token!`, over the token of f16 vectors.
+macro_rules! with_token_f16 {
+    ($isa:expr, $token:ident => $body:expr) => {
+        match $isa {
+            $crate::isa::Isa::Scalar(_) => {
+                let $token = $crate::simd::half::ScalarF16;
+                $body
+            }
+            #[cfg(target_arch = "x86_64")]
+            $crate::isa::Isa::Sse2(_) => {
+                let $token = $crate::simd::half::ScalarF16;
+                $body
+            }
+            #[cfg(target_arch = "x86_64")]
+            $crate::isa::Isa::Avx2(simd) => {
+                let $token = $crate::simd::half::Avx2F16::of(simd);
+                $body
+            }
+            #[cfg(target_arch = "x86_64")]
+            $crate::isa::Isa::Avx512(simd) => {
+                let $token = $crate::simd::half::Avx512F16::of(simd);
+                $body
+            }
+            #[cfg(target_arch = "aarch64")]
+            $crate::isa::Isa::Neon(simd) => match $crate::simd::half::NeonF16::of(simd) {
+                Some($token) => $body,
+                None => {
+                    let $token = $crate::simd::half::NeonF16Storage::of(simd);
+                    $body
+                }
+            },
+        }
+    };
+}
+pub(crate) use with_token_f16;
 
 /// An expression over the token in any [`Isa`].
 macro_rules! with_token {
@@ -119,10 +207,28 @@ impl Isa {
 
     /// f32 per vector.
     pub fn lanes(self) -> usize {
-        fn of<S: Simd>(_: S) -> usize {
+        fn of<S: Vector>(_: S) -> usize {
             S::LANES
         }
         with_token!(self, token => of(token))
+    }
+
+    /// f16 per vector of the kernels that hold f16.
+    pub fn lanes_f16(self) -> usize {
+        fn of<S: Vector>(_: S) -> usize {
+            S::LANES
+        }
+        with_token_f16!(self, token => of(token))
+    }
+
+    /// Whether it multiplies f16: twice as many in a vector as f32. Otherwise f16 is only how memory holds values, and
+    /// arithmetic is f32.
+    pub fn multiplies_f16(self) -> bool {
+        match self {
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(simd) => simd.has_fp16(),
+            _ => false,
+        }
     }
 
     /// A name for logs and benches.

@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use crate::element::{Element, bytes_of};
+use crate::element::{Element, Real, bytes_of};
 use crate::isa::{Isa, isa_entry};
 use crate::memory::OutOfMemory;
 use crate::quad::Quads;
@@ -196,7 +196,7 @@ pub struct Panel {
     pub channels: usize,
     /// Vectors in it, `channels / lanes` rounded up.
     pub vectors: usize,
-    /// Offset of its weights, in f32: `[k][vectors * lanes]`, zero in lanes without a channel.
+    /// Offset of its weights, in elements: `[k][vectors * lanes]`, zero in lanes without a channel.
     pub offset: usize,
 }
 
@@ -348,8 +348,8 @@ pub struct Packed<W: Element = f32, B: Element = f32> {
     pub(crate) k: usize,
 }
 
-impl Packed {
-    /// Packs `bias.len()` outputs of `k` inputs.
+impl<E: Real> Packed<E, E> {
+    /// Packs `bias.len()` outputs of `k` inputs, rounded to the element type.
     ///
     /// # Errors
     /// [`OutOfMemory`].
@@ -360,37 +360,40 @@ impl Packed {
         let panels = layout.split(bias.len(), k);
         let lanes = layout.lanes;
         let total = panels.iter().map(|p| k * p.vectors * lanes).sum();
-        let mut weights = Buffer::try_zeroed(total, PACKED)?;
+        let mut weights = Buffer::<E>::try_zeroed(total, PACKED)?;
         for p in &panels {
             let wide = p.vectors * lanes;
-            let panel = &mut weights[p.offset..p.offset + k * wide];
             let from = &matrix.weights[p.first * matrix.output + matrix.first..];
-            if matrix.input == 1 {
-                transpose(panel, wide, from, matrix.output, k, p.channels);
-                continue;
-            }
-            for o in 0..p.channels {
-                let from = from[o * matrix.output..].iter().step_by(matrix.input);
-                for (row, value) in panel.chunks_exact_mut(wide).zip(from) {
-                    row[o] = *value;
+            E::write_as_f32(&mut weights[p.offset..p.offset + k * wide], PACKED, |panel| {
+                if matrix.input == 1 {
+                    transpose(panel, wide, from, matrix.output, k, p.channels);
+                    return;
                 }
-            }
+                for o in 0..p.channels {
+                    let from = from[o * matrix.output..].iter().step_by(matrix.input);
+                    for (row, value) in panel.chunks_exact_mut(wide).zip(from) {
+                        row[o] = *value;
+                    }
+                }
+            })?;
         }
-        let mut b = Buffer::try_zeroed(bias.len().next_multiple_of(lanes), PACKED)?;
-        b[..bias.len()].copy_from_slice(bias);
+        let mut b = Buffer::<E>::try_zeroed(bias.len().next_multiple_of(lanes), PACKED)?;
+        for (to, &value) in b.iter_mut().zip(bias) {
+            *to = E::from_f32(value);
+        }
         Ok(Self { weights: Values::Own(weights), bias: Values::Own(b), panels, k })
     }
+}
 
-    /// The same, from weights packed earlier: `outputs` outputs of `k` inputs. `None` if too few values are left.
+impl<W: Element, B: Element> Packed<W, B> {
+    /// From weights packed earlier: `outputs` outputs of `k` inputs. `None` if too few values are left.
     pub fn from_packed(reader: &mut PackedReader, k: usize, layout: Panels, outputs: usize) -> Option<Self> {
         let panels = layout.split(outputs, k);
         let weights = reader.take(panels.iter().map(|p| k * p.vectors * layout.lanes).sum())?;
         let bias = reader.take(outputs.next_multiple_of(layout.lanes))?;
         Some(Self { weights, bias, panels, k })
     }
-}
 
-impl<W: Element, B: Element> Packed<W, B> {
     /// One bias per output, padded with zeros to a whole vector.
     pub fn bias(&self) -> &[B] {
         &self.bias
@@ -416,11 +419,11 @@ pub struct PackedDepthwise<W: Element = f32> {
     pub(crate) channels: usize,
 }
 
-impl PackedDepthwise {
-    /// Vectors of a group of channels.
-    pub(crate) const GROUP: usize = 10;
+/// Vectors of a group of channels of [`PackedDepthwise`].
+pub(crate) const DEPTHWISE_GROUP: usize = 10;
 
-    /// Packs `weight(c, tap)` (tap = 3 * row + column) and `bias(c)`.
+impl<W: Real> PackedDepthwise<W> {
+    /// Packs `weight(c, tap)` (tap = 3 * row + column) and `bias(c)`, rounded to the element type.
     ///
     /// # Errors
     /// [`OutOfMemory`].
@@ -430,25 +433,25 @@ impl PackedDepthwise {
         weight: impl Fn(usize, usize) -> f32,
         bias: impl Fn(usize) -> f32,
     ) -> Result<Self, OutOfMemory> {
-        let mut weights = Buffer::try_zeroed(Self::GROUP * channels.next_multiple_of(lanes), PACKED)?;
+        let mut weights = Buffer::<W>::try_zeroed(DEPTHWISE_GROUP * channels.next_multiple_of(lanes), PACKED)?;
         for c in 0..channels {
-            let at = c / lanes * Self::GROUP * lanes + c % lanes;
+            let at = c / lanes * DEPTHWISE_GROUP * lanes + c % lanes;
             for t in 0..9 {
-                weights[at + t * lanes] = weight(c, t);
+                weights[at + t * lanes] = W::from_f32(weight(c, t));
             }
-            weights[at + 9 * lanes] = bias(c);
+            weights[at + 9 * lanes] = W::from_f32(bias(c));
         }
         Ok(Self { weights: Values::Own(weights), channels })
-    }
-
-    /// The same, from weights packed earlier. `None` if too few values are left.
-    pub fn from_packed(reader: &mut PackedReader, channels: usize, lanes: usize) -> Option<Self> {
-        let weights = reader.take(Self::GROUP * channels.next_multiple_of(lanes))?;
-        Some(Self { weights, channels })
     }
 }
 
 impl<W: Element> PackedDepthwise<W> {
+    /// From weights packed earlier. `None` if too few values are left.
+    pub fn from_packed(reader: &mut PackedReader, channels: usize, lanes: usize) -> Option<Self> {
+        let weights = reader.take(DEPTHWISE_GROUP * channels.next_multiple_of(lanes))?;
+        Some(Self { weights, channels })
+    }
+
     /// Channels.
     pub fn channels(&self) -> usize {
         self.channels
@@ -482,7 +485,8 @@ mod tests {
         // Five outputs of three inputs, every second value of a longer row, two lanes, panels of at most two vectors.
         let values: Vec<f32> = (0..5 * 7).map(|i| i as f32).collect();
         let matrix = Matrix { weights: &values, output: 7, first: 1, input: 2 };
-        let packed = Packed::new(3, Panels { lanes: 2, most: 2, preferred: 2 }, &matrix, &[0.5; 5]).unwrap();
+        let packed =
+            Packed::<f32, f32>::new(3, Panels { lanes: 2, most: 2, preferred: 2 }, &matrix, &[0.5; 5]).unwrap();
         assert_eq!(
             packed.panels.iter().map(|p| (p.first, p.channels, p.vectors)).collect::<Vec<_>>(),
             [(0, 4, 2), (4, 1, 1)]
@@ -510,7 +514,9 @@ mod tests {
                     let output = k + 5;
                     let values: Vec<f32> = (0..c_out * output).map(|i| i as f32 + 1.0).collect();
                     let matrix = Matrix { weights: &values, output, first, input: 1 };
-                    let packed = Packed::new(k, Panels { lanes, most, preferred }, &matrix, &vec![0.0; c_out]).unwrap();
+                    let packed =
+                        Packed::<f32, f32>::new(k, Panels { lanes, most, preferred }, &matrix, &vec![0.0; c_out])
+                            .unwrap();
                     let mut expected = Vec::new();
                     for p in &packed.panels {
                         for i in 0..k {

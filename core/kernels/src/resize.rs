@@ -265,6 +265,8 @@ isa_entry! { fn columns_1(src: &[u8], row_stride: usize, weights: &[f32], out: &
 isa_entry! { fn columns_3(src: &[u8], row_stride: usize, weights: &[f32], out: &mut [f32]) = columns_3_body; }
 isa_entry! { fn columns_4(src: &[u8], row_stride: usize, weights: &[f32], out: &mut [f32]) = columns_4_body; }
 
+/// # Safety
+/// The contract of [`Simd`] holds for the first argument; every access to the slices is checked.
 #[inline(always)]
 unsafe fn columns_1_body<S: Simd>(_: S, src: &[u8], row_stride: usize, weights: &[f32], out: &mut [f32]) {
     for (r, out) in out.iter_mut().enumerate() {
@@ -272,11 +274,17 @@ unsafe fn columns_1_body<S: Simd>(_: S, src: &[u8], row_stride: usize, weights: 
         *out = row.iter().zip(weights).fold(0.0, |acc, (&v, &w)| mul_add_one::<S>(f32::from(v), w, acc));
     }
 }
+
+/// # Safety
+/// As [`columns`], with C = 3.
 #[inline(always)]
 unsafe fn columns_3_body<S: Quads>(simd: S, src: &[u8], row_stride: usize, weights: &[f32], out: &mut [f32]) {
     // SAFETY: as promised to `columns`.
     unsafe { by_taps!(weights.len(), columns::<S, 3>(simd, src, row_stride, weights, out)) }
 }
+
+/// # Safety
+/// As [`columns`], with C = 4.
 #[inline(always)]
 unsafe fn columns_4_body<S: Quads>(simd: S, src: &[u8], row_stride: usize, weights: &[f32], out: &mut [f32]) {
     // SAFETY: as promised to `columns`.
@@ -387,17 +395,24 @@ isa_entry! { fn filter_1(line: &[f32], origin: usize, taps: &Taps, affine: &Affi
 isa_entry! { fn filter_3(line: &[f32], origin: usize, taps: &Taps, affine: &Affine, out: &mut [f32]) = filter_3_body; }
 isa_entry! { fn filter_4(line: &[f32], origin: usize, taps: &Taps, affine: &Affine, out: &mut [f32]) = filter_4_body; }
 
+/// # Safety
+/// As [`filter`], with C = 3.
 #[inline(always)]
 unsafe fn filter_3_body<S: Quads>(simd: S, line: &[f32], origin: usize, taps: &Taps, affine: &Affine, out: &mut [f32]) {
     // SAFETY: as promised to `filter`.
     unsafe { by_taps!(taps.longest, filter::<S, 3>(simd, line, origin, taps, affine, out)) }
 }
+
+/// # Safety
+/// As [`filter`], with C = 4.
 #[inline(always)]
 unsafe fn filter_4_body<S: Quads>(simd: S, line: &[f32], origin: usize, taps: &Taps, affine: &Affine, out: &mut [f32]) {
     // SAFETY: as promised to `filter`.
     unsafe { by_taps!(taps.longest, filter::<S, 4>(simd, line, origin, taps, affine, out)) }
 }
 
+/// # Safety
+/// The contract of [`Simd`] holds for the first argument; every access to the slices is checked.
 #[inline(always)]
 unsafe fn filter_1_body<S: Simd>(_: S, line: &[f32], origin: usize, taps: &Taps, affine: &Affine, out: &mut [f32]) {
     for (x, px) in out.chunks_exact_mut(3).enumerate() {

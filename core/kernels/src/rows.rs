@@ -1,6 +1,7 @@
 //! The network's input, pulled row by row: no f32 image ever exists whole.
 
 use half::f16;
+use half::slice::HalfFloatSliceExt as _;
 
 use crate::element::{DataType, Quantization};
 
@@ -53,7 +54,7 @@ pub trait RowSource: Sync {
         self.row(y, scratch, values);
         match out {
             RowMut::F32(out) => out.copy_from_slice(values),
-            RowMut::F16(out) => write(out, values, f16::from_f32),
+            RowMut::F16(out) => out.convert_from_f32_slice(values),
             RowMut::U8(out) => write(out, values, |v| quantization.nearest(v, 0, 255) as u8),
             RowMut::I8(out) => write(out, values, |v| quantization.nearest(v, -128, 127) as i8),
         }

@@ -165,6 +165,8 @@ isa_entry! {
     ) = categories_body;
 }
 
+/// # Safety
+/// The contract of [`Simd`] holds for `s`; every access to the slices is checked.
 #[inline(always)]
 unsafe fn categories_body<S: Simd>(
     s: S,
@@ -389,6 +391,8 @@ isa_entry! {
     ) = confidence_u8_body;
 }
 
+/// # Safety
+/// The contract of [`Simd`] holds for `s`; every access to the slices is checked.
 #[inline(always)]
 unsafe fn confidence_body<S: Simd>(
     s: S,
@@ -404,6 +408,8 @@ unsafe fn confidence_body<S: Simd>(
     });
 }
 
+/// # Safety
+/// The contract of [`Simd`] holds for `s`; every access to the slices is checked.
 #[inline(always)]
 unsafe fn confidence_u8_body<S: Simd>(
     s: S,

@@ -235,7 +235,7 @@ pub fn six_scales_and_flips(spec: &Spec) -> Result<Macs, ModelError> {
     Ok(sum)
 }
 
-/// Multiply-adds of three ways to build a block, by the formulas in the paper's section 3.
+/// Multiply-adds of three designs of a block, by the formulas in the paper's section 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct BlockFormula {
     /// A k x k convolution: `h * w * c_in * c_out * k^2`.

@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use silhouette_engine::caches::Caches;
 use silhouette_engine::program::{
-    self, BuildError, Builder, Clamp, Execution, Filter, Map, Program, RunError, Shape, StepInfo, Window,
+    self, BuildError, Builder, Clamp, Execution, Filter, Map, Precision, Program, RunError, Shape, StepInfo, Window,
 };
 use silhouette_engine::thread_pool::ThreadPool;
+use silhouette_kernels::element::{DataType, f16};
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::memory::{filled, reserve};
 use silhouette_kernels::rows::RowSource;
@@ -32,13 +33,15 @@ pub struct PlanOptions {
     pub threads: usize,
     /// The instruction set by name (see [`Isa::all`]); `None`: the fastest of this CPU.
     pub isa: Option<String>,
+    /// What maps and packed weights hold, and what the kernels compute in: [`DataType::F32`] or [`DataType::F16`].
+    pub precision: DataType,
     /// Limit for the arena of one inference, in bytes; exceeding it is an error before anything is allocated.
     pub memory_limit: usize,
     /// A folder private to this program in which packed weights are cached: a later plan for the same model file and
     /// CPU maps them instead of packing again. Input sizes and threads share a file as long as they are sliced alike.
     /// `None`: no cache. Models that do not come from a file are not cached.
     ///
-    /// Files have the size of the packed weights (f32, 4 bytes per parameter); there are at most four, and the least
+    /// Files have the size of the packed weights (4 bytes per parameter, 2 in f16); there are at most four, and the least
     /// recently used are removed. At most 64 MiB are written per day, or one larger file. A file is used only if its
     /// checksum is right, it belongs to this process's user and no other user may write to it, or to the folder. It
     /// must not be truncated or written to while it is mapped; a caller who cannot guarantee that must not use a cache.
@@ -53,7 +56,14 @@ pub const MAX_THREADS: usize = 64;
 
 impl Default for PlanOptions {
     fn default() -> Self {
-        Self { threads: 1, isa: None, memory_limit: 1 << 30, weight_cache: None, caches: None }
+        Self {
+            threads: 1,
+            isa: None,
+            precision: DataType::F32,
+            memory_limit: 1 << 30,
+            weight_cache: None,
+            caches: None,
+        }
     }
 }
 
@@ -110,7 +120,7 @@ impl Plan {
     /// [`ModelError::Unsupported`] with the step and the reason if the plan cannot express the network or its arena
     /// would exceed the memory limit; any error of reading the weights.
     pub fn compile(network: &Network, weights: &Weights, options: &PlanOptions) -> Result<Self, ModelError> {
-        Self::compile_as(network, weights, options, None)
+        Self::compile_in(network, weights, options, None)
     }
 
     /// The same network as in the paper's section 5, for measurements: each inverted residual block after the first is
@@ -125,10 +135,26 @@ impl Plan {
         options: &PlanOptions,
         ways: usize,
     ) -> Result<Self, ModelError> {
-        Self::compile_as(network, weights, options, Some(ways))
+        Self::compile_in(network, weights, options, Some(ways))
     }
 
-    fn compile_as(
+    fn compile_in(
+        network: &Network,
+        weights: &Weights,
+        options: &PlanOptions,
+        ways: Option<usize>,
+    ) -> Result<Self, ModelError> {
+        match options.precision {
+            DataType::F32 => Self::compile_as::<f32>(network, weights, options, ways),
+            DataType::F16 => Self::compile_as::<f16>(network, weights, options, ways),
+            other => Err(ModelError::Unsupported {
+                what: format!("a plan in {other}"),
+                why: "it computes in f32 or f16".into(),
+            }),
+        }
+    }
+
+    fn compile_as<E: Precision>(
         network: &Network,
         weights: &Weights,
         options: &PlanOptions,
@@ -138,10 +164,10 @@ impl Plan {
         let caches = options.caches.unwrap_or_else(Caches::detect);
         let threads = options.threads.clamp(1, MAX_THREADS);
         let cache = match &options.weight_cache {
-            Some(folder) if ways.is_none() => WeightCache::new(folder, network, weights, isa),
+            Some(folder) if ways.is_none() => WeightCache::new::<E>(folder, network, weights, isa),
             _ => None,
         };
-        let builder = || Builder::new(isa, threads, caches);
+        let builder = || Builder::<E>::new(isa, threads, caches);
         let compile = |builder, packed| {
             let mut compiler = Compiler { ways, packed, ..Compiler::new(builder, network, weights, caches) };
             let outputs = compiler.outputs()?;
@@ -187,6 +213,11 @@ impl Plan {
     /// The instruction set that it uses.
     pub fn isa(&self) -> Isa {
         self.program.isa()
+    }
+
+    /// What maps and packed weights hold.
+    pub fn precision(&self) -> DataType {
+        self.program.element()
     }
 
     /// Threads that share one inference.
@@ -306,8 +337,8 @@ enum Value {
     Parts(Vec<usize>),
 }
 
-struct Compiler<'n, 'w> {
-    builder: Builder,
+struct Compiler<'n, 'w, E: Precision> {
+    builder: Builder<E>,
     network: &'n Network,
     weights: &'w Weights,
     caches: Caches,
@@ -321,8 +352,8 @@ struct Compiler<'n, 'w> {
     spare: Spare,
 }
 
-impl<'n, 'w> Compiler<'n, 'w> {
-    fn new(builder: Builder, network: &'n Network, weights: &'w Weights, caches: Caches) -> Self {
+impl<'n, 'w, E: Precision> Compiler<'n, 'w, E> {
+    fn new(builder: Builder<E>, network: &'n Network, weights: &'w Weights, caches: Caches) -> Self {
         let readers = network.readers();
         let values = vec![Value::None; network.nodes().len()];
         let decoders = decoders(network, program::MAX_DECODER_STAGES);
@@ -513,7 +544,7 @@ impl<'n, 'w> Compiler<'n, 'w> {
         // The first chain continues while the maps between blocks would not stay in the L2.
         let large = |b: &Block| {
             let conv = &b.depthwise;
-            conv.input.height * conv.input.width * b.c_in() * size_of::<f32>() > self.caches.working_set()
+            conv.input.height * conv.input.width * b.c_in() * size_of::<E>() > self.caches.working_set()
         };
         let most = if self.ways.is_some() { 1 } else { 8 };
         let mut ids = vec![id];

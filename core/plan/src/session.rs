@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use silhouette_engine::engine::{DataType, Description, Engine, EngineError, Input, Output, Session, Step};
+use silhouette_engine::engine::{Description, Engine, EngineError, Input, Output, Session, Step};
 use silhouette_engine::program::{Shape, StepInfo};
 use silhouette_kernels::memory::filled;
 use silhouette_kernels::rows::RowSource;
@@ -35,13 +35,14 @@ impl Plan {
 impl Engine for Plan {
     fn input(&self) -> Input {
         let size = Plan::input(self);
-        Input { height: size.height, width: size.width, element: DataType::F32 }
+        Input { height: size.height, width: size.width, element: self.precision() }
     }
 
     fn outputs(&self) -> Vec<Output> {
+        let element = self.precision();
         let output = |(output, shape): (&network::Output, Shape)| {
             let Shape { size: Size { height, width }, channels } = shape;
-            Output { name: output.name.clone(), height, width, channels, element: DataType::F32 }
+            Output { name: output.name.clone(), height, width, channels, element }
         };
         Plan::outputs(self).map(output).collect()
     }
@@ -50,7 +51,7 @@ impl Engine for Plan {
         Description {
             backend: "CPU".into(),
             kernels: Some(self.isa().name()),
-            precision: DataType::F32,
+            precision: self.precision(),
             threads: Some(self.threads()),
             arena_bytes: Some(self.arena_bytes()),
             weight_bytes: Some(self.weight_bytes()),

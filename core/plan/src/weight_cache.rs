@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use silhouette_engine::program::{Program, layout_probe};
+use silhouette_engine::program::{Precision, Program, layout_probe};
 use silhouette_files::{OpenError, Regular, check_folder, open_own, own_folder, read_own, write_own};
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::pack::{ALIGN, PackedReader, WeightOwner as _};
@@ -59,12 +59,13 @@ pub(crate) struct WeightCache {
 
 impl WeightCache {
     /// In `folder`, for plans of `network` with `weights`; `None` if the weights' file is unknown.
-    pub(crate) fn new(folder: &Path, network: &Network, weights: &Weights, isa: Isa) -> Option<Self> {
+    pub(crate) fn new<E: Precision>(folder: &Path, network: &Network, weights: &Weights, isa: Isa) -> Option<Self> {
         let mut key = format!(
-            "{} layout {:016x}\n{}\n{}\nepsilons {} {}\n",
+            "{} layout {:016x}\n{} {}\n{}\nepsilons {} {}\n",
             env!("CARGO_PKG_VERSION"),
-            layout_probe(isa)?,
+            layout_probe::<E>(isa)?,
             isa.name(),
+            E::TYPE,
             weights.source()?,
             weights.epsilon("stem"),
             weights.epsilon("head.project"),
@@ -358,9 +359,10 @@ mod tests {
         let mut bytes = std::fs::read(entry).unwrap();
         let start = bytes.len() / 2 / 4 * 4;
         bytes[start..].chunks_exact_mut(4).for_each(|v| v.copy_from_slice(&0.01f32.to_le_bytes()));
-        let key = WeightCache::new(&cache, &Network::native(model.spec()).unwrap(), model.weights(), Isa::best())
-            .unwrap()
-            .key;
+        let key =
+            WeightCache::new::<f32>(&cache, &Network::native(model.spec()).unwrap(), model.weights(), Isa::best())
+                .unwrap()
+                .key;
         let arrays = head(0, 0, &key).len();
         let sum = format!("{:016x}", XxHash3_64::oneshot(&bytes[arrays..]));
         bytes[MAGIC.len()..][..16].copy_from_slice(sum.as_bytes());
@@ -472,7 +474,8 @@ mod tests {
         let cache = folder.cache();
         own_folder(&cache).unwrap();
         let weight_cache =
-            WeightCache::new(&cache, &Network::native(model.spec()).unwrap(), model.weights(), Isa::best()).unwrap();
+            WeightCache::new::<f32>(&cache, &Network::native(model.spec()).unwrap(), model.weights(), Isa::best())
+                .unwrap();
         assert!(weight_cache.spend(DAILY + 7), "a single larger file");
         assert!(!weight_cache.spend(1));
         logits(&model, 65, 1, Some(&cache));
@@ -516,7 +519,8 @@ mod tests {
         assert!(CacheEntry::open(&elsewhere, "").unwrap_err().contains("other users"));
         mode(&cache, 0o777);
         let key =
-            WeightCache::new(&cache, &Network::native(model.spec()).unwrap(), model.weights(), Isa::best()).unwrap();
+            WeightCache::new::<f32>(&cache, &Network::native(model.spec()).unwrap(), model.weights(), Isa::best())
+                .unwrap();
         assert_eq!(key.entries().count(), 0);
         assert!(logits(&model, 65, 1, Some(&cache)) == expected);
         assert!(std::fs::symlink_metadata(&path).unwrap().is_symlink(), "nothing was written there");

@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let chroma: Vec<u8> = (0..WIDTH * HEIGHT / 2).map(|i| (i / 640) as u8).collect();
     let color = YuvColor::default();
     let plane = |data, pixel_stride| Plane { data, row_stride: WIDTH, pixel_stride };
-    let frame = Frame::yuv_420_888(plane(&luma, 1), plane(&chroma, 2), plane(&chroma[1..], 2), WIDTH, HEIGHT, color)?;
+    let frame = Frame::yuv420(plane(&luma, 1), plane(&chroma, 2), plane(&chroma[1..], 2), WIDTH, HEIGHT, color)?;
     let mut segmentation = Segmentation::default();
     let mut once = || {
         let start = Instant::now();

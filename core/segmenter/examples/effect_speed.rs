@@ -1,4 +1,4 @@
-//! Milliseconds of what follows the mask at the picture's own size: the picture alone, refined alpha, cut-out, blurred and replaced background.
+//! Milliseconds of what follows the mask at the image's own size: the picture alone, refined alpha, cut-out, blurred and replaced background.
 //! The median of many, one thread.
 //!
 //! `cargo run --release -p silhouette --example effect_speed -- MODEL PICTURE.rgb WIDTH HEIGHT [RUNS]`; the picture is `WIDTH * HEIGHT * 3` bytes.
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let width: usize = arguments.next().ok_or(USAGE)?.parse()?;
     let height: usize = arguments.next().ok_or(USAGE)?.parse()?;
     let runs: usize = arguments.next().map_or(Ok(21), |runs| runs.parse())?;
-    let frame = Frame::rgb8(&pixels, width, height)?;
+    let frame = Frame::rgb(&pixels, width, height)?;
     let foreground = Foreground::All;
     let segmented = |refine: bool| {
         let segmenter = Segmenter::new(&model, &Options::new().threads(1).refine(refine))?;

@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "model {:.3}, segmenter {:.3}: {}",
         opened.as_secs_f64() * 1e3,
         whole.as_secs_f64() * 1e3,
-        segmenter.describe()
+        segmenter.description()
     );
     Ok(())
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Maximum side of a network's input.
 pub const MAX_SIZE: usize = 4097;
 
-/// Maximum number of concurrent calls: each costs an arena, and more than there are cores only take turns.
+/// Maximum number of concurrent calls: each costs an arena, and more than there are cores only alternate.
 pub const MAX_CONCURRENCY: usize = 256;
 
 /// Maximum number of pixels of a mask.

@@ -53,7 +53,7 @@ mod tests {
         let model = Model::voc21().unwrap();
         assert_eq!(model.task(), Task::Segmentation);
         assert_eq!(model.labels().len(), 21);
-        assert_eq!((model.class("background").unwrap(), model.class("person").unwrap()), (0, 15));
+        assert_eq!((model.class_index("background").unwrap(), model.class_index("person").unwrap()), (0, 15));
         assert!(!model.licence().is_empty() && !model.provenance().is_empty());
         assert!(VOC21.len() <= 5_000_000, "{} bytes", VOC21.len());
     }

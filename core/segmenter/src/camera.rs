@@ -18,7 +18,7 @@ const COARSE_REACH: isize = 5;
 const FINE_REACH: isize = 1;
 /// Steps to the shift's fraction of a pixel.
 const FRACTION_STEPS: usize = 4;
-/// A difference of brightness beyond which a pixel says no more about the camera's shift: something moved there.
+/// A difference of brightness beyond which a pixel is no evidence of the camera's shift: something moved there.
 const OUTLIER: f32 = 16.0;
 
 /// How the camera moved between two frames: the pixel (x, y) of the later one shows what (x + `x`, y + `y`) showed in the
@@ -32,6 +32,16 @@ pub struct Shift {
 }
 
 /// The brightness of a frame.
+///
+/// ```
+/// use silhouette::Picture;
+/// use silhouette::eval::{Grey, Shift, camera_shift};
+///
+/// let rgba = (0..64 * 64).flat_map(|i: usize| [(i * i / 7) as u8, (i / 64 * 4) as u8, (i % 64 * 4) as u8, 255]).collect();
+/// let grey = Grey::new(&Picture { width: 64, height: 64, rgba })?;
+/// assert_eq!(camera_shift(&grey, &grey)?, Shift::default());
+/// # Ok::<(), silhouette::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Grey {
     pub(crate) size: Size,
@@ -62,7 +72,8 @@ impl Grey {
         memory::reserve(&mut self.values, size.height * size.width, GREY)?;
         for y in 0..size.height {
             let rows = [2 * y, 2 * y + 1].map(|y| &whole.values[y * whole.size.width..][..whole.size.width]);
-            let (above, below) = (rows[0].as_chunks::<2>().0, rows[1].as_chunks::<2>().0);
+            let above = rows[0].as_chunks::<2>().0;
+            let below = rows[1].as_chunks::<2>().0;
             self.values.extend(above.iter().zip(below).map(|(above, below)| {
                 let sum: u32 = above.iter().chain(below).map(|&value| u32::from(value)).sum();
                 ((sum + 2) / 4) as u8
@@ -105,7 +116,8 @@ impl Pyramid {
     /// The camera's shift between two frames of one size, in pixels of the level `finest`.
     fn shift(before: &Self, now: &Self, finest: usize) -> Shift {
         let levels = || before.levels.iter().zip(&now.levels).skip(finest);
-        let (mut x, mut y) = (0_isize, 0_isize);
+        let mut x = 0_isize;
+        let mut y = 0_isize;
         let mut reach = COARSE_REACH;
         for (before, now) in levels().rev() {
             let brighter = (now.mean() - before.mean()).round() as i16;
@@ -141,7 +153,7 @@ pub fn camera_shift(before: &Grey, now: &Grey) -> Result<Shift> {
     Ok(Pyramid::shift(&pyramid(before)?, &pyramid(now)?, 0))
 }
 
-/// The brightness of a network's input, taken while its rows are made.
+/// The brightness of a network's input, recorded while its rows are made.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     size: Size,
@@ -202,7 +214,8 @@ impl Camera {
         // At half the size a shift is as precise as needed, for a quarter of the time.
         let level = 1.min(now.levels.len() - 1);
         let found = Pyramid::shift(before, now, level);
-        let (earlier, later) = (&before.levels[level], &now.levels[level]);
+        let earlier = &before.levels[level];
+        let later = &now.levels[level];
         if residual(earlier, later, found) >= 0.95 * residual(earlier, later, Shift::default()) {
             return Ok(Shift::default());
         }
@@ -221,7 +234,8 @@ impl Camera {
 fn residual(before: &Grey, now: &Grey, shift: Shift) -> f64 {
     let gain = gain(before, now);
     let grid = Grid { values: &before.values, width: before.size.width };
-    let (mut sum, mut count) = (0.0, 0_usize);
+    let mut sum = 0.0;
+    let mut count = 0_usize;
     each_overlap(now.size, shift, |x, y, at| {
         let error = f32::from(now.values[y * now.size.width + x]) - gain * grid.between(at);
         sum += f64::from(error.abs().min(OUTLIER));
@@ -245,12 +259,13 @@ fn difference(before: &Grey, now: &Grey, (dx, dy): (isize, isize), brighter: i16
         return f32::INFINITY;
     }
     let start = |shift: isize| (shift.min(0).unsigned_abs(), shift.max(0) as usize);
-    let ((x, from_x), (y, from_y)) = (start(dx), start(dy));
+    let (x, from_x) = start(dx);
+    let (y, from_y) = start(dy);
     let mut sum = 0_u64;
     for row in 0..rows {
         let now = &now.values[(y + row) * width + x..][..columns];
         let before = &before.values[(from_y + row) * width + from_x..][..columns];
-        // In integers of 16 bits, which the compiler takes eight or more at a time; 2047 outliers of 16 still fit.
+        // In integers of 16 bits, of which the compiler processes eight or more at a time; 2047 outliers of 16 still fit.
         for (now, before) in now.chunks(2047).zip(before.chunks(2047)) {
             let of_row: i16 = now
                 .iter()
@@ -271,7 +286,11 @@ fn fraction(before: &Grey, now: &Grey, start: Shift) -> Shift {
     let grid = Grid { values: &before.values, width };
     let mut shift = start;
     for _ in 0..FRACTION_STEPS {
-        let (mut xx, mut xy, mut yy, mut xe, mut ye) = (0.0_f64, 0.0_f64, 0.0_f64, 0.0_f64, 0.0_f64);
+        let mut xx = 0.0_f64;
+        let mut xy = 0.0_f64;
+        let mut yy = 0.0_f64;
+        let mut xe = 0.0_f64;
+        let mut ye = 0.0_f64;
         each_overlap(now.size, shift, |x, y, at| {
             // Central differences of the later frame, whose pixels need no interpolation.
             let there = x > 0 && y > 0 && x + 1 < width && y + 1 < now.size.height;
@@ -381,7 +400,8 @@ mod tests {
         for row in 0..size.height {
             let pixels: Vec<f32> = (0..size.width)
                 .flat_map(|column| {
-                    let (u, v) = (column as f32 + x, row as f32 + y);
+                    let u = column as f32 + x;
+                    let v = row as f32 + y;
                     let slanted = 25.0 * ((0.6 * u + v) / 17.0).sin() + 20.0 * ((u - 1.7 * v) / 41.0).sin();
                     let scene = 120.0 + 30.0 * (u / 9.0).sin() + 25.0 * (v / 7.0 + (u / 31.0).cos()).cos() + slanted;
                     let value = (exposure * scene + 3.0 * noise.signed()).clamp(0.0, 255.0);

@@ -9,6 +9,18 @@ use silhouette_imaging::frame::Frame;
 use std::sync::Arc;
 
 /// Classifies frames. `Send + Sync`, cheap to clone, concurrent calls as for [`Segmenter`](crate::Segmenter).
+///
+/// ```no_run
+/// use silhouette::{Classifier, Model, Options, files::Photo};
+///
+/// # fn main() -> silhouette::Result<()> {
+/// let classifier = Classifier::new(&Model::open("mobilenet.safetensors")?, &Options::new())?;
+/// for found in classifier.classify(&Photo::open("photo.jpg")?.frame()?, 5)? {
+///     println!("{:.1} % {}", 100.0 * found.probability, found.label);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Classifier {
     runner: Arc<Runner>,

@@ -9,6 +9,15 @@ use silhouette_imaging::picture::Picture;
 use silhouette_imaging::refine::{Guide, refine};
 
 /// The classes in the foreground of an effect.
+///
+/// ```
+/// use silhouette::{Foreground, Model};
+///
+/// let model = Model::voc21()?;
+/// let pets = Foreground::Classes(vec![model.class_index("cat")?, model.class_index("dog")?]);
+/// # let _ = pets;
+/// # Ok::<(), silhouette::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Foreground {
     /// Every class but the background (class 0).
@@ -25,22 +34,34 @@ pub const OVERLAY_OPACITY: f32 = 0.55;
 pub const BLUR_RADIUS: f32 = 0.015;
 
 /// The effects of [`Segmentation::render`].
+///
+/// ```
+/// use silhouette::{Effect, Foreground, Frame, Model, Options, Segmenter};
+///
+/// let segmenter = Segmenter::new(&Model::people()?, &Options::new())?;
+/// let pixels = vec![128; 64 * 48 * 3];
+/// let frame = Frame::rgb(&pixels, 64, 48)?;
+/// let segmentation = segmenter.segment(&frame)?;
+/// let strong = segmentation.render(&frame, Effect::Blur { radius: 0.05 }, &Foreground::All)?;
+/// let beach = Frame::rgb(&pixels, 48, 64)?;
+/// let moved = segmentation.render(&frame, Effect::Replace { background: &beach }, &Foreground::All)?;
+/// assert_eq!((moved.width, moved.height), (strong.width, strong.height));
+/// # Ok::<(), silhouette::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum Effect<'a> {
     /// The frame's region unchanged, upright.
     Picture,
     /// Each foreground class blended over it in its colour.
     Overlay {
-        /// From 0 (the colours are invisible) to 1 (they are opaque). NaN: [`OVERLAY_OPACITY`]. Other values are an
-        /// error.
+        /// From 0 (the colours are invisible) to 1 (they are opaque), usually [`OVERLAY_OPACITY`].
         opacity: f32,
     },
     /// Only the foreground, the rest transparent.
     Cutout,
     /// The background blurred.
     Blur {
-        /// Standard deviation as a share of the image's longer side, 0 to 0.5. NaN: [`BLUR_RADIUS`]. Other values are
-        /// an error.
+        /// Standard deviation as a share of the image's longer side, 0 to 0.5, usually [`BLUR_RADIUS`].
         radius: f32,
     },
     /// Another image behind the foreground, scaled and cropped to cover the frame.
@@ -59,21 +80,19 @@ impl Segmentation {
     /// radius out of bounds, or if there is no memory for the image.
     pub fn render(&self, frame: &Frame<'_>, effect: Effect<'_>, foreground: &Foreground) -> Result<Picture> {
         match effect {
-            Effect::Overlay { opacity } if !opacity.is_nan() => bounds::opacity(opacity)?,
-            Effect::Blur { radius } if !radius.is_nan() => bounds::blur_radius(radius)?,
+            Effect::Overlay { opacity } => bounds::opacity(opacity)?,
+            Effect::Blur { radius } => bounds::blur_radius(radius)?,
             _ => {}
         }
         let mut picture = self.picture(frame)?;
         match effect {
             Effect::Picture => {}
             Effect::Overlay { opacity } => {
-                let opacity = if opacity.is_nan() { OVERLAY_OPACITY } else { opacity };
                 picture.overlay_classes(self.mask(), self.palette(), opacity, &self.flags(foreground)?);
             }
             Effect::Cutout => picture.cut_out(&self.alpha_of(&picture, foreground)?)?,
             Effect::Blur { radius } => {
-                let share = if radius.is_nan() { BLUR_RADIUS } else { radius };
-                let radius = share * picture.width.max(picture.height) as f32;
+                let radius = radius * picture.width.max(picture.height) as f32;
                 picture.blur_background(&self.alpha_of(&picture, foreground)?, radius)?;
             }
             Effect::Replace { background } => {
@@ -83,12 +102,22 @@ impl Segmentation {
         Ok(picture)
     }
 
-    /// The frame with each class except the background blended over it in its colour.
+    /// The frame's region unchanged, upright.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFrame`](crate::Error::InvalidFrame) if `frame` cannot be the one that was segmented;
+    /// [`Error::Unsupported`](crate::Error::Unsupported) if there is no memory for the image.
+    pub fn picture(&self, frame: &Frame<'_>) -> Result<Picture> {
+        self.check_frame(frame)?;
+        Ok(Picture::from_frame(frame)?)
+    }
+
+    /// The frame with each class of the foreground blended over it in its colour.
     ///
     /// # Errors
     /// As [`render`](Self::render).
-    pub fn overlay(&self, frame: &Frame<'_>) -> Result<Picture> {
-        self.render(frame, Effect::Overlay { opacity: OVERLAY_OPACITY }, &Foreground::All)
+    pub fn overlay(&self, frame: &Frame<'_>, foreground: &Foreground) -> Result<Picture> {
+        self.render(frame, Effect::Overlay { opacity: OVERLAY_OPACITY }, foreground)
     }
 
     /// Only the foreground, the rest transparent; alpha is the network's confidence.
@@ -173,11 +202,6 @@ impl Segmentation {
         }
         Ok(alpha)
     }
-
-    fn picture(&self, frame: &Frame<'_>) -> Result<Picture> {
-        self.check_frame(frame)?;
-        Ok(Picture::from_frame(frame)?)
-    }
 }
 
 /// Pixels below this probability become fully transparent, those above one minus it fully opaque.
@@ -206,7 +230,7 @@ mod tests {
                 let model = Model::fixture().unwrap().with_output_stride(stride).unwrap();
                 let segmenter = Segmenter::new(&model, &Options::new().threads(1).input_shape(shape)).unwrap();
                 for (width, height) in [(60, 40), (40, 60), (20, 40)] {
-                    let frame = Frame::rgb8(&bytes, width, height).unwrap();
+                    let frame = Frame::rgb(&bytes, width, height).unwrap();
                     assert_eq!(segmenter.segment(&frame).unwrap().stride(), stride, "{width}x{height}, {shape:?}");
                 }
             }

@@ -148,7 +148,7 @@ impl From<silhouette_imaging::files::FileError> for Error {
             FileError::TooLarge { .. } => Self::frame(error, "resize it first"),
             FileError::Truncated { .. } => Self::frame(error, ""),
             FileError::OutOfMemory { source, .. } => (*source).into(),
-            _ => Self::frame(error, "pass a PNG, JPEG or WebP picture"),
+            _ => Self::frame(error, "pass a PNG, JPEG or WebP image"),
         }
     }
 }

@@ -36,12 +36,12 @@ impl Model {
         spec.colors = Vec::new();
         spec.input.fit = Fit::Stretch;
         let mut tensors = seeded(&Network::native(&spec)?, 7);
-        // The bias takes the middle of what the network makes of a pattern to 0, a factor makes some of it sure.
+        // The bias moves the median of the logits of a pattern to 0; a factor makes some of them certain.
         let pattern: Vec<u8> =
             (0..SIDE * SIDE * 3).map(|i| ((i % 3 * 40) + i / 3 % SIDE * i / (3 * SIDE)) as u8).collect();
         let model = Self::from_file(ModelFile::new(spec.clone(), tensors.clone())?)?;
         let options = Options::new().threads(1).output(OutputSize::Model);
-        let segmentation = Segmenter::new(&model, &options)?.segment(&Frame::rgb8(&pattern, SIDE, SIDE)?)?;
+        let segmentation = Segmenter::new(&model, &options)?.segment(&Frame::rgb(&pattern, SIDE, SIDE)?)?;
         let mut logits: Vec<f32> = segmentation.logits().0.iter().skip(1).step_by(2).copied().collect();
         logits.sort_by(f32::total_cmp);
         let middle = logits[logits.len() / 2];

@@ -1,4 +1,4 @@
-//! A worker thread that always takes the latest job: one is running, one waits, and a newer one replaces it.
+//! A worker thread that always runs the latest job: one is running, one waits, and a newer one replaces it.
 
 use crate::error::{Error, Result};
 use crate::sync::thread::{self, JoinHandle, ThreadId};
@@ -12,13 +12,13 @@ pub(crate) struct Latest<J> {
 }
 
 struct Shared<J> {
-    slot: Mutex<Slot<J>>,
+    state: Mutex<State<J>>,
     wake: Condvar,
     /// Signals the end of a delivery.
     delivered: Condvar,
 }
 
-struct Slot<J> {
+struct State<J> {
     pending: Option<J>,
     /// Finished jobs, for their buffers: at most the waiting one, the running one and one being filled.
     spare: Vec<J>,
@@ -53,8 +53,8 @@ impl<J: Default + Send + 'static> Latest<J> {
     /// # Errors
     /// [`Error::Internal`] if the system cannot create a thread.
     pub(crate) fn start(name: &str, mut work: impl Work<J>) -> Result<Self> {
-        let slot = Slot { pending: None, spare: Vec::new(), epoch: 0, delivering: None, dropped: 0, closed: false };
-        let shared = Arc::new(Shared { slot: Mutex::new(slot), wake: Condvar::new(), delivered: Condvar::new() });
+        let state = State { pending: None, spare: Vec::new(), epoch: 0, delivering: None, dropped: 0, closed: false };
+        let shared = Arc::new(Shared { state: Mutex::new(state), wake: Condvar::new(), delivered: Condvar::new() });
         let theirs = Arc::clone(&shared);
         let worker = thread::Builder::new()
             .name(name.to_owned())
@@ -74,29 +74,29 @@ impl<J: Default + Send + 'static> Latest<J> {
     /// # Errors
     /// [`Error::Closed`] after [`close`](Self::close), or the error of `fill`.
     pub(crate) fn submit(&self, fill: impl FnOnce(&mut J) -> Result<()>) -> Result<bool> {
-        let mut slot = self.shared.lock();
-        if slot.closed {
+        let mut state = self.shared.lock();
+        if state.closed {
             return Err(Error::closed("live segmenter"));
         }
-        let mut job = slot.spare.pop().unwrap_or_default();
+        let mut job = state.spare.pop().unwrap_or_default();
         // Copying a frame takes time; the worker can take its next job meanwhile.
-        drop(slot);
+        drop(state);
         let filled = fill(&mut job);
-        let mut slot = self.shared.lock();
+        let mut state = self.shared.lock();
         if let Err(error) = filled {
-            slot.keep(job);
+            state.keep(job);
             return Err(error);
         }
-        if slot.closed {
+        if state.closed {
             return Err(Error::closed("live segmenter"));
         }
-        let replaced = slot.pending.replace(job);
+        let replaced = state.pending.replace(job);
         let dropped = replaced.is_some();
         if let Some(old) = replaced {
-            slot.dropped += 1;
-            slot.keep(old);
+            state.dropped += 1;
+            state.keep(old);
         }
-        drop(slot);
+        drop(state);
         self.shared.wake.notify_one();
         Ok(dropped)
     }
@@ -109,12 +109,12 @@ impl<J: Default + Send + 'static> Latest<J> {
     /// Like [`forget`](Self::forget), but also waits for a running delivery: afterwards nothing submitted before is
     /// delivered. Called by `deliver` itself it does not wait; then the current call is the last one.
     pub(crate) fn cancel(&self) -> u64 {
-        let mut slot = self.shared.lock();
-        let epoch = slot.forget();
+        let mut state = self.shared.lock();
+        let epoch = state.forget();
         let own = thread::current().id() == self.worker_id;
         // (Jobs submitted since may be delivered meanwhile; it does not wait for them.)
-        while !own && slot.delivering.is_some_and(|begun| begun < epoch) {
-            slot = self.shared.delivered.wait(slot).unwrap_or_else(PoisonError::into_inner);
+        while !own && state.delivering.is_some_and(|begun| begun < epoch) {
+            state = self.shared.delivered.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         epoch
     }
@@ -149,50 +149,50 @@ impl<J> Drop for Latest<J> {
 }
 
 impl<J> Shared<J> {
-    fn lock(&self) -> MutexGuard<'_, Slot<J>> {
+    fn lock(&self) -> MutexGuard<'_, State<J>> {
         // The caller's code never runs under this lock: the state is consistent whatever panicked.
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn close(&self) {
-        let mut slot = self.lock();
-        slot.closed = true;
-        slot.epoch += 1;
-        slot.pending = None;
-        slot.spare.clear();
-        drop(slot);
+        let mut state = self.lock();
+        state.closed = true;
+        state.epoch += 1;
+        state.pending = None;
+        state.spare.clear();
+        drop(state);
         self.wake.notify_all();
     }
 
     fn serve(&self, work: &mut impl Work<J>) {
-        let mut slot = self.lock();
+        let mut state = self.lock();
         loop {
-            if slot.closed {
+            if state.closed {
                 return;
             }
-            let Some(mut job) = slot.pending.take() else {
-                slot = self.wake.wait(slot).unwrap_or_else(PoisonError::into_inner);
+            let Some(mut job) = state.pending.take() else {
+                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            let epoch = slot.epoch;
-            drop(slot);
+            let epoch = state.epoch;
+            drop(state);
             work.run(&job);
-            slot = self.lock();
-            if slot.epoch == epoch {
-                let so_far = SoFar { dropped: slot.dropped, cancelled: epoch };
-                slot.delivering = Some(epoch);
-                drop(slot);
+            state = self.lock();
+            if state.epoch == epoch {
+                let so_far = SoFar { dropped: state.dropped, cancelled: epoch };
+                state.delivering = Some(epoch);
+                drop(state);
                 work.deliver(&mut job, so_far);
-                slot = self.lock();
-                slot.delivering = None;
+                state = self.lock();
+                state.delivering = None;
                 self.delivered.notify_all();
             }
-            slot.keep(job);
+            state.keep(job);
         }
     }
 }
 
-impl<J> Slot<J> {
+impl<J> State<J> {
     /// Counts a cancellation, and returns the number so far.
     fn forget(&mut self) -> u64 {
         self.epoch += 1;
@@ -249,7 +249,9 @@ mod tests {
     type Handles = (Latest<u32>, Receiver<u32>, Sender<()>, Receiver<(u32, u64)>);
 
     fn steps() -> Handles {
-        let ((begun, see), (go, wait), (delivered, results)) = (channel(), channel(), channel());
+        let (begun, see) = channel();
+        let (go, wait) = channel();
+        let (delivered, results) = channel();
         let latest = Latest::start("test", Steps { begun, go: wait, delivered }).unwrap();
         (latest, see, go, results)
     }

@@ -22,7 +22,7 @@ pub struct LiveResult<'a> {
     /// The segmentation, or why there is none; later frames are still segmented. To keep it, swap it with another one
     /// ([`std::mem::swap`]): nothing is copied, and the other one's memory is used for a later frame.
     pub segmentation: Result<&'a mut Segmentation>,
-    /// A copy of the submitted frame, for effects. It can be swapped in the same way.
+    /// A copy of the submitted frame, for effects. It can be swapped too.
     pub frame: &'a mut FrameBuffer,
     /// Number of frames replaced by a newer one since the start.
     pub dropped: u64,
@@ -36,6 +36,21 @@ pub struct LiveResult<'a> {
 ///
 /// All methods can be called from any thread, including the listener's. Dropping it waits for the listener's last call,
 /// unless the listener itself drops it.
+///
+/// ```
+/// use silhouette::{Frame, LiveSegmenter, Model, Options, Segmenter, Smoothing};
+/// use std::time::Duration;
+///
+/// let segmenter = Segmenter::new(&Model::people()?, &Options::new())?;
+/// let live = LiveSegmenter::new(&segmenter, Some(Smoothing::default()), |result| match result.segmentation {
+///     Ok(segmentation) => println!("{} x {}", segmentation.width(), segmentation.height()),
+///     Err(error) => eprintln!("{error}"),
+/// })?;
+/// let pixels = vec![128; 64 * 48 * 3];
+/// live.submit(&Frame::rgb(&pixels, 64, 48)?, Duration::ZERO)?;
+/// live.close(); // Once it returns, the listener is not called any more.
+/// # Ok::<(), silhouette::Error>(())
+/// ```
 pub struct LiveSegmenter {
     worker: Latest<Job>,
 }

@@ -10,6 +10,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// A model file, opened and checked. Cheap to clone.
+///
+/// ```
+/// use silhouette::Model;
+///
+/// let model = Model::voc21()?;
+/// assert_eq!(model.class_index("person")?, 15);
+/// assert_eq!(model.labels()[0], "background");
+/// let finer = model.with_output_stride(8)?;
+/// # let _ = finer;
+/// # Ok::<(), silhouette::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Model {
     file: Arc<ModelFile>,
@@ -158,11 +169,17 @@ impl Model {
         &self.classes.palette
     }
 
+    /// A colour for each class, sRGB.
+    pub fn colors(&self) -> &[[u8; 3]] {
+        let count = self.labels().len().min(256);
+        &self.palette().colors()[..count]
+    }
+
     /// The class with a label, ignoring case.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for a label that the model does not have; it lists the existing ones.
-    pub fn class(&self, label: &str) -> Result<usize> {
+    pub fn class_index(&self, label: &str) -> Result<usize> {
         const LISTED: usize = 40;
         let label = label.trim();
         let labels = self.labels();

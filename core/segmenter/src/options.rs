@@ -12,6 +12,7 @@ use std::path::PathBuf;
 pub struct Options {
     pub(crate) threads: Option<usize>,
     pub(crate) backend: Backend,
+    pub(crate) precision: Precision,
     pub(crate) size: Option<usize>,
     pub(crate) input_shape: Option<InputShape>,
     pub(crate) concurrency: Option<usize>,
@@ -37,6 +38,13 @@ impl Options {
     #[must_use]
     pub fn backend(mut self, backend: Backend) -> Self {
         self.backend = backend;
+        self
+    }
+
+    /// What the network computes in. Default: [`Precision::Auto`].
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
         self
     }
 
@@ -80,8 +88,8 @@ impl Options {
         self
     }
 
-    /// A folder private to the app (in its cache folder) in which the packed weights are cached: 4 bytes per parameter,
-    /// at most four files. Opening the same model file again on the same device is then several times faster, and the
+    /// A folder private to the app (in its cache folder) in which the packed weights are cached: 4 bytes per parameter (2
+    /// in f16), at most four files. Opening the same model file again on the same device is then several times faster, and the
     /// weights are pages of that file, which the system can reclaim and reload, instead of the app's own memory. Models
     /// in memory are not cached. Default: no cache.
     ///
@@ -114,13 +122,35 @@ pub enum Backend {
     Graph,
 }
 
+/// What the network computes in. Images, logits and alpha are f32 or bytes in every precision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[non_exhaustive]
+pub enum Precision {
+    /// f16 where the CPU multiplies f16 (ARMv8.2's `asimdhp`: most phones since 2018) and the feature extractor's activations
+    /// are ReLU6, as the paper has them: 6 is small enough that no sum overflows f16. Otherwise f32.
+    #[default]
+    #[cfg_attr(
+        feature = "clap",
+        value(help = "f16 where the CPU multiplies f16 and activations are bounded, else f32")
+    )]
+    Auto,
+    /// 32-bit floats.
+    #[cfg_attr(feature = "clap", value(help = "32-bit floats"))]
+    F32,
+    /// 16-bit floats: half the memory, and about half the time where the CPU multiplies them. Elsewhere values are widened
+    /// for every operation, which is slower than f32. Needs the backend [`Backend::Cpu`].
+    #[cfg_attr(feature = "clap", value(help = "16-bit floats"))]
+    F16,
+}
+
 /// The shape of the network's input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[non_exhaustive]
 pub enum InputShape {
     /// A square: an image of another shape leaves part of it grey, and that part costs as much as any other.
-    #[cfg_attr(feature = "clap", value(help = "A square; the rest beside the picture is grey"))]
+    #[cfg_attr(feature = "clap", value(help = "A square, grey beside the image"))]
     Square,
     /// The frame's own shape: [`Options::size`] for its longer side, the next 16 n + 1 for its shorter one. At 16:9
     /// that is 0.56 of the square's multiply-accumulates, at 4:3 0.75. Masks differ slightly from the square's
@@ -128,7 +158,7 @@ pub enum InputShape {
     ///
     /// The network is prepared for upright images of 3:4; another shape costs as much as opening the model, at its
     /// first frame. The last [`SHAPES`] shapes are kept, each with its own arenas.
-    #[cfg_attr(feature = "clap", value(help = "The picture's own"))]
+    #[cfg_attr(feature = "clap", value(help = "The image's own"))]
     #[default]
     Frame,
 }
@@ -137,6 +167,13 @@ pub enum InputShape {
 pub const SHAPES: usize = 2;
 
 /// The size of a mask.
+///
+/// ```
+/// use silhouette::{Options, OutputSize};
+///
+/// let small = Options::new().output(OutputSize::Given { width: 320, height: 240 });
+/// # let _ = small;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OutputSize {
     /// One label per pixel of the frame's region, upright.

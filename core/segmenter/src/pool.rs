@@ -26,7 +26,7 @@ struct State<T> {
 }
 
 /// A value borrowed from a [`Pool`]; returned when dropped.
-pub(crate) struct Lent<'a, T> {
+pub(crate) struct Guard<'a, T> {
     pool: &'a Pool<T>,
     value: Option<T>,
 }
@@ -46,7 +46,7 @@ impl<T> Pool<T> {
     ///
     /// # Errors
     /// [`Error::Closed`] once [`close`](Self::close) was called, also for waiting calls; or the error of `make`.
-    pub(crate) fn lend(&self, make: impl FnOnce() -> Result<T>) -> Result<Lent<'_, T>> {
+    pub(crate) fn acquire(&self, make: impl FnOnce() -> Result<T>) -> Result<Guard<'_, T>> {
         let mut state = self.lock();
         let ticket = state.next_ticket;
         state.next_ticket += 1;
@@ -66,11 +66,11 @@ impl<T> Pool<T> {
             return Err(Error::closed(self.owner));
         }
         // From here on the guard returns the slot, even if `make` fails or panics.
-        let mut lent = Lent { pool: self, value: idle };
-        if lent.value.is_none() {
-            lent.value = Some(make()?);
+        let mut guard = Guard { pool: self, value: idle };
+        if guard.value.is_none() {
+            guard.value = Some(make()?);
         }
-        Ok(lent)
+        Ok(guard)
     }
 
     /// Rejects new and waiting calls; running ones end normally. Idle values are freed.
@@ -90,7 +90,7 @@ impl<T> Pool<T> {
     }
 }
 
-impl<T> std::ops::Deref for Lent<'_, T> {
+impl<T> std::ops::Deref for Guard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -98,13 +98,13 @@ impl<T> std::ops::Deref for Lent<'_, T> {
     }
 }
 
-impl<T> std::ops::DerefMut for Lent<'_, T> {
+impl<T> std::ops::DerefMut for Guard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         self.value.as_mut().expect("a borrowed value exists until it is dropped")
     }
 }
 
-impl<T> Drop for Lent<'_, T> {
+impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
         // A value that was in use when its thread panicked may be half written: it is not reused.
         let value = if std::thread::panicking() { None } else { self.value.take() };
@@ -127,14 +127,16 @@ mod tests {
     #[test]
     fn never_more_than_the_limit_at_once() {
         let pool = Pool::new(0_u32, 3, "pool");
-        let (now, peak, calls) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        let now = AtomicUsize::new(0);
+        let peak = AtomicUsize::new(0);
+        let calls = AtomicUsize::new(0);
         // The first three calls wait for each other, so that many are running at once on any machine.
         let meeting = std::sync::Barrier::new(3);
         std::thread::scope(|scope| {
             for _ in 0..12 {
                 scope.spawn(|| {
                     for _ in 0..20 {
-                        let _lent = pool.lend(|| Ok(0)).unwrap();
+                        let _guard = pool.acquire(|| Ok(0)).unwrap();
                         peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         if calls.fetch_add(1, Ordering::SeqCst) < 3 {
                             meeting.wait();
@@ -152,16 +154,16 @@ mod tests {
     #[test]
     fn waiting_calls_end_when_it_closes_and_running_ones_finish() {
         let pool = Pool::new((), 1, "pool");
-        let lent = pool.lend(|| Ok(())).unwrap();
+        let guard = pool.acquire(|| Ok(())).unwrap();
         std::thread::scope(|scope| {
-            let waiting: Vec<_> = (0..4).map(|_| scope.spawn(|| pool.lend(|| Ok(())).map(|_| ()))).collect();
+            let waiting: Vec<_> = (0..4).map(|_| scope.spawn(|| pool.acquire(|| Ok(())).map(|_| ()))).collect();
             std::thread::sleep(Duration::from_millis(20));
             pool.close();
             for call in waiting {
                 assert!(matches!(call.join().unwrap(), Err(Error::Closed(_))));
             }
         });
-        drop(lent);
+        drop(guard);
         assert_eq!(pool.lock().made, 0);
     }
 
@@ -170,14 +172,14 @@ mod tests {
         let pool = Pool::new(7, 1, "pool");
         let panicked = std::thread::scope(|scope| {
             let call = || {
-                let _lent = pool.lend(|| Ok(0)).unwrap();
+                let _guard = pool.acquire(|| Ok(0)).unwrap();
                 panic!("on purpose");
             };
             scope.spawn(call).join()
         });
         assert!(panicked.is_err());
         assert_eq!(pool.lock().made, 0, "the value in use was thrown away");
-        assert!(pool.lend(|| Err(Error::internal("cannot make"))).is_err());
-        assert_eq!(*pool.lend(|| Ok(9)).unwrap(), 9);
+        assert!(pool.acquire(|| Err(Error::internal("cannot make"))).is_err());
+        assert_eq!(*pool.acquire(|| Ok(9)).unwrap(), 9);
     }
 }

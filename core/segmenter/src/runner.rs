@@ -69,15 +69,17 @@ impl Runner {
         bounds::options(options, size, threads)?;
         let model = model.clone();
         let options = options.clone();
-        let (shapes, making, description) = (Mutex::default(), Mutex::default(), String::new());
+        let shapes = Mutex::default();
+        let making = Mutex::default();
+        let description = String::new();
         let mut runner = Self { model, options, size, threads, owner, description, shapes, making };
         let first = runner.compile(runner.fitted(Size { height: 4, width: 3 }))?;
         runner.description = first.engine.describe().to_string();
         let Size { height, width } = first.input.size;
         log::info!("'{}' at {width}x{height}: {}", runner.model.name(), runner.description);
-        let mut kept = Vec::with_capacity(SHAPES);
-        kept.push(Arc::new(first));
-        runner.shapes = Mutex::new(Some(kept));
+        let mut shapes = Vec::with_capacity(SHAPES);
+        shapes.push(Arc::new(first));
+        runner.shapes = Mutex::new(Some(shapes));
         Ok(runner)
     }
 
@@ -95,9 +97,9 @@ impl Runner {
         take: impl FnOnce(&[f32], Grid) -> R,
     ) -> Result<(R, Timings)> {
         let shape = self.shape(self.input_size(frame))?;
-        let mut lent = shape.pool.lend(|| arena(&shape.engine, shape.input))?;
+        let mut guard = shape.pool.acquire(|| arena(&shape.engine, shape.input))?;
         let start = Instant::now();
-        let Arena { session, logits, resampler } = &mut *lent;
+        let Arena { session, logits, resampler } = &mut *guard;
         let rows = resampler.rows(frame)?;
         let prepared = start.elapsed();
         let seen = seen.map(|seen| (seen, shape.input));
@@ -115,15 +117,19 @@ impl Runner {
     /// Runs the network on a frame and reports the time of each of its steps.
     pub(crate) fn profile(&self, frame: &Frame<'_>) -> Result<Vec<Step>> {
         let shape = self.shape(self.input_size(frame))?;
-        let mut lent = shape.pool.lend(|| arena(&shape.engine, shape.input))?;
-        let Arena { session, resampler, .. } = &mut *lent;
+        let mut guard = shape.pool.acquire(|| arena(&shape.engine, shape.input))?;
+        let Arena { session, resampler, .. } = &mut *guard;
         session.run(&resampler.rows(frame)?)?;
         Ok(session.steps())
     }
 
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// A short description of backend, kernels, threads and memory.
-    pub(crate) fn describe(&self) -> String {
-        self.description.clone()
+    pub(crate) fn description(&self) -> &str {
+        &self.description
     }
 
     /// The longer side of the network's input.
@@ -215,7 +221,9 @@ impl Runner {
     fn compile(&self, size: Size) -> Result<Shape> {
         let weight_cache = self.options.weight_cache.clone();
         let memory_limit = self.memory_limit();
-        let plan = PlanOptions { threads: self.threads, weight_cache, memory_limit, ..PlanOptions::default() };
+        let precision = self.options.precision.choose(self.model.spec(), self.options.backend)?;
+        let threads = self.threads;
+        let plan = PlanOptions { threads, precision, weight_cache, memory_limit, ..PlanOptions::default() };
         let engine = self.options.backend.engine(self.model.file(), size, &plan)?;
         for output in engine.outputs() {
             let bytes = output.values().saturating_mul(size_of::<f32>());
@@ -299,7 +307,7 @@ mod tests {
         };
         let bytes = [0; 64 * 64 * 3];
         let seen = |width, height| {
-            runner.run(&Frame::rgb8(&bytes, width, height).unwrap(), |_, _| ()).unwrap();
+            runner.run(&Frame::rgb(&bytes, width, height).unwrap(), |_, _| ()).unwrap();
             kept()
         };
         let wide = Size { height: 49, width: 65 };
@@ -316,7 +324,7 @@ mod tests {
     fn a_shape_that_is_made_keeps_no_other_waiting() {
         let runner = of_frames();
         let bytes = [0; 64 * 64 * 3];
-        let see = |width, height| runner.run(&Frame::rgb8(&bytes, width, height).unwrap(), |_, _| ());
+        let see = |width, height| runner.run(&Frame::rgb(&bytes, width, height).unwrap(), |_, _| ());
         see(48, 64).unwrap();
         std::thread::scope(|scope| {
             // A thread is preparing a shape, and does not finish.
@@ -339,7 +347,7 @@ mod tests {
             Runner::new(&model, &Options::new().threads(1).input_shape(InputShape::Square), "segmenter").unwrap();
         let engine = Arc::downgrade(&runner.shapes.lock().unwrap().as_ref().unwrap()[0].engine);
         let bytes = [0; 12];
-        let frame = Frame::rgb8(&bytes, 2, 2).unwrap();
+        let frame = Frame::rgb(&bytes, 2, 2).unwrap();
         let (while_running, _) = runner
             .run(&frame, |_, _| {
                 runner.close();
@@ -349,6 +357,6 @@ mod tests {
         assert!(while_running, "a running call keeps it");
         assert!(engine.upgrade().is_none(), "nothing else does");
         assert!(matches!(runner.run(&frame, |_, _| ()), Err(Error::Closed(_))));
-        assert!(!runner.describe().is_empty());
+        assert!(!runner.description().is_empty());
     }
 }

@@ -17,6 +17,22 @@ use std::time::{Duration, Instant};
 ///
 /// It keeps the network's logits, which are small, so that the mask can be recomputed at another size and the
 /// confidence of any class can be computed later. Reused for the next frame, it needs no new memory.
+///
+/// ```
+/// use silhouette::{Frame, Model, Options, Segmentation, Segmenter};
+///
+/// let segmenter = Segmenter::new(&Model::voc21()?, &Options::new())?;
+/// let mut segmentation = Segmentation::default();
+/// for shade in [0, 128, 255] {
+///     let pixels = vec![shade; 64 * 48 * 3];
+///     segmenter.segment_into(&Frame::rgb(&pixels, 64, 48)?, &mut segmentation)?;
+///     let background = segmentation.confidence(&[0])?;
+///     let largest = segmentation.shares()[0];
+///     println!("{} on {:.0} %", segmentation.labels()[largest.class_index], 100.0 * largest.share);
+///     assert_eq!(background.values.len(), 64 * 48);
+/// }
+/// # Ok::<(), silhouette::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Segmentation {
     pub(crate) mask: Mask,
@@ -41,6 +57,15 @@ pub(crate) struct View {
     pub(crate) refine: bool,
     /// The meaning of the logits.
     pub(crate) task: Task,
+}
+
+/// A class's share of a mask's pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClassShare {
+    /// The class.
+    pub class_index: usize,
+    /// 0 to 1.
+    pub share: f64,
 }
 
 /// Wall time of each stage of a frame, not summed over threads.
@@ -95,14 +120,14 @@ impl Segmentation {
     }
 
     /// Each class's share of the mask's pixels, the largest first; classes without pixels are omitted.
-    pub fn shares(&self) -> Vec<(usize, f64)> {
+    pub fn shares(&self) -> Vec<ClassShare> {
         let pixels = self.mask.classes.len().max(1) as f64;
         let counts = self.mask.histogram();
-        let mut shares: Vec<(usize, f64)> = (0..counts.len())
+        let mut shares: Vec<ClassShare> = (0..counts.len())
             .filter(|&class| counts[class] > 0)
-            .map(|class| (class, counts[class] as f64 / pixels))
+            .map(|class| ClassShare { class_index: class, share: counts[class] as f64 / pixels })
             .collect();
-        shares.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        shares.sort_by(|a, b| b.share.total_cmp(&a.share).then(a.class_index.cmp(&b.class_index)));
         shares
     }
 
@@ -110,10 +135,8 @@ impl Segmentation {
     pub fn transform(&self) -> Option<Transform> {
         let view = self.view.as_ref()?;
         // The view's transform is for a mask with the region's own size.
-        let (x, y) = (
-            view.region.width as f64 / self.mask.width.max(1) as f64,
-            view.region.height as f64 / self.mask.height.max(1) as f64,
-        );
+        let x = view.region.width as f64 / self.mask.width.max(1) as f64;
+        let y = view.region.height as f64 / self.mask.height.max(1) as f64;
         let t = view.transform;
         Some(Transform { xx: t.xx * x, xy: t.xy * y, x0: t.x0, yx: t.yx * x, yy: t.yy * y, y0: t.y0 })
     }

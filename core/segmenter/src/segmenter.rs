@@ -3,7 +3,7 @@
 use crate::camera::Seen;
 use crate::error::{Error, Result};
 use crate::model::{Model, Task};
-use crate::options::{Options, OutputSize};
+use crate::options::Options;
 use crate::runner::Runner;
 use crate::segmentation::{Segmentation, View};
 use silhouette_engine::engine::Step;
@@ -18,13 +18,24 @@ use std::time::Instant;
 ///
 /// Calls may come from any number of threads. Each runs in an arena of its own; arenas are created when first needed,
 /// up to [`Options::concurrency`]. Further calls wait, and are served in the order in which they came.
+///
+/// ```
+/// use silhouette::{Foreground, Frame, Model, Options, Segmenter};
+///
+/// let segmenter = Segmenter::new(&Model::people()?, &Options::new().threads(2))?;
+/// let pixels = vec![128; 64 * 48 * 3];
+/// let frame = Frame::rgb(&pixels, 64, 48)?;
+/// let segmentation = segmenter.segment(&frame)?;
+/// assert_eq!((segmentation.width(), segmentation.height()), (64, 48));
+/// let blurred = segmentation.blur(&frame, &Foreground::All)?;
+/// assert_eq!(blurred.rgba.len(), 64 * 48 * 4);
+/// # Ok::<(), silhouette::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Segmenter {
     runner: Arc<Runner>,
     model: Model,
     resize: Resize,
-    output: OutputSize,
-    refine: bool,
 }
 
 impl Segmenter {
@@ -41,13 +52,7 @@ impl Segmenter {
             ));
         };
         let runner = Arc::new(Runner::new(model, options, "segmenter")?);
-        Ok(Self {
-            runner,
-            model: model.clone(),
-            resize,
-            output: options.output,
-            refine: options.refine.unwrap_or(true),
-        })
+        Ok(Self { runner, model: model.clone(), resize })
     }
 
     /// Segments a frame.
@@ -102,7 +107,7 @@ impl Segmenter {
             resize: self.resize,
             placement: grid.placement,
             region,
-            refine: self.refine,
+            refine: self.options().refine.unwrap_or(true),
             task,
             transform: frame.transform(region.width, region.height),
         });
@@ -115,12 +120,17 @@ impl Segmenter {
             }
         }
         segmentation.timings.mask += start.elapsed();
-        segmentation.resize(self.output)
+        segmentation.resize(self.options().output)
     }
 
     /// The model.
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// The options that it was created with.
+    pub fn options(&self) -> &Options {
+        self.runner.options()
     }
 
     /// The side of the network's input, the longer one with [`InputShape::Frame`](crate::InputShape::Frame).
@@ -142,8 +152,8 @@ impl Segmenter {
     }
 
     /// A short description of backend, kernels, threads and memory.
-    pub fn describe(&self) -> String {
-        self.runner.describe()
+    pub fn description(&self) -> &str {
+        self.runner.description()
     }
 
     /// Rejects new and waiting calls with [`Error::Closed`]; running ones end normally. Clones are closed too. Arenas

@@ -2,9 +2,9 @@
 //!
 //! Each cell of the low-resolution map keeps an exponential average of log-probabilities. A new frame weighs more the
 //! longer ago the last one was, the more confident the network is, and, above all, the more the change looks like
-//! motion. What the camera's own movement shifts is moved first ([`Smoother::follow`]), so it is no motion here. Noise and motion differ in this: around a cell, noise changes neighbours in different directions, while a
+//! motion. The camera's own shift is undone first ([`Smoother::follow`]), so it does not count as motion. Noise and motion differ in this: around a cell, noise changes neighbours in different directions, while a
 //! moving edge changes the whole neighbourhood in the same direction. The measure is Trigg and Leach's tracking signal
-//! (1967), the sum of signed changes over the sum of their magnitudes, taken over the 3x3 neighbourhood in this frame
+//! (1967), the sum of signed changes over the sum of their magnitudes, over the 3x3 neighbourhood in this frame
 //! and the last.
 
 use crate::softmax::softmax;
@@ -13,6 +13,14 @@ use silhouette_kernels::memory::{self, OutOfMemory};
 use std::time::Duration;
 
 /// How a video's frames are smoothed.
+///
+/// ```
+/// use silhouette::Smoothing;
+/// use std::time::Duration;
+///
+/// let slow = Smoothing::with_half_life(Duration::from_millis(300));
+/// assert_eq!(slow.longest_pause, Smoothing::default().longest_pause);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Smoothing {
@@ -186,7 +194,9 @@ impl Smoother {
         let held = best(before);
         // If the label does not change, the question is whether it is changing to (or from) the runner-up.
         let from = if held == towards { runner_up(now, towards) } else { held };
-        let (mut signed, mut sizes, mut count) = (0.0_f32, 0.0_f32, 0.0_f32);
+        let mut signed = 0.0_f32;
+        let mut sizes = 0.0_f32;
+        let mut count = 0.0_f32;
         for row in y.saturating_sub(1)..(y + 2).min(height) {
             for column in x.saturating_sub(1)..(x + 2).min(width) {
                 let at = (row * width + column) * classes;
@@ -316,7 +326,9 @@ mod tests {
     ) -> [Vec<Vec<u8>>; 3] {
         let mut noise = Noise::new(seed);
         let mut smoother = Smoother::default();
-        let (mut raw, mut smooth, mut truths) = (Vec::new(), Vec::new(), Vec::new());
+        let mut raw = Vec::new();
+        let mut smooth = Vec::new();
+        let mut truths = Vec::new();
         for i in 0..frames {
             let (cx, cy) = path(i);
             let (mut logits, truth) = disc(cx, cy, &mut noise, strength, shared);
@@ -391,7 +403,8 @@ mod tests {
                     smoother.follow(shape, y - before_y, x - before_x).unwrap();
                 }
                 smoother.smooth(&mut logits, shape, FRAME * i as u32, &Smoothing::default()).unwrap();
-                let (mut p, mut q) = ([0.0; CLASSES], [0.0; CLASSES]);
+                let mut p = [0.0; CLASSES];
+                let mut q = [0.0; CLASSES];
                 for (cell, clean) in logits.chunks_exact(CLASSES).zip(clean.chunks_exact(CLASSES)).filter(|_| i > 5) {
                     softmax(cell, &mut p);
                     softmax(clean, &mut q);
@@ -400,7 +413,8 @@ mod tests {
             }
             error
         };
-        let (followed, left) = (run(true), run(false));
+        let followed = run(true);
+        let left = run(false);
         println!("error: followed {followed}, not {left}");
         assert!(followed < 0.9 * left, "{followed}, {left}");
     }

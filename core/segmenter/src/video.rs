@@ -11,6 +11,21 @@ use silhouette_imaging::frame::{Frame, Region, Rotation, Size};
 use std::time::Duration;
 
 /// Segments the frames of one video (see [`Smoothing`]); each video needs one of its own.
+///
+/// ```
+/// use silhouette::{Frame, Model, Options, Segmenter, Smoothing, VideoSegmenter};
+/// use std::time::Duration;
+///
+/// let segmenter = Segmenter::new(&Model::people()?, &Options::new())?;
+/// let mut video = VideoSegmenter::new(&segmenter, Smoothing::default());
+/// let frames = vec![vec![128; 64 * 48 * 3]; 3];
+/// for (number, pixels) in frames.iter().enumerate() {
+///     let time = Duration::from_secs_f64(number as f64 / 30.0);
+///     let segmentation = video.segment(&Frame::rgb(pixels, 64, 48)?, time)?;
+///     assert_eq!(segmentation.mask().classes.len(), 64 * 48);
+/// }
+/// # Ok::<(), silhouette::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct VideoSegmenter {
     segmenter: Segmenter,
@@ -35,6 +50,11 @@ impl VideoSegmenter {
         }
     }
 
+    /// The segmenter, whose arenas it shares.
+    pub fn segmenter(&self) -> &Segmenter {
+        &self.segmenter
+    }
+
     /// Segments the next frame. `timestamp` has an arbitrary origin; frames must come in its order.
     ///
     /// # Errors
@@ -55,7 +75,7 @@ impl VideoSegmenter {
         timestamp: Duration,
         segmentation: &mut Segmentation,
     ) -> Result<()> {
-        let view = Some((frame.region(), frame.upright_size(), frame.rotation(), frame.mirror()));
+        let view = Some((frame.region(), frame.upright_size(), frame.rotation(), frame.is_mirrored()));
         if self.view != view {
             self.reset();
             self.view = view;

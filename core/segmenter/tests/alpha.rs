@@ -89,7 +89,7 @@ fn mask_confidence_and_effects_are_those_of_the_alpha() {
     assert_eq!((model.task(), model.labels()), (Task::Alpha, &["background".to_owned(), "foreground".to_owned()][..]));
     let logits = raw(model.file());
     let bytes = waves(SIDE, SIDE, 0);
-    let frame = Frame::rgb8(&bytes, SIDE, SIDE).unwrap();
+    let frame = Frame::rgb(&bytes, SIDE, SIDE).unwrap();
     for threads in [1, 2] {
         let segmenter = Segmenter::new(&model, &Options::new().threads(threads).refine(false)).unwrap();
         let mut segmentation = segmenter.segment(&frame).unwrap();
@@ -121,7 +121,7 @@ fn mask_confidence_and_effects_are_those_of_the_alpha() {
             assert!((f64::from(pixel[3]) - 255.0 * expected).abs() <= 0.6, "{pixel:?} at {expected}");
         }
         let black = vec![0; 12];
-        let background = Frame::rgb8(&black, 2, 2).unwrap();
+        let background = Frame::rgb(&black, 2, 2).unwrap();
         let replaced = segmentation.replace(&frame, &Foreground::All, &background).unwrap();
         // The cut-out's colours, which are the foreground's.
         for ((pixel, front), expected) in replaced.rgba.chunks_exact(4).zip(cut.rgba.chunks_exact(4)).zip(&expected) {
@@ -146,7 +146,7 @@ fn mask_confidence_and_effects_are_those_of_the_alpha() {
 #[test]
 fn refined_alphas_follow_the_picture() {
     let bytes = waves(SIDE, SIDE, 0);
-    let frame = Frame::rgb8(&bytes, SIDE, SIDE).unwrap();
+    let frame = Frame::rgb(&bytes, SIDE, SIDE).unwrap();
     let segmenter = Segmenter::new(&model(), &Options::new().threads(1).refine(true)).unwrap();
     let segmentation = segmenter.segment(&frame).unwrap();
     let alpha = segmentation.alpha(&frame, &Foreground::All).unwrap();
@@ -160,7 +160,7 @@ fn a_video_is_smoothed() {
     let model = model();
     let segmenter = Segmenter::new(&model, &Options::new().threads(1)).unwrap();
     let calm = waves(SIDE, SIDE, 0);
-    let frame = Frame::rgb8(&calm, SIDE, SIDE).unwrap();
+    let frame = Frame::rgb(&calm, SIDE, SIDE).unwrap();
     let mut video = VideoSegmenter::new(&segmenter, Smoothing::with_half_life(Duration::from_secs(1)));
     let mut segmentation = Segmentation::default();
     // A static image stays unchanged, however long; but smoothing caps log-probabilities at -9, and with them logits.
@@ -180,7 +180,7 @@ fn a_video_is_smoothed() {
     }
     // A slightly different image: not immediately.
     let next: Vec<u8> = calm.iter().map(|v| v.saturating_add(9)).collect();
-    let next = Frame::rgb8(&next, SIDE, SIDE).unwrap();
+    let next = Frame::rgb(&next, SIDE, SIDE).unwrap();
     let goal = segmenter.segment(&next).unwrap();
     let distance = |s: &Segmentation| -> f64 {
         s.logits()
@@ -242,7 +242,7 @@ fn the_task_is_kept_in_the_file_and_checked() {
     // A part of a frame, as for any model.
     let bytes = waves(SIDE, SIDE, 0);
     let region = Region { x: 3, y: 5, width: 30, height: 20 };
-    let frame = Frame::rgb8(&bytes, SIDE, SIDE).unwrap().cropped(region).unwrap();
+    let frame = Frame::rgb(&bytes, SIDE, SIDE).unwrap().cropped(region).unwrap();
     let segmentation = Segmenter::new(&model, &Options::new()).unwrap().segment(&frame).unwrap();
     assert_eq!((segmentation.width(), segmentation.height()), (30, 20));
 }

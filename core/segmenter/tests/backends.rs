@@ -10,7 +10,7 @@ use silhouette_testkit::waves;
 fn every_backend_that_there_is_gives_the_plans_mask() {
     let model = model();
     let bytes = waves(65, 65, 4);
-    let frame = Frame::rgb8(&bytes, 65, 65).unwrap();
+    let frame = Frame::rgb(&bytes, 65, 65).unwrap();
     let options = |backend| Options::new().threads(1).backend(backend).output(OutputSize::Model);
     let plan = Segmenter::new(&model, &options(Backend::Cpu)).unwrap();
     let expected = plan.segment(&frame).unwrap();
@@ -30,6 +30,6 @@ fn every_backend_that_there_is_gives_the_plans_mask() {
         }
         let steps = segmenter.profile(&frame).unwrap();
         assert_eq!(steps.is_empty(), !matches!(backend, Backend::Auto | Backend::Cpu), "{backend}");
-        assert_eq!(segmenter.describe().contains("candle"), steps.is_empty(), "{backend}");
+        assert_eq!(segmenter.description().contains("candle"), steps.is_empty(), "{backend}");
     }
 }

@@ -60,12 +60,12 @@ fn opens_what_it_is_told_to() {
     let taken = if path.ends_with("mask.safetensors") {
         let output = OutputSize::Given { width: 1 << 14, height: 1 << 14 };
         let options = Options::new().threads(1).output(output);
-        let run = |model: Model| Segmenter::new(&model, &options)?.segment(&Frame::rgb8(&[0; 8 * 6 * 3], 8, 6)?);
+        let run = |model: Model| Segmenter::new(&model, &options)?.segment(&Frame::rgb(&[0; 8 * 6 * 3], 8, 6)?);
         Model::open(&path).and_then(run).map_err(|error| println!("\n{error}")).is_ok()
     } else if path.extension().is_some_and(|kind| kind == "safetensors") {
         let run = |model: Model| {
             let segmenter = Segmenter::new(&model, &Options::new().threads(1))?;
-            segmenter.segment(&Frame::rgb8(&[0; 8 * 6 * 3], 8, 6)?)
+            segmenter.segment(&Frame::rgb(&[0; 8 * 6 * 3], 8, 6)?)
         };
         Model::open(&path).and_then(run).is_ok()
     } else {

@@ -93,11 +93,11 @@ impl Case {
         let packed = |format| Frame::packed(format, plane(0).data, width, height, plane(0).row_stride);
         let pairs = |i: usize| (plane(i).data, plane(i).row_stride);
         let frame = match self.format.as_str() {
-            "rgb" => packed(PixelFormat::Rgb8),
-            "rgba" => packed(PixelFormat::Rgba8),
-            "bgra" => packed(PixelFormat::Bgra8),
-            "gray" => packed(PixelFormat::Gray8),
-            "yuv420" => Frame::yuv_420_888(plane(0), plane(1), plane(2), width, height, color),
+            "rgb" => packed(PixelFormat::Rgb),
+            "rgba" => packed(PixelFormat::Rgba),
+            "bgra" => packed(PixelFormat::Bgra),
+            "gray" => packed(PixelFormat::Gray),
+            "yuv420" => Frame::yuv420(plane(0), plane(1), plane(2), width, height, color),
             "nv12" => Frame::nv12([pairs(0).0, pairs(1).0], [pairs(0).1, pairs(1).1], width, height, color),
             "nv21" => Frame::nv21([pairs(0).0, pairs(1).0], [pairs(0).1, pairs(1).1], width, height, color),
             other => panic!("format {other}"),

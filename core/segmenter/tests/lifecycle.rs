@@ -47,7 +47,7 @@ fn picture(phase: usize) -> Vec<u8> {
 }
 
 fn frame(rgb: &[u8]) -> Frame<'_> {
-    Frame::rgb8(rgb, WIDTH, HEIGHT).unwrap()
+    Frame::rgb(rgb, WIDTH, HEIGHT).unwrap()
 }
 
 fn segmenter(concurrency: usize) -> Segmenter {

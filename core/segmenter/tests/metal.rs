@@ -10,12 +10,12 @@ use silhouette_testkit::waves;
 
 fn the_mask_made_on_metal_is_the_cpus() {
     let bytes = waves(120, 90, 1);
-    let frame = Frame::rgb8(&bytes, 120, 90).unwrap();
+    let frame = Frame::rgb(&bytes, 120, 90).unwrap();
     let on = |backend| Segmenter::new(&model(), &Options::new().backend(backend)).unwrap();
     let gpu = on(Backend::Metal);
     let cpu = on(Backend::Cpu);
-    assert!(gpu.describe().contains("Metal"), "{}", gpu.describe());
-    assert!(cpu.describe().contains("CPU"), "{}", cpu.describe());
+    assert!(gpu.description().contains("Metal"), "{}", gpu.description());
+    assert!(cpu.description().contains("CPU"), "{}", cpu.description());
     let found = gpu.segment(&frame).unwrap();
     let expected = cpu.segment(&frame).unwrap();
     let pairs = found.mask().classes.iter().zip(&expected.mask().classes);

@@ -29,11 +29,11 @@ fn a_frame_after_the_first_allocates_nothing() {
     assert!(allocations(|| drop(vec![1_u8; 100])) > 0, "allocations are counted");
     let model = model();
     let bytes = waves(320, 240, 0);
-    let rgb = Frame::rgb8(&bytes, 320, 240).unwrap();
+    let rgb = Frame::rgb(&bytes, 320, 240).unwrap();
     let strides = [320, 160, 160];
     let planes = [&bytes[..], &bytes[1000..], &bytes[2000..]];
     let yuv = Frame::i420(planes, strides, 320, 240, YuvColor::default()).unwrap().rotated(Rotation::Clockwise90);
-    let padded = Frame::packed(PixelFormat::Rgba8, &bytes, 100, 100, 600).unwrap().mirrored(true);
+    let padded = Frame::packed(PixelFormat::Rgba, &bytes, 100, 100, 600).unwrap().mirrored(true);
     let mut confidence = silhouette::Confidence::default();
     for threads in [1, 2] {
         for output in [OutputSize::Frame, OutputSize::Model, OutputSize::Given { width: 77, height: 50 }] {

@@ -4,8 +4,8 @@ mod common;
 
 use common::{model, preset};
 use silhouette::{
-    Backend, Classifier, Effect, Error, Foreground, Frame, InputShape, LiveSegmenter, Model, Options, OutputSize,
-    Region, Rotation, Segmentation, Segmenter, Smoothing, VideoSegmenter,
+    Backend, ClassShare, Classifier, Effect, Error, Foreground, Frame, InputShape, LiveSegmenter, Model,
+    OVERLAY_OPACITY, Options, OutputSize, Region, Rotation, Segmentation, Segmenter, Smoothing, VideoSegmenter,
 };
 use silhouette_kernels::rows::Planes;
 use silhouette_network::network::{Network, Size};
@@ -26,7 +26,7 @@ fn segmenter(options: &Options) -> Segmenter {
 #[test]
 fn a_mask_has_the_size_asked_for() {
     let bytes = waves(120, 60, 0);
-    let frame = Frame::rgb8(&bytes, 120, 60).unwrap();
+    let frame = Frame::rgb(&bytes, 120, 60).unwrap();
     let size = |output| {
         let segmentation = segmenter(&Options::new().output(output)).segment(&frame).unwrap();
         assert_eq!(segmentation.mask().classes.len(), segmentation.width() * segmentation.height());
@@ -65,7 +65,7 @@ fn an_input_of_the_frames_shape_computes_what_the_network_makes_of_it_alone() {
         (1, 300, 33, 129),
     ] {
         let bytes = waves(width, height, 2);
-        let frame = Frame::rgb8(&bytes, width, height).unwrap();
+        let frame = Frame::rgb(&bytes, width, height).unwrap();
         assert_eq!(segmenter.input_size(&frame), Size { height: rows, width: columns }, "{width}x{height}");
         let segmentation = segmenter.segment(&frame).unwrap();
         assert_eq!((segmentation.width(), segmentation.height()), (width, height));
@@ -89,14 +89,14 @@ fn an_input_of_the_frames_shape_computes_what_the_network_makes_of_it_alone() {
     let (map, classes) = plan.logits();
     let mut expected = vec![0.0; map.height * map.width * classes];
     plan.new_state().unwrap().run(&Planes::new(&pixels, 129, 65), &mut expected).unwrap();
-    let segmentation = segmenter.segment(&Frame::rgb8(&bytes, 129, 65).unwrap()).unwrap();
+    let segmentation = segmenter.segment(&Frame::rgb(&bytes, 129, 65).unwrap()).unwrap();
     let most = expected.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
     for (found, expected) in segmentation.logits().0.iter().zip(&expected) {
         assert!((found - expected).abs() <= 1e-3 * most, "{found} is not {expected}");
     }
     // A square frame has the same result as in a square.
     let bytes = waves(77, 77, 3);
-    let frame = Frame::rgb8(&bytes, 77, 77).unwrap();
+    let frame = Frame::rgb(&bytes, 77, 77).unwrap();
     let square = self::segmenter(&Options::new().threads(1)).segment(&frame).unwrap();
     let own = self::segmenter(&options).segment(&frame).unwrap();
     assert_eq!(own.mask(), square.mask());
@@ -114,31 +114,33 @@ fn shapes_come_and_go_under_calls_from_many_threads() {
         .zip(&pictures)
         .map(|(&(width, height), bytes)| {
             let alone = self::segmenter(&options);
-            alone.segment(&Frame::rgb8(bytes, width, height).unwrap()).unwrap().mask().clone()
+            alone.segment(&Frame::rgb(bytes, width, height).unwrap()).unwrap().mask().clone()
         })
         .collect();
     std::thread::scope(|scope| {
         for thread in 0..6 {
-            let (segmenter, pictures, expected) = (&segmenter, &pictures, &expected);
+            let segmenter = &segmenter;
+            let pictures = &pictures;
+            let expected = &expected;
             scope.spawn(move || {
                 for round in 0..12 {
                     let at = (thread + round) % shapes.len();
                     let (width, height) = shapes[at];
-                    let found = segmenter.segment(&Frame::rgb8(&pictures[at], width, height).unwrap()).unwrap();
+                    let found = segmenter.segment(&Frame::rgb(&pictures[at], width, height).unwrap()).unwrap();
                     assert_eq!(*found.mask(), expected[at], "{width}x{height}");
                 }
             });
         }
     });
     segmenter.close();
-    let closed = segmenter.segment(&Frame::rgb8(&pictures[0], 64, 48).unwrap());
+    let closed = segmenter.segment(&Frame::rgb(&pictures[0], 64, 48).unwrap());
     assert!(matches!(closed, Err(Error::Closed(_))));
 }
 
 #[test]
 fn masks_agree_with_their_confidences_and_shares() {
     let bytes = waves(90, 70, 1);
-    let segmentation = segmenter(&Options::new()).segment(&Frame::rgb8(&bytes, 90, 70).unwrap()).unwrap();
+    let segmentation = segmenter(&Options::new()).segment(&Frame::rgb(&bytes, 90, 70).unwrap()).unwrap();
     let planes: Vec<_> = (0..21).map(|class| segmentation.confidence(&[class]).unwrap().values).collect();
     let mut seen = [false; 21];
     for (i, &class) in segmentation.mask().classes.iter().enumerate() {
@@ -151,8 +153,10 @@ fn masks_agree_with_their_confidences_and_shares() {
     }
     assert!(seen.iter().filter(|&&seen| seen).count() > 1, "the fixture sees more than one class");
     let shares = segmentation.shares();
-    assert!((shares.iter().map(|share| share.1).sum::<f64>() - 1.0).abs() < 1e-9);
-    assert!(shares.iter().all(|&(class, _)| seen[class]) && shares.windows(2).all(|two| two[0].1 >= two[1].1));
+    assert!((shares.iter().map(|share| share.share).sum::<f64>() - 1.0).abs() < 1e-9);
+    assert!(
+        shares.iter().all(|share| seen[share.class_index]) && shares.windows(2).all(|two| two[0].share >= two[1].share)
+    );
     assert!(matches!(segmentation.confidence(&[21]), Err(Error::Unsupported(_))));
     assert!(matches!(Segmentation::default().confidence(&[0]), Err(Error::InvalidFrame(_))));
 }
@@ -166,7 +170,7 @@ fn a_buffer_in_any_of_eight_orientations_gives_the_upright_mask_and_the_way_back
     let height = 40;
     let upright = waves(width, height, 2);
     let segmenter = segmenter(&Options::new());
-    let expected = segmenter.segment(&Frame::rgb8(&upright, width, height).unwrap()).unwrap();
+    let expected = segmenter.segment(&Frame::rgb(&upright, width, height).unwrap()).unwrap();
     let w = width - 1;
     let h = height - 1;
     // The buffer that becomes the upright image when rotated clockwise, then mirrored: for each of the eight
@@ -190,20 +194,20 @@ fn a_buffer_in_any_of_eight_orientations_gives_the_upright_mask_and_the_way_back
                 turned[(by * columns + bx) * 3..][..3].copy_from_slice(&upright[(y * width + x) * 3..][..3]);
             }
         }
-        let frame = Frame::rgb8(&turned, columns, rows).unwrap().rotated(rotation).mirrored(mirror);
+        let frame = Frame::rgb(&turned, columns, rows).unwrap().rotated(rotation).mirrored(mirror);
         let segmentation = segmenter.segment(&frame).unwrap();
         assert_eq!(segmentation.mask(), expected.mask(), "{rotation:?}, mirrored {mirror}");
         for (x, y) in [(0, 0), (w, 0), (0, h), (w, h), (13, 7)] {
-            let (bx, by) = segmentation.transform().unwrap().apply(x as f64 + 0.5, y as f64 + 0.5);
+            let (bx, by) = segmentation.transform().unwrap().map(x as f64 + 0.5, y as f64 + 0.5);
             assert_eq!((bx as usize, by as usize), place((x, y), (w, h)), "{rotation:?}, mirrored {mirror}: {x}, {y}");
         }
     }
     // A region: the mask covers it, and the transform begins at its corner.
     let region = Region { x: 10, y: 5, width: 30, height: 20 };
-    let part = Frame::rgb8(&upright, width, height).unwrap().cropped(region).unwrap();
+    let part = Frame::rgb(&upright, width, height).unwrap().cropped(region).unwrap();
     let segmentation = segmenter.segment(&part).unwrap();
     assert_eq!((segmentation.width(), segmentation.height()), (30, 20));
-    assert_eq!(segmentation.transform().unwrap().apply(0.0, 0.0), (10.0, 5.0));
+    assert_eq!(segmentation.transform().unwrap().map(0.0, 0.0), (10.0, 5.0));
 }
 
 #[test]
@@ -212,8 +216,8 @@ fn effects_keep_the_frames_size_and_the_foregrounds_pixels() {
     let height = 50;
     let bytes = waves(width, height, 3);
     let behind = waves(33, 44, 9);
-    let frame = Frame::rgb8(&bytes, width, height).unwrap();
-    let behind = Frame::rgb8(&behind, 33, 44).unwrap();
+    let frame = Frame::rgb(&bytes, width, height).unwrap();
+    let behind = Frame::rgb(&behind, 33, 44).unwrap();
     let segmentation = segmenter(&Options::new()).segment(&frame).unwrap();
     let everything = Foreground::Classes((0..21).collect());
     let nothing = Foreground::Classes(Vec::new());
@@ -225,12 +229,12 @@ fn effects_keep_the_frames_size_and_the_foregrounds_pixels() {
     assert!(gone.rgba.chunks_exact(4).all(|pixel| pixel[3] == 0));
     assert_ne!(segmentation.blur(&frame, &nothing).unwrap().rgba, rgba);
     assert_ne!(segmentation.replace(&frame, &nothing, &behind).unwrap().rgba, rgba);
-    let overlay = segmentation.overlay(&frame).unwrap();
+    let overlay = segmentation.overlay(&frame, &Foreground::All).unwrap();
     for (i, &class) in segmentation.mask().classes.iter().enumerate() {
         let same = overlay.rgba[4 * i..][..4] == rgba[4 * i..][..4];
         assert!(same || class > 0, "the background keeps its colour");
     }
-    let (class, _) = segmentation.shares()[0];
+    let class = segmentation.shares()[0].class_index;
     let some = Foreground::Classes(vec![class]);
     let overlay = segmentation.render(&frame, Effect::Overlay { opacity: 1.0 }, &some).unwrap();
     let color = model().palette().color(class as u8);
@@ -241,18 +245,18 @@ fn effects_keep_the_frames_size_and_the_foregrounds_pixels() {
     let unknown = Foreground::Classes(vec![21]);
     assert!(matches!(segmentation.render(&frame, Effect::Cutout, &unknown), Err(Error::Unsupported(_))));
     assert!(matches!(
-        segmentation.render(&frame, Effect::Overlay { opacity: f32::NAN }, &unknown),
+        segmentation.render(&frame, Effect::Overlay { opacity: OVERLAY_OPACITY }, &unknown),
         Err(Error::Unsupported(_))
     ));
     assert_eq!(segmentation.render(&frame, Effect::Picture, &unknown).unwrap().rgba, rgba);
     // A frame of another size is not the one that was segmented.
-    assert!(matches!(segmentation.overlay(&behind), Err(Error::InvalidFrame(_))));
+    assert!(matches!(segmentation.overlay(&behind, &Foreground::All), Err(Error::InvalidFrame(_))));
 }
 
 #[test]
 fn refined_borders_leave_the_mask_alone_and_certain_pixels_as_they_are() {
     let bytes = waves(80, 50, 3);
-    let frame = Frame::rgb8(&bytes, 80, 50).unwrap();
+    let frame = Frame::rgb(&bytes, 80, 50).unwrap();
     let plain = segmenter(&Options::new().output(OutputSize::Model)).segment(&frame).unwrap();
     let refined = segmenter(&Options::new().output(OutputSize::Model).refine(true)).segment(&frame).unwrap();
     assert_eq!(plain.mask(), refined.mask());
@@ -266,14 +270,14 @@ fn refined_borders_leave_the_mask_alone_and_certain_pixels_as_they_are() {
 #[test]
 fn polygons_cover_as_many_pixels_as_their_class() {
     let bytes = waves(80, 50, 3);
-    let segmentation = segmenter(&Options::new()).segment(&Frame::rgb8(&bytes, 80, 50).unwrap()).unwrap();
+    let segmentation = segmenter(&Options::new()).segment(&Frame::rgb(&bytes, 80, 50).unwrap()).unwrap();
     let area = |ring: &[[u32; 2]]| {
         let next = ring.iter().cycle().skip(1);
         let cross =
             |(a, b): (&[u32; 2], &[u32; 2])| f64::from(a[0]) * f64::from(b[1]) - f64::from(b[0]) * f64::from(a[1]);
         (ring.iter().zip(next).map(cross).sum::<f64>() / 2.0).abs()
     };
-    for (class, share) in segmentation.shares() {
+    for ClassShare { class_index: class, share } in segmentation.shares() {
         let polygons = segmentation.polygons(class, 0.0, 0).unwrap();
         let outer: f64 = polygons.iter().map(|polygon| area(&polygon.outer)).sum();
         let holes: f64 = polygons.iter().flat_map(|polygon| &polygon.holes).map(|ring| area(ring)).sum();
@@ -287,12 +291,14 @@ fn polygons_cover_as_many_pixels_as_their_class() {
 fn threads_get_the_same_masks_from_a_pool_of_arenas() {
     let segmenter = segmenter(&Options::new().threads(1).concurrency(2));
     let pictures: Vec<_> = (0..4).map(|phase| waves(64, 64, phase)).collect();
-    let frames: Vec<_> = pictures.iter().map(|bytes| Frame::rgb8(bytes, 64, 64).unwrap()).collect();
+    let frames: Vec<_> = pictures.iter().map(|bytes| Frame::rgb(bytes, 64, 64).unwrap()).collect();
     let expected: Vec<_> = frames.iter().map(|frame| segmenter.segment(frame).unwrap().mask().clone()).collect();
     assert!(expected.windows(2).any(|two| two[0] != two[1]), "the pictures differ");
     std::thread::scope(|scope| {
         for first in 0..8 {
-            let (segmenter, frames, expected) = (segmenter.clone(), &frames, &expected);
+            let segmenter = segmenter.clone();
+            let frames = &frames;
+            let expected = &expected;
             scope.spawn(move || {
                 let mut segmentation = Segmentation::default();
                 for i in (first..first + 12).map(|i| i % frames.len()) {
@@ -307,7 +313,7 @@ fn threads_get_the_same_masks_from_a_pool_of_arenas() {
 #[test]
 fn thread_counts_do_not_change_a_bit() {
     let bytes = waves(100, 80, 5);
-    let frame = Frame::rgb8(&bytes, 100, 80).unwrap();
+    let frame = Frame::rgb(&bytes, 100, 80).unwrap();
     let logits = |threads| segmenter(&Options::new().threads(threads)).segment(&frame).unwrap().logits().0.to_vec();
     let one = logits(1);
     assert!(logits(2) == one && logits(3) == one);
@@ -316,7 +322,7 @@ fn thread_counts_do_not_change_a_bit() {
 #[test]
 fn closing_ends_waiting_and_later_calls_and_keeps_results() {
     let bytes = waves(64, 64, 0);
-    let frame = Frame::rgb8(&bytes, 64, 64).unwrap();
+    let frame = Frame::rgb(&bytes, 64, 64).unwrap();
     let segmenter = segmenter(&Options::new().concurrency(1));
     let segmentation = segmenter.segment(&frame).unwrap();
     let done = AtomicUsize::new(0);
@@ -373,14 +379,14 @@ fn impossible_options_are_unsupported_and_say_what_is_possible() {
     assert!(matches!(Classifier::new(&model, &Options::new()), Err(Error::InvalidModel(_))));
     assert!(matches!(Model::from_bytes(vec![0; 100]), Err(Error::InvalidModel(_))));
     assert!(matches!(Model::open("no such file"), Err(Error::InvalidModel(_))));
-    assert!(matches!(model.class("unicorn"), Err(Error::Unsupported(_))));
-    assert_eq!(model.class("Person"), Ok(15));
+    assert!(matches!(model.class_index("unicorn"), Err(Error::Unsupported(_))));
+    assert_eq!(model.class_index("Person"), Ok(15));
 }
 
 #[test]
 fn numbers_out_of_their_bounds_are_refused_before_anything_is_made_of_them() {
     let bytes = waves(60, 40, 0);
-    let frame = Frame::rgb8(&bytes, 60, 40).unwrap();
+    let frame = Frame::rgb(&bytes, 60, 40).unwrap();
     let segmenter = segmenter(&Options::new().threads(1));
     let segmentation = segmenter.segment(&frame).unwrap();
     for number in [-0.1, 1.1, f32::MAX, f32::INFINITY, f32::NEG_INFINITY] {
@@ -420,7 +426,7 @@ fn a_small_model_cannot_ask_for_large_maps() {
 #[test]
 fn other_sizes_of_input_are_possible() {
     let bytes = waves(64, 48, 0);
-    let frame = Frame::rgb8(&bytes, 64, 48).unwrap();
+    let frame = Frame::rgb(&bytes, 64, 48).unwrap();
     for size in [1, 17, 33, 64, 97] {
         let segmenter = segmenter(&Options::new().size(size));
         let segmentation = segmenter.segment(&frame).unwrap();
@@ -434,7 +440,7 @@ fn a_classifier_names_classes_in_order() {
     assert!(matches!(Segmenter::new(&model, &Options::new()), Err(Error::InvalidModel(_))));
     let classifier = Classifier::new(&model, &Options::new().size(64)).unwrap();
     let bytes = waves(64, 48, 0);
-    let frame = Frame::rgb8(&bytes, 64, 48).unwrap();
+    let frame = Frame::rgb(&bytes, 64, 48).unwrap();
     let classes = classifier.classify(&frame, usize::MAX).unwrap();
     assert_eq!(classes.len(), 1000);
     assert!(classes.windows(2).all(|two| two[0].probability >= two[1].probability));
@@ -449,7 +455,7 @@ fn a_classifier_names_classes_in_order() {
 fn a_still_video_stays_as_it_is_and_another_region_starts_afresh() {
     let segmenter = segmenter(&Options::new());
     let bytes = waves(64, 64, 0);
-    let frame = Frame::rgb8(&bytes, 64, 64).unwrap();
+    let frame = Frame::rgb(&bytes, 64, 64).unwrap();
     let mut video = VideoSegmenter::new(&segmenter, Smoothing::default());
     let single = segmenter.segment(&frame).unwrap();
     for i in 0..4 {
@@ -475,7 +481,7 @@ fn a_live_stream_hands_out_results_in_order_and_counts_what_it_drops() {
     let pictures: Vec<_> = (0..40).map(|phase| waves(64, 48, phase)).collect();
     let mut replaced = 0;
     for (i, bytes) in pictures.iter().enumerate() {
-        let frame = Frame::rgb8(bytes, 64, 48).unwrap();
+        let frame = Frame::rgb(bytes, 64, 48).unwrap();
         replaced += u64::from(live.submit(&frame, Duration::from_millis(i as u64)).unwrap());
     }
     let mut last = None;
@@ -483,14 +489,14 @@ fn a_live_stream_hands_out_results_in_order_and_counts_what_it_drops() {
     while last != Some(Duration::from_millis(39)) {
         let (time, mask, _) = results.recv_timeout(SECONDS).unwrap();
         assert!(last < Some(time), "in order");
-        let frame = Frame::rgb8(&pictures[time.as_millis() as usize], 64, 48).unwrap();
+        let frame = Frame::rgb(&pictures[time.as_millis() as usize], 64, 48).unwrap();
         assert_eq!(mask, *segmenter.segment(&frame).unwrap().mask());
         (last, count) = (Some(time), count + 1);
     }
     assert_eq!(live.dropped(), replaced);
     assert_eq!(count + replaced, 40, "each frame is handed out or counted");
     live.close();
-    let frame = Frame::rgb8(&pictures[0], 64, 48).unwrap();
+    let frame = Frame::rgb(&pictures[0], 64, 48).unwrap();
     assert!(matches!(live.submit(&frame, Duration::ZERO), Err(Error::Closed(_))));
 }
 
@@ -507,7 +513,7 @@ fn a_live_stream_can_be_closed_by_its_listener_and_outlives_errors() {
     .unwrap();
     assert!(place.set(live).is_ok());
     let bytes = waves(32, 32, 0);
-    let frame = Frame::rgb8(&bytes, 32, 32).unwrap();
+    let frame = Frame::rgb(&bytes, 32, 32).unwrap();
     place.get().unwrap().submit(&frame, Duration::ZERO).unwrap();
     assert_eq!(results.recv_timeout(SECONDS).unwrap(), Ok(()));
     while place.get().unwrap().submit(&frame, Duration::ZERO).is_ok() {

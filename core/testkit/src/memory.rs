@@ -3,7 +3,7 @@
 /// The most bytes that this process has had resident.
 ///
 /// # Panics
-/// Where the system does not tell it: but on Linux.
+/// Unknown: implemented for Linux only.
 pub fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells");

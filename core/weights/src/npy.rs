@@ -42,7 +42,7 @@ pub fn read(path: &Path) -> Result<Array, ModelError> {
     open(path)?.read()
 }
 
-/// Opens an array of which no more than the header is read yet: who wants one of a certain shape can ask before it costs memory.
+/// Opens an array and reads only its header, so that a caller can check the shape before the values cost memory.
 ///
 /// # Errors
 /// As [`read`].
@@ -246,7 +246,9 @@ struct Stated<'a> {
 
 impl<'a> Stated<'a> {
     fn read(text: &'a str) -> Result<Self, String> {
-        let (mut descr, mut fortran_order, mut shape) = (None, None, None);
+        let mut descr = None;
+        let mut fortran_order = None;
+        let mut shape = None;
         let mut words = Words(text);
         words.take("{")?;
         while !words.takes("}") {

@@ -22,7 +22,7 @@ pub(crate) struct OnDemand {
 }
 
 impl OnDemand {
-    /// Opens the file; only `part` (in bytes) is read, if given, otherwise all of it.
+    /// Opens the file; only `part` (in bytes) is read, if passed, otherwise all of it.
     ///
     /// # Errors
     /// [`ModelError::Io`]; [`ModelError::BadFile`] if it is not a file, or the part reaches past its end.

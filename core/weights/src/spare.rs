@@ -21,7 +21,7 @@ impl Spare {
         }
     }
 
-    /// `len` values, whatever they are: the smallest memory that is large enough. If there is none, the largest makes
+    /// `len` unspecified values: the smallest memory that is large enough. If there is none, the largest makes
     /// way for new memory, so that no more is held than was used at once.
     pub(crate) fn floats(&mut self, len: usize) -> Result<Vec<f32>, OutOfMemory> {
         self.floats.sort_by_key(Vec::capacity);
@@ -52,7 +52,8 @@ mod tests {
         let mut spare = Spare::default();
         let small = spare.floats(10).unwrap();
         let large = spare.floats(1000).unwrap();
-        let (at, capacity) = (large.as_ptr(), large.capacity());
+        let at = large.as_ptr();
+        let capacity = large.capacity();
         spare.put(Cow::Owned(small));
         spare.put(Cow::Owned(large));
         spare.put(Cow::Borrowed(&[1.0; 2000]));

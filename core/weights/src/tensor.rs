@@ -64,7 +64,8 @@ impl<'a> TensorView<'a> {
         {
             return Ok(Some(Cow::Borrowed(values)));
         }
-        let (pairs, quads) = (self.bytes.as_chunks::<2>().0, self.bytes.as_chunks::<4>().0);
+        let pairs = self.bytes.as_chunks::<2>().0;
+        let quads = self.bytes.as_chunks::<4>().0;
         let floats = match self.dtype {
             Dtype::F32 => spare.collect(quads.iter().map(|&b| f32::from_le_bytes(b)))?,
             Dtype::F16 => {
@@ -101,7 +102,7 @@ fn unaligned_to_f32(pairs: &[[u8; 2]], floats: &mut [f32]) {
     }
 }
 
-/// All values; asked for at once.
+/// All values; allocated at once.
 pub(crate) fn collect(values: impl ExactSizeIterator<Item = f32>) -> Result<Vec<f32>, OutOfMemory> {
     let mut floats = Vec::new();
     reserve(&mut floats, values.len(), "a tensor's values")?;

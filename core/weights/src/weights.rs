@@ -191,7 +191,8 @@ impl Weights {
     }
 
     fn read(storage: Storage, file: &str, epsilon: f64) -> Result<(Self, BTreeMap<String, String>), ModelError> {
-        let (bad, length) = (|what: String| ModelError::bad_file(file, what), storage.len());
+        let bad = |what: String| ModelError::bad_file(file, what);
+        let length = storage.len();
         if usize::try_from(length).is_err() {
             return Err(bad("it is larger than the address space".into()));
         }

@@ -71,20 +71,20 @@ func classNumbers(_ classes: [Int]) throws -> [UInt32] {
 
 extension Frame {
     /// Passes the frame, as the C interface's structure, to `body`.
-    func lend<R>(_ body: (UnsafePointer<SilhouetteFrame>) throws -> R) throws -> R {
+    func withNative<R>(_ body: (UnsafePointer<SilhouetteFrame>) throws -> R) throws -> R {
         try withPlanes { layout, planes in
             var frame = SilhouetteFrame()
-            let lent = try planes.map { plane in
+            let borrowed = try planes.map { plane in
                 SilhouettePlane(
                     data: plane.bytes.bindMemory(to: UInt8.self).baseAddress,
                     length: plane.bytes.count,
                     row_stride: try unsigned(plane.rowStride, "a row stride", SilhouetteError.invalidFrame),
                     pixel_stride: try unsigned(plane.pixelStride, "a pixel stride", SilhouetteError.invalidFrame))
             }
-            frame.planes.0 = lent[0]
-            if lent.count > 1 { frame.planes.1 = lent[1] }
-            if lent.count > 2 { frame.planes.2 = lent[2] }
-            frame.format = layout.number
+            frame.planes.0 = borrowed[0]
+            if borrowed.count > 1 { frame.planes.1 = borrowed[1] }
+            if borrowed.count > 2 { frame.planes.2 = borrowed[2] }
+            frame.format = layout.number(transparency)
             frame.width = try unsigned(width, "the width", SilhouetteError.invalidFrame)
             frame.height = try unsigned(height, "the height", SilhouetteError.invalidFrame)
             if let color = layout.color {
@@ -93,7 +93,7 @@ extension Frame {
             }
             frame.rotation = UInt32(rotation.degrees)
             frame.mirror = isMirrored ? 1 : 0
-            if let region {
+            if let region = crop {
                 // A width and height of 0 would mean the whole image.
                 guard region.width != 0, region.height != 0 else {
                     throw SilhouetteError.invalidFrame(.init("the region is empty", "use at least one pixel"))
@@ -112,19 +112,19 @@ extension Frame {
 }
 
 extension Frame.Layout {
-    fileprivate var number: UInt32 {
-        switch self {
-        case .packed(.rgb): UInt32(SILHOUETTE_RGB8)
-        case .packed(.rgba): UInt32(SILHOUETTE_RGBA8)
-        case .packed(.bgra): UInt32(SILHOUETTE_BGRA8)
-        case .packed(.rgbaStraight): UInt32(SILHOUETTE_RGBA8_STRAIGHT)
-        case .packed(.bgraStraight): UInt32(SILHOUETTE_BGRA8_STRAIGHT)
-        case .packed(.rgbaPremultiplied): UInt32(SILHOUETTE_RGBA8_PREMULTIPLIED)
-        case .packed(.bgraPremultiplied): UInt32(SILHOUETTE_BGRA8_PREMULTIPLIED)
-        case .packed(.gray): UInt32(SILHOUETTE_GRAY8)
-        case .yuv: UInt32(SILHOUETTE_YUV420)
-        case .nv12: UInt32(SILHOUETTE_NV12)
-        case .nv21: UInt32(SILHOUETTE_NV21)
+    fileprivate func number(_ transparency: Transparency) -> UInt32 {
+        switch (self, transparency) {
+        case (.packed(.rgb), _): UInt32(SILHOUETTE_RGB8)
+        case (.packed(.rgba), .ignored): UInt32(SILHOUETTE_RGBA8)
+        case (.packed(.bgra), .ignored): UInt32(SILHOUETTE_BGRA8)
+        case (.packed(.rgba), .straight): UInt32(SILHOUETTE_RGBA8_STRAIGHT)
+        case (.packed(.bgra), .straight): UInt32(SILHOUETTE_BGRA8_STRAIGHT)
+        case (.packed(.rgba), .premultiplied): UInt32(SILHOUETTE_RGBA8_PREMULTIPLIED)
+        case (.packed(.bgra), .premultiplied): UInt32(SILHOUETTE_BGRA8_PREMULTIPLIED)
+        case (.packed(.gray), _): UInt32(SILHOUETTE_GRAY8)
+        case (.yuv, _): UInt32(SILHOUETTE_YUV420)
+        case (.nv12, _): UInt32(SILHOUETTE_NV12)
+        case (.nv21, _): UInt32(SILHOUETTE_NV21)
         }
     }
 

@@ -15,14 +15,14 @@ public enum Foreground: Sendable, Hashable {
 /// The effects of ``Segmentation/render(_:of:)``.
 public enum Effect: Sendable {
     /// The frame itself, upright.
-    case none
+    case picture
     /// The foreground's classes blended over the frame, each in its colour; `opacity` is 0 (invisible) to 1 (only the
     /// colour).
-    case overlay(Foreground = .all, opacity: Float = 0.55)
+    case overlay(Foreground = .all, opacity: Float = Segmentation.overlayOpacity)
     /// Only the foreground, the rest transparent, with a soft edge.
     case cutout(Foreground = .all)
     /// The background blurred. `radius` is the blur's standard deviation as a share of the image's longer side, 0 to 0.5.
-    case blur(Foreground = .all, radius: Float = 0.015)
+    case blur(Foreground = .all, radius: Float = Segmentation.blurRadius)
     /// The foreground in front of another image, which is scaled and cropped to cover the frame.
     case replace(Foreground = .all, background: Frame)
 }
@@ -37,7 +37,7 @@ public struct Picture: Sendable, Hashable {
     public let rgba: Data
 
     /// The image as a frame, as a background for instance.
-    public var frame: Frame { Frame(rgba, format: .rgbaStraight, width: width, height: height) }
+    public var frame: Frame { Frame(rgba, format: .rgba, width: width, height: height).transparent(.straight) }
 }
 
 /// The layout of the pixels of an output buffer.
@@ -58,7 +58,7 @@ public struct PictureLayout: Sendable, Hashable {
 }
 
 extension Segmentation {
-    /// Renders an image, ``pictureWidth`` by ``pictureHeight`` pixels.
+    /// Renders an image of ``frameSize``.
     ///
     /// - Parameters:
     ///   - effect: The effect.
@@ -66,19 +66,51 @@ extension Segmentation {
     /// - Throws: ``SilhouetteError/invalidFrame(_:)`` if the frame cannot be the one that was segmented;
     ///   ``SilhouetteError/unsupported(_:)`` for a class that the model does not have.
     public func render(_ effect: Effect, of frame: Frame? = nil) throws -> Picture {
-        var rgba = Data(count: pictureWidth * pictureHeight * 4)
+        let (width, height) = (frameSize.width, frameSize.height)
+        var rgba = Data(count: width * height * 4)
         try rgba.withUnsafeMutableBytes {
-            try render(effect, of: frame, into: $0, layout: PictureLayout(rowStride: pictureWidth * 4))
+            try render(effect, of: frame, into: $0, layout: PictureLayout(rowStride: width * 4))
         }
-        return Picture(width: pictureWidth, height: pictureHeight, rgba: rgba)
+        return Picture(width: width, height: height, rgba: rgba)
     }
+
+    /// The frame unchanged, upright. `frame` is the one that was segmented; results of live streams keep theirs (`nil`).
+    ///
+    /// - Throws: As ``render(_:of:)``, like the other effects.
+    public func picture(of frame: Frame? = nil) throws -> Picture { try render(.picture, of: frame) }
+
+    /// The frame with each class of the foreground blended over it in its colour; `opacity` 0 to 1.
+    public func overlay(
+        of frame: Frame? = nil, foreground: Foreground = .all, opacity: Float = overlayOpacity
+    ) throws -> Picture { try render(.overlay(foreground, opacity: opacity), of: frame) }
+
+    /// Only the foreground, with a soft edge; the rest transparent.
+    public func cutout(of frame: Frame? = nil, foreground: Foreground = .all) throws -> Picture {
+        try render(.cutout(foreground), of: frame)
+    }
+
+    /// The frame with its background blurred; `radius` is the blur's standard deviation as a share of the longer side, 0 to 0.5.
+    public func blur(
+        of frame: Frame? = nil, foreground: Foreground = .all, radius: Float = blurRadius
+    ) throws -> Picture { try render(.blur(foreground, radius: radius), of: frame) }
+
+    /// The foreground in front of another image, which is scaled and cropped to cover the frame.
+    public func replace(background: Frame, of frame: Frame? = nil, foreground: Foreground = .all) throws -> Picture {
+        try render(.replace(foreground, background: background), of: frame)
+    }
+
+    /// Opacity of the colours of ``overlay(of:foreground:opacity:)``.
+    public static let overlayOpacity: Float = 0.55
+
+    /// Standard deviation of ``blur(of:foreground:radius:)`` as a share of the image's longer side.
+    public static let blurRadius: Float = 0.015
 
     /// Renders an image into the caller's memory.
     ///
     /// - Parameters:
     ///   - effect: The effect.
     ///   - frame: As for ``render(_:of:)``.
-    ///   - buffer: At least `(pictureHeight - 1) * rowStride + pictureWidth * 4` bytes.
+    ///   - buffer: At least `(frameSize.height - 1) * rowStride + frameSize.width * 4` bytes.
     ///   - layout: The layout of its pixels.
     /// - Throws: As ``render(_:of:)``, and ``SilhouetteError/invalidFrame(_:)`` if the buffer is too short.
     public func render(
@@ -86,12 +118,12 @@ extension Segmentation {
     ) throws {
         let stride: Int = try unsigned(layout.rowStride, "the row stride", SilhouetteError.invalidFrame)
         let out = buffer.bindMemory(to: UInt8.self).baseAddress
-        try effect.lend { effect in
+        try effect.withNative { effect in
             effect.bgra = layout.isBGRA ? 1 : 0
             effect.premultiplied = layout.isPremultiplied ? 1 : 0
             try withRaw(handle) { raw in
                 if let frame {
-                    try frame.lend { frame in
+                    try frame.withNative { frame in
                         try calling { silhouette_effect(raw, frame, &effect, out, buffer.count, stride, $0) }
                     }
                 } else {
@@ -104,13 +136,13 @@ extension Segmentation {
 
 extension Effect {
     /// Passes the effect, as the C interface's structure, to `body`.
-    fileprivate func lend(_ body: (inout SilhouetteEffect) throws -> Void) throws {
+    fileprivate func withNative(_ body: (inout SilhouetteEffect) throws -> Void) throws {
         var effect = SilhouetteEffect()
         effect.strength = -1
         var foreground = Foreground.all
         var background: Frame?
         switch self {
-        case .none:
+        case .picture:
             effect.kind = UInt32(SILHOUETTE_PICTURE)
         case .overlay(let classes, let opacity):
             effect.kind = UInt32(SILHOUETTE_OVERLAY)
@@ -136,7 +168,7 @@ extension Effect {
             effect.classes = numbers.baseAddress
             effect.class_count = numbers.count
             guard let background else { return try body(&effect) }
-            try background.lend { background in
+            try background.withNative { background in
                 effect.background = background
                 try body(&effect)
             }

@@ -26,7 +26,7 @@
                 return true
             }
             guard drawn else { throw SilhouetteError.internal(.init("no memory for an image of \(width)x\(height)")) }
-            self.init(rgba, format: .rgbaPremultiplied, width: width, height: height)
+            self = Frame(rgba, format: .rgba, width: width, height: height).transparent(.premultiplied)
         }
     }
 

@@ -33,25 +33,25 @@
                 pixels: .lockable(PixelBuffer(buffer: pixelBuffer, layout: layout)))
         }
 
-        private static func matrix(of buffer: CVPixelBuffer) -> YUVColor.Matrix {
+        private static func matrix(of buffer: CVPixelBuffer) -> YUVMatrix {
             let name = CVBufferCopyAttachment(buffer, kCVImageBufferYCbCrMatrixKey, nil) as? String
             return name == kCVImageBufferYCbCrMatrix_ITU_R_601_4 as String ? .bt601 : .bt709
         }
     }
 
     extension Segmentation {
-        /// Renders an image into a `32BGRA` buffer of ``pictureWidth`` by ``pictureHeight`` pixels, with colours multiplied
+        /// Renders an image into a `32BGRA` buffer of ``frameSize``, with colours multiplied
         /// by alpha.
         ///
         /// - Throws: As ``render(_:of:into:layout:)``; ``SilhouetteError/unsupported(_:)`` for a buffer of another format or size.
         public func render(_ effect: Effect, of frame: Frame? = nil, into buffer: CVPixelBuffer) throws {
             let (width, height) = (CVPixelBufferGetWidth(buffer), CVPixelBufferGetHeight(buffer))
             guard CVPixelBufferGetPixelFormatType(buffer) == kCVPixelFormatType_32BGRA,
-                (width, height) == (pictureWidth, pictureHeight)
+                Size(width: width, height: height) == frameSize
             else {
                 throw SilhouetteError.unsupported(
                     .init(
-                        "an image of \(pictureWidth)x\(pictureHeight) into a buffer of \(width)x\(height)",
+                        "an image of \(frameSize.width)x\(frameSize.height) into a buffer of \(width)x\(height)",
                         "pass a kCVPixelFormatType_32BGRA buffer of the image's size"))
             }
             try locking(buffer, []) {
@@ -71,20 +71,20 @@
         let buffer: CVPixelBuffer
         let layout: Frame.Layout
 
-        func withPlanes<R>(_ body: (Frame.Layout, [LentPlane]) throws -> R) throws -> R {
+        func withPlanes<R>(_ body: (Frame.Layout, [BorrowedPlane]) throws -> R) throws -> R {
             try locking(buffer, .readOnly) {
                 if !CVPixelBufferIsPlanar(buffer) {
                     let stride = CVPixelBufferGetBytesPerRow(buffer)
                     let bytes = UnsafeRawBufferPointer(
                         start: CVPixelBufferGetBaseAddress(buffer), count: stride * CVPixelBufferGetHeight(buffer))
-                    return try body(layout, [LentPlane(bytes: bytes, rowStride: stride, pixelStride: 1)])
+                    return try body(layout, [BorrowedPlane(bytes: bytes, rowStride: stride, pixelStride: 1)])
                 }
                 let planes = (0..<CVPixelBufferGetPlaneCount(buffer)).map { plane in
                     let stride = CVPixelBufferGetBytesPerRowOfPlane(buffer, plane)
                     let bytes = UnsafeRawBufferPointer(
                         start: CVPixelBufferGetBaseAddressOfPlane(buffer, plane),
                         count: stride * CVPixelBufferGetHeightOfPlane(buffer, plane))
-                    return LentPlane(bytes: bytes, rowStride: stride, pixelStride: 1)
+                    return BorrowedPlane(bytes: bytes, rowStride: stride, pixelStride: 1)
                 }
                 return try body(layout, planes)
             }

@@ -18,9 +18,14 @@ public struct Frame: Sendable {
     public private(set) var rotation: Rotation = .none
     /// Whether the image is mirrored horizontally after rotation.
     public private(set) var isMirrored = false
-    /// The part to use, in pixels of the upright image; `nil` is all of it.
-    public private(set) var region: Region?
+    /// The meaning of the alpha of RGBA and BGRA pixels; ``Transparency/ignored`` if there is none.
+    public private(set) var transparency: Transparency = .ignored
+    /// The region that was set, if any.
+    private(set) var crop: Region?
     let pixels: Pixels
+
+    /// The part of the upright image that is used: all of it, unless the frame was cropped.
+    public var region: Region { crop ?? Region(x: 0, y: 0, width: uprightSize.width, height: uprightSize.height) }
 
     /// The samples, or where to get them.
     enum Pixels: Sendable {
@@ -74,67 +79,84 @@ public struct Frame: Sendable {
         self.init(width: width, height: height, pixels: .planes(.nv21(color), [y, vu]))
     }
 
-    /// Sets the clockwise rotation that makes the buffer upright, and resets the region to the whole image.
+    /// Rotates the upright image clockwise, and its region with it. Calls compose: a quarter turn twice is half a turn, and what was
+    /// mirrored before is rotated as it is seen.
     public func rotated(_ rotation: Rotation) -> Frame {
         var frame = self
-        frame.rotation = rotation
-        frame.region = nil
+        if let region = crop {
+            // A region may be anything until the frame is used: the sums may wrap around, and what was outside stays outside.
+            let right = uprightSize.width &- region.x &- region.width
+            let below = uprightSize.height &- region.y &- region.height
+            switch rotation {
+            case .none: break
+            case .clockwise90: frame.crop = Region(x: below, y: region.x, width: region.height, height: region.width)
+            case .half: frame.crop = Region(x: right, y: below, width: region.width, height: region.height)
+            case .clockwise270: frame.crop = Region(x: region.y, y: right, width: region.height, height: region.width)
+            }
+        }
+        // Rotating clockwise after mirroring is mirroring after rotating counter-clockwise.
+        let degrees = self.rotation.degrees + (isMirrored ? -rotation.degrees : rotation.degrees)
+        frame.rotation = Rotation(degrees: degrees) ?? .none
         return frame
     }
 
-    /// Sets whether the image is mirrored horizontally after rotation, for front cameras, and resets the region to the whole image.
+    /// Mirrors the upright image horizontally if `isMirrored` is true (front cameras), and its region with it. Calls compose: mirroring
+    /// twice changes nothing.
     public func mirrored(_ isMirrored: Bool = true) -> Frame {
+        guard isMirrored else { return self }
         var frame = self
-        frame.isMirrored = isMirrored
-        frame.region = nil
+        frame.isMirrored.toggle()
+        if let region = crop { frame.crop?.x = uprightSize.width &- region.x &- region.width }
         return frame
     }
 
-    /// Sets rotation and mirroring by an EXIF orientation, and resets the region to the whole image.
+    /// Rotates and mirrors the upright image by an EXIF orientation.
     public func oriented(_ orientation: ExifOrientation) -> Frame {
         rotated(orientation.rotation).mirrored(orientation.isMirrored)
     }
 
-    /// The frame with a region in the upright image; `nil` is all of it.
-    public func cropped(to region: Region?) -> Frame {
+    /// Sets the part to use, in pixels of the whole upright image (after rotation and mirroring), whatever the region was before.
+    public func cropped(to region: Region) -> Frame {
         var frame = self
-        frame.region = region
+        frame.crop = region
         return frame
     }
 
-    /// Columns of the whole image after rotation.
-    public var uprightWidth: Int { rotation.transposes ? height : width }
+    /// Sets the meaning of the alpha of RGBA and BGRA pixels; the other formats have none. If it has one, the network sees the image
+    /// over black, and images made from the frame keep the alpha, with hidden pixels black.
+    public func transparent(_ transparency: Transparency) -> Frame {
+        guard case .planes(.packed(let format), _) = pixels, format == .rgba || format == .bgra else { return self }
+        var frame = self
+        frame.transparency = transparency
+        return frame
+    }
 
-    /// Rows of the whole image after rotation.
-    public var uprightHeight: Int { rotation.transposes ? width : height }
-
-    /// Columns of the region: those of a mask of ``OutputSize/frame``.
-    public var outputWidth: Int { region?.width ?? uprightWidth }
-
-    /// Rows of the region.
-    public var outputHeight: Int { region?.height ?? uprightHeight }
+    /// Size of the whole upright image.
+    public var uprightSize: Size {
+        rotation.transposes ? Size(width: height, height: width) : Size(width: width, height: height)
+    }
 
     /// Passes the planes' memory to `body`.
-    func withPlanes<R>(_ body: (Layout, [LentPlane]) throws -> R) throws -> R {
+    func withPlanes<R>(_ body: (Layout, [BorrowedPlane]) throws -> R) throws -> R {
         switch pixels {
         case .lockable(let pixels): try pixels.withPlanes(body)
-        case .planes(let layout, let planes): try Self.lend(planes[...], []) { try body(layout, $0) }
+        case .planes(let layout, let planes): try Self.borrow(planes[...], []) { try body(layout, $0) }
         }
     }
 
-    private static func lend<R>(
-        _ planes: ArraySlice<Plane>, _ lent: [LentPlane], _ body: ([LentPlane]) throws -> R
+    private static func borrow<R>(
+        _ planes: ArraySlice<Plane>, _ borrowed: [BorrowedPlane], _ body: ([BorrowedPlane]) throws -> R
     ) throws -> R {
-        guard let plane = planes.first else { return try body(lent) }
+        guard let plane = planes.first else { return try body(borrowed) }
         return try plane.withBytes { bytes in
-            let next = LentPlane(bytes: bytes, rowStride: plane.rowStride, pixelStride: plane.pixelStride)
-            return try lend(planes.dropFirst(), lent + [next], body)
+            let next = BorrowedPlane(bytes: bytes, rowStride: plane.rowStride, pixelStride: plane.pixelStride)
+            return try borrow(planes.dropFirst(), borrowed + [next], body)
         }
     }
 }
 
 /// A plane's memory while it is borrowed.
-struct LentPlane {
+struct BorrowedPlane {
     let bytes: UnsafeRawBufferPointer
     let rowStride: Int
     let pixelStride: Int
@@ -143,26 +165,17 @@ struct LentPlane {
 /// Pixels that must be locked for access, such as CoreVideo's.
 protocol LockablePixels: Sendable {
     /// Locks, passes the planes to `body`, unlocks.
-    func withPlanes<R>(_ body: (Frame.Layout, [LentPlane]) throws -> R) throws -> R
+    func withPlanes<R>(_ body: (Frame.Layout, [BorrowedPlane]) throws -> R) throws -> R
 }
 
 /// Formats with interleaved channels, 8 bits each.
 public enum PixelFormat: Sendable, Hashable, CaseIterable {
     /// Red, green, blue.
     case rgb
-    /// Red, green, blue, alpha; alpha is ignored.
+    /// Red, green, blue, alpha; alpha is ignored unless ``Frame/transparent(_:)`` defines it.
     case rgba
-    /// Blue, green, red, alpha; alpha is ignored.
+    /// Blue, green, red, alpha; alpha is ignored unless ``Frame/transparent(_:)`` defines it.
     case bgra
-    /// Red, green, blue, straight alpha: the network sees the image over black, and images made from the frame keep its
-    /// alpha, with hidden pixels black.
-    case rgbaStraight
-    /// Blue, green, red, straight alpha.
-    case bgraStraight
-    /// As ``rgbaStraight``, with colours already multiplied by alpha.
-    case rgbaPremultiplied
-    /// As ``bgraStraight``, with colours already multiplied by alpha.
-    case bgraPremultiplied
     /// One grey level.
     case gray
 
@@ -170,37 +183,47 @@ public enum PixelFormat: Sendable, Hashable, CaseIterable {
     public var bytesPerPixel: Int {
         switch self {
         case .rgb: 3
-        case .rgba, .bgra, .rgbaStraight, .bgraStraight, .rgbaPremultiplied, .bgraPremultiplied: 4
+        case .rgba, .bgra: 4
         case .gray: 1
         }
     }
 }
 
+/// The meaning of the alpha of RGBA and BGRA pixels.
+public enum Transparency: Sendable, Hashable, CaseIterable {
+    /// None: cameras leave arbitrary values in that byte.
+    case ignored
+    /// Straight alpha, as in a ``Picture``: the pixel's opacity, with unmultiplied colours.
+    case straight
+    /// Premultiplied alpha, as in CoreGraphics: colours are already multiplied by it.
+    case premultiplied
+}
+
+/// The weights of red, green and blue in luma.
+public enum YUVMatrix: Sendable, Hashable, CaseIterable {
+    /// ITU-R BT.601: JPEG and Android's cameras.
+    case bt601
+    /// ITU-R BT.709: high-definition video and most iOS cameras.
+    case bt709
+}
+
+/// The levels of black and white.
+public enum YUVRange: Sendable, Hashable, CaseIterable {
+    /// Luma 16 to 235, chroma 16 to 240.
+    case video
+    /// All of 0 to 255.
+    case full
+}
+
 /// The conversion from YUV to RGB.
 public struct YUVColor: Sendable, Hashable {
-    /// The weights of red, green and blue in luma.
-    public enum Matrix: Sendable, Hashable {
-        /// ITU-R BT.601: JPEG and Android's cameras.
-        case bt601
-        /// ITU-R BT.709: high-definition video and most iOS cameras.
-        case bt709
-    }
-
-    /// The levels of black and white.
-    public enum Range: Sendable, Hashable {
-        /// Luma 16 to 235, chroma 16 to 240.
-        case video
-        /// All of 0 to 255.
-        case full
-    }
-
     /// The weights.
-    public var matrix: Matrix
+    public var matrix: YUVMatrix
     /// The levels.
-    public var range: Range
+    public var range: YUVRange
 
-    /// Matrix and range; iOS's cameras use BT.709, and the full range if configured for it.
-    public init(matrix: Matrix = .bt709, range: Range = .full) {
+    /// Matrix and range, as the camera or decoder reports them; iOS's cameras use BT.709, and the full range if configured for it.
+    public init(matrix: YUVMatrix, range: YUVRange) {
         self.matrix = matrix
         self.range = range
     }
@@ -240,10 +263,27 @@ public struct Region: Sendable, Hashable {
     /// Rows.
     public var height: Int
 
+    /// How large it is.
+    public var size: Size { Size(width: width, height: height) }
+
     /// Columns `x..<x + width`, rows `y..<y + height`.
     public init(x: Int, y: Int, width: Int, height: Int) {
         self.x = x
         self.y = y
+        self.width = width
+        self.height = height
+    }
+}
+
+/// Columns and rows.
+public struct Size: Sendable, Hashable {
+    /// Columns.
+    public var width: Int
+    /// Rows.
+    public var height: Int
+
+    /// Columns and rows.
+    public init(width: Int, height: Int) {
         self.width = width
         self.height = height
     }

@@ -5,20 +5,6 @@ import Foundation
 internal import CSilhouette
 internal import SilhouetteFFI
 
-/// A frame and its timestamp.
-public struct TimedFrame: Sendable {
-    /// The frame.
-    public let frame: Frame
-    /// When it was taken, in seconds from an arbitrary origin.
-    public let timestamp: TimeInterval
-
-    /// A frame and when it was taken, in seconds from an arbitrary origin.
-    public init(_ frame: Frame, at timestamp: TimeInterval) {
-        self.frame = frame
-        self.timestamp = timestamp
-    }
-}
-
 /// A result of a live stream.
 public struct LiveResult: Sendable {
     /// The timestamp that the frame was submitted with, in seconds.
@@ -106,51 +92,6 @@ public final class LiveSegmenter: Sendable {
     }
 }
 
-extension Segmenter {
-    /// Segments a sequence of frames; the latest wins: a stream of results that ends when the frames have ended and the
-    /// last of them is segmented. Cancelling the task that reads it stops reading `frames`.
-    ///
-    /// - Throws: As ``LiveSegmenter/init(_:smoothing:)``.
-    public func segments<Frames: AsyncSequence & Sendable>(
-        of frames: Frames, smoothing: Smoothing? = Smoothing()
-    ) throws -> AsyncThrowingStream<LiveResult, any Error> where Frames.Element == TimedFrame {
-        let (results, sink) = AsyncThrowingStream.makeStream(
-            of: LiveResult.self, bufferingPolicy: .bufferingNewest(1))
-        // Submitted frames that are neither replaced nor answered yet, and whether more may come.
-        let open = Locked((count: 0, more: true))
-        let finishIfDone = { @Sendable (change: (inout (count: Int, more: Bool)) -> Void) in
-            let done = open.with { open in
-                change(&open)
-                return open.count == 0 && !open.more
-            }
-            if done { sink.finish() }
-        }
-        let stream = try Stream(self, smoothing) { result, _ in
-            let outcome = sink.yield(result)
-            finishIfDone { $0.count -= 1 }
-            if case .dropped = outcome { return false }
-            return true
-        }
-        // (The generated bindings have a Task of their own.)
-        let reading = _Concurrency.Task {
-            do {
-                for try await timed in frames {
-                    open.with { $0.count += 1 }
-                    if try stream.submit(timed.frame, at: timed.timestamp) { open.with { $0.count -= 1 } }
-                }
-                finishIfDone { $0.more = false }
-            } catch {
-                sink.finish(throwing: error)
-            }
-        }
-        sink.onTermination = { _ in
-            reading.cancel()
-            stream.end()
-        }
-        return results
-    }
-}
-
 /// A result, and how often the stream had been cancelled when its frame was taken.
 private struct Numbered: Sendable {
     let result: LiveResult
@@ -182,7 +123,7 @@ private final class Stream: Sendable {
         if ended.with({ $0 }) { throw SilhouetteError.closed(.init("the live segmenter was closed", "make another one")) }
         let timestamp = try nanoseconds(timestamp)
         var replaced = false
-        try frame.lend { frame in
+        try frame.withNative { frame in
             try withRaw(handle) { raw in try calling { silhouette_submit(raw, frame, timestamp, &replaced, $0) } }
         }
         return replaced

@@ -14,7 +14,7 @@ public final class Model: Sendable {
         /// How much of each pixel is foreground. There are two classes, background and foreground; the confidence of the foreground,
         /// which effects use, is the alpha itself.
         case alpha
-        /// Classes for the picture as a whole, which this package does not run.
+        /// Classes of the image as a whole, which this package does not run.
         case classification
 
         init(_ task: SilhouetteFFI.Task) {
@@ -35,7 +35,7 @@ public final class Model: Sendable {
     /// A colour for each class.
     public let colors: [ClassColor]
     /// Side of the square input that the weights were trained for, in pixels.
-    public let inputSize: Int
+    public let size: Int
     /// Licence of the weights; empty if it is unknown.
     public let licence: String
     /// Origin of the weights.
@@ -49,7 +49,7 @@ public final class Model: Sendable {
         task = Task(info.task)
         labels = info.labels
         colors = info.colors.map(ClassColor.init(packed:))
-        inputSize = Int(info.size)
+        size = Int(info.size)
         licence = info.licence
         provenance = info.provenance
     }

@@ -17,28 +17,31 @@ public struct Options: Sendable, Hashable {
     public var output: OutputSize
     /// Whether the soft borders of cut-out, blurred and replaced images follow the image's edges. The mask and the
     /// confidences stay the network's. Default: they do.
-    public var refinesEdges: Bool
-    /// A folder private to the app, in its caches folder, in which the packed weights are cached (4 bytes per parameter,
-    /// at most four files): opening the same model file again is then several times faster, and its weights are pages of
+    public var refine: Bool
+    /// A folder private to the app, in its caches folder, in which the packed weights are cached (4 bytes per parameter, 2
+    /// in f16, at most four files): opening the same model file again is then several times faster, and its weights are pages of
     /// that file instead of the app's own memory. Models in memory are not cached. `nil`: no cache.
     public var weightCache: URL?
     /// Whether the network sees a square or the frame's own shape. Default: the frame's.
     public var inputShape: InputShape
+    /// What the network computes in. Default: ``Precision/auto``.
+    public var precision: Precision
 
     /// Options; omitted ones have defaults.
     public init(
         threads: Int? = nil, size: Int? = nil, backend: Backend = .auto, concurrency: Int? = nil,
-        output: OutputSize = .frame, refinesEdges: Bool = true, weightCache: URL? = nil,
-        inputShape: InputShape = .frame
+        output: OutputSize = .frame, refine: Bool = true, weightCache: URL? = nil,
+        inputShape: InputShape = .frame, precision: Precision = .auto
     ) {
         self.threads = threads
         self.size = size
         self.backend = backend
         self.concurrency = concurrency
         self.output = output
-        self.refinesEdges = refinesEdges
+        self.refine = refine
         self.weightCache = weightCache
         self.inputShape = inputShape
+        self.precision = precision
     }
 }
 
@@ -50,6 +53,16 @@ public enum Backend: Sendable, Hashable, CaseIterable {
     case cpu
     /// Apple's GPU; ``SilhouetteError/unsupported(_:)`` if there is none, or if the library was built without it.
     case metal
+}
+
+/// What the network computes in. Images, confidences and alpha have the same types in every precision.
+public enum Precision: Sendable, Hashable, CaseIterable {
+    /// f16 where the CPU multiplies it (A11 and newer) and the activations of the model's feature extractor are bounded by ReLU6; otherwise f32.
+    case auto
+    /// 32-bit floats.
+    case f32
+    /// 16-bit floats: half the memory, and about half the time where the CPU multiplies them; elsewhere slower than ``f32``.
+    case f16
 }
 
 /// The shape of the network's input.

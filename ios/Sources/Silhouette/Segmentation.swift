@@ -15,16 +15,14 @@ public final class Segmentation: Sendable {
     public let model: Model
     /// How long each stage took.
     public let timings: Timings
-    /// Columns of an image from ``render(_:of:)``: those of the frame's region.
-    public let pictureWidth: Int
-    /// Rows of such an image.
-    public let pictureHeight: Int
+    /// Size of the frame's region, upright: that of the images from ``render(_:of:)``.
+    public let frameSize: Size
     let handle: SilhouetteFFI.Segmentation
     /// Held while the mask's size must not change under a reader.
     private let lock = NSLock()
     private let pool: SegmentationPool?
 
-    /// The filled native segmentation; `pool` takes it back.
+    /// The filled native segmentation; it returns to `pool`.
     init(_ handle: SilhouetteFFI.Segmentation, of model: Model, pool: SegmentationPool?) {
         let (timings, size) = (handle.timings(), handle.frameSize())
         self.handle = handle
@@ -32,13 +30,15 @@ public final class Segmentation: Sendable {
         self.pool = pool
         self.timings = Timings(
             input: seconds(timings.input), network: seconds(timings.network), mask: seconds(timings.mask))
-        pictureWidth = Int(size.width)
-        pictureHeight = Int(size.height)
+        frameSize = Size(width: Int(size.width), height: Int(size.height))
     }
 
     deinit {
-        pool?.give(handle)
+        pool?.release(handle)
     }
+
+    /// One label per class; class 0 is the background.
+    public var labels: [String] { model.labels }
 
     /// Columns of the mask.
     public var width: Int { Int(handle.size().width) }
@@ -67,7 +67,7 @@ public final class Segmentation: Sendable {
     ///   - buffer: At least `(height - 1) * rowStride + width` bytes.
     ///   - rowStride: Bytes from one row to the next.
     /// - Throws: ``SilhouetteError/invalidFrame(_:)`` if the buffer is too short or its rows overlap.
-    public func copyMask(to buffer: UnsafeMutableRawBufferPointer, rowStride: Int) throws {
+    public func mask(into buffer: UnsafeMutableRawBufferPointer, rowStride: Int) throws {
         let stride: Int = try unsigned(rowStride, "the row stride", SilhouetteError.invalidFrame)
         let out = buffer.bindMemory(to: UInt8.self).baseAddress
         try withRaw(handle) { raw in try calling { silhouette_mask(raw, out, buffer.count, stride, $0) } }
@@ -232,7 +232,7 @@ public struct Transform: Sendable, Hashable {
     static let identity = Transform(xx: 1, xy: 0, x0: 0, yx: 0, yy: 1, y0: 0)
 
     /// The position of a mask point in the buffer.
-    public func apply(x: Double, y: Double) -> (x: Double, y: Double) {
+    public func map(x: Double, y: Double) -> (x: Double, y: Double) {
         (xx * x + xy * y + x0, yx * x + yy * y + y0)
     }
 

@@ -3,7 +3,7 @@
 import Foundation
 internal import SilhouetteFFI
 
-/// A few of the library's segmentations, kept for the next frames.
+/// A few of the library's segmentations, reused for the next frames.
 final class SegmentationPool: Sendable {
     /// The free ones; `nil` once the segmenter was closed.
     private let free = Locked<[SilhouetteFFI.Segmentation]?>([])
@@ -17,20 +17,20 @@ final class SegmentationPool: Sendable {
         do {
             try withRaw(target, body)
         } catch {
-            give(target)
+            release(target)
             throw error
         }
         return Segmentation(target, of: model, pool: self)
     }
 
-    /// Takes one back.
-    func give(_ segmentation: SilhouetteFFI.Segmentation) {
+    /// Returns one to the pool.
+    func release(_ segmentation: SilhouetteFFI.Segmentation) {
         free.with { free in
             if let count = free?.count, count < Self.limit { free?.append(segmentation) }
         }
     }
 
-    /// Frees everything kept, and keeps nothing more.
+    /// Frees the pooled segmentations; later ones are not pooled.
     func close() {
         free.with { $0 = nil }
     }

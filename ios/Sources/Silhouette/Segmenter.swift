@@ -16,15 +16,15 @@ internal import SilhouetteFFI
 /// Calls may come from any number of threads and tasks; up to ``Options/concurrency`` run at once, each in memory of its
 /// own, and the others wait. After the first frame the engine allocates nothing. For a camera's stream see
 /// ``LiveSegmenter``, for a video's frames ``VideoSegmenter``.
-public final class Segmenter: Sendable {
+public final class Segmenter: Sendable, CustomStringConvertible {
     /// The model.
     public let model: Model
     /// Its options.
     public let options: Options
-    /// The side of the network's input, in pixels.
-    public let inputSize: Int
+    /// The side of the network's input, in pixels; the longer one if it is not square.
+    public let size: Int
     /// A short description of backend, kernels, threads and memory.
-    public let summary: String
+    public let description: String
     let handle: SilhouetteFFI.Segmenter
     let pool = SegmentationPool()
     private let calls: CallQueue
@@ -39,8 +39,8 @@ public final class Segmenter: Sendable {
         self.options = options
         let settings = try options.bridged()
         handle = try translatingErrors { try SilhouetteFFI.Segmenter(model: model.handle, options: settings) }
-        inputSize = Int(handle.size())
-        summary = handle.description()
+        size = Int(handle.size())
+        description = handle.description()
         calls = CallQueue(limit: options.concurrency ?? Self.defaultConcurrency)
     }
 
@@ -62,7 +62,7 @@ public final class Segmenter: Sendable {
     /// - Throws: As ``segment(_:)``, except for cancellation.
     public func segmentNow(_ frame: Frame) throws -> Segmentation {
         try pool.fill(of: model) { target in
-            try frame.lend { frame in
+            try frame.withNative { frame in
                 try withRaw(handle) { raw in try calling { silhouette_segment(raw, frame, target, $0) } }
             }
         }
@@ -84,11 +84,21 @@ extension Options {
         }
         return SilhouetteFFI.Options(
             threads: try count(threads, "the number of threads"),
-            backend: backend.bridged,
+            backend: backend.bridged, precision: precision.bridged,
             size: try count(size, "the input's size"), inputShape: inputShape.bridged,
             concurrency: try count(concurrency, "the concurrency"),
-            output: try output.bridged(), refine: refinesEdges,
+            output: try output.bridged(), refine: refine,
             weightCache: weightCache?.path)
+    }
+}
+
+extension Precision {
+    fileprivate var bridged: SilhouetteFFI.Precision {
+        switch self {
+        case .auto: .auto
+        case .f32: .f32
+        case .f16: .f16
+        }
     }
 }
 

@@ -52,8 +52,14 @@ extension SilhouetteError {
 }
 
 extension SilhouetteError: LocalizedError, CustomStringConvertible {
-    /// The kind and the reason, as in "invalid frame: plane Y has 10 bytes, its size and strides need 16".
-    public var description: String {
+    /// The kind, the reason and the advice, as in "invalid frame: plane Y has 10 bytes, its size and strides need 16; pass planes, strides
+    /// and sizes as the camera or decoder reports them".
+    public var description: String { advice.isEmpty ? summary : "\(summary); \(advice)" }
+
+    /// The kind and the reason.
+    public var errorDescription: String? { summary }
+
+    private var summary: String {
         switch self {
         case .invalidFrame(let problem): "invalid frame: \(problem.reason)"
         case .invalidModel(let problem): "invalid model: \(problem.reason)"
@@ -62,9 +68,6 @@ extension SilhouetteError: LocalizedError, CustomStringConvertible {
         case .internal(let problem): "internal: \(problem.reason)"
         }
     }
-
-    /// As ``description``.
-    public var errorDescription: String? { description }
 
     /// What the caller can do.
     public var recoverySuggestion: String? { problem.advice.isEmpty ? nil : problem.advice }

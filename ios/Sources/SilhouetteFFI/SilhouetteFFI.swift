@@ -2186,6 +2186,10 @@ public struct Options: Equatable, Hashable {
      */
     public var backend: Backend
     /**
+     * What the network computes in.
+     */
+    public var precision: Precision
+    /**
      * Side of the network's input in pixels, the longer one if it is not square.
      */
     public var size: UInt32?
@@ -2220,6 +2224,9 @@ public struct Options: Equatable, Hashable {
          * Where to compute.
          */backend: Backend,
         /**
+         * What the network computes in.
+         */precision: Precision,
+        /**
          * Side of the network's input in pixels, the longer one if it is not square.
          */size: UInt32? = nil,
         /**
@@ -2239,6 +2246,7 @@ public struct Options: Equatable, Hashable {
          */weightCache: String? = nil) {
         self.threads = threads
         self.backend = backend
+        self.precision = precision
         self.size = size
         self.inputShape = inputShape
         self.concurrency = concurrency
@@ -2265,6 +2273,7 @@ public struct FfiConverterTypeOptions: FfiConverterRustBuffer {
             try Options(
                 threads: FfiConverterOptionUInt32.read(from: &buf),
                 backend: FfiConverterTypeBackend.read(from: &buf),
+                precision: FfiConverterTypePrecision.read(from: &buf),
                 size: FfiConverterOptionUInt32.read(from: &buf),
                 inputShape: FfiConverterTypeInputShape.read(from: &buf),
                 concurrency: FfiConverterOptionUInt32.read(from: &buf),
@@ -2277,6 +2286,7 @@ public struct FfiConverterTypeOptions: FfiConverterRustBuffer {
     public static func write(_ value: Options, into buf: inout [UInt8]) {
         FfiConverterOptionUInt32.write(value.threads, into: &buf)
         FfiConverterTypeBackend.write(value.backend, into: &buf)
+        FfiConverterTypePrecision.write(value.precision, into: &buf)
         FfiConverterOptionUInt32.write(value.size, into: &buf)
         FfiConverterTypeInputShape.write(value.inputShape, into: &buf)
         FfiConverterOptionUInt32.write(value.concurrency, into: &buf)
@@ -2949,6 +2959,91 @@ public func FfiConverterTypeOutputSize_lift(_ buf: RustBuffer) throws -> OutputS
 #endif
 public func FfiConverterTypeOutputSize_lower(_ value: OutputSize) -> RustBuffer {
     return FfiConverterTypeOutputSize.lower(value)
+}
+
+
+
+/**
+ * What the network computes in.
+ */
+
+public enum Precision: Equatable, Hashable {
+
+    /**
+     * f16 where the CPU multiplies it and the model's activations are bounded, otherwise f32.
+     */
+    case auto
+    /**
+     * 32-bit floats.
+     */
+    case f32
+    /**
+     * 16-bit floats.
+     */
+    case f16
+
+
+
+
+
+}
+
+#if compiler(>=6)
+extension Precision: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypePrecision: FfiConverterRustBuffer {
+    typealias SwiftType = Precision
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Precision {
+        let variant: Int32 = try readInt(&buf)
+        switch variant {
+
+        case 1: return .auto
+
+        case 2: return .f32
+
+        case 3: return .f16
+
+        default: throw UniffiInternalError.unexpectedEnumCase
+        }
+    }
+
+    public static func write(_ value: Precision, into buf: inout [UInt8]) {
+        switch value {
+
+
+        case .auto:
+            writeInt(&buf, Int32(1))
+
+
+        case .f32:
+            writeInt(&buf, Int32(2))
+
+
+        case .f16:
+            writeInt(&buf, Int32(3))
+
+        }
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypePrecision_lift(_ buf: RustBuffer) throws -> Precision {
+    return try FfiConverterTypePrecision.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypePrecision_lower(_ value: Precision) -> RustBuffer {
+    return FfiConverterTypePrecision.lower(value)
 }
 
 

@@ -18,7 +18,7 @@ func median(_ segmenter: Segmenter, frames: Int) throws -> Double {
         let frame = Frame(
             y: Plane(luma, rowStride: width), uv: Plane(chroma, rowStride: width), width: width, height: height,
             color: color)
-        try segmenter.segmentNow(frame).copyMask(to: mask, rowStride: width)
+        try segmenter.segmentNow(frame).mask(into: mask, rowStride: width)
         return Double(DispatchTime.now().uptimeNanoseconds - start) / 1e6
     }
     for _ in 0..<frames / 5 { _ = try once() }

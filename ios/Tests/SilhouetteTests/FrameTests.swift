@@ -1,4 +1,4 @@
-// Frames on their own: composed rotation and mirroring, EXIF's orientations, sizes.
+// Frames on their own: rotation and mirroring, EXIF's orientations, sizes.
 
 import Foundation
 import XCTest
@@ -21,21 +21,21 @@ final class FrameTests: XCTestCase {
     private let grid = [[1, 2, 3], [4, 5, 6]]
     private let frame = waves(3, 2)
 
-    func testRotationAndMirroringAreSet() {
-        // As in Rust and Kotlin: the last call counts, in any order.
+    func testRotationAndMirroringCompose() {
+        // (core/segmenter/tests/api.tsv has some of these, with their pixels.)
         for first in Rotation.allCases {
             for second in Rotation.allCases {
-                for mirrored in [false, true] {
-                    let frame = self.frame.rotated(first).mirrored(!mirrored).mirrored(mirrored).rotated(second)
-                    XCTAssertEqual(frame.rotation, second)
-                    XCTAssertEqual(frame.isMirrored, mirrored)
-                    let expected = upright(grid, frame)
-                    XCTAssertEqual(frame.uprightWidth, expected[0].count)
-                    XCTAssertEqual(frame.uprightHeight, expected.count)
+                for isMirrored in [false, true] {
+                    let frame = self.frame.rotated(first).mirrored(isMirrored)
+                    var expected = upright(grid, frame)
+                    for _ in 0..<second.degrees / 90 { expected = turned(expected) }
+                    let turned = frame.rotated(second)
+                    XCTAssertEqual(upright(grid, turned), expected, "\(first) \(isMirrored) \(second)")
+                    XCTAssertEqual(turned.uprightSize, Size(width: expected[0].count, height: expected.count))
+                    XCTAssertEqual(upright(grid, turned.mirrored()), expected.map { $0.reversed() })
                 }
             }
         }
-        XCTAssertTrue(frame.mirrored().mirrored().isMirrored)
     }
 
     func testExifOrientations() {
@@ -52,6 +52,7 @@ final class FrameTests: XCTestCase {
         ]
         for orientation in ExifOrientation.allCases {
             XCTAssertEqual(self.upright(grid, frame.oriented(orientation)), upright[orientation], "\(orientation)")
+            XCTAssertEqual(frame.mirrored().oriented(orientation).isMirrored, !orientation.isMirrored)
         }
     }
 
@@ -60,9 +61,16 @@ final class FrameTests: XCTestCase {
         XCTAssertEqual(Rotation(degrees: 450), .clockwise90)
         XCTAssertNil(Rotation(degrees: 45))
         let cropped = frame.rotated(.clockwise90).cropped(to: Region(x: 0, y: 1, width: 2, height: 2))
-        XCTAssertEqual([cropped.outputWidth, cropped.outputHeight], [2, 2])
-        XCTAssertNil(cropped.rotated(.half).region)
-        XCTAssertNil(cropped.mirrored().region)
+        XCTAssertEqual(cropped.region.size, Size(width: 2, height: 2))
+        XCTAssertEqual(cropped.rotated(.half).region, Region(x: 0, y: 0, width: 2, height: 2))
+        XCTAssertEqual(frame.region, Region(x: 0, y: 0, width: 3, height: 2))
+        // What was outside stays outside, whatever the numbers are.
+        for wrong in [Region(x: .min, y: .max, width: .max, height: .min), Region(x: -1, y: 0, width: 1, height: 1)] {
+            for rotation in Rotation.allCases {
+                let turned = frame.cropped(to: wrong).rotated(rotation).mirrored()
+                assertFails("\(wrong) \(rotation)", try segmenter().segmentNow(turned)) { $0.isInvalidFrame }
+            }
+        }
     }
 
     func testPlanesKeepTheirOwner() throws {

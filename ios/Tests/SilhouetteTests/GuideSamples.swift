@@ -8,7 +8,7 @@ import XCTest
 func blurred(_ frame: Frame) async throws -> Picture {
     let segmenter = try Segmenter(model: .people())
     defer { segmenter.close() }
-    return try await segmenter.segment(frame).render(.blur(), of: frame)
+    return try await segmenter.segment(frame).blur(of: frame)
 }
 // end of sample
 
@@ -25,7 +25,8 @@ func share(of label: String, in frame: Frame) async throws -> Double {
 // sample: planes
 func frames(rgba: Data, y: Data, uv: Data, width: Int, height: Int, stride: Int) -> [Frame] {
     let (luma, chroma) = (Plane(y, rowStride: stride), Plane(uv, rowStride: stride))
-    let turned = Frame(y: luma, uv: chroma, width: width, height: height, color: YUVColor()).rotated(.clockwise90)
+    let color = YUVColor(matrix: .bt709, range: .full)
+    let turned = Frame(y: luma, uv: chroma, width: width, height: height, color: color).rotated(.clockwise90)
     return [
         Frame(rgba, format: .rgba, width: width, height: height),
         turned.cropped(to: Region(x: 0, y: 0, width: height / 2, height: width / 2)),
@@ -36,7 +37,7 @@ func frames(rgba: Data, y: Data, uv: Data, width: Int, height: Int, stride: Int)
 // sample: live
 func preview(_ live: LiveSegmenter, show: @Sendable (Picture) async -> Void) async throws {
     for await result in live.results {
-        await show(try result.segmentation.get().render(.blur()))
+        await show(try result.segmentation.get().blur())
     }
 }
 // end of sample
@@ -68,7 +69,7 @@ final class GuideSamples: XCTestCase {
     }
 
     func testModel() throws {
-        XCTAssertEqual(try SilhouetteTests.open(fixtureURL()).inputSize, 257)
+        XCTAssertEqual(try SilhouetteTests.open(fixtureURL()).size, 257)
     }
 
     func testPlanes() throws {

@@ -18,11 +18,11 @@ final class HostileTests: XCTestCase {
 
     /// 7x5 with chroma 4x3.
     private func yuv(_ y: Plane, _ u: Plane, _ v: Plane) -> Frame {
-        Frame(y: y, u: u, v: v, width: 7, height: 5, color: YUVColor())
+        Frame(y: y, u: u, v: v, width: 7, height: 5, color: YUVColor(matrix: .bt709, range: .full))
     }
 
     private func nv12(_ y: Plane, _ uv: Plane) -> Frame {
-        Frame(y: y, uv: uv, width: 7, height: 5, color: YUVColor())
+        Frame(y: y, uv: uv, width: 7, height: 5, color: YUVColor(matrix: .bt709, range: .full))
     }
 
     private lazy var refused: [(String, Frame)] = [
@@ -100,7 +100,7 @@ final class HostileTests: XCTestCase {
             assertFails("\(timestamp)", try video.segmentNow(waves(8, 4), at: timestamp)) { $0.isInvalidFrame }
             assertFails("\(timestamp)", try live.submit(waves(8, 4), at: timestamp)) { $0.isInvalidFrame }
             assertFails("\(timestamp)", try VideoSegmenter(segmenter, smoothing: Smoothing(halfLife: timestamp))) {
-                $0.isInvalidFrame
+                $0.isUnsupported
             }
         }
         let segmentation = try segmenter.segmentNow(waves(8, 4))
@@ -108,7 +108,7 @@ final class HostileTests: XCTestCase {
         defer { memory.deallocate() }
         for (count, stride) in [(31, 8), (0, 8), (4096, 7), (4096, -8), (4096, .max)] {
             let buffer = UnsafeMutableRawBufferPointer(rebasing: memory[0..<count])
-            assertFails("mask \(count) \(stride)", try segmentation.copyMask(to: buffer, rowStride: stride)) {
+            assertFails("mask \(count) \(stride)", try segmentation.mask(into: buffer, rowStride: stride)) {
                 $0.isInvalidFrame
             }
         }

@@ -13,15 +13,15 @@ final class ModelTests: XCTestCase {
         XCTAssertEqual(model.labels.first, "background")
         XCTAssertEqual(try model.classIndex(of: " Person "), 15)
         XCTAssertEqual(model.colors[15], ClassColor(packed: 0xC08080))
-        XCTAssertEqual(model.inputSize, 321)
+        XCTAssertEqual(model.size, 321)
         XCTAssertFalse(model.licence.isEmpty)
         XCTAssertFalse(model.provenance.isEmpty)
         assertFails("unknown label", try model.classIndex(of: "unicorn")) { error in
             error.isUnsupported && error.problem.advice.contains("person")
         }
         let segmenter = try Segmenter(model: model, options: Options(threads: 1, size: 129))
-        XCTAssertEqual(segmenter.inputSize, 129)
-        XCTAssertFalse(segmenter.summary.isEmpty)
+        XCTAssertEqual(segmenter.size, 129)
+        XCTAssertFalse(segmenter.description.isEmpty)
         XCTAssertEqual(try segmenter.segmentNow(waves(40, 30)).mask().classes.count, 1200)
     }
 
@@ -29,7 +29,7 @@ final class ModelTests: XCTestCase {
         let model = try Model.people()
         XCTAssertEqual(model.task, .alpha)
         XCTAssertEqual(model.labels, ["background", "person"])
-        XCTAssertEqual(model.inputSize, 257)
+        XCTAssertEqual(model.size, 257)
         XCTAssertFalse(model.licence.isEmpty)
         XCTAssertFalse(model.provenance.isEmpty)
         let segmentation = try Segmenter(model: model, options: Options(threads: 1, size: 129)).segmentNow(waves(40, 30))
@@ -101,7 +101,7 @@ final class ModelTests: XCTestCase {
 
     func testErrorsSayWhatAndWhatToDo() throws {
         let error = SilhouetteError.closed(.init(reason: "the segmenter was closed", advice: "create a new one"))
-        XCTAssertEqual("\(error)", "closed: the segmenter was closed")
+        XCTAssertEqual("\(error)", "closed: the segmenter was closed; create a new one")
         XCTAssertEqual(error.errorDescription, "closed: the segmenter was closed")
         XCTAssertEqual(error.recoverySuggestion, "create a new one")
         XCTAssertNil(SilhouetteError.internal(.init("x")).recoverySuggestion)

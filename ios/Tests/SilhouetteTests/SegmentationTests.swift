@@ -59,8 +59,8 @@ final class SegmentationTests: XCTestCase {
         let cut = { (options: Options) in
             try SilhouetteTests.segmenter(options).segmentNow(frame).render(.cutout(.classes([1, 2, 3, 4, 5, 6, 7])), of: frame)
         }
-        let plain = try cut(Options(threads: 1, refinesEdges: false))
-        XCTAssertEqual(try cut(Options(threads: 1)), try cut(Options(threads: 1, refinesEdges: true)))
+        let plain = try cut(Options(threads: 1, refine: false))
+        XCTAssertEqual(try cut(Options(threads: 1)), try cut(Options(threads: 1, refine: true)))
         XCTAssertNotEqual(try cut(Options(threads: 1)), plain)
     }
 
@@ -69,7 +69,7 @@ final class SegmentationTests: XCTestCase {
         let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 4 * 16 + 9, alignment: 1)
         defer { memory.deallocate() }
         memory.initializeMemory(as: UInt8.self, repeating: 0xEE)
-        try segmentation.copyMask(to: memory, rowStride: 16)
+        try segmentation.mask(into: memory, rowStride: 16)
         let mask = try segmentation.mask()
         for (index, byte) in memory.enumerated() {
             XCTAssertEqual(byte, index % 16 < 9 ? UInt8(mask[index % 16, index / 16]) : 0xEE, "byte \(index)")
@@ -96,13 +96,13 @@ final class SegmentationTests: XCTestCase {
         XCTAssertEqual([segmentation.width, segmentation.height], [20, 30])
         // The upright image is 40x50; when rotated clockwise, its column c was row 39 - c of the buffer, and when mirrored it
         // is row c.
-        let corner = segmentation.transform.apply(x: 0, y: 0)
+        let corner = segmentation.transform.map(x: 0, y: 0)
         XCTAssertEqual(corner.x, 6, accuracy: 1e-9)
         XCTAssertEqual(corner.y, 4, accuracy: 1e-9)
-        let far = segmentation.transform.apply(x: 20, y: 30)
+        let far = segmentation.transform.map(x: 20, y: 30)
         XCTAssertEqual(far.x, 36, accuracy: 1e-9)
         XCTAssertEqual(far.y, 24, accuracy: 1e-9)
-        let back = segmentation.transform.inverse.apply(x: far.x, y: far.y)
+        let back = segmentation.transform.inverse.map(x: far.x, y: far.y)
         XCTAssertEqual(back.x, 20, accuracy: 1e-9)
         XCTAssertEqual(back.y, 30, accuracy: 1e-9)
     }
@@ -138,8 +138,8 @@ final class SegmentationTests: XCTestCase {
     func testPictures() throws {
         let frame = waves(50, 40).rotated(.clockwise270)
         let segmentation = try segmenter().segmentNow(frame)
-        XCTAssertEqual([segmentation.pictureWidth, segmentation.pictureHeight], [40, 50])
-        let plain = try segmentation.render(.none, of: frame)
+        XCTAssertEqual(segmentation.frameSize, Size(width: 40, height: 50))
+        let plain = try segmentation.render(.picture, of: frame)
         XCTAssertEqual([plain.width, plain.height, plain.rgba.count], [40, 50, 8000])
         // When rotated counter-clockwise, the buffer's last column is the image's first row.
         XCTAssertEqual(Array(plain.rgba.prefix(3)), pixel(waves(50, 40), 49, 0))
@@ -171,13 +171,13 @@ final class SegmentationTests: XCTestCase {
         let whole: [UInt8] = [10, 20, 30, 255]
         let bytes = Data((0..<48).flatMap { [hidden, half, whole][$0 % 3] })
         let expected = Data((0..<48).flatMap { [[0, 0, 0, 0], half, whole][$0 % 3] })
-        let frame = Frame(bytes, format: .rgbaStraight, width: 8, height: 6)
+        let frame = Frame(bytes, format: .rgba, width: 8, height: 6).transparent(.straight)
         let segmentation = try segmenter().segmentNow(frame)
-        let picture = try segmentation.render(.none, of: frame)
+        let picture = try segmentation.render(.picture, of: frame)
         XCTAssertEqual(picture.rgba, expected)
-        XCTAssertEqual(try segmentation.render(.none, of: picture.frame).rgba, expected)
+        XCTAssertEqual(try segmentation.render(.picture, of: picture.frame).rgba, expected)
         let ignored = Frame(bytes, format: .rgba, width: 8, height: 6)
-        XCTAssertEqual(try segmentation.render(.none, of: ignored).rgba[3], 255)
+        XCTAssertEqual(try segmentation.render(.picture, of: ignored).rgba[3], 255)
     }
 
     func testPicturesInBuffersOfOtherLayouts() throws {

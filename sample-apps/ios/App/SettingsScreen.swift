@@ -38,7 +38,7 @@ struct SettingsScreen: View {
                 Section {
                     line(Words.library, store.state.engine?.library)
                     line(Words.model, store.state.engine.map { "\($0.modelName), \($0.modelLicence)" })
-                    line(Words.engine, store.state.engine?.summary)
+                    line(Words.engine, store.state.engine?.description)
                     line(Words.privacy, Words.privacyText)
                 } header: {
                     Text(Words.about)

@@ -121,7 +121,10 @@ fn names(tokens: &[&str], file: &Module, modules: &BTreeMap<Module, &str>) -> Ve
     let mut found = Vec::new();
     // Modules in braces, each with the depth of braces inside it.
     let mut inline: Vec<(String, usize)> = Vec::new();
-    let (mut depth, mut at, mut in_use, mut public) = (0, 0, false, false);
+    let mut depth = 0;
+    let mut at = 0;
+    let mut in_use = false;
+    let mut public = false;
     while at < tokens.len() {
         let here =
             |inline: &[(String, usize)]| [file.clone(), inline.iter().map(|(name, _)| name.clone()).collect()].concat();

@@ -197,6 +197,43 @@ pub fn unsafe_violations(path: &str, source: &str) -> Vec<String> {
     lines.iter().map(|line| format!("{path}:{line}: unsafe outside the places of UNSAFE_PLACES")).collect()
 }
 
+/// Files whose unsafe functions share the contract of a trait in the same file.
+const SHARED_CONTRACTS: &[&str] = &["core/kernels/src/quad.rs"];
+
+/// Where the file has an unsafe function without a `# Safety` section. Methods of an unsafe trait, and of any trait's
+/// implementations, are covered by the trait's section.
+pub fn safety_violations(path: &str, source: &str) -> Vec<String> {
+    if SHARED_CONTRACTS.contains(&path) {
+        return Vec::new();
+    }
+    let code = code_only(source);
+    let texts: Vec<&str> = source.lines().collect();
+    let mut violations = Vec::new();
+    // The indentation of the trait, implementation or macro that a line is in.
+    let mut covering: Option<&str> = None;
+    for (at, line) in code.lines().enumerate() {
+        let text = line.trim_start();
+        let indent = &line[..line.len() - text.len()];
+        let is_trait = text.contains("unsafe trait ") || (text.contains("impl") && text.contains(" for "));
+        if covering.is_none() && text.ends_with('{') && (is_trait || text.starts_with("macro_rules!")) {
+            covering = Some(indent);
+        } else if covering == Some(indent) && text.starts_with('}') {
+            covering = None;
+        }
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let declares = words.iter().position(|word| *word == "unsafe").is_some_and(|at| {
+            let rest = words[at + 1..].iter().filter(|word| !matches!(**word, "extern" | ""));
+            rest.take(1).any(|word| *word == "fn")
+        });
+        let documented = texts[..at].iter().rev().map(|line| line.trim());
+        let documented = documented.take_while(|line| line.starts_with("//") || line.starts_with("#["));
+        if declares && covering.is_none() && !documented.into_iter().any(|line| line.contains("# Safety")) {
+            violations.push(format!("{path}:{}: an unsafe function without `# Safety`", at + 1));
+        }
+    }
+    violations
+}
+
 /// What the root file of a crate at `path` lacks: `#![forbid(unsafe_code)]`, or `#![deny(unsafe_code)]` if a file of
 /// the crate is listed. A crate listed as a whole needs neither.
 pub fn root_violation(path: &str, source: &str) -> Option<String> {
@@ -279,6 +316,14 @@ mod tests {
         for path in ["core/files/src/x.rs", "core/cli/tests/x.rs", "core/cli/src/memory.rs"] {
             assert!(file_violations(path, source).is_empty(), "{path}");
         }
+    }
+
+    #[test]
+    fn an_unsafe_function_documents_its_contract() {
+        let source = "/// # Safety\n/// None.\n#[inline]\nunsafe fn a() {}\nunsafe fn b() {}\nunsafe trait T {\n    unsafe fn c();\n}\nimpl X {\n    \
+            /// A comment.\n    pub unsafe extern \"C\" fn d() {}\n}\nimpl T for X {\n    unsafe fn e() {}\n}\nfn f() { unsafe { g() } }\n";
+        let lines: Vec<_> = safety_violations("x.rs", source).iter().map(|line| line[..7].to_owned()).collect();
+        assert_eq!(lines, ["x.rs:5:", "x.rs:11"]);
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub(crate) fn voc(folder: &Path, names: &Path) -> Result<Vec<Item>, Failure> {
     let path = &list(folder, names);
     let text = read_text(path, LONGEST_LIST).map_err(|error| Failure::new(path, error))?;
     if text.split_whitespace().nth(MOST_PICTURES).is_some() {
-        return Err(Failure::new(path, format!("the list names more than {MOST_PICTURES} pictures")));
+        return Err(Failure::new(path, format!("the list names more than {MOST_PICTURES} images")));
     }
     let mut seen = HashSet::new();
     if let Some(twice) = text.split_whitespace().find(|name| !seen.insert(*name)) {
@@ -172,7 +172,8 @@ mod tests {
 
     #[test]
     fn plain_folders_in_order_and_without_what_is_no_picture() {
-        let (images, masks) = (Folder::new(), Folder::new());
+        let images = Folder::new();
+        let masks = Folder::new();
         for name in ["b.JPG", "a.webp", "notes.txt", "c.png"] {
             images.write(name, "");
         }
@@ -223,6 +224,6 @@ mod tests {
         // Counted before anything is made of them.
         folder.write("long.txt", "a ".repeat(MOST_PICTURES + 1));
         let error = voc(folder.root(), Path::new("long.txt")).unwrap_err().to_string();
-        assert!(error.contains("more than 262144 pictures"), "{error}");
+        assert!(error.contains("more than 262144 images"), "{error}");
     }
 }

@@ -111,7 +111,7 @@ fn report(results: &[Scored], skipped: usize, protocol: &Value) -> Value {
     })
 }
 
-/// The flicker in a sequence made of an image.
+/// The flicker in a sequence made from an image.
 fn made(evaluator: &Evaluator, people: &Foreground, item: &Item, frames: usize) -> Result<Scored, Failure> {
     let photo = Photo::open(&item.image).map_err(|error| Failure::new(&item.image, error))?;
     let frame = photo.frame().map_err(|error| Failure::new(&item.image, error))?;
@@ -140,7 +140,8 @@ fn recorded(evaluator: &Evaluator, people: &Foreground, folder: &Path, frames: &
         let picture = Picture::from_frame_at(&frame, size.width, size.height);
         let picture = picture.map_err(|error| Failure::new(&item.image, error))?;
         let grey = Grey::new(&picture).map_err(wrong)?;
-        let (mut shift, mut still) = (Shift::default(), None);
+        let mut shift = Shift::default();
+        let mut still = None;
         if let Some(last) = &last {
             shift = camera_shift(last, &grey).map_err(wrong)?;
             still = Some(Still::between(last, &grey, shift).map_err(wrong)?);
@@ -184,7 +185,7 @@ impl<'a> Meter<'a> {
 
     /// Adds the next frame; `shift` is the camera's since the last.
     fn add(&mut self, picture: &Picture, shift: Shift, still: Option<&Still>) -> silhouette::Result<()> {
-        let frame = Frame::rgba8(&picture.rgba, picture.width, picture.height)?;
+        let frame = Frame::rgba(&picture.rgba, picture.width, picture.height)?;
         let [raw, smoothed] = &mut self.work;
         self.evaluator.segment(&frame, raw)?;
         self.video.segment_into(&frame, self.time, smoothed)?;

@@ -1,4 +1,4 @@
-//! Sequences made of one image: what a hand-held camera sees of a still scene. The window shifts, the exposure changes, the sensor is noisy.
+//! Sequences made from one image, which simulate a hand-held camera on a still scene. The window shifts, the exposure changes, the sensor is noisy.
 
 use silhouette::eval::Shift;
 use silhouette::{Frame, Picture, Size};
@@ -87,14 +87,15 @@ mod tests {
         // A scene whose red counts columns and whose green counts rows.
         let rgb: Vec<u8> =
             (0..width * height).flat_map(|i| [(i % width / 2) as u8, (i / width / 2) as u8, 100]).collect();
-        let mut jitter = Jitter::new(&Frame::rgb8(&rgb, width, height).unwrap(), name).unwrap();
+        let mut jitter = Jitter::new(&Frame::rgb(&rgb, width, height).unwrap(), name).unwrap();
         (0..frames).map(|_| jitter.next()).collect()
     }
 
     #[test]
     fn frames_are_windows_of_the_scene_with_noise_and_exposure() {
         let frames = sequence(480, 360, "a", 24);
-        let (mut left, mut light) = (Vec::new(), Vec::new());
+        let mut left = Vec::new();
+        let mut light = Vec::new();
         for (picture, shift) in &frames {
             // 0.25 % of 480 is one pixel.
             assert_eq!((picture.width, picture.height), (478, 358));
@@ -102,7 +103,7 @@ mod tests {
             let mean = blue.iter().sum::<f32>() / blue.len() as f32;
             let deviation = (blue.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / blue.len() as f32).sqrt();
             assert!((94.9..105.1).contains(&mean) && (1.9..2.2).contains(&deviation), "{mean} {deviation}");
-            // The window's middle, read from the scene's colours, is where the shift says.
+            // The window's middle, read from the scene's colours, is where the shift puts it.
             for (channel, half, shift) in [(0, 239.0 - 0.5, shift.x), (1, 179.0 - 0.5, shift.y)] {
                 let values = picture.rgba.chunks_exact(4).map(|pixel| f64::from(pixel[channel]));
                 let found = values.sum::<f64>() / blue.len() as f64 / f64::from(mean) * 100.0;
@@ -128,6 +129,6 @@ mod tests {
         assert_eq!(reduced(Size { height: 720, width: 1280 }), Size { height: 720, width: 1280 });
         assert_eq!(reduced(Size { height: 4000, width: 3000 }), Size { height: 1280, width: 960 });
         assert_eq!(reduced(Size { height: 1, width: 100_000 }), Size { height: 1, width: 1280 });
-        assert!(Jitter::new(&Frame::rgb8(&[0; 300], 2, 50).unwrap(), "a").is_err());
+        assert!(Jitter::new(&Frame::rgb(&[0; 300], 2, 50).unwrap(), "a").is_err());
     }
 }

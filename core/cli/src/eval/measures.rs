@@ -49,7 +49,7 @@ pub(super) fn table(plain: &[AlphaScore], refined: &[AlphaScore]) -> Value {
     let percent = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{:.2}", 100.0 * value));
     output::say(&format!(
         "{:<22} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>9}",
-        "", "pictures", "pooled", "IoU", "F 2 px", "F 0.75 %", "alpha", "under 0.5"
+        "", "images", "pooled", "IoU", "F 2 px", "F 0.75 %", "alpha", "under 0.5"
     ));
     let mut report = json!({});
     let every = std::iter::once(("all", f64::NEG_INFINITY, f64::INFINITY)).chain(FOREGROUND_SIZES);

@@ -74,7 +74,7 @@ pub(super) fn score(args: &args::Eval, protocol: &Protocol) -> Result<(), Failur
             let people = measures::table(&plain, &refined);
             let ms = median(results.iter().map(|scored| scored.ms).collect());
             let alpha_ms = [0, 1].map(|which| median(results.iter().map(|scored| scored.alpha_ms[which]).collect()));
-            output::say(&format!("{} pictures, {skipped} skipped", results.len()));
+            output::say(&format!("{} images, {skipped} skipped", results.len()));
             Ok(json!({
                 "people": people,
                 "images": results.len(),
@@ -82,7 +82,7 @@ pub(super) fn score(args: &args::Eval, protocol: &Protocol) -> Result<(), Failur
                 "macs": mean(results.iter().map(|scored| scored.macs)),
                 "median_ms": ms,
                 "alpha_ms": { "plain": alpha_ms[0], "refined": alpha_ms[1] },
-                "pictures": results,
+                "scores": results,
                 "protocol": protocol,
             }))
         },
@@ -96,7 +96,7 @@ pub(super) fn score(args: &args::Eval, protocol: &Protocol) -> Result<(), Failur
 pub(super) fn people(model: &Model) -> Result<Foreground, Failure> {
     match model.task() {
         ModelTask::Alpha => Ok(Foreground::All),
-        _ => Ok(Foreground::Classes(vec![model.class(PERSON).map_err(Failure::general)?])),
+        _ => Ok(Foreground::Classes(vec![model.class_index(PERSON).map_err(Failure::general)?])),
     }
 }
 
@@ -105,7 +105,7 @@ fn truth(args: &args::Eval, model: &Model) -> Result<(Truth, Vec<String>), Failu
     let fill_void = args.voc.is_some();
     if let Some(foreground) = args.foreground {
         if args.labels.is_some() {
-            return Err(Failure::general("with --people, masks have either --labels or a --foreground"));
+            return Err(Failure::general("with --people, pass --labels or --foreground, not both"));
         }
         let share = |value: u8| (u32::from(value) * 255 + u32::from(foreground) / 2) / u32::from(foreground);
         let values = meaning(|value| if value <= foreground { Some(share(value) as u8) } else { None });

@@ -108,7 +108,7 @@ pub(crate) struct State {
 /// Far more than any data set's state needs.
 const LONGEST: u64 = 1 << 30;
 
-/// A picture's line: a name, and at most 65,536 pairs.
+/// An image's line: a name, and at most 65,536 pairs.
 const LONGEST_LINE: u64 = 1 << 21;
 
 impl State {
@@ -188,7 +188,8 @@ mod tests {
     #[test]
     fn a_stopped_run_goes_on_and_a_cut_line_is_dropped() {
         let folder = Folder::new();
-        let (path, run) = (folder.path("state"), json!({ "size": 257 }));
+        let path = folder.path("state");
+        let run = json!({ "size": 257 });
         let (mut state, before) = State::open::<Scored>(&path, &run, 3).unwrap();
         assert!(before.is_empty());
         assert!(State::open::<Scored>(&path, &run, 3).unwrap_err().to_string().contains("another run is writing"));

@@ -119,11 +119,18 @@ pub(super) fn each<T: Finished + Serialize + Send>(
     let finished: HashSet<&str> = results.iter().map(Finished::name).collect();
     let waiting: Vec<&Item> = items.iter().filter(|item| !finished.contains(item.name.as_str())).collect();
     let bar = progress(items.len(), results.len());
-    let (next, stop, mut skipped, mut broken) = (AtomicUsize::new(0), AtomicBool::new(false), 0, None);
+    let next = AtomicUsize::new(0);
+    let stop = AtomicBool::new(false);
+    let mut skipped = 0;
+    let mut broken = None;
     let (send, receive) = mpsc::channel();
     std::thread::scope(|scope| {
         for _ in 0..workers {
-            let (send, waiting, next, stop, one) = (send.clone(), &waiting, &next, &stop, &one);
+            let send = send.clone();
+            let waiting = &waiting;
+            let next = &next;
+            let stop = &stop;
+            let one = &one;
             scope.spawn(move || {
                 let mut work = Segmentation::default();
                 while !stop.load(Ordering::Relaxed) {

@@ -275,7 +275,9 @@ fn blocks() -> Result<Vec<Block>, Failure> {
     let (v1, _) = classifiers()?;
     let mut rows: Vec<Block> = Vec::new();
     for block in v1.blocks().filter(|block| block.depthwise.stride == 1) {
-        let (map, c_in, c_out) = (block.project.output, block.c_in(), block.project.c_out);
+        let map = block.project.output;
+        let c_in = block.c_in();
+        let c_out = block.project.c_out;
         if rows.last().is_some_and(|last| (last.side, last.c_in, last.c_out) == (map.height, c_in, c_out)) {
             continue;
         }

@@ -1,18 +1,20 @@
 //! The builder: checks each layer, chooses how it runs, packs its weights, and finally assigns every buffer its offset.
 
 use std::fmt::Write as _;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::chain::{BlockStage, Chain, MAX_STAGES, Stage, StemStage, Tap};
-use super::context::{Layout, Rows};
+use super::context::{Layout, Rows, Run};
 use super::describe::{
     Block, BuildError, Filter, Map, Stem, Window, check_filter, check_window, padded_columns, refuse,
 };
 use super::head::{Average, Convolution, Input, Unblock};
 use super::packed_list::{NotPacked, PackedList};
+use super::precision::Precision;
 use super::row::{Pointwise, Separable};
 use super::sliced::{Slice, Sliced};
-use super::{Program, Shape, Step, StepWork};
+use super::{Program, Shape, Step};
 use crate::arena::{Live, place};
 use crate::caches::Caches;
 use silhouette_kernels::element::Element;
@@ -29,8 +31,8 @@ pub(super) struct MapInfo {
     buffer: usize,
 }
 
-/// Compiles a network step by step.
-pub struct Builder {
+/// Compiles a network step by step, to programs that hold and compute in `E`.
+pub struct Builder<E: Precision> {
     isa: Isa,
     threads: usize,
     caches: Caches,
@@ -40,9 +42,13 @@ pub struct Builder {
     input: Size,
     zero_len: usize,
     packed: PackedList,
+    element: PhantomData<E>,
 }
 
-impl Builder {
+impl<E: Precision> Builder<E> {
+    /// Elements in a cache line.
+    pub(super) const LINE: usize = ALIGN / size_of::<E>();
+
     /// For `threads` threads (at least 1).
     pub fn new(isa: Isa, threads: usize, caches: Caches) -> Self {
         Self {
@@ -56,6 +62,7 @@ impl Builder {
             input: Size::square(0),
             zero_len: 0,
             packed: PackedList::new(isa),
+            element: PhantomData,
         }
     }
 
@@ -76,14 +83,14 @@ impl Builder {
 
     pub(super) fn map(&mut self, step: &str, size: Size, channels: usize) -> Result<Map, BuildError> {
         let Size { height, width } = size;
-        let blocked = channels.checked_next_multiple_of(self.isa.lanes());
+        let blocked = channels.checked_next_multiple_of(E::lanes(self.isa));
         let Some(len) = height.checked_mul(width).and_then(|n| n.checked_mul(blocked?)) else {
             return refuse(step, format!("a map of {size}x{channels} is too large"));
         };
         if len == 0 {
             return refuse(step, format!("a map of {size}x{channels} is empty"));
         }
-        let buffer = self.buffer::<f32>(len);
+        let buffer = self.buffer::<E>(len);
         self.maps.push(MapInfo { size, channels, buffer });
         Ok(Map(self.maps.len() - 1))
     }
@@ -94,7 +101,7 @@ impl Builder {
     }
 
     /// The next step.
-    pub(super) fn push(&mut self, name: &str, explain: String, macs: u64, work: StepWork) {
+    pub(super) fn push(&mut self, name: &str, explain: String, macs: u64, work: Box<dyn Run>) {
         self.steps.push(Step { name: name.to_owned(), explain, macs, work });
     }
 
@@ -111,8 +118,8 @@ impl Builder {
             buffer: i.buffer,
             per_thread: 0,
             cap: i.size.height,
-            groups: i.channels.div_ceil(self.isa.lanes()),
-            lanes: self.isa.lanes(),
+            groups: i.channels.div_ceil(E::lanes(self.isa)),
+            lanes: E::lanes(self.isa),
             padded: i.size.width,
             left: 0,
             width: i.size.width,
@@ -122,14 +129,14 @@ impl Builder {
 
     /// A ring of `cap` padded rows for each thread.
     pub(super) fn ring(&mut self, cap: usize, channels: usize, window: &Window, padded: bool) -> Rows {
-        let lanes = self.isa.lanes();
+        let lanes = E::lanes(self.isa);
         self.ring_of(cap, (channels.div_ceil(lanes), lanes), window, padded)
     }
 
     /// The same for rows of `groups` groups of `lanes` values.
     fn ring_of(&mut self, cap: usize, groups: (usize, usize), window: &Window, padded: bool) -> Rows {
-        let mut rows = ring_rows(cap, groups, window, padded);
-        rows.buffer = self.buffer::<f32>(rows.per_thread * self.threads);
+        let mut rows = ring_rows(Self::LINE, cap, groups, window, padded);
+        rows.buffer = self.buffer::<E>(rows.per_thread * self.threads);
         if padded {
             self.zero_len = self.zero_len.max(rows.row_len());
         }
@@ -138,17 +145,17 @@ impl Builder {
 
     /// Channels of a group.
     pub(super) fn lanes(&self) -> usize {
-        self.isa.lanes()
+        E::lanes(self.isa)
     }
 
     /// A buffer of `len` values for each thread, for this step only.
     pub(super) fn scratch(&mut self, len: usize) -> usize {
-        self.buffer::<f32>(len * self.threads)
+        self.buffer::<E>(len * self.threads)
     }
 
     /// Channels rounded up to whole vectors.
     fn blocked(&self, channels: usize) -> usize {
-        channels.next_multiple_of(self.isa.lanes())
+        channels.next_multiple_of(E::lanes(self.isa))
     }
 
     pub(super) fn pack(
@@ -157,11 +164,11 @@ impl Builder {
         k: usize,
         matrix: &Matrix<'_>,
         bias: &[f32],
-    ) -> Result<Arc<Packed>, BuildError> {
+    ) -> Result<Arc<Packed<E, E>>, BuildError> {
         self.packed.product(k, matrix, bias).map_err(|error| not_packed(step, error))
     }
 
-    pub(super) fn pack_depthwise(&mut self, step: &str, f: &Filter<'_>) -> Result<Arc<PackedDepthwise>, BuildError> {
+    pub(super) fn pack_depthwise(&mut self, step: &str, f: &Filter<'_>) -> Result<Arc<PackedDepthwise<E>>, BuildError> {
         let packed = self.packed.depthwise(f.bias.len(), |c, t| f.weight[9 * c + t], |c| f.bias[c]);
         packed.map_err(|error| not_packed(step, error))
     }
@@ -205,10 +212,10 @@ impl Builder {
         let wide = b.depthwise.bias.len();
         let rows = 2 * b.window.rate + 1;
         let columns = padded_columns(&b.window);
-        let ring = rows * columns * wide * size_of::<f32>();
-        let weights = (b.c_in + 9 + b.project.bias.len()) * wide * size_of::<f32>();
-        let widest = self.isa.lanes() * <f32 as Kernel<f32, f32>>::panels(self.isa).most;
-        let slice = b.window.input.height * columns * widest * size_of::<f32>();
+        let ring = rows * columns * wide * size_of::<E>();
+        let weights = (b.c_in + 9 + b.project.bias.len()) * wide * size_of::<E>();
+        let widest = E::lanes(self.isa) * <E as Kernel<E, E>>::panels(self.isa).most;
+        let slice = b.window.input.height * columns * widest * size_of::<E>();
         let l2 = self.caches.working_set();
         let fits = ring <= l2 / 2 && weights <= l2 / 8;
         b.expand.is_some() && (fits || slice > l2 / 2 && ring + weights <= slice)
@@ -217,9 +224,9 @@ impl Builder {
     /// How many of `blocks` a chain that begins with `stem` should hold: all, or as many as keep the rings of all
     /// threads and the chain's output map within 2.75 MiB (`CHAIN_ROOM`); if none does, the number that uses the least.
     pub fn chain_length(&self, stem: &Stem<'_>, blocks: &[Block<'_>]) -> usize {
-        let lanes = self.isa.lanes();
+        let lanes = E::lanes(self.isa);
         let ring = |cap, channels: usize, window: &Window, padded| {
-            ring_rows(cap, (channels.div_ceil(lanes), lanes), window, padded).per_thread
+            ring_rows(Self::LINE, cap, (channels.div_ceil(lanes), lanes), window, padded).per_thread
         };
         let rings_of = |b: &Block<'_>| match (b.window.rate, b.depthwise.bias.len()) {
             (rate, wide) if b.expand.is_some() => {
@@ -227,7 +234,7 @@ impl Builder {
             }
             (rate, _) => ring(2 * rate + 1, b.c_in, &b.window, true),
         };
-        let mut rings = ring_rows(3, (1, 3), &stem.window, true).per_thread;
+        let mut rings = ring_rows(Self::LINE, 3, (1, 3), &stem.window, true).per_thread;
         let mut longest = 0;
         let bytes = blocks.iter().enumerate().map(|(i, b)| {
             rings += rings_of(b);
@@ -235,7 +242,7 @@ impl Builder {
             let map = b.window.output.height * b.window.output.width * self.blocked(b.project.bias.len());
             // The next step holds that map, usually another of its size, and its own rings.
             let after = 2 * map + blocks.get(i + 1).map_or(0, rings_of) * self.threads;
-            ((rings + longest) * self.threads + map).max(after) * size_of::<f32>()
+            ((rings + longest) * self.threads + map).max(after) * size_of::<E>()
         });
         let bytes: Vec<usize> = bytes.collect();
         let fits = bytes.iter().rposition(|&bytes| bytes <= CHAIN_ROOM);
@@ -315,8 +322,8 @@ impl Builder {
         // Rows are convolved one at a time: all stages share the buffer.
         let longest =
             blocks.iter().map(|b| b.window.output.width * self.blocked(b.depthwise.bias.len())).max().unwrap_or(0);
-        let wide_row_len = longest.next_multiple_of(16);
-        let wide_row = self.buffer::<f32>(wide_row_len * self.threads);
+        let wide_row_len = longest.next_multiple_of(Self::LINE);
+        let wide_row = self.buffer::<E>(wide_row_len * self.threads);
         let mut stages = Vec::with_capacity(blocks.len() + 1);
         let mut macs = 0u64;
         let mut from = None;
@@ -360,7 +367,7 @@ impl Builder {
             if let Some(e) = &b.expand {
                 let mut ring = self.ring(2 * b.window.rate + 1, wide, &b.window, true);
                 ring.outside = b.pads_input.then(|| self.scratch(ring.outside_len()));
-                ring_bytes += ring.per_thread * size_of::<f32>();
+                ring_bytes += ring.per_thread * size_of::<E>();
                 let packed = self.pack(b.name, b.c_in, &rows_of_matrix(e.weight, b.c_in, 0), e.bias)?;
                 expand = Some((Pointwise { weights: packed, clamp: e.clamp }, ring));
             }
@@ -410,7 +417,7 @@ impl Builder {
         if !taps.is_empty() {
             let _ = write!(explain, "; {} intermediate maps are stored", taps.len());
         }
-        self.steps.push(Step { name, explain, macs, work: StepWork::Chain(Chain { stages, taps: tapped }) });
+        self.steps.push(Step { name, explain, macs, work: Box::new(Chain { stages, taps: tapped }) });
         Ok((output, maps))
     }
 
@@ -440,13 +447,13 @@ impl Builder {
         let wide = b.depthwise.bias.len();
         let c_out = b.project.bias.len();
         let w = b.window;
-        let lanes = self.isa.lanes();
+        let lanes = E::lanes(self.isa);
         let output = self.map(b.name, w.output, c_out)?;
         let rows = self.read(input);
         let padded = padded_columns(&w);
         // A slice consists of complete panels; both wide buffers and the strip should fit in half the L2.
-        let panel = lanes * <f32 as Kernel<f32, f32>>::panels(self.isa).most;
-        let plane = w.input.height * padded * size_of::<f32>();
+        let panel = lanes * <E as Kernel<E, E>>::panels(self.isa).most;
+        let plane = w.input.height * padded * size_of::<E>();
         let fit = (self.caches.working_set() / 2 / plane.max(1)) / panel * panel;
         let channels = fit.clamp(panel, panel * 8).min(wide);
         let count = ways.unwrap_or_else(|| wide.div_ceil(channels)).min(wide);
@@ -468,7 +475,7 @@ impl Builder {
         let plane_len = w.input.height * padded * blocked;
         self.zero_len = self.zero_len.max(padded * blocked);
         let wide_rows = |this: &mut Self| {
-            let buffer = this.buffer::<f32>(plane_len);
+            let buffer = this.buffer::<E>(plane_len);
             let groups = blocked / lanes;
             Rows {
                 buffer,
@@ -491,13 +498,13 @@ impl Builder {
             if self.threads == 1 { first_wide } else { Rows { outside: first_wide.outside, ..wide_rows(self) } },
         ];
         let row_len = w.output.width * blocked;
-        let strip_rows = (self.caches.l1 / size_of::<f32>() / row_len.max(1)).clamp(1, 16).min(w.output.height);
-        let strip_len = (strip_rows * row_len).next_multiple_of(16);
-        let strip = self.buffer::<f32>(strip_len * self.threads);
+        let strip_rows = (self.caches.l1 / size_of::<E>() / row_len.max(1)).clamp(1, 16).min(w.output.height);
+        let strip_len = (strip_rows * row_len).next_multiple_of(Self::LINE);
+        let strip = self.buffer::<E>(strip_len * self.threads);
         let explain = format!(
             "{} slices of {channels} of {wide} channels, {} KiB each; strips of {strip_rows} rows",
             slices.len(),
-            (plane_len * size_of::<f32>()) >> 10
+            (plane_len * size_of::<E>()) >> 10
         );
         let macs = if b.expand.is_some() { w.input.height * w.input.width * b.c_in * wide } else { 0 }
             + w.output.height * w.output.width * wide * (9 + c_out);
@@ -518,12 +525,7 @@ impl Builder {
             residual: b.residual,
             output: self.rows_of(output),
         };
-        self.steps.push(Step {
-            name: b.name.to_owned(),
-            explain,
-            macs: macs as u64,
-            work: StepWork::Sliced(Box::new(work)),
-        });
+        self.steps.push(Step { name: b.name.to_owned(), explain, macs: macs as u64, work: Box::new(work) });
         Ok(output)
     }
 
@@ -584,7 +586,7 @@ impl Builder {
         };
         let macs = first.size.pixels() * (total * taps * c_out) as u64;
         let explain = format!("{kernel}x{kernel}, whole map");
-        self.steps.push(Step { name: name.to_owned(), explain, macs, work: StepWork::Convolution(work) });
+        self.steps.push(Step { name: name.to_owned(), explain, macs, work: Box::new(work) });
         Ok(output)
     }
 
@@ -597,12 +599,18 @@ impl Builder {
         let output = self.map(name, Size::square(1), info.channels)?;
         let rows = self.read(input);
         let sums = self.buffer::<f32>(info.size.height * self.blocked(info.channels));
-        let work = Average { height: info.size.height, input: rows, sums, output: self.rows_of(output) };
+        let work = Average::<E> {
+            height: info.size.height,
+            input: rows,
+            sums,
+            output: self.rows_of(output),
+            element: PhantomData,
+        };
         self.steps.push(Step {
             name: name.to_owned(),
             explain: "sums of rows, then of the map".to_owned(),
             macs: info.size.pixels() * info.channels as u64,
-            work: StepWork::Average(work),
+            work: Box::new(work),
         });
         Ok(output)
     }
@@ -626,11 +634,17 @@ impl Builder {
             .collect();
         for (index, (&output, shape)) in outputs.iter().zip(&shapes).enumerate() {
             let input = self.read(output);
-            let work = Unblock { height: shape.size.height, channels: shape.channels, input, output: index };
+            let work = Unblock::<E> {
+                height: shape.size.height,
+                channels: shape.channels,
+                input,
+                output: index,
+                element: PhantomData,
+            };
             let name = if outputs.len() == 1 { "output".to_owned() } else { format!("output {index}") };
-            self.push(&name, "channels last".to_owned(), 0, StepWork::Unblock(work));
+            self.push(&name, "channels last".to_owned(), 0, Box::new(work));
         }
-        self.buffers[0].len = self.zero_len * size_of::<f32>();
+        self.buffers[0].len = self.zero_len * size_of::<E>();
         let placed = place(&self.buffers).filter(|&(_, len)| len <= limit);
         let Some((places, arena_len)) = placed else {
             let bytes: u128 = self.buffers.iter().map(|b| b.len as u128).sum();
@@ -642,6 +656,7 @@ impl Builder {
         let lens: Vec<usize> = self.buffers.iter().map(|b| b.len.next_multiple_of(ALIGN)).collect();
         Ok(Arc::new(Program {
             layout: Layout { isa: self.isa, threads: self.threads, places, lens, zero: 0 },
+            element: E::TYPE,
             input: self.input,
             outputs: shapes,
             steps: self.steps,
@@ -665,13 +680,13 @@ fn not_packed(step: &str, error: NotPacked) -> BuildError {
     }
 }
 
-/// Rows of a ring of `cap` rows of `groups` groups of `lanes` values, which has no buffer yet.
-fn ring_rows(cap: usize, (groups, lanes): (usize, usize), window: &Window, padded: bool) -> Rows {
+/// Rows of a ring, in whole cache lines of `line` elements, of `cap` rows of `groups` groups of `lanes` values, which has no buffer yet.
+fn ring_rows(line: usize, cap: usize, (groups, lanes): (usize, usize), window: &Window, padded: bool) -> Rows {
     let width = window.input.width;
     let left = if padded { window.pad.width } else { 0 };
     let columns = if padded { padded_columns(window) } else { width };
     let mut rows = Rows { buffer: 0, per_thread: 0, cap, groups, lanes, padded: columns, left, width, outside: None };
-    rows.per_thread = (cap * rows.row_len()).next_multiple_of(16);
+    rows.per_thread = (cap * rows.row_len()).next_multiple_of(line);
     rows
 }
 

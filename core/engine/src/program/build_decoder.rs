@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
-use super::StepWork;
 use super::build::{Builder, rows_of_matrix};
 use super::context::Rows;
 use super::decoder::{Decoder, MAX_STAGES, Reduced, Stage};
 use super::describe::{BuildError, DecoderStage, Filter, Map, Part, Window, check_window, refuse};
+use super::precision::Precision;
 use super::row::{Pointwise, Separable};
 use silhouette_kernels::bilinear;
 use silhouette_kernels::memory;
 use silhouette_kernels::pack::{Packed, PackedDepthwise};
 use silhouette_kernels::size::Size;
 
-impl Builder {
+/// A depthwise convolution's packed weights, and those of the pointwise one after it.
+type PackedPair<E> = (Arc<PackedDepthwise<E>>, Arc<Packed<E, E>>);
+
+impl<E: Precision> Builder<E> {
     /// A decoder's stages, row by row: the first resizes the map `below`, each later one the output of the stage
     /// before. `tail`: a 1x1 convolution of the last stage's map, which then exists only one row at a time.
     ///
@@ -54,7 +57,7 @@ impl Builder {
             below_channels = stage.pointwise.bias.len();
         }
         // Rows are convolved one at a time: all stages share the buffer.
-        let wide_row_len = longest.next_multiple_of(16);
+        let wide_row_len = longest.next_multiple_of(Self::LINE);
         let wide_row = self.scratch(wide_row_len);
 
         let mut from = (self.read(below), self.info(below).size, self.info(below).channels);
@@ -63,7 +66,7 @@ impl Builder {
             let (below, below_size, below_channels) = from;
             let w = stage.window;
             let ring = self.ring(2 * w.rate + 1, groups_of(stage, below_channels) * lanes, &w, true);
-            ring_bytes += ring.per_thread * size_of::<f32>();
+            ring_bytes += ring.per_thread * size_of::<E>();
             let mut group = 0;
             let mut own_group = 0;
             let mut reduced = Vec::new();
@@ -122,7 +125,7 @@ impl Builder {
             }
             None => None,
         };
-        self.push(name, explain, macs, StepWork::Decoder(Box::new(Decoder { stages: made, tail })));
+        self.push(name, explain, macs, Box::new(Decoder { stages: made, tail }));
         Ok(output)
     }
 
@@ -158,11 +161,7 @@ impl Builder {
 
     /// Depthwise and pointwise weights for parts that each begin with a new group of channels; zeros for the lanes
     /// between.
-    fn pack_between(
-        &mut self,
-        stage: &DecoderStage<'_>,
-        below: usize,
-    ) -> Result<(Arc<PackedDepthwise>, Arc<Packed>), BuildError> {
+    fn pack_between(&mut self, stage: &DecoderStage<'_>, below: usize) -> Result<PackedPair<E>, BuildError> {
         let lanes = self.lanes();
         // The channel in each lane of the ring.
         let mut places = Vec::new();

@@ -1,17 +1,19 @@
 //! The builder's steps besides chains, sliced blocks and heads: a standalone depthwise convolution, and steps that join
 //! maps or change their size.
 
-use super::StepWork;
+use std::marker::PhantomData;
+
 use super::build::Builder;
 use super::context::Rows;
 use super::depthwise::Depthwise;
 use super::describe::{BuildError, Clamp, Filter, Map, Window, check_window, refuse};
 use super::join::{Concat, Resize, Sum};
+use super::precision::Precision;
 use silhouette_kernels::bilinear;
 use silhouette_kernels::size::Size;
 use silhouette_kernels::upsample;
 
-impl Builder {
+impl<E: Precision> Builder<E> {
     /// A standalone 3x3 depthwise convolution; `filter.weight` is (C, 1, 3, 3).
     ///
     /// # Errors
@@ -31,7 +33,7 @@ impl Builder {
         }
         let output = self.map(name, window.output, info.channels)?;
         let ring = self.ring(2 * window.rate + 1, info.channels, &window, true);
-        let work = Depthwise {
+        let work = Depthwise::<E> {
             window,
             input: self.read(input),
             ring,
@@ -40,7 +42,7 @@ impl Builder {
             output: self.rows_of(output),
         };
         let macs = window.output.pixels() * 9 * info.channels as u64;
-        self.push(name, "by rows, from a ring of padded rows".to_owned(), macs, StepWork::Depthwise(work));
+        self.push(name, "by rows, from a ring of padded rows".to_owned(), macs, Box::new(work));
         Ok(output)
     }
 
@@ -54,10 +56,11 @@ impl Builder {
         let output = self.map(name, size, info.channels)?;
         let rows = bilinear::axis(info.size.height, size.height, rule)?;
         let columns = bilinear::axis(info.size.width, size.width, rule)?;
-        let work = Resize { input: self.read(input), output: self.rows_of(output), rows, columns };
+        let work =
+            Resize::<E> { input: self.read(input), output: self.rows_of(output), rows, columns, element: PhantomData };
         // Three interpolations per value, each a multiply-add.
         let macs = 3 * size.pixels() * info.channels as u64;
-        self.push(name, format!("{} to {size}, whole map", info.size), macs, StepWork::Resize(work));
+        self.push(name, format!("{} to {size}, whole map", info.size), macs, Box::new(work));
         Ok(output)
     }
 
@@ -74,8 +77,9 @@ impl Builder {
         let output = self.map(name, first.size, first.channels)?;
         let inputs: Vec<Rows> = inputs.iter().map(|&map| self.read(map)).collect();
         let explain = format!("sum of {}, whole map", inputs.len());
-        let work = Sum { height: first.size.height, inputs, clamp, output: self.rows_of(output) };
-        self.push(name, explain, 0, StepWork::Sum(work));
+        let work =
+            Sum::<E> { height: first.size.height, inputs, clamp, output: self.rows_of(output), element: PhantomData };
+        self.push(name, explain, 0, Box::new(work));
         Ok(output)
     }
 
@@ -93,8 +97,9 @@ impl Builder {
         let output = self.map(name, first.size, channels)?;
         let inputs: Vec<_> = inputs.iter().map(|&map| (self.read(map), self.info(map).channels)).collect();
         let explain = format!("{} maps concatenated, whole map", inputs.len());
-        let work = Concat { height: first.size.height, inputs, output: self.rows_of(output) };
-        self.push(name, explain, 0, StepWork::Concat(work));
+        let work =
+            Concat::<E> { height: first.size.height, inputs, output: self.rows_of(output), element: PhantomData };
+        self.push(name, explain, 0, Box::new(work));
         Ok(output)
     }
 }

@@ -6,35 +6,37 @@
 
 use std::sync::Arc;
 
-use super::context::{Context, Rows};
+use super::context::{Context, Rows, Run};
 use super::describe::{Clamp, Window, first_row, last_row, window_row};
+use super::precision::Precision;
 use super::row::{Pointwise, Separable};
+use silhouette_kernels::element::Quantization;
 use silhouette_kernels::pack::Packed;
 use silhouette_kernels::pointer::Pointer;
 use silhouette_kernels::pointwise::{self, Init, Job, Source};
 use silhouette_kernels::rows::RowSource;
 
-pub(super) struct StemStage {
+pub(super) struct StemStage<E: Precision> {
     pub(super) window: Window,
     pub(super) input: Rows,
-    pub(super) weights: Arc<Packed>,
+    pub(super) weights: Arc<Packed<E, E>>,
     pub(super) clamp: Clamp,
     pub(super) output: Rows,
 }
 
-pub(super) struct BlockStage {
+pub(super) struct BlockStage<E: Precision> {
     pub(super) input: Rows,
     /// Expansion, and the ring that it fills; without expansion the (padded) input itself is the ring.
-    pub(super) expand: Option<(Pointwise, Rows)>,
+    pub(super) expand: Option<(Pointwise<E>, Rows)>,
     /// The depthwise convolution and the projection.
-    pub(super) separable: Separable,
+    pub(super) separable: Separable<E>,
     pub(super) expansion_shortcut: bool,
     pub(super) residual: bool,
 }
 
-pub(super) enum Stage {
-    Stem(Box<StemStage>),
-    Block(Box<BlockStage>),
+pub(super) enum Stage<E: Precision> {
+    Stem(Box<StemStage<E>>),
+    Block(Box<BlockStage<E>>),
 }
 
 /// A stage whose rows are also stored into a whole map that later steps read.
@@ -44,8 +46,8 @@ pub(super) struct Tap {
     pub(super) to: Rows,
 }
 
-pub(super) struct Chain {
-    pub(super) stages: Vec<Stage>,
+pub(super) struct Chain<E: Precision> {
+    pub(super) stages: Vec<Stage<E>>,
     /// One per stage.
     pub(super) taps: Vec<Option<Tap>>,
 }
@@ -63,8 +65,8 @@ struct Progress {
 /// A chain's longest possible length.
 pub(super) const MAX_STAGES: usize = 16;
 
-impl Chain {
-    pub(super) fn run(&self, cx: &Context<'_>, source: &dyn RowSource, scratch: &mut [f32]) {
+impl<E: Precision> Run for Chain<E> {
+    fn run(&self, cx: &Context<'_>, source: &dyn RowSource, scratch: &mut [f32]) {
         let last = self.stages.len() - 1;
         let rows = cx.share(self.window(last).output.height);
         if rows.is_empty() {
@@ -85,14 +87,14 @@ impl Chain {
         }
         for stage in &self.stages {
             match stage {
-                Stage::Stem(s) => cx.clear_padding::<f32>(&s.input, 0..s.input.cap),
+                Stage::Stem(s) => cx.clear_padding::<E>(&s.input, 0..s.input.cap),
                 Stage::Block(b) => {
                     let ring = b.expand.as_ref().map_or(&b.input, |(_, ring)| ring);
                     match &b.expand {
                         Some((expand, ring)) if ring.outside.is_some() => {
                             cx.fill_padding(ring, 0..ring.cap, expand.weights.bias(), expand.clamp);
                         }
-                        _ => cx.clear_padding::<f32>(ring, 0..ring.cap),
+                        _ => cx.clear_padding::<E>(ring, 0..ring.cap),
                     }
                 }
             }
@@ -106,7 +108,9 @@ impl Chain {
             }
         }
     }
+}
 
+impl<E: Precision> Chain<E> {
     fn window(&self, i: usize) -> &Window {
         match &self.stages[i] {
             Stage::Stem(s) => &s.window,
@@ -131,10 +135,10 @@ impl Chain {
                 Stage::Stem(s) => {
                     while progress[i].read <= last {
                         let r = progress[i].read;
-                        let row = cx.pixel(&s.input, r).to(s.input.width * 3);
+                        let row = cx.pixel::<E>(&s.input, r).to(s.input.width * 3);
                         // SAFETY: the ring is this thread's own; the row is `width * 3` values inside it.
                         let row = unsafe { std::slice::from_raw_parts_mut(row, s.input.width * 3) };
-                        source.row(r, scratch, row);
+                        source.row_as(r, scratch, Quantization::NONE, E::input_row(row));
                         progress[i].read += 1;
                     }
                     s.row(cx, o);
@@ -154,7 +158,7 @@ impl Chain {
             if let Some(tap) = &self.taps[i]
                 && o < progress[i].owned
             {
-                tap.store(cx, o);
+                tap.store::<E>(cx, o);
             }
             progress[i].made += 1;
         }
@@ -162,10 +166,10 @@ impl Chain {
 }
 
 impl Tap {
-    fn store(&self, cx: &Context<'_>, y: usize) {
+    fn store<E: Precision>(&self, cx: &Context<'_>, y: usize) {
         let len = self.to.width * self.to.lanes;
-        let from = cx.pixel::<f32>(&self.from, y);
-        let to = cx.pixel::<f32>(&self.to, y);
+        let from = cx.pixel::<E>(&self.from, y);
+        let to = cx.pixel::<E>(&self.to, y);
         for group in 0..self.to.groups {
             let from = from.add(group * self.from.group_len()).to(len);
             let to = to.add(group * self.to.group_len()).to(len);
@@ -175,10 +179,10 @@ impl Tap {
     }
 }
 
-impl StemStage {
+impl<E: Precision> StemStage<E> {
     fn row(&self, cx: &Context<'_>, o: usize) {
         let w = &self.window;
-        let runs = [0, 1, 2].map(|r| cx.padded::<f32>(&self.input, window_row(w, o, r), w.input.height));
+        let runs = [0, 1, 2].map(|r| cx.padded::<E>(&self.input, window_row(w, o, r), w.input.height));
         let job = Job {
             source: Source::Runs { runs: &runs, len: 9, pixel: 3 * w.stride },
             a_row: 0,
@@ -198,7 +202,7 @@ impl StemStage {
     }
 }
 
-impl BlockStage {
+impl<E: Precision> BlockStage<E> {
     fn expand_row(&self, cx: &Context<'_>, y: usize) {
         if let Some((expand, ring)) = &self.expand {
             expand.row(cx, &self.input, y, ring, 0);

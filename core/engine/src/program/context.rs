@@ -3,11 +3,13 @@
 use std::ops::Range;
 
 use super::describe::Clamp;
+use super::precision::Precision;
 use crate::arena::Span;
 use crate::barrier::{Barrier, share};
 use silhouette_kernels::element::Element;
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::pointer::Pointer;
+use silhouette_kernels::rows::RowSource;
 
 /// The layout of a map or of a ring of rows. A row is blocked: the pixels of a group of `lanes` channels are
 /// contiguous, one group after the other, `[group][pixel][lane]`, so that kernels walk along memory whatever the number
@@ -43,7 +45,7 @@ impl Rows {
 
     /// Elements of a thread's row outside the map.
     pub(super) fn outside_len(&self) -> usize {
-        self.row_len().next_multiple_of(16)
+        self.row_len().next_multiple_of(32)
     }
 }
 
@@ -95,6 +97,13 @@ pub(super) struct Layout {
     pub(super) zero: usize,
 }
 
+/// What a step does, on each thread. (Steps of all element types are one kind of value: a program has no type
+/// parameter.)
+pub(super) trait Run: Send + Sync {
+    /// This thread's share. `source` and `scratch` are for the step that reads the image.
+    fn run(&self, cx: &Context<'_>, source: &dyn RowSource, scratch: &mut [f32]);
+}
+
 /// A thread's context while it runs.
 pub(super) struct Context<'a> {
     pub(super) program: &'a Layout,
@@ -139,17 +148,17 @@ impl Context<'_> {
 
     /// Fills the padding of the rows `which`, and the row outside the map, with a value for each channel: `clamp` of
     /// `bias`, which is what a 1x1 convolution makes of zeros.
-    pub(super) fn fill_padding(&self, rows: &Rows, which: Range<usize>, bias: &[f32], clamp: Clamp) {
+    pub(super) fn fill_padding<E: Precision>(&self, rows: &Rows, which: Range<usize>, bias: &[E], clamp: Clamp) {
         let value = |channel: usize| {
-            let value = bias.get(channel).copied().unwrap_or(0.0);
-            clamp.map_or(value, |(low, high)| value.max(low).min(high))
+            let value = bias.get(channel).map_or(0.0, |bias| bias.to_f32());
+            E::from_f32(clamp.map_or(value, |(low, high)| value.max(E::finite(low)).min(E::finite(high))))
         };
-        let span = self.buffer::<f32>(rows.buffer, rows.per_thread);
+        let span = self.buffer::<E>(rows.buffer, rows.per_thread);
         let right = rows.left + rows.width..rows.padded;
-        let inside = which.map(|y| (span.at::<f32>(y * rows.row_len(), rows.row_len()), [0..rows.left, right.clone()]));
-        let outside = rows.outside.map(|buffer| {
-            (self.buffer::<f32>(buffer, rows.outside_len()).at(0, rows.row_len()), [0..rows.padded, 0..0])
-        });
+        let inside = which.map(|y| (span.at::<E>(y * rows.row_len(), rows.row_len()), [0..rows.left, right.clone()]));
+        let outside = rows
+            .outside
+            .map(|buffer| (self.buffer::<E>(buffer, rows.outside_len()).at(0, rows.row_len()), [0..rows.padded, 0..0]));
         for (row, columns) in inside.chain(outside) {
             for group in 0..rows.groups {
                 for column in columns.iter().cloned().flatten() {

@@ -7,22 +7,24 @@
 //! stage resizes; no map finer than the one below ever exists, except the last one written. Each thread computes its
 //! share of the last rows with rings of its own.
 
-use super::context::{Context, Rows};
+use super::context::{Context, Rows, Run};
 use super::describe::{first_row, last_row};
+use super::precision::Precision;
 use super::row::{Pointwise, Separable};
 use silhouette_kernels::bilinear::{self, Between, Line};
+use silhouette_kernels::rows::RowSource;
 
 /// Maximum number of stages of a decoder.
 pub const MAX_STAGES: usize = 8;
 
 /// A map whose 1x1 convolution is stored in a ring, starting at a group of channels.
-pub(super) struct Reduced {
+pub(super) struct Reduced<E: Precision> {
     pub(super) input: Rows,
-    pub(super) pointwise: Pointwise,
+    pub(super) pointwise: Pointwise<E>,
     pub(super) group: usize,
 }
 
-pub(super) struct Stage {
+pub(super) struct Stage<E: Precision> {
     /// The source of a resize: a map, or the rows of the stage before.
     pub(super) below: Rows,
     /// The source's rows and columns around each row and column of the ring.
@@ -30,16 +32,16 @@ pub(super) struct Stage {
     pub(super) columns: Vec<Between>,
     /// The first of its groups of channels in the ring.
     pub(super) group: usize,
-    pub(super) reduced: Vec<Reduced>,
+    pub(super) reduced: Vec<Reduced<E>>,
     /// All parts concatenated, each in groups of its own: the weights of the lanes between them are zero.
     pub(super) ring: Rows,
-    pub(super) separable: Separable,
+    pub(super) separable: Separable<E>,
 }
 
-pub(super) struct Decoder {
-    pub(super) stages: Vec<Stage>,
+pub(super) struct Decoder<E: Precision> {
+    pub(super) stages: Vec<Stage<E>>,
     /// The 1x1 convolution of the last stage's rows, and its destination.
-    pub(super) tail: Option<(Pointwise, Rows)>,
+    pub(super) tail: Option<(Pointwise<E>, Rows)>,
 }
 
 /// The next output row of a stage, and the next row of its ring.
@@ -49,8 +51,8 @@ struct Progress {
     read: usize,
 }
 
-impl Decoder {
-    pub(super) fn run(&self, cx: &Context<'_>) {
+impl<E: Precision> Run for Decoder<E> {
+    fn run(&self, cx: &Context<'_>, _: &dyn RowSource, _: &mut [f32]) {
         let last = self.stages.len() - 1;
         let rows = cx.share(self.stages[last].separable.window.output.height);
         if rows.is_empty() {
@@ -64,11 +66,13 @@ impl Decoder {
             made = stage.rows[read].low;
         }
         for stage in &self.stages {
-            cx.clear_padding::<f32>(&stage.ring, 0..stage.ring.cap);
+            cx.clear_padding::<E>(&stage.ring, 0..stage.ring.cap);
         }
         self.advance(cx, &mut progress, last, rows.end - 1);
     }
+}
 
+impl<E: Precision> Decoder<E> {
     /// Computes the rows of stage `i` up to `y`.
     fn advance(&self, cx: &Context<'_>, progress: &mut [Progress; MAX_STAGES], i: usize, y: usize) {
         let stage = &self.stages[i];
@@ -93,7 +97,7 @@ impl Decoder {
     }
 }
 
-impl Stage {
+impl<E: Precision> Stage<E> {
     /// Computes row `r` of the ring.
     fn take(&self, cx: &Context<'_>, r: usize) {
         let between = self.rows[r];
@@ -104,7 +108,7 @@ impl Stage {
             group: self.below.group_len(),
             groups: self.below.groups,
             columns: &self.columns,
-            out: cx.pixel::<f32>(&self.ring, r).add(self.group * self.ring.group_len()),
+            out: cx.pixel::<E>(&self.ring, r).add(self.group * self.ring.group_len()),
             out_group: self.ring.group_len(),
         };
         // SAFETY: two rows, which no thread writes now, with every column that is read; and a row of this thread's

@@ -3,30 +3,32 @@
 
 use std::sync::Arc;
 
-use super::context::{Context, Rows};
+use super::context::{Context, Rows, Run};
 use super::describe::{Clamp, Window, first_row, last_row, window_row};
+use super::precision::Precision;
 use silhouette_kernels::depthwise::{self, Row};
 use silhouette_kernels::pack::PackedDepthwise;
+use silhouette_kernels::rows::RowSource;
 
-pub(super) struct Depthwise {
+pub(super) struct Depthwise<E: Precision> {
     pub(super) window: Window,
     pub(super) input: Rows,
     /// Input rows with their padding, per thread.
     pub(super) ring: Rows,
-    pub(super) weights: Arc<PackedDepthwise>,
+    pub(super) weights: Arc<PackedDepthwise<E>>,
     pub(super) clamp: Clamp,
     pub(super) output: Rows,
 }
 
-impl Depthwise {
-    pub(super) fn run(&self, cx: &Context<'_>) {
+impl<E: Precision> Run for Depthwise<E> {
+    fn run(&self, cx: &Context<'_>, _: &dyn RowSource, _: &mut [f32]) {
         let w = &self.window;
         let ring = &self.ring;
         let rows = cx.share(w.output.height);
         if rows.is_empty() {
             return;
         }
-        cx.clear_padding::<f32>(ring, 0..ring.cap);
+        cx.clear_padding::<E>(ring, 0..ring.cap);
         let mut read = first_row(w, rows.start);
         for o in rows {
             while read <= last_row(w, o) {
@@ -34,7 +36,7 @@ impl Depthwise {
                 read += 1;
             }
             let row = Row {
-                rows: [0, 1, 2].map(|r| cx.padded::<f32>(ring, window_row(w, o, r), w.input.height)),
+                rows: [0, 1, 2].map(|r| cx.padded::<E>(ring, window_row(w, o, r), w.input.height)),
                 e_group: ring.group_len(),
                 weights: &self.weights,
                 first: 0,
@@ -51,12 +53,14 @@ impl Depthwise {
             unsafe { depthwise::run(cx.program.isa, &row) }
         }
     }
+}
 
+impl<E: Precision> Depthwise<E> {
     /// Copies input row `y` into the ring.
     fn take(&self, cx: &Context<'_>, y: usize) {
         let len = self.input.width * self.input.lanes;
-        let from = cx.pixel::<f32>(&self.input, y);
-        let to = cx.pixel::<f32>(&self.ring, y);
+        let from = cx.pixel::<E>(&self.input, y);
+        let to = cx.pixel::<E>(&self.ring, y);
         for group in 0..self.input.groups {
             let from = from.add(group * self.input.group_len()).to(len);
             let to = to.add(group * self.ring.group_len()).to(len);

@@ -11,6 +11,8 @@ use silhouette_kernels::pack::{Matrix, Packed, PackedBytes, PackedDepthwise, Pac
 use silhouette_kernels::pointwise;
 use twox_hash::XxHash3_64;
 
+use super::precision::Precision;
+
 /// Why packed weights are unavailable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotPacked {
@@ -58,32 +60,37 @@ impl PackedList {
     }
 
     /// Appends the weights of a pointwise product.
-    pub(super) fn product(&mut self, k: usize, matrix: &Matrix<'_>, bias: &[f32]) -> Result<Arc<Packed>, NotPacked> {
+    pub(super) fn product<E: Precision>(
+        &mut self,
+        k: usize,
+        matrix: &Matrix<'_>,
+        bias: &[f32],
+    ) -> Result<Arc<Packed<E, E>>, NotPacked> {
         self.ask(&[1, k, matrix.output, matrix.first, matrix.input, bias.len()]);
         let packed = match &mut self.reader {
             Some(reader) => {
-                let packed = <f32 as pointwise::Kernel<f32, f32>>::from_packed(self.isa, reader, k, bias.len());
+                let packed = <E as pointwise::Kernel<E, E>>::from_packed(self.isa, reader, k, bias.len());
                 packed.ok_or(NotPacked::TooFew)?
             }
-            None => <f32 as pointwise::Kernel<f32, f32>>::pack(self.isa, k, matrix, bias)?,
+            None => <E as pointwise::Kernel<E, E>>::pack(self.isa, k, matrix, bias)?,
         };
         Ok(self.append(packed))
     }
 
     /// Appends the weights of a depthwise convolution: `weight(c, tap)` and `bias(c)`.
-    pub(super) fn depthwise(
+    pub(super) fn depthwise<E: Precision>(
         &mut self,
         channels: usize,
         weight: impl Fn(usize, usize) -> f32,
         bias: impl Fn(usize) -> f32,
-    ) -> Result<Arc<PackedDepthwise>, NotPacked> {
+    ) -> Result<Arc<PackedDepthwise<E>>, NotPacked> {
         self.ask(&[2, channels]);
         let packed = match &mut self.reader {
             Some(reader) => {
-                let packed = <f32 as depthwise::Kernel<f32, f32>>::from_packed(self.isa, reader, channels);
+                let packed = <E as depthwise::Kernel<E, E>>::from_packed(self.isa, reader, channels);
                 packed.ok_or(NotPacked::TooFew)?
             }
-            None => <f32 as depthwise::Kernel<f32, f32>>::pack(self.isa, channels, weight, bias)?,
+            None => <E as depthwise::Kernel<E, E>>::pack(self.isa, channels, weight, bias)?,
         };
         Ok(self.append(packed))
     }
@@ -116,27 +123,28 @@ impl PackedList {
     }
 }
 
-/// A hash of how weights are packed for an instruction set: small matrices are packed as a network's are, and the bytes
+/// A hash of how weights are packed for an instruction set and element type: small matrices are packed as a network's are, and the bytes
 /// hashed. It is part of the key of files of packed weights, so a file from another version of this code, or for
 /// another CPU, is never read as if it had this layout. `None` if there is no memory for them.
-pub fn layout_probe(isa: Isa) -> Option<u64> {
+pub fn layout_probe<E: Precision>(isa: Isa) -> Option<u64> {
     let mut list = PackedList::new(isa);
     let widest = {
-        let panels = <f32 as pointwise::Kernel<f32, f32>>::panels(isa);
+        let panels = <E as pointwise::Kernel<E, E>>::panels(isa);
         panels.lanes * panels.most
     };
     // Outputs around a vector, a panel and two panels; inputs that are not a whole block; weights contiguous and
     // strided.
-    let outputs = [1, isa.lanes() + 1, widest - 1, widest, widest + 1, 2 * widest + 1];
+    let outputs = [1, E::lanes(isa) + 1, widest - 1, widest, widest + 1, 2 * widest + 1];
     for (k, apart) in [(1, 1), (5, 1), (18, 1), (5, 9)] {
         for n in outputs {
             let weights: Vec<f32> = (0..n * k * apart).map(|i| i as f32 + 1.0).collect();
             let bias: Vec<f32> = (0..n).map(|o| -1.0 - o as f32).collect();
-            list.product(k, &Matrix { weights: &weights, output: k * apart, first: 0, input: apart }, &bias).ok()?;
+            let matrix = Matrix { weights: &weights, output: k * apart, first: 0, input: apart };
+            list.product::<E>(k, &matrix, &bias).ok()?;
         }
     }
     for channels in outputs {
-        list.depthwise(channels, |c, t| (9 * c + t) as f32 + 1.0, |c| -1.0 - c as f32).ok()?;
+        list.depthwise::<E>(channels, |c, t| (9 * c + t) as f32 + 1.0, |c| -1.0 - c as f32).ok()?;
     }
     let mut hasher = XxHash3_64::new();
     for part in list.parts() {
@@ -152,9 +160,13 @@ mod tests {
 
     #[test]
     fn the_probe_tells_layouts_apart_and_is_the_same_every_time() {
-        let probes: Vec<_> = Isa::all().into_iter().map(layout_probe).collect();
+        let all = || Isa::all().into_iter().map(layout_probe::<f32>).collect::<Vec<_>>();
+        let probes = all();
         assert!(probes.iter().all(Option::is_some));
-        assert_eq!(probes, Isa::all().into_iter().map(layout_probe).collect::<Vec<_>>());
+        assert_eq!(probes, all());
+        for isa in Isa::all() {
+            assert!(!probes.contains(&layout_probe::<silhouette_kernels::element::f16>(isa)), "{isa:?}");
+        }
         // Every two instruction sets of one CPU differ in lanes or panels.
         for (i, a) in probes.iter().enumerate() {
             assert!(!probes[i + 1..].contains(a), "{:?}", Isa::all()[i]);
@@ -167,18 +179,18 @@ mod tests {
             let mut list = PackedList::new(isa);
             let weights: Vec<f32> = (0..12).map(|i| i as f32 + 1.0).collect();
             let matrix = Matrix { weights: &weights, output: 3, first: 0, input: 1 };
-            let one = list.product(3, &matrix, &[0.5; 4]).expect("packed now");
-            let two = list.depthwise(2, |c, t| (9 * c + t) as f32, |_| 7.0).expect("packed now");
+            let one = list.product::<f32>(3, &matrix, &[0.5; 4]).expect("packed now");
+            let two = list.depthwise::<f32>(2, |c, t| (9 * c + t) as f32, |_| 7.0).expect("packed now");
             let parts = list.parts();
             assert_eq!(parts[..2], one.parts());
             assert_eq!(parts[2..], two.parts());
             // The same request again results in another list; so does another part of the same matrix.
             let before = list.packing();
-            list.product(1, &matrix, &[0.5; 4]).expect("packed now");
+            list.product::<f32>(1, &matrix, &[0.5; 4]).expect("packed now");
             assert_ne!(list.packing(), before);
             let ask = |first| {
                 let mut list = PackedList::new(isa);
-                list.product(1, &Matrix { first, ..matrix }, &[0.5; 4]).expect("packed now");
+                list.product::<f32>(1, &Matrix { first, ..matrix }, &[0.5; 4]).expect("packed now");
                 list.packing()
             };
             assert_eq!(ask(0), ask(0));

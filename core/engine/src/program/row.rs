@@ -4,38 +4,39 @@ use std::sync::Arc;
 
 use super::context::{Context, Rows};
 use super::describe::{Clamp, Window, window_row};
+use super::precision::Precision;
 use silhouette_kernels::depthwise;
 use silhouette_kernels::pack::{Packed, PackedDepthwise};
 use silhouette_kernels::pointer::Pointer;
 use silhouette_kernels::pointwise::{self, Init, Job, Source};
 
 /// A 1x1 convolution.
-pub(super) struct Pointwise {
-    pub(super) weights: Arc<Packed>,
+pub(super) struct Pointwise<E: Precision> {
+    pub(super) weights: Arc<Packed<E, E>>,
     pub(super) clamp: Clamp,
 }
 
 /// A 3x3 depthwise convolution and the 1x1 convolution after it.
-pub(super) struct Separable {
+pub(super) struct Separable<E: Precision> {
     pub(super) window: Window,
-    pub(super) depthwise: Arc<PackedDepthwise>,
+    pub(super) depthwise: Arc<PackedDepthwise<E>>,
     pub(super) depthwise_clamp: Clamp,
     /// One row of the depthwise convolution's output, per thread.
     pub(super) wide_row: usize,
     pub(super) wide_row_len: usize,
-    pub(super) pointwise: Pointwise,
+    pub(super) pointwise: Pointwise<E>,
     pub(super) output: Rows,
 }
 
 /// What a product adds: the first pixel of a row, and the distance between its groups.
-pub(super) type Residual = Option<(Pointer, usize)>;
+pub(super) type Residual<E> = Option<(Pointer<E>, usize)>;
 
-impl Pointwise {
+impl<E: Precision> Pointwise<E> {
     /// Computes row `y` of `to`, starting at the group of channels `group`, from row `y` of `input`. No thread writes
     /// the input's row now, and that of `to` is this thread's.
     pub(super) fn row(&self, cx: &Context<'_>, input: &Rows, y: usize, to: &Rows, group: usize) {
         let from = (cx.pixel(input, y), input.group_len());
-        let into = (cx.pixel::<f32>(to, y).add(group * to.group_len()), to.group_len());
+        let into = (cx.pixel::<E>(to, y).add(group * to.group_len()), to.group_len());
         self.run(cx, from, input.width, into, None);
     }
 
@@ -43,10 +44,10 @@ impl Pointwise {
     fn run(
         &self,
         cx: &Context<'_>,
-        (first, group): (Pointer, usize),
+        (first, group): (Pointer<E>, usize),
         width: usize,
-        (c, c_group): (Pointer, usize),
-        residual: Residual,
+        (c, c_group): (Pointer<E>, usize),
+        residual: Residual<E>,
     ) {
         let job = Job {
             source: Source::Groups { first, group },
@@ -68,15 +69,15 @@ impl Pointwise {
     }
 }
 
-impl Separable {
+impl<E: Precision> Separable<E> {
     /// Computes output row `o` once `ring` has all rows that it reads. `add_input`: adds the depthwise convolution's
     /// input to its output.
-    pub(super) fn row(&self, cx: &Context<'_>, ring: &Rows, o: usize, add_input: bool, residual: Residual) {
+    pub(super) fn row(&self, cx: &Context<'_>, ring: &Rows, o: usize, add_input: bool, residual: Residual<E>) {
         let w = &self.window;
         let group = w.output.width * ring.lanes;
-        let wide: Pointer = cx.buffer::<f32>(self.wide_row, self.wide_row_len).at(0, ring.groups * group);
+        let wide: Pointer<E> = cx.buffer::<E>(self.wide_row, self.wide_row_len).at(0, ring.groups * group);
         let row = depthwise::Row {
-            rows: [0, 1, 2].map(|r| cx.padded::<f32>(ring, window_row(w, o, r), w.input.height)),
+            rows: [0, 1, 2].map(|r| cx.padded::<E>(ring, window_row(w, o, r), w.input.height)),
             e_group: ring.group_len(),
             weights: &self.depthwise,
             first: 0,

@@ -6,26 +6,28 @@
 
 use std::sync::Arc;
 
-use super::context::{Context, Piece, Rows};
+use super::context::{Context, Piece, Rows, Run};
 use super::describe::{Clamp, Window, window_row};
+use super::precision::Precision;
 use silhouette_kernels::depthwise::{self, Row};
 use silhouette_kernels::pack::{Packed, PackedDepthwise};
 use silhouette_kernels::pointer::Pointer;
 use silhouette_kernels::pointwise::{self, Init, Job, Source};
+use silhouette_kernels::rows::RowSource;
 
-pub(super) struct Slice {
+pub(super) struct Slice<E: Precision> {
     pub(super) first: usize,
     pub(super) channels: usize,
-    pub(super) expand: Option<Arc<Packed>>,
-    pub(super) project: Arc<Packed>,
+    pub(super) expand: Option<Arc<Packed<E, E>>>,
+    pub(super) project: Arc<Packed<E, E>>,
 }
 
-pub(super) struct Sliced {
+pub(super) struct Sliced<E: Precision> {
     pub(super) window: Window,
     pub(super) input: Rows,
-    pub(super) slices: Vec<Slice>,
+    pub(super) slices: Vec<Slice<E>>,
     pub(super) expand_clamp: Clamp,
-    pub(super) depthwise: Arc<PackedDepthwise>,
+    pub(super) depthwise: Arc<PackedDepthwise<E>>,
     pub(super) depthwise_clamp: Clamp,
     pub(super) expansion_shortcut: bool,
     /// Two alternating buffers, so that one barrier per slice is enough (the same one twice with a single thread).
@@ -39,16 +41,16 @@ pub(super) struct Sliced {
     pub(super) output: Rows,
 }
 
-impl Sliced {
-    pub(super) fn run(&self, cx: &Context<'_>) {
+impl<E: Precision> Run for Sliced<E> {
+    fn run(&self, cx: &Context<'_>, _: &dyn RowSource, _: &mut [f32]) {
         let w = &self.window;
         let isa = cx.program.isa;
         let pieces_in = cx.pieces(w.input.height, w.input.width);
         let pieces_out = cx.pieces(w.output.height, w.output.width);
         for wide in self.wide.iter().filter(|wide| wide.outside.is_none()) {
-            cx.clear_padding::<f32>(wide, cx.share(w.input.height));
+            cx.clear_padding::<E>(wide, cx.share(w.input.height));
         }
-        let strip = cx.buffer::<f32>(self.strip, self.strip_len);
+        let strip = cx.buffer::<E>(self.strip, self.strip_len);
         for (s, slice) in self.slices.iter().enumerate() {
             let wide = &self.wide[s % 2];
             let last = s + 1 == self.slices.len();
@@ -69,7 +71,7 @@ impl Sliced {
                 while o < piece.rows.end {
                     let n = self.strip_rows.min(piece.rows.end - o);
                     for r in 0..n {
-                        let padded = |t| cx.padded::<f32>(wide, window_row(w, o + r, t), w.input.height);
+                        let padded = |t| cx.padded::<E>(wide, window_row(w, o + r, t), w.input.height);
                         let row = Row {
                             rows: [0, 1, 2].map(|t| padded(t).add(x * w.stride * wide.lanes)),
                             e_group: wide.group_len(),
@@ -87,9 +89,9 @@ impl Sliced {
                         // SAFETY: padded rows reach as far as the last window; the strip is this thread's.
                         unsafe { depthwise::run(isa, &row) }
                     }
-                    let at = |rows: &Rows| cx.pixels::<f32>(rows, o, n).add(x * rows.lanes);
+                    let at = |rows: &Rows| cx.pixels::<E>(rows, o, n).add(x * rows.lanes);
                     let residual = last && self.residual;
-                    let job: Job<'_> = Job {
+                    let job: Job<'_, E, E, E> = Job {
                         source: Source::Groups { first: strip.at(0, n * row_len), group },
                         a_row: row_len,
                         weights: &slice.project,
@@ -110,15 +112,17 @@ impl Sliced {
             }
         }
     }
+}
 
+impl<E: Precision> Sliced<E> {
     /// Fills a piece of the slice: expanded, or copied where the block does not expand.
-    fn fill(&self, cx: &Context<'_>, slice: &Slice, wide: &Rows, piece: &Piece) {
+    fn fill(&self, cx: &Context<'_>, slice: &Slice<E>, wide: &Rows, piece: &Piece) {
         let rows = piece.rows.clone();
         let at = piece.columns.start * wide.lanes;
         let Some(weights) = &slice.expand else {
             for y in rows {
-                let from = cx.pixel::<f32>(&self.input, y).add(at);
-                let to = cx.pixel::<f32>(wide, y).add(at);
+                let from = cx.pixel::<E>(&self.input, y).add(at);
+                let to = cx.pixel::<E>(wide, y).add(at);
                 let first = slice.first / wide.lanes;
                 let len = piece.columns.len() * wide.lanes;
                 for group in 0..slice.channels.div_ceil(wide.lanes) {
@@ -129,7 +133,7 @@ impl Sliced {
             }
             return;
         };
-        let from = cx.pixels::<f32>(&self.input, rows.start, rows.len()).add(at);
+        let from = cx.pixels::<E>(&self.input, rows.start, rows.len()).add(at);
         let job = Job {
             source: Source::Groups { first: from, group: self.input.group_len() },
             a_row: self.input.row_len(),

@@ -42,7 +42,7 @@ const COMMENT: u8 = 0xFE;
 #[derive(Debug)]
 pub(super) struct Jpeg {
     pub(super) bytes: Vec<u8>,
-    /// What its decoder holds while it works, in bytes: of a progressive picture all coefficients.
+    /// Bytes that its decoder needs while it works: for a progressive image, all coefficients.
     pub(super) decoding: u64,
     pub(super) width: u32,
     pub(super) height: u32,
@@ -281,7 +281,9 @@ impl Reading {
     /// Reads a scan's data up to the next marker that is not a restart, and returns that marker.
     fn scan(&mut self, reader: &mut impl BufRead) -> Result<u8, Problem> {
         let frame = self.frame.as_ref().ok_or_else(|| Problem::Damaged("a scan precedes its frame".into()))?;
-        let (width, height, pixels) = (frame.width, frame.height, frame.pixels());
+        let width = frame.width;
+        let height = frame.height;
+        let pixels = frame.pixels();
         let scans = self.scans.len() as u64 + 1;
         if scans > MOST_SCANS || scans * pixels > MOST_SCANNED {
             return Err(Problem::Damaged(format!("it has {scans} scans or more of {width}x{height} pixels")));

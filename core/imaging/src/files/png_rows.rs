@@ -59,7 +59,7 @@ impl Rows {
         let bytes = stride.saturating_mul(height as usize);
         let mut held = Vec::new();
         let mut line = memory::filled(stride, 0, "a row of a PNG")?;
-        memory::reserve(&mut held, bytes, "a picture")?;
+        memory::reserve(&mut held, bytes, "an image")?;
         let mut rows = 0;
         let mut cut = None;
         loop {
@@ -96,7 +96,8 @@ impl Rows {
             cut = Some(format!("{rows} of {height} rows are there"));
         }
         samples.fill(&mut held, bytes);
-        let (bytes, channels) = (samples.finished(held)?, samples.channels);
+        let bytes = samples.finished(held)?;
+        let channels = samples.channels;
         Ok(Self { width, height, pixels: Pixels::of(bytes, channels), orientation, cut })
     }
 }
@@ -268,7 +269,7 @@ impl Samples {
             let value = if u32::from(most[kind]) <= white { value } else { value >> (16 - bits[kind]) };
             ((value * 65_535 + white / 2) / white) as u16
         };
-        let mut bytes = memory::filled(held.len() / 2, 0, "a picture")?;
+        let mut bytes = memory::filled(held.len() / 2, 0, "an image")?;
         let row = 1 << 12;
         for (from, to) in held.chunks(2 * self.channels * row).zip(bytes.chunks_mut(self.channels * row)) {
             let mut deep: Vec<u16> = from

@@ -30,7 +30,8 @@ impl Owned {
         color: YuvColor,
         seed: u64,
     ) -> Self {
-        let (cw, ch) = (width.div_ceil(2), height.div_ceil(2));
+        let cw = width.div_ceil(2);
+        let ch = height.div_ceil(2);
         // Bytes of a row's samples and rows, plane by plane.
         let sizes = match format {
             "rgb" => vec![(width * 3, height)],
@@ -51,19 +52,22 @@ impl Owned {
     }
 
     pub(crate) fn frame(&self) -> Result<Frame<'_>, FrameError> {
-        let (p, s, w, h) = (&self.planes, &self.row_strides, self.width, self.height);
+        let p = &self.planes;
+        let s = &self.row_strides;
+        let w = self.width;
+        let h = self.height;
         match self.format {
-            "rgb" => Frame::packed(PixelFormat::Rgb8, &p[0], w, h, s[0]),
-            "rgba" => Frame::packed(PixelFormat::Rgba8, &p[0], w, h, s[0]),
-            "bgra" => Frame::packed(PixelFormat::Bgra8, &p[0], w, h, s[0]),
-            "gray" => Frame::packed(PixelFormat::Gray8, &p[0], w, h, s[0]),
+            "rgb" => Frame::packed(PixelFormat::Rgb, &p[0], w, h, s[0]),
+            "rgba" => Frame::packed(PixelFormat::Rgba, &p[0], w, h, s[0]),
+            "bgra" => Frame::packed(PixelFormat::Bgra, &p[0], w, h, s[0]),
+            "gray" => Frame::packed(PixelFormat::Gray, &p[0], w, h, s[0]),
             "i420" => Frame::i420([&p[0], &p[1], &p[2]], [s[0], s[1], s[2]], w, h, self.color),
             "nv12" => Frame::nv12([&p[0], &p[1]], [s[0], s[1]], w, h, self.color),
             "nv21" => Frame::nv21([&p[0], &p[1]], [s[0], s[1]], w, h, self.color),
             _ => {
                 let chroma = |i: usize| Plane { data: &p[i], row_stride: s[i], pixel_stride: 2 };
                 let luma = Plane { data: &p[0], row_stride: s[0], pixel_stride: 1 };
-                Frame::yuv_420_888(luma, chroma(1), chroma(2), w, h, self.color)
+                Frame::yuv420(luma, chroma(1), chroma(2), w, h, self.color)
             }
         }
     }

@@ -403,7 +403,9 @@ fn timm(name: &str, firsts: &BTreeMap<usize, usize>) -> Option<String> {
             .or_else(|| convolution_or_norm("last", name, "conv_head.", "bn2."));
     };
     let mut parts = rest.splitn(3, '.');
-    let (stage, block, inner) = (parts.next()?, parts.next()?, parts.next()?);
+    let stage = parts.next()?;
+    let block = parts.next()?;
+    let inner = parts.next()?;
     let stage: usize = stage.parse().ok()?;
     let index = firsts.get(&stage)?.checked_add(block.parse().ok()?)?;
     // The first stage has no expansion: its pointwise layer projects.

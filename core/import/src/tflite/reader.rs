@@ -31,7 +31,7 @@ const MAX_OPERATORS: usize = 1 << 13;
 /// More inputs than any supported operator has.
 const MAX_OPERANDS: usize = 64;
 
-/// More integers than any supported operator takes: four pairs of borders.
+/// More integers than any supported operator has: four pairs of borders.
 const MAX_INTEGERS: usize = 16;
 
 /// More rows, columns or channels than a map or kernel can have.
@@ -347,7 +347,8 @@ impl<'a> Reader<'a> {
         }
         let data = constant.data;
         let tensor = Tensor::new(number, data, shape.clone()).ok_or_else(|| {
-            let (width, bytes) = (number.bytes(), data.len());
+            let width = number.bytes();
+            let bytes = data.len();
             damaged(&place, format!("its shape {shape:?} of {width}-byte values does not fit its {bytes} bytes"))
         })?;
         self.weights.spend(tensor.len()).map_err(|problem| damaged(&place, problem))?;

@@ -354,7 +354,10 @@ fn dilate(weight: &Tensor, rate: usize) -> Tensor {
     let side = 2 * rate + 1;
     let mut wide = vec![0.0; dims[0] * side * side * dims[3]];
     for (i, v) in weight.data.iter().copied().enumerate() {
-        let (channel, x, y, o) = (i % dims[3], i / dims[3] % 3, i / dims[3] / 3 % 3, i / dims[3] / 9);
+        let channel = i % dims[3];
+        let x = i / dims[3] % 3;
+        let y = i / dims[3] / 3 % 3;
+        let o = i / dims[3] / 9;
         wide[((o * side + y * rate) * side + x * rate) * dims[3] + channel] = v;
     }
     Tensor { shape: vec![dims[0], side, side, dims[3]], data: wide }
@@ -526,7 +529,8 @@ fn comes_back(spec: &Spec, style: Style) {
             Weights::Half => 2.5e-4,
             Weights::Uint8 | Weights::Int8 => 0.5 / 100.0 + 1e-6,
         };
-        let (wrote, read) = (&tensor.data, &read[name].data);
+        let wrote = &tensor.data;
+        let read = &read[name].data;
         let worst = wrote.iter().zip(read).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(wrote.len() == read.len() && worst <= tolerance, "{style:?}: {name} is off by {worst}");
     }
@@ -812,7 +816,8 @@ fn what_is_refused_costs_little() {
         let text = String::from_utf8(child.stdout).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix("cost: ")).unwrap_or_else(|| panic!("{text}"));
         let (peak, error) = line.split_once(' ').unwrap();
-        let (peak, length) = (peak.parse::<usize>().unwrap(), bytes.len());
+        let peak = peak.parse::<usize>().unwrap();
+        let length = bytes.len();
         println!("{name}: {} MB for {} MB: {error}", peak >> 20, length >> 20);
         assert!(error.contains(part), "{error}");
         assert!(peak <= (64 << 20) + 2 * length, "{name} of {length} bytes cost {peak}");

@@ -17,10 +17,12 @@ mod tiles;
 
 use std::mem::MaybeUninit;
 
-use crate::element::Element;
-use crate::isa::{Isa, isa_entry};
+use half::f16;
+
+use crate::element::{Element, Real};
+use crate::isa::{Isa, isa_entry, isa_entry_f16};
 use crate::memory::OutOfMemory;
-use crate::pack::{PackedDepthwise, PackedReader};
+use crate::pack::{DEPTHWISE_GROUP, PackedDepthwise, PackedReader};
 use crate::pointer::Pointer;
 use tiles::{DepthwiseTiles, WholeLine};
 
@@ -29,6 +31,9 @@ use tiles::{DepthwiseTiles, WholeLine};
 ///
 /// Another precision is another implementation of this trait, as for [`pointwise::Kernel`](crate::pointwise::Kernel).
 pub trait Kernel<W: Element, O: Element>: Element {
+    /// The type of weights and bias before packing.
+    type Weight: Element;
+
     /// Packs `weight(c, tap)` (tap = 3 * row + column) and `bias(c)`.
     ///
     /// # Errors
@@ -36,8 +41,8 @@ pub trait Kernel<W: Element, O: Element>: Element {
     fn pack(
         isa: Isa,
         channels: usize,
-        weight: impl Fn(usize, usize) -> W,
-        bias: impl Fn(usize) -> W,
+        weight: impl Fn(usize, usize) -> Self::Weight,
+        bias: impl Fn(usize) -> Self::Weight,
     ) -> Result<PackedDepthwise<W>, OutOfMemory>;
 
     /// The same, from weights packed earlier. `None` if too few values are left.
@@ -53,6 +58,8 @@ pub trait Kernel<W: Element, O: Element>: Element {
 
 /// f32 throughout.
 impl Kernel<f32, f32> for f32 {
+    type Weight = f32;
+
     fn pack(
         isa: Isa,
         channels: usize,
@@ -69,6 +76,29 @@ impl Kernel<f32, f32> for f32 {
     unsafe fn run(isa: Isa, row: &Row<'_>) {
         // SAFETY: the caller's promise.
         unsafe { entry(isa, row) }
+    }
+}
+
+/// f16 in memory, and in the sums where the CPU multiplies f16. Weights and bias are rounded to f16 when packed.
+impl Kernel<f16, f16> for f16 {
+    type Weight = f32;
+
+    fn pack(
+        isa: Isa,
+        channels: usize,
+        weight: impl Fn(usize, usize) -> f32,
+        bias: impl Fn(usize) -> f32,
+    ) -> Result<PackedDepthwise<f16>, OutOfMemory> {
+        PackedDepthwise::new(channels, isa.lanes_f16(), weight, bias)
+    }
+
+    fn from_packed(isa: Isa, reader: &mut PackedReader, channels: usize) -> Option<PackedDepthwise<f16>> {
+        PackedDepthwise::from_packed(reader, channels, isa.lanes_f16())
+    }
+
+    unsafe fn run(isa: Isa, row: &Row<'_, f16, f16, f16>) {
+        // SAFETY: the caller's promise.
+        unsafe { entry_f16(isa, row) }
     }
 }
 
@@ -115,12 +145,25 @@ isa_entry! {
     /// As [`body`], except for the token.
     fn entry(row: &Row<'_>) = body;
 }
+isa_entry_f16! {
+    /// # Safety
+    /// As [`body`], except for the token.
+    fn entry_f16(row: &Row<'_, f16, f16, f16>) = body;
+}
+
+/// A float kernel: inputs, weights and outputs of one type.
+trait Float: Real + Kernel<Self, Self> {}
+
+impl<E: Real + Kernel<E, E>> Float for E {}
 
 /// # Safety
-/// The contract of [`Simd`](crate::simd::Simd) holds for `s`. The three rows hold `(width - 1) * stride + 2 * rate + 1`
+/// The contract of [`Vector`](crate::simd::Vector) holds for `s`. The three rows hold `(width - 1) * stride + 2 * rate + 1`
 /// pixels of each group of channels, `d` holds `width`; they do not overlap.
 #[inline(always)]
-unsafe fn body<S: DepthwiseTiles>(s: S, row: &Row<'_>) {
+unsafe fn body<S: DepthwiseTiles>(s: S, row: &Row<'_, S::E, S::E, S::E>)
+where
+    S::E: Float,
+{
     // SAFETY: the caller's promise. As many outputs as possible while sums, weights and a column fit the registers.
     unsafe {
         match (row.stride, row.rate) {
@@ -143,9 +186,11 @@ unsafe fn body<S: DepthwiseTiles>(s: S, row: &Row<'_>) {
 #[inline(always)]
 unsafe fn lines<S: DepthwiseTiles, const X: usize, const STRIDE: usize, const RATE: usize, const COLUMNS: usize>(
     s: S,
-    row: &Row<'_>,
-) {
-    let vectors = PackedDepthwise::GROUP * S::LANES;
+    row: &Row<'_, S::E, S::E, S::E>,
+) where
+    S::E: Float,
+{
+    let vectors = DEPTHWISE_GROUP * S::LANES;
     let mut weights = Pointer::read(&row.weights.weights).add(row.first / S::LANES * vectors);
     let mut rows = row.rows;
     let mut d = row.d;
@@ -165,11 +210,13 @@ unsafe fn lines<S: DepthwiseTiles, const X: usize, const STRIDE: usize, const RA
 #[inline(always)]
 unsafe fn line<S: DepthwiseTiles, const X: usize, const STRIDE: usize, const RATE: usize, const COLUMNS: usize>(
     s: S,
-    row: &Row<'_>,
-    weights: *const f32,
-    rows: [Pointer; 3],
-    d: Pointer,
-) {
+    row: &Row<'_, S::E, S::E, S::E>,
+    weights: *const S::E,
+    rows: [Pointer<S::E>; 3],
+    d: Pointer<S::E>,
+) where
+    S::E: Float,
+{
     // SAFETY: the caller's promise.
     if unsafe { whole::<S, STRIDE, RATE>(s, row, weights, rows, d) } {
         return;
@@ -202,25 +249,28 @@ unsafe fn line<S: DepthwiseTiles, const X: usize, const STRIDE: usize, const RAT
 #[inline(always)]
 unsafe fn whole<S: DepthwiseTiles, const STRIDE: usize, const RATE: usize>(
     s: S,
-    row: &Row<'_>,
-    weights: *const f32,
-    rows: [Pointer; 3],
-    d: Pointer,
-) -> bool {
+    row: &Row<'_, S::E, S::E, S::E>,
+    weights: *const S::E,
+    rows: [Pointer<S::E>; 3],
+    d: Pointer<S::E>,
+) -> bool
+where
+    S::E: Float,
+{
     if S::LINE_TILE == 0 || row.add_input || row.width < S::LINE_TILE {
         return false;
     }
     let lanes = S::LANES;
     // A tile reads its bias four vectors at a time instead of copying it.
-    let mut bias = [MaybeUninit::<[f32; 4]>::uninit(); 4];
-    // SAFETY: the caller's promise; a vector is four f32 here, since no other instruction set has such a loop.
+    let mut bias = [MaybeUninit::<[u64; 2]>::uninit(); 4];
+    // SAFETY: the caller's promise; a vector is sixteen bytes here, since no other instruction set has such a loop.
     unsafe {
         let value = s.load(weights.add(9 * lanes));
         for copy in &mut bias {
             s.store(copy.as_mut_ptr().cast(), value);
         }
     }
-    let clamp = row.clamp.map(|(lo, hi)| [lo, hi]);
+    let clamp = row.clamp.map(|(lo, hi)| [lo, hi].map(|v| S::E::from_f32(S::E::finite(v))));
     let tiles = |x: usize, tiles: usize| {
         let outputs = tiles * S::LINE_TILE;
         let columns = (outputs - 1) * STRIDE + 2 * RATE + 1;
@@ -250,13 +300,15 @@ unsafe fn whole<S: DepthwiseTiles, const STRIDE: usize, const RATE: usize>(
 #[inline(always)]
 unsafe fn tile<S: DepthwiseTiles, const X: usize, const STRIDE: usize, const RATE: usize, const COLUMNS: usize>(
     s: S,
-    row: &Row<'_>,
+    row: &Row<'_, S::E, S::E, S::E>,
     w: &[S::F; 9],
     bias: S::F,
-    rows: [Pointer; 3],
-    d: Pointer,
+    rows: [Pointer<S::E>; 3],
+    d: Pointer<S::E>,
     x: usize,
-) {
+) where
+    S::E: Float,
+{
     let lanes = S::LANES;
     let (stride, rate) = if STRIDE == 0 { (row.stride, row.rate) } else { (STRIDE, RATE) };
     // SAFETY: the caller's promise.
@@ -278,8 +330,8 @@ unsafe fn tile<S: DepthwiseTiles, const X: usize, const STRIDE: usize, const RAT
             }
         }
         if let Some((lo, hi)) = row.clamp {
-            let lo = s.splat(lo);
-            let hi = s.splat(hi);
+            let lo = s.splat(S::E::finite(lo));
+            let hi = s.splat(S::E::finite(hi));
             for a in &mut acc {
                 *a = s.min(s.max(*a, lo), hi);
             }

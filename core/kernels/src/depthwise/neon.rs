@@ -6,21 +6,24 @@
 
 use core::arch::asm;
 
+use half::f16;
+
 use super::tiles::{DepthwiseTiles, WholeLine};
 use crate::simd::Neon;
+use crate::simd::half::NeonF16;
 
 // SAFETY: a token exists only where the CPU has NEON.
 unsafe impl DepthwiseTiles for Neon {
     const LINE_TILE: usize = OUTPUTS;
     #[inline(always)]
-    unsafe fn whole_line<const STRIDE: usize, const RATE: usize>(self, line: &WholeLine) -> bool {
+    unsafe fn whole_line<const STRIDE: usize, const RATE: usize>(self, line: &WholeLine<f32>) -> bool {
         // SAFETY: the caller's promise.
         unsafe {
             match (STRIDE, RATE) {
-                (1, 1) => rate_1(line),
-                (1, 2) => rate_2(line),
-                (1, 4) => rate_4(line),
-                (2, 1) => stride_2(line),
+                (1, 1) => f32x4::rate_1(line),
+                (1, 2) => f32x4::rate_2(line),
+                (1, 4) => f32x4::rate_4(line),
+                (2, 1) => f32x4::stride_2(line),
                 _ => return false,
             }
         }
@@ -28,130 +31,153 @@ unsafe impl DepthwiseTiles for Neon {
     }
 }
 
+// SAFETY: a token exists only where the CPU has f16 arithmetic.
+unsafe impl DepthwiseTiles for NeonF16 {
+    const LINE_TILE: usize = OUTPUTS;
+    #[inline(always)]
+    unsafe fn whole_line<const STRIDE: usize, const RATE: usize>(self, line: &WholeLine<f16>) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match (STRIDE, RATE) {
+                (1, 1) => f16x8::rate_1(line),
+                (1, 2) => f16x8::rate_2(line),
+                (1, 4) => f16x8::rate_4(line),
+                (2, 1) => f16x8::stride_2(line),
+                _ => return false,
+            }
+        }
+        true
+    }
+}
+
+// Macros that write instructions take the arrangement of a register: "4s" for f32, "8h" for f16.
+
 /// Outputs of a tile.
 const OUTPUTS: usize = 11;
 
 /// Adds a weight times a column to each of the named sums.
 macro_rules! tap {
-    ($weight:literal: $($sum:literal $column:literal),+) => {
-        concat!($("fmla ", $sum, ".4s, ", $column, ".4s, ", $weight, ".4s\n",)+)
+    ($set:literal $weight:literal: $($sum:literal $column:literal),+) => {
+        concat!($("fmla ", $sum, ".", $set, ", ", $column, ".", $set, ", ", $weight, ".", $set, "\n",)+)
+    };
+}
+
+/// Loads or stores consecutive registers at `$p`.
+macro_rules! registers {
+    ($set:literal $op:literal $p:literal $then:literal: $first:literal $($more:literal)*) => {
+        concat!($op, " {{", $first, ".", $set, $(", ", $more, ".", $set,)* "}}, [{", $p, "}]", $then, "\n")
     };
 }
 
 /// The next twelve columns of row `$p`.
 macro_rules! twelve_columns {
-    ($p:literal) => {
+    ($set:literal $p:literal) => {
         concat!(
-            "ld1 {{v20.4s, v21.4s, v22.4s, v23.4s}}, [{",
-            $p,
-            "}], #64\n",
-            "ld1 {{v24.4s, v25.4s, v26.4s, v27.4s}}, [{",
-            $p,
-            "}], #64\n",
-            "ld1 {{v28.4s, v29.4s, v30.4s, v31.4s}}, [{",
-            $p,
-            "}], #64\n",
+            registers!($set "ld1" $p ", #64": "v20" "v21" "v22" "v23"),
+            registers!($set "ld1" $p ", #64": "v24" "v25" "v26" "v27"),
+            registers!($set "ld1" $p ", #64": "v28" "v29" "v30" "v31"),
         )
     };
 }
 
 /// Each sum with one other register: `$op $sum, $sum, $other`.
 macro_rules! with_one {
-    ($op:literal $other:literal: $($sum:literal)+) => {
-        concat!($($op, " ", $sum, ".4s, ", $sum, ".4s, ", $other, ".4s\n",)+)
+    ($set:literal $op:literal $other:literal: $($sum:literal)+) => {
+        concat!($($op, " ", $sum, ".", $set, ", ", $sum, ".", $set, ", ", $other, ".", $set, "\n",)+)
     };
 }
 
 /// Rate 1: 13 columns a tile.
 macro_rules! rate_1_row {
-    ($p:literal, $w0:literal, $w1:literal, $w2:literal) => {
+    ($set:literal $p:literal, $w0:literal, $w1:literal, $w2:literal) => {
         concat!(
-            twelve_columns!($p),
-            tap!($w0: "v9" "v20", "v10" "v21", "v11" "v22", "v12" "v23", "v13" "v24", "v14" "v25", "v15" "v26", "v16" "v27", "v17" "v28", "v18" "v29", "v19" "v30"),
-            tap!($w1: "v9" "v21", "v10" "v22", "v11" "v23", "v12" "v24", "v13" "v25", "v14" "v26", "v15" "v27", "v16" "v28", "v17" "v29", "v18" "v30", "v19" "v31"),
-            tap!($w2: "v9" "v22", "v10" "v23", "v11" "v24", "v12" "v25", "v13" "v26", "v14" "v27", "v15" "v28", "v16" "v29", "v17" "v30", "v18" "v31"),
-            "ld1 {{v20.4s}}, [{", $p, "}], {back}\n",
-            tap!($w2: "v19" "v20"),
+            twelve_columns!($set $p),
+            tap!($set $w0: "v9" "v20", "v10" "v21", "v11" "v22", "v12" "v23", "v13" "v24", "v14" "v25", "v15" "v26", "v16" "v27", "v17" "v28", "v18" "v29", "v19" "v30"),
+            tap!($set $w1: "v9" "v21", "v10" "v22", "v11" "v23", "v12" "v24", "v13" "v25", "v14" "v26", "v15" "v27", "v16" "v28", "v17" "v29", "v18" "v30", "v19" "v31"),
+            tap!($set $w2: "v9" "v22", "v10" "v23", "v11" "v24", "v12" "v25", "v13" "v26", "v14" "v27", "v15" "v28", "v16" "v29", "v17" "v30", "v18" "v31"),
+            registers!($set "ld1" $p ", {back}": "v20"),
+            tap!($set $w2: "v19" "v20"),
         )
     };
 }
 /// Rate 2: 15 columns a tile.
 macro_rules! rate_2_row {
-    ($p:literal, $w0:literal, $w1:literal, $w2:literal) => {
+    ($set:literal $p:literal, $w0:literal, $w1:literal, $w2:literal) => {
         concat!(
-            twelve_columns!($p),
-            tap!($w0: "v9" "v20", "v10" "v21", "v11" "v22", "v12" "v23", "v13" "v24", "v14" "v25", "v15" "v26", "v16" "v27", "v17" "v28", "v18" "v29", "v19" "v30"),
-            tap!($w1: "v9" "v22", "v10" "v23", "v11" "v24", "v12" "v25", "v13" "v26", "v14" "v27", "v15" "v28", "v16" "v29", "v17" "v30", "v18" "v31"),
-            tap!($w2: "v9" "v24", "v10" "v25", "v11" "v26", "v12" "v27", "v13" "v28", "v14" "v29", "v15" "v30", "v16" "v31"),
-            "ld1 {{v20.4s, v21.4s, v22.4s}}, [{", $p, "}], {back}\n",
-            tap!($w1: "v19" "v20"),
-            tap!($w2: "v17" "v20", "v18" "v21", "v19" "v22"),
+            twelve_columns!($set $p),
+            tap!($set $w0: "v9" "v20", "v10" "v21", "v11" "v22", "v12" "v23", "v13" "v24", "v14" "v25", "v15" "v26", "v16" "v27", "v17" "v28", "v18" "v29", "v19" "v30"),
+            tap!($set $w1: "v9" "v22", "v10" "v23", "v11" "v24", "v12" "v25", "v13" "v26", "v14" "v27", "v15" "v28", "v16" "v29", "v17" "v30", "v18" "v31"),
+            tap!($set $w2: "v9" "v24", "v10" "v25", "v11" "v26", "v12" "v27", "v13" "v28", "v14" "v29", "v15" "v30", "v16" "v31"),
+            registers!($set "ld1" $p ", {back}": "v20" "v21" "v22"),
+            tap!($set $w1: "v19" "v20"),
+            tap!($set $w2: "v17" "v20", "v18" "v21", "v19" "v22"),
         )
     };
 }
 /// Rate 4: 19 columns a tile.
 macro_rules! rate_4_row {
-    ($p:literal, $w0:literal, $w1:literal, $w2:literal) => {
+    ($set:literal $p:literal, $w0:literal, $w1:literal, $w2:literal) => {
         concat!(
-            twelve_columns!($p),
-            tap!($w0: "v9" "v20", "v10" "v21", "v11" "v22", "v12" "v23", "v13" "v24", "v14" "v25", "v15" "v26", "v16" "v27", "v17" "v28", "v18" "v29", "v19" "v30"),
-            tap!($w1: "v9" "v24", "v10" "v25", "v11" "v26", "v12" "v27", "v13" "v28", "v14" "v29", "v15" "v30", "v16" "v31"),
-            tap!($w2: "v9" "v28", "v10" "v29", "v11" "v30", "v12" "v31"),
-            "ld1 {{v20.4s, v21.4s, v22.4s, v23.4s}}, [{", $p, "}], #64\n",
-            "ld1 {{v24.4s, v25.4s, v26.4s}}, [{", $p, "}], {back}\n",
-            tap!($w1: "v17" "v20", "v18" "v21", "v19" "v22"),
-            tap!($w2: "v13" "v20", "v14" "v21", "v15" "v22", "v16" "v23", "v17" "v24", "v18" "v25", "v19" "v26"),
+            twelve_columns!($set $p),
+            tap!($set $w0: "v9" "v20", "v10" "v21", "v11" "v22", "v12" "v23", "v13" "v24", "v14" "v25", "v15" "v26", "v16" "v27", "v17" "v28", "v18" "v29", "v19" "v30"),
+            tap!($set $w1: "v9" "v24", "v10" "v25", "v11" "v26", "v12" "v27", "v13" "v28", "v14" "v29", "v15" "v30", "v16" "v31"),
+            tap!($set $w2: "v9" "v28", "v10" "v29", "v11" "v30", "v12" "v31"),
+            registers!($set "ld1" $p ", #64": "v20" "v21" "v22" "v23"),
+            registers!($set "ld1" $p ", {back}": "v24" "v25" "v26"),
+            tap!($set $w1: "v17" "v20", "v18" "v21", "v19" "v22"),
+            tap!($set $w2: "v13" "v20", "v14" "v21", "v15" "v22", "v16" "v23", "v17" "v24", "v18" "v25", "v19" "v26"),
         )
     };
 }
 /// Stride 2: 23 columns a tile.
 macro_rules! stride_2_row {
-    ($p:literal, $w0:literal, $w1:literal, $w2:literal) => {
+    ($set:literal $p:literal, $w0:literal, $w1:literal, $w2:literal) => {
         concat!(
-            twelve_columns!($p),
-            tap!($w0: "v9" "v20", "v10" "v22", "v11" "v24", "v12" "v26", "v13" "v28", "v14" "v30"),
-            tap!($w1: "v9" "v21", "v10" "v23", "v11" "v25", "v12" "v27", "v13" "v29", "v14" "v31"),
-            tap!($w2: "v9" "v22", "v10" "v24", "v11" "v26", "v12" "v28", "v13" "v30"),
-            "ld1 {{v20.4s, v21.4s, v22.4s, v23.4s}}, [{", $p, "}], #64\n",
-            "ld1 {{v24.4s, v25.4s, v26.4s, v27.4s}}, [{", $p, "}], #64\n",
-            "ld1 {{v28.4s, v29.4s, v30.4s}}, [{", $p, "}], {back}\n",
-            tap!($w0: "v15" "v20", "v16" "v22", "v17" "v24", "v18" "v26", "v19" "v28"),
-            tap!($w1: "v15" "v21", "v16" "v23", "v17" "v25", "v18" "v27", "v19" "v29"),
-            tap!($w2: "v14" "v20", "v15" "v22", "v16" "v24", "v17" "v26", "v18" "v28", "v19" "v30"),
+            twelve_columns!($set $p),
+            tap!($set $w0: "v9" "v20", "v10" "v22", "v11" "v24", "v12" "v26", "v13" "v28", "v14" "v30"),
+            tap!($set $w1: "v9" "v21", "v10" "v23", "v11" "v25", "v12" "v27", "v13" "v29", "v14" "v31"),
+            tap!($set $w2: "v9" "v22", "v10" "v24", "v11" "v26", "v12" "v28", "v13" "v30"),
+            registers!($set "ld1" $p ", #64": "v20" "v21" "v22" "v23"),
+            registers!($set "ld1" $p ", #64": "v24" "v25" "v26" "v27"),
+            registers!($set "ld1" $p ", {back}": "v28" "v29" "v30"),
+            tap!($set $w0: "v15" "v20", "v16" "v22", "v17" "v24", "v18" "v26", "v19" "v28"),
+            tap!($set $w1: "v15" "v21", "v16" "v23", "v17" "v25", "v18" "v27", "v19" "v29"),
+            tap!($set $w2: "v14" "v20", "v15" "v22", "v16" "v24", "v17" "v26", "v18" "v28", "v19" "v30"),
         )
     };
 }
 /// Defines the function for a stride and rate: `$row!(row, weights)` expands to a row's instructions, which advance the
 /// row's pointer by `$columns` pixels.
 macro_rules! whole_line {
-    ($name:ident, $row:ident, $stride:literal, $columns:literal) => {
+    ($set:literal, $element:ty, $features:meta, $name:ident, $row:ident, $stride:literal, $columns:literal) => {
         /// # Safety
         /// See [`WholeLine`].
-        #[inline(always)]
-        unsafe fn $name(line: &WholeLine) {
-            let pixel = 4 * size_of::<f32>() as isize;
+        #[$features]
+        pub(super) unsafe fn $name(line: &WholeLine<$element>) {
+            // A vector of channels.
+            let pixel = 16;
             // SAFETY: reads and writes only what the caller guarantees; all vector registers are named.
             unsafe {
                 asm!(
-                    "ld1 {{v0.4s, v1.4s, v2.4s, v3.4s}}, [{w}], #64",
-                    "ld1 {{v4.4s, v5.4s, v6.4s, v7.4s}}, [{w}], #64",
-                    "ld1 {{v8.4s}}, [{w}]",
+                    registers!($set "ld1" "w" ", #64": "v0" "v1" "v2" "v3"),
+                    registers!($set "ld1" "w" ", #64": "v4" "v5" "v6" "v7"),
+                    registers!($set "ld1" "w" "": "v8"),
                     "2:",
-                    "ld1 {{v9.4s, v10.4s, v11.4s, v12.4s}}, [{bias}]",
-                    "ld1 {{v13.4s, v14.4s, v15.4s, v16.4s}}, [{bias}]",
-                    "ld1 {{v17.4s, v18.4s, v19.4s}}, [{bias}]",
-                    $row!("p", "v0", "v1", "v2"),
-                    $row!("q", "v3", "v4", "v5"),
-                    $row!("r", "v6", "v7", "v8"),
+                    registers!($set "ld1" "bias" "": "v9" "v10" "v11" "v12"),
+                    registers!($set "ld1" "bias" "": "v13" "v14" "v15" "v16"),
+                    registers!($set "ld1" "bias" "": "v17" "v18" "v19"),
+                    $row!($set "p", "v0", "v1", "v2"),
+                    $row!($set "q", "v3", "v4", "v5"),
+                    $row!($set "r", "v6", "v7", "v8"),
                     "cbz {clamp}, 3f",
-                    "ld2r {{v20.4s, v21.4s}}, [{clamp}]",
-                    with_one!("fmax" "v20": "v9" "v10" "v11" "v12" "v13" "v14" "v15" "v16" "v17" "v18" "v19"),
-                    with_one!("fmin" "v21": "v9" "v10" "v11" "v12" "v13" "v14" "v15" "v16" "v17" "v18" "v19"),
+                    registers!($set "ld2r" "clamp" "": "v20" "v21"),
+                    with_one!($set "fmax" "v20": "v9" "v10" "v11" "v12" "v13" "v14" "v15" "v16" "v17" "v18" "v19"),
+                    with_one!($set "fmin" "v21": "v9" "v10" "v11" "v12" "v13" "v14" "v15" "v16" "v17" "v18" "v19"),
                     "3:",
                     "subs {tiles}, {tiles}, #1",
-                    "st1 {{v9.4s, v10.4s, v11.4s, v12.4s}}, [{d}], #64",
-                    "st1 {{v13.4s, v14.4s, v15.4s, v16.4s}}, [{d}], #64",
-                    "st1 {{v17.4s, v18.4s, v19.4s}}, [{d}], #48",
+                    registers!($set "st1" "d" ", #64": "v9" "v10" "v11" "v12"),
+                    registers!($set "st1" "d" ", #64": "v13" "v14" "v15" "v16"),
+                    registers!($set "st1" "d" ", #48": "v17" "v18" "v19"),
                     "b.ne 2b",
                     p = inout(reg) line.rows[0] => _,
                     q = inout(reg) line.rows[1] => _,
@@ -174,7 +200,21 @@ macro_rules! whole_line {
         }
     };
 }
-whole_line!(rate_1, rate_1_row, 1, 12);
-whole_line!(rate_2, rate_2_row, 1, 12);
-whole_line!(rate_4, rate_4_row, 1, 16);
-whole_line!(stride_2, stride_2_row, 2, 20);
+
+mod f32x4 {
+    use super::*;
+
+    whole_line!("4s", f32, inline(always), rate_1, rate_1_row, 1, 12);
+    whole_line!("4s", f32, inline(always), rate_2, rate_2_row, 1, 12);
+    whole_line!("4s", f32, inline(always), rate_4, rate_4_row, 1, 16);
+    whole_line!("4s", f32, inline(always), stride_2, stride_2_row, 2, 20);
+}
+
+mod f16x8 {
+    use super::*;
+
+    whole_line!("8h", f16, target_feature(enable = "neon,fp16"), rate_1, rate_1_row, 1, 12);
+    whole_line!("8h", f16, target_feature(enable = "neon,fp16"), rate_2, rate_2_row, 1, 12);
+    whole_line!("8h", f16, target_feature(enable = "neon,fp16"), rate_4, rate_4_row, 1, 16);
+    whole_line!("8h", f16, target_feature(enable = "neon,fp16"), stride_2, stride_2_row, 2, 20);
+}

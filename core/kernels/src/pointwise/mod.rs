@@ -20,8 +20,10 @@ mod tiles;
 
 use std::mem::MaybeUninit;
 
-use crate::element::Element;
-use crate::isa::{Isa, isa_entry};
+use half::f16;
+
+use crate::element::{Element, Real};
+use crate::isa::{Isa, isa_entry, isa_entry_f16};
 use crate::memory::OutOfMemory;
 use crate::pack::{Matrix, Packed, PackedReader, Panel, Panels};
 use crate::pointer::Pointer;
@@ -64,6 +66,10 @@ pub enum Source<'a, I = f32> {
 pub trait Kernel<W: Element, O: Element>: Element {
     /// The type of the accumulated sums, including the bias.
     type Sum: Element;
+    /// The type of weights before packing.
+    type Weight: Element;
+    /// The type of the bias before packing.
+    type Bias: Element;
 
     /// How the tiles of an instruction set need their weights.
     fn panels(isa: Isa) -> Panels;
@@ -78,8 +84,8 @@ pub trait Kernel<W: Element, O: Element>: Element {
     fn pack(
         isa: Isa,
         k: usize,
-        matrix: &Matrix<'_, W>,
-        bias: &[Self::Sum],
+        matrix: &Matrix<'_, Self::Weight>,
+        bias: &[Self::Bias],
     ) -> Result<Packed<W, Self::Sum>, OutOfMemory>;
 
     /// The same, from weights packed earlier: `outputs` outputs of `k` inputs. `None` if too few values are left.
@@ -97,6 +103,8 @@ pub trait Kernel<W: Element, O: Element>: Element {
 /// f32 throughout.
 impl Kernel<f32, f32> for f32 {
     type Sum = f32;
+    type Weight = f32;
+    type Bias = f32;
 
     fn panels(isa: Isa) -> Panels {
         tiles::panels(isa)
@@ -113,6 +121,31 @@ impl Kernel<f32, f32> for f32 {
     unsafe fn run(isa: Isa, job: &Job<'_>) {
         // SAFETY: the caller's promise.
         unsafe { entry(isa, job) }
+    }
+}
+
+/// f16 in memory, and in the sums where the CPU multiplies f16 (elsewhere sums are f32 until they are stored). Weights
+/// and bias are rounded to f16 when packed.
+impl Kernel<f16, f16> for f16 {
+    type Sum = f16;
+    type Weight = f32;
+    type Bias = f32;
+
+    fn panels(isa: Isa) -> Panels {
+        tiles::panels_f16(isa)
+    }
+
+    fn pack(isa: Isa, k: usize, matrix: &Matrix<'_>, bias: &[f32]) -> Result<Packed<f16, f16>, OutOfMemory> {
+        Packed::new(k, tiles::panels_f16(isa), matrix, bias)
+    }
+
+    fn from_packed(isa: Isa, reader: &mut PackedReader, k: usize, outputs: usize) -> Option<Packed<f16, f16>> {
+        Packed::from_packed(reader, k, tiles::panels_f16(isa), outputs)
+    }
+
+    unsafe fn run(isa: Isa, job: &Job<'_, f16, f16, f16>) {
+        // SAFETY: the caller's promise.
+        unsafe { entry_f16(isa, job) }
     }
 }
 
@@ -159,13 +192,26 @@ isa_entry! {
     /// As [`body`], except for the token.
     fn entry(job: &Job<'_>) = body;
 }
+isa_entry_f16! {
+    /// # Safety
+    /// As [`body`], except for the token.
+    fn entry_f16(job: &Job<'_, f16, f16, f16>) = body;
+}
+
+/// A float kernel: inputs, weights, sums and outputs of one type.
+trait Float: Real + Kernel<Self, Self, Sum = Self> {}
+
+impl<E: Real + Kernel<E, E, Sum = E>> Float for E {}
 
 /// # Safety
-/// The contract of [`Simd`](crate::simd::Simd) holds for `s`. All pointers of `job` are valid for the pixels, rows and
+/// The contract of [`Vector`](crate::simd::Vector) holds for `s`. All pointers of `job` are valid for the pixels, rows and
 /// channels that it names (channels of maps rounded up to vectors); `c` does not overlap the inputs or the weights, and
 /// overlaps the residual only element by element.
 #[inline(always)]
-unsafe fn body<S: PointwiseTiles>(s: S, job: &Job<'_>) {
+unsafe fn body<S: PointwiseTiles>(s: S, job: &Job<'_, S::E, S::E, S::E>)
+where
+    S::E: Float,
+{
     // A copy, so that the compiler knows that a tile's writes do not change it.
     let job = &{ *job };
     for panel in &job.weights.panels {
@@ -186,14 +232,19 @@ unsafe fn body<S: PointwiseTiles>(s: S, job: &Job<'_>) {
 /// # Safety
 /// As [`body`].
 #[inline(always)]
-unsafe fn columns<S: PointwiseTiles, const V: usize>(s: S, job: &Job<'_>, panel: &Panel) {
+unsafe fn columns<S: PointwiseTiles, const V: usize>(s: S, job: &Job<'_, S::E, S::E, S::E>, panel: &Panel)
+where
+    S::E: Float,
+{
     if V > S::VECTORS {
         return; // no panel is that wide
     }
-    let (mut bias, clamp) = (Copies::UNINIT, job.clamp.map(|(lo, hi)| [lo, hi]));
+    let (mut bias, clamp) =
+        (Copies::UNINIT, job.clamp.map(|(lo, hi)| [lo, hi].map(|v| S::E::from_f32(S::E::finite(v)))));
     // SAFETY: the caller's promise.
     let start = unsafe { start::<S, V>(s, job, panel, &mut bias, clamp.as_ref()) };
-    let tiles = job.width.div_ceil(S::PIXELS[V]);
+    let most = if start.is_some() { S::PIXELS[V] } else { S::PIXELS[V].min(S::COMPILED) };
+    let tiles = job.width.div_ceil(most);
     let least = job.width / tiles;
     let more = job.width % tiles;
     for row in 0..job.rows {
@@ -220,7 +271,7 @@ unsafe fn columns<S: PointwiseTiles, const V: usize>(s: S, job: &Job<'_>, panel:
 
 /// The bias of a panel of up to four vectors, four times each: it is read four vectors at a time instead of being
 /// copied in registers.
-struct Copies([[MaybeUninit<[f32; 4]>; 4]; 4]);
+struct Copies([[MaybeUninit<[u64; 2]>; 4]; 4]);
 
 impl Copies {
     const UNINIT: Self = Self([[MaybeUninit::uninit(); 4]; 4]);
@@ -233,11 +284,14 @@ impl Copies {
 #[inline(always)]
 unsafe fn start<S: PointwiseTiles, const V: usize>(
     s: S,
-    job: &Job<'_>,
+    job: &Job<'_, S::E, S::E, S::E>,
     panel: &Panel,
     copies: &mut Copies,
-    clamp: Option<&[f32; 2]>,
-) -> Option<MicroTiles> {
+    clamp: Option<&[S::E; 2]>,
+) -> Option<MicroTiles<S::E>>
+where
+    S::E: Float,
+{
     let (k, lanes, first) = (job.weights.k, S::LANES, panel.first / S::LANES);
     let Source::Groups { first: a, group } = job.source else { return None };
     if !S::MICRO_KERNEL || !k.is_multiple_of(lanes) {
@@ -248,7 +302,7 @@ unsafe fn start<S: PointwiseTiles, const V: usize>(
         Init::Bias => {
             let bias = job.bias.add(panel.first).to(V * lanes);
             for v in 0..V {
-                // SAFETY: the caller's promise; `MICRO_KERNEL` means that a vector is four f32.
+                // SAFETY: the caller's promise; `MICRO_KERNEL` means that a vector is sixteen bytes.
                 unsafe {
                     let value = s.load(bias.add(v * lanes));
                     for copy in &mut copies.0[v] {
@@ -256,15 +310,15 @@ unsafe fn start<S: PointwiseTiles, const V: usize>(
                     }
                 }
             }
-            (copies.0.as_ptr().cast::<f32>(), 4 * lanes, 0)
+            (copies.0.as_ptr().cast(), 4 * lanes, 0)
         }
         Init::Accumulate => (c.to(0).cast_const(), job.c_group, 4 * lanes),
     };
     Some(MicroTiles {
         a: a.to(0),
         a_group: group,
-        turns: k / lanes / 4,
-        rest: k / lanes % 4,
+        turns: k / lanes / S::UNROLL,
+        rest: k / lanes % S::UNROLL,
         w: Pointer::read(&job.weights.weights).add(panel.offset).to(k * V * lanes),
         init,
         init_group,
@@ -286,16 +340,18 @@ unsafe fn start<S: PointwiseTiles, const V: usize>(
 #[inline(always)]
 unsafe fn pixels<S: PointwiseTiles, const V: usize>(
     s: S,
-    job: &Job<'_>,
+    job: &Job<'_, S::E, S::E, S::E>,
     panel: &Panel,
-    start: Option<&MicroTiles>,
+    start: Option<&MicroTiles<S::E>>,
     row: usize,
     x: usize,
     n: usize,
     count: usize,
-    first: Pointer,
+    first: Pointer<S::E>,
     group: usize,
-) {
+) where
+    S::E: Float,
+{
     let a = first.add(row * job.a_row + x * S::LANES);
     // SAFETY: the caller's promise. Arms above S::PIXELS are never taken and not compiled.
     unsafe {
@@ -320,15 +376,17 @@ unsafe fn pixels<S: PointwiseTiles, const V: usize>(
 #[inline(always)]
 unsafe fn pixels_of_runs<S: PointwiseTiles, const V: usize>(
     s: S,
-    job: &Job<'_>,
+    job: &Job<'_, S::E, S::E, S::E>,
     panel: &Panel,
     row: usize,
     x: usize,
     n: usize,
-    runs: &[Pointer],
+    runs: &[Pointer<S::E>],
     len: usize,
     pixel: usize,
-) {
+) where
+    S::E: Float,
+{
     // SAFETY: the caller's promise.
     unsafe {
         if n == 8 && S::PIXELS[V] >= 8 {
@@ -356,18 +414,23 @@ unsafe fn pixels_of_runs<S: PointwiseTiles, const V: usize>(
 #[inline(always)]
 unsafe fn tiles<S: PointwiseTiles, const M: usize, const V: usize>(
     s: S,
-    job: &Job<'_>,
+    job: &Job<'_, S::E, S::E, S::E>,
     panel: &Panel,
-    start: Option<&MicroTiles>,
+    start: Option<&MicroTiles<S::E>>,
     row: usize,
     x: usize,
     count: usize,
-    a: Pointer,
+    a: Pointer<S::E>,
     group: usize,
-) {
+) where
+    S::E: Float,
+{
     // SAFETY: the caller's promise.
     unsafe {
         if !whole::<S, M, V>(s, job, panel, start, row, x, count, a, group) {
+            if M > S::COMPILED {
+                unreachable!("tiles of {M} pixels are in assembly");
+            }
             for i in 0..count {
                 tile::<S, M, V>(s, job, panel, row, x + i * M, a.add(i * M * S::LANES), group);
             }
@@ -382,13 +445,15 @@ unsafe fn tiles<S: PointwiseTiles, const M: usize, const V: usize>(
 #[inline(always)]
 unsafe fn tile<S: PointwiseTiles, const M: usize, const V: usize>(
     s: S,
-    job: &Job<'_>,
+    job: &Job<'_, S::E, S::E, S::E>,
     panel: &Panel,
     row: usize,
     x: usize,
-    a: Pointer,
+    a: Pointer<S::E>,
     group: usize,
-) {
+) where
+    S::E: Float,
+{
     // SAFETY: the caller's promise; the packed weights hold k * V vectors from the panel's offset on.
     unsafe {
         let mut acc = begin::<S, M, V>(s, job, panel, row, x);
@@ -414,15 +479,18 @@ unsafe fn tile<S: PointwiseTiles, const M: usize, const V: usize>(
 #[inline(always)]
 unsafe fn whole<S: PointwiseTiles, const M: usize, const V: usize>(
     s: S,
-    job: &Job<'_>,
+    job: &Job<'_, S::E, S::E, S::E>,
     panel: &Panel,
-    start: Option<&MicroTiles>,
+    start: Option<&MicroTiles<S::E>>,
     row: usize,
     x: usize,
     count: usize,
-    a: Pointer,
+    a: Pointer<S::E>,
     group: usize,
-) -> bool {
+) -> bool
+where
+    S::E: Float,
+{
     let Some(start) = start else { return false };
     let lanes = S::LANES;
     let first = panel.first / S::LANES;
@@ -456,14 +524,16 @@ unsafe fn whole<S: PointwiseTiles, const M: usize, const V: usize>(
 #[inline(always)]
 unsafe fn tile_of_runs<S: PointwiseTiles, const M: usize, const V: usize>(
     s: S,
-    job: &Job<'_>,
+    job: &Job<'_, S::E, S::E, S::E>,
     panel: &Panel,
     row: usize,
     x: usize,
-    runs: &[Pointer],
+    runs: &[Pointer<S::E>],
     len: usize,
     pixel: usize,
-) {
+) where
+    S::E: Float,
+{
     // SAFETY: as in `tile`.
     unsafe {
         let mut acc = begin::<S, M, V>(s, job, panel, row, x);
@@ -471,7 +541,7 @@ unsafe fn tile_of_runs<S: PointwiseTiles, const M: usize, const V: usize>(
         for run in runs {
             let a = run.add(row * job.a_row + x * pixel);
             // Always three pixels of three channels: with the length known, no loop is left.
-            w = if S::BY_LANE && len == 9 {
+            w = if S::BY_LANE > 0 && len == 9 {
                 sums::<S, M, V>(s, a, pixel, 9, w, &mut acc)
             } else {
                 sums::<S, M, V>(s, a, pixel, len, w, &mut acc)
@@ -488,11 +558,14 @@ unsafe fn tile_of_runs<S: PointwiseTiles, const M: usize, const V: usize>(
 #[inline(always)]
 unsafe fn begin<S: PointwiseTiles, const M: usize, const V: usize>(
     s: S,
-    job: &Job<'_>,
+    job: &Job<'_, S::E, S::E, S::E>,
     panel: &Panel,
     row: usize,
     x: usize,
-) -> [[S::F; V]; M] {
+) -> [[S::F; V]; M]
+where
+    S::E: Float,
+{
     // SAFETY: the caller's promise.
     unsafe {
         let mut acc = [[s.splat(0.0); V]; M];
@@ -527,33 +600,42 @@ unsafe fn begin<S: PointwiseTiles, const M: usize, const V: usize>(
 #[inline(always)]
 unsafe fn sums<S: PointwiseTiles, const M: usize, const V: usize>(
     s: S,
-    a: Pointer,
+    a: Pointer<S::E>,
     pixel: usize,
     n: usize,
-    mut w: Pointer,
+    mut w: Pointer<S::E>,
     acc: &mut [[S::F; V]; M],
-) -> Pointer {
+) -> Pointer<S::E>
+where
+    S::E: Float,
+{
     // SAFETY: the caller's promise.
     unsafe {
         let mut k = 0;
-        if S::BY_LANE {
-            while k + 4 <= n {
-                let quad = if pixel == S::LANES {
-                    s.load_many::<M>(a.add(k).to(4 * M))
+        if S::BY_LANE > 0 {
+            while k + S::BY_LANE <= n {
+                let several = if pixel == S::LANES {
+                    s.load_many::<M>(a.add(k).to(S::LANES * M))
                 } else {
-                    let mut quad = [s.splat(0.0); M];
+                    let mut several = [s.splat(0.0); M];
                     for m in 0..M {
-                        quad[m] = s.load(a.add(m * pixel + k).to(4));
+                        several[m] = s.load(a.add(m * pixel + k).to(S::LANES));
                     }
-                    quad
+                    several
                 };
-                let rows = w.to(4 * V * S::LANES);
-                lane_step::<S, M, V, 0>(s, rows, &quad, acc);
-                lane_step::<S, M, V, 1>(s, rows, &quad, acc);
-                lane_step::<S, M, V, 2>(s, rows, &quad, acc);
-                lane_step::<S, M, V, 3>(s, rows, &quad, acc);
-                w = w.add(4 * V * S::LANES);
-                k += 4;
+                let rows = w.to(S::BY_LANE * V * S::LANES);
+                lane_step::<S, M, V, 0>(s, rows, &several, acc);
+                lane_step::<S, M, V, 1>(s, rows, &several, acc);
+                lane_step::<S, M, V, 2>(s, rows, &several, acc);
+                lane_step::<S, M, V, 3>(s, rows, &several, acc);
+                if S::BY_LANE == 8 {
+                    lane_step::<S, M, V, 4>(s, rows, &several, acc);
+                    lane_step::<S, M, V, 5>(s, rows, &several, acc);
+                    lane_step::<S, M, V, 6>(s, rows, &several, acc);
+                    lane_step::<S, M, V, 7>(s, rows, &several, acc);
+                }
+                w = w.add(S::BY_LANE * V * S::LANES);
+                k += S::BY_LANE;
             }
         }
         while k < n {
@@ -563,7 +645,7 @@ unsafe fn sums<S: PointwiseTiles, const M: usize, const V: usize>(
                 b[v] = s.load(rows.add(v * S::LANES));
             }
             for m in 0..M {
-                let f = s.splat(*a.add(m * pixel + k).to(1));
+                let f = s.load_splat(a.add(m * pixel + k).to(1));
                 for v in 0..V {
                     acc[m][v] = s.mul_add(b[v], f, acc[m][v]);
                 }
@@ -575,23 +657,25 @@ unsafe fn sums<S: PointwiseTiles, const M: usize, const V: usize>(
     }
 }
 
-/// Adds input channel `LANE` of each pixel's four times its row of the panel.
+/// Adds input channel `LANE` of those read of each pixel times its row of the panel.
 ///
 /// # Safety
-/// As [`body`]; `rows` holds `4 * V` vectors.
+/// As [`body`]; `rows` holds `BY_LANE * V` vectors.
 #[inline(always)]
 unsafe fn lane_step<S: PointwiseTiles, const M: usize, const V: usize, const LANE: i32>(
     s: S,
-    rows: *const f32,
-    quad: &[S::F; M],
+    rows: *const S::E,
+    several: &[S::F; M],
     acc: &mut [[S::F; V]; M],
-) {
+) where
+    S::E: Float,
+{
     // SAFETY: the caller's promise.
     unsafe {
         let b = s.load_many::<V>(rows.add(LANE as usize * V * S::LANES));
         for v in 0..V {
             for m in 0..M {
-                acc[m][v] = s.mul_add_lane::<LANE>(b[v], quad[m], acc[m][v]);
+                acc[m][v] = s.mul_add_lane::<LANE>(b[v], several[m], acc[m][v]);
             }
         }
     }
@@ -604,19 +688,21 @@ unsafe fn lane_step<S: PointwiseTiles, const M: usize, const V: usize, const LAN
 #[inline(always)]
 unsafe fn end<S: PointwiseTiles, const M: usize, const V: usize>(
     s: S,
-    job: &Job<'_>,
+    job: &Job<'_, S::E, S::E, S::E>,
     panel: &Panel,
     row: usize,
     x: usize,
     mut acc: [[S::F; V]; M],
-) {
+) where
+    S::E: Float,
+{
     let lanes = S::LANES;
     let group = panel.first / S::LANES;
     // SAFETY: the caller's promise.
     unsafe {
         if let Some((lo, hi)) = job.clamp {
-            let lo = s.splat(lo);
-            let hi = s.splat(hi);
+            let lo = s.splat(S::E::finite(lo));
+            let hi = s.splat(S::E::finite(hi));
             for a in &mut acc {
                 for v in a {
                     *v = s.min(s.max(*v, lo), hi);

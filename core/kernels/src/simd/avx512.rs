@@ -3,7 +3,7 @@
 
 use core::arch::x86_64::*;
 
-use super::Simd;
+use super::{Simd, Vector};
 
 /// AVX-512 (F, BW, DQ, VL): sixteen f32, thirty-two registers.
 #[derive(Clone, Copy, Debug)]
@@ -22,12 +22,12 @@ impl Avx512 {
 }
 
 // SAFETY: a token exists only where the CPU has AVX-512.
-unsafe impl Simd for Avx512 {
+unsafe impl Vector for Avx512 {
+    type E = f32;
     type F = __m512;
     const LANES: usize = 16;
     const REGISTERS: usize = 32;
     const FUSED: bool = true;
-    const LOOP: usize = 16;
     #[inline(always)]
     unsafe fn load(self, p: *const f32) -> __m512 {
         unsafe { _mm512_loadu_ps(p) }
@@ -35,10 +35,6 @@ unsafe impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn store(self, p: *mut f32, v: __m512) {
         unsafe { _mm512_storeu_ps(p, v) }
-    }
-    #[inline(always)]
-    unsafe fn load_u8(self, p: *const u8) -> __m512 {
-        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(p.cast()))) }
     }
     #[inline(always)]
     unsafe fn splat(self, x: f32) -> __m512 {
@@ -61,6 +57,10 @@ unsafe impl Simd for Avx512 {
         unsafe { _mm512_fmadd_ps(a, b, c) }
     }
     #[inline(always)]
+    unsafe fn add_to_f32(self, sums: *mut f32, v: __m512) {
+        unsafe { self.store(sums, self.add(self.load(sums), v)) }
+    }
+    #[inline(always)]
     unsafe fn min(self, a: __m512, b: __m512) -> __m512 {
         unsafe { _mm512_min_ps(a, b) }
     }
@@ -69,11 +69,20 @@ unsafe impl Simd for Avx512 {
         unsafe { _mm512_max_ps(a, b) }
     }
     #[inline(always)]
-    unsafe fn where_greater(self, a: __m512, b: __m512, x: __m512, y: __m512) -> __m512 {
-        unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), y, x) }
-    }
-    #[inline(always)]
     unsafe fn prefetch(self, p: *const u8) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+}
+
+// SAFETY: a token exists only where the CPU has AVX-512.
+unsafe impl Simd for Avx512 {
+    const LOOP: usize = 16;
+    #[inline(always)]
+    unsafe fn load_u8(self, p: *const u8) -> __m512 {
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(p.cast()))) }
+    }
+    #[inline(always)]
+    unsafe fn where_greater(self, a: __m512, b: __m512, x: __m512, y: __m512) -> __m512 {
+        unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), y, x) }
     }
 }

@@ -4,7 +4,7 @@
 use core::arch::aarch64::*;
 use core::arch::asm;
 
-use super::Simd;
+use super::{Simd, Vector};
 
 /// Adds eight products of 16 bits to their sums. Compilers first move the upper half down, which the instruction makes
 /// unnecessary.
@@ -26,23 +26,32 @@ fn add_products(low: &mut uint32x4_t, high: &mut uint32x4_t, a: uint16x8_t, b: u
 
 /// NEON: four f32, in every 64-bit ARM CPU.
 #[derive(Clone, Copy, Debug)]
-pub struct Neon(());
+pub struct Neon {
+    /// Whether the CPU also computes in f16 (`asimdhp`, ARMv8.2).
+    fp16: bool,
+}
 
 impl Neon {
     /// The token; the aarch64 targets all have NEON, but it is checked nevertheless.
     pub fn new() -> Option<Self> {
-        std::arch::is_aarch64_feature_detected!("neon").then_some(Self(()))
+        let fp16 = std::arch::is_aarch64_feature_detected!("fp16");
+        std::arch::is_aarch64_feature_detected!("neon").then_some(Self { fp16 })
+    }
+
+    /// Whether the CPU computes in f16.
+    pub fn has_fp16(self) -> bool {
+        self.fp16
     }
 }
 
 // SAFETY: a token exists only where the CPU has NEON.
-unsafe impl Simd for Neon {
+unsafe impl Vector for Neon {
+    type E = f32;
     type F = float32x4_t;
     const LANES: usize = 4;
     const REGISTERS: usize = 32;
     const FUSED: bool = true;
-    const LOOP: usize = 8;
-    const BY_LANE: bool = true;
+    const BY_LANE: usize = 4;
     #[inline(always)]
     unsafe fn load(self, p: *const f32) -> float32x4_t {
         unsafe { vld1q_f32(p) }
@@ -51,6 +60,59 @@ unsafe impl Simd for Neon {
     unsafe fn store(self, p: *mut f32, v: float32x4_t) {
         unsafe { vst1q_f32(p, v) }
     }
+    #[inline(always)]
+    unsafe fn splat(self, x: f32) -> float32x4_t {
+        unsafe { vdupq_n_f32(x) }
+    }
+    #[inline(always)]
+    unsafe fn add(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        unsafe { vaddq_f32(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn sub(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        unsafe { vsubq_f32(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn mul(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        unsafe { vmulq_f32(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn mul_add(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+        unsafe { vfmaq_f32(c, a, b) }
+    }
+    #[inline(always)]
+    unsafe fn mul_add_lane<const LANE: i32>(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+        unsafe {
+            match LANE {
+                0 => vfmaq_laneq_f32::<0>(c, a, b),
+                1 => vfmaq_laneq_f32::<1>(c, a, b),
+                2 => vfmaq_laneq_f32::<2>(c, a, b),
+                _ => vfmaq_laneq_f32::<3>(c, a, b),
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn add_to_f32(self, sums: *mut f32, v: float32x4_t) {
+        unsafe { self.store(sums, self.add(self.load(sums), v)) }
+    }
+    #[inline(always)]
+    unsafe fn min(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        unsafe { vminq_f32(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn max(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        unsafe { vmaxq_f32(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn prefetch(self, p: *const u8) {
+        // SAFETY: prefetching never faults and changes no register or flag.
+        unsafe { asm!("prfm pldl1keep, [{0}]", in(reg) p, options(nostack, preserves_flags, readonly)) }
+    }
+}
+
+// SAFETY: a token exists only where the CPU has NEON.
+unsafe impl Simd for Neon {
+    const LOOP: usize = 8;
     #[inline(always)]
     unsafe fn load_u8(self, p: *const u8) -> float32x4_t {
         unsafe {
@@ -126,44 +188,7 @@ unsafe impl Simd for Neon {
         i
     }
     #[inline(always)]
-    unsafe fn splat(self, x: f32) -> float32x4_t {
-        unsafe { vdupq_n_f32(x) }
-    }
-    #[inline(always)]
-    unsafe fn add(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        unsafe { vaddq_f32(a, b) }
-    }
-    #[inline(always)]
-    unsafe fn sub(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        unsafe { vsubq_f32(a, b) }
-    }
-    #[inline(always)]
-    unsafe fn mul(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        unsafe { vmulq_f32(a, b) }
-    }
-    #[inline(always)]
-    unsafe fn mul_add(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
-        unsafe { vfmaq_f32(c, a, b) }
-    }
-    #[inline(always)]
-    unsafe fn mul_add_lane<const LANE: i32>(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
-        unsafe { vfmaq_laneq_f32::<LANE>(c, a, b) }
-    }
-    #[inline(always)]
-    unsafe fn min(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        unsafe { vminq_f32(a, b) }
-    }
-    #[inline(always)]
-    unsafe fn max(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        unsafe { vmaxq_f32(a, b) }
-    }
-    #[inline(always)]
     unsafe fn where_greater(self, a: float32x4_t, b: float32x4_t, x: float32x4_t, y: float32x4_t) -> float32x4_t {
         unsafe { vbslq_f32(vcgtq_f32(a, b), x, y) }
-    }
-    #[inline(always)]
-    unsafe fn prefetch(self, p: *const u8) {
-        // SAFETY: prefetching never faults and changes no register or flag.
-        unsafe { asm!("prfm pldl1keep, [{0}]", in(reg) p, options(nostack, preserves_flags, readonly)) }
     }
 }

@@ -4,7 +4,7 @@
 
 use core::arch::x86_64::*;
 
-use super::Simd;
+use super::{Simd, Vector};
 
 /// SSE2: four f32, part of x86-64.
 #[derive(Clone, Copy, Debug)]
@@ -19,12 +19,12 @@ impl Sse2 {
 }
 
 // SAFETY: SSE2 is part of x86-64.
-unsafe impl Simd for Sse2 {
+unsafe impl Vector for Sse2 {
+    type E = f32;
     type F = __m128;
     const LANES: usize = 4;
     const REGISTERS: usize = 16;
     const FUSED: bool = false;
-    const LOOP: usize = 8;
     #[inline(always)]
     unsafe fn load(self, p: *const f32) -> __m128 {
         unsafe { _mm_loadu_ps(p) }
@@ -32,14 +32,6 @@ unsafe impl Simd for Sse2 {
     #[inline(always)]
     unsafe fn store(self, p: *mut f32, v: __m128) {
         unsafe { _mm_storeu_ps(p, v) }
-    }
-    #[inline(always)]
-    unsafe fn load_u8(self, p: *const u8) -> __m128 {
-        unsafe {
-            let bytes = _mm_cvtsi32_si128(p.cast::<i32>().read_unaligned());
-            let zero = _mm_setzero_si128();
-            _mm_cvtepi32_ps(_mm_unpacklo_epi16(_mm_unpacklo_epi8(bytes, zero), zero))
-        }
     }
     #[inline(always)]
     unsafe fn splat(self, x: f32) -> __m128 {
@@ -62,6 +54,10 @@ unsafe impl Simd for Sse2 {
         unsafe { _mm_add_ps(_mm_mul_ps(a, b), c) }
     }
     #[inline(always)]
+    unsafe fn add_to_f32(self, sums: *mut f32, v: __m128) {
+        unsafe { self.store(sums, self.add(self.load(sums), v)) }
+    }
+    #[inline(always)]
     unsafe fn min(self, a: __m128, b: __m128) -> __m128 {
         unsafe { _mm_min_ps(a, b) }
     }
@@ -70,14 +66,27 @@ unsafe impl Simd for Sse2 {
         unsafe { _mm_max_ps(a, b) }
     }
     #[inline(always)]
+    unsafe fn prefetch(self, p: *const u8) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+}
+
+// SAFETY: SSE2 is part of x86-64.
+unsafe impl Simd for Sse2 {
+    const LOOP: usize = 8;
+    #[inline(always)]
+    unsafe fn load_u8(self, p: *const u8) -> __m128 {
+        unsafe {
+            let bytes = _mm_cvtsi32_si128(p.cast::<i32>().read_unaligned());
+            let zero = _mm_setzero_si128();
+            _mm_cvtepi32_ps(_mm_unpacklo_epi16(_mm_unpacklo_epi8(bytes, zero), zero))
+        }
+    }
+    #[inline(always)]
     unsafe fn where_greater(self, a: __m128, b: __m128, x: __m128, y: __m128) -> __m128 {
         unsafe {
             let greater = _mm_cmpgt_ps(a, b);
             _mm_or_ps(_mm_and_ps(greater, x), _mm_andnot_ps(greater, y))
         }
-    }
-    #[inline(always)]
-    unsafe fn prefetch(self, p: *const u8) {
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }
 }

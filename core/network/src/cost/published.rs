@@ -126,7 +126,9 @@ impl Resnet {
             conv(side, 3, 1, c_in, c_out);
         }
         side = side.div_ceil(2);
-        let (mut channels, mut running, mut rate) = (128, 4, 1);
+        let mut channels = 128;
+        let mut running = 4;
+        let mut rate = 1;
         for (units, narrow, stride) in [(3, 64, 2), (4, 128, 2), (23, 256, 2), (3, 512, 1)] {
             for unit in 0..units {
                 let before = side;

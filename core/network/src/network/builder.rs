@@ -115,7 +115,9 @@ impl NetworkBuilder {
     pub fn convolution(&mut self, input: NodeId, layer: Layer) -> Result<NodeId, ModelError> {
         let (size, channels) = self.shape(input)?;
         let conv = self.conv(size, channels, layer)?;
-        let (name, size, channels) = (conv.name.clone(), conv.output, conv.c_out);
+        let name = conv.name.clone();
+        let size = conv.output;
+        let channels = conv.c_out;
         self.push(name, Operation::Convolution(conv), vec![input], size, channels)
     }
 
@@ -192,7 +194,8 @@ impl NetworkBuilder {
         size: Size,
         rule: Resize,
     ) -> Result<NodeId, ModelError> {
-        let (name, (_, channels)) = (name.into(), self.shape(input)?);
+        let name = name.into();
+        let (_, channels) = self.shape(input)?;
         within(&name, size.height, MAX_SIZE)?;
         within(&name, size.width, MAX_SIZE)?;
         self.push(name, Operation::Resize(rule), vec![input], size, channels)
@@ -359,7 +362,8 @@ impl NetworkBuilder {
     /// [`ModelError::Spec`] for an unknown node, the name of another output, scores of a map of more than one pixel, an
     /// alpha of more than one channel; [`ModelError::TooLarge`] for more than [`MAX_OUTPUTS`].
     pub fn output(&mut self, name: impl Into<String>, node: NodeId, task: Task) -> Result<(), ModelError> {
-        let (name, (size, channels)) = (name.into(), self.shape(node)?);
+        let name = name.into();
+        let (size, channels) = self.shape(node)?;
         if self.outputs.iter().any(|output| output.name == name) {
             return Err(ModelError::spec(name, "two outputs have this name"));
         }

@@ -123,7 +123,9 @@ impl MobilenetV2 {
         at_most("extractor.last_channels", self.last_channels, MAX_CHANNELS)?;
         at_most("extractor.last_channels times the width", self.last(), MAX_CHANNELS)?;
         count("extractor.bottlenecks", self.bottlenecks.len(), MAX_BLOCKS)?;
-        let (mut blocks, mut c_in, mut stride) = (0, self.stem(), 2);
+        let mut blocks = 0;
+        let mut c_in = self.stem();
+        let mut stride = 2;
         for (i, &Bottleneck { t, c, n, s }) in self.bottlenecks.iter().enumerate() {
             let field = |f: &str| format!("extractor.bottlenecks[{i}].{f}");
             at_most(&field("t"), t, MAX_CHANNELS)?;
@@ -514,7 +516,9 @@ mod tests {
     #[test]
     fn strides_past_the_output_stride_become_rates_of_the_blocks_after() {
         let of = |os| MobilenetV2::paper(1.0, os).chain().iter().map(|l| (l.stride, l.rate)).collect::<Vec<_>>();
-        let (os32, os16, os8) = (of(32), of(16), of(8));
+        let os32 = of(32);
+        let os16 = of(16);
+        let os8 = of(8);
         assert!(os32.iter().all(|l| l.1 == 1));
         assert_eq!((os32[6], os32[13]), ((2, 1), (2, 1)));
         assert_eq!((os16[6], os16[13], os16[14], os16[16]), ((2, 1), (1, 1), (1, 2), (1, 2)));

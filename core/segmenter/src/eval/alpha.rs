@@ -40,6 +40,16 @@ pub enum TruthValue {
 }
 
 /// The true alpha of an image.
+///
+/// ```
+/// use silhouette::Size;
+/// use silhouette::eval::{AlphaTruth, TruthValue};
+///
+/// let meaning = std::array::from_fn(|value| TruthValue::Alpha(value as u8));
+/// let mut truth = AlphaTruth::new(Size { height: 1, width: 3 }, &[0, 255, 255], &meaning, false)?;
+/// assert_eq!(truth.score(&[0, 255, 0])?.iou(), Some(0.5));
+/// # Ok::<(), silhouette::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct AlphaTruth {
     size: Size,
@@ -124,7 +134,11 @@ impl AlphaTruth {
     /// [`Error::InvalidFrame`] if the alpha has another number of pixels.
     pub fn score(&mut self, alpha: &[u8]) -> Result<AlphaScore> {
         size_matches(self.size, alpha.len(), "an alpha")?;
-        let (mut both, mut either, mut inside, mut known, mut apart) = (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
+        let mut both = 0_u64;
+        let mut either = 0_u64;
+        let mut inside = 0_u64;
+        let mut known = 0_u64;
+        let mut apart = 0_u64;
         for (&value, &alpha) in self.values.iter().zip(alpha) {
             if let TruthValue::Alpha(truth) = value {
                 let there = truth >= HALF;

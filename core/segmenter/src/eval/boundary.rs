@@ -5,13 +5,22 @@ use super::VOID;
 use crate::error::Result;
 use silhouette_kernels::memory::{filled, reserve};
 
-/// What memory is asked for.
+/// What memory is requested for.
 const RIM: &str = "the rim of a mask";
 
 /// Distance to a contour: this share of the image's diagonal (the paper's 2 %).
 const NEAR: f64 = 0.02;
 
 /// Pixels near their contours: those in both, and those in either. Summed over several images.
+///
+/// ```
+/// use silhouette::eval::Boundary;
+///
+/// let truth = [0, 0, 1, 1];
+/// let boundary = Boundary::of(&truth, &[0, 0, 255, 200], 4, 1, 2)?;
+/// assert_eq!(boundary.iou(), Some(1.0));
+/// # Ok::<(), silhouette::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Boundary {
     /// In both.
@@ -32,13 +41,15 @@ impl Boundary {
     pub fn of(truth: &[u8], alpha: &[u8], width: usize, height: usize, classes: usize) -> Result<Self> {
         assert!(truth.len() == width * height && alpha.len() == truth.len(), "two planes of {width}x{height}");
         let known = |&label: &u8| label != VOID && usize::from(label) < classes;
-        let (mut expected, mut given) = (Vec::new(), Vec::new());
+        let mut expected = Vec::new();
+        let mut given = Vec::new();
         reserve(&mut expected, truth.len(), RIM)?;
         expected.extend(truth.iter().map(|label| known(label) && *label > 0));
         reserve(&mut given, truth.len(), RIM)?;
         given.extend(truth.iter().zip(alpha).map(|(label, &alpha)| known(label) && alpha >= 128));
         let near = ((NEAR * (width as f64).hypot(height as f64)).round() as usize).max(1);
-        let (expected, given) = (rim(&expected, width, near)?, rim(&given, width, near)?);
+        let expected = rim(&expected, width, near)?;
+        let given = rim(&given, width, near)?;
         let mut sum = Self::default();
         for (expected, given) in expected.into_iter().zip(given) {
             sum.hit += u64::from(expected && given);

@@ -4,6 +4,15 @@
 pub const VOID: u8 = 255;
 
 /// How often each true class was predicted as each class, in pixels.
+///
+/// ```
+/// use silhouette::eval::Confusion;
+///
+/// let mut confusion = Confusion::new(2);
+/// confusion.add(&[0, 1, 1, 255], &[0, 1, 0, 1])?; // 255 is not scored.
+/// assert_eq!(confusion.iou(), [Some(0.5), Some(0.5)]);
+/// # Ok::<(), silhouette::eval::Mismatch>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confusion {
     classes: usize,
@@ -151,7 +160,9 @@ mod tests {
 
     #[test]
     fn merging_is_adding_and_order_does_not_matter() {
-        let (mut a, mut b, mut both) = (Confusion::new(2), Confusion::new(2), Confusion::new(2));
+        let mut a = Confusion::new(2);
+        let mut b = Confusion::new(2);
+        let mut both = Confusion::new(2);
         a.add(&[0, 1], &[1, 1]).unwrap();
         b.add(&[1, 0], &[0, 0]).unwrap();
         both.add(&[1, 0, 0, 1], &[0, 0, 1, 1]).unwrap();

@@ -93,6 +93,19 @@ pub struct Alphas {
 const MAX_SCALES: usize = 32;
 
 /// Computes masks by a [`Protocol`]. Calls may come from several threads.
+///
+/// ```
+/// use silhouette::eval::{Confusion, Evaluator, Protocol};
+/// use silhouette::{Frame, Model, Segmentation};
+///
+/// let evaluator = Evaluator::new(&Model::voc21()?, &Protocol { size: Some(129), ..Protocol::default() }, 1)?;
+/// let pixels = vec![128; 64 * 48 * 3];
+/// let (mask, _time) = evaluator.mask(&Frame::rgb(&pixels, 64, 48)?, &mut Segmentation::default())?;
+/// let mut confusion = Confusion::new(21);
+/// confusion.add(&mask.classes, &mask.classes).expect("both have the image's size");
+/// assert_eq!(confusion.pixel_accuracy(), Some(1.0));
+/// # Ok::<(), silhouette::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Evaluator {
     /// One for each scale.
@@ -112,7 +125,7 @@ impl Evaluator {
         if !(1..=MAX_SCALES).contains(&protocol.scales.len()) || !protocol.scales.iter().all(usable) {
             return Err(Error::unsupported(
                 format_args!("the scales {:?}", protocol.scales),
-                "give 1 to 32 factors above 0",
+                "pass 1 to 32 factors above 0",
             ));
         }
         let model = match protocol.output_stride {
@@ -178,7 +191,7 @@ impl Evaluator {
         for segmenter in &self.segmenters {
             for mirrored in [false, true].into_iter().take(if self.flip { 2 } else { 1 }) {
                 // Mirrored in addition to the frame's own mirroring.
-                let seen = (*frame).mirrored(frame.mirror() != mirrored);
+                let seen = frame.mirrored(mirrored);
                 segmenter.segment_into(&seen, work)?;
                 spent += work.timings().total();
                 let (logits, (map, _)) = work.logits();
@@ -308,7 +321,7 @@ fn sizes(protocol: &Protocol, own: usize) -> Vec<usize> {
         .collect()
 }
 
-/// A mask at another size: each pixel takes the class of the pixel that contains its centre.
+/// A mask at another size: each pixel has the class of the pixel that contains its centre.
 fn nearest(mask: &Mask, Size { height, width }: Size) -> Result<Mask> {
     let place = |i: usize, to: usize, from: usize| (2 * i + 1) * from / (2 * to);
     let columns: Vec<_> = (0..width).map(|x| place(x, width, mask.width)).collect();

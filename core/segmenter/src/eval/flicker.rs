@@ -13,6 +13,18 @@ const BLOCK: usize = 16;
 const MOVED: f32 = 8.0;
 
 /// The change of an alpha over pairs of frames.
+///
+/// ```
+/// use silhouette::Confidence;
+/// use silhouette::eval::{Flicker, Shift};
+///
+/// let before = Confidence { width: 2, height: 1, values: vec![0, 255] };
+/// let now = Confidence { width: 2, height: 1, values: vec![0, 204] };
+/// let mut flicker = Flicker::default();
+/// flicker.add(&before, &now, Shift::default(), None)?;
+/// assert_eq!(flicker.mean(), Some(0.1));
+/// # Ok::<(), silhouette::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Flicker {
     change: f64,
@@ -112,7 +124,8 @@ mod tests {
         let mut values = Vec::new();
         for row in 0..HEIGHT {
             for column in 0..WIDTH {
-                let (u, v) = (column as f32 + x, row as f32 + y);
+                let u = column as f32 + x;
+                let v = row as f32 + y;
                 // Waves of which no shift makes the same scene.
                 let slanted = 25.0 * ((0.6 * u + v) / 17.0).sin() + 20.0 * ((u - 1.7 * v) / 41.0).sin();
                 let scene = 120.0 + 30.0 * (u / 9.0).sin() + 25.0 * (v / 7.0 + (u / 31.0).cos()).cos() + slanted;
@@ -183,7 +196,8 @@ mod tests {
     #[test]
     fn what_moves_is_left_out() {
         let mut noise = Noise::new(4);
-        let (from, to) = ((150.0, 120.0), (168.0, 120.0));
+        let from = (150.0, 120.0);
+        let to = (168.0, 120.0);
         let before = seen(0.0, 0.0, 1.0, &mut noise, Some(from));
         let now = seen(2.0, 1.0, 0.95, &mut noise, Some(to));
         let shift = Shift { x: 2.0, y: 1.0 };
@@ -191,8 +205,10 @@ mod tests {
         let of = |(cx, cy): (f32, f32), (x, y): (f32, f32)| {
             alpha(|u, v| if (u + x - cx).hypot(v + y - cy) < 30.0 { 255.0 } else { 0.0 })
         };
-        let (mut whole, mut away) = (Flicker::default(), Flicker::default());
-        let (first, second) = (of(from, (0.0, 0.0)), of(to, (2.0, 1.0)));
+        let mut whole = Flicker::default();
+        let mut away = Flicker::default();
+        let first = of(from, (0.0, 0.0));
+        let second = of(to, (2.0, 1.0));
         whole.add(&first, &second, shift, None).unwrap();
         away.add(&first, &second, shift, Some(&still)).unwrap();
         assert!(whole.mean().unwrap() > 0.02, "{whole:?}");

@@ -1,4 +1,4 @@
-// The backgrounds that come with the app. They are computed, so they take no megabytes.
+// The backgrounds that come with the app. They are computed, so they add no megabytes.
 
 import Foundation
 import Silhouette

@@ -245,7 +245,7 @@ extension CameraController: EngineListener {
 
     func broken(_ error: SilhouetteError) {
         leaveCamera()
-        show(without: .broken(reason: error.description, advice: error.problem.advice))
+        show(without: .broken(reason: error.errorDescription ?? error.reason, advice: error.advice))
     }
 }
 

@@ -85,7 +85,7 @@ public struct EngineInfo: Sendable, Equatable {
     public let modelLicence: String
     public let library: String
     /// A short description of backend, kernels, threads and memory.
-    public let summary: String
+    public let description: String
     public let size: Int
 
     init(_ segmenter: Segmenter, _ model: ModelName, classes: Model, choosesClasses: Bool) {
@@ -96,8 +96,8 @@ public struct EngineInfo: Sendable, Equatable {
         modelName = segmenter.model.name
         modelLicence = segmenter.model.licence
         library = SilhouetteLibrary.version
-        summary = segmenter.summary
-        size = segmenter.inputSize
+        description = segmenter.description
+        size = segmenter.size
     }
 }
 

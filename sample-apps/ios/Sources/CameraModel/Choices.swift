@@ -84,7 +84,7 @@ public struct Settings: Sendable, Codable, Hashable {
     public static func threadChoices(cores: Int) -> [Int?] { [nil] + [1, 2, 4].filter { $0 == 1 || $0 <= cores } }
 
     /// The SDK's options.
-    var options: Options { Options(threads: threads, size: size, refinesEdges: refines) }
+    var options: Options { Options(threads: threads, size: size, refine: refines) }
 
     /// The model for a look: the overlay needs the classes, the other effects are about people unless other classes are
     /// chosen. `person` is the class of people in ``ModelName/voc21``, if it is known.

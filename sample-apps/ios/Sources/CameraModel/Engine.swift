@@ -347,7 +347,7 @@ private func picture(
     case .blur: effect = .blur(foreground)
     case .cutout: effect = .cutout(foreground)
     case .replace:
-        let (width, height) = (segmentation.pictureWidth, segmentation.pictureHeight)
+        let (width, height) = (segmentation.frameSize.width, segmentation.frameSize.height)
         effect = .replace(foreground, background: backgrounds.frame(look.background, width: width, height: height))
     }
     return try segmentation.render(effect, of: frame)

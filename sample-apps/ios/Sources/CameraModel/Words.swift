@@ -69,7 +69,7 @@ public enum Words {
                 + "effect \(number(stats.effect, 1)) ms",
         ]
         if stats.rate > 0 { lines.append("Dropped \(stats.dropped) of \(stats.frames) frames") }
-        if let engine { lines.append("\(size(engine.size)) · \(engine.summary)") }
+        if let engine { lines.append("\(size(engine.size)) · \(engine.description)") }
         return lines
     }
     private static func number(_ value: Double, _ digits: Int) -> String { String(format: "%.\(digits)f", value) }

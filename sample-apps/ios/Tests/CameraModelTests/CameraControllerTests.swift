@@ -441,7 +441,7 @@ import XCTest
         settings.size = 129
         stage.controller.change(settings: settings)
         await stage.until("another engine") { stage.state.engine?.size == 129 }
-        let options = Options(threads: 1, size: 129, refinesEdges: true, inputShape: .frame)
+        let options = Options(threads: 1, size: 129, refine: true, inputShape: .frame)
         let expected = Workshop.Made(model: .voc21, options: options)
         XCTAssertEqual(stage.workshop.made.with { $0.last }, expected)
         let pictures = stage.pictures

@@ -68,7 +68,8 @@ func nv12(_ width: Int, _ height: Int, phase: Int = 0) -> Frame {
         for x in 0..<width { chroma[y * stride + x] = UInt8(truncatingIfNeeded: 128 + (x + phase) % 17 * (y % 5)) }
     }
     return Frame(
-        y: Plane(luma, rowStride: stride), uv: Plane(chroma, rowStride: stride), width: width, height: height, color: YUVColor())
+        y: Plane(luma, rowStride: stride), uv: Plane(chroma, rowStride: stride), width: width, height: height,
+        color: YUVColor(matrix: .bt709, range: .full))
 }
 
 @MainActor final class PlayedMemory: Memory {

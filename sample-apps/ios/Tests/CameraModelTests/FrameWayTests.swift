@@ -73,7 +73,7 @@ import XCTest
         for background in [Background.dusk, .forest, .studio, .grid] {
             let frame = Backgrounds().frame(background, width: 120, height: 200)
             XCTAssertEqual([frame.width, frame.height], [30, 50])
-            let picture = try segmenter.segmentNow(frame).render(.none, of: frame)
+            let picture = try segmenter.segmentNow(frame).render(.picture, of: frame)
             XCTAssertTrue(seen.insert(picture).inserted)
             XCTAssertGreaterThan(Set(picture.rgba).count, 20, "\(background) is flat")
         }

@@ -28,7 +28,7 @@ public class DeviceTest {
             segmenter.segmentNow(cat.toFrame()).use { segmentation ->
                 assertEquals(cat.width, segmentation.width)
                 assertEquals(cat.height, segmentation.height)
-                val share = segmentation.shares().single { it.classIndex == model.classOf("cat") }.share
+                val share = segmentation.shares().single { it.classIndex == model.classIndex("cat") }.share
                 assertTrue("$share of the image is a cat", share > 0.2)
             }
         }
@@ -37,7 +37,7 @@ public class DeviceTest {
     @Test
     public fun thePeopleModelIsThereToo() {
         val model = Model.people(app)
-        assertEquals(Task.ALPHA, model.info.task)
+        assertEquals(Task.ALPHA, model.task)
         Segmenter(model).use { segmenter ->
             segmenter.segmentNow(cat.toFrame()).use { assertEquals(cat.width * cat.height, it.mask().remaining()) }
         }
@@ -48,7 +48,7 @@ public class DeviceTest {
         Segmenter(Model.voc21(app), Options(output = OutputSize.Model)).use { segmenter ->
             val still = segmenter.segmentNow(cat.toFrame()).use { bytes(it.mask()) }
             val results = LinkedBlockingQueue<ByteArray>()
-            segmenter.live(smoothing = null) { result -> results.put(result.get().use { bytes(it.mask()) }) }.use { live ->
+            LiveSegmenter(segmenter, smoothing = null) { result -> results.put(result.get().use { bytes(it.mask()) }) }.use { live ->
                 live.submit(cat.toFrame())
                 assertArrayEquals(still, results.poll(30, TimeUnit.SECONDS))
             }
@@ -57,7 +57,7 @@ public class DeviceTest {
 
     @Test
     public fun aDamagedModelIsAnError() {
-        val error = runCatching { Model.from(ByteArray(64) { 0x7F }) }.exceptionOrNull()
+        val error = runCatching { Model.fromBytes(ByteArray(64) { 0x7F }) }.exceptionOrNull()
         assertTrue("$error", error is SilhouetteException.InvalidModel)
     }
 

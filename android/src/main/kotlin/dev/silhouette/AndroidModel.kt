@@ -52,7 +52,7 @@ private inline fun Model.Companion.asset(
     missing: (String?) -> SilhouetteException,
 ): Model =
     try {
-        openInPlace(context, name) ?: from(context.assets.open(name).use { it.readBytes() })
+        openInPlace(context, name) ?: fromBytes(context.assets.open(name).use { it.readBytes() })
     } catch (error: IOException) {
         throw missing(error.message)
     }
@@ -71,6 +71,6 @@ private fun Model.Companion.openInPlace(
         }
     return descriptor.use { asset ->
         if (asset.length == AssetFileDescriptor.UNKNOWN_LENGTH) return null
-        open("/proc/self/fd/${asset.parcelFileDescriptor.fd}", asset.startOffset, asset.length)
+        openPart("/proc/self/fd/${asset.parcelFileDescriptor.fd}", asset.startOffset, asset.length)
     }
 }

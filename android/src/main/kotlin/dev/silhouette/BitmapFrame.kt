@@ -33,18 +33,18 @@ public fun Bitmap.toFrame(
         }
     val frame =
         if (PixelOrder.isBgra) {
-            Frame.bgra(width, height, pixels, rowBytes, transparency)
+            Frame.bgra(width, height, pixels, rowBytes)
         } else {
-            Frame.rgba(width, height, pixels, rowBytes, transparency)
+            Frame.rgba(width, height, pixels, rowBytes)
         }
-    return frame.upright(rotationDegrees, mirrored, 0)
+    return frame.transparent(transparency).upright(rotationDegrees, mirrored, 0)
 }
 
 /** The mask in its classes' colours, the background transparent; `ARGB_8888`, or into such a bitmap of the mask's size. */
 public fun Segmentation.maskBitmap(into: Bitmap? = null): Bitmap {
     val bitmap = into ?: Bitmap.createBitmap(width, height, Bitmap.Config.ARGB_8888)
     bitmap.mustBe(width, height, Bitmap.Config.ARGB_8888)
-    val colors = IntArray(256) { if (it == 0) Color.TRANSPARENT else model.color(it) }
+    val colors = IntArray(256) { if (it == 0) Color.TRANSPARENT else model.colors.getOrElse(it) { Color.BLACK } }
     val classes = mask()
     val row = IntArray(width)
     for (y in 0 until height) {
@@ -69,22 +69,22 @@ public fun Segmentation.overlay(
     frame: Frame? = null,
     foreground: Foreground = Foreground.All,
     opacity: Float = Segmentation.OVERLAY_OPACITY,
-): Unit = render(Effect.OVERLAY, into, frame, foreground, opacity)
+): Unit = render(Effect.Overlay(opacity), into, frame, foreground)
 
 /** As [Segmentation.cutout], into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
 public fun Segmentation.cutout(
     into: Bitmap,
     frame: Frame? = null,
     foreground: Foreground = Foreground.All,
-): Unit = render(Effect.CUTOUT, into, frame, foreground)
+): Unit = render(Effect.Cutout, into, frame, foreground)
 
 /** As [Segmentation.blur], into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
 public fun Segmentation.blur(
     into: Bitmap,
     frame: Frame? = null,
     foreground: Foreground = Foreground.All,
-    strength: Float = Segmentation.BLUR_STRENGTH,
-): Unit = render(Effect.BLUR, into, frame, foreground, strength)
+    radius: Float = Segmentation.BLUR_RADIUS,
+): Unit = render(Effect.Blur(radius), into, frame, foreground)
 
 /** As [Segmentation.replace], into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
 public fun Segmentation.replace(
@@ -92,13 +92,13 @@ public fun Segmentation.replace(
     background: Frame,
     frame: Frame? = null,
     foreground: Foreground = Foreground.All,
-): Unit = render(Effect.REPLACE, into, frame, foreground, background = background)
+): Unit = render(Effect.Replace(background), into, frame, foreground)
 
 /** As [Segmentation.picture], into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
 public fun Segmentation.picture(
     into: Bitmap,
     frame: Frame? = null,
-): Unit = render(Effect.PICTURE, into, frame)
+): Unit = render(Effect.Picture, into, frame)
 
 /** A new bitmap of the image. */
 public fun Picture.toBitmap(): Bitmap = Bitmap.createBitmap(width, height, Bitmap.Config.ARGB_8888).also { copyTo(it) }
@@ -110,25 +110,24 @@ public fun Picture.copyTo(bitmap: Bitmap) {
     for (y in 0 until height) {
         for (x in 0 until width) {
             val at = 4 * (y * width + x)
-            val channel = { c: Int -> pixels.get(at + c).toInt() and 0xFF }
+            val channel = { c: Int -> rgba.get(at + c).toInt() and 0xFF }
             colors[x] = Color.argb(channel(3), channel(0), channel(1), channel(2))
         }
         bitmap.setPixels(colors, 0, width, 0, y, width, 1)
     }
 }
 
-private fun Segmentation.render(
+/** As [Segmentation.render], into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
+public fun Segmentation.render(
     effect: Effect,
     into: Bitmap,
-    frame: Frame?,
+    frame: Frame? = null,
     foreground: Foreground = Foreground.All,
-    strength: Float = -1f,
-    background: Frame? = null,
 ): Unit =
     open {
-        into.mustBe(frameWidth, frameHeight, Bitmap.Config.ARGB_8888)
+        into.mustBe(frameSize.width, frameSize.height, Bitmap.Config.ARGB_8888)
         Scratch.use(into.rowBytes * into.height) { pixels ->
-            render(effect, frame, foreground, strength, background, pixels, into.rowBytes, PixelOrder.isBgra, isPremultiplied = true)
+            render(effect, frame, foreground, pixels, into.rowBytes, PixelOrder.isBgra, isPremultiplied = true)
             into.copyPixelsFromBuffer(pixels.rewound())
         }
     }
@@ -181,5 +180,5 @@ private object PixelOrder {
     }
 }
 
-/** Java 9 gave these methods of `Buffer` other return types, which old versions of Android do not have. */
+/** In Java 9 these methods of `Buffer` have other return types, which old versions of Android do not have. */
 private fun ByteBuffer.rewound(): ByteBuffer = apply { (this as Buffer).rewind() }

@@ -4,11 +4,10 @@ package dev.silhouette
 import java.nio.ByteBuffer
 
 /**
- * A borrowed image in memory: direct buffers, format, strides, and orientation. The buffer is rotated clockwise, then
- * mirrored horizontally, then cropped to the region.
+ * A borrowed image in memory: direct buffers, format, strides, and orientation. The buffer is rotated clockwise by [rotation], then
+ * mirrored horizontally if it [isMirrored], then cropped to the [region], which is in pixels of the upright image.
  *
- * Creating one copies nothing and checks nothing; it is checked when it is used, and an invalid one is
- * [SilhouetteException.InvalidFrame]. Buffers must be direct, as cameras' are, and must not change while a call uses them.
+ * Creating one copies nothing. Sizes and strides are checked when it is used; invalid ones are [SilhouetteException.InvalidFrame]. Buffers must be direct, as cameras' are, and must not change while a call uses them.
  * Immutable, for any thread.
  */
 public class Frame private constructor(
@@ -17,7 +16,7 @@ public class Frame private constructor(
     internal val third: ByteBuffer?,
     /** The layout documented at `FRAME` in `bindings/src/jni.rs`. */
     internal val numbers: LongArray,
-    /** When the frame was taken, in nanoseconds from an arbitrary origin; for [Segmenter.segmentVideo] and live streams. */
+    /** When the frame was taken, in nanoseconds from an arbitrary origin; for [VideoSegmenter] and live streams. */
     public val timestampNanos: Long,
 ) {
     /** Columns of the buffer. */
@@ -32,11 +31,11 @@ public class Frame private constructor(
     /** Whether the image is mirrored horizontally after rotation. */
     public val isMirrored: Boolean get() = numbers[MIRROR] != 0L
 
-    /** The part of the upright image that is used; null: all of it. */
-    public val region: Region?
+    /** The part of the upright image that is used: all of it, unless the frame was [cropped]. */
+    public val region: Region
         get() =
             if (numbers[REGION + 2] == 0L && numbers[REGION + 3] == 0L) {
-                null
+                Region(0, 0, uprightSize.width, uprightSize.height)
             } else {
                 Region(
                     numbers[REGION].toInt(),
@@ -46,30 +45,99 @@ public class Frame private constructor(
                 )
             }
 
-    /** Columns of the whole upright image. */
-    public val uprightWidth: Int get() = if (isTransposed) height else width
+    /** Size of the whole upright image. */
+    public val uprightSize: Size
+        get() = if (rotation == 90 || rotation == 270) Size(height, width) else Size(width, height)
 
-    /** Rows of the whole upright image. */
-    public val uprightHeight: Int get() = if (isTransposed) width else height
+    /** The meaning of its alpha; [Transparency.IGNORED] if it has none. */
+    public val transparency: Transparency
+        get() =
+            when (numbers[0].toInt()) {
+                RGBA_STRAIGHT, BGRA_STRAIGHT -> Transparency.STRAIGHT
+                RGBA_PREMULTIPLIED, BGRA_PREMULTIPLIED -> Transparency.PREMULTIPLIED
+                else -> Transparency.IGNORED
+            }
 
-    private val isTransposed: Boolean get() = rotation == 90 || rotation == 270
-
-    /** Sets the clockwise rotation that makes the buffer upright: 0, 90, 180 or 270 degrees; resets the region to the whole image. */
-    public fun rotated(degrees: Int): Frame = changed { it[ROTATION] = degrees.toLong() }.cropped(null)
-
-    /** Sets whether the image is mirrored horizontally after rotation, for front cameras; resets the region to the whole image. */
-    public fun mirrored(mirrored: Boolean = true): Frame = changed { it[MIRROR] = if (mirrored) 1 else 0 }.cropped(null)
-
-    /** Sets the part to use, in pixels of the upright image; null: all of it. Call it last. */
-    public fun cropped(region: Region?): Frame =
-        changed {
-            it[REGION] = region?.x?.toLong() ?: 0
-            it[REGION + 1] = region?.y?.toLong() ?: 0
-            // A region without pixels must be distinguished from no region: it is an error.
-            val isEmpty = region != null && region.width == 0 && region.height == 0
-            it[REGION + 2] = if (isEmpty) -1 else region?.width?.toLong() ?: 0
-            it[REGION + 3] = region?.height?.toLong() ?: 0
+    /**
+     * Rotates the upright image clockwise, and its region with it; by any multiple of 90 degrees, otherwise
+     * [SilhouetteException.InvalidFrame]. Calls compose: 90 degrees twice are 180, and what was mirrored before is rotated as it is seen.
+     */
+    public fun rotated(degrees: Int): Frame {
+        val turn = Math.floorMod(degrees, 360)
+        if (turn % 90 != 0) {
+            throw SilhouetteException.InvalidFrame("rotation is $degrees degrees", "pass a multiple of 90")
         }
+        return changed {
+            val (width, height) = uprightSize
+            val x = it[REGION]
+            val y = it[REGION + 1]
+            val columns = it[REGION + 2]
+            val rows = it[REGION + 3]
+            // Without a region (all zeros) there is nothing to rotate.
+            if (columns != 0L || rows != 0L) {
+                when (turn) {
+                    90 -> it.setRegion(height - y - rows, x, rows, columns)
+                    180 -> it.setRegion(width - x - columns, height - y - rows, columns, rows)
+                    270 -> it.setRegion(y, width - x - columns, rows, columns)
+                }
+            }
+            // Rotating clockwise after mirroring is mirroring after rotating counter-clockwise.
+            it[ROTATION] = Math.floorMod(if (isMirrored) rotation - turn else rotation + turn, 360).toLong()
+        }
+    }
+
+    /**
+     * Mirrors the upright image horizontally if [mirrored] is true (front cameras), and its region with it. Calls compose: mirroring
+     * twice changes nothing.
+     */
+    public fun mirrored(mirrored: Boolean = true): Frame =
+        if (mirrored) {
+            changed {
+                val columns = it[REGION + 2]
+                if (columns != 0L || it[REGION + 3] != 0L) it[REGION] = uprightSize.width - it[REGION] - columns
+                it[MIRROR] = 1 - it[MIRROR]
+            }
+        } else {
+            this
+        }
+
+    /**
+     * Sets the meaning of the alpha of RGBA and BGRA pixels; the other formats have none. If it has one, the network sees the image over
+     * black, and images made from the frame keep the alpha, with hidden pixels black.
+     */
+    public fun transparent(transparency: Transparency): Frame =
+        changed {
+            it[0] =
+                when (it[0].toInt()) {
+                    RGBA, RGBA_STRAIGHT, RGBA_PREMULTIPLIED -> transparency.choose(RGBA, RGBA_STRAIGHT, RGBA_PREMULTIPLIED)
+                    BGRA, BGRA_STRAIGHT, BGRA_PREMULTIPLIED -> transparency.choose(BGRA, BGRA_STRAIGHT, BGRA_PREMULTIPLIED)
+                    else -> it[0].toInt()
+                }.toLong()
+        }
+
+    /**
+     * Sets the part to use, in pixels of the whole upright image (after rotation and mirroring), whatever the region was before.
+     * [SilhouetteException.InvalidFrame] for a region without pixels.
+     */
+    public fun cropped(region: Region): Frame {
+        // In the numbers, a width and height of 0 mean the whole image.
+        if (region.width == 0 || region.height == 0) {
+            throw SilhouetteException.InvalidFrame("the region is empty", "use at least one pixel")
+        }
+        return changed { it.setRegion(region.x.toLong(), region.y.toLong(), region.width.toLong(), region.height.toLong()) }
+    }
+
+    private fun LongArray.setRegion(
+        x: Long,
+        y: Long,
+        width: Long,
+        height: Long,
+    ) {
+        this[REGION] = x
+        this[REGION + 1] = y
+        this[REGION + 2] = width
+        this[REGION + 3] = height
+    }
 
     /** Sets when the frame was taken. */
     public fun at(timestampNanos: Long): Frame = Frame(first, second, third, numbers, timestampNanos)
@@ -139,32 +207,21 @@ public class Frame private constructor(
             color: YuvColor = YuvColor.CAMERA,
         ): Frame = of(NV21, width, height, y, vu, null, color)
 
-        /**
-         * Red, green, blue, alpha, which is ignored unless [transparency] defines it. [rowStride] is bytes from row to
-         * row.
-         */
+        /** Red, green, blue, alpha, which is ignored unless [transparent] defines it. [rowStride] is bytes from row to row. */
         public fun rgba(
             width: Int,
             height: Int,
             pixels: ByteBuffer,
             rowStride: Int = 4 * width,
-            transparency: Transparency = Transparency.IGNORED,
-        ): Frame {
-            val format = transparency.choose(RGBA, RGBA_STRAIGHT, RGBA_PREMULTIPLIED)
-            return of(format, width, height, Plane(pixels, rowStride, 4))
-        }
+        ): Frame = of(RGBA, width, height, Plane(pixels, rowStride, 4))
 
-        /** Blue, green, red, alpha, which is ignored unless [transparency] defines it. */
+        /** Blue, green, red, alpha, which is ignored unless [transparent] defines it. */
         public fun bgra(
             width: Int,
             height: Int,
             pixels: ByteBuffer,
             rowStride: Int = 4 * width,
-            transparency: Transparency = Transparency.IGNORED,
-        ): Frame {
-            val format = transparency.choose(BGRA, BGRA_STRAIGHT, BGRA_PREMULTIPLIED)
-            return of(format, width, height, Plane(pixels, rowStride, 4))
-        }
+        ): Frame = of(BGRA, width, height, Plane(pixels, rowStride, 4))
 
         private fun Transparency.choose(
             ignored: Int,
@@ -211,7 +268,7 @@ public class Frame private constructor(
             put(numbers, PLANES, first)
             if (second != null) put(numbers, PLANES + 4, second)
             if (third != null) put(numbers, PLANES + 8, third)
-            return Frame(first.buffer, second?.buffer, third?.buffer, numbers, 0)
+            return Frame(first.data, second?.data, third?.data, numbers, 0)
         }
 
         private fun put(
@@ -245,17 +302,17 @@ public enum class Transparency {
 /**
  * One plane: a direct buffer, whose bytes from its position to its limit at this moment are used.
  *
- * @property buffer the bytes
+ * @property data the bytes
  * @property rowStride bytes from one row to the next
  * @property pixelStride bytes from one sample to the next in a row
  */
 public class Plane(
-    public val buffer: ByteBuffer,
+    public val data: ByteBuffer,
     public val rowStride: Int,
     public val pixelStride: Int = 1,
 ) {
-    internal val offset: Int = buffer.position()
-    internal val length: Int = buffer.remaining()
+    internal val offset: Int = data.position()
+    internal val length: Int = data.remaining()
 }
 
 /**
@@ -303,6 +360,20 @@ public enum class YuvRange {
 public data class Region(
     public val x: Int,
     public val y: Int,
+    public val width: Int,
+    public val height: Int,
+) {
+    /** How large it is. */
+    public val size: Size get() = Size(width, height)
+}
+
+/**
+ * Columns and rows.
+ *
+ * @property width columns
+ * @property height rows
+ */
+public data class Size(
     public val width: Int,
     public val height: Int,
 )

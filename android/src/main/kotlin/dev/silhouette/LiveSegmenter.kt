@@ -5,17 +5,26 @@ import dev.silhouette.ffi.LiveSegmenter as NativeLive
 
 /**
  * Segments a camera's stream on a thread of its own: one frame is processed, one waits, and a newer frame replaces the
- * waiting one. Created by [Segmenter.live]. For any thread, including the listener's.
+ * waiting one. Results are passed to the listener on that thread. For any thread, including the listener's.
  *
  * It must be closed: the stream holds its listener until then.
+ *
+ * @param smoothing reduces flicker between frames; null segments each frame independently
+ * @throws SilhouetteException.Unsupported for a smoothing out of bounds
+ * @throws SilhouetteException.Internal if the system cannot create a thread
  */
-public class LiveSegmenter private constructor(
+public class LiveSegmenter(
     private val segmenter: Segmenter,
-    smoothing: Smoothing?,
+    smoothing: Smoothing? = Smoothing(),
     private val listener: LiveListener,
 ) : AutoCloseable {
-    private val ffi: NativeLive = native { NativeLive.idle(segmenter.ffi, smoothing?.lower()) }
+    private val ffi: NativeLive = smoothing?.lower().let { native { NativeLive.idle(segmenter.ffi, it) } }
     private val raw = native { ffi.raw() }.toLong()
+
+    init {
+        // Last: from here on the stream's thread may call [deliver].
+        Native.start(raw, this)
+    }
 
     /** Number of frames replaced by a newer one. */
     public val dropped: Long get() = native { ffi.dropped() }.toLong()
@@ -58,9 +67,8 @@ public class LiveSegmenter private constructor(
         try {
             listener.onResult(
                 if (kind == 0) {
-                    val slot = segmenter.slots.take()
-                    val size = Native.take(result, slot, slot.raw)
-                    LiveResult(timestampNanos, dropped, Segmentation(segmenter, slot, size, timestampNanos), null)
+                    val segmentation = segmenter.fill(timestampNanos) { Native.take(result, it, it.raw) }
+                    LiveResult(timestampNanos, dropped, segmentation, null)
                 } else {
                     LiveResult(timestampNanos, dropped, null, SilhouetteException.of(kind, reason.orEmpty(), advice.orEmpty()))
                 },
@@ -74,14 +82,6 @@ public class LiveSegmenter private constructor(
             } catch (_: Throwable) {
             }
         }
-    }
-
-    internal companion object {
-        fun start(
-            segmenter: Segmenter,
-            smoothing: Smoothing?,
-            listener: LiveListener,
-        ): LiveSegmenter = LiveSegmenter(segmenter, smoothing, listener).also { Native.start(it.raw, it) }
     }
 }
 

@@ -15,17 +15,36 @@ import dev.silhouette.ffi.Task as NativeTask
 public class Model internal constructor(
     internal val ffi: NativeModel,
 ) {
-    /** The model's properties. */
-    public val info: ModelInfo = native { ffi.info() }.let(ModelInfo::of)
+    private val info = native { ffi.info() }
+
+    /** Its name. */
+    public val name: String get() = info.name
+
+    /** Its task. */
+    public val task: Task =
+        when (info.task) {
+            NativeTask.SEGMENTATION -> Task.SEGMENTATION
+            NativeTask.ALPHA -> Task.ALPHA
+            NativeTask.CLASSIFICATION -> Task.CLASSIFICATION
+        }
 
     /** One label per class; class 0 is the background. */
     public val labels: List<String> get() = info.labels
 
-    /** The class with a label, ignoring case. [SilhouetteException.Unsupported] lists the existing ones. */
-    public fun classOf(label: String): Int = native { ffi.classOf(label) }.toInt()
+    /** A colour int for each class, 0xFFRRGGBB. */
+    public val colors: List<Int> = info.colors.map { it.toInt() or (0xFF shl 24) }
 
-    /** The colour of a class as a colour int, 0xFFRRGGBB; black for a class that the model does not have. */
-    public fun color(classIndex: Int): Int = info.colors.getOrElse(classIndex) { 0xFF shl 24 }
+    /** Side of the square input that the weights were trained for, in pixels. */
+    public val size: Int get() = info.size.toInt()
+
+    /** Licence of the weights; empty if it is unknown. */
+    public val licence: String get() = info.licence
+
+    /** Origin of the weights. */
+    public val provenance: String get() = info.provenance
+
+    /** The class with a label, ignoring case. [SilhouetteException.Unsupported] lists the existing ones. */
+    public fun classIndex(label: String): Int = native { ffi.classOf(label) }.toInt()
 
     /**
      * The same weights in a network with another output stride (8, 16 or 32): a smaller one produces a finer mask at a
@@ -45,7 +64,7 @@ public class Model internal constructor(
          * Opens a model inside another file, such as an asset of the app's package: [length] bytes starting at
          * [offset]. Otherwise as [open].
          */
-        public fun open(
+        public fun openPart(
             path: String,
             offset: Long,
             length: Long,
@@ -57,51 +76,16 @@ public class Model internal constructor(
         }
 
         /** Reads a model file from memory; it is copied. */
-        public fun from(bytes: ByteArray): Model = from(ByteBuffer.wrap(bytes))
+        public fun fromBytes(bytes: ByteArray): Model = fromBytes(ByteBuffer.wrap(bytes))
 
         /** Reads a model file from the buffer's position to its limit, which do not change; it is copied. */
-        public fun from(buffer: ByteBuffer): Model {
+        public fun fromBytes(buffer: ByteBuffer): Model {
             val view = buffer.duplicate()
             val direct = if (view.isDirect) view.slice() else ByteBuffer.allocateDirect(view.remaining()).put(view)
-            // As a `Buffer`: Java 9 gave ByteBuffer a method of its own, which old versions of Android do not have.
+            // As a `Buffer`: since Java 9 ByteBuffer has a method of its own, which old versions of Android do not have.
             (direct as Buffer).rewind()
             return Model(native { NativeModel.fromBytes(direct) })
         }
-    }
-}
-
-/** A model's properties. */
-public class ModelInfo internal constructor(
-    /** Its name. */
-    public val name: String,
-    /** Its task. */
-    public val task: Task,
-    /** One label per class; class 0 is the background. */
-    public val labels: List<String>,
-    /** A colour int for each class, 0xFFRRGGBB. */
-    public val colors: List<Int>,
-    /** Side of the square input that the weights were trained for, in pixels. */
-    public val size: Int,
-    /** Licence of the weights; empty if it is unknown. */
-    public val licence: String,
-    /** Origin of the weights. */
-    public val provenance: String,
-) {
-    internal companion object {
-        fun of(info: dev.silhouette.ffi.ModelInfo): ModelInfo =
-            ModelInfo(
-                info.name,
-                when (info.task) {
-                    NativeTask.SEGMENTATION -> Task.SEGMENTATION
-                    NativeTask.ALPHA -> Task.ALPHA
-                    NativeTask.CLASSIFICATION -> Task.CLASSIFICATION
-                },
-                info.labels,
-                info.colors.map { it.toInt() or (0xFF shl 24) },
-                info.size.toInt(),
-                info.licence,
-                info.provenance,
-            )
     }
 }
 

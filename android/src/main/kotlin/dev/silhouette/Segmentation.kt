@@ -14,12 +14,12 @@ import kotlin.time.Duration.Companion.nanoseconds
  */
 public class Segmentation internal constructor(
     private val segmenter: Segmenter,
-    slot: Slot,
+    buffer: SegmentationBuffer,
     size: Long,
     /** The timestamp of the frame, in nanoseconds. */
     public val timestampNanos: Long,
 ) : AutoCloseable {
-    private var slot: Slot? = slot
+    private var buffer: SegmentationBuffer? = buffer
     private var size: Long = size
 
     /** Columns of the mask. */
@@ -28,11 +28,9 @@ public class Segmentation internal constructor(
     /** Rows of the mask. */
     public val height: Int get() = synchronized(this) { size }.toInt()
 
-    /** Columns of the frame's region, upright: the width of the images that effects produce. */
-    public val frameWidth: Int get() = open { slot -> native { slot.ffi.frameSize() }.width.toInt() }
-
-    /** Rows of the frame's region. */
-    public val frameHeight: Int get() = open { slot -> native { slot.ffi.frameSize() }.height.toInt() }
+    /** Size of the frame's region, upright: that of the images that effects produce. */
+    public val frameSize: Size
+        get() = open { buffer -> native { buffer.ffi.frameSize() }.let { Size(it.width.toInt(), it.height.toInt()) } }
 
     /** One label per class; class 0 is the background. */
     public val labels: List<String> get() = segmenter.model.labels
@@ -43,8 +41,8 @@ public class Segmentation internal constructor(
     /** How long each stage took. */
     public val timings: Timings
         get() =
-            open { slot ->
-                native { slot.ffi.timings() }.let {
+            open { buffer ->
+                native { buffer.ffi.timings() }.let {
                     Timings(it.input.toLong().nanoseconds, it.network.toLong().nanoseconds, it.mask.toLong().nanoseconds)
                 }
             }
@@ -52,8 +50,8 @@ public class Segmentation internal constructor(
     /** The transform from the mask's coordinates to those of the frame's buffer, before rotation, mirroring and region. */
     public val transform: Transform
         get() =
-            open { slot ->
-                native { checkNotNull(slot.ffi.transform()) }.let { Transform(it.xx, it.xy, it.x0, it.yx, it.yy, it.y0) }
+            open { buffer ->
+                native { checkNotNull(buffer.ffi.transform()) }.let { Transform(it.xx, it.xy, it.x0, it.yx, it.yy, it.y0) }
             }
 
     /** The most likely class of each pixel, one byte each, rows from top to bottom, in a new direct buffer. */
@@ -67,9 +65,9 @@ public class Segmentation internal constructor(
         into: ByteBuffer,
         rowStride: Int = width,
     ): Unit =
-        open { slot ->
+        open { buffer ->
             into.writable()
-            Native.mask(slot, slot.raw, into, into.position(), into.remaining(), rowStride)
+            Native.mask(buffer, buffer.raw, into, into.position(), into.remaining(), rowStride)
         }
 
     /**
@@ -85,16 +83,16 @@ public class Segmentation internal constructor(
         classes: IntArray,
         rowStride: Int = width,
     ): Unit =
-        open { slot ->
+        open { buffer ->
             into.writable()
-            Native.confidence(slot, slot.raw, classes, into, into.position(), into.remaining(), rowStride)
+            Native.confidence(buffer, buffer.raw, classes, into, into.position(), into.remaining(), rowStride)
         }
 
     /** Recomputes the mask at another size, from the same output of the network. */
     public fun resize(output: OutputSize): Unit =
-        open { slot ->
-            native { slot.ffi.resize(output.lower()) }
-            val now = native { slot.ffi.size() }
+        open { buffer ->
+            native { buffer.ffi.resize(output.lower()) }
+            val now = native { buffer.ffi.size() }
             size = (now.width.toLong() shl 32) or now.height.toLong()
         }
 
@@ -104,24 +102,48 @@ public class Segmentation internal constructor(
      */
     public fun polygons(
         classIndex: Int,
-        tolerance: Double = 1.0,
+        tolerance: Double = 0.0,
         leastArea: Int = 0,
     ): List<Polygon> =
-        open { slot ->
-            native { slot.ffi.polygons(classIndex.unsigned("a class"), tolerance, leastArea.unsigned("an area")) }.map {
+        open { buffer ->
+            native { buffer.ffi.polygons(classIndex.unsigned("a class"), tolerance, leastArea.unsigned("an area")) }.map {
                 Polygon(it.outer.corners(), it.holes.map { hole -> hole.corners() })
             }
         }
 
     /** Each class's share of the mask's pixels, the largest first; classes without pixels are omitted. */
     public fun shares(): List<ClassShare> =
-        open { slot -> native { slot.ffi.shares() }.map { ClassShare(it.classIndex.toInt(), it.share) } }
+        open { buffer -> native { buffer.ffi.shares() }.map { ClassShare(it.classIndex.toInt(), it.share) } }
+
+    /**
+     * The frame with an effect. [frame] is the one that was segmented; results of live streams keep theirs (null). [into] is an image of
+     * [frameSize] to reuse. [SilhouetteException.InvalidFrame] if the frame cannot be the one that was segmented,
+     * [SilhouetteException.Unsupported] for a class that the model does not have, an opacity or a radius out of bounds.
+     */
+    public fun render(
+        effect: Effect,
+        frame: Frame? = null,
+        foreground: Foreground = Foreground.All,
+        into: Picture? = null,
+    ): Picture =
+        open {
+            val size = frameSize
+            val picture = into ?: Picture(size.width, size.height)
+            if (picture.width != size.width || picture.height != size.height) {
+                throw SilhouetteException.InvalidFrame(
+                    "an image of ${picture.width}x${picture.height} for a frame of ${size.width}x${size.height}",
+                    "pass one of the frame's upright size",
+                )
+            }
+            render(effect, frame, foreground, picture.rgba, 4 * picture.width, isBgra = false, isPremultiplied = false)
+            picture
+        }
 
     /** The frame unchanged, upright. [frame] is the one that was segmented; results of live streams keep theirs (null). */
     public fun picture(
         frame: Frame? = null,
         into: Picture? = null,
-    ): Picture = render(Effect.PICTURE, frame, into)
+    ): Picture = render(Effect.Picture, frame, Foreground.All, into)
 
     /** The frame with each class of the foreground blended over it in its colour; [opacity] 0 to 1. */
     public fun overlay(
@@ -129,22 +151,22 @@ public class Segmentation internal constructor(
         foreground: Foreground = Foreground.All,
         opacity: Float = OVERLAY_OPACITY,
         into: Picture? = null,
-    ): Picture = render(Effect.OVERLAY, frame, into, foreground, opacity)
+    ): Picture = render(Effect.Overlay(opacity), frame, foreground, into)
 
     /** Only the foreground, with a soft edge; the rest transparent. */
     public fun cutout(
         frame: Frame? = null,
         foreground: Foreground = Foreground.All,
         into: Picture? = null,
-    ): Picture = render(Effect.CUTOUT, frame, into, foreground)
+    ): Picture = render(Effect.Cutout, frame, foreground, into)
 
-    /** The frame with its background blurred; [strength] is the blur's deviation as a share of the longer side, 0 to 0.5. */
+    /** The frame with its background blurred; [radius] is the blur's standard deviation as a share of the longer side, 0 to 0.5. */
     public fun blur(
         frame: Frame? = null,
         foreground: Foreground = Foreground.All,
-        strength: Float = BLUR_STRENGTH,
+        radius: Float = BLUR_RADIUS,
         into: Picture? = null,
-    ): Picture = render(Effect.BLUR, frame, into, foreground, strength)
+    ): Picture = render(Effect.Blur(radius), frame, foreground, into)
 
     /** The foreground in front of another image, which is scaled and cropped to cover the frame. */
     public fun replace(
@@ -152,73 +174,42 @@ public class Segmentation internal constructor(
         frame: Frame? = null,
         foreground: Foreground = Foreground.All,
         into: Picture? = null,
-    ): Picture = render(Effect.REPLACE, frame, into, foreground, background = background)
+    ): Picture = render(Effect.Replace(background), frame, foreground, into)
 
     /** Releases the memory; later use throws [SilhouetteException.Closed]. Can be called repeatedly, from any thread. */
     override fun close() {
-        val given = synchronized(this) { slot.also { slot = null } } ?: return
-        segmenter.slots.give(given)
+        val held = synchronized(this) { buffer.also { buffer = null } } ?: return
+        segmenter.pool.release(held)
     }
-
-    private fun render(
-        effect: Effect,
-        frame: Frame?,
-        into: Picture?,
-        foreground: Foreground = Foreground.All,
-        strength: Float = -1f,
-        background: Frame? = null,
-    ): Picture =
-        open {
-            val picture = into ?: Picture(frameWidth, frameHeight)
-            if (picture.width != frameWidth || picture.height != frameHeight) {
-                throw SilhouetteException.InvalidFrame(
-                    "an image of ${picture.width}x${picture.height} for a frame of ${frameWidth}x$frameHeight",
-                    "pass one of the frame's upright size",
-                )
-            }
-            render(
-                effect,
-                frame,
-                foreground,
-                strength,
-                background,
-                picture.pixels,
-                4 * picture.width,
-                isBgra = false,
-                isPremultiplied = false,
-            )
-            picture
-        }
 
     /** Writes the frame with an effect to [out], starting at its position. */
     internal fun render(
         effect: Effect,
         frame: Frame?,
         foreground: Foreground,
-        strength: Float,
-        background: Frame?,
         out: ByteBuffer,
         rowStride: Int,
         isBgra: Boolean,
         isPremultiplied: Boolean,
     ): Unit =
-        open { slot ->
+        open { buffer ->
             out.writable()
+            val background = (effect as? Effect.Replace)?.background
             Native.effect(
-                slot,
-                slot.raw,
+                buffer,
+                buffer.raw,
                 frame?.first,
                 frame?.second,
                 frame?.third,
                 frame?.numbers,
-                effect.ordinal,
+                effect.kind,
                 foreground is Foreground.All,
                 (foreground as? Foreground.Classes)?.indices,
                 background?.first,
                 background?.second,
                 background?.third,
                 background?.numbers,
-                strength,
+                effect.strength(),
                 isBgra,
                 isPremultiplied,
                 out,
@@ -229,9 +220,9 @@ public class Segmentation internal constructor(
         }
 
     /** Runs [work]; closing waits for it. */
-    internal inline fun <T> open(work: (Slot) -> T): T =
+    internal inline fun <T> open(work: (SegmentationBuffer) -> T): T =
         synchronized(this) {
-            work(slot ?: throw SilhouetteException.Closed("the segmentation was closed", "use it before it is closed"))
+            work(buffer ?: throw SilhouetteException.Closed("the segmentation was closed", "use it before it is closed"))
         }
 
     private fun List<UInt>.corners(): IntArray = IntArray(size) { this[it].toInt() }
@@ -240,13 +231,61 @@ public class Segmentation internal constructor(
         /** Opacity of the colours of [overlay]. */
         public const val OVERLAY_OPACITY: Float = 0.55f
 
-        /** Deviation of [blur] as a share of the image's longer side. */
-        public const val BLUR_STRENGTH: Float = 0.015f
+        /** Standard deviation of [blur] as a share of the image's longer side. */
+        public const val BLUR_RADIUS: Float = 0.015f
     }
 }
 
-/** Effects, in the order of `SilhouetteEffect.kind`. */
-internal enum class Effect { PICTURE, OVERLAY, CUTOUT, BLUR, REPLACE }
+/** The effects of [Segmentation.render]. */
+public sealed class Effect(
+    /** `SilhouetteEffect.kind`. */
+    internal val kind: Int,
+) {
+    /** The frame unchanged, upright. */
+    public data object Picture : Effect(0)
+
+    /**
+     * The foreground's classes blended over the frame, each in its colour.
+     *
+     * @property opacity 0 (invisible) to 1 (only the colour)
+     */
+    public data class Overlay(
+        public val opacity: Float = Segmentation.OVERLAY_OPACITY,
+    ) : Effect(1)
+
+    /** Only the foreground, with a soft edge; the rest transparent. */
+    public data object Cutout : Effect(2)
+
+    /**
+     * The background blurred.
+     *
+     * @property radius the blur's standard deviation as a share of the image's longer side, 0 to 0.5
+     */
+    public data class Blur(
+        public val radius: Float = Segmentation.BLUR_RADIUS,
+    ) : Effect(3)
+
+    /**
+     * The foreground in front of another image.
+     *
+     * @property background that image, which is scaled and cropped to cover the frame
+     */
+    public class Replace(
+        public val background: Frame,
+    ) : Effect(4)
+
+    /** `SilhouetteEffect.strength`, where a negative number and NaN mean the default. */
+    internal fun strength(): Float {
+        val (value, what) =
+            when (this) {
+                is Overlay -> opacity to "an opacity"
+                is Blur -> radius to "a radius"
+                else -> return 0f
+            }
+        if (!(value >= 0f)) throw SilhouetteException.Unsupported("$what of $value", "pass 0 or more")
+        return value
+    }
+}
 
 /** The library bypasses Java's checks when it writes: a read-only buffer must be rejected here. */
 private fun ByteBuffer.writable() {
@@ -284,17 +323,20 @@ public data class Transform(
     /** Buffer y of the mask's corner. */
     public val y0: Double,
 ) {
-    /** The x coordinate in the buffer of a point in the mask. */
-    public fun x(
+    /** The position of a mask point in the buffer: x and y. */
+    public fun map(
         x: Double,
         y: Double,
-    ): Double = xx * x + xy * y + x0
+    ): Pair<Double, Double> = Pair(xx * x + xy * y + x0, yx * x + yy * y + y0)
 
-    /** The y coordinate in the buffer of a point in the mask. */
-    public fun y(
-        x: Double,
-        y: Double,
-    ): Double = yx * x + yy * y + y0
+    /** The inverse: from the buffer to the mask. */
+    public val inverse: Transform
+        get() {
+            val determinant = xx * yy - xy * yx
+            val (a, b) = Pair(yy / determinant, -xy / determinant)
+            val (c, d) = Pair(-yx / determinant, xx / determinant)
+            return Transform(a, b, -(a * x0 + b * y0), c, d, -(c * x0 + d * y0))
+        }
 }
 
 /** One connected component of a class. Rings are corners x0, y0, x1, y1, …, the last connected to the first. */
@@ -340,10 +382,10 @@ public class Picture(
     public val height: Int,
 ) {
     /** `4 * width * height` bytes, direct. */
-    public val pixels: ByteBuffer = ByteBuffer.allocateDirect(bytes(width, height))
+    public val rgba: ByteBuffer = ByteBuffer.allocateDirect(bytes(width, height))
 
     /** The image as a frame, without a copy. */
-    public fun toFrame(): Frame = Frame.rgba(width, height, pixels, transparency = Transparency.STRAIGHT)
+    public fun toFrame(): Frame = Frame.rgba(width, height, rgba).transparent(Transparency.STRAIGHT)
 
     private companion object {
         fun bytes(

@@ -5,44 +5,46 @@ import dev.silhouette.ffi.InternalException as UniffiInternal
 import dev.silhouette.ffi.SilhouetteException as NativeException
 
 /**
- * Every error of this library. Unchecked, like all of Kotlin's exceptions.
+ * Every error of this library. Unchecked, like all of Kotlin's exceptions. Its message is the kind, the reason and the advice, as in
+ * "invalid frame: plane Y has 10 bytes, its size and strides need 16; pass planes, strides and sizes as the camera or decoder reports them".
  *
  * @property reason what was wrong, and where
  * @property advice what the caller can do
  */
 public sealed class SilhouetteException(
+    kind: String,
     public val reason: String,
     public val advice: String,
-) : RuntimeException(if (advice.isEmpty()) reason else "$reason; $advice") {
+) : RuntimeException(if (advice.isEmpty()) "$kind: $reason" else "$kind: $reason; $advice") {
     /** The frame or buffer cannot be used: sizes, strides, planes, region, a buffer that is not direct. */
     public class InvalidFrame(
         reason: String,
         advice: String,
-    ) : SilhouetteException(reason, advice)
+    ) : SilhouetteException("invalid frame", reason, advice)
 
     /** The model cannot be used: truncated, damaged, of an unknown network, or for another task. */
     public class InvalidModel(
         reason: String,
         advice: String,
-    ) : SilhouetteException(reason, advice)
+    ) : SilhouetteException("invalid model", reason, advice)
 
     /** The request is well-formed, but not supported here: backend, size, class, a bitmap's configuration. */
     public class Unsupported(
         reason: String,
         advice: String,
-    ) : SilhouetteException(reason, advice)
+    ) : SilhouetteException("unsupported", reason, advice)
 
     /** The object was closed; calls that were still waiting end with this too. */
     public class Closed(
         reason: String,
         advice: String,
-    ) : SilhouetteException(reason, advice)
+    ) : SilhouetteException("closed", reason, advice)
 
     /** A fault of this library or of the underlying system. */
     public class Internal(
         reason: String,
         advice: String,
-    ) : SilhouetteException(reason, advice)
+    ) : SilhouetteException("internal", reason, advice)
 
     internal companion object {
         /** By the number of its kind, as in `Native`. */

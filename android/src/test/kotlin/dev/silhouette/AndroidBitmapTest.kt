@@ -39,7 +39,7 @@ internal class AndroidBitmapTest {
         IntArray(bitmap.width * bitmap.height).also { bitmap.getPixels(it, 0, bitmap.width, 0, 0, bitmap.width, bitmap.height) }
 
     private fun pixels(picture: Picture): IntArray {
-        val bytes = Fixture.bytes(picture.pixels)
+        val bytes = Fixture.bytes(picture.rgba)
         val at = { i: Int -> bytes[i].toInt() and 0xFF }
         return IntArray(bytes.size / 4) { Color.argb(at(4 * it + 3), at(4 * it), at(4 * it + 1), at(4 * it + 2)) }
     }
@@ -50,10 +50,10 @@ internal class AndroidBitmapTest {
             val expected = segmenter.segmentNow(Fixture.frame(width, height)).use(Fixture::maskOf)
             segmenter.segmentNow(bitmap().toFrame()).use {
                 assertArrayEquals(expected, Fixture.maskOf(it))
-                assertArrayEquals(rgba, Fixture.bytes(it.picture(bitmap().toFrame()).pixels))
+                assertArrayEquals(rgba, Fixture.bytes(it.picture(bitmap().toFrame()).rgba))
             }
             val turned = bitmap().toFrame(90, mirrored = true)
-            assertEquals(listOf(height, width, 90), listOf(turned.uprightWidth, turned.uprightHeight, turned.rotation))
+            assertEquals(listOf(height, width, 90), listOf(turned.uprightSize.width, turned.uprightSize.height, turned.rotation))
             segmenter.segmentNow(turned).use { assertEquals(height to width, it.width to it.height) }
         }
     }
@@ -107,7 +107,7 @@ internal class AndroidBitmapTest {
                 val mask = Fixture.maskOf(result)
                 val drawn = colors(result.maskBitmap())
                 for (i in mask.indices) {
-                    val expected = if (mask[i].toInt() == 0) Color.TRANSPARENT else Fixture.model.color(mask[i].toInt())
+                    val expected = if (mask[i].toInt() == 0) Color.TRANSPARENT else Fixture.model.colors[mask[i].toInt()]
                     assertEquals("pixel $i", expected, drawn[i])
                 }
                 val place = blank()

@@ -49,7 +49,7 @@ internal class AndroidImageTest {
 
                         override fun getPixelStride() = plane.pixelStride
 
-                        override fun getBuffer(): ByteBuffer = plane.buffer
+                        override fun getBuffer(): ByteBuffer = plane.data
                     }
                 }.toTypedArray()
 

@@ -73,14 +73,14 @@ internal class AndroidModelTest {
     fun bothModelsOfTheLibraryOpen() {
         val app = context(mapOf(people to own(people), voc21 to own(voc21)), isCompressed = false)
         val one = Model.people(app)
-        assertEquals(Task.ALPHA, one.info.task)
+        assertEquals(Task.ALPHA, one.task)
         assertEquals(listOf("background", "person"), one.labels)
         val other = Model.voc21(app)
-        assertEquals(Task.SEGMENTATION, other.info.task)
+        assertEquals(Task.SEGMENTATION, other.task)
         assertEquals(21, other.labels.size)
-        assertEquals(15, other.classOf("person"))
+        assertEquals(15, other.classIndex("person"))
         for (model in listOf(one, other)) {
-            assertTrue("${model.info.name} has a licence", model.info.licence.isNotEmpty())
+            assertTrue("${model.name} has a licence", model.licence.isNotEmpty())
             Segmenter(model, Options(threads = 1, size = 129)).use { segmenter ->
                 segmenter.segmentNow(Fixture.frame()).use { assertEquals(64 * 48, Fixture.maskOf(it).size) }
             }

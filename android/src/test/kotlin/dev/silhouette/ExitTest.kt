@@ -16,7 +16,7 @@ internal object ForgetfulProgram {
         val came = CountDownLatch(1)
         var thread: Thread? = null
         val live =
-            segmenter.live { result ->
+            LiveSegmenter(segmenter) { result ->
                 result.get().close()
                 thread = Thread.currentThread()
                 came.countDown()

@@ -81,16 +81,17 @@ internal class Golden(
         val first = plane(0)
         val frame =
             when (cells[1]) {
-                "rgb" -> Frame.rgb(width, height, first.buffer, first.rowStride)
-                "rgba" -> Frame.rgba(width, height, first.buffer, first.rowStride)
-                "bgra" -> Frame.bgra(width, height, first.buffer, first.rowStride)
-                "gray" -> Frame.gray(width, height, first.buffer, first.rowStride)
+                "rgb" -> Frame.rgb(width, height, first.data, first.rowStride)
+                "rgba" -> Frame.rgba(width, height, first.data, first.rowStride)
+                "bgra" -> Frame.bgra(width, height, first.data, first.rowStride)
+                "gray" -> Frame.gray(width, height, first.data, first.rowStride)
                 "yuv420" -> Frame.yuv420(width, height, first, plane(1), plane(2), color)
                 "nv12" -> Frame.nv12(width, height, first, plane(1), color)
                 "nv21" -> Frame.nv21(width, height, first, plane(1), color)
                 else -> error("format ${cells[1]}")
             }
-        return frame.rotated(rotation).mirrored(isMirrored).cropped(region)
+        val upright = frame.rotated(rotation).mirrored(isMirrored)
+        return region?.let(upright::cropped) ?: upright
     }
 
     /** Instruction sets round differently, which may decide a tie: one pixel in a thousand may differ. */

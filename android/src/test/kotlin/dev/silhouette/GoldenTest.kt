@@ -26,13 +26,13 @@ internal class GoldenTest {
         for (golden in turns) {
             val frame = golden.frame()
             segmenter.segmentNow(frame).use {
-                assertEquals(frame.uprightWidth to frame.uprightHeight, it.width to it.height)
+                assertEquals(frame.uprightSize.width to frame.uprightSize.height, it.width to it.height)
                 val way = it.transform
                 // The upright image's corners are the buffer's, each once.
                 val corners =
                     listOf(0.0 to 0.0, 1.0 to 0.0, 0.0 to 1.0, 1.0 to 1.0)
                         .map { (x, y) -> x * it.width to y * it.height }
-                        .map { (x, y) -> way.x(x, y) to way.y(x, y) }
+                        .map { (x, y) -> way.map(x, y) }
                 val expected = listOf(0.0, frame.width.toDouble()).flatMap { x -> listOf(0.0, frame.height.toDouble()).map { x to it } }
                 assertEquals(golden.name, expected.toSet(), corners.toSet())
                 // The upright image's first corner, rotated clockwise and mirrored, is this corner of the buffer.

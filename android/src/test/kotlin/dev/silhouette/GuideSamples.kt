@@ -29,7 +29,7 @@ internal object GuideSamples {
     ): Double =
         Segmenter(Model.voc21(context)).use { segmenter ->
             segmenter.segment(bitmap.toFrame()).use { segmentation ->
-                val person = segmenter.model.classOf("person")
+                val person = segmenter.model.classIndex("person")
                 segmentation.shares().firstOrNull { it.classIndex == person }?.share ?: 0.0
             }
         }
@@ -72,9 +72,10 @@ internal object GuideSamples {
         segmenter: Segmenter,
         show: (Bitmap) -> Unit,
     ): LiveSegmenter =
-        segmenter.live { result ->
+        LiveSegmenter(segmenter) { result ->
             result.segmentation?.use { segmentation ->
-                val picture = Bitmap.createBitmap(segmentation.frameWidth, segmentation.frameHeight, Bitmap.Config.ARGB_8888)
+                val (width, height) = segmentation.frameSize
+                val picture = Bitmap.createBitmap(width, height, Bitmap.Config.ARGB_8888)
                 segmentation.blur(into = picture)
                 show(picture)
             }

@@ -94,7 +94,7 @@ internal class LifecycleTest {
 
     private fun closeTwice() {
         val segmenter = Fixture.segmenter()
-        val live = segmenter.live { it.segmentation?.close() }
+        val live = LiveSegmenter(segmenter) { it.segmentation?.close() }
         val segmentation = segmenter.segmentNow(Fixture.frame())
         repeat(2) {
             live.close()
@@ -110,7 +110,7 @@ internal class LifecycleTest {
             val calls = LinkedBlockingQueue<Unit>()
             lateinit var live: LiveSegmenter
             live =
-                segmenter.live { result ->
+                LiveSegmenter(segmenter) { result ->
                     ready.await()
                     result.get().close()
                     live.close()
@@ -140,7 +140,7 @@ internal class LifecycleTest {
     private fun closeFromFinalizer() {
         repeat(5) {
             val segmenter = Fixture.segmenter()
-            val live = segmenter.live { it.segmentation?.close() }
+            val live = LiveSegmenter(segmenter) { it.segmentation?.close() }
             val closed = CountDownLatch(2)
             live.submit(Fixture.frame(), 0)
             Forgetful(live, closed)
@@ -163,7 +163,7 @@ internal class LifecycleTest {
             val go = CountDownLatch(1)
             lateinit var live: LiveSegmenter
             live =
-                segmenter.live { result ->
+                LiveSegmenter(segmenter) { result ->
                     result.get().close()
                     if (result.timestampNanos == 0L) {
                         // The test submits the next frame before this goes on.
@@ -191,7 +191,7 @@ internal class LifecycleTest {
                 val ended = AtomicBoolean()
                 val late = AtomicBoolean()
                 val live =
-                    segmenter.live { result ->
+                    LiveSegmenter(segmenter) { result ->
                         if (ended.get()) late.set(true)
                         result.get().close()
                         if (ended.get()) late.set(true)
@@ -214,7 +214,7 @@ internal class LifecycleTest {
         Thread.setDefaultUncaughtExceptionHandler(handler)
         try {
             Fixture.segmenter().use { segmenter ->
-                segmenter.live { error("on purpose ${it.timestampNanos}") }.use { live ->
+                LiveSegmenter(segmenter) { error("on purpose ${it.timestampNanos}") }.use { live ->
                     for (i in 0L..3L) {
                         live.submit(Fixture.frame(), i)
                         assertEquals("on purpose $i", reported.next().message)
@@ -250,7 +250,7 @@ internal class LifecycleTest {
         masks: List<ByteArray>,
     ) {
         val segmenter = Fixture.segmenter(Options(threads = 1, concurrency = 2))
-        val live = segmenter.live { it.segmentation?.close() }
+        val live = LiveSegmenter(segmenter) { it.segmentation?.close() }
         val closer =
             thread {
                 Thread.sleep(0, random.nextInt(999_999))

@@ -21,9 +21,11 @@ internal class LiveTest {
         Fixture.segmenter().use { segmenter ->
             val results = LinkedBlockingQueue<Pair<Long, List<Byte>>>()
             val live =
-                segmenter.live(
-                    null,
-                ) { result -> result.get().use { results.add(result.timestampNanos to Fixture.maskOf(it).toList()) } }
+                LiveSegmenter(segmenter, null) { result ->
+                    result.get().use {
+                        results.add(result.timestampNanos to Fixture.maskOf(it).toList())
+                    }
+                }
             val frames = List(40) { Fixture.frame(phase = 3 * it) }
             var replaced = 0L
             for ((i, frame) in frames.withIndex()) if (live.submit(frame, i.toLong())) replaced++
@@ -51,7 +53,7 @@ internal class LiveTest {
             val begun = LinkedBlockingQueue<Long>()
             val go = LinkedBlockingQueue<Unit>()
             val live =
-                segmenter.live { result ->
+                LiveSegmenter(segmenter) { result ->
                     results.add(result)
                     begun.add(result.timestampNanos)
                     go.take()
@@ -82,12 +84,12 @@ internal class LiveTest {
     fun aResultIsItsHoldersAndKeepsItsFrame() {
         Fixture.segmenter().use { segmenter ->
             val results = LinkedBlockingQueue<LiveResult>()
-            val live = segmenter.live(Smoothing.NONE) { results.add(it) }
+            val live = LiveSegmenter(segmenter, null) { results.add(it) }
             val held = List(5) { i -> live.submit(Fixture.frame(20, 10, 9 * i), i.toLong()).let { results.next() } }
             live.close()
             for ((i, result) in held.withIndex()) {
                 result.get().use {
-                    assertArrayEquals(Fixture.picture(20, 10, 9 * i), Fixture.bytes(it.picture().pixels))
+                    assertArrayEquals(Fixture.picture(20, 10, 9 * i), Fixture.bytes(it.picture().rgba))
                     assertArrayEquals(segmenter.segmentNow(Fixture.frame(20, 10, 9 * i)).use(Fixture::maskOf), Fixture.maskOf(it))
                     assertEquals(i.toLong(), it.timestampNanos)
                 }
@@ -101,7 +103,7 @@ internal class LiveTest {
             repeat(20) {
                 val calls = AtomicInteger()
                 val live =
-                    segmenter.live { result ->
+                    LiveSegmenter(segmenter) { result ->
                         result.get().close()
                         calls.incrementAndGet()
                     }
@@ -121,7 +123,7 @@ internal class LiveTest {
             lateinit var live: LiveSegmenter
             val ready = CountDownLatch(1)
             live =
-                segmenter.live { result ->
+                LiveSegmenter(segmenter) { result ->
                     ready.await()
                     result.get().close()
                     live.close()
@@ -141,7 +143,7 @@ internal class LiveTest {
         Thread.setDefaultUncaughtExceptionHandler { _, error -> reported.add(error) }
         try {
             Fixture.segmenter().use { segmenter ->
-                segmenter.live { error("on purpose ${it.timestampNanos}") }.use { live ->
+                LiveSegmenter(segmenter) { error("on purpose ${it.timestampNanos}") }.use { live ->
                     for (i in 0L..1L) {
                         live.submit(Fixture.frame(), i)
                         assertEquals("on purpose $i", reported.next().message)
@@ -157,7 +159,7 @@ internal class LiveTest {
     fun aClosedSegmenterIsEachFramesError() {
         val segmenter = Fixture.segmenter()
         val results = LinkedBlockingQueue<LiveResult>()
-        segmenter.live { results.add(it) }.use { live ->
+        LiveSegmenter(segmenter) { results.add(it) }.use { live ->
             segmenter.close()
             repeat(2) {
                 live.submit(Fixture.frame(), it.toLong())

@@ -31,16 +31,14 @@ import kotlin.time.Duration.Companion.milliseconds
 internal class SegmenterTest {
     @Test
     fun aModelSaysWhatItIs() {
-        val info = Fixture.model.info
-        assertEquals(Task.SEGMENTATION, info.task)
-        assertEquals(65, info.size)
-        assertTrue(info.name.isNotEmpty())
+        assertEquals(Task.SEGMENTATION, Fixture.model.task)
+        assertEquals(65, Fixture.model.size)
+        assertTrue(Fixture.model.name.isNotEmpty())
         assertEquals(listOf("background", "aeroplane"), Fixture.model.labels.take(2))
-        assertEquals(21, info.colors.size)
-        assertEquals(15, Fixture.model.classOf(" Person"))
-        assertEquals(0xFFC08080.toInt(), Fixture.model.color(15))
-        assertEquals(0xFF000000.toInt(), Fixture.model.color(99))
-        assertThrows(SilhouetteException.Unsupported::class.java) { Fixture.model.classOf("unicorn") }
+        assertEquals(21, Fixture.model.colors.size)
+        assertEquals(15, Fixture.model.classIndex(" Person"))
+        assertEquals(0xFFC08080.toInt(), Fixture.model.colors[15])
+        assertThrows(SilhouetteException.Unsupported::class.java) { Fixture.model.classIndex("unicorn") }
             .let { assertTrue(it.advice, "person" in it.advice) }
         assertTrue(Silhouette.version.matches(Regex("\\d+\\.\\d+\\.\\d+.*")))
     }
@@ -58,10 +56,10 @@ internal class SegmenterTest {
         val models =
             listOf(
                 Model.open(Fixture.path),
-                Model.open(inside.path, 4097, bytes.size.toLong()),
-                Model.from(bytes),
-                Model.from(padded),
-                Model.from(padded.asReadOnlyBuffer()),
+                Model.openPart(inside.path, 4097, bytes.size.toLong()),
+                Model.fromBytes(bytes),
+                Model.fromBytes(padded),
+                Model.fromBytes(padded.asReadOnlyBuffer()),
             )
         assertEquals(7 to 7 + bytes.size, padded.position() to padded.limit())
         for (model in models) {
@@ -109,7 +107,7 @@ internal class SegmenterTest {
         val cut = { options: Options ->
             Fixture.segmenter(options).use { segmenter ->
                 val frame = Fixture.frame(80, 60)
-                segmenter.segmentNow(frame).use { Fixture.bytes(it.cutout(frame, Foreground.Classes(1, 2, 3, 4, 5, 6, 7)).pixels) }
+                segmenter.segmentNow(frame).use { Fixture.bytes(it.cutout(frame, Foreground.Classes(1, 2, 3, 4, 5, 6, 7)).rgba) }
             }
         }
         val byDefault = cut(Options(threads = 1))
@@ -123,12 +121,12 @@ internal class SegmenterTest {
             listOf(
                 { Model.open("/no/such/file") },
                 { Model.open(Fixture.root.path) },
-                { Model.open(Fixture.path, 5, 100) },
-                { Model.open(Fixture.path, -1, 100) },
-                { Model.open(Fixture.path, 0, Long.MAX_VALUE) },
-                { Model.from(ByteArray(0)) },
-                { Model.from(ByteArray(1000)) },
-                { Model.from(File(Fixture.path).readBytes().copyOf(5000)) },
+                { Model.openPart(Fixture.path, 5, 100) },
+                { Model.openPart(Fixture.path, -1, 100) },
+                { Model.openPart(Fixture.path, 0, Long.MAX_VALUE) },
+                { Model.fromBytes(ByteArray(0)) },
+                { Model.fromBytes(ByteArray(1000)) },
+                { Model.fromBytes(File(Fixture.path).readBytes().copyOf(5000)) },
             )
         for ((i, case) in cases.withIndex()) {
             val error = assertThrows("case $i", SilhouetteException.InvalidModel::class.java) { case() }
@@ -161,16 +159,19 @@ internal class SegmenterTest {
         }
         val endless = listOf(Smoothing(halfLife = Duration.INFINITE), Smoothing(longestPause = Duration.INFINITE))
         for (smoothing in endless + Smoothing((-1).milliseconds)) {
-            Fixture.segmenter(Options(smoothing = smoothing)).use { segmenter ->
-                assertThrows(SilhouetteException.Unsupported::class.java) { segmenter.segmentVideoNow(Fixture.frame()) }
+            Fixture.segmenter().use { segmenter ->
+                assertThrows(SilhouetteException.Unsupported::class.java) {
+                    VideoSegmenter(segmenter, smoothing).segmentNow(Fixture.frame())
+                }
+                assertThrows(SilhouetteException.Unsupported::class.java) { LiveSegmenter(segmenter, smoothing) { } }
             }
         }
         val frame = Fixture.frame()
         Fixture.segmenter().use { segmenter ->
             segmenter.segmentNow(frame).use { result ->
-                for (strength in listOf(1.1f, Float.MAX_VALUE, Float.POSITIVE_INFINITY)) {
+                for (strength in listOf(1.1f, Float.MAX_VALUE, Float.POSITIVE_INFINITY, -1f, Float.NaN)) {
                     assertThrows(SilhouetteException.Unsupported::class.java) { result.overlay(frame, opacity = strength) }
-                    assertThrows(SilhouetteException.Unsupported::class.java) { result.blur(frame, strength = strength) }
+                    assertThrows(SilhouetteException.Unsupported::class.java) { result.blur(frame, radius = strength) }
                 }
                 for (tolerance in listOf(-1.0, Double.NaN, Double.POSITIVE_INFINITY)) {
                     assertThrows(SilhouetteException.Unsupported::class.java) { result.polygons(15, tolerance) }
@@ -186,7 +187,7 @@ internal class SegmenterTest {
                 Options(threads = 2, size = 33, concurrency = 1, backend = Backend.CPU, output = OutputSize.Model),
             )
         segmenter.use {
-            assertEquals(33, it.inputSize)
+            assertEquals(33, it.size)
             assertTrue(it.description, "2 threads" in it.description)
             it.segmentNow(Fixture.frame(66, 33)).use { result -> assertEquals(33 to 17, result.width to result.height) }
         }
@@ -194,8 +195,8 @@ internal class SegmenterTest {
 
     @Test
     fun anAlphaIsAForegroundsConfidence() {
-        assertEquals(Task.SEGMENTATION, Fixture.model.info.task)
-        assertEquals(Task.ALPHA, Fixture.alpha.info.task)
+        assertEquals(Task.SEGMENTATION, Fixture.model.task)
+        assertEquals(Task.ALPHA, Fixture.alpha.task)
         assertEquals(listOf("background", "foreground"), Fixture.alpha.labels)
         Segmenter(Fixture.alpha, Options(threads = 1)).use { segmenter ->
             segmenter.segmentNow(Fixture.frame(60, 40)).use { result ->
@@ -212,7 +213,7 @@ internal class SegmenterTest {
         Fixture.segmenter().use { segmenter ->
             segmenter.segmentNow(frame).use { result ->
                 assertEquals(60 to 40, result.width to result.height)
-                assertEquals(60 to 40, result.frameWidth to result.frameHeight)
+                assertEquals(Size(60, 40), result.frameSize)
                 assertEquals(123L, result.timestampNanos)
                 assertEquals(Fixture.model.labels, result.labels)
                 val mask = Fixture.maskOf(result)
@@ -242,7 +243,14 @@ internal class SegmenterTest {
                 result.resize(OutputSize.Given(7, 300))
                 assertEquals(7 to 300, result.width to result.height)
                 assertEquals(7 * 300, Fixture.maskOf(result).size)
-                assertEquals(60.0, result.transform.x(7.0, 0.0), 1e-9)
+                assertEquals(60.0, result.transform.map(7.0, 0.0).first, 1e-9)
+                assertEquals(
+                    7.0,
+                    result.transform.inverse
+                        .map(60.0, 40.0)
+                        .first,
+                    1e-9,
+                )
                 result.resize(OutputSize.Model)
                 assertEquals(65 to 43, result.width to result.height)
                 result.resize(OutputSize.Frame)
@@ -291,22 +299,24 @@ internal class SegmenterTest {
         val nothing = Foreground.Classes()
         Fixture.segmenter().use { segmenter ->
             segmenter.segmentNow(frame).use { result ->
-                val pixels = { picture: Picture -> Fixture.bytes(picture.pixels) }
+                val pixels = { picture: Picture -> Fixture.bytes(picture.rgba) }
                 assertArrayEquals(bytes, pixels(result.picture(frame)))
                 assertArrayEquals(bytes, pixels(result.cutout(frame, everything)))
                 assertArrayEquals(bytes, pixels(result.blur(frame, everything)))
                 assertArrayEquals(bytes, pixels(result.replace(background, frame, everything)))
                 assertArrayEquals(bytes, pixels(result.overlay(frame, nothing)))
                 assertTrue(pixels(result.cutout(frame, nothing)).filterIndexed { i, _ -> i % 4 == 3 }.all { it.toInt() == 0 })
-                assertFalse(bytes.contentEquals(pixels(result.blur(frame, nothing, strength = 0.1f))))
+                assertFalse(bytes.contentEquals(pixels(result.blur(frame, nothing, radius = 0.1f))))
                 assertFalse(bytes.contentEquals(pixels(result.replace(background, frame, nothing))))
                 assertFalse(bytes.contentEquals(pixels(result.overlay(frame))))
-                assertArrayEquals(pixels(result.blur(frame)), pixels(result.blur(frame, strength = Segmentation.BLUR_STRENGTH)))
+                assertArrayEquals(pixels(result.cutout(frame, nothing)), pixels(result.render(Effect.Cutout, frame, nothing)))
+                assertArrayEquals(pixels(result.replace(background, frame)), pixels(result.render(Effect.Replace(background), frame)))
+                assertArrayEquals(pixels(result.blur(frame)), pixels(result.blur(frame, radius = Segmentation.BLUR_RADIUS)))
                 val mask = Fixture.maskOf(result)
                 val seen = result.shares().first().classIndex
                 val painted = pixels(result.overlay(frame, Foreground.Classes(seen), opacity = 1f))
                 for (i in mask.indices) {
-                    val color = Fixture.model.color(seen)
+                    val color = Fixture.model.colors[seen]
                     val expected = if (mask[i].toInt() == seen) (color shr 16).toByte() else bytes[4 * i]
                     assertEquals("pixel $i", expected, painted[4 * i])
                 }
@@ -333,12 +343,13 @@ internal class SegmenterTest {
                 val (one, other) = Fixture.frame() to Fixture.frame(phase = 50)
                 val single = segmenter.segment(one).use { Fixture.maskOf(it) }
                 val cut = segmenter.segment(other).use { Fixture.maskOf(it) }
-                for (i in 0L..3L) segmenter.segmentVideo(one, 33_000_000 * i).use { assertArrayEquals(single, Fixture.maskOf(it)) }
-                segmenter.resetVideo()
-                segmenter.segmentVideo(other, 133_000_000).use { assertArrayEquals(cut, Fixture.maskOf(it)) }
+                val video = VideoSegmenter(segmenter)
+                for (i in 0L..3L) video.segment(one, 33_000_000 * i).use { assertArrayEquals(single, Fixture.maskOf(it)) }
+                video.reset()
+                video.segment(other, 133_000_000).use { assertArrayEquals(cut, Fixture.maskOf(it)) }
                 // By the frame's own time: after a pause, smoothing restarts.
-                segmenter.segmentVideoNow(one.at(9_000_000_000)).use { assertArrayEquals(single, Fixture.maskOf(it)) }
-                assertThrows(SilhouetteException.InvalidFrame::class.java) { segmenter.segmentVideoNow(one, -1) }
+                video.segmentNow(one.at(9_000_000_000)).use { assertArrayEquals(single, Fixture.maskOf(it)) }
+                assertThrows(SilhouetteException.InvalidFrame::class.java) { video.segmentNow(one, -1) }
                 Unit
             }
         }
@@ -346,10 +357,14 @@ internal class SegmenterTest {
     @Test
     fun aFlowOfFramesIsAFlowOfSegmentations() =
         runBlocking {
-            Fixture.segmenter(Options(threads = 1, smoothing = Smoothing.NONE)).use { segmenter ->
+            Fixture.segmenter().use { segmenter ->
                 val frames = List(6) { Fixture.frame(phase = 7 * it).at(33_000_000L * it) }
                 val expected = frames.map { frame -> segmenter.segment(frame).use { Fixture.maskOf(it) }.toList() }
-                val found = segmenter.segments(frames.asFlow()).map { it.use { one -> one.timestampNanos to Fixture.maskOf(one).toList() } }
+                val alone = Smoothing(halfLife = Duration.ZERO)
+                val found =
+                    segmenter
+                        .segments(frames.asFlow(), alone)
+                        .map { it.use { one -> one.timestampNanos to Fixture.maskOf(one).toList() } }
                 assertEquals(frames.map { it.timestampNanos }.zip(expected), found.toList())
                 // Each collection is a video of its own; a collector that has enough ends it.
                 assertEquals(expected.take(2), found.take(2).map { it.second }.toList())
@@ -422,8 +437,9 @@ internal class SegmenterTest {
         repeat(10) {
             val segmenter = Fixture.segmenter(Options(threads = 1, concurrency = 1))
             val frame = Fixture.frame()
-            val kept = segmenter.segmentNow(frame)
-            val mask = Fixture.maskOf(kept)
+            val earlier = segmenter.segmentNow(frame)
+            val mask = Fixture.maskOf(earlier)
+            val video = VideoSegmenter(segmenter)
             val started = CountDownLatch(6)
             val wrong = ConcurrentLinkedQueue<Throwable>()
             val closed = AtomicInteger()
@@ -449,10 +465,10 @@ internal class SegmenterTest {
             assertEquals(emptyList<Throwable>(), wrong.toList())
             assertEquals(6, closed.get())
             assertThrows(SilhouetteException.Closed::class.java) { runBlocking { segmenter.segment(frame) } }
-            assertThrows(SilhouetteException.Closed::class.java) { segmenter.segmentVideoNow(frame) }
+            assertThrows(SilhouetteException.Closed::class.java) { video.segmentNow(frame) }
             // Earlier results stay valid until they are closed.
-            assertArrayEquals(mask, Fixture.maskOf(kept))
-            kept.close()
+            assertArrayEquals(mask, Fixture.maskOf(earlier))
+            earlier.close()
         }
     }
 
@@ -473,7 +489,7 @@ internal class SegmenterTest {
                     { result.shares() },
                     { result.timings },
                     { result.transform },
-                    { result.frameWidth },
+                    { result.frameSize },
                     { result.overlay(frame) },
                 )
             for ((i, use) in uses.withIndex()) assertThrows("use $i", SilhouetteException.Closed::class.java) { use() }

@@ -3842,6 +3842,11 @@ internal data class Options (
     var `backend`: Backend
     ,
     /**
+     * What the network computes in.
+     */
+    var `precision`: Precision
+    ,
+    /**
      * Side of the network's input in pixels, the longer one if it is not square.
      */
     var `size`: kotlin.UInt? = null
@@ -3888,6 +3893,7 @@ internal object FfiConverterTypeOptions: FfiConverterRustBuffer<Options> {
         return Options(
             FfiConverterOptionalUInt.read(buf),
             FfiConverterTypeBackend.read(buf),
+            FfiConverterTypePrecision.read(buf),
             FfiConverterOptionalUInt.read(buf),
             FfiConverterTypeInputShape.read(buf),
             FfiConverterOptionalUInt.read(buf),
@@ -3900,6 +3906,7 @@ internal object FfiConverterTypeOptions: FfiConverterRustBuffer<Options> {
     override fun allocationSize(value: Options) = (
             FfiConverterOptionalUInt.allocationSize(value.`threads`) +
             FfiConverterTypeBackend.allocationSize(value.`backend`) +
+            FfiConverterTypePrecision.allocationSize(value.`precision`) +
             FfiConverterOptionalUInt.allocationSize(value.`size`) +
             FfiConverterTypeInputShape.allocationSize(value.`inputShape`) +
             FfiConverterOptionalUInt.allocationSize(value.`concurrency`) +
@@ -3911,6 +3918,7 @@ internal object FfiConverterTypeOptions: FfiConverterRustBuffer<Options> {
     override fun write(value: Options, buf: ByteBuffer) {
             FfiConverterOptionalUInt.write(value.`threads`, buf)
             FfiConverterTypeBackend.write(value.`backend`, buf)
+            FfiConverterTypePrecision.write(value.`precision`, buf)
             FfiConverterOptionalUInt.write(value.`size`, buf)
             FfiConverterTypeInputShape.write(value.`inputShape`, buf)
             FfiConverterOptionalUInt.write(value.`concurrency`, buf)
@@ -4394,6 +4402,55 @@ internal object FfiConverterTypeOutputSize : FfiConverterRustBuffer<OutputSize>{
                 Unit
             }
         }.let { /* this makes the `when` an expression, which ensures it is exhaustive */ }
+    }
+}
+
+
+
+
+
+/**
+ * What the network computes in.
+ */
+
+internal enum class Precision {
+
+    /**
+     * f16 where the CPU multiplies it and the model's activations are bounded, otherwise f32.
+     */
+    AUTO,
+    /**
+     * 32-bit floats.
+     */
+    F32,
+    /**
+     * 16-bit floats.
+     */
+    F16;
+
+
+
+
+    companion object
+}
+
+
+/**
+ * @suppress
+ */
+internal object FfiConverterTypePrecision: FfiConverterRustBuffer<Precision> {
+    override fun read(buf: ByteBuffer) = try {
+
+        Precision.entries[buf.getInt() - 1]
+
+    } catch (e: IndexOutOfBoundsException) {
+        throw RuntimeException("invalid enum value, something is very wrong!!", e)
+    }
+
+    override fun allocationSize(value: Precision) = 4UL
+
+    override fun write(value: Precision, buf: ByteBuffer) {
+        buf.putInt(value.ordinal + 1)
     }
 }
 

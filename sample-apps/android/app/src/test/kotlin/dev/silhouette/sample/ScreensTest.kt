@@ -545,7 +545,7 @@ class ScreensTest {
 
     private val people get() = Model.people(RuntimeEnvironment.getApplication())
 
-    private fun color(label: String): Int = Model.voc21(RuntimeEnvironment.getApplication()).let { it.color(it.labels.indexOf(label)) }
+    private fun color(label: String): Int = Model.voc21(RuntimeEnvironment.getApplication()).let { it.colors[it.labels.indexOf(label)] }
 
     /** A drawn screen, the photo that should be on it, and the photo's mask, computed here without camera, YUV or rotation. */
     private class Picture(

@@ -5,6 +5,7 @@ import android.graphics.Bitmap
 import android.os.Bundle
 import dev.silhouette.Foreground
 import dev.silhouette.Frame
+import dev.silhouette.LiveSegmenter
 import dev.silhouette.Model
 import dev.silhouette.Options
 import dev.silhouette.Plane
@@ -12,7 +13,7 @@ import dev.silhouette.Segmentation
 import dev.silhouette.Segmenter
 import dev.silhouette.Silhouette
 import dev.silhouette.SilhouetteException
-import dev.silhouette.Smoothing
+import dev.silhouette.VideoSegmenter
 import dev.silhouette.people
 import dev.silhouette.toBitmap
 import dev.silhouette.toFrame
@@ -44,7 +45,7 @@ class ConsumerActivity : Activity() {
         Segmenter(model, Options(threads = 2)).use { segmenter ->
             // Through JNI, and coroutines.
             runBlocking { segmenter.segment(frame) }.use { lines += "segment ${share(it, person)}" }
-            segmenter.segmentVideoNow(frame, 1L).use { lines += "video ${share(it, person)}" }
+            VideoSegmenter(segmenter).segmentNow(frame, 1L).use { lines += "video ${share(it, person)}" }
             segmenter.segmentNow(frame).use { found ->
                 val cutout = found.cutout(frame, Foreground.Classes(person)).toBitmap()
                 lines +=
@@ -57,7 +58,7 @@ class ConsumerActivity : Activity() {
             }
             // The library calls back from a thread of its own.
             val results = ArrayBlockingQueue<String>(1)
-            segmenter.live(Smoothing.NONE) { result -> result.get().use { results.offer(share(it, person)) } }.use { live ->
+            LiveSegmenter(segmenter, null) { result -> result.get().use { results.offer(share(it, person)) } }.use { live ->
                 live.submit(frame, 7L)
                 lines += "live ${results.poll(20, TimeUnit.SECONDS)}"
             }
@@ -71,7 +72,7 @@ class ConsumerActivity : Activity() {
                 }
             lines += "unknown class " +
                 try {
-                    model.classOf("unicorn").toString()
+                    model.classIndex("unicorn").toString()
                 } catch (_: SilhouetteException.Unsupported) {
                     "refused"
                 }

@@ -9,7 +9,7 @@ import android.graphics.RadialGradient
 import android.graphics.Shader
 import dev.silhouette.sample.model.Background
 
-/** The backgrounds that come with the app. They are drawn, so they take no megabytes. */
+/** The backgrounds that come with the app. They are drawn, so they add no megabytes. */
 object Backgrounds {
     /** Draws [background], except the user's own, at this size. */
     fun draw(

@@ -16,6 +16,7 @@ import dev.silhouette.Segmentation
 import dev.silhouette.Segmenter
 import dev.silhouette.Silhouette
 import dev.silhouette.SilhouetteException
+import dev.silhouette.Size
 import dev.silhouette.Smoothing
 import dev.silhouette.Task
 import dev.silhouette.copyTo
@@ -84,14 +85,15 @@ class SilhouetteEngine(
         model: Model,
     ) {
         val labels = model.labels
-        val colors = model.info.colors
-        val person = model.classOf("person")
+        val colors = model.colors
+        val person = model.classIndex("person")
     }
 
     /** The model that runs. */
     private class Opened(
         val name: ModelName,
         val segmenter: Segmenter,
+        val smoothing: Smoothing?,
     )
 
     /** A photo and its segmentation. */
@@ -137,11 +139,10 @@ class SilhouetteEngine(
                 threads = settings.threads,
                 size = settings.size,
                 refine = settings.refine,
-                smoothing = if (settings.smoothing) Smoothing() else Smoothing.NONE,
                 weightCache = File(context.cacheDir, "weights"),
             )
         val earlier = opened
-        val now = Opened(name, make(model, options))
+        val now = Opened(name, make(model, options), if (settings.smoothing) Smoothing() else null)
         opened = now
         val classes = classes()
         val ready =
@@ -150,11 +151,11 @@ class SilhouetteEngine(
                 colors = classes.colors,
                 model = name,
                 choosesClasses = settings.model != ModelName.PEOPLE,
-                modelName = model.info.name,
-                modelLicence = model.info.licence,
+                modelName = model.name,
+                modelLicence = model.licence,
                 library = Silhouette.version,
                 description = now.segmenter.description,
-                size = now.segmenter.inputSize,
+                size = now.segmenter.size,
             )
         tell { onReady(ready) }
         liveTurn?.let { begin(it) }
@@ -235,7 +236,7 @@ class SilhouetteEngine(
     private fun begin(turn: Int) {
         live?.close()
         live = null
-        if (turn == this.turn) live = opened?.segmenter?.live(listener = LiveMaker(turn)::onResult)
+        if (turn == this.turn) live = opened?.let { LiveSegmenter(it.segmenter, it.smoothing, LiveMaker(turn)::onResult) }
     }
 
     private fun leaveLive() {
@@ -280,7 +281,7 @@ class SilhouetteEngine(
     ): Picture {
         val look = look
         // Chosen classes are those of the other model.
-        val people = segmentation.model.info.task == Task.ALPHA
+        val people = segmentation.model.task == Task.ALPHA
         val foreground = if (people || look.classes.isEmpty()) Foreground.All else Foreground.Classes(*look.classes.toIntArray())
         return when (look.effect) {
             Effect.OVERLAY -> segmentation.overlay(frame, foreground, into = into)
@@ -378,7 +379,7 @@ class SilhouetteEngine(
             dropped: Long,
         ) {
             val began = System.nanoTime()
-            val into = picture?.takeIf { it.width == segmentation.frameWidth && it.height == segmentation.frameHeight }
+            val into = picture?.takeIf { Size(it.width, it.height) == segmentation.frameSize }
             val made = picture(segmentation, null, into)
             picture = made
             if (!publish(made, turn)) return
