@@ -49,7 +49,9 @@ fn every_network_gives_nearly_the_logits_of_f32() {
             let magnitude = root(expected.iter().map(|v| v * v).sum());
             let error = root(one.iter().zip(&expected).map(|(f, e)| (f - e) * (f - e)).sum());
             let what = format!("{name}, {}: error {error}, logits {magnitude}", isa.name());
-            assert!(error <= 0.05 * magnitude, "{what}");
+            // Sums of hundreds of products lose more where they are f16 too.
+            let share = if isa.multiplies_f16() { 0.12 } else { 0.05 };
+            assert!(error <= share * magnitude, "{what}");
             let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
             for threads in if is_emulated() { 2..=2 } else { 2..=3 } {
                 let shared = logits(&plan(&model, size, isa, threads, DataType::F16, None));
@@ -83,15 +85,15 @@ fn cached_weights_of_both_precisions_are_told_apart() {
 }
 
 #[test]
-fn half_the_elements_take_half_the_memory() {
+fn weights_take_half_the_memory_and_arenas_less() {
     let spec = Spec::preset("deeplabv3_mnv2").unwrap();
     let size = Size::square(257);
     let model = ModelFile::new(spec.clone(), seeded(&Network::new(&spec, size).unwrap(), 1)).unwrap();
     let [wide, half] = [DataType::F32, DataType::F16].map(|p| plan(&model, size, Isa::best(), 1, p, None));
     assert_eq!([wide.precision(), half.precision()], [DataType::F32, DataType::F16]);
-    // (Vectors may be longer, so that more lanes are padding; slices and rings are chosen for the caches.)
+    // (Vectors may be longer, so that more lanes are padding. Slices and rings fill the same caches, with more channels and rows.)
     assert!(half.weight_bytes() * 100 < wide.weight_bytes() * 53, "{} of {}", half.weight_bytes(), wide.weight_bytes());
-    assert!(half.arena_bytes() * 100 < wide.arena_bytes() * 75, "{} of {}", half.arena_bytes(), wide.arena_bytes());
+    assert!(half.arena_bytes() < wide.arena_bytes(), "{} of {}", half.arena_bytes(), wide.arena_bytes());
 }
 
 #[test]
