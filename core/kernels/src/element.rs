@@ -74,6 +74,8 @@ pub trait Real: Element {
     fn from_f32(value: f32) -> Self;
     /// Exact.
     fn to_f32(self) -> f32;
+    /// Whether it is neither infinite nor NaN.
+    fn is_finite(self) -> bool;
     /// The nearest bound of an activation that is finite in this type: what overflows saturates, so that no infinity reaches
     /// the next layer.
     fn finite(bound: f32) -> f32;
@@ -96,6 +98,11 @@ impl Real for f32 {
     }
 
     #[inline(always)]
+    fn is_finite(self) -> bool {
+        f32::is_finite(self)
+    }
+
+    #[inline(always)]
     fn finite(bound: f32) -> f32 {
         bound
     }
@@ -115,6 +122,11 @@ impl Real for f16 {
     #[inline(always)]
     fn to_f32(self) -> f32 {
         f16::to_f32(self)
+    }
+
+    #[inline(always)]
+    fn is_finite(self) -> bool {
+        f16::is_finite(self)
     }
 
     #[inline(always)]

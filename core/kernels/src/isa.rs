@@ -88,9 +88,9 @@ macro_rules! isa_entry_f16 {
             // the target's baseline.
             unsafe {
                 match isa {
-                    $crate::isa::Isa::Scalar(_) => $body($crate::simd::half::ScalarF16, $($arg),*),
+                    $crate::isa::Isa::Scalar(_) => $body($crate::simd::half::ScalarF16::ANY, $($arg),*),
                     #[cfg(target_arch = "x86_64")]
-                    $crate::isa::Isa::Sse2(_) => $body($crate::simd::half::ScalarF16, $($arg),*),
+                    $crate::isa::Isa::Sse2(_) => $body($crate::simd::half::ScalarF16::ANY, $($arg),*),
                     #[cfg(target_arch = "x86_64")]
                     $crate::isa::Isa::Avx2(simd) => avx2($crate::simd::half::Avx2F16::of(simd), $($arg),*),
                     #[cfg(target_arch = "x86_64")]
@@ -112,12 +112,12 @@ macro_rules! with_token_f16 {
     ($isa:expr, $token:ident => $body:expr) => {
         match $isa {
             $crate::isa::Isa::Scalar(_) => {
-                let $token = $crate::simd::half::ScalarF16;
+                let $token = $crate::simd::half::ScalarF16::ANY;
                 $body
             }
             #[cfg(target_arch = "x86_64")]
             $crate::isa::Isa::Sse2(_) => {
-                let $token = $crate::simd::half::ScalarF16;
+                let $token = $crate::simd::half::ScalarF16::ANY;
                 $body
             }
             #[cfg(target_arch = "x86_64")]

@@ -394,6 +394,11 @@ impl<W: Element, B: Element> Packed<W, B> {
         Some(Self { weights, bias, panels, k })
     }
 
+    /// All weights, in the order of packing.
+    pub fn weights(&self) -> &[W] {
+        &self.weights
+    }
+
     /// One bias per output, padded with zeros to a whole vector.
     pub fn bias(&self) -> &[B] {
         &self.bias
@@ -450,6 +455,11 @@ impl<W: Element> PackedDepthwise<W> {
     pub fn from_packed(reader: &mut PackedReader, channels: usize, lanes: usize) -> Option<Self> {
         let weights = reader.take(DEPTHWISE_GROUP * channels.next_multiple_of(lanes))?;
         Some(Self { weights, channels })
+    }
+
+    /// All weights and biases, in the order of packing.
+    pub fn weights(&self) -> &[W] {
+        &self.weights
     }
 
     /// Channels.

@@ -104,3 +104,19 @@ fn integers_are_refused_by_name() {
     let error = Plan::of(&model, size, &PlanOptions { precision: DataType::I8, ..PlanOptions::default() }).unwrap_err();
     assert!(error.to_string().contains("i8") && error.to_string().contains("f16"), "{error}");
 }
+
+/// A weight that f16 does not hold is an error that says so; in f32 the same model runs.
+#[test]
+fn weights_beyond_f16_are_refused() {
+    let spec = Spec::preset("fixture").unwrap();
+    let size = Size::square(33);
+    for name in ["stem.weight", "blocks.1.depthwise.weight"] {
+        let mut tensors = seeded(&Network::new(&spec, size).unwrap(), 1);
+        tensors.get_mut(name).unwrap().data[0] = 1e9;
+        let model = ModelFile::new(spec.clone(), tensors).unwrap();
+        let of = |precision| Plan::of(&model, size, &PlanOptions { precision, ..PlanOptions::default() });
+        let error = of(DataType::F16).unwrap_err().to_string();
+        assert!(error.contains("65504"), "{name}: {error}");
+        assert!(of(DataType::F32).is_ok(), "{name}");
+    }
+}

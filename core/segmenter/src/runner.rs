@@ -4,12 +4,13 @@ use crate::bounds;
 use crate::camera::Seen;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::options::{DEFAULT_CONCURRENCY, InputShape, Options, SHAPES};
+use crate::options::{DEFAULT_CONCURRENCY, InputShape, Options, Precision, SHAPES};
 use crate::pool::Pool;
 use crate::segmentation::Timings;
 use silhouette_engine::engine::{Engine, Output, Session, Step};
 use silhouette_imaging::frame::{Frame, Size};
 use silhouette_imaging::input::{FrameRows, InputSpec, Placement, Resampler};
+use silhouette_kernels::element::DataType;
 use silhouette_kernels::rows::RowSource;
 use silhouette_plan::PlanOptions;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -223,8 +224,15 @@ impl Runner {
         let memory_limit = self.memory_limit();
         let precision = self.options.precision.choose(self.model.spec(), self.options.backend)?;
         let threads = self.threads;
-        let plan = PlanOptions { threads, precision, weight_cache, memory_limit, ..PlanOptions::default() };
-        let engine = self.options.backend.engine(self.model.file(), size, &plan)?;
+        let mut plan = PlanOptions { threads, precision, weight_cache, memory_limit, ..PlanOptions::default() };
+        let engine = match self.options.backend.engine(self.model.file(), size, &plan) {
+            // Weights beyond f16's range: nobody asked for f16.
+            Err(Error::Unsupported(_)) if precision == DataType::F16 && self.options.precision == Precision::Auto => {
+                plan.precision = DataType::F32;
+                self.options.backend.engine(self.model.file(), size, &plan)?
+            }
+            engine => engine?,
+        };
         for output in engine.outputs() {
             let bytes = output.values().saturating_mul(size_of::<f32>());
             if bytes > memory_limit {

@@ -676,6 +676,10 @@ fn not_packed(step: &str, error: NotPacked) -> BuildError {
             step: step.to_owned(),
             reason: "fewer weights were packed earlier than the network has".into(),
         },
+        NotPacked::Overflow => BuildError::Refused {
+            step: step.to_owned(),
+            reason: "a weight or bias is beyond the range of f16 (65504); use f32".into(),
+        },
         NotPacked::OutOfMemory(error) => BuildError::OutOfMemory(error),
     }
 }

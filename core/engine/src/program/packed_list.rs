@@ -5,6 +5,7 @@ use std::hash::Hasher as _;
 use std::sync::Arc;
 
 use silhouette_kernels::depthwise;
+use silhouette_kernels::element::DataType;
 use silhouette_kernels::isa::Isa;
 use silhouette_kernels::memory::OutOfMemory;
 use silhouette_kernels::pack::{Matrix, Packed, PackedBytes, PackedDepthwise, PackedReader};
@@ -18,6 +19,8 @@ use super::precision::Precision;
 pub(super) enum NotPacked {
     /// Fewer were packed earlier.
     TooFew,
+    /// A weight or bias is beyond the element type's range.
+    Overflow,
     OutOfMemory(OutOfMemory),
 }
 
@@ -25,6 +28,14 @@ impl From<OutOfMemory> for NotPacked {
     fn from(error: OutOfMemory) -> Self {
         Self::OutOfMemory(error)
     }
+}
+
+/// Rounding to f16 makes infinities of values beyond its range, and masks of them would be wrong without a word. (Weights
+/// that are infinite as f32 are the model file's to refuse.)
+fn in_range<const N: usize, E: Precision>(parts: [&[E]; N]) -> Result<(), NotPacked> {
+    let narrow = E::TYPE == DataType::F16;
+    let overflows = narrow && parts.into_iter().flatten().any(|value| !value.is_finite());
+    if overflows { Err(NotPacked::Overflow) } else { Ok(()) }
 }
 
 /// All packed weights, each packed now or read from a cache.
@@ -74,6 +85,10 @@ impl PackedList {
             }
             None => <E as pointwise::Kernel<E, E>>::pack(self.isa, k, matrix, bias)?,
         };
+        // (Cached ones were checked when they were packed.)
+        if self.reader.is_none() {
+            in_range([packed.weights(), packed.bias()])?;
+        }
         Ok(self.append(packed))
     }
 
@@ -92,6 +107,10 @@ impl PackedList {
             }
             None => <E as depthwise::Kernel<E, E>>::pack(self.isa, channels, weight, bias)?,
         };
+        // (Cached ones were checked when they were packed.)
+        if self.reader.is_none() {
+            in_range([packed.weights()])?;
+        }
         Ok(self.append(packed))
     }
 

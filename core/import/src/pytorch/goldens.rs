@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use silhouette_engine::engine::Engine;
 use silhouette_graph::Graph;
-use silhouette_kernels::rows::RowSource;
+use silhouette_kernels::rows::Planes;
 use silhouette_network::network::Size;
 use silhouette_network::spec::{Aspp, Extractor, Feature, Head, Padding, Resize, Spec};
 use silhouette_plan::{Plan, PlanOptions};
@@ -108,7 +108,7 @@ fn logits_are_pytorchs() {
             let engines: [Arc<dyn Engine>; 2] = [Arc::new(plan), Arc::new(Graph::of(&model, size, 1 << 30).unwrap())];
             for engine in engines {
                 let mut session = engine.new_session().unwrap();
-                session.run(&Pattern { height, width }).unwrap();
+                session.run(&Planes::new(&pattern(size), width, height)).unwrap();
                 let found = session.output(0);
                 assert_eq!(found.len(), logits.len(), "{name}, {height}x{width}");
                 let largest = logits.iter().fold(0.0f32, |largest, logit| largest.max(logit.abs()));
@@ -119,31 +119,15 @@ fn logits_are_pytorchs() {
     }
 }
 
-/// The image that `goldens.py` computes from a formula.
-struct Pattern {
-    height: usize,
-    width: usize,
-}
-
-impl RowSource for Pattern {
-    fn width(&self) -> usize {
-        self.width
-    }
-
-    fn height(&self) -> usize {
-        self.height
-    }
-
-    fn scratch_len(&self) -> usize {
-        0
-    }
-
-    fn row(&self, y: usize, _: &mut [f32], out: &mut [f32]) {
-        for (i, value) in out.iter_mut().enumerate() {
-            let x = i / 3;
-            let c = i % 3;
-            let pixel = (x * x * 4 + y * y * 5 + x * y * (c + 1) + 4000 * c) / 97 % 256;
-            *value = (pixel as f32 - 128.0) / 64.0;
-        }
-    }
+/// The image that `goldens.py` computes from a formula, (3, H, W).
+fn pattern(size: Size) -> Vec<f32> {
+    let pixels = size.height * size.width;
+    let value = |i: usize| {
+        let c = i / pixels;
+        let y = i % pixels / size.width;
+        let x = i % size.width;
+        let pixel = (x * x * 4 + y * y * 5 + x * y * (c + 1) + 4000 * c) / 97 % 256;
+        (pixel as f32 - 128.0) / 64.0
+    };
+    (0..3 * pixels).map(value).collect()
 }

@@ -18,62 +18,9 @@ use half::f16;
 
 #[cfg(target_arch = "aarch64")]
 use super::Neon;
-use super::Vector;
 #[cfg(target_arch = "x86_64")]
 use super::{Avx2, Avx512};
-
-/// One f16 at a time: the reference, on every CPU. Arithmetic is f32.
-#[derive(Clone, Copy, Debug)]
-pub struct ScalarF16;
-
-// SAFETY: plain Rust on one value; it needs no CPU feature. Pointers: the trait's contract, upheld by the caller.
-unsafe impl Vector for ScalarF16 {
-    type E = f16;
-    type F = f32;
-    const LANES: usize = 1;
-    const REGISTERS: usize = 16;
-    const FUSED: bool = false;
-    #[inline(always)]
-    unsafe fn load(self, p: *const f16) -> f32 {
-        unsafe { (*p).to_f32() }
-    }
-    #[inline(always)]
-    unsafe fn store(self, p: *mut f16, v: f32) {
-        unsafe { *p = f16::from_f32(v) }
-    }
-    #[inline(always)]
-    unsafe fn splat(self, x: f32) -> f32 {
-        x
-    }
-    #[inline(always)]
-    unsafe fn add(self, a: f32, b: f32) -> f32 {
-        a + b
-    }
-    #[inline(always)]
-    unsafe fn sub(self, a: f32, b: f32) -> f32 {
-        a - b
-    }
-    #[inline(always)]
-    unsafe fn mul(self, a: f32, b: f32) -> f32 {
-        a * b
-    }
-    #[inline(always)]
-    unsafe fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
-        a * b + c
-    }
-    #[inline(always)]
-    unsafe fn add_to_f32(self, sums: *mut f32, v: f32) {
-        unsafe { *sums += v }
-    }
-    #[inline(always)]
-    unsafe fn min(self, a: f32, b: f32) -> f32 {
-        if a < b { a } else { b }
-    }
-    #[inline(always)]
-    unsafe fn max(self, a: f32, b: f32) -> f32 {
-        if a > b { a } else { b }
-    }
-}
+use super::{Scalar, Vector};
 
 /// The arithmetic of f32 vectors, for f16 that is widened when loaded.
 macro_rules! arithmetic_of_f32 {
@@ -125,6 +72,28 @@ macro_rules! arithmetic_of_f32 {
             unsafe { self.0.prefetch(p) }
         }
     };
+}
+
+/// One f16 at a time: the reference, on every CPU. Arithmetic is f32.
+#[derive(Clone, Copy, Debug)]
+pub struct ScalarF16(Scalar);
+
+impl ScalarF16 {
+    /// Always available.
+    pub const ANY: Self = Self(Scalar::ANY);
+}
+
+// SAFETY: plain Rust on one value; it needs no CPU feature. Pointers: the trait's contract, upheld by the caller.
+unsafe impl Vector for ScalarF16 {
+    arithmetic_of_f32!(Scalar, f32);
+    #[inline(always)]
+    unsafe fn load(self, p: *const f16) -> f32 {
+        unsafe { (*p).to_f32() }
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f16, v: f32) {
+        unsafe { *p = f16::from_f32(v) }
+    }
 }
 
 /// AVX2 with F16C: eight f16 in memory, eight f32 in a register.

@@ -7,6 +7,9 @@ use super::{Simd, Vector};
 pub struct Scalar(());
 
 impl Scalar {
+    /// The token, which proves nothing.
+    pub(super) const ANY: Self = Self(());
+
     /// Always available.
     #[allow(clippy::unnecessary_wraps, reason = "the same signature for every instruction set")]
     pub fn new() -> Option<Self> {
