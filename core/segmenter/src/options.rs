@@ -128,7 +128,8 @@ pub enum Backend {
 #[non_exhaustive]
 pub enum Precision {
     /// f16 where the CPU multiplies f16 (ARMv8.2's `asimdhp`: most phones since 2018) and the feature extractor's activations
-    /// are ReLU6, as the paper has them: 6 is small enough that no sum overflows f16. Otherwise f32, also where a weight is beyond f16's range.
+    /// are ReLU6, as the paper has them: values stay small, far from where f16 ends (65504). Otherwise f32, and so where a
+    /// weight is beyond f16's range.
     #[default]
     #[cfg_attr(
         feature = "clap",
