@@ -81,6 +81,8 @@ fn protocol(args: &args::Eval) -> Protocol {
     Protocol {
         size: args.engine.size,
         input_shape: args.engine.input_shape.unwrap_or_default(),
+        backend: args.engine.backend,
+        precision: args.engine.precision,
         back: match args.back {
             args::Back::Mask => Back::Mask,
             args::Back::Logits => Back::Logits,

@@ -1,7 +1,7 @@
 //! `silhouette experiment drop-blocks`: the quality of a trained model without some of its residual blocks.
 
 use super::figure;
-use crate::args::DropBlocks;
+use crate::args::{DropBlocks, Engine};
 use crate::eval::{self, Run};
 use crate::failure::Failure;
 use crate::{load, output};
@@ -48,7 +48,8 @@ pub(super) fn drop_blocks(args: &DropBlocks) -> Result<(), Failure> {
     let size = args.engine.size.unwrap_or(model.size());
     let workers = eval::workers(&args.engine);
     let input_shape = args.engine.input_shape.unwrap_or(InputShape::Square);
-    let protocol = Protocol { size: args.engine.size, input_shape, ..Protocol::default() };
+    let Engine { backend, precision, .. } = args.engine;
+    let protocol = Protocol { size: args.engine.size, input_shape, backend, precision, ..Protocol::default() };
     let (experiment, against) = match &args.voc {
         Some(folder) => {
             let items = eval::voc(folder, &args.list)?;

@@ -6,7 +6,7 @@ use super::{Boundary, VOID};
 use crate::effects::Foreground;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::options::{InputShape, Options, OutputSize};
+use crate::options::{Backend, InputShape, Options, OutputSize, Precision};
 use crate::segmentation::Segmentation;
 use crate::segmenter::Segmenter;
 use crate::smooth::Smoothing;
@@ -24,6 +24,10 @@ pub struct Protocol {
     pub size: Option<usize>,
     /// Whether the network sees a square or the image's own shape.
     pub input_shape: InputShape,
+    /// Where to compute.
+    pub backend: Backend,
+    /// What the network computes in.
+    pub precision: Precision,
     /// How a mask is resized to the image.
     pub back: Back,
     /// The network sees the image at each of these factors of the size, and the softmax of all is averaged at the
@@ -50,6 +54,8 @@ impl Default for Protocol {
         Self {
             size: None,
             input_shape: InputShape::default(),
+            backend: Backend::default(),
+            precision: Precision::default(),
             back: Back::Mask,
             scales: vec![1.0],
             flip: false,
@@ -141,6 +147,7 @@ impl Evaluator {
                     _ => OutputSize::Model,
                 };
                 let options = Options::new().size(size).input_shape(protocol.input_shape);
+                let options = options.backend(protocol.backend).precision(protocol.precision);
                 Segmenter::new(&model, &options.threads(1).concurrency(calls).output(output))
             })
             .collect::<Result<Vec<_>>>()?;
@@ -337,6 +344,8 @@ fn nearest(mask: &Mask, Size { height, width }: Size) -> Result<Mask> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use silhouette_network::spec::Spec;
+    use silhouette_weights::{ModelFile, seeded};
 
     #[test]
     fn the_nearest_pixel_is_the_one_under_the_centre() {
@@ -356,5 +365,18 @@ mod tests {
         assert_eq!(sizes(&protocol, 257), [257, 385, 513, 641, 769, 897]);
         let odd = Protocol { size: None, scales: vec![1.0, 0.01], ..Protocol::default() };
         assert_eq!(sizes(&odd, 300), [300, 17]);
+    }
+    #[test]
+    fn every_option_of_the_protocol_reaches_the_engine() {
+        let spec = Spec::preset("fixture").unwrap();
+        let weights = seeded(&Network::native(&spec).unwrap(), 7);
+        let model = Model::from_file(ModelFile::new(spec, weights).unwrap()).unwrap();
+        for (precision, name) in [(Precision::F32, ", f32,"), (Precision::F16, ", f16,")] {
+            let protocol = Protocol { precision, scales: vec![1.0, 1.5], ..Protocol::default() };
+            let evaluator = Evaluator::new(&model, &protocol, 1).unwrap();
+            assert!(evaluator.segmenters.iter().all(|segmenter| segmenter.description().contains(name)), "{name}");
+        }
+        let other = Protocol { precision: Precision::F16, backend: Backend::Graph, ..Protocol::default() };
+        assert!(Evaluator::new(&model, &other, 1).is_err(), "f16 is the CPU's");
     }
 }
