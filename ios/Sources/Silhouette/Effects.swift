@@ -66,7 +66,8 @@ extension Segmentation {
     /// - Throws: ``SilhouetteError/invalidFrame(_:)`` if the frame cannot be the one that was segmented;
     ///   ``SilhouetteError/unsupported(_:)`` for a class that the model does not have.
     public func render(_ effect: Effect, of frame: Frame? = nil) throws -> Picture {
-        let (width, height) = (frameSize.width, frameSize.height)
+        let width = frameSize.width
+        let height = frameSize.height
         var rgba = Data(count: width * height * 4)
         try rgba.withUnsafeMutableBytes {
             try render(effect, of: frame, into: $0, layout: PictureLayout(rowStride: width * 4))

@@ -12,7 +12,8 @@
         /// - Throws: ``SilhouetteError/invalidFrame(_:)`` for an empty image; ``SilhouetteError/internal(_:)`` if there is no
         ///   memory for it.
         public init(image: CGImage) throws {
-            let (width, height) = (image.width, image.height)
+            let width = image.width
+            let height = image.height
             guard width > 0, height > 0 else { throw SilhouetteError.invalidFrame(.init("the image is empty")) }
             var rgba = Data(count: width * height * 4)
             let drawn = rgba.withUnsafeMutableBytes { bytes in

@@ -45,7 +45,8 @@
         ///
         /// - Throws: As ``render(_:of:into:layout:)``; ``SilhouetteError/unsupported(_:)`` for a buffer of another format or size.
         public func render(_ effect: Effect, of frame: Frame? = nil, into buffer: CVPixelBuffer) throws {
-            let (width, height) = (CVPixelBufferGetWidth(buffer), CVPixelBufferGetHeight(buffer))
+            let width = CVPixelBufferGetWidth(buffer)
+            let height = CVPixelBufferGetHeight(buffer)
             guard CVPixelBufferGetPixelFormatType(buffer) == kCVPixelFormatType_32BGRA,
                 Size(width: width, height: height) == frameSize
             else {

@@ -60,7 +60,8 @@ private func frame(_ words: [String]) throws -> String {
     }
     let picture = try segmenter().segmentNow(frame).picture(of: frame)
     let reds = stride(from: 0, to: picture.rgba.count, by: 4).map { "\(picture.rgba[$0])" }.joined(separator: ",")
-    let (upright, region) = (frame.uprightSize, frame.region)
+    let upright = frame.uprightSize
+    let region = frame.region
     return "rotation:\(frame.rotation.degrees) mirrored:\(frame.isMirrored ? 1 : 0) upright:\(upright.width)x\(upright.height) "
         + "region:\(region.x),\(region.y),\(region.width),\(region.height) pixels:\(reds)"
 }

@@ -157,7 +157,8 @@ impl<'a> Object<'a> {
             })
         };
         let crops = self.flag("do_center_crop")?.unwrap_or(true);
-        let (crop, size) = (side("crop_size")?.flatten(), side("size")?.flatten());
+        let crop = side("crop_size")?.flatten();
+        let size = side("size")?.flatten();
         Ok(crop.filter(|_| crops).or(size))
     }
 
@@ -243,8 +244,8 @@ mod tests {
             (r#"{"first_layer_is_expansion": false}"#, "first_layer_is_expansion"),
         ] {
             let error = Config::parse(text).unwrap_err().to_string();
-            let wanted = part.trim_end_matches('\\');
-            assert!(error.contains(wanted.trim_start_matches('"')), "{text}: {error}");
+            let expected = part.trim_end_matches('\\');
+            assert!(error.contains(expected.trim_start_matches('"')), "{text}: {error}");
         }
         for text in [r#"{"image_mean": [1, 2]}"#, r#"{"image_std": 3}"#, r#"{"size": "x"}"#, r#"{"rescale_factor": 0}"#]
         {

@@ -279,7 +279,10 @@ fn head(given: &Head, tensors: &HashMap<String, Tensor<'_>>, theirs: bool) -> He
 
 /// Our names for the network's tensors, linear layers as 1x1 convolutions.
 fn rename<'a>(state: StateDict<'a>, translation: &Translation<'_>) -> Result<HashMap<String, Tensor<'a>>, ImportError> {
-    let (mut tensors, mut problems, mut counters, mut auxiliary) = (HashMap::new(), TensorProblems::default(), 0, 0);
+    let mut tensors = HashMap::new();
+    let mut problems = TensorProblems::default();
+    let mut counters = 0;
+    let mut auxiliary = 0;
     for (name, tensor) in state {
         match translation.target(&name) {
             Target::Tensor(target) => match tensor {

@@ -333,8 +333,10 @@ public data class Transform(
     public val inverse: Transform
         get() {
             val determinant = xx * yy - xy * yx
-            val (a, b) = Pair(yy / determinant, -xy / determinant)
-            val (c, d) = Pair(-yx / determinant, xx / determinant)
+            val a = yy / determinant
+            val b = -xy / determinant
+            val c = -yx / determinant
+            val d = xx / determinant
             return Transform(a, b, -(a * x0 + b * y0), c, d, -(c * x0 + d * y0))
         }
 }
