@@ -8,7 +8,7 @@ internal import SilhouetteFFI
 public enum Foreground: Sendable, Hashable {
     /// Every class but the background (class 0).
     case all
-    /// These.
+    /// These classes.
     case classes([Int])
 }
 
@@ -77,7 +77,7 @@ extension Segmentation {
 
     /// The frame unchanged, upright. `frame` is the one that was segmented; results of live streams keep theirs (`nil`).
     ///
-    /// - Throws: As ``render(_:of:)``, like the other effects.
+    /// - Throws: The same as ``render(_:of:)``, like the other effects.
     public func picture(of frame: Frame? = nil) throws -> Picture { try render(.picture, of: frame) }
 
     /// The frame with each class of the foreground blended over it in its colour; `opacity` 0 to 1.
@@ -113,7 +113,7 @@ extension Segmentation {
     ///   - frame: As for ``render(_:of:)``.
     ///   - buffer: At least `(frameSize.height - 1) * rowStride + frameSize.width * 4` bytes.
     ///   - layout: The layout of its pixels.
-    /// - Throws: As ``render(_:of:)``, and ``SilhouetteError/invalidFrame(_:)`` if the buffer is too short.
+    /// - Throws: The same as ``render(_:of:)``, and ``SilhouetteError/invalidFrame(_:)`` if the buffer is too short.
     public func render(
         _ effect: Effect, of frame: Frame? = nil, into buffer: UnsafeMutableRawBufferPointer, layout: PictureLayout
     ) throws {
@@ -176,7 +176,7 @@ extension Effect {
         }
     }
 
-    /// A negative number has a meaning of its own in the library.
+    /// Rejects negative numbers, which the library would take for the default.
     private func strength(_ value: Float, _ what: String) throws -> Float {
         guard (0...1).contains(value) else {
             throw SilhouetteError.unsupported(.init("\(what) is \(value)", "pass 0 to 1"))

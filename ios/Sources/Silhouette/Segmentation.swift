@@ -15,7 +15,7 @@ public final class Segmentation: Sendable {
     public let model: Model
     /// How long each stage took.
     public let timings: Timings
-    /// Size of the frame's region, upright: that of the images from ``render(_:of:)``.
+    /// Upright size of the frame's region, which is also the size of the images from ``render(_:of:)``.
     public let frameSize: Size
     let handle: SilhouetteFFI.Segmentation
     /// Held while the mask's size must not change under a reader.

@@ -92,7 +92,7 @@ impl Processor {
 
 fn json(file: &'static str, text: &str) -> Result<Value, ImportError> {
     serde_json::from_str(text.trim_start_matches('\u{feff}'))
-        .map_err(|error| damaged(file, &format!("no JSON: {error}")))
+        .map_err(|error| damaged(file, &format!("not JSON: {error}")))
 }
 
 fn damaged(file: &'static str, problem: &str) -> ImportError {
@@ -229,9 +229,9 @@ mod tests {
     fn nonsense_is_refused_with_its_place() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         for (text, part) in [
-            ("", "no JSON"),
+            ("", "not JSON"),
             ("[]", "not an object"),
-            (&deep, "no JSON"),
+            (&deep, "not JSON"),
             (r#"{"output_stride": 1e300}"#, "\"output_stride\" is not a whole number"),
             (r#"{"output_stride": -8}"#, "\"output_stride\" is not"),
             (r#"{"layer_norm_eps": -1}"#, "\"layer_norm_eps\" is not"),
