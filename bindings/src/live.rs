@@ -133,7 +133,7 @@ pub(crate) fn nanoseconds(time: Duration) -> u64 {
 struct ResultPool(Vec<Arc<Segmentation>>);
 
 impl ResultPool {
-    /// How many are kept: one on show, one being drawn, and one to spare.
+    /// How many are kept: one that is displayed, one being drawn, and a spare one.
     const MOST: usize = 3;
 
     fn take(&mut self, result: LiveResult<'_>) -> Result<Arc<Segmentation>> {

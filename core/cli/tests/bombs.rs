@@ -1,5 +1,5 @@
 //! Files that would cost more than their size, through the command: the peak of its memory, as `--verbose` reports it. What is refused
-//! costs at most 64 MB and twice the file, what is taken at most 64 MB and three times the array or the model. (Pictures and models that are
+//! costs at most 64 MB and twice the file, what is taken at most 64 MB and three times the array or the model. (Images and models that are
 //! opened: `core/segmenter/tests/bombs.rs`.)
 #![cfg(target_os = "linux")]
 
@@ -197,7 +197,7 @@ fn arrays_that_are_taken() {
     }
 }
 
-/// Lists whose length is limited are not asked for: an allocation of fewer bytes may end the process.
+/// Lists whose length is limited are allocated without a check: an allocation of fewer bytes may end the process.
 const SMALL: u64 = 32 << 10;
 
 /// A little more memory each time, until it is enough: wherever it ends before that, there is an error and no abort.

@@ -32,7 +32,7 @@ pub enum Fit {
     },
 }
 
-/// What memory is asked for.
+/// The purpose of the memory, in errors.
 const WEIGHTS: &str = "the weights of a resize";
 
 /// For each output index, a run of source indices and their weights, which sum to 1.

@@ -27,7 +27,7 @@ pub enum Resize {
     HalfPixel,
 }
 
-/// What memory is asked for.
+/// The purpose of the memory, in errors.
 const WEIGHTS: &str = "the weights of an upsampling";
 
 /// Columns are padded to whole vectors of the widest instruction set.
@@ -347,8 +347,7 @@ impl<'s> Maps<'s> {
 }
 
 /// The softmax probability that a pixel belongs to one of the classes `chosen` (one flag per class): rows `rows` of a
-/// map of
-/// `up.columns.out()` values a row, 0 to 1.
+/// map of `up.columns.out()` values per row, 0 to 1.
 ///
 /// # Panics
 /// As [`categories`], or if `chosen` does not have one flag per class.

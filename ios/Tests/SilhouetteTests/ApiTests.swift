@@ -41,7 +41,7 @@ private func outcome(_ what: String, _ words: [String]) throws -> String {
     return "ok"
 }
 
-/// A frame whose red values count its pixels, with the operations of `words`, and the image that is made of it.
+/// A frame whose red values count its pixels, with the operations of `words`, and the image that is made from it.
 private func frame(_ words: [String]) throws -> String {
     let (width, height) = pair(words[0])
     let pixels = Data((0..<width * height).flatMap { [UInt8($0), 0, 0, 255] })
@@ -95,7 +95,7 @@ private func output(_ word: String) -> OutputSize {
 
 private func segmented(_ words: [String]) throws -> String {
     let segmenter = try segmenter(options(words))
-    // What it computes in, where the case asks for a precision.
+    // Its precision, if the case sets one.
     let found = ["f32", "f16"].first { segmenter.description.contains(", \($0),") } ?? "none"
     let computed = words.contains { $0.hasPrefix("precision:") } ? " in:\(found)" : ""
     let segmentation = try segmenter.segmentNow(waves(60, 40))

@@ -1,4 +1,4 @@
-//! What Hugging Face's `config.json` and `preprocessor_config.json` say about a MobileNetV2 that its tensors do not.
+//! Reads from Hugging Face's `config.json` and `preprocessor_config.json` what a MobileNetV2's tensors do not contain.
 
 use std::collections::BTreeMap;
 

@@ -116,7 +116,7 @@ fn choose(names: &[&str], key: Option<&str>) -> Result<Found, ImportError> {
     }
     match <[Found; 1]>::try_from(networks) {
         Ok([found]) => {
-            rest_is_told(names, &found);
+            log_rest(names, &found);
             Ok(found)
         }
         Err(networks) => Err(ImportError::NotSaid {
@@ -135,8 +135,8 @@ fn is_average(prefix: &str) -> bool {
     prefix.split(['.', '_']).any(|word| matches!(word, "ema" | "swa" | "average" | "averaged" | "avg"))
 }
 
-/// Says which tensors of the same training script are not imported.
-fn rest_is_told(names: &[&str], found: &Found) {
+/// Logs which tensors of the same training script are not imported.
+fn log_rest(names: &[&str], found: &Found) {
     if !found.prefix.is_empty() {
         info!("the network under '{}'", found.prefix.trim_end_matches('.').escape_debug());
     }
