@@ -334,7 +334,7 @@ mod dots {
 
     /// Four inputs of every pixel: the `$l`th four of a block. Arguments: a pixel's register, its sums'.
     macro_rules! lane {
-        ($l:literal $(, $p:literal $a:literal $b:literal $c:literal $d:literal)+) => {
+        ($l:literal $(, $p:tt $a:tt $b:tt $c:tt $d:tt)+) => {
             concat!(
                 "ld1 {{v8.16b, v9.16b, v10.16b, v11.16b}}, [{w}], #64\n",
                 $("sdot ", $a, ".4s, v8.16b, ", $p, ".4b[", $l, "]\n",)+
@@ -347,7 +347,7 @@ mod dots {
 
     /// Defines the function for a tile: how its pixels are loaded, then index, pixel and sums of each.
     macro_rules! tile {
-        ($name:ident, $load:literal $(, $m:literal $p:literal $a:literal $b:literal $c:literal $d:literal)+) => {
+        ($name:ident, $load:literal $(, $m:tt $p:tt $a:tt $b:tt $c:tt $d:tt)+) => {
             /// # Safety
             /// The CPU has `sdot`; inputs and weights are as `Integers::products` requires; `sums` holds those of each pixel.
             #[inline]
