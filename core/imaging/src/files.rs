@@ -1,23 +1,27 @@
-//! Image files: reads photos (PNG, JPEG, WebP; EXIF orientation is applied), writes masks and images (PNG).
+//! Image files: reads photos (PNG, JPEG, WebP, and with the feature `formats` GIF, BMP and TIFF; EXIF orientation is applied), writes masks
+//! and images (PNG).
 //!
 //! Files are hostile: a photo's size is checked before memory is allocated for its pixels, and rejected above a limit
 //! set by the caller; no more of a file is read than its size explains, no profile is decompressed beyond a plausible
 //! length, and a truncated photo is an error unless the caller accepts partial ones. Colours are converted to sRGB,
 //! transparency is preserved.
 
+mod decoded;
 mod entropy;
+#[cfg(feature = "formats")]
+mod headers;
 mod jpeg;
+mod kind;
 mod pixels;
 mod png_rows;
 mod problem;
 mod profile;
+mod several;
 
 use std::io::{BufRead, Cursor, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError};
 use silhouette_files::{open_regular, write_whole};
 use silhouette_kernels::memory::{self, OutOfMemory};
 use thiserror::Error;
@@ -26,11 +30,16 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use decoded::Decoded;
 use jpeg::Jpeg;
+use kind::Format;
 use pixels::Pixels;
 use png_rows::Rows;
 use problem::Problem;
-use profile::{MOST_PROFILE, ToSrgb};
+use profile::ToSrgb;
+
+pub use kind::Kind;
+pub use several::Several;
 
 use crate::frame::{Frame, FrameError, Rotation, Transparency};
 use crate::mask::{Confidence, Mask};
@@ -45,6 +54,10 @@ pub const MAX_PIXELS: u64 = 128_000_000;
 /// The largest image file that is opened.
 const MAX_FILE: u64 = 1 << 30;
 
+/// The formats that are read, in words.
+const FORMATS: &str =
+    if cfg!(feature = "formats") { "a PNG, JPEG, WebP, GIF, BMP or TIFF" } else { "a PNG, JPEG or WebP" };
+
 /// Why an image file was not read or written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -57,9 +70,25 @@ pub enum FileError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// Its first bytes do not belong to a supported format.
-    #[error("{} is not a PNG, JPEG or WebP image", path.display())]
+    /// Its first bytes belong to no known format.
+    #[error("{} is not {FORMATS} image", path.display())]
     Format {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is of a known format that is not read.
+    #[error("{} is {kind}, which is not read; convert it first: {command}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+        /// A command that makes an image of it that is read.
+        command: String,
+    },
+    /// It has no bytes.
+    #[error("{} is empty: it has no bytes", path.display())]
+    Empty {
         /// The file.
         path: PathBuf,
     },
@@ -135,6 +164,7 @@ pub struct Photo {
     pixels: Pixels,
     rotation: Rotation,
     mirror: bool,
+    several: Option<Several>,
 }
 
 /// Which photos are accepted.
@@ -227,13 +257,17 @@ impl Photo {
             Some(Problem::Cut(there)) => FileError::Truncated { path: path(), there },
             Some(Problem::Damaged(reason)) => FileError::Decode { path: path(), reason },
             Some(Problem::OutOfMemory(source)) => FileError::OutOfMemory { path: path(), source },
+            Some(Problem::Foreign(kind)) => {
+                FileError::Foreign { kind: kind.said(), command: kind.command(&path()), path: path() }
+            }
+            Some(Problem::Empty) => FileError::Empty { path: path() },
             None => FileError::Format { path: path() },
         })
     }
 
     /// Reads the format recognised from the first bytes; an empty message for an unknown one.
     fn of(mut reader: impl BufRead + Seek, options: &PhotoOptions) -> Result<Self, Option<Problem>> {
-        let mut head = [0; 12];
+        let mut head = [0; Kind::HEAD];
         let start = reader.stream_position().map_err(Problem::Read)?;
         let mut length = 0;
         while length < head.len() {
@@ -245,12 +279,25 @@ impl Photo {
             }
         }
         reader.seek(SeekFrom::Start(start)).map_err(Problem::Read)?;
-        match head {
-            [0xFF, 0xD8, 0xFF, ..] => Ok(Self::jpeg(reader, options)?),
-            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Ok(Self::png(reader, options)?),
-            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P'] => Ok(Self::webp(reader, options)?),
-            _ => Err(None),
+        if length == 0 {
+            return Err(Some(Problem::Empty));
         }
+        let kind = Kind::of(&head[..length]).ok_or(None)?;
+        let decoded = match kind.format().ok_or(Problem::Foreign(kind))? {
+            Format::Jpeg => return Ok(Self::jpeg(reader, options)?),
+            Format::Png => return Ok(Self::png(reader, options)?),
+            Format::WebP => decoded::webp(reader, options.max_pixels)?,
+            #[cfg(feature = "formats")]
+            Format::Gif => decoded::gif(reader, options.max_pixels)?,
+            #[cfg(feature = "formats")]
+            Format::Bmp => decoded::bmp(reader, options.max_pixels)?,
+            #[cfg(feature = "formats")]
+            Format::Tiff => decoded::tiff(reader, options.max_pixels)?,
+            #[cfg(not(feature = "formats"))]
+            Format::Gif | Format::Bmp | Format::Tiff => return Err(Some(Problem::Foreign(kind))),
+        };
+        let Decoded { width, height, pixels, orientation, several } = decoded;
+        Ok(Self { several, ..Self::turned(width, height, pixels, orientation) })
     }
 
     fn jpeg(reader: impl BufRead, options: &PhotoOptions) -> Result<Self, Problem> {
@@ -290,53 +337,14 @@ impl Photo {
     }
 
     fn png(reader: impl BufRead + Seek, options: &PhotoOptions) -> Result<Self, Problem> {
-        let Rows { width, height, pixels, orientation, cut } = Rows::read(reader, options.max_pixels)?;
+        let Rows { width, height, pixels, orientation, cut, animated } = Rows::read(reader, options.max_pixels)?;
         match cut {
             Some(there) if !options.lenient => Err(Problem::Cut(there)),
-            _ => Ok(Self::turned(width, height, pixels, orientation)),
-        }
-    }
-
-    fn webp(mut reader: impl BufRead + Seek, options: &PhotoOptions) -> Result<Self, Problem> {
-        let failed = |error: ImageError| match error {
-            ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                Problem::Cut("it ends before its image data".into())
+            _ => {
+                let several = animated.then_some(Several::Frames);
+                Ok(Self { several, ..Self::turned(width, height, pixels, orientation) })
             }
-            ImageError::IoError(error) => Problem::Read(error),
-            error => Problem::Damaged(error.to_string()),
-        };
-        let start = reader.stream_position().map_err(Problem::Read)?;
-        let length = reader.seek(SeekFrom::End(0)).map_err(Problem::Read)?.saturating_sub(start);
-        reader.seek(SeekFrom::Start(start)).map_err(Problem::Read)?;
-        let mut decoder = WebPDecoder::new(reader).map_err(failed)?;
-        let (width, height) = decoder.dimensions();
-        let pixels = u64::from(width) * u64::from(height);
-        if pixels > options.max_pixels {
-            return Err(Problem::TooLarge { width, height });
         }
-        // Chunks are kept whole.
-        let most = pixels * 4 + (1 << 24);
-        if length > most {
-            let text = format!("it is {length} bytes long, more than {width}x{height} pixels explain");
-            return Err(Problem::Damaged(text));
-        }
-        let mut limits = image::Limits::no_limits();
-        limits.max_alloc = Some(pixels * 8 + (1 << 24));
-        decoder.set_limits(limits).map_err(failed)?;
-        // A broken EXIF block is no reason to reject the image.
-        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        // Nor is a broken profile.
-        let profile = decoder.icc_profile().unwrap_or_default().filter(|profile| profile.len() <= MOST_PROFILE);
-        let alpha = decoder.color_type().has_alpha();
-        // The decoder allocates more without checking.
-        memory::enough(pixels * 8 + length, "an image")?;
-        let image = DynamicImage::from_decoder(decoder).map_err(failed)?;
-        let (mut bytes, channels) =
-            if alpha { (image.into_rgba8().into_raw(), 4) } else { (image.into_rgb8().into_raw(), 3) };
-        if let Some(to_srgb) = profile.and_then(|profile| ToSrgb::icc(&profile, false, alpha)) {
-            to_srgb.eight(&mut bytes);
-        }
-        Ok(Self::turned(width, height, Pixels::of(bytes, channels), orientation))
     }
 
     fn turned(width: u32, height: u32, pixels: Pixels, orientation: Orientation) -> Self {
@@ -351,7 +359,12 @@ impl Photo {
             Orientation::Rotate90FlipH => (Rotation::Clockwise90, true),
             Orientation::Rotate270FlipH => (Rotation::Clockwise270, true),
         };
-        Self { width: width as usize, height: height as usize, pixels, rotation, mirror }
+        Self { width: width as usize, height: height as usize, pixels, rotation, mirror, several: None }
+    }
+
+    /// What the file holds several of, if the photo is only the first of them.
+    pub fn first_of(&self) -> Option<Several> {
+        self.several
     }
 
     /// The photo as a frame with the file's rotation, mirroring and transparency.
@@ -599,7 +612,7 @@ mod tests {
         ));
         assert!(matches!(photo(&header(100, 100)), Err(FileError::Truncated { .. })));
         assert!(matches!(photo(b"this is a text file"), Err(FileError::Format { .. })));
-        assert!(matches!(photo(b""), Err(FileError::Format { .. })));
+        assert!(matches!(photo(b""), Err(FileError::Empty { .. })));
         let dir = Folder::new();
         std::fs::write(dir.path("text.jpg"), "this is a text file named .jpg").unwrap();
         assert!(matches!(Photo::open(dir.path("text.jpg")), Err(FileError::Format { .. })));

@@ -27,6 +27,8 @@ pub(super) struct Rows {
     pub(super) orientation: Orientation,
     /// Which part of it is there, unless it is complete.
     pub(super) cut: Option<String>,
+    /// Whether it is the first frame of an animation.
+    pub(super) animated: bool,
 }
 
 impl Rows {
@@ -53,6 +55,7 @@ impl Rows {
         let exif = reader.info().exif_metadata.as_ref();
         // A broken EXIF block is no reason to reject the image.
         let orientation = exif.and_then(|exif| Orientation::from_exif_chunk(exif)).unwrap_or(Orientation::NoTransforms);
+        let animated = reader.info().animation_control().is_some_and(|control| control.num_frames > 1);
         let (color, depth) = reader.output_color_type();
         let samples = Samples::new(reader.info(), color, depth, &profile);
         let stride = width as usize * samples.bytes();
@@ -102,7 +105,7 @@ impl Rows {
         samples.fill(&mut held, bytes);
         let bytes = samples.finished(held)?;
         let channels = samples.channels;
-        Ok(Self { width, height, pixels: Pixels::of(bytes, channels), orientation, cut })
+        Ok(Self { width, height, pixels: Pixels::of(bytes, channels), orientation, cut, animated })
     }
 }
 
