@@ -7,6 +7,7 @@
 //! transparency is preserved.
 
 mod decoded;
+mod encode;
 mod entropy;
 #[cfg(feature = "formats")]
 mod headers;
@@ -18,11 +19,11 @@ mod problem;
 mod profile;
 mod several;
 
-use std::io::{BufRead, Cursor, ErrorKind, Seek, SeekFrom, Write};
+use std::io::{BufRead, Cursor, ErrorKind, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use image::metadata::Orientation;
-use silhouette_files::{open_regular, write_whole};
+use silhouette_files::open_regular;
 use silhouette_kernels::memory::{self, OutOfMemory};
 use thiserror::Error;
 use zune_jpeg::JpegDecoder;
@@ -38,6 +39,7 @@ use png_rows::Rows;
 use problem::Problem;
 use profile::ToSrgb;
 
+pub use encode::{Image, ImageFormat};
 pub use kind::Kind;
 pub use several::Several;
 
@@ -386,109 +388,25 @@ impl Photo {
 /// device is written through.
 ///
 /// # Errors
-/// [`FileError::Encode`] for a mask whose bytes do not match its size, [`FileError::Write`] if the file cannot be
-/// written.
+/// As [`Image::write`].
 pub fn write_mask(path: impl AsRef<Path>, mask: &Mask, palette: &Palette) -> Result<(), FileError> {
-    let colors = palette.colors().concat();
-    write(path.as_ref(), mask.width, mask.height, png::ColorType::Indexed, Some(colors), &mask.classes)
+    Image::Mask(mask, palette).write(path, ImageFormat::Png)
 }
 
-/// Writes an image as a PNG: RGB if every pixel is opaque, otherwise RGBA. Optimised for speed rather than size: a
-/// photo of twelve megapixels is written in a tenth of the time with a third more bytes.
+/// Writes an image as a PNG: RGB if every pixel is opaque, otherwise RGBA.
 ///
 /// # Errors
-/// As [`write_mask`].
+/// As [`Image::write`].
 pub fn write_picture(path: impl AsRef<Path>, picture: &Picture) -> Result<(), FileError> {
-    let (pixels, []) = picture.rgba.as_chunks::<4>() else {
-        let reason = format!("{} bytes are not RGBA pixels", picture.rgba.len());
-        return Err(FileError::Encode { path: path.as_ref().to_path_buf(), reason });
-    };
-    let opaque = pixels.iter().all(|pixel| pixel[3] == 255);
-    let color = if opaque { png::ColorType::Rgb } else { png::ColorType::Rgba };
-    let width = picture.width;
-    let row_bytes = picture.width * if opaque { 3 } else { 4 };
-    if width.checked_mul(picture.height) != Some(pixels.len()) {
-        let reason = format!("{} pixels are not {width}x{}", pixels.len(), picture.height);
-        return Err(FileError::Encode { path: path.as_ref().to_path_buf(), reason });
-    }
-    let rows = pixels.chunks_exact(width.max(1)).map(|row| {
-        let mut bytes = Vec::with_capacity(row_bytes);
-        for pixel in row {
-            bytes.extend_from_slice(&pixel[..if opaque { 3 } else { 4 }]);
-        }
-        bytes
-    });
-    write_rows(path.as_ref(), width, picture.height, color, None, rows)
+    Image::Picture(picture).write(path, ImageFormat::Png)
 }
 
 /// Writes a confidence as an 8-bit grey PNG.
 ///
 /// # Errors
-/// As [`write_mask`].
+/// As [`Image::write`].
 pub fn write_confidence(path: impl AsRef<Path>, confidence: &Confidence) -> Result<(), FileError> {
-    write(path.as_ref(), confidence.width, confidence.height, png::ColorType::Grayscale, None, &confidence.values)
-}
-
-fn write(
-    path: &Path,
-    width: usize,
-    height: usize,
-    color: png::ColorType,
-    palette: Option<Vec<u8>>,
-    data: &[u8],
-) -> Result<(), FileError> {
-    if width.checked_mul(height) != Some(data.len()) {
-        let reason = format!("{} values are not {width}x{height}", data.len());
-        return Err(FileError::Encode { path: path.to_path_buf(), reason });
-    }
-    write_rows(path, width, height, color, palette, data.chunks_exact(width.max(1)))
-}
-
-/// Writes a PNG from rows, only one of which is in memory at a time; compressed bytes go to the file at once.
-fn write_rows(
-    path: &Path,
-    width: usize,
-    height: usize,
-    color: png::ColorType,
-    palette: Option<Vec<u8>>,
-    rows: impl Iterator<Item = impl AsRef<[u8]>>,
-) -> Result<(), FileError> {
-    let refused = |reason: String| FileError::Encode { path: path.to_path_buf(), reason };
-    let unwritten = |source: std::io::Error| FileError::Write { path: path.to_path_buf(), source };
-    let failed = |error: png::EncodingError| match error {
-        png::EncodingError::IoError(error) => unwritten(error),
-        error => refused(error.to_string()),
-    };
-    let (Ok(w), Ok(h)) = (u32::try_from(width), u32::try_from(height)) else {
-        return Err(refused(format!("{width}x{height} pixels are more than PNG can hold")));
-    };
-    write_whole(path, unwritten, |to| encode(to, (w, h), color, palette, rows, &failed))
-}
-
-/// Packs rows as a PNG of so many columns and rows; `failed` makes an error of the encoder's.
-fn encode(
-    to: &mut dyn Write,
-    (width, height): (u32, u32),
-    color: png::ColorType,
-    palette: Option<Vec<u8>>,
-    rows: impl Iterator<Item = impl AsRef<[u8]>>,
-    failed: &dyn Fn(png::EncodingError) -> FileError,
-) -> Result<(), FileError> {
-    let mut encoder = png::Encoder::new(to, width, height);
-    encoder.set_color(color);
-    encoder.set_depth(png::BitDepth::Eight);
-    match palette {
-        Some(palette) => encoder.set_palette(palette),
-        // Masks compress well quickly; camera images do not.
-        None => encoder.set_compression(png::Compression::Fast),
-    }
-    let mut writer = encoder.write_header().map_err(failed)?;
-    let mut stream = writer.stream_writer().map_err(failed)?;
-    for row in rows {
-        stream.write_all(row.as_ref()).map_err(|error| failed(error.into()))?;
-    }
-    stream.finish().map_err(failed)?;
-    writer.finish().map_err(failed)
+    Image::Grey(confidence).write(path, ImageFormat::Png)
 }
 
 #[cfg(test)]

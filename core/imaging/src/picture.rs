@@ -181,6 +181,14 @@ impl Picture {
         Ok(if opaque { frame } else { frame.transparent(Transparency::Straight) })
     }
 
+    /// The part inside a region.
+    ///
+    /// # Errors
+    /// [`FrameError::Region`] if it is empty or not inside the image; [`FrameError::OutOfMemory`].
+    pub fn cropped(&self, region: Region) -> Result<Self, FrameError> {
+        crate::crop::picture(self, region)
+    }
+
     /// An image of the mask in its classes' colours.
     ///
     /// # Errors
