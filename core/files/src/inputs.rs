@@ -64,19 +64,19 @@ impl Same {
 }
 
 #[cfg(unix)]
-type Id = (u64, u64);
+pub(crate) type Id = (u64, u64);
 
 #[cfg(unix)]
-fn id(_: &Path, about: &Metadata) -> Id {
+pub(crate) fn id(_: &Path, about: &Metadata) -> Id {
     use std::os::unix::fs::MetadataExt as _;
     (about.dev(), about.ino())
 }
 
 #[cfg(not(unix))]
-type Id = Option<PathBuf>;
+pub(crate) type Id = Option<PathBuf>;
 
 #[cfg(not(unix))]
-fn id(path: &Path, _: &Metadata) -> Id {
+pub(crate) fn id(path: &Path, _: &Metadata) -> Id {
     path.canonicalize().ok()
 }
 

@@ -17,6 +17,7 @@ mod pixels;
 mod png_rows;
 mod problem;
 mod profile;
+mod reduce;
 mod several;
 
 use std::io::{BufRead, Cursor, ErrorKind, Seek, SeekFrom};
@@ -43,7 +44,7 @@ pub use encode::{Image, ImageFormat};
 pub use kind::Kind;
 pub use several::Several;
 
-use crate::frame::{Frame, FrameError, Rotation, Transparency};
+use crate::frame::{Frame, FrameError, Rotation, Size, Transparency};
 use crate::mask::{Confidence, Mask};
 use crate::palette::Palette;
 use crate::picture::Picture;
@@ -167,6 +168,8 @@ pub struct Photo {
     rotation: Rotation,
     mirror: bool,
     several: Option<Several>,
+    /// Columns and rows of the file's image, before it was reduced.
+    whole: Option<(u32, u32)>,
 }
 
 /// Which photos are accepted.
@@ -179,12 +182,13 @@ pub struct Photo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PhotoOptions {
     max_pixels: u64,
+    reduce: bool,
     lenient: bool,
 }
 
 impl Default for PhotoOptions {
     fn default() -> Self {
-        Self { max_pixels: MAX_PIXELS, lenient: false }
+        Self { max_pixels: MAX_PIXELS, reduce: false, lenient: false }
     }
 }
 
@@ -198,6 +202,14 @@ impl PhotoOptions {
     #[must_use]
     pub fn max_pixels(mut self, pixels: u64) -> Self {
         self.max_pixels = pixels;
+        self
+    }
+
+    /// Whether a photo of more pixels is reduced as it is read, by a whole number in each direction, instead of refused. Only what can be read
+    /// row by row is (PNG, unless it is interlaced): the memory for it then depends on [`max_pixels`](Self::max_pixels), not on its size.
+    #[must_use]
+    pub fn reduce(mut self, reduce: bool) -> Self {
+        self.reduce = reduce;
         self
     }
 
@@ -339,12 +351,13 @@ impl Photo {
     }
 
     fn png(reader: impl BufRead + Seek, options: &PhotoOptions) -> Result<Self, Problem> {
-        let Rows { width, height, pixels, orientation, cut, animated } = Rows::read(reader, options.max_pixels)?;
+        let Rows { width, height, pixels, orientation, cut, animated, whole } =
+            Rows::read(reader, options.max_pixels, options.reduce)?;
         match cut {
             Some(there) if !options.lenient => Err(Problem::Cut(there)),
             _ => {
                 let several = animated.then_some(Several::Frames);
-                Ok(Self { several, ..Self::turned(width, height, pixels, orientation) })
+                Ok(Self { several, whole, ..Self::turned(width, height, pixels, orientation) })
             }
         }
     }
@@ -361,7 +374,14 @@ impl Photo {
             Orientation::Rotate90FlipH => (Rotation::Clockwise90, true),
             Orientation::Rotate270FlipH => (Rotation::Clockwise270, true),
         };
-        Self { width: width as usize, height: height as usize, pixels, rotation, mirror, several: None }
+        Self { width: width as usize, height: height as usize, pixels, rotation, mirror, several: None, whole: None }
+    }
+
+    /// The size of the file's image, upright, if the photo was reduced from it ([`PhotoOptions::reduce`]).
+    pub fn reduced_from(&self) -> Option<Size> {
+        let (width, height) = self.whole?;
+        let (width, height) = if self.rotation.transposes() { (height, width) } else { (width, height) };
+        Some(Size { height: height as usize, width: width as usize })
     }
 
     /// What the file holds several of, if the photo is only the first of them.

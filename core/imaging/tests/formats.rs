@@ -183,6 +183,37 @@ fn what_a_file_claims_is_checked_before_memory_is_asked_for() {
 }
 
 #[test]
+fn large_pngs_are_reduced_row_by_row() {
+    use silhouette_imaging::files::PhotoOptions;
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, 101, 67);
+    encoder.set_color(png::ColorType::Rgb);
+    let large = waves(101, 67, 0);
+    encoder.write_header().unwrap().write_image_data(&large).unwrap();
+    let read = |options: &PhotoOptions, bytes: &[u8]| Photo::read(Cursor::new(bytes), "large".as_ref(), options);
+    let options = PhotoOptions::new().max_pixels(1000);
+    assert!(matches!(read(&options, &file), Err(FileError::TooLarge { width: 101, height: 67, limit: 1000, .. })));
+    let photo = read(&options.reduce(true), &file).unwrap();
+    let size = photo.frame().unwrap().upright_size();
+    assert_eq!((size.width, size.height), (34, 23));
+    let from = photo.reduced_from().unwrap();
+    assert_eq!((from.width, from.height), (101, 67));
+    let made = rgba(&photo);
+    for (x, y) in [(0, 0), (20, 11), (33, 22)] {
+        let inside = |from: usize, most: usize| (3 * from..(3 * from + 3).min(most)).collect::<Vec<_>>();
+        let (columns, rows) = (inside(x, 101), inside(y, 67));
+        let places = rows.iter().flat_map(|y| columns.iter().map(move |x| 3 * (101 * y + x)));
+        let sum: usize = places.map(|at| usize::from(large[at])).sum();
+        let count = columns.len() * rows.len();
+        assert_eq!(usize::from(made[4 * (34 * y + x)]), (sum + count / 2) / count, "{x} {y}");
+    }
+    // What fits is not touched; what is cut is still an error.
+    assert_eq!(read(&PhotoOptions::new().max_pixels(6767).reduce(true), &file).unwrap().reduced_from(), None);
+    assert!(matches!(read(&options.reduce(true), &file[..file.len() / 2]), Err(FileError::Truncated { .. })));
+    assert!(read(&options.reduce(true).lenient(true), &file[..file.len() / 2]).is_ok());
+}
+
+#[test]
 fn jpeg_and_webp_are_written() {
     use silhouette_imaging::files::{Image, ImageFormat};
     use silhouette_imaging::mask::{Confidence, Mask};

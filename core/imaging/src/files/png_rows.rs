@@ -10,6 +10,7 @@ use silhouette_kernels::memory::{self, OutOfMemory};
 use super::pixels::Pixels;
 use super::problem::Problem;
 use super::profile::{MOST_PROFILE, ToSrgb, to_eight};
+use super::reduce::Reducer;
 
 /// Limit for a decoder's memory besides its output: two rows of the widest image, palette, orientation.
 const MOST_BYTES: usize = 1 << 25;
@@ -29,14 +30,16 @@ pub(super) struct Rows {
     pub(super) cut: Option<String>,
     /// Whether it is the first frame of an animation.
     pub(super) animated: bool,
+    /// The size before it was reduced.
+    pub(super) whole: Option<(u32, u32)>,
 }
 
 impl Rows {
-    /// Reads a PNG of at most `max_pixels`.
+    /// Reads a PNG of at most `max_pixels`; a larger one is reduced to so many row by row, if `reduce`.
     ///
     /// # Errors
     /// [`Problem`].
-    pub(super) fn read(mut reader: impl BufRead + Seek, max_pixels: u64) -> Result<Self, Problem> {
+    pub(super) fn read(mut reader: impl BufRead + Seek, max_pixels: u64, reduce: bool) -> Result<Self, Problem> {
         let start = reader.stream_position().map_err(Problem::Read)?;
         let profile = profile(&mut reader);
         reader.seek(SeekFrom::Start(start)).map_err(Problem::Read)?;
@@ -48,7 +51,9 @@ impl Rows {
         let header = decoder.read_header_info().map_err(|error| problem(error, "it ends before its image data"))?;
         let width = header.width;
         let height = header.height;
-        if u64::from(width) * u64::from(height) > max_pixels {
+        let step = Reducer::step((width, height), max_pixels);
+        // The passes of an interlaced one each cover all of it.
+        if step > 1 && (!reduce || header.interlaced) {
             return Err(Problem::TooLarge { width, height });
         }
         let mut reader = decoder.read_info().map_err(|error| problem(error, "it ends before its image data"))?;
@@ -62,7 +67,16 @@ impl Rows {
         let bytes = stride.saturating_mul(height as usize);
         let mut held = Vec::new();
         let mut line = memory::filled(stride, 0, "a row of a PNG")?;
-        memory::reserve(&mut held, bytes, "an image")?;
+        let mut reducer = if step > 1 {
+            // Only the whole image shows what its samples mean.
+            if samples.significant.is_some() {
+                return Err(Problem::TooLarge { width, height });
+            }
+            Some(Reducer::new(width, height, samples.channels, step)?)
+        } else {
+            memory::reserve(&mut held, bytes, "an image")?;
+            None
+        };
         // What the decoder will ask for without hearing that there is none: a buffer of four rows or 128 KiB and the row
         // after them, which doubles as it grows.
         let longest = 8 * u64::from(width) + 1;
@@ -89,7 +103,10 @@ impl Rows {
             match row.interlace() {
                 InterlaceInfo::Null(_) => {
                     samples.row(row.data(), &mut line);
-                    held.extend_from_slice(&line);
+                    match &mut reducer {
+                        Some(reducer) => reducer.push(&line),
+                        None => held.extend_from_slice(&line),
+                    }
                 }
                 InterlaceInfo::Adam7(pass) => {
                     samples.fill(&mut held, bytes);
@@ -102,10 +119,20 @@ impl Rows {
         if cut.is_none() && !reader.info().interlaced && rows < height {
             cut = Some(format!("{rows} of {height} rows are there"));
         }
+        let channels = samples.channels;
+        if let Some(mut reducer) = reducer {
+            let mut black = vec![0; stride];
+            if channels == 4 {
+                black.chunks_exact_mut(4).for_each(|pixel| pixel[3] = 255);
+            }
+            (rows..height).for_each(|_| reducer.push(&black));
+            let whole = Some((width, height));
+            let (width, height, bytes) = reducer.finish();
+            return Ok(Self { width, height, pixels: Pixels::of(bytes, channels), orientation, cut, animated, whole });
+        }
         samples.fill(&mut held, bytes);
         let bytes = samples.finished(held)?;
-        let channels = samples.channels;
-        Ok(Self { width, height, pixels: Pixels::of(bytes, channels), orientation, cut, animated })
+        Ok(Self { width, height, pixels: Pixels::of(bytes, channels), orientation, cut, animated, whole: None })
     }
 }
 
