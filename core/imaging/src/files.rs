@@ -19,6 +19,7 @@ mod problem;
 mod profile;
 mod reduce;
 mod several;
+pub mod y4m;
 
 use std::io::{BufRead, Cursor, ErrorKind, Seek, SeekFrom};
 use std::path::{Path, PathBuf};

@@ -49,6 +49,16 @@ pub fn outlines(mask: &Mask, class: u8, tolerance: f64, least_area: usize) -> Re
     Ok(exact)
 }
 
+impl Mask {
+    /// The outlines of a class: see [`outlines`].
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn outlines(&self, class: u8, tolerance: f64, least_area: usize) -> Result<Vec<Polygon>, OutOfMemory> {
+        outlines(self, class, tolerance, least_area)
+    }
+}
+
 /// Fills polygons by the even-odd rule at pixel centres: `width * height` flags.
 ///
 /// # Errors

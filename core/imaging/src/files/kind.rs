@@ -112,7 +112,7 @@ impl Kind {
     }
 
     /// A command that makes an image of it that is read.
-    pub(super) fn command(self, path: &std::path::Path) -> String {
+    pub fn command(self, path: &std::path::Path) -> String {
         let template = match self.0.way {
             Way::Convert(command) => command,
             Way::Read(_) => "magick IN[0] STEM.png",
