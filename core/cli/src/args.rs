@@ -178,13 +178,13 @@ pub(crate) struct Video {
     /// overlay all classes but the background]
     #[arg(long, value_name = "LABEL,LABEL", value_delimiter = ',', verbatim_doc_comment)]
     pub(crate) classes: Vec<String>,
-    /// Half-life of the smoothing over frames; 0: none
-    #[arg(long, value_name = "MILLISECONDS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(0..=86_400_000))]
+    /// Half-life of smoothing in ms; 0: none
+    #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(0..=86_400_000))]
     pub(crate) smoothing: u64,
     /// Soft borders follow the image's edges [default: on]
     #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
     pub(crate) refine: Option<Switch>,
-    /// A name that ends in .y4m, a folder for PNGs, or - for a pipe
+    /// NAME.y4m, a folder for PNGs, or - for a pipe
     #[arg(short, long, value_name = "PATH", default_value = "-")]
     pub(crate) output: PathBuf,
     /// Frames a second of a folder [default: 30]; a Y4M has its own
