@@ -1,10 +1,9 @@
-//! Rectangles of masks and images: the box around a mask's pixels, and what is inside one.
+//! Rectangles of masks: the box around their pixels, and what is inside one.
 
 use silhouette_kernels::memory::{self, OutOfMemory};
 
 use crate::frame::{FrameError, Region};
 use crate::mask::{Confidence, Mask};
-use crate::picture::Picture;
 
 impl Mask {
     /// The smallest rectangle that holds every pixel that is not class 0; `None` if there are none.
@@ -45,16 +44,16 @@ impl Confidence {
     }
 }
 
-/// The part of an image inside a region.
+/// The part inside a region of an image of so many columns and rows, with these bytes a pixel.
 ///
 /// # Errors
 /// As [`Mask::cropped`].
-pub(crate) fn picture(picture: &Picture, region: Region) -> Result<Picture, FrameError> {
-    let rgba = part(&picture.rgba, 4, (picture.width, picture.height), region)?;
-    Ok(Picture { width: region.width, height: region.height, rgba })
-}
-
-fn part(values: &[u8], bytes: usize, (width, height): (usize, usize), region: Region) -> Result<Vec<u8>, FrameError> {
+pub(crate) fn part(
+    values: &[u8],
+    bytes: usize,
+    (width, height): (usize, usize),
+    region: Region,
+) -> Result<Vec<u8>, FrameError> {
     let within =
         |start: usize, length: usize, all: usize| length > 0 && start.checked_add(length).is_some_and(|end| end <= all);
     if !within(region.x, region.width, width) || !within(region.y, region.height, height) {
@@ -94,8 +93,8 @@ mod tests {
             let region = Region { x, y, width, height };
             assert!(matches!(mask.cropped(region), Err(FrameError::Region { .. })), "{region:?}");
         }
-        let image = Picture { width: 2, height: 2, rgba: (0..16).collect() };
-        let right = picture(&image, Region { x: 1, y: 0, width: 1, height: 2 }).unwrap();
-        assert_eq!(right.rgba, [4, 5, 6, 7, 12, 13, 14, 15]);
+        let image: Vec<u8> = (0..16).collect();
+        let right = part(&image, 4, (2, 2), Region { x: 1, y: 0, width: 1, height: 2 }).unwrap();
+        assert_eq!(right, [4, 5, 6, 7, 12, 13, 14, 15]);
     }
 }

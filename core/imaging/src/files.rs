@@ -10,6 +10,8 @@ mod decoded;
 mod encode;
 mod entropy;
 #[cfg(feature = "formats")]
+mod formats;
+#[cfg(feature = "formats")]
 mod headers;
 mod jpeg;
 mod kind;
@@ -303,11 +305,11 @@ impl Photo {
             Format::Png => return Ok(Self::png(reader, options)?),
             Format::WebP => decoded::webp(reader, options.max_pixels)?,
             #[cfg(feature = "formats")]
-            Format::Gif => decoded::gif(reader, options.max_pixels)?,
+            Format::Gif => formats::gif(reader, options.max_pixels)?,
             #[cfg(feature = "formats")]
-            Format::Bmp => decoded::bmp(reader, options.max_pixels)?,
+            Format::Bmp => formats::bmp(reader, options.max_pixels)?,
             #[cfg(feature = "formats")]
-            Format::Tiff => decoded::tiff(reader, options.max_pixels)?,
+            Format::Tiff => formats::tiff(reader, options.max_pixels)?,
             #[cfg(not(feature = "formats"))]
             Format::Gif | Format::Bmp | Format::Tiff => return Err(Some(Problem::Foreign(kind))),
         };

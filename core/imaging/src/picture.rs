@@ -8,6 +8,7 @@ use silhouette_kernels::rows::RowSource;
 
 use crate::background::{Blurred, Rim, Rows};
 use crate::blend::{AlphaRows, blend_row, scale};
+use crate::crop::part;
 use crate::frame::{Frame, FrameError, PixelFormat, Pixels, Plane, PlaneName, Region, Rotation, Size, Transparency};
 use crate::input::{Fit, InputSpec, Resampler};
 use crate::mask::{Confidence, Mask};
@@ -186,7 +187,8 @@ impl Picture {
     /// # Errors
     /// [`FrameError::Region`] if it is empty or not inside the image; [`FrameError::OutOfMemory`].
     pub fn cropped(&self, region: Region) -> Result<Self, FrameError> {
-        crate::crop::picture(self, region)
+        let rgba = part(&self.rgba, 4, (self.width, self.height), region)?;
+        Ok(Self { width: region.width, height: region.height, rgba })
     }
 
     /// An image of the mask in its classes' colours.

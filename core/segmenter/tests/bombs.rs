@@ -188,6 +188,20 @@ fn what_is_refused_costs_little() {
     );
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(3 << 30).unwrap();
     refused(&path, 0);
+    if cfg!(feature = "formats") {
+        // A BMP's header, and a GIF with the shortest data that are whole.
+        let mut bmp = b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".to_vec();
+        bmp.extend([11_000u32, 11_000].iter().flat_map(|side| side.to_le_bytes()));
+        bmp.extend([1, 0, 24, 0]);
+        bmp.resize(54 + 16_000, 0);
+        refused(&place.write("header.bmp", &bmp), 0);
+        let [low, high] = 11_000u16.to_le_bytes();
+        let mut gif = [&b"GIF89a"[..], &[low, high, low, high, 0x80, 0, 0, 0, 0, 0, 9, 9, 9]].concat();
+        gif.extend([0x2C, 0, 0, 0, 0, low, high, low, high, 0, 2]);
+        (0..200).for_each(|_| gif.extend([&[255][..], &[0x44; 255]].concat()));
+        gif.extend([0, 0x3B]);
+        refused(&place.write("short.gif", &gif), 0);
+    }
     let path = place.write("header.png", &png(png::ColorType::Rgba, png::BitDepth::Eight, 11_000, 4)[..60]);
     refused(&path, 0);
     let mut spec = Spec::preset("fixture").unwrap();

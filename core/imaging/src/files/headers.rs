@@ -7,8 +7,10 @@ use super::problem::Problem;
 /// What a GIF holds.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Gif {
-    /// Bytes of its first frame's data.
-    pub(super) data: u64,
+    /// Pixels that the data of its first frame yield, counted no further than it has.
+    pub(super) pixels: u64,
+    /// Pixels of its first frame.
+    pub(super) of: u64,
     /// Whether another frame follows.
     pub(super) more: bool,
 }
@@ -17,37 +19,37 @@ impl Gif {
     /// Goes over the blocks up to the second frame.
     ///
     /// # Errors
-    /// [`Problem`]: the first frame is not all there.
+    /// [`Problem`]: there is no frame.
     pub(super) fn read(reader: &mut (impl BufRead + Seek)) -> Result<Self, Problem> {
-        let mut data = None;
-        match Self::blocks(reader, &mut data) {
-            Ok(more) => match data {
-                Some(data) => Ok(Self { data, more }),
-                None => Err(Problem::Damaged("it has no frame".into())),
-            },
-            Err(error) if error.kind() != ErrorKind::UnexpectedEof => Err(Problem::Read(error)),
-            // What is cut is another frame, or only the end marker is missing.
-            Err(_) => match data {
-                Some(data) => Ok(Self { data, more: false }),
-                None => Err(Problem::Cut("it ends within its first frame".into())),
-            },
+        let mut first = None;
+        let more = match Self::blocks(reader, &mut first) {
+            Ok(more) => more,
+            // Another frame is cut, or only the end marker is missing; whether this one is, its pixels show.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => false,
+            Err(error) => return Err(Problem::Read(error)),
+        };
+        match first {
+            Some(Frame { pixels, of }) => Ok(Self { pixels, of, more }),
+            None => Err(Problem::Cut("it ends before its first frame".into())),
         }
     }
 
-    /// Whether a second frame begins; `data` becomes the length of the first one's data once that is complete.
-    fn blocks(reader: &mut (impl BufRead + Seek), data: &mut Option<u64>) -> std::io::Result<bool> {
+    /// Whether a second frame begins.
+    fn blocks(reader: &mut (impl BufRead + Seek), first: &mut Option<Frame>) -> std::io::Result<bool> {
         let mut head = [0; 13];
         reader.read_exact(&mut head)?;
         colours(reader, head[10])?;
         loop {
             match byte(reader)? {
-                0x2C if data.is_some() => return Ok(true),
+                0x2C if first.is_some() => return Ok(true),
                 0x2C => {
                     let mut about = [0; 9];
                     reader.read_exact(&mut about)?;
+                    let side = |at: usize| u64::from(u16::from_le_bytes([about[at], about[at + 1]]));
                     colours(reader, about[8])?;
-                    byte(reader)?;
-                    *data = Some(sub_blocks(reader)?);
+                    let bits = byte(reader)?;
+                    let frame = first.insert(Frame { pixels: 0, of: side(4) * side(6) });
+                    frame.data(reader, bits)?;
                 }
                 0x21 => {
                     byte(reader)?;
@@ -60,21 +62,87 @@ impl Gif {
     }
 }
 
+/// A frame of a GIF.
+#[derive(Debug)]
+struct Frame {
+    pixels: u64,
+    of: u64,
+}
+
+/// The longest code.
+const LONGEST: u32 = 12;
+
+impl Frame {
+    /// Counts the pixels of the frame's data: the codes are followed, but nothing is kept but the length of what each stands for.
+    fn data(&mut self, reader: &mut (impl BufRead + Seek), bits: u8) -> std::io::Result<()> {
+        let bits = u32::from(bits);
+        if !(1..LONGEST).contains(&bits) {
+            return sub_blocks(reader);
+        }
+        let clear = 1 << bits;
+        let mut lengths = [1u64; 1 << LONGEST];
+        let mut next = clear + 2;
+        let mut width = bits + 1;
+        let mut last: Option<u64> = None;
+        let mut held = 0u32;
+        let mut count = 0;
+        let mut block = [0; 255];
+        loop {
+            let length = usize::from(byte(reader)?);
+            if length == 0 {
+                return Ok(());
+            }
+            reader.read_exact(&mut block[..length])?;
+            for &byte in &block[..length] {
+                held |= u32::from(byte) << count;
+                count += 8;
+                while count >= width {
+                    let code = (held & ((1 << width) - 1)) as usize;
+                    held >>= width;
+                    count -= width;
+                    if code == clear {
+                        (next, width, last) = (clear + 2, bits + 1, None);
+                        continue;
+                    }
+                    let known = code < clear || (clear + 2..next).contains(&code);
+                    let string = match last {
+                        _ if known => lengths[code],
+                        Some(last) if code == next => last + 1,
+                        // The end, or damage.
+                        _ => return sub_blocks(reader),
+                    };
+                    if let (Some(last), true) = (last, next < 1 << LONGEST) {
+                        lengths[next] = last + 1;
+                        next += 1;
+                        if next == 1 << width && width < LONGEST {
+                            width += 1;
+                        }
+                    }
+                    last = Some(string);
+                    self.pixels += string;
+                    if self.pixels >= self.of {
+                        self.pixels = self.of;
+                        return sub_blocks(reader);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Skips a table of colours, if the flags say that there is one.
 fn colours(reader: &mut (impl BufRead + Seek), flags: u8) -> std::io::Result<()> {
     if flags & 0x80 == 0 { Ok(()) } else { reader.seek_relative(3 << ((flags & 7) + 1)) }
 }
 
-/// Skips blocks up to an empty one; their bytes together.
-fn sub_blocks(reader: &mut (impl BufRead + Seek)) -> std::io::Result<u64> {
-    let mut bytes = 0;
+/// Skips blocks up to an empty one.
+fn sub_blocks(reader: &mut (impl BufRead + Seek)) -> std::io::Result<()> {
     loop {
         let length = byte(reader)?;
         if length == 0 {
-            return Ok(bytes);
+            return Ok(());
         }
         reader.seek_relative(i64::from(length))?;
-        bytes += u64::from(length);
     }
 }
 
