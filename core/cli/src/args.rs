@@ -151,8 +151,8 @@ pub(crate) struct Segment {
     /// Of JPEGs, 1 to 100 [default: 90]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) quality: Option<u8>,
-    /// Reduce larger PNGs as they are read, refuse other larger
-    /// photos [default: refuse all over 128000000]
+    /// Reduce larger PNGs and JPEGs as they are read, refuse other
+    /// larger photos [default: refuse all over 128000000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST_PIXELS), verbatim_doc_comment)]
     pub(crate) max_pixels: Option<u64>,
     /// Take truncated JPEGs and PNGs, as far as they go

@@ -15,9 +15,6 @@ pub(crate) const PIPE: &str = "-";
 /// The largest file that is read from standard input, as from a path.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// The most pixels of a mask, and so of a photo that is read whole.
-const MAX_PIXELS_OF_MASKS: u64 = silhouette::MAX_PIXELS as u64;
-
 /// The ends of names that belong to pictures, whatever is in them.
 const PICTURES: [&str; 12] = ["jpg", "jpeg", "jpe", "jfif", "png", "apng", "webp", "gif", "bmp", "dib", "tif", "tiff"];
 
@@ -259,25 +256,22 @@ impl Reading {
         match error {
             FileError::TooLarge { width, height, .. } => {
                 let pixels = u64::from(width) * u64::from(height);
-                let whole = if pixels <= MAX_PIXELS_OF_MASKS {
+                let head = read_start(path, Kind::HEAD).ok().and_then(|head| Kind::of(&head));
+                let by_parts = matches!(head.map(Kind::name), Some("PNG" | "JPEG"));
+                let mut ways = vec!["resize it first".to_owned()];
+                if by_parts && !self.reduces {
+                    ways.push("pass --max-pixels 12000000 to reduce it as it is read".to_owned());
+                }
+                if pixels <= silhouette::MAX_PIXELS as u64 {
                     // The photo, an image made from it, and masks.
                     let memory = pixels as f64 * 10.0 / 1e9;
-                    format!(
-                        ", or pass --max-pixels {pixels} to read it whole, which takes about {memory:.1} GB of memory"
-                    )
-                } else {
-                    String::new()
-                };
-                let is_png =
-                    read_start(path, Kind::HEAD).is_ok_and(|head| Kind::of(&head).map(Kind::name) == Some("PNG"));
-                let reduced = if is_png && !self.reduces && !is_pipe(path) {
-                    ", or pass a lower --max-pixels to reduce it as it is read"
-                } else {
-                    ""
-                };
+                    ways.push(format!("--max-pixels {pixels} to read it whole, in about {memory:.1} GB of memory"));
+                }
+                let cannot = if by_parts && self.reduces { ", and cannot be reduced as it is read" } else { "" };
+                let limit = self.most;
                 Failure::general(format!(
-                    "{shown} has {width}x{height} pixels, over the limit of {}; resize it first{whole}{reduced}",
-                    self.most
+                    "{shown} has {width}x{height} pixels, over the limit of {limit}{cannot}; {}",
+                    ways.join(", or ")
                 ))
             }
             FileError::Truncated { .. } => {

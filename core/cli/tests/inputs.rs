@@ -227,10 +227,16 @@ fn large_photos_are_reduced_or_refused_with_the_number() {
     let jpg = photo(&place, "large.jpg", 300, 200);
     let out = place.path("out");
     let out = out.to_str().unwrap();
-    let ran = segment(&place, &[&png], &["--max-pixels", "20000", "--effect", "mask", "-o", out]).ok();
-    assert!(ran.out.contains("reduced from 300x200 pixels"), "{ran:?}");
-    assert_eq!(image::image_dimensions(place.path("out/large.mask.png")).unwrap(), (150, 100));
-    segment(&place, &[&jpg], &["--max-pixels", "20000", "-o", out])
-        .fails(&["large.jpg has 300x200 pixels, over the limit of 20000", "--max-pixels 60000"]);
-    segment(&place, &[&jpg], &["--max-pixels", "60000", "-o", out]).ok();
+    for path in [&png, &jpg] {
+        let ran = segment(&place, &[path], &["--max-pixels", "20000", "--effect", "mask", "-o", out]).ok();
+        assert!(ran.out.contains("reduced from 300x200 pixels"), "{ran:?}");
+        assert_eq!(image::image_dimensions(place.path("out/large.mask.png")).unwrap(), (150, 100));
+    }
+    let bmp = photo(&place, "large.bmp", 300, 200);
+    segment(&place, &[&bmp], &["--max-pixels", "20000", "-o", out]).fails(&[
+        "large.bmp has 300x200 pixels, over the limit of 20000; resize it first, or --max-pixels 60000 to read",
+    ]);
+    segment(&place, &[&bmp], &["--max-pixels", "60000", "-o", out]).ok();
+    let progressive = place.write("progressive.jpg", include_bytes!("../../imaging/tests/pictures/progressive.jpg"));
+    segment(&place, &[&progressive], &["--max-pixels", "100", "-o", out]).fails(&["cannot be reduced as it is read"]);
 }

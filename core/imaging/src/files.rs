@@ -21,6 +21,7 @@ mod problem;
 mod profile;
 mod reduce;
 mod several;
+mod strips;
 pub mod y4m;
 
 use std::io::{BufRead, Cursor, ErrorKind, Seek, SeekFrom};
@@ -42,6 +43,8 @@ use pixels::Pixels;
 use png_rows::Rows;
 use problem::Problem;
 use profile::ToSrgb;
+use reduce::Reducer;
+use strips::Strips;
 
 pub use encode::{Image, ImageFormat};
 pub use kind::Kind;
@@ -209,7 +212,7 @@ impl PhotoOptions {
     }
 
     /// Whether a photo of more pixels is reduced as it is read, by a whole number in each direction, instead of refused. Only what can be read
-    /// row by row is (PNG, unless it is interlaced): the memory for it then depends on [`max_pixels`](Self::max_pixels), not on its size.
+    /// part by part is (PNG, unless it is interlaced; JPEG, unless it is progressive or truncated): the memory for it then depends on [`max_pixels`](Self::max_pixels), not on its size.
     #[must_use]
     pub fn reduce(mut self, reduce: bool) -> Self {
         self.reduce = reduce;
@@ -221,6 +224,42 @@ impl PhotoOptions {
     pub fn lenient(mut self, lenient: bool) -> Self {
         self.lenient = lenient;
         self
+    }
+}
+
+/// A decoded JPEG.
+struct Rgb {
+    rgb: Vec<u8>,
+    grey: bool,
+    orientation: Orientation,
+}
+
+impl Rgb {
+    /// Decodes a JPEG of this size, whose decoder needs so many bytes.
+    fn decode(bytes: &[u8], (width, height): (u32, u32), decoding: u64) -> Result<Self, Problem> {
+        let wrong = |error: zune_jpeg::errors::DecodeErrors| Problem::Damaged(error.to_string());
+        // Missing data were handled already; otherwise the decoder should do its best.
+        let sides =
+            DecoderOptions::default().set_strict_mode(false).set_max_width(usize::MAX).set_max_height(usize::MAX);
+        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), sides);
+        decoder.decode_headers().map_err(wrong)?;
+        let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
+        decoder.set_options(sides.jpeg_set_out_colorspace(if grey { ColorSpace::Luma } else { ColorSpace::RGB }));
+        let exif = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
+        let pixels = width as usize * height as usize;
+        let mut decoded = memory::filled(pixels * if grey { 1 } else { 3 }, 0, "an image")?;
+        // The decoder allocates without checking.
+        memory::enough(decoding, "an image")?;
+        decoder.decode_into(&mut decoded).map_err(wrong)?;
+        drop(decoder);
+        let rgb = if grey {
+            let mut rgb = memory::filled(pixels * 3, 0, "an image")?;
+            rgb.chunks_exact_mut(3).zip(decoded).for_each(|(pixel, level)| pixel.fill(level));
+            rgb
+        } else {
+            decoded
+        };
+        Ok(Self { rgb, grey, orientation: exif.unwrap_or(Orientation::NoTransforms) })
     }
 }
 
@@ -318,39 +357,46 @@ impl Photo {
     }
 
     fn jpeg(reader: impl BufRead, options: &PhotoOptions) -> Result<Self, Problem> {
-        let Jpeg { bytes, decoding, width, height, cut, profile } = Jpeg::read(reader, options.max_pixels)?;
-        if let Some(there) = cut.filter(|_| !options.lenient) {
+        let most = if options.reduce { u64::MAX } else { options.max_pixels };
+        let jpeg = Jpeg::read(reader, most)?;
+        let Jpeg { width, height, .. } = jpeg;
+        let step = Reducer::step((width, height), options.max_pixels);
+        if step > 1 {
+            let strips = if jpeg.cut.is_none() { jpeg.strips() } else { None };
+            return Self::reduced(&jpeg, strips.ok_or(Problem::TooLarge { width, height })?, step);
+        }
+        if let Some(there) = jpeg.cut.filter(|_| !options.lenient) {
             return Err(Problem::Cut(there));
         }
-        let wrong = |error: zune_jpeg::errors::DecodeErrors| Problem::Damaged(error.to_string());
-        // Missing data were handled already; otherwise the decoder should do its best.
-        let sides =
-            DecoderOptions::default().set_strict_mode(false).set_max_width(usize::MAX).set_max_height(usize::MAX);
-        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&bytes[..]), sides);
-        decoder.decode_headers().map_err(wrong)?;
-        let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
-        decoder.set_options(sides.jpeg_set_out_colorspace(if grey { ColorSpace::Luma } else { ColorSpace::RGB }));
-        let exif = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
-        let pixels = width as usize * height as usize;
-        let mut decoded = memory::filled(pixels * if grey { 1 } else { 3 }, 0, "an image")?;
-        // The decoder allocates without checking.
-        memory::enough(decoding, "an image")?;
-        decoder.decode_into(&mut decoded).map_err(wrong)?;
-        drop(decoder);
-        drop(bytes);
-        let mut rgb = if grey {
-            let mut rgb = memory::filled(pixels * 3, 0, "an image")?;
-            rgb.chunks_exact_mut(3).zip(decoded).for_each(|(pixel, level)| pixel.fill(level));
-            rgb
-        } else {
-            decoded
-        };
-        if !profile.is_empty()
-            && let Some(to_srgb) = ToSrgb::icc(&profile, grey, false)
-        {
-            to_srgb.eight(&mut rgb);
+        let mut decoded = Rgb::decode(&jpeg.bytes, (width, height), jpeg.decoding)?;
+        drop(jpeg.bytes);
+        if let Some(to_srgb) = ToSrgb::of_jpeg(&jpeg.profile, decoded.grey) {
+            to_srgb.eight(&mut decoded.rgb);
         }
-        Ok(Self::turned(width, height, Pixels::of(rgb, 3), exif.unwrap_or(Orientation::NoTransforms)))
+        Ok(Self::turned(width, height, Pixels::of(decoded.rgb, 3), decoded.orientation))
+    }
+
+    /// Decodes a JPEG strip by strip, each `step` by `step` pixels becoming one.
+    fn reduced(jpeg: &Jpeg, mut strips: Strips<'_>, step: u32) -> Result<Self, Problem> {
+        let Jpeg { width, height, .. } = *jpeg;
+        let mut reducer = Reducer::new(width, height, 3, step)?;
+        let mut orientation = Orientation::NoTransforms;
+        let mut to_srgb = None;
+        while let Some(strip) = strips.next()? {
+            let mut decoded = Rgb::decode(&strip.bytes, (width, strip.height), jpeg.decoding)?;
+            if to_srgb.is_none() {
+                to_srgb = Some(ToSrgb::of_jpeg(&jpeg.profile, decoded.grey));
+            }
+            if let Some(Some(to_srgb)) = &to_srgb {
+                to_srgb.eight(&mut decoded.rgb);
+            }
+            orientation = decoded.orientation;
+            let rows = decoded.rgb.chunks_exact(width as usize * 3).skip(strip.skip as usize);
+            rows.take(strip.take as usize).for_each(|row| reducer.push(row));
+        }
+        let (small_width, small_height, pixels) = reducer.finish();
+        let turned = Self::turned(small_width, small_height, Pixels::of(pixels, 3), orientation);
+        Ok(Self { whole: Some((width, height)), ..turned })
     }
 
     fn png(reader: impl BufRead + Seek, options: &PhotoOptions) -> Result<Self, Problem> {
