@@ -170,7 +170,7 @@ pub(crate) struct Segment {
 pub(crate) struct Video {
     /// A Y4M video, a folder of frames, or - for a pipe.
     #[arg(value_name = "VIDEO")]
-    pub(crate) video: PathBuf,
+    pub(crate) source: PathBuf,
     /// What to make of each frame, as below
     #[arg(long, value_name = "EFFECT", value_parser = effect, default_value = "overlay")]
     pub(crate) effect: Effect,

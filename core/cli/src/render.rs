@@ -64,7 +64,7 @@ pub(crate) struct Shape {
 /// An image, or polygons.
 pub(crate) enum Made {
     Picture(Picture),
-    Mask(Mask, Palette),
+    Mask(Mask, Box<Palette>),
     Grey(Confidence),
     Text(String),
 }
@@ -78,26 +78,23 @@ impl Made {
             Self::Grey(grey) => Image::Grey(grey),
             Self::Text(text) => return write_text(text, path),
         };
-        match path {
-            Some(path) => image.write(path, format),
-            None => {
-                let name = Path::new("standard output");
-                let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-                image.encode(&mut out, name, format)?;
-                out.flush().map_err(|source| FileError::Write { path: name.to_owned(), source })
-            }
+        if let Some(path) = path {
+            return image.write(path, format);
         }
+        let name = Path::new("standard output");
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        image.encode(&mut out, name, format)?;
+        out.flush().map_err(|source| FileError::Write { path: name.to_owned(), source })
     }
 }
 
 fn write_text(text: &str, path: Option<&Path>) -> Result<(), FileError> {
     let name = path.unwrap_or(Path::new("standard output"));
-    let done = match path {
-        Some(path) => silhouette_files::write_bytes(path, text.as_bytes()),
-        None => {
-            let mut out = std::io::stdout().lock();
-            out.write_all(text.as_bytes()).and_then(|()| out.flush())
-        }
+    let done = if let Some(path) = path {
+        silhouette_files::write_bytes(path, text.as_bytes())
+    } else {
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush())
     };
     done.map_err(|source| FileError::Write { path: name.to_owned(), source })
 }
@@ -119,12 +116,14 @@ pub(crate) fn make(
         cropped_mask(if shape.largest { mask.largest_piece()? } else { mask }, shape)
     };
     let made = match content {
-        Content::Mask => Made::Mask(mask()?, segmentation.palette().clone()),
+        Content::Mask => Made::Mask(mask()?, Box::new(segmentation.palette().clone())),
         Content::Binary => {
             let binary = segmentation.binary(foreground)?;
             let binary = cropped_mask(if shape.largest { binary.largest_piece()? } else { binary }, shape)?;
             let Mask { width, height, mut classes } = binary;
-            classes.iter_mut().for_each(|class| *class *= 255);
+            for class in &mut classes {
+                *class *= 255;
+            }
             Made::Grey(Confidence { width, height, values: classes })
         }
         Content::Confidence => {

@@ -1,4 +1,4 @@
-//! The outlines of classes as GeoJSON (RFC 7946) and as COCO's annotations.
+//! The outlines of classes as `GeoJSON` (RFC 7946) and as COCO's annotations.
 
 use serde_json::{Value, json};
 use silhouette::{Mask, Polygon, Result};

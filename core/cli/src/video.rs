@@ -35,12 +35,12 @@ pub(crate) fn video(args: &Video) -> Result<(), Vec<Failure>> {
 fn run(args: &Video) -> Result<(), Failure> {
     let to = To::of(&args.output);
     check(args, &to)?;
-    let mut source = Source::open(&args.video, args.rate)?;
+    let mut source = Source::open(&args.source, args.rate)?;
     if let To::File(path) = &to {
-        output::refuse_inputs([path], [&args.video].into_iter().chain(&args.engine.model))?;
+        output::refuse_inputs([path], [&args.source].into_iter().chain(&args.engine.model))?;
     }
     if let To::Folder(folder) = &to {
-        refuse_folder(folder, &args.video)?;
+        refuse_folder(folder, &args.source)?;
         std::fs::create_dir_all(folder)
             .map_err(|error| Failure::new(folder, format!("the folder cannot be created: {error}")))?;
     }
@@ -70,7 +70,7 @@ fn run(args: &Video) -> Result<(), Failure> {
     let each = 1e3 * seconds / frames.max(1) as f64;
     if args.json {
         let line = json!({
-            "video": args.video.display().to_string(),
+            "video": args.source.display().to_string(),
             "file": name,
             "frames": frames,
             "width": width,
@@ -83,7 +83,7 @@ fn run(args: &Video) -> Result<(), Failure> {
         let per_second = f64::from(rate.0) / f64::from(rate.1);
         output::say(&output::one_line(&format!(
             "{}: {frames} frames of {width}x{height}, {per_second:.3} a second -> {name} ({each:.0} ms a frame)",
-            args.video.display()
+            args.source.display()
         )));
     }
     problem.map_or(Ok(()), Err)
@@ -110,13 +110,13 @@ fn check(args: &Video, to: &To) -> Result<(), Failure> {
         }
         _ => {}
     }
-    if args.rate.is_some() && !args.video.is_dir() {
+    if args.rate.is_some() && !args.source.is_dir() {
         return wrong("--rate is for a folder of frames: a Y4M video says its own");
     }
     if *to == To::Pipe && std::io::stdout().is_terminal() {
         return wrong("standard output is a terminal: pipe it into a program, or pass -o NAME.y4m or -o FOLDER");
     }
-    if is_pipe(&args.video) && std::io::stdin().is_terminal() {
+    if is_pipe(&args.source) && std::io::stdin().is_terminal() {
         return wrong(
             "-: standard input is a terminal; pipe a Y4M video into it, such as ffmpeg -i a.mp4 -f yuv4mpegpipe -",
         );
@@ -209,8 +209,7 @@ impl Work {
         );
         let rate = source.rate().unwrap_or(RATE);
         let mut done = Done { rate, ..Done::default() };
-        let begun = sink.begin(source.header(), rate, self.shows_colour());
-        begun.map_err(|error| written(done.frames, error))?;
+        sink.begin(source.header(), rate, self.shows_colour());
         loop {
             let time = Duration::from_secs_f64(done.frames as f64 * f64::from(rate.1) / f64::from(rate.0));
             let step = match source.next() {

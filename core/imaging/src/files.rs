@@ -229,7 +229,7 @@ impl PhotoOptions {
 
 /// A decoded JPEG.
 struct Rgb {
-    rgb: Vec<u8>,
+    bytes: Vec<u8>,
     grey: bool,
     orientation: Orientation,
 }
@@ -259,7 +259,7 @@ impl Rgb {
         } else {
             decoded
         };
-        Ok(Self { rgb, grey, orientation: exif.unwrap_or(Orientation::NoTransforms) })
+        Ok(Self { bytes: rgb, grey, orientation: exif.unwrap_or(Orientation::NoTransforms) })
     }
 }
 
@@ -371,9 +371,9 @@ impl Photo {
         let mut decoded = Rgb::decode(&jpeg.bytes, (width, height), jpeg.decoding)?;
         drop(jpeg.bytes);
         if let Some(to_srgb) = ToSrgb::of_jpeg(&jpeg.profile, decoded.grey) {
-            to_srgb.eight(&mut decoded.rgb);
+            to_srgb.eight(&mut decoded.bytes);
         }
-        Ok(Self::turned(width, height, Pixels::of(decoded.rgb, 3), decoded.orientation))
+        Ok(Self::turned(width, height, Pixels::of(decoded.bytes, 3), decoded.orientation))
     }
 
     /// Decodes a JPEG strip by strip, each `step` by `step` pixels becoming one.
@@ -388,10 +388,10 @@ impl Photo {
                 to_srgb = Some(ToSrgb::of_jpeg(&jpeg.profile, decoded.grey));
             }
             if let Some(Some(to_srgb)) = &to_srgb {
-                to_srgb.eight(&mut decoded.rgb);
+                to_srgb.eight(&mut decoded.bytes);
             }
             orientation = decoded.orientation;
-            let rows = decoded.rgb.chunks_exact(width as usize * 3).skip(strip.skip as usize);
+            let rows = decoded.bytes.chunks_exact(width as usize * 3).skip(strip.skip as usize);
             rows.take(strip.take as usize).for_each(|row| reducer.push(row));
         }
         let (small_width, small_height, pixels) = reducer.finish();

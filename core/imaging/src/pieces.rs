@@ -57,7 +57,7 @@ fn owners(width: usize, height: usize, values: &[u8], inside: impl Fn(u8) -> boo
     let mut flags = Vec::new();
     memory::reserve(&mut flags, values.len(), WHAT)?;
     flags.extend(values.iter().map(|&value| u8::from(inside(value))));
-    let Runs { runs, rows, pieces } = runs(&Mask { width, height, classes: flags }, 1)?;
+    let Runs { all: runs, rows, pieces } = runs(&Mask { width, height, classes: flags }, 1)?;
     let mut areas = memory::filled(pieces.len(), 0usize, WHAT)?;
     for run in &runs {
         areas[pieces[run.piece]] += run.end - run.start;

@@ -105,7 +105,7 @@ pub(crate) struct Run {
 
 /// The runs of a mask.
 pub(crate) struct Runs {
-    pub(crate) runs: Vec<Run>,
+    pub(crate) all: Vec<Run>,
     /// The index of each row's first.
     pub(crate) rows: Vec<usize>,
     /// For each component's number the complete component that it became part of.
@@ -154,14 +154,14 @@ pub(crate) fn runs(mask: &Mask, class: u8) -> Result<Runs, OutOfMemory> {
     for piece in 0..parents.len() {
         parents[piece] = root(&mut parents, piece);
     }
-    Ok(Runs { runs, rows, pieces: parents })
+    Ok(Runs { all: runs, rows, pieces: parents })
 }
 
 /// Exact outlines of the components of at least `least_area` pixels, and the pixels that they contain.
 fn trace(mask: &Mask, class: u8, least_area: usize) -> Result<(Vec<Polygon>, Vec<bool>), OutOfMemory> {
     let width = mask.width;
     let height = mask.height;
-    let Runs { runs, rows, pieces: whole } = runs(mask, class)?;
+    let Runs { all: runs, rows, pieces: whole } = runs(mask, class)?;
     let mut areas = memory::filled(whole.len(), 0usize, OUTLINES)?;
     for run in &runs {
         areas[whole[run.piece]] += run.end - run.start;

@@ -56,7 +56,10 @@ fn opened_by(mut child: Command, path: &Path) -> Opened {
 #[ignore = "no test by itself: the others start it, and tell it what to open"]
 fn opens_what_it_is_told_to() {
     let path = PathBuf::from(std::env::var_os(FILE).expect("the others say what to open"));
-    let lenient = PhotoOptions::new().lenient(path.to_string_lossy().contains("lenient"));
+    let mut options = PhotoOptions::new().lenient(path.to_string_lossy().contains("lenient"));
+    if path.to_string_lossy().contains("reduced") {
+        options = options.max_pixels(1_000_000).reduce(true);
+    }
     let taken = if path.ends_with("mask.safetensors") {
         let output = OutputSize::Given { width: 1 << 14, height: 1 << 14 };
         let options = Options::new().threads(1).output(output);
@@ -69,7 +72,7 @@ fn opens_what_it_is_told_to() {
         };
         Model::open(&path).and_then(run).is_ok()
     } else {
-        Photo::open_with(&path, &lenient).map_err(|error| println!("\n{error}")).is_ok()
+        Photo::open_with(&path, &options).map_err(|error| println!("\n{error}")).is_ok()
     };
     // (The test harness has started a line.)
     println!("\nopened: {taken} {}", silhouette_testkit::peak_memory());
@@ -240,6 +243,10 @@ fn what_is_taken_costs_its_pixels() {
         taken(&place.write("flat.jpg", flat(progressive, 2000)), 2000, 2000);
     }
     taken(&place.write("flat.webp", webp(2000, 2000)), 2000, 2000);
+    // What is reduced costs what is left of it.
+    let large = png(png::ColorType::Rgba, png::BitDepth::Sixteen, 9000, 9000);
+    taken(&place.write("reduced.png", &large), 1000, 1000);
+    taken(&place.write("reduced.jpg", flat(false, 11_300)), 1000, 1000);
 }
 
 /// An abort would end the process before it reports anything.

@@ -36,12 +36,15 @@ pub(super) struct Sink<'a> {
 }
 
 enum Into<'a> {
-    Stream { out: Option<&'a mut dyn Write>, writer: Option<Writer<&'a mut dyn Write>>, stream: Stream<'a> },
+    Stream(Box<Stream<'a>>),
     Folder(&'a Path),
 }
 
-/// What a stream needs besides the writer.
+/// A Y4M that is written.
 struct Stream<'a> {
+    /// Until the first frame.
+    out: Option<&'a mut dyn Write>,
+    writer: Option<Writer<&'a mut dyn Write>>,
     name: &'a Path,
     read: Option<Header>,
     header: Option<Header>,
@@ -53,8 +56,17 @@ struct Stream<'a> {
 impl<'a> Sink<'a> {
     /// A Y4M, with its name in messages.
     pub(super) fn stream(out: &'a mut dyn Write, name: &'a Path) -> Self {
-        let stream = Stream { name, read: None, header: None, rate: (1, 1), colour: false, planes: Planes::default() };
-        Self { to: Into::Stream { out: Some(out), writer: None, stream }, closed: false }
+        let stream = Stream {
+            out: Some(out),
+            writer: None,
+            name,
+            read: None,
+            header: None,
+            rate: (1, 1),
+            colour: false,
+            planes: Planes::default(),
+        };
+        Self { to: Into::Stream(Box::new(stream)), closed: false }
     }
 
     /// PNGs in a folder.
@@ -63,7 +75,7 @@ impl<'a> Sink<'a> {
     }
 
     pub(super) fn is_stream(&self) -> bool {
-        matches!(self.to, Into::Stream { .. })
+        matches!(self.to, Into::Stream(_))
     }
 
     /// Whether nothing more can be written.
@@ -72,34 +84,33 @@ impl<'a> Sink<'a> {
     }
 
     /// Takes what is known before the first frame.
-    pub(super) fn begin(&mut self, read: Option<&Header>, rate: (u32, u32), colour: bool) -> Result<(), Failure> {
-        if let Into::Stream { stream, .. } = &mut self.to {
+    pub(super) fn begin(&mut self, read: Option<&Header>, rate: (u32, u32), colour: bool) {
+        if let Into::Stream(stream) = &mut self.to {
             stream.read = read.cloned();
             stream.rate = rate;
             stream.colour = colour;
         }
-        Ok(())
     }
 
     /// Writes a frame to the stream; `source` are the planes that were read, and the image that they are.
     pub(super) fn picture(&mut self, picture: &Picture, source: Option<(&Planes, &Picture)>) -> Result<(), Failure> {
-        let Into::Stream { out, writer, stream } = &mut self.to else { return Ok(()) };
+        let Into::Stream(stream) = &mut self.to else { return Ok(()) };
         let size = (picture.width, picture.height);
-        let header =
-            stream.header.get_or_insert_with(|| header_for(stream.read.as_ref(), stream.colour, size, stream.rate));
+        let Stream { out, writer, name, read, header, rate, colour, planes } = &mut **stream;
+        let header = header.get_or_insert_with(|| header_for(read.as_ref(), *colour, size, *rate));
         // Planes of another layout are of no use.
-        let source = source.filter(|_| stream.read.as_ref().is_some_and(|read| read.chroma == header.chroma));
-        stream.planes.draw(header, picture, source).map_err(|error| Failure::new(stream.name, error))?;
+        let source = source.filter(|_| read.as_ref().is_some_and(|read| read.chroma == header.chroma));
+        planes.draw(header, picture, source).map_err(|error| Failure::new(name, error))?;
         let written = match (writer.as_mut(), out.take()) {
-            (Some(writer), _) => writer.write(&stream.planes),
-            (None, Some(out)) => Writer::new(out, header).and_then(|new| writer.insert(new).write(&stream.planes)),
+            (Some(writer), _) => writer.write(planes),
+            (None, Some(out)) => Writer::new(out, header).and_then(|new| writer.insert(new).write(planes)),
             (None, None) => Ok(()),
         };
         written.map_err(|error| {
             self.closed = true;
             match error.kind() {
-                ErrorKind::BrokenPipe => Failure::new(stream.name, "whoever read it has closed it"),
-                _ => Failure::new(stream.name, format!("cannot be written: {error}")),
+                ErrorKind::BrokenPipe => Failure::new(name, "whoever read it has closed it"),
+                _ => Failure::new(name, format!("cannot be written: {error}")),
             }
         })
     }

@@ -80,10 +80,10 @@ impl Frame {
             return sub_blocks(reader);
         }
         let clear = 1 << bits;
-        let mut lengths = [1u64; 1 << LONGEST];
+        let mut lengths = [1u16; 1 << LONGEST];
         let mut next = clear + 2;
         let mut width = bits + 1;
-        let mut last: Option<u64> = None;
+        let mut last: Option<u16> = None;
         let mut held = 0u32;
         let mut count = 0;
         let mut block = [0; 255];
@@ -119,7 +119,7 @@ impl Frame {
                         }
                     }
                     last = Some(string);
-                    self.pixels += string;
+                    self.pixels += u64::from(string);
                     if self.pixels >= self.of {
                         self.pixels = self.of;
                         return sub_blocks(reader);

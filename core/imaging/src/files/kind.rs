@@ -147,10 +147,12 @@ fn known(head: &[u8]) -> Option<&'static Known> {
         [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', b' ', ..] => &AVI,
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => &GIF,
         [b'B', b'M', ..] if head.get(14..18).is_some_and(bmp_header) => &BMP,
-        // Canon's older raw files.
-        [b'I', b'I', b'*', 0, _, _, _, _, b'C', b'R', ..] => &RAW,
+        // Canon's older files, Panasonic's, Olympus's.
+        [b'I', b'I', b'*', 0, _, _, _, _, b'C', b'R', ..]
+        | [b'I', b'I', b'U', 0, ..]
+        | [b'I', b'I', b'R', b'O' | b'S', ..]
+        | [b'M', b'M', b'O', b'R', ..] => &RAW,
         [b'I', b'I', b'*' | b'+', 0, ..] | [b'M', b'M', 0, b'*' | b'+', ..] => &TIFF,
-        [b'I', b'I', b'U', 0, ..] | [b'I', b'I', b'R', b'O' | b'S', ..] | [b'M', b'M', b'O', b'R', ..] => &RAW,
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => boxed(&head[8..]),
         [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..] | [0xFF, 0x0A, ..] => &JXL,
         [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..] | [0xFF, 0x4F, 0xFF, 0x51, ..] => &JP2,

@@ -128,7 +128,7 @@ impl Header {
         let mut header = self.clone();
         if header.chroma == Chroma::Mono {
             header.chroma = Chroma::C420;
-            header.tag = "420jpeg".to_owned();
+            "420jpeg".clone_into(&mut header.tag);
         }
         header
     }
@@ -140,13 +140,13 @@ impl Header {
         // Extensions come last.
         let (extensions, plain): (Vec<&String>, Vec<&String>) =
             self.others.iter().partition(|one| one.starts_with('X'));
-        plain.into_iter().for_each(|one| {
+        for one in plain {
             let _ = write!(line, " {one}");
-        });
+        }
         let _ = write!(line, " C{}", self.tag);
-        extensions.into_iter().for_each(|one| {
+        for one in extensions {
             let _ = write!(line, " {one}");
-        });
+        }
         let range = match self.range {
             YuvRange::Full => "FULL",
             YuvRange::Video => "LIMITED",
