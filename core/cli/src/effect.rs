@@ -35,7 +35,7 @@ pub(crate) enum Content {
 }
 
 impl Effect {
-    /// The part of the output's file name after the photo's, without a picture's extension.
+    /// The part of the output's file name after the photo's, without the extension of an image.
     pub(crate) fn suffix(&self) -> String {
         match self {
             Self::Mask => "mask".into(),

@@ -85,7 +85,7 @@ impl<'a> Shapes<'a> {
         Ok(json!({ "images": [image], "annotations": annotations, "categories": categories }).to_string())
     }
 
-    /// COCO's run lengths of a piece: pixels outside and inside it by turns, column by column.
+    /// COCO's run lengths of a piece: pixels outside and inside it, alternating, column by column.
     fn run_lengths(&self, piece: &Polygon) -> Result<Vec<usize>> {
         let [left, top, width, height] = bounds(piece).map(|number| number as usize);
         let moved = |ring: &Vec<[u32; 2]>| ring.iter().map(|&[x, y]| [x - left as u32, y - top as u32]).collect();

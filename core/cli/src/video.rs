@@ -272,6 +272,11 @@ impl Work {
         let (made, _) = make(&self.content, &frame, &chosen, shape, &name).map_err(failed)?;
         if sink.is_stream() {
             let picture = pictured(made).map_err(failed)?;
+            if picture.rgba.as_chunks::<4>().0.iter().any(|pixel| pixel[3] < 255) {
+                return Err(Failure::general(format!(
+                    "{name} is transparent, and Y4M has no transparency: use --effect replace=#00ff00, or -o FOLDER for PNGs"
+                )));
+            }
             let before = Picture::from_frame(&frame).map_err(|error| failed(error.into()))?;
             sink.picture(&picture, source.planes().map(|planes| (planes, &before)))?;
         } else {

@@ -151,6 +151,16 @@ fn numbers_in_names_are_the_order() {
         let picture = silhouette::Picture::from_frame(&planes.frame(&header).unwrap()).unwrap();
         assert!(picture.rgba[0].abs_diff(shade) <= 2, "{shade}: {}", picture.rgba[0]);
     }
+    // Frames with transparency lose none of it without a word.
+    std::fs::create_dir(place.path("clear")).unwrap();
+    image::RgbaImage::from_pixel(40, 30, image::Rgba([9, 9, 9, 99])).save(place.path("clear/1.png")).unwrap();
+    let clear = place.path("clear");
+    let clear = clear.to_str().unwrap();
+    video(&place, &[&[clear], &all[..]].concat()).fails(&[
+        "1.png is transparent",
+        "replace=#00ff00",
+        "no frames were written",
+    ]);
     // A frame of another size cannot follow, and what came before it is kept.
     photo(&place, "in/f3.png", 50, 30);
     let ran = video(&place, &[&[folder.to_str().unwrap()], &all[..]].concat());
@@ -308,5 +318,8 @@ fn it_is_a_stream() {
     drop(to);
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(1) && said.contains("has closed it; no frames were written"), "{said}");
+    assert!(
+        output.status.code() == Some(1) && said.contains("its reader has closed it; no frames were written"),
+        "{said}"
+    );
 }

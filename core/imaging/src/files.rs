@@ -211,7 +211,7 @@ impl PhotoOptions {
         self
     }
 
-    /// Whether a photo of more pixels is reduced as it is read, by a whole number in each direction, instead of refused. Only what can be read
+    /// Whether a photo of more pixels is reduced as it is read, by an integer factor, instead of refused. Only what can be read
     /// part by part is (PNG, unless it is interlaced; JPEG, unless it is progressive or truncated): the memory for it then depends on [`max_pixels`](Self::max_pixels), not on its size.
     #[must_use]
     pub fn reduce(mut self, reduce: bool) -> Self {

@@ -109,7 +109,7 @@ impl<'a> Sink<'a> {
         written.map_err(|error| {
             self.closed = true;
             match error.kind() {
-                ErrorKind::BrokenPipe => Failure::new(name, "whoever read it has closed it"),
+                ErrorKind::BrokenPipe => Failure::new(name, "its reader has closed it"),
                 _ => Failure::new(name, format!("cannot be written: {error}")),
             }
         })

@@ -477,7 +477,7 @@ impl<W: Write> Writer<W> {
         Ok(Self { to })
     }
 
-    /// Writes a frame, and flushes it: whoever reads gets it at once.
+    /// Writes a frame, and flushes it: a reader gets it at once.
     ///
     /// # Errors
     /// The writer's.
