@@ -77,8 +77,8 @@ impl Rows {
             memory::reserve(&mut held, bytes, "an image")?;
             None
         };
-        // What the decoder will ask for without hearing that there is none: a buffer of four rows or 128 KiB and the row
-        // after them, which doubles as it grows.
+        // The decoder aborts if it cannot allocate its buffers: one of four rows or 128 KiB, and one for the next row,
+        // which doubles as it grows.
         let longest = 8 * u64::from(width) + 1;
         memory::enough(2 * ((4 * longest).max(128 << 10) + longest + (16 << 10)), "an image")?;
         let mut rows = 0;
