@@ -44,7 +44,7 @@ impl Confidence {
     }
 }
 
-/// The part inside a region of an image of so many columns and rows, with these bytes a pixel.
+/// The part inside a region of an image of so many columns and rows, with so many bytes per pixel.
 ///
 /// # Errors
 /// As [`Mask::cropped`].

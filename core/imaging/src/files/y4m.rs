@@ -19,7 +19,7 @@ const MOST_SIDE: usize = 1 << 14;
 /// The most pixels of a frame.
 const MOST_PIXELS: usize = 1 << 27;
 
-/// Bytes that are asked for at once before a frame has come.
+/// Bytes that are reserved at once before a frame has come.
 const STEP: u64 = 1 << 20;
 
 /// Rows from which a video is high-definition, whose matrix is another one.
