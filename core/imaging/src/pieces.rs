@@ -16,7 +16,7 @@ impl Mask {
     /// # Errors
     /// [`OutOfMemory`].
     pub fn largest_piece(&self) -> Result<Self, OutOfMemory> {
-        let mut largest = self.classes.clone();
+        let mut largest = copied(&self.classes)?;
         let owners = owners(self.width, self.height, &self.classes, |class| class != 0)?;
         largest
             .iter_mut()
@@ -33,7 +33,7 @@ impl Confidence {
     /// # Errors
     /// [`OutOfMemory`].
     pub fn largest_piece(&self) -> Result<Self, OutOfMemory> {
-        let mut largest = Self { width: self.width, height: self.height, values: self.values.clone() };
+        let mut largest = Self { width: self.width, height: self.height, values: copied(&self.values)? };
         let mut owners = owners(self.width, self.height, &self.values, |value| value >= SOLID)?;
         spread(&mut owners, &self.values, self.width)?;
         for (value, owner) in largest.values.iter_mut().zip(&owners) {
@@ -43,6 +43,13 @@ impl Confidence {
         }
         Ok(largest)
     }
+}
+
+fn copied(values: &[u8]) -> Result<Vec<u8>, OutOfMemory> {
+    let mut copy = Vec::new();
+    memory::reserve(&mut copy, values.len(), WHAT)?;
+    copy.extend_from_slice(values);
+    Ok(copy)
 }
 
 /// What a pixel belongs to.

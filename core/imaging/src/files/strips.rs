@@ -2,8 +2,13 @@
 //! JPEG of its own for the decoder, whose first coefficients no longer depend on what precedes it (ITU T.81, annex F). Only sequential
 //! images of one scan can be taken apart like this, which is what cameras write.
 
+use silhouette_kernels::memory::{self, OutOfMemory};
+
 use super::entropy::{Bits, Code, Component, Scan, Tables};
 use super::problem::Problem;
+
+/// What the memory is for, in errors.
+const WHAT: &str = "a strip of a JPEG";
 
 /// Rows of units in a strip, besides one above and one below, from which the decoder interpolates chroma.
 const UNITS: usize = 8;
@@ -143,6 +148,8 @@ impl<'a> Strips<'a> {
             self.unit += 1;
             for (part, last) in self.parts.iter().zip(&mut self.last) {
                 for _ in 0..part.blocks {
+                    // A block has at most a token for each coefficient; the room grows by doubling.
+                    row.try_reserve(64).map_err(|_| OutOfMemory { what: WHAT, bytes: 4 * row.len() + 256 })?;
                     read_block(&mut self.bits, part, last, &mut row).ok_or_else(damaged)?;
                 }
             }
@@ -153,6 +160,9 @@ impl<'a> Strips<'a> {
     /// The first rows of units as a JPEG of this height.
     fn written(&self, rows: usize, height: u32) -> Result<Vec<u8>, Problem> {
         let (header, data, _) = self.layout.scan;
+        // A token takes at most 27 bits, or twice as much where every byte is escaped.
+        let tokens: usize = self.rows.iter().take(rows).map(Vec::len).sum();
+        memory::enough((data + 8 * tokens) as u64, WHAT)?;
         let mut bytes = self.layout.bytes[..header - 4].to_vec();
         patch(&mut bytes, height as u16);
         for (number, part) in self.parts.iter().enumerate() {
