@@ -275,7 +275,11 @@ impl Reading {
                 ))
             }
             FileError::Truncated { .. } => {
-                let text = error.to_string().replace("(lenient)", "(--lenient)");
+                let head = read_start(path, Kind::HEAD).ok().and_then(|head| Kind::of(&head));
+                // Only these can be read as far as they go.
+                let partial = is_pipe(path) || matches!(head.map(Kind::name), Some("PNG" | "JPEG"));
+                let way = if partial { ", or accept a partial image (--lenient)" } else { "" };
+                let text = error.to_string().replace(", or accept a partial image (lenient)", way);
                 Failure::general(if is_pipe(path) { text.replacen(PIPE, &shown, 1) } else { text })
             }
             FileError::Foreign { kind: "a Y4M video", .. } => {

@@ -53,6 +53,11 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "note: {}", one_line(text));
 }
 
+/// A number of things, whose name takes an s where there are several.
+pub(crate) fn counted(number: u64, name: &str) -> String {
+    if number == 1 { format!("1 {name}") } else { format!("{number} {name}s") }
+}
+
 /// A key that is equal for two names that some file system treats as one: it ignores case, and whether an accent is a
 /// character of its own.
 pub(crate) fn alike(name: &str) -> String {

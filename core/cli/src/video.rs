@@ -82,8 +82,9 @@ fn run(args: &Video) -> Result<(), Failure> {
     } else {
         let per_second = f64::from(rate.0) / f64::from(rate.1);
         output::say(&output::one_line(&format!(
-            "{}: {frames} frames of {width}x{height}, {per_second:.3} a second -> {name} ({each:.0} ms a frame)",
-            args.source.display()
+            "{}: {} of {width}x{height}, {per_second:.3} a second -> {name} ({each:.0} ms a frame)",
+            args.source.display(),
+            output::counted(frames, "frame")
         )));
     }
     problem.map_or(Ok(()), Err)

@@ -76,10 +76,7 @@ fn options_that_cannot_hold_are_refused_by_name() {
         (&["--effect", "mask", "--format", "webp"], &["--format webp", "always PNG"]),
         (&["--format", "webp", "--quality", "80"], &["WebP is written without loss"]),
         (&["--quality", "80"], &["--quality applies to JPEG only"]),
-        (
-            &["--effect", "mask", "--effect", "blur", "-o", jpg],
-            &["holds one image, and 1 photos with 2 effects make 2"],
-        ),
+        (&["--effect", "mask", "--effect", "blur", "-o", jpg], &["holds one image, and 1 photo with 2 effects make 2"]),
         (&["--refine", "on", "--effect", "binary"], &["--refine"]),
     ] {
         segment(&place, &path, options).fails(words);

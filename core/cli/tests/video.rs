@@ -141,7 +141,7 @@ fn numbers_in_names_are_the_order() {
     let labels = silhouette::Model::open(place.path("model.safetensors")).unwrap().labels().join(",");
     let all = ["--effect", "blur", "--classes", &labels, "-o", out.to_str().unwrap()];
     let ran = video(&place, &[&[folder.to_str().unwrap()], &all[..]].concat()).ok();
-    assert!(ran.err.contains("1 entries skipped"), "{ran:?}");
+    assert!(ran.err.contains("1 file skipped"), "{ran:?}");
     let file = std::fs::read(&out).unwrap();
     let mut reader = Reader::new(&file[..]).unwrap();
     let header = reader.header().clone();

@@ -4,6 +4,7 @@ use crate::args::{Format, Segment};
 use crate::effect::{Content, Effect};
 use crate::failure::Failure;
 use crate::inputs::{Input, Inputs, has_extension, is_pipe};
+use crate::output::counted;
 use silhouette::files::ImageFormat;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
@@ -101,8 +102,9 @@ impl Target {
         let photos = inputs.list.len();
         if photos > 1 || effects.len() > 1 {
             let text = format!(
-                "-o {name} holds one image, and {photos} photos with {} effects make {}; name a folder",
-                effects.len(),
+                "-o {name} holds one image, and {} with {} make {}; name a folder",
+                counted(photos as u64, "photo"),
+                counted(effects.len() as u64, "effect"),
                 photos * effects.len()
             );
             return Err(Failure::general(text));

@@ -132,7 +132,7 @@ impl Source {
 fn frames(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let cannot = |error| Failure::new(folder, format!("cannot be read: {error}"));
     let mut frames = Vec::new();
-    let mut skipped = 0;
+    let mut skipped = 0u64;
     for entry in std::fs::read_dir(folder).map_err(cannot)? {
         let path = entry.map_err(cannot)?.path();
         if path.is_file() && is_picture(&path) {
@@ -146,7 +146,8 @@ fn frames(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         return Err(Failure::new(folder, "there are no pictures in this folder"));
     }
     if skipped > 0 {
-        output::note(&format!("{}: {skipped} entries skipped that are no pictures", folder.display()));
+        let skipped = output::counted(skipped, "file");
+        output::note(&format!("{}: {skipped} skipped: only pictures directly in it are frames", folder.display()));
     }
     let stem = |path: &PathBuf| path.file_stem().unwrap_or_default().to_owned();
     let mut seen = std::collections::HashSet::new();
