@@ -26,6 +26,7 @@ mod source;
 mod tables;
 mod tensor;
 mod tflite;
+mod wire;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -34,7 +35,7 @@ use log::warn;
 use silhouette_network::ModelError;
 use silhouette_network::error::{TensorProblems, WrongShape};
 use silhouette_network::network::Network;
-use silhouette_network::spec::{Classifier, DeeplabV3, Extractor, FORMAT, Fit, Head, Input, Spec, Task, VOC_LABELS};
+use silhouette_network::spec::{Classifier, DeeplabV3, Extractor, FORMAT, Fit, Head, Input, Resize, Spec, Task, VOC_LABELS};
 use silhouette_weights::{Activations, ModelFile, QuantisedTensors, Tensors};
 
 pub use error::{ImportError, ImportFailure, Missing};
@@ -102,7 +103,7 @@ pub fn import_bytes(bytes: &[u8], name: &str, options: &ImportOptions) -> Result
     let ((derived, given), format) = match format::format(bytes, bytes.len() as u64)? {
         Format::TfLite => {
             only_for_state_dicts(options)?;
-            ((tflite::import(bytes)?, options.spec.clone()), "TensorFlow Lite")
+            ((tflite::import(bytes, resize(options))?, options.spec.clone()), "TensorFlow Lite")
         }
         Format::Pth => (state_dict(Container::Pth)?, "PyTorch"),
         Format::LegacyPth => (state_dict(Container::Legacy)?, "PyTorch"),
@@ -112,13 +113,21 @@ pub fn import_bytes(bytes: &[u8], name: &str, options: &ImportOptions) -> Result
     assemble(derived, name, provenance, &ImportOptions { spec: given, ..options.clone() })
 }
 
+/// How the logits are resized, where a graph ends before that.
+fn resize(options: &ImportOptions) -> Option<Resize> {
+    let given = options.spec.as_ref().and_then(|spec| match &spec.head {
+        Head::DeeplabV3(head) => Some(head.resize),
+        Head::Classifier(_) => None,
+    });
+    options.resize.or(given)
+}
+
 /// Options for what a graph stores.
 fn only_for_state_dicts(options: &ImportOptions) -> Result<(), ImportError> {
     let given = [
         ("--key", options.key.is_some()),
         ("--rates", options.rates.is_some()),
         ("--padding", options.padding.is_some()),
-        ("--resize", options.resize.is_some()),
     ];
     match given.into_iter().find(|(_, given)| *given) {
         Some((flag, _)) => Err(ImportError::DoesNotFit {
