@@ -10,7 +10,7 @@ use silhouette_weights::{ActivationQuantisation, Quantisation};
 
 use crate::budget::Budget;
 use crate::error::ImportError;
-use crate::fold::{self, Binary, Span};
+use crate::fold::{self, Binary, Span, Unary};
 use crate::graph::{Borders, Convolution, Graph, Node, Op, Pads, Value, Writer};
 use crate::tensor::Tensor;
 
@@ -777,6 +777,34 @@ impl<'a> Flow<'a> {
         let op = if cuts { Op::SpaceToBatch { block, borders } } else { Op::BatchToSpace { block, borders } };
         let value = map.value;
         self.push(label, op, vec![value], dims.to_vec(), Layout::ChannelsLast.axes().map(Some).to_vec())
+    }
+
+    /// Another type of number: of a constant, or of a map where nothing is lost by it.
+    pub(crate) fn cast(&mut self, label: &str, input: &Known<'a>, floats: bool) -> Result<Known<'a>> {
+        match input {
+            Known::Constant(tensor) => {
+                let operator = if floats { Unary::ToFloat } else { Unary::ToInteger };
+                if floats != fold::is_integer(tensor.number()) {
+                    return Ok(input.clone());
+                }
+                self.computed(label, fold::unary(operator, tensor))
+            }
+            Known::Map(map) => {
+                let writer = self.writers[map.value].map(|writer| &self.nodes[writer].op);
+                if floats || matches!(writer, Some(Op::ArgMax) | None) {
+                    return Ok(input.clone());
+                }
+                Ok(self.stranger(label, &[input], "it cuts off the fractions of a map"))
+            }
+            Known::Stranger(_) => Ok(self.stranger(label, &[input], "its input is no map of a network here")),
+        }
+    }
+
+    /// Weights that were made from those of the file.
+    pub(crate) fn weights(&mut self, label: &str, tensor: Option<Tensor<'a>>) -> Result<Known<'a>> {
+        let count = tensor.as_ref().map_or(0, Tensor::len);
+        self.weights.spend(count).map_err(|problem| self.damaged(label, problem))?;
+        self.computed_again(label, tensor)
     }
 
     /// What a map's bytes represent; the map itself is not changed.

@@ -9,6 +9,8 @@ use crate::tflite;
 pub(crate) enum Format {
     /// TensorFlow Lite.
     TfLite,
+    /// ONNX.
+    Onnx,
     /// PyTorch's zip archive of a pickle and raw tensors.
     Pth,
     /// PyTorch's pickles and raw tensors from before version 1.6.
@@ -77,7 +79,7 @@ pub(crate) fn format(bytes: &[u8], length: u64) -> Result<Format, ImportError> {
         return Err(unsupported("an ExecuTorch program (.pte)", SOURCE));
     }
     match versioned(bytes) {
-        Some(Versioned::Onnx) => return Err(unsupported("ONNX", SOURCE)),
+        Some(Versioned::Onnx) => return Ok(Format::Onnx),
         Some(Versioned::SavedModel) => {
             let what = "a TensorFlow SavedModel (saved_model.pb)";
             return Err(unsupported(

@@ -17,8 +17,11 @@ mod derived;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod flow;
+mod fold;
 mod format;
 mod graph;
+mod onnx;
 mod options;
 mod pytorch;
 mod recognise;
@@ -104,6 +107,10 @@ pub fn import_bytes(bytes: &[u8], name: &str, options: &ImportOptions) -> Result
         Format::TfLite => {
             only_for_state_dicts(options)?;
             ((tflite::import(bytes, resize(options))?, options.spec.clone()), "TensorFlow Lite")
+        }
+        Format::Onnx => {
+            only_for_state_dicts(options)?;
+            ((onnx::import(bytes, options.size, resize(options))?, options.spec.clone()), "ONNX")
         }
         Format::Pth => (state_dict(Container::Pth)?, "PyTorch"),
         Format::LegacyPth => (state_dict(Container::Legacy)?, "PyTorch"),
