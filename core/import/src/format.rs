@@ -11,6 +11,10 @@ pub(crate) enum Format {
     TfLite,
     /// ONNX.
     Onnx,
+    /// TensorFlow's `GraphDef` with its weights.
+    FrozenGraph,
+    /// An archive, such as the model zoo's around a frozen graph.
+    Gzip,
     /// PyTorch's zip archive of a pickle and raw tensors.
     Pth,
     /// PyTorch's pickles and raw tensors from before version 1.6.
@@ -30,7 +34,6 @@ const BEGINNINGS: &[(&[u8], &str, &str)] = &[
     (b"\x80\x04", "a Python pickle", "load it in Python and save its tensors: torch.save(tensors, \"weights.pth\")"),
     (b"\x80\x05", "a Python pickle", "load it in Python and save its tensors: torch.save(tensors, \"weights.pth\")"),
     (b"\x93NUMPY", "a NumPy array", "import the model file that it was made from"),
-    (b"\x1f\x8b", "a gzip archive (.gz, .tar.gz)", "unpack it and import the model inside"),
     (b"BZh", "a bzip2 archive", "unpack it and import the model inside"),
     (b"\xfd7zXZ", "an xz archive", "unpack it and import the model inside"),
     (b"7z\xbc\xaf", "a 7z archive", "unpack it and import the model inside"),
@@ -63,6 +66,9 @@ pub(crate) fn format(bytes: &[u8], length: u64) -> Result<Format, ImportError> {
     if bytes.starts_with(b"PK\x03\x04") {
         return Ok(Format::Pth);
     }
+    if bytes.starts_with(b"\x1f\x8b") {
+        return Ok(Format::Gzip);
+    }
     if bytes.starts_with(LEGACY) {
         return Ok(Format::LegacyPth);
     }
@@ -91,7 +97,7 @@ pub(crate) fn format(bytes: &[u8], length: u64) -> Result<Format, ImportError> {
         None => {}
     }
     if looks_like_frozen_graph(bytes) {
-        return Err(unsupported("a TensorFlow frozen graph", TO_TFLITE));
+        return Ok(Format::FrozenGraph);
     }
     // The first key of a table of variables: its header.
     if let [0, 0, 4..=32, 0x08, ..] = bytes {

@@ -28,6 +28,7 @@ mod recognise;
 mod source;
 mod tables;
 mod tensor;
+mod tensorflow;
 mod tflite;
 mod wire;
 
@@ -103,6 +104,7 @@ pub fn files_read(path: &Path) -> Vec<PathBuf> {
 /// As [`import`], without the file's name.
 pub fn import_bytes(bytes: &[u8], name: &str, options: &ImportOptions) -> Result<Imported, ImportError> {
     let state_dict = |container| pytorch::import(bytes, container, options);
+    let unpacked;
     let ((derived, given), format) = match format::format(bytes, bytes.len() as u64)? {
         Format::TfLite => {
             only_for_state_dicts(options)?;
@@ -111,6 +113,15 @@ pub fn import_bytes(bytes: &[u8], name: &str, options: &ImportOptions) -> Result
         Format::Onnx => {
             only_for_state_dicts(options)?;
             ((onnx::import(bytes, options.size, resize(options))?, options.spec.clone()), "ONNX")
+        }
+        Format::FrozenGraph => {
+            only_for_state_dicts(options)?;
+            ((tensorflow::import(bytes, options.size, resize(options))?, options.spec.clone()), "TensorFlow")
+        }
+        Format::Gzip => {
+            only_for_state_dicts(options)?;
+            unpacked = tensorflow::archive::frozen_graph(bytes)?;
+            ((tensorflow::import(&unpacked, options.size, resize(options))?, options.spec.clone()), "TensorFlow")
         }
         Format::Pth => (state_dict(Container::Pth)?, "PyTorch"),
         Format::LegacyPth => (state_dict(Container::Legacy)?, "PyTorch"),
