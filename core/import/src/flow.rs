@@ -80,7 +80,8 @@ impl Map {
 
     /// Whether the dimensions can be those of the layout.
     fn is(&self, layout: Layout) -> bool {
-        self.dims.len() == 4 && self.axes.iter().zip(layout.axes()).all(|(&axis, other)| axis.is_none_or(|a| a == other))
+        self.dims.len() == 4
+            && self.axes.iter().zip(layout.axes()).all(|(&axis, other)| axis.is_none_or(|a| a == other))
     }
 
     /// The shape as the graph keeps it.
@@ -181,7 +182,14 @@ impl<'a> Flow<'a> {
         Some(Known::Map(map))
     }
 
-    fn push(&mut self, label: &str, op: Op<'a>, inputs: Vec<Value>, dims: Vec<usize>, axes: Vec<Option<Axis>>) -> Known<'a> {
+    fn push(
+        &mut self,
+        label: &str,
+        op: Op<'a>,
+        inputs: Vec<Value>,
+        dims: Vec<usize>,
+        axes: Vec<Option<Axis>>,
+    ) -> Known<'a> {
         let mut map = Map { value: 0, dims, axes };
         for (axis, &n) in map.axes.iter_mut().zip(&map.dims) {
             *axis = axis.filter(|_| n != 1);
@@ -227,7 +235,11 @@ impl<'a> Flow<'a> {
             return Ok(self.stranger(label, &[input], "its input is no map of a network here"));
         };
         if !map.is(layout) {
-            return Ok(self.stranger(label, &[input], format!("its input is a map of {:?} in another order", map.dims)));
+            return Ok(self.stranger(
+                label,
+                &[input],
+                format!("its input is a map of {:?} in another order", map.dims),
+            ));
         }
         let c_in = map.size(Axis::Channel);
         let &[c_out, per_group, kernel, across] = filter.weight.dims() else {
@@ -438,7 +450,13 @@ impl<'a> Flow<'a> {
     }
 
     /// Values kept within bounds: the activations.
-    pub(crate) fn bounded(&mut self, label: &str, input: &Known<'a>, least: Option<f32>, most: Option<f32>) -> Known<'a> {
+    pub(crate) fn bounded(
+        &mut self,
+        label: &str,
+        input: &Known<'a>,
+        least: Option<f32>,
+        most: Option<f32>,
+    ) -> Known<'a> {
         let Known::Map(map) = input else {
             return self.stranger(label, &[input], "its input is no map of a network here");
         };
@@ -717,7 +735,9 @@ impl<'a> Flow<'a> {
             let side = |n: i64| usize::try_from(n).ok().filter(|&n| n <= 4096);
             match (map.axes.get(i), side(before), side(after)) {
                 (Some(Some(Axis::Row)), Some(before), Some(after)) => (borders.top, borders.bottom) = (before, after),
-                (Some(Some(Axis::Column)), Some(before), Some(after)) => (borders.left, borders.right) = (before, after),
+                (Some(Some(Axis::Column)), Some(before), Some(after)) => {
+                    (borders.left, borders.right) = (before, after)
+                }
                 _ => possible = false,
             }
             if possible {
@@ -753,7 +773,14 @@ impl<'a> Flow<'a> {
     }
 
     /// TensorFlow's parts of an atrous convolution: the map cut into `block` x `block` maps, and joined again.
-    pub(crate) fn cut(&mut self, label: &str, input: &Known<'a>, block: usize, borders: Borders, cuts: bool) -> Known<'a> {
+    pub(crate) fn cut(
+        &mut self,
+        label: &str,
+        input: &Known<'a>,
+        block: usize,
+        borders: Borders,
+        cuts: bool,
+    ) -> Known<'a> {
         let Known::Map(map) = input else {
             return self.stranger(label, &[input], "its input is no map of a network here");
         };
@@ -808,7 +835,12 @@ impl<'a> Flow<'a> {
     }
 
     /// What a map's bytes represent; the map itself is not changed.
-    pub(crate) fn quantise(&mut self, label: &str, input: &Known<'a>, edge: ActivationQuantisation) -> Result<Known<'a>> {
+    pub(crate) fn quantise(
+        &mut self,
+        label: &str,
+        input: &Known<'a>,
+        edge: ActivationQuantisation,
+    ) -> Result<Known<'a>> {
         edge.check().map_err(|problem| self.damaged(label, problem))?;
         Ok(match input {
             Known::Map(map) => {
@@ -820,7 +852,12 @@ impl<'a> Flow<'a> {
     }
 
     /// A constant of integers with what they represent; scales cost what the file has of them.
-    pub(crate) fn dequantise(&mut self, label: &str, tensor: &Tensor<'a>, quantisation: Quantisation) -> Result<Known<'a>> {
+    pub(crate) fn dequantise(
+        &mut self,
+        label: &str,
+        tensor: &Tensor<'a>,
+        quantisation: Quantisation,
+    ) -> Result<Known<'a>> {
         self.numbers.spend(2 * quantisation.scale.len()).map_err(|problem| self.damaged(label, problem))?;
         quantisation.check(tensor.dims()).map_err(|problem| self.damaged(label, problem))?;
         Ok(Known::Constant(tensor.clone().quantised(quantisation)))

@@ -283,10 +283,7 @@ impl Span {
         let (from, to) = match step {
             1.. => (from.map_or(0, |from| at(from, 0, length)), to.map_or(length, |to| at(to, 0, length))),
             0 => return None,
-            _ => (
-                from.map_or(length - 1, |from| at(from, -1, length - 1)),
-                to.map_or(-1, |to| at(to, -1, length - 1)),
-            ),
+            _ => (from.map_or(length - 1, |from| at(from, -1, length - 1)), to.map_or(-1, |to| at(to, -1, length - 1))),
         };
         let distance = if step > 0 { to - from } else { from - to };
         let count = distance.max(0).cast_unsigned().div_ceil(step.unsigned_abs());
@@ -390,7 +387,9 @@ mod tests {
             assert_eq!(slice.integers().unwrap(), expected, "{from:?} {to:?} {step}");
         }
         assert!(Span::new(5, None, None, 0).is_none());
-        assert!(Span::new(5, Some(0), Some(99), 1).unwrap().is_all(5) && !Span::new(5, Some(1), None, 1).unwrap().is_all(5));
+        assert!(
+            Span::new(5, Some(0), Some(99), 1).unwrap().is_all(5) && !Span::new(5, Some(1), None, 1).unwrap().is_all(5)
+        );
         assert!(!Span::new(2, None, None, -1).unwrap().is_all(2));
     }
 }

@@ -157,22 +157,26 @@ mod tests {
     fn formats_are_called_by_their_names() {
         for (bytes, name) in [
             (&b"\x89HDF\r\n\x1a\n"[..], "HDF5 (Keras .h5)"),
-            (b"\x08\x08\x12\x07pytorch\x1a\x032.1", "ONNX"),
-            (b"\x08\x09\x3a\x80\x10", "ONNX"),
             (b"\x08\x01\x12\xff\xc5\x64\x0a\xb4\x1d\x12\x84\x1d\x0a\x44", "SavedModel"),
             (b"\x08\x01\x12\x85\x10\x0a\x1a\x0a\x05image\x12\x0f", "Core ML"),
             (b"\x08\x04\x12\x0b\x0a\x09\x0a\x05image\x12\x00", "Core ML"),
-            (b"\x0a\x19\x0a\x05input\x12\x0bPlaceholder", "frozen graph"),
             (b"\0\0\x1a\x08\x01\x1a\x02\x08\x01", "TensorFlow checkpoint"),
             (b"model_checkpoint_path: \"model\"", "TensorFlow checkpoint"),
             (b"\x80\x04\x95\x10\0\0\0\0\0\0\0}.", "pickle"),
-            (b"\x1f\x8b\x08\0", "gzip"),
             (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
             (b"\x1c\0\0\0ET12", "ExecuTorch"),
         ] {
             let error = format(bytes, bytes.len() as u64).unwrap_err();
             let text = error.to_string();
             assert!(matches!(error, ImportError::Unsupported { .. }) && text.contains(name), "{bytes:?}: {text}");
+        }
+        for (bytes, expected) in [
+            (&b"\x08\x08\x12\x07pytorch\x1a\x032.1"[..], Format::Onnx),
+            (b"\x08\x09\x3a\x80\x10", Format::Onnx),
+            (b"\x0a\x19\x0a\x05input\x12\x0bPlaceholder", Format::FrozenGraph),
+            (b"\x1f\x8b\x08\0", Format::Gzip),
+        ] {
+            assert_eq!(format(bytes, bytes.len() as u64).unwrap(), expected, "{bytes:?}");
         }
         for bytes in [&b""[..], b"\x08", b"\x08\x01\x12", b"\x08\x01\x12\xff\xff\xff", b"\0\0\0\0", b"x"] {
             let error = format(bytes, bytes.len() as u64).unwrap_err();

@@ -204,7 +204,9 @@ impl Graph<'_> {
     pub(crate) fn resembles(&self) -> Option<&'static str> {
         let named = |part: &str| self.nodes.iter().any(|node| node.label.to_ascii_lowercase().contains(part));
         let strided = |kernel: usize| {
-            self.nodes.iter().any(|node| matches!(&node.op, Op::Convolution(c) if c.kernel() == kernel && c.stride == 2))
+            self.nodes
+                .iter()
+                .any(|node| matches!(&node.op, Op::Convolution(c) if c.kernel() == kernel && c.stride == 2))
         };
         let kinds = |parts: &[&str]| parts.iter().any(|part| named(part));
         let depthwise = self.nodes.iter().any(|node| matches!(&node.op, Op::Convolution(c) if c.depthwise));
@@ -350,8 +352,9 @@ impl Graph<'_> {
                 if opened != block || convolution.rate != 1 || convolution.stride != 1 || !valid {
                     return Err(ImportError::UnknownNetwork {
                         place: node.label.clone(),
-                        problem: "between space-to-batch and batch-to-space, but not the inside of an atrous convolution"
-                            .into(),
+                        problem:
+                            "between space-to-batch and batch-to-space, but not the inside of an atrous convolution"
+                                .into(),
                     });
                 }
                 let Some(&input) = before[opener].inputs.first() else { return Ok(false) };

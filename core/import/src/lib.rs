@@ -39,7 +39,9 @@ use log::warn;
 use silhouette_network::ModelError;
 use silhouette_network::error::{TensorProblems, WrongShape};
 use silhouette_network::network::Network;
-use silhouette_network::spec::{Classifier, DeeplabV3, Extractor, FORMAT, Fit, Head, Input, Resize, Spec, Task, VOC_LABELS};
+use silhouette_network::spec::{
+    Classifier, DeeplabV3, Extractor, FORMAT, Fit, Head, Input, Resize, Spec, Task, VOC_LABELS,
+};
 use silhouette_weights::{Activations, ModelFile, QuantisedTensors, Tensors};
 
 pub use error::{ImportError, ImportFailure, Missing};

@@ -139,7 +139,8 @@ impl<'g, 'a> Walk<'g, 'a> {
 
     /// What has been recognised so far, in words, and what the graph looks like otherwise.
     fn recognised(&self) -> String {
-        let blocks = self.convs.iter().filter(|c| c.name.starts_with("blocks.") && c.name.ends_with(".project")).count();
+        let blocks =
+            self.convs.iter().filter(|c| c.name.starts_with("blocks.") && c.name.ends_with(".project")).count();
         let stem = self.convs.iter().any(|conv| conv.name == "stem");
         let seen = match (stem, blocks, self.convs.last()) {
             (_, 1.., Some(last)) if last.name.starts_with("head.") => {

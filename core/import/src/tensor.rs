@@ -468,7 +468,9 @@ mod tests {
     fn other_shapes_of_the_same_numbers() {
         let bytes: Vec<u8> = (0..24).collect();
         let tensor = |shape: &[usize]| Tensor::new(Number::U8, &bytes, shape.to_vec()).unwrap();
-        for (from, to) in [(&[2, 12][..], &[24][..]), (&[24], &[2, 3, 4]), (&[4, 6], &[1, 4, 1, 6]), (&[2, 12], &[8, 3])] {
+        for (from, to) in
+            [(&[2, 12][..], &[24][..]), (&[24], &[2, 3, 4]), (&[4, 6], &[1, 4, 1, 6]), (&[2, 12], &[8, 3])]
+        {
             let other = tensor(from).reshaped(to.to_vec()).unwrap();
             assert_eq!((other.dims(), other.integers().unwrap()), (to, (0..24).collect()));
         }

@@ -157,7 +157,14 @@ mod tests {
         for length in (0..message.len()).filter(|length| !ends.contains(length)) {
             assert!(fields(&message[..length]).last().unwrap().is_err(), "{length}");
         }
-        for bad in [&b"\x00\x01"[..], b"\x0b", b"\x0f", b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\x7f", &[0xff; 30], b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"] {
+        for bad in [
+            &b"\x00\x01"[..],
+            b"\x0b",
+            b"\x0f",
+            b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
+            &[0xff; 30],
+            b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02",
+        ] {
             assert!(fields(bad).all(|field| field.is_err()) && fields(bad).count() == 1, "{bad:?}");
         }
     }

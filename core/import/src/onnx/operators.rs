@@ -28,7 +28,8 @@ pub(super) fn graph<'a>(model: &Model<'a>, size: Option<usize>, resize: Option<R
     let any_size = input.dims.len() == 4 && input.dims.iter().skip(1).filter(|n| n.is_none()).count() > 0;
     let size = size.unwrap_or(ANY_SIZE).min(MAX_DIMENSION);
     let mut flow = Flow::new("ONNX", model.length);
-    let dims: Vec<usize> = input.dims.iter().enumerate().map(|(i, n)| n.unwrap_or(if i == 0 { 1 } else { size })).collect();
+    let dims: Vec<usize> =
+        input.dims.iter().enumerate().map(|(i, n)| n.unwrap_or(if i == 0 { 1 } else { size })).collect();
     let Some(image) = flow.input(dims).filter(|_| is_float(input.kind) || matches!(input.kind, 2 | 3)) else {
         let dims: Vec<String> = input.dims.iter().map(|n| n.map_or("?".to_owned(), |n| n.to_string())).collect();
         let (name, dims) = (printable(input.name), dims.join("x"));
@@ -72,7 +73,8 @@ impl<'a> Reader<'a> {
     fn operator(&mut self, node: &Node<'a>) -> Result<()> {
         let mut inputs = Vec::new();
         for &name in &node.inputs {
-            let problem = || damaged(&node.label, format!("it reads '{}' before anything has written it", printable(name)));
+            let problem =
+                || damaged(&node.label, format!("it reads '{}' before anything has written it", printable(name)));
             inputs.push(match name {
                 "" => None,
                 name => Some(self.known.get(name).cloned().ok_or_else(problem)?),
@@ -197,7 +199,8 @@ impl<'a> Reader<'a> {
                 let axis = node.integer("axis")?.unwrap_or(1);
                 let rank = map.dims().len();
                 let axis = if axis == rank as i64 { Some(rank) } else { place(axis, rank) };
-                let (before, after) = map.dims().split_at(axis.ok_or_else(|| damaged(label, "its axis is impossible"))?);
+                let (before, after) =
+                    map.dims().split_at(axis.ok_or_else(|| damaged(label, "its axis is impossible"))?);
                 let dims = [before, after].map(|dims| dims.iter().product()).to_vec();
                 self.flow.reshape(label, first, dims)?
             }
@@ -256,9 +259,8 @@ impl<'a> Reader<'a> {
                 let dimension = node.integer("axis")?.unwrap_or(if self.opset < 13 { 1 } else { -1 });
                 // Older versions work on all dimensions from this one on.
                 let rest = match first {
-                    Known::Map(map) => place(dimension, map.dims().len()).map_or(0, |at| {
-                        map.dims()[at + 1..].iter().filter(|&&n| n != 1).count()
-                    }),
+                    Known::Map(map) => place(dimension, map.dims().len())
+                        .map_or(0, |at| map.dims()[at + 1..].iter().filter(|&&n| n != 1).count()),
                     _ => 0,
                 };
                 if self.opset < 13 && rest != 0 {
@@ -453,9 +455,14 @@ impl<'a> Reader<'a> {
             None => (0..rank).map(Some).collect(),
         };
         let constant_mode = matches!(node.text("mode")?, None | Some("constant"));
-        let pads = pads.filter(|pads| pads.len() == 2 * axes.len() && value == 0.0 && constant_mode && !axes.is_empty());
+        let pads =
+            pads.filter(|pads| pads.len() == 2 * axes.len() && value == 0.0 && constant_mode && !axes.is_empty());
         let Some(pads) = pads else {
-            return Ok(self.flow.stranger(label, &[input], "it pads with something else than a constant number of zeros"));
+            return Ok(self.flow.stranger(
+                label,
+                &[input],
+                "it pads with something else than a constant number of zeros",
+            ));
         };
         let mut each = vec![[0, 0]; rank];
         for (i, axis) in axes.iter().enumerate() {
@@ -481,7 +488,9 @@ impl<'a> Reader<'a> {
         let dims = match input {
             Known::Constant(tensor) => tensor.dims().to_vec(),
             Known::Map(map) => map.dims().to_vec(),
-            Known::Stranger(_) => return Ok(self.flow.stranger(label, &[input], "its input is no map of a network here")),
+            Known::Stranger(_) => {
+                return Ok(self.flow.stranger(label, &[input], "its input is no map of a network here"));
+            }
         };
         let axes = axes.unwrap_or_else(|| (0..starts.len() as i64).collect());
         let steps = steps.unwrap_or_else(|| vec![1; starts.len()]);
@@ -614,12 +623,15 @@ fn window_pads(node: &Node<'_>) -> Result<std::result::Result<Pads, String>> {
 /// An old linear Upsample does not say its rule. To a multiple and one more, as TensorFlow's DeepLab does, it is of
 /// align-corners.
 fn aligned(label: &str, before: &[usize], after: &[usize]) -> Option<Resize> {
-    let fits = |(&from, &to): (&usize, &usize)| from == to || (from > 1 && to > from && (to - 1).is_multiple_of(from - 1));
+    let fits =
+        |(&from, &to): (&usize, &usize)| from == to || (from > 1 && to > from && (to - 1).is_multiple_of(from - 1));
     if before.len() != after.len() || !before.iter().zip(after).all(fits) {
         return None;
     }
     if before != after && before.iter().any(|&n| n > 1) {
-        warn!("{label}: it does not say its rule; from {before:?} to {after:?} it is read as align-corners (--resize replaces it)");
+        warn!(
+            "{label}: it does not say its rule; from {before:?} to {after:?} it is read as align-corners (--resize replaces it)"
+        );
     }
     Some(Resize::AlignCorners)
 }

@@ -43,7 +43,9 @@ pub(crate) fn frozen_graph(bytes: &[u8]) -> Result<Vec<u8>, ImportError> {
         let Some(member) = member else {
             return Err(match (reader.limit(), names.as_slice()) {
                 (0, _) => damaged(format!("it unpacks to more than {PASSED} times its size")),
-                (_, []) => unsupported("a gzip archive (.gz) other than a .tar.gz", "unpack it and import the model inside"),
+                (_, []) => {
+                    unsupported("a gzip archive (.gz) other than a .tar.gz", "unpack it and import the model inside")
+                }
                 _ => damaged("one of its headers is broken"),
             });
         };
@@ -61,7 +63,8 @@ pub(crate) fn frozen_graph(bytes: &[u8]) -> Result<Vec<u8>, ImportError> {
         if names.len() < 8 {
             names.push(member.name);
         }
-        let length = member.length.checked_next_multiple_of(BLOCK as u64).ok_or_else(|| damaged("a member's length"))?;
+        let length =
+            member.length.checked_next_multiple_of(BLOCK as u64).ok_or_else(|| damaged("a member's length"))?;
         if std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink()).map_err(broken)? != length {
             return Err(match reader.limit() {
                 0 => damaged(format!("it unpacks to more than {PASSED} times its size")),
@@ -102,7 +105,8 @@ impl Member {
             u64::from_str_radix(digits, 8).ok()
         };
         // The sum is of the header with spaces in its place.
-        let sum: u64 = header.iter().enumerate().map(|(i, &byte)| if (148..156).contains(&i) { 32 } else { byte.into() }).sum();
+        let sum: u64 =
+            header.iter().enumerate().map(|(i, &byte)| if (148..156).contains(&i) { 32 } else { byte.into() }).sum();
         if octal(148, 8) != Some(sum) {
             return None;
         }
@@ -171,7 +175,8 @@ pub(crate) mod tests {
         assert!(error.contains("more than 8 times"), "{error}");
         let mut zeros = member("a", &[]);
         zeros[124..135].copy_from_slice(b"00777777777");
-        let sum: u32 = zeros.iter().enumerate().map(|(i, &b)| if (148..156).contains(&i) { 32 } else { u32::from(b) }).sum();
+        let sum: u32 =
+            zeros.iter().enumerate().map(|(i, &b)| if (148..156).contains(&i) { 32 } else { u32::from(b) }).sum();
         zeros[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
         zeros.resize(200 << 20, 0);
         let error = frozen_graph(&zipped(&zeros)).unwrap_err().to_string();

@@ -14,11 +14,7 @@ use crate::tensor::Tensor;
 type Result<T> = std::result::Result<T, ImportError>;
 
 /// The graph of a file of `length` bytes; `size` is the image's, where the file leaves it open.
-pub(super) fn graph<'a>(
-    nodes: &Nodes<'a>,
-    length: usize,
-    size: Option<usize>,
-) -> Result<Graph<'a>> {
+pub(super) fn graph<'a>(nodes: &Nodes<'a>, length: usize, size: Option<usize>) -> Result<Graph<'a>> {
     let unknown = |problem: String| ImportError::UnknownNetwork { place: "the file".into(), problem };
     let is_input = |node: &&Node<'a>| matches!(node.operator, "Placeholder" | "PlaceholderV2");
     let inputs: Vec<&Node<'a>> = nodes.all.iter().filter(is_input).collect();
@@ -40,7 +36,10 @@ pub(super) fn graph<'a>(
     let dims: Vec<usize> = open.iter().enumerate().map(|(i, n)| n.unwrap_or(if i == 0 { 1 } else { size })).collect();
     let mut flow = Flow::new("TensorFlow", length);
     let Some(image) = flow.input(dims.clone()) else {
-        return Err(unknown(format!("its input '{}' of {dims:?} is no image of three channels", printable(input.name))));
+        return Err(unknown(format!(
+            "its input '{}' of {dims:?} is no image of three channels",
+            printable(input.name)
+        )));
     };
     let mut reader = Reader { flow, known: HashMap::new() };
     reader.known.insert((input.name, 0), image.clone());
@@ -58,9 +57,8 @@ pub(super) fn graph<'a>(
 
 /// A graph that keeps its weights elsewhere has none to import.
 fn refuse_variables(nodes: &Nodes<'_>) -> Result<()> {
-    let variable = nodes.all.iter().find(|node| {
-        matches!(node.operator, "VariableV2" | "Variable" | "VarHandleOp" | "RestoreV2")
-    });
+    let variable =
+        nodes.all.iter().find(|node| matches!(node.operator, "VariableV2" | "Variable" | "VarHandleOp" | "RestoreV2"));
     match variable {
         Some(node) => Err(ImportError::Unsupported {
             what: format!("a TensorFlow graph whose weights are in a checkpoint ({})", node.label),
@@ -155,7 +153,9 @@ impl<'a> Reader<'a> {
             inputs.push(match known {
                 Some(known) => known,
                 // Statistics of a batch norm, say.
-                None => self.flow.stranger(&node.label, &[], format!("it reads output {number} of '{}'", printable(name))),
+                None => {
+                    self.flow.stranger(&node.label, &[], format!("it reads output {number} of '{}'", printable(name)))
+                }
             });
         }
         if let ("Unpack", Some(Known::Constant(tensor))) = (node.operator, inputs.first()) {
@@ -293,7 +293,9 @@ impl<'a> Reader<'a> {
                 let zeros = node.operator == "Pad" || constant(2).is_some_and(|value| value.values().eq([0.0]));
                 match pads.filter(|pads| zeros && pads.len() % 2 == 0) {
                     Some(pads) => self.flow.pad(label, first, pads.as_chunks::<2>().0),
-                    None => self.flow.stranger(label, &all, "it pads with something else than a constant number of zeros"),
+                    None => {
+                        self.flow.stranger(label, &all, "it pads with something else than a constant number of zeros")
+                    }
                 }
             }
             "Softmax" => self.flow.ending(label, first, Op::Softmax, Some(-1)),
@@ -302,9 +304,12 @@ impl<'a> Reader<'a> {
                 Some(&[axis]) => self.flow.best(label, first, axis, false),
                 _ => self.flow.stranger(label, &all, "its axis is not a constant"),
             },
-            "Identity" | "StopGradient" | "PreventGradient" | "CheckNumerics" | "PlaceholderWithDefault" | "Snapshot" => {
-                first.clone()
-            }
+            "Identity"
+            | "StopGradient"
+            | "PreventGradient"
+            | "CheckNumerics"
+            | "PlaceholderWithDefault"
+            | "Snapshot" => first.clone(),
             "Cast" => self.flow.cast(label, first, is_float(node.kind("DstT")?))?,
             "ExpandDims" => match constant(1).and_then(Tensor::integers) {
                 Some(axes) => self.flow.with_ones(label, first, &axes)?,
@@ -360,9 +365,12 @@ impl<'a> Reader<'a> {
             "MatMul" => {
                 let turned = (node.truth("transpose_a")?, node.truth("transpose_b")?);
                 let matrix = constant(1).filter(|weight| weight.dims().len() == 2 && !turned.0);
-                let matrix = matrix.and_then(|weight| {
-                    if turned.1 { Some(weight.clone()) } else { weight.clone().transposed(&[1, 0]) }
-                });
+                let matrix =
+                    matrix.and_then(
+                        |weight| {
+                            if turned.1 { Some(weight.clone()) } else { weight.clone().transposed(&[1, 0]) }
+                        },
+                    );
                 match matrix {
                     Some(matrix) => self.flow.product(label, first, matrix, None)?,
                     None => self.flow.stranger(label, &all, "it is no product with a constant matrix"),
@@ -492,7 +500,11 @@ impl<'a> Reader<'a> {
             let has = |mask: i64| mask >> i & 1 == 1;
             let shrinks = has(shrinks);
             let from = Some(starts[i]).filter(|_| !has(begins) || shrinks);
-            let to = if shrinks { starts[i].checked_add(1).filter(|&to| to != 0) } else { Some(ends[i]).filter(|_| !has(stops)) };
+            let to = if shrinks {
+                starts[i].checked_add(1).filter(|&to| to != 0)
+            } else {
+                Some(ends[i]).filter(|_| !has(stops))
+            };
             let span = Span::new(dims[i], from, to, if shrinks { 1 } else { steps[i] });
             let span = span.ok_or_else(|| damaged(label, "its step is 0"))?;
             if shrinks {
@@ -527,9 +539,10 @@ fn dims<'k>(known: &'k Known<'_>) -> Option<&'k [usize]> {
 /// The dimensions that a Reshape asks for: -1 is what is left.
 fn shaped(input: &Known<'_>, shape: &[i64]) -> Option<Vec<usize>> {
     let count = dims(input)?.iter().try_fold(1usize, |product, &n| product.checked_mul(n))?;
-    let known = shape.iter().filter(|&&n| n != -1).try_fold(1usize, |product, &n| {
-        product.checked_mul(usize::try_from(n).ok()?)
-    })?;
+    let known = shape
+        .iter()
+        .filter(|&&n| n != -1)
+        .try_fold(1usize, |product, &n| product.checked_mul(usize::try_from(n).ok()?))?;
     let open = shape.iter().filter(|&&n| n == -1).count();
     let fits = match open {
         0 => known == count,
