@@ -642,7 +642,13 @@ impl<'a> Flow<'a> {
     /// The same numbers in another shape: for a map, dimensions of one that come or go.
     pub(crate) fn reshape(&mut self, label: &str, input: &Known<'a>, dims: Vec<usize>) -> Result<Known<'a>> {
         let map = match input {
-            Known::Constant(tensor) => return self.computed_again(label, tensor.clone().reshaped(dims)),
+            Known::Constant(tensor) => {
+                return match tensor.clone().reshaped(dims.clone()) {
+                    Some(tensor) => Ok(Known::Constant(tensor)),
+                    // Turned before: its numbers do not lie one after the other.
+                    None => self.computed(label, fold::copied(tensor, dims)),
+                };
+            }
             Known::Stranger(_) => return Ok(self.stranger(label, &[input], "its input is no map of a network here")),
             Known::Map(map) => map,
         };
@@ -751,14 +757,11 @@ impl<'a> Flow<'a> {
         self.push(label, Op::Pad(borders), vec![value], dims, axes)
     }
 
-    /// A part of a tensor, `None` along dimensions that are kept: of a constant vector, or all of a map.
+    /// A part of a tensor, `None` along dimensions that are kept: of a constant, or all of a map.
     pub(crate) fn slice(&mut self, label: &str, input: &Known<'a>, spans: &[Option<Span>]) -> Result<Known<'a>> {
         match input {
             Known::Constant(tensor) => {
-                let part = match spans {
-                    [Some(span)] => fold::sliced(tensor, *span),
-                    _ => None,
-                };
+                let part = fold::sliced(tensor, spans);
                 self.computed(label, part)
             }
             Known::Map(map) => {

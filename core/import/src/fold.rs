@@ -296,18 +296,31 @@ impl Span {
     }
 }
 
-/// A part of a vector.
-pub(crate) fn sliced<'a>(of: &Tensor<'_>, span: Span) -> Option<Tensor<'a>> {
-    let &[_] = of.dims() else { return None };
-    if span.count > MAX_ELEMENTS {
+/// A part of a constant, all of it along dimensions without a span.
+pub(crate) fn sliced<'a>(of: &Tensor<'_>, spans: &[Option<Span>]) -> Option<Tensor<'a>> {
+    let dims = of.dims();
+    if spans.len() > dims.len() || of.len() > MAX_ELEMENTS {
         return None;
     }
-    let place = |i: usize| {
-        let offset = i64::try_from(i).ok()?.checked_mul(span.step)?;
-        span.first.checked_add_signed(isize::try_from(offset).ok()?)
-    };
-    let places = (0..span.count).map(place).collect::<Option<Vec<_>>>()?;
-    Numbers::of(of)?.picked(&places)?.into_tensor(vec![span.count])
+    let mut places = vec![0usize];
+    let mut shape = Vec::new();
+    for (i, &n) in dims.iter().enumerate() {
+        let whole = Span { first: 0, count: n, step: 1 };
+        let span = spans.get(i).copied().flatten().unwrap_or(whole);
+        let at = |k: usize| {
+            let offset = i64::try_from(k).ok()?.checked_mul(span.step)?;
+            span.first.checked_add_signed(isize::try_from(offset).ok()?).filter(|&at| at < n)
+        };
+        let along = (0..span.count.min(n)).map(at).collect::<Option<Vec<_>>>()?;
+        places = places.iter().flat_map(|place| along.iter().map(move |at| place * n + at)).collect();
+        shape.push(span.count.min(n));
+    }
+    Numbers::of(of)?.picked(&places)?.into_tensor(shape)
+}
+
+/// The same numbers one after the other, in another shape.
+pub(crate) fn copied<'a>(of: &Tensor<'_>, shape: Vec<usize>) -> Option<Tensor<'a>> {
+    Numbers::of(of)?.into_tensor(shape)
 }
 
 /// One number everywhere.
@@ -383,9 +396,16 @@ mod tests {
             (Some(9), None, 1, &[]),
         ] {
             let span = Span::new(5, from, to, step).unwrap();
-            let slice = sliced(&numbers, span).unwrap();
+            let slice = sliced(&numbers, &[Some(span)]).unwrap();
             assert_eq!(slice.integers().unwrap(), expected, "{from:?} {to:?} {step}");
         }
+        // PyTorch's borders, last dimension first, in ONNX's order.
+        let pairs = integers(&[1, 2, 3, 4, 0, 0], &[3, 2]);
+        let turned = sliced(&pairs, &[Span::new(3, Some(-1), Some(i64::MIN + 1), -1)]).unwrap();
+        assert_eq!((turned.dims(), turned.integers().unwrap()), (&[3, 2][..], vec![0, 0, 3, 4, 1, 2]));
+        let columns = turned.transposed(&[1, 0]).unwrap();
+        assert_eq!(copied(&columns, vec![6]).unwrap().integers().unwrap(), [0, 3, 1, 0, 4, 2]);
+        assert!(sliced(&numbers, &[None, None]).is_none());
         assert!(Span::new(5, None, None, 0).is_none());
         assert!(
             Span::new(5, Some(0), Some(99), 1).unwrap().is_all(5) && !Span::new(5, Some(1), None, 1).unwrap().is_all(5)

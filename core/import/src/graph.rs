@@ -209,6 +209,9 @@ impl Graph<'_> {
                 .any(|node| matches!(&node.op, Op::Convolution(c) if c.kernel() == kernel && c.stride == 2))
         };
         let kinds = |parts: &[&str]| parts.iter().any(|part| named(part));
+        let count = |kind: fn(&Op<'_>) -> bool| self.nodes.iter().filter(|node| kind(&node.op)).count();
+        let resizes = count(|op| matches!(op, Op::Resize { .. }));
+        let joins = count(|op| matches!(op, Op::Concatenate));
         let depthwise = self.nodes.iter().any(|node| matches!(&node.op, Op::Convolution(c) if c.depthwise));
         if kinds(&["(hard_swish", "(hardswish", "(hardsigmoid"]) {
             Some("a MobileNetV3")
@@ -220,6 +223,10 @@ impl Graph<'_> {
             Some("a U-Net or a VGG")
         } else if kinds(&["(swish", "(silu"]) {
             Some("an EfficientNet")
+        } else if resizes >= 4 && joins >= 3 {
+            Some("a U-Net")
+        } else if joins == 2 && (2..4).contains(&resizes) {
+            Some("a DeepLabV3+")
         } else if kinds(&["(layernorm", "(erf", "(gelu"]) {
             Some("a transformer")
         } else {

@@ -142,11 +142,12 @@ impl<'g, 'a> Walk<'g, 'a> {
         let blocks =
             self.convs.iter().filter(|c| c.name.starts_with("blocks.") && c.name.ends_with(".project")).count();
         let stem = self.convs.iter().any(|conv| conv.name == "stem");
+        let plural = if blocks == 1 { "a block".to_owned() } else { format!("{blocks} blocks") };
         let seen = match (stem, blocks, self.convs.last()) {
             (_, 1.., Some(last)) if last.name.starts_with("head.") => {
-                format!("before it, a stem, {blocks} blocks and a part of DeepLabV3's head were recognised")
+                format!("before it, a stem, {plural} and a part of DeepLabV3's head were recognised")
             }
-            (_, 1.., _) => format!("before it, a stem and {blocks} blocks of a MobileNet were recognised"),
+            (_, 1.., _) => format!("before it, a stem and {plural} of a MobileNet were recognised"),
             (true, ..) => "before it, only a stem was recognised".to_owned(),
             _ => "nothing before it was recognised".to_owned(),
         };

@@ -300,7 +300,7 @@ impl<'a> Reader<'a> {
                 let (from, to) = (node.integer("start")?, node.integer("end")?);
                 let shape = Tensor::of_integers(&dims, vec![dims.len()]);
                 let span = Span::new(dims.len(), from, to, 1);
-                let part = shape.zip(span).and_then(|(shape, span)| fold::sliced(&shape, span));
+                let part = shape.zip(span).and_then(|(shape, span)| fold::sliced(&shape, &[Some(span)]));
                 self.flow.computed(label, part)?
             }
             "Gather" => match (constant(0), constant(1), node.integer("axis")?.unwrap_or(0)) {
