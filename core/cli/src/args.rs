@@ -19,7 +19,8 @@ pub(crate) struct Cli {
 /// The subcommand.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Convert a model (.tflite; PyTorch state dict as .pth or .safetensors; Hugging Face folder) to a Silhouette model file.
+    /// Convert a model (.tflite; .onnx; TensorFlow's frozen graph, .pb; PyTorch state dict as .pth or .safetensors; Hugging Face
+    /// folder) to a Silhouette model file.
     Import(Import),
     /// Show a network layer by layer: shapes, parameters, multiply-accumulates (MACs), activation sizes. Without
     /// arguments: list the presets.
@@ -74,7 +75,8 @@ pub(crate) struct Import {
     /// How a PyTorch network pads, if not as its implementation does.
     #[arg(long, value_name = "HOW")]
     pub(crate) padding: Option<Padding>,
-    /// How a PyTorch network's logits are resized to the image, if not as its implementation does.
+    /// How the logits are resized to the image: of a PyTorch network, if not as its implementation does; of a graph that ends
+    /// before that.
     #[arg(long, value_name = "HOW")]
     pub(crate) resize: Option<Resize>,
     /// Which network of a checkpoint with several: the keys above it, such as `state_dict.model`.

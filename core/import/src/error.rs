@@ -53,7 +53,9 @@ pub enum ImportError {
     Io(#[from] std::io::Error),
 
     /// It has an unknown format.
-    #[error("not a known model file (TensorFlow Lite, PyTorch .pth, .safetensors); it begins with {begins}")]
+    #[error(
+        "not a known model file (TensorFlow Lite, ONNX, TensorFlow .pb, PyTorch .pth, .safetensors); it begins with {begins}"
+    )]
     UnknownFormat {
         /// The first bytes, printable.
         begins: String,

@@ -262,3 +262,39 @@ pub(crate) fn survives(file: &[u8], options: &ImportOptions) {
         damaged[at] ^= bits;
     }
 }
+
+/// The variable that names a file to another process.
+const FILE: &str = "SILHOUETTE_TEST_IMPORT";
+
+/// What reading a file cost, in another process, and the error that it ended in.
+#[cfg(target_os = "linux")]
+pub(crate) fn cost(bytes: &[u8]) -> (usize, String) {
+    let folder = silhouette_testkit::Folder::new();
+    let path = folder.write("file", bytes);
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "fixture::imports_what_it_is_told_to", "--nocapture", "--test-threads", "1"])
+        .env(FILE, &path)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(child.stdout).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("cost: ")).unwrap_or_else(|| panic!("{text}"));
+    let (peak, error) = line.split_once(' ').unwrap();
+    (peak.parse().unwrap(), error.to_owned())
+}
+
+/// The other process; by itself it has nothing to do.
+#[test]
+fn imports_what_it_is_told_to() {
+    let Some(path) = std::env::var_os(FILE) else { return };
+    let error = crate::import(path.as_ref(), &ImportOptions::default()).unwrap_err().to_string();
+    println!("\ncost: {} {}", silhouette_testkit::peak_memory(), error.replace('\n', " "));
+}
+
+/// Fails where a refused file costs more than 64 MB and twice its size.
+#[cfg(target_os = "linux")]
+pub(crate) fn costs_little(name: &str, bytes: &[u8], part: &str) {
+    let (peak, error) = cost(bytes);
+    println!("{name}: {} MB for {} MB: {error}", peak >> 20, bytes.len() >> 20);
+    assert!(error.contains(part), "{name}: {error}");
+    assert!(peak <= (64 << 20) + 2 * bytes.len(), "{name} of {} bytes cost {peak}", bytes.len());
+}

@@ -152,8 +152,8 @@ impl<'a> Flow<'a> {
             quantised: Vec::new(),
             writers: Vec::new(),
             weights: Budget::new("weights (shared ones count again)", length.saturating_mul(WEIGHTS_PER_BYTE)),
-            // A batch norm stores four numbers of four bytes for each channel, of which two are made.
-            numbers: Budget::new("numbers for channels (shared ones count again)", (length / 2).max(1 << 16)),
+            // A channel has over thirty bytes of weights and statistics, of which some four numbers are made.
+            numbers: Budget::new("numbers for channels (shared ones count again)", (length / 8).max(1 << 16)),
         }
     }
 

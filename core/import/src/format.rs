@@ -23,8 +23,8 @@ pub(crate) enum Format {
     Safetensors,
 }
 
-const TO_TFLITE: &str = "convert it to TensorFlow Lite (tf.lite.TFLiteConverter) and import that";
-const SOURCE: &str = "import the TensorFlow Lite or PyTorch file it was made from";
+const TO_TFLITE: &str = "convert it to TensorFlow Lite (tf.lite.TFLiteConverter) or ONNX (tf2onnx) and import that";
+const SOURCE: &str = "import the TensorFlow Lite, ONNX or PyTorch file it was made from";
 
 /// How formats that are not read begin, what they are, and the way out.
 const BEGINNINGS: &[(&[u8], &str, &str)] = &[
@@ -47,6 +47,10 @@ const BEGINNINGS: &[(&[u8], &str, &str)] = &[
     (b"<html", "a web page, not a model,", "download the file itself"),
     (b"model_checkpoint_path:", "a TensorFlow checkpoint", CHECKPOINT),
 ];
+
+/// The way out of a TensorFlow SavedModel, whose variables are beside its graph, in a folder of their own.
+pub(crate) const FREEZE: &str =
+    "freeze it: python -m tf2onnx.convert --saved-model FOLDER --opset 17 --output model.onnx, and import that";
 
 /// The way out of a TensorFlow checkpoint, which has variables and no graph.
 pub(crate) const CHECKPOINT: &str = "export the network with it and convert that to TensorFlow Lite";
@@ -88,10 +92,7 @@ pub(crate) fn format(bytes: &[u8], length: u64) -> Result<Format, ImportError> {
         Some(Versioned::Onnx) => return Ok(Format::Onnx),
         Some(Versioned::SavedModel) => {
             let what = "a TensorFlow SavedModel (saved_model.pb)";
-            return Err(unsupported(
-                what,
-                "convert its folder (tf.lite.TFLiteConverter.from_saved_model) and import that",
-            ));
+            return Err(unsupported(what, FREEZE));
         }
         Some(Versioned::CoreMl) => return Err(unsupported("Core ML (.mlmodel)", SOURCE)),
         None => {}

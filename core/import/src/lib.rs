@@ -3,6 +3,8 @@
 //! | format | recognised by | read in |
 //! | --- | --- | --- |
 //! | TensorFlow Lite, float and quantised | `TFL3` at byte 4 | `tflite` |
+//! | ONNX | its first fields | `onnx` |
+//! | TensorFlow's frozen graph, `.pb`, or the zoo's `.tar.gz` around it | a node first; gzip | `tensorflow` |
 //! | PyTorch state dict, `.pth` | a zip archive, or from before version 1.6 a certain pickle | `pytorch` |
 //! | PyTorch state dict, `.safetensors` | its JSON header | `pytorch` |
 //!

@@ -133,13 +133,13 @@ impl<'a> Tensor<'a> {
         Self::placed(number, data, shape, 0, strides)
     }
 
-    /// The one number of `data` for every element of the shape.
-    pub(crate) fn filled(number: Number, data: &'a [u8], shape: Vec<usize>) -> Option<Self> {
-        if data.len() != number.bytes() {
+    /// The one number of `bytes` for every element of the shape.
+    pub(crate) fn filled(number: Number, bytes: &[u8], shape: Vec<usize>) -> Option<Self> {
+        if bytes.len() != number.bytes() {
             return None;
         }
         let strides = vec![0; shape.len()];
-        Self::placed(number, Data::File(data), shape, 0, strides)
+        Self::placed(number, Data::Made(bytes.into()), shape, 0, strides)
     }
 
     /// Numbers at any place of `data`; `None` where one of them is beyond its end.

@@ -4,6 +4,8 @@
 //! nothing recurses, and a message is read only where a reader asks for it. A generated reader copies the weights and makes
 //! a structure of each of a file's millions of empty messages.
 
+use crate::tensor::Number;
+
 /// A field of a message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Field<'a> {
@@ -133,6 +135,35 @@ pub(crate) fn integers(value: Wire<'_>, into: &mut Vec<i64>) -> Result<(), Malfo
         one => into.push(one.integer()?),
     }
     Ok(())
+}
+
+/// Bytes by which numbers may be longer in memory than in the message that lists them.
+const LISTED: usize = 1 << 9;
+
+/// Appends numbers that a message of `length` bytes stores one by one, as bytes: so sizes and biases are written, and of
+/// other things no more than the message itself.
+pub(crate) fn listed(number: Number, value: Wire<'_>, length: usize, bytes: &mut Vec<u8>) -> Result<(), Malformed> {
+    let integer = |value: u64, bytes: &mut Vec<u8>| match number.bytes() {
+        1 => bytes.push(value as u8),
+        2 => bytes.extend((value as u16).to_le_bytes()),
+        4 => bytes.extend((value as u32).to_le_bytes()),
+        _ => bytes.extend(value.to_le_bytes()),
+    };
+    let floats = matches!(number, Number::F32 | Number::F64);
+    let most = length.saturating_add(LISTED);
+    match value {
+        Wire::Bytes(packed) if floats && packed.len().is_multiple_of(number.bytes()) => bytes.extend(packed),
+        Wire::Bytes(mut packed) if !floats => {
+            while !packed.is_empty() && bytes.len() <= most {
+                integer(varint(&mut packed)?, bytes);
+            }
+        }
+        Wire::Varint(value) if !floats => integer(value, bytes),
+        Wire::Four(value) if number == Number::F32 => bytes.extend(value),
+        Wire::Eight(value) if number == Number::F64 => bytes.extend(value),
+        _ => return Err(Malformed("its numbers have another type")),
+    }
+    if bytes.len() > most { Err(Malformed("it lists too many numbers one by one")) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::error::ImportError;
 use crate::flow::{MAX_OPERANDS, MAX_OPERATORS, MAX_RANK, label, printable};
 use crate::tensor::{Number, Tensor};
-use crate::wire::{Malformed, Wire, fields, integers, varint};
+use crate::wire::{Malformed, Wire, fields, integers, listed};
 
 /// More attributes than any operator has.
 const MAX_ATTRIBUTES: usize = 64;
@@ -371,7 +371,7 @@ fn tensor(message: &[u8]) -> Result<(&str, Option<Tensor<'_>>), ImportError> {
         (None, lists) => {
             let mut bytes = Vec::new();
             for &(_, value) in lists {
-                listed(number, value, &mut bytes).map_err(&broken)?;
+                listed(number, value, message.len(), &mut bytes).map_err(&broken)?;
             }
             Tensor::of_bytes(number, bytes, shape)
         }
@@ -384,28 +384,4 @@ fn elsewhere(place: &str) -> ImportError {
         what: format!("an ONNX model with its weights in another file ({place})"),
         instead: "save it as one file: onnx.save(onnx.load(\"FILE\"), \"one.onnx\")".into(),
     }
-}
-
-/// Numbers that are stored one by one, as bytes.
-fn listed(number: Number, value: Wire<'_>, bytes: &mut Vec<u8>) -> Result<(), Malformed> {
-    let mut integer = |value: u64| match number.bytes() {
-        1 => bytes.push(value as u8),
-        2 => bytes.extend((value as u16).to_le_bytes()),
-        4 => bytes.extend((value as u32).to_le_bytes()),
-        _ => bytes.extend(value.to_le_bytes()),
-    };
-    let floats = matches!(number, Number::F32 | Number::F64);
-    match value {
-        Wire::Bytes(packed) if floats => bytes.extend(packed),
-        Wire::Bytes(mut packed) => {
-            while !packed.is_empty() {
-                integer(varint(&mut packed)?);
-            }
-        }
-        Wire::Varint(value) if !floats => integer(value),
-        Wire::Four(value) if number == Number::F32 => bytes.extend(value),
-        Wire::Eight(value) if number == Number::F64 => bytes.extend(value),
-        _ => return Err(Malformed("its numbers have another type")),
-    }
-    Ok(())
 }

@@ -6,6 +6,8 @@ use silhouette_network::network::{Conv, Network, Size};
 use silhouette_network::spec::{Activation, Aspp, Extractor, Padding, Resize, Shortcut, Spec, Task};
 use silhouette_weights::{ActivationElement, Tensor};
 
+#[cfg(target_os = "linux")]
+use crate::fixture::costs_little;
 use crate::fixture::{
     Message, Pen, batch_norm, changed, comes_back, draw, head, normalised, options, permuted, survives, v2, weights,
 };
@@ -759,4 +761,50 @@ fn mobilenet_v1_is_recognised_too() {
     extractor.width = 0.25;
     let tensors = weights(&v1);
     comes_back(&write(&v1, &tensors, PLAIN), &v1, &tensors, &options(&v1), 0.0);
+}
+
+/// Files of which lists or numbers would be many times the file; what reading each cost, in another process.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_refused_costs_little() {
+    let spec = symmetric(|_| {});
+    let tensors = HashMap::new();
+    let image = || value("image", 1, &dims(&[1, 3, 65, 65]));
+    // As many operators as there may be, of as many inputs as they may have.
+    let mut w = Writer::new(&spec, &tensors, PLAIN);
+    let mut last = "image".to_owned();
+    for _ in 0..16_000 {
+        last = w.node("Relu", &[last.as_str(); 63], &[]);
+    }
+    costs_little("operators", &w.model(image(), &[&last]), "");
+    let mut w = Writer::new(&spec, &tensors, PLAIN);
+    let mut last = "image".to_owned();
+    for _ in 0..16_000 {
+        last = w.node("Nothing", &[last.as_str(); 63], &[]);
+    }
+    costs_little("strangers", &w.model(image(), &[&last]), "");
+    // Integers of a byte in the file and eight in memory: in one tensor, and in many.
+    let listed = |count: usize, name: &str| {
+        let dims = Message::default().integer(1, count as i64).integer(2, 7).text(8, name);
+        dims.bytes(7, &vec![1; count])
+    };
+    let mut w = Writer::new(&spec, &tensors, PLAIN);
+    w.constants.push(listed(16 << 20, "many"));
+    costs_little("integers", &w.model(image(), &["image"]), "one by one");
+    let mut w = Writer::new(&spec, &tensors, PLAIN);
+    w.constants = (0..16_000).map(|i| listed(500, &format!("few{i}"))).collect();
+    costs_little("lists", &w.model(image(), &["image"]), "");
+    // Numbers one by one, each a field.
+    let mut w = Writer::new(&spec, &tensors, PLAIN);
+    let single = (0..1 << 21).fold(Message::default().integer(1, 1 << 21).integer(2, 1), |all, _| all.float(4, 1.0));
+    w.constants.push(single.text(8, "singly"));
+    costs_little("fields", &w.model(image(), &["image"]), "");
+    // Constants of constants.
+    let mut w = Writer::new(&spec, &tensors, PLAIN);
+    let shape = w.integers(&[8192]);
+    let mut last = w.node("ConstantOfShape", &[&shape], &[]);
+    for _ in 0..16_000 {
+        last = w.node("Add", &[&last, &last], &[]);
+    }
+    costs_little("sums", &w.model(image(), &[&last]), "numbers for channels");
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::error::ImportError;
 use crate::flow::{MAX_OPERANDS, MAX_OPERATORS, MAX_RANK, label, printable};
 use crate::tensor::{Number, Tensor};
-use crate::wire::{Malformed, Wire, fields, integers, varint};
+use crate::wire::{Malformed, Wire, fields, integers, listed};
 
 /// More attributes than any operator has.
 const MAX_ATTRIBUTES: usize = 64;
@@ -15,7 +15,7 @@ const MAX_ATTRIBUTES: usize = 64;
 const MAX_LIST: usize = 256;
 
 /// Elements of a tensor that is written with fewer numbers than it has, of which the last is repeated.
-const MAX_REPEATED: usize = 1 << 16;
+const MAX_REPEATED: usize = 1 << 7;
 
 /// The nodes by name; their order in the file means nothing.
 pub(super) struct Nodes<'a> {
@@ -250,18 +250,17 @@ fn tensor<'a>(message: &'a [u8], place: &str) -> Result<Option<Tensor<'a>>, Impo
     if !content.is_empty() || count == 0 {
         return Ok(Some(Tensor::new(number, content, shape.clone()).ok_or_else(wrong)?));
     }
-    // One number for all elements, or numbers that lie in the file as they would in memory.
+    // Numbers that lie in the file as they would in memory.
     if let &[Wire::Bytes(floats)] = lists.as_slice()
         && number == Number::F32
     {
-        let all = if floats.len() == 4 { Tensor::filled(number, floats, shape.clone()) } else { None };
-        if let Some(all) = all.or_else(|| Tensor::new(number, floats, shape.clone())) {
+        if let Some(all) = Tensor::new(number, floats, shape.clone()) {
             return Ok(Some(all));
         }
     }
     let mut bytes = Vec::new();
     for value in lists {
-        listed(number, value, &mut bytes).map_err(&broken)?;
+        listed(number, value, message.len(), &mut bytes).map_err(&broken)?;
     }
     let width = number.bytes();
     // The last number stands for those that are left out; no number at all is zero.
@@ -270,6 +269,9 @@ fn tensor<'a>(message: &'a [u8], place: &str) -> Result<Option<Tensor<'a>>, Impo
     }
     let length = count.checked_mul(width).ok_or_else(wrong)?;
     if bytes.len() < length {
+        if let Some(all) = Tensor::filled(number, &bytes, shape.clone()) {
+            return Ok(Some(all));
+        }
         if count > MAX_REPEATED {
             return Err(wrong());
         }
@@ -279,28 +281,4 @@ fn tensor<'a>(message: &'a [u8], place: &str) -> Result<Option<Tensor<'a>>, Impo
         }
     }
     Ok(Some(Tensor::of_bytes(number, bytes, shape.clone()).ok_or_else(wrong)?))
-}
-
-/// Numbers that are stored one by one, as bytes.
-fn listed(number: Number, value: Wire<'_>, bytes: &mut Vec<u8>) -> Result<(), Malformed> {
-    let mut integer = |value: u64| match number.bytes() {
-        1 => bytes.push(value as u8),
-        2 => bytes.extend((value as u16).to_le_bytes()),
-        4 => bytes.extend((value as u32).to_le_bytes()),
-        _ => bytes.extend(value.to_le_bytes()),
-    };
-    let floats = matches!(number, Number::F32 | Number::F64);
-    match value {
-        Wire::Bytes(packed) if floats && packed.len().is_multiple_of(number.bytes()) => bytes.extend(packed),
-        Wire::Bytes(mut packed) if !floats => {
-            while !packed.is_empty() {
-                integer(varint(&mut packed)?);
-            }
-        }
-        Wire::Varint(value) if !floats => integer(value),
-        Wire::Four(value) if number == Number::F32 => bytes.extend(value),
-        Wire::Eight(value) if number == Number::F64 => bytes.extend(value),
-        _ => return Err(Malformed("its numbers have another type")),
-    }
-    Ok(())
 }

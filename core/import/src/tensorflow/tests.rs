@@ -7,6 +7,8 @@ use silhouette_network::spec::{Activation, Aspp, Padding, Resize, Spec, Task};
 use silhouette_weights::Tensor;
 
 use super::archive::tests::{member, zipped};
+#[cfg(target_os = "linux")]
+use crate::fixture::costs_little;
 use crate::fixture::{
     Message, Pen, batch_norm, changed, comes_back, draw, head, normalised, options, permuted, survives, v2, weights,
 };
@@ -526,6 +528,33 @@ fn hostile_files_end_in_a_line_and_cost_little() {
     let packed =
         Message::default().integer(1, 1).message(2, &shape(&[3, 3, 3, 1 << 20])).bytes(5, &0.5f32.to_le_bytes());
     refused(&|w| conv(w, packed.clone()), "weights (shared ones count again)");
-    refused(&|w| conv(w, big(1 << 40)), "does not fit its shape");
+    refused(&|w| conv(w, big(1 << 40)), "its kernel is");
     refused(&|w| conv(w, big(3).bytes(4, &[0; 12])), "does not fit its shape");
+}
+
+/// What reading files of the same kinds cost, in another process.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_refused_costs_little() {
+    let spec = changed(|_| {});
+    let tensors = HashMap::new();
+    let mut w = Writer::new(&spec, &tensors, PLAIN);
+    w.placeholder(&[1, 65, 65, 3]);
+    let mut last = "image".to_owned();
+    for _ in 0..16_000 {
+        last = w.node("Nothing", &[last.as_str(); 63], &[]);
+    }
+    costs_little("operators", &w.file(), "");
+    // A few numbers of which the last stands for more.
+    let mut w = Writer::new(&spec, &tensors, PLAIN);
+    w.placeholder(&[1, 65, 65, 3]);
+    let few = Message::default().integer(1, 9).message(2, &shape(&[1000])).integer(10, 1).integer(10, 2);
+    let all: Vec<String> = (0..16_000).map(|_| w.constant(few.clone())).collect();
+    for pair in all.chunks(60) {
+        let names: Vec<&str> = pair.iter().map(String::as_str).collect();
+        w.node("Concat", &names, &[]);
+    }
+    costs_little("repeated", &w.file(), "");
+    let bomb = zipped(&[member("big.pb", &vec![0; 48 << 20]), vec![0; 1024]].concat());
+    costs_little("bomb", &bomb, "more than 8 times");
 }
