@@ -383,6 +383,7 @@ impl<'a> Flow<'a> {
     }
 
     /// An operator of two tensors, element by element.
+    #[allow(clippy::float_cmp, reason = "bounds that are exactly those of an activation")]
     pub(crate) fn binary(
         &mut self,
         label: &str,
@@ -663,11 +664,11 @@ impl<'a> Flow<'a> {
     }
 
     /// A constant that is only seen in another way: no new numbers.
-    fn computed_again(&mut self, label: &str, tensor: Option<Tensor<'a>>) -> Result<Known<'a>> {
-        Ok(match tensor {
+    fn computed_again(&mut self, label: &str, tensor: Option<Tensor<'a>>) -> Known<'a> {
+        match tensor {
             Some(tensor) => Known::Constant(tensor),
             None => self.stranger(label, &[], "it turns a constant in an unknown way"),
-        })
+        }
     }
 
     pub(crate) fn transpose(&mut self, label: &str, input: &Known<'a>, order: &[i64]) -> Result<Known<'a>> {
@@ -685,7 +686,7 @@ impl<'a> Flow<'a> {
         match input {
             Known::Constant(tensor) => {
                 let turned = tensor.clone().transposed(&order);
-                self.computed_again(label, turned)
+                Ok(self.computed_again(label, turned))
             }
             Known::Map(map) => Ok(Known::Map(Map {
                 value: map.value,
@@ -742,7 +743,7 @@ impl<'a> Flow<'a> {
             match (map.axes.get(i), side(before), side(after)) {
                 (Some(Some(Axis::Row)), Some(before), Some(after)) => (borders.top, borders.bottom) = (before, after),
                 (Some(Some(Axis::Column)), Some(before), Some(after)) => {
-                    (borders.left, borders.right) = (before, after)
+                    (borders.left, borders.right) = (before, after);
                 }
                 _ => possible = false,
             }
@@ -834,7 +835,7 @@ impl<'a> Flow<'a> {
     pub(crate) fn weights(&mut self, label: &str, tensor: Option<Tensor<'a>>) -> Result<Known<'a>> {
         let count = tensor.as_ref().map_or(0, Tensor::len);
         self.weights.spend(count).map_err(|problem| self.damaged(label, problem))?;
-        self.computed_again(label, tensor)
+        Ok(self.computed_again(label, tensor))
     }
 
     /// What a map's bytes represent; the map itself is not changed.
@@ -875,7 +876,9 @@ impl<'a> Flow<'a> {
             return Err(unknown("it has no output that depends on the image"));
         }
         let mut needed = vec![false; self.shapes.len()];
-        outputs.iter().for_each(|&value| needed[value] = true);
+        for &value in &outputs {
+            needed[value] = true;
+        }
         let mut nodes = self.nodes;
         for node in nodes.iter().rev() {
             if needed[node.output] {

@@ -109,6 +109,7 @@ fn places(shape: &[usize], whole: &[usize]) -> Option<Vec<usize>> {
     Some((0..count).map(place).collect())
 }
 
+#[allow(clippy::float_cmp, reason = "it is what the operator does")]
 pub(crate) fn binary<'a>(operator: Binary, left: &Tensor<'_>, right: &Tensor<'_>) -> Option<Tensor<'a>> {
     let shape = broadcast(left.dims(), right.dims())?;
     let a = Numbers::of(left)?.picked(&places(left.dims(), &shape)?)?;

@@ -48,7 +48,7 @@ const BEGINNINGS: &[(&[u8], &str, &str)] = &[
     (b"model_checkpoint_path:", "a TensorFlow checkpoint", CHECKPOINT),
 ];
 
-/// What to do with a TensorFlow SavedModel, whose variables are in a folder of their own, not in its graph.
+/// What to do with a TensorFlow `SavedModel`, whose variables are in a folder of their own, not in its graph.
 pub(crate) const FREEZE: &str =
     "freeze it: python -m tf2onnx.convert --saved-model FOLDER --opset 17 --output model.onnx, and import that";
 

@@ -169,6 +169,7 @@ impl Convolution<'_> {
     }
 
     /// Multiplies its result and adds to it, each channel by itself; false, and nothing is changed, if it cannot be done.
+    #[allow(clippy::float_cmp, reason = "a scale of exactly 1 changes nothing")]
     fn multiply_add(&mut self, scale: &[f64], offset: &[f64]) -> bool {
         let channels = self.c_out();
         if scale.len() != channels || offset.len() != channels || self.bias.len() != channels {

@@ -100,9 +100,9 @@ struct Walk<'g, 'a> {
     visited: Vec<bool>,
     convs: Vec<FoundConv<'a>>,
     activations: Activations,
-    /// The rule of the resize, where the file does not say it.
+    /// The rule of the resize, where the file does not store it.
     resize: Option<Resize>,
-    /// What the file does not say and no option supplies.
+    /// What the file does not store and no option supplies.
     missing: Vec<Missing>,
 }
 

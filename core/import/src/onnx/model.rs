@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::error::ImportError;
 use crate::flow::{MAX_OPERANDS, MAX_OPERATORS, MAX_RANK, label, printable};
 use crate::tensor::{Number, Tensor};
-use crate::wire::{Malformed, Wire, fields, integers, listed};
+use crate::wire::{Field, Malformed, Wire, fields, integers, listed};
 
 /// More attributes than any operator has.
 const MAX_ATTRIBUTES: usize = 64;
@@ -196,7 +196,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// An attribute's value, if it has the type that is asked for.
+/// An attribute's value, if it has the requested type.
 macro_rules! attribute {
     ($(#[$doc:meta])* $name:ident, $number:literal, $read:ident, $type:ty) => {
         $(#[$doc])*
@@ -332,6 +332,9 @@ pub(super) fn is_float(kind: i64) -> bool {
     matches!(kind, 1 | 10 | 11 | 16)
 }
 
+/// The fields of numbers that are stored one by one: floats, small integers, 64-bit integers, doubles, unsigned integers.
+const LISTS: [u64; 5] = [4, 5, 7, 10, 11];
+
 /// A tensor and its name; `None` if its type is none that a network here has.
 fn tensor(message: &[u8]) -> Result<(&str, Option<Tensor<'_>>), ImportError> {
     let mut name = "";
@@ -344,7 +347,7 @@ fn tensor(message: &[u8]) -> Result<(&str, Option<Tensor<'_>>), ImportError> {
     let place = format!("tensor '{}'", printable(name));
     let broken = at(&place);
     let (mut dims, mut kind, mut raw) = (Vec::new(), 0, None);
-    let mut lists = Vec::new();
+    let mut lists = (0, None);
     for field in fields(message) {
         let field = field.map_err(&broken)?;
         match field.number {
@@ -353,7 +356,7 @@ fn tensor(message: &[u8]) -> Result<(&str, Option<Tensor<'_>>), ImportError> {
             9 => raw = Some(field.value.bytes().map_err(&broken)?),
             13 => return Err(elsewhere(&place)),
             14 if field.value == Wire::Varint(1) => return Err(elsewhere(&place)),
-            number @ (4 | 5 | 7 | 10 | 11) => lists.push((number, field.value)),
+            number if LISTS.contains(&number) => lists = (lists.0 + 1, Some(field)),
             _ => {}
         }
         if dims.len() > MAX_RANK {
@@ -364,14 +367,19 @@ fn tensor(message: &[u8]) -> Result<(&str, Option<Tensor<'_>>), ImportError> {
     let shape = shape.ok_or_else(|| damaged(&place, format!("its shape is {dims:?}")))?;
     let Some(number) = number(kind) else { return Ok((name, None)) };
     let wrong = || damaged(&place, format!("its data does not fit its shape {dims:?}"));
-    let tensor = match (raw, lists.as_slice()) {
+    let tensor = match (raw, lists) {
         (Some(raw), _) => Tensor::new(number, raw, shape),
         // Floats in one piece lie in the file as they would in memory.
-        (None, &[(4, Wire::Bytes(floats))]) if number == Number::F32 => Tensor::new(number, floats, shape),
-        (None, lists) => {
+        (None, (1, Some(Field { number: 4, value: Wire::Bytes(floats) }))) if number == Number::F32 => {
+            Tensor::new(number, floats, shape)
+        }
+        (None, _) => {
             let mut bytes = Vec::new();
-            for &(_, value) in lists {
-                listed(number, value, message.len(), &mut bytes).map_err(&broken)?;
+            for field in fields(message) {
+                let field = field.map_err(&broken)?;
+                if LISTS.contains(&field.number) {
+                    listed(number, field.value, message.len(), &mut bytes).map_err(&broken)?;
+                }
             }
             Tensor::of_bytes(number, bytes, shape)
         }

@@ -104,6 +104,7 @@ impl<'a> Reader<'a> {
     }
 
     /// What an operator gives.
+    #[allow(clippy::float_cmp, reason = "factors of exactly 1 change nothing")]
     fn translated(&mut self, node: &Node<'a>, inputs: &[Option<Known<'a>>]) -> Result<Known<'a>> {
         let label = &node.label;
         let input = |i: usize| inputs.get(i).and_then(Option::as_ref);
@@ -613,14 +614,13 @@ fn window_pads(node: &Node<'_>) -> Result<std::result::Result<Pads, String>> {
     let sizes: Option<Vec<usize>> = sizes.collect();
     Ok(match (node.text("auto_pad")?.unwrap_or("NOTSET"), sizes.as_deref()) {
         ("SAME_UPPER", _) => Ok(Pads::Same),
-        ("VALID", _) => Ok(Pads::Explicit(Borders::default())),
-        ("NOTSET", Some([])) => Ok(Pads::Explicit(Borders::default())),
+        ("VALID", _) | ("NOTSET", Some([])) => Ok(Pads::Explicit(Borders::default())),
         ("NOTSET", Some(&[top, left, bottom, right])) => Ok(Pads::Explicit(Borders { top, bottom, left, right })),
         (kind, _) => Err(format!("its padding is {} {sides:?}", printable(kind))),
     })
 }
 
-/// An old linear Upsample does not say its rule. To a multiple and one more, as TensorFlow's DeepLab does, it is of
+/// An old linear Upsample does not store its rule. To a multiple and one more, as TensorFlow's DeepLab does, it is of
 /// align-corners.
 fn aligned(label: &str, before: &[usize], after: &[usize]) -> Option<Resize> {
     let fits =
@@ -630,7 +630,7 @@ fn aligned(label: &str, before: &[usize], after: &[usize]) -> Option<Resize> {
     }
     if before != after && before.iter().any(|&n| n > 1) {
         warn!(
-            "{label}: it does not say its rule; from {before:?} to {after:?} it is read as align-corners (--resize replaces it)"
+            "{label}: it does not store its rule; from {before:?} to {after:?} it is read as align-corners (--resize replaces it)"
         );
     }
     Some(Resize::AlignCorners)

@@ -1,6 +1,7 @@
 //! The model zoo's `.tar.gz`: the frozen graph in it, without unpacking the rest.
 
 use std::io::{BufReader, Read};
+use std::path::Path;
 
 use flate2::bufread::GzDecoder;
 
@@ -117,7 +118,7 @@ impl Member {
     fn is_frozen_graph(&self) -> bool {
         let file = self.name.rsplit('/').next().unwrap_or_default();
         // (A Mac's archives have a "._NAME" beside each file.)
-        file.ends_with(".pb") && file != "saved_model.pb" && !file.starts_with('.')
+        Path::new(file).extension().is_some_and(|end| end == "pb") && file != "saved_model.pb" && !file.starts_with('.')
     }
 }
 

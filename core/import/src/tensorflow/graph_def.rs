@@ -228,17 +228,20 @@ pub(super) fn is_float(kind: i64) -> bool {
     matches!(kind, 1 | 2 | 14 | 19)
 }
 
+/// The fields of numbers that are stored one by one: floats, doubles, integers, 64-bit integers, truth values, half floats.
+const LISTS: [u64; 6] = [5, 6, 7, 10, 11, 13];
+
 fn tensor<'a>(message: &'a [u8], place: &str) -> Result<Option<Tensor<'a>>, ImportError> {
     let broken = at(place);
     let (mut kind, mut shape, mut content) = (0, Some(Vec::new()), &[][..]);
-    let mut lists = Vec::new();
+    let mut lists = (0, None);
     for field in fields(message) {
         let field = field.map_err(&broken)?;
         match field.number {
             1 => kind = field.value.integer().map_err(&broken)?,
             2 => shape = dimensions(field.value.bytes().map_err(&broken)?).map_err(&broken)?,
             4 => content = field.value.bytes().map_err(&broken)?,
-            5 | 6 | 7 | 10 | 11 | 13 => lists.push(field.value),
+            number if LISTS.contains(&number) => lists = (lists.0 + 1, Some(field.value)),
             _ => {}
         }
     }
@@ -251,16 +254,18 @@ fn tensor<'a>(message: &'a [u8], place: &str) -> Result<Option<Tensor<'a>>, Impo
         return Ok(Some(Tensor::new(number, content, shape.clone()).ok_or_else(wrong)?));
     }
     // Numbers that lie in the file as they would in memory.
-    if let &[Wire::Bytes(floats)] = lists.as_slice()
+    if let (1, Some(Wire::Bytes(floats))) = lists
         && number == Number::F32
+        && let Some(all) = Tensor::new(number, floats, shape.clone())
     {
-        if let Some(all) = Tensor::new(number, floats, shape.clone()) {
-            return Ok(Some(all));
-        }
+        return Ok(Some(all));
     }
     let mut bytes = Vec::new();
-    for value in lists {
-        listed(number, value, message.len(), &mut bytes).map_err(&broken)?;
+    for field in fields(message) {
+        let field = field.map_err(&broken)?;
+        if LISTS.contains(&field.number) {
+            listed(number, field.value, message.len(), &mut bytes).map_err(&broken)?;
+        }
     }
     let width = number.bytes();
     // The last number stands for those that are left out; no number at all is zero.

@@ -119,19 +119,16 @@ fn order(nodes: &Nodes<'_>) -> Result<(Vec<usize>, Vec<usize>)> {
             if next == 0 && std::mem::replace(&mut state[index], 1) != 0 {
                 continue;
             }
-            match inputs[index].get(next) {
-                Some(&input) => {
-                    waiting.push((index, next + 1));
-                    match state[input] {
-                        0 => waiting.push((input, 0)),
-                        1 => return Err(damaged(&nodes.all[input].label, "it reads its own output")),
-                        _ => {}
-                    }
-                }
-                None => {
-                    state[index] = 2;
-                    order.push(index);
-                }
+            let Some(&input) = inputs[index].get(next) else {
+                state[index] = 2;
+                order.push(index);
+                continue;
+            };
+            waiting.push((index, next + 1));
+            match state[input] {
+                0 => waiting.push((input, 0)),
+                1 => return Err(damaged(&nodes.all[input].label, "it reads its own output")),
+                _ => {}
             }
         }
     }
@@ -269,9 +266,8 @@ impl<'a> Reader<'a> {
             }
             "ResizeBilinear" | "ResizeNearestNeighbor" => return self.resized(node, first, constant(1)),
             "ConcatV2" | "Concat" => {
-                let (parts, axis) = match (node.operator, inputs) {
-                    ("ConcatV2", [parts @ .., axis]) | (_, [axis, parts @ ..]) => (parts, axis),
-                    _ => return Err(damaged(label, "it has no inputs")),
+                let (("ConcatV2", [parts @ .., axis]) | (_, [axis, parts @ ..])) = (node.operator, inputs) else {
+                    return Err(damaged(label, "it has no inputs"));
                 };
                 let axis = axis.constant().and_then(Tensor::integers).and_then(|axis| axis.first().copied());
                 let parts: Vec<&Known<'a>> = parts.iter().collect();

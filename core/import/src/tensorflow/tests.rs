@@ -382,7 +382,7 @@ fn the_zoos_graphs_and_archives() {
     for value in input.mean.iter().chain(&input.std) {
         assert!((value - 127.5).abs() < 1e-3, "{input:?}");
     }
-    // Where the size of the network is not noted either, it is asked for.
+    // Where the size of the network is not noted either, the error requests it.
     let file = as_the_zoo_does(&spec, &tensors, false);
     let error = import_bytes(&file, "zoo", &given).unwrap_err().to_string();
     assert!(error.contains("--size N"), "{error}");
