@@ -264,7 +264,7 @@ fn one_network_in_three_formats_is_one() {
     let files = std::fs::read_dir(shared.join("photos")).unwrap();
     let mut photos: Vec<String> = files
         .map(|file| file.unwrap().file_name().to_string_lossy().into_owned())
-        .filter(|name| name.ends_with(".png"))
+        .filter(|name| Path::new(name).extension().is_some_and(|end| end == "png"))
         .map(|name| format!("photo {name}"))
         .collect();
     photos.sort();

@@ -24,6 +24,7 @@ enum Quantised {
 }
 
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a habit of some exporter")]
 struct Style {
     opset: i64,
     /// Batch norm is an operator.

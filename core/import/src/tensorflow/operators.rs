@@ -283,7 +283,7 @@ impl<'a> Reader<'a> {
                     _ => self.flow.stranger(label, &all, "it stacks maps"),
                 }
             }
-            "SpaceToBatchND" | "BatchToSpaceND" => return self.cut(node, first, constant(1), constant(2)),
+            "SpaceToBatchND" | "BatchToSpaceND" => self.cut(node, first, constant(1), constant(2)),
             "Pad" | "PadV2" => {
                 let pads = constant(1).and_then(Tensor::integers);
                 let zeros = node.operator == "Pad" || constant(2).is_some_and(|value| value.values().eq([0.0]));
@@ -453,7 +453,7 @@ impl<'a> Reader<'a> {
         input: &Known<'a>,
         block: Option<&Tensor<'a>>,
         borders: Option<&Tensor<'a>>,
-    ) -> Result<Known<'a>> {
+    ) -> Known<'a> {
         let (block, borders) = (block.and_then(Tensor::integers), borders.and_then(Tensor::integers));
         let side = |n: i64| usize::try_from(n).ok().filter(|&n| n <= 4096);
         let parts = match (block.as_deref(), borders.as_deref()) {
@@ -466,15 +466,11 @@ impl<'a> Reader<'a> {
             }
             _ => None,
         };
-        Ok(match parts {
-            Some((block, borders)) => {
-                self.flow.cut(&node.label, input, block, borders, node.operator == "SpaceToBatchND")
-            }
-            None => {
-                let problem = format!("its block is {block:?} and its borders {borders:?}");
-                self.flow.stranger(&node.label, &[input], problem)
-            }
-        })
+        let Some((block, borders)) = parts else {
+            let problem = format!("its block is {block:?} and its borders {borders:?}");
+            return self.flow.stranger(&node.label, &[input], problem);
+        };
+        self.flow.cut(&node.label, input, block, borders, node.operator == "SpaceToBatchND")
     }
 
     fn sliced(&mut self, node: &Node<'a>, input: &Known<'a>, bounds: [Option<&Tensor<'a>>; 3]) -> Result<Known<'a>> {

@@ -15,6 +15,7 @@ use crate::fixture::{
 use crate::{ImportError, ImportOptions, import_bytes};
 
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a habit of some exporter")]
 struct Style {
     /// Batch norm is an operator of this version.
     norms: Option<&'static str>,
@@ -172,19 +173,16 @@ impl Pen for Writer<'_> {
             let crops = self.integers(&[0, extra, 0, extra], &[2, 2]);
             value = self.node("BatchToSpaceND", &[&value, &block, &crops], &[]);
         }
-        value = match self.style.norms.filter(|_| conv.batch_norm) {
-            Some(operator) => {
-                let (four, ..) = batch_norm(seed, conv.c_out, EPSILON);
-                let four = four.map(|numbers| self.floats(&numbers, &[conv.c_out]));
-                let inputs = [&value, &four[0], &four[1], &four[2], &four[3]].map(String::as_str);
-                let attributes = [("epsilon", Attribute::Float(EPSILON)), self.data_format()];
-                self.node(operator, &inputs, &attributes)
-            }
-            None => {
-                let bias = self.floats(&self.tensors[&conv.bias().name].data.clone(), &[conv.c_out]);
-                let data_format = self.data_format();
-                self.node("BiasAdd", &[&value, &bias], &[data_format])
-            }
+        value = if let Some(operator) = self.style.norms.filter(|_| conv.batch_norm) {
+            let (four, ..) = batch_norm(seed, conv.c_out, EPSILON);
+            let four = four.map(|numbers| self.floats(&numbers, &[conv.c_out]));
+            let inputs = [&value, &four[0], &four[1], &four[2], &four[3]].map(String::as_str);
+            let attributes = [("epsilon", Attribute::Float(EPSILON)), self.data_format()];
+            self.node(operator, &inputs, &attributes)
+        } else {
+            let bias = self.floats(&self.tensors[&conv.bias().name].data.clone(), &[conv.c_out]);
+            let data_format = self.data_format();
+            self.node("BiasAdd", &[&value, &bias], &[data_format])
         };
         match conv.activation {
             Activation::Linear => value,
