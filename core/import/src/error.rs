@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use silhouette_network::ModelError;
 use silhouette_network::error::TensorProblems;
 
+/// What to do with a TensorFlow `SavedModel`, whose variables are in a folder of their own, not in its graph.
+pub(crate) const FREEZE: &str =
+    "freeze it: python -m tf2onnx.convert --saved-model FOLDER --opset 17 --output model.onnx, and import that";
+
 /// A file that cannot be imported, with its name.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {source}", path.display())]

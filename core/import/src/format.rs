@@ -1,6 +1,6 @@
 //! Recognises a file's format by its content; formats that are not supported are named in the error, with the way to convert them.
 
-use crate::error::ImportError;
+use crate::error::{FREEZE, ImportError};
 use crate::pytorch::archive::LEGACY;
 use crate::tflite;
 
@@ -47,10 +47,6 @@ const BEGINNINGS: &[(&[u8], &str, &str)] = &[
     (b"<html", "a web page, not a model,", "download the file itself"),
     (b"model_checkpoint_path:", "a TensorFlow checkpoint", CHECKPOINT),
 ];
-
-/// What to do with a TensorFlow `SavedModel`, whose variables are in a folder of their own, not in its graph.
-pub(crate) const FREEZE: &str =
-    "freeze it: python -m tf2onnx.convert --saved-model FOLDER --opset 17 --output model.onnx, and import that";
 
 /// What to do with a TensorFlow checkpoint, which has variables but no graph.
 pub(crate) const CHECKPOINT: &str = "export the network with it and convert that to TensorFlow Lite";

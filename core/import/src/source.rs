@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use log::warn;
 use silhouette_files::{OpenError, Regular, open_regular, read_text};
 
-use crate::error::ImportError;
-use crate::format::{self, CHECKPOINT, FREEZE, unsupported};
+use crate::error::{FREEZE, ImportError};
+use crate::format::{self, CHECKPOINT, unsupported};
 
 /// Longer files are rejected before anything is read: the largest supported network has some 60 MB of float weights.
 const MAX_FILE: u64 = 1 << 30;

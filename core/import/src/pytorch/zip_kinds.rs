@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::format::FREEZE;
+use crate::error::FREEZE;
 
 /// The kind of archive, and what to do instead; `None` if it may be a state dict.
 pub(super) fn other_than_a_state_dict(names: &[String]) -> Option<(String, String)> {

@@ -152,7 +152,12 @@ pub(crate) mod tests {
     }
 
     fn noise(length: usize) -> Vec<u8> {
-        crate::fixture::numbers(3, length).into_iter().map(|number| (number * 127.0) as i8 as u8).collect()
+        let mut state = 7u32;
+        let mut byte = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        (0..length).map(|_| byte()).collect()
     }
 
     #[test]
