@@ -552,7 +552,9 @@ impl<'g, 'a> Walk<'g, 'a> {
             return Err(self.misfit(spread, "the pooled features should be broadcast over the map here"));
         }
         self.visited[spread] = true;
-        Ok(self.graph.nodes[spread].output)
+        let output = self.graph.nodes[spread].output;
+        self.edge("head.spread.output".into(), output);
+        Ok(output)
     }
 
     /// The last value of an atrous branch that begins at `node`.

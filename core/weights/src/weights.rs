@@ -519,14 +519,10 @@ fn read_header(json: &[u8], data: u64) -> Result<Metadata, String> {
     Ok(metadata)
 }
 
-/// The edges of a network that can be quantised: its input, the output of each convolution and each block, and the
-/// concatenation that `head.project` reads.
+/// The edges of a network that can be quantised: its input, and the output of each node and of each convolution in it.
 fn edges(network: &Network) -> HashSet<String> {
-    let names = network.convs().flat_map(|conv| {
-        let sum = conv.name.strip_suffix(".project").filter(|block| block.starts_with("blocks."));
-        let read = (conv.name == "head.project").then_some("head.concat");
-        [Some(conv.name.as_str()), sum, read].into_iter().flatten()
-    });
+    let nodes = network.nodes().iter().skip(1).map(|node| node.name.as_str());
+    let names = nodes.chain(network.convs().map(|conv| conv.name.as_str()));
     names.map(|name| format!("{name}.output")).chain(["input".to_owned()]).collect()
 }
 
