@@ -19,6 +19,8 @@ mod convert;
 mod depthwise;
 mod dispatch;
 #[cfg(target_arch = "aarch64")]
+mod micro;
+#[cfg(target_arch = "aarch64")]
 mod neon;
 mod pack;
 mod pointwise;

@@ -9,7 +9,8 @@
 use core::arch::aarch64::*;
 use core::arch::asm;
 
-use super::vector::{Inputs, Integers, MASK, Order};
+use super::micro::{dots, matrix};
+use super::vector::{Inputs, Integers, MASK, Order, Tiles};
 use crate::simd::Neon;
 
 /// NEON alone.
@@ -313,123 +314,42 @@ unsafe impl Integers for NeonBytes {
 unsafe impl Integers for NeonDot {
     neon!();
     const PIXELS: [usize; 4] = [0, 5, 0, 0];
+    const MICRO_KERNEL: bool = true;
     with_dot!();
     #[inline(always)]
-    unsafe fn products<const M: usize, const V: usize>(self, inputs: &Inputs, w: *const i8, sums: &mut [[Four; V]; M]) {
-        // SAFETY: the caller's promise; there is one group of outputs.
+    unsafe fn micro_kernel<const M: usize>(self, tiles: &Tiles) {
+        // SAFETY: the caller's promise.
         unsafe {
-            let sums = sums.as_mut_ptr().cast::<Four>();
             match M {
-                1 => dots::one(inputs, w, sums),
-                2 => dots::two(inputs, w, sums),
-                3 => dots::three(inputs, w, sums),
-                4 => dots::four(inputs, w, sums),
-                _ => dots::five(inputs, w, sums),
+                1 => dots::one(tiles),
+                2 => dots::two(tiles),
+                3 => dots::three(tiles),
+                4 => dots::four(tiles),
+                _ => dots::five(tiles),
             }
         }
     }
 }
 
-/// The loop over input channels, by `sdot`: v0 to v4 hold sixteen inputs of a pixel each, v8 to v11 four weights of each of sixteen
-/// outputs, v12 to v31 the sums. A compiler needs twice as many instructions, most of them to move sums to and from memory.
-mod dots {
-    use core::arch::asm;
-
-    use super::Four;
-    use crate::int8::vector::Inputs;
-
-    /// Four inputs of every pixel: the `$l`th four of a block. Arguments: a pixel's register, its sums'.
-    macro_rules! lane {
-        ($l:literal $(, $p:tt $a:tt $b:tt $c:tt $d:tt)+) => {
-            concat!(
-                "ld1 {{v8.16b, v9.16b, v10.16b, v11.16b}}, [{w}], #64\n",
-                $("sdot ", $a, ".4s, v8.16b, ", $p, ".4b[", $l, "]\n",)+
-                $("sdot ", $b, ".4s, v9.16b, ", $p, ".4b[", $l, "]\n",)+
-                $("sdot ", $c, ".4s, v10.16b, ", $p, ".4b[", $l, "]\n",)+
-                $("sdot ", $d, ".4s, v11.16b, ", $p, ".4b[", $l, "]\n",)+
-            )
-        };
-    }
-
-    /// Defines the function for a tile: how its pixels are loaded, then index, pixel and sums of each.
-    macro_rules! tile {
-        ($name:ident, $load:literal $(, $m:tt $p:tt $a:tt $b:tt $c:tt $d:tt)+) => {
-            /// # Safety
-            /// The CPU has `sdot`; inputs and weights are as `Integers::products` requires; `sums` holds those of each pixel.
-            #[inline]
-            #[target_feature(enable = "neon,dotprod")]
-            pub(super) unsafe fn $name(inputs: &Inputs, w: *const i8, sums: *mut Four) {
-                // SAFETY: the caller's promise; all registers that are written are named.
-                unsafe {
-                    asm!(
-                        "/* {q}: not all tiles have more than four pixels */",
-                        "cbz {blocks}, 3f",
-                        "2:",
-                        $load,
-                        lane!("0" $(, $p $a $b $c $d)+),
-                        lane!("1" $(, $p $a $b $c $d)+),
-                        lane!("2" $(, $p $a $b $c $d)+),
-                        lane!("3" $(, $p $a $b $c $d)+),
-                        "subs {blocks}, {blocks}, #1",
-                        "b.ne 2b",
-                        "3:",
-                        "cbz {rest}, 5f",
-                        $load,
-                        lane!("0" $(, $p $a $b $c $d)+),
-                        "cmp {rest}, #2",
-                        "b.lo 5f",
-                        lane!("1" $(, $p $a $b $c $d)+),
-                        "b.eq 5f",
-                        lane!("2" $(, $p $a $b $c $d)+),
-                        "5:",
-                        p = inout(reg) inputs.first => _,
-                        q = inout(reg) inputs.first.wrapping_add(64) => _,
-                        group = in(reg) inputs.block,
-                        w = inout(reg) w => _,
-                        blocks = inout(reg) inputs.blocks => _,
-                        rest = in(reg) inputs.rest,
-                        out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _,
-                        out("v8") _, out("v9") _, out("v10") _, out("v11") _,
-                        $(
-                            inout($a) (*sums.add($m))[0],
-                            inout($b) (*sums.add($m))[1],
-                            inout($c) (*sums.add($m))[2],
-                            inout($d) (*sums.add($m))[3],
-                        )+
-                        options(readonly, nostack),
-                    );
-                }
-            }
-        };
-    }
-
-    tile!(one, "ld1 {{v0.16b}}, [{p}], {group}", 0 "v0" "v12" "v13" "v14" "v15");
-    tile!(
-        two, "ld1 {{v0.16b, v1.16b}}, [{p}], {group}",
-        0 "v0" "v12" "v13" "v14" "v15", 1 "v1" "v16" "v17" "v18" "v19"
-    );
-    tile!(
-        three, "ld1 {{v0.16b, v1.16b, v2.16b}}, [{p}], {group}",
-        0 "v0" "v12" "v13" "v14" "v15", 1 "v1" "v16" "v17" "v18" "v19", 2 "v2" "v20" "v21" "v22" "v23"
-    );
-    tile!(
-        four, "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{p}], {group}",
-        0 "v0" "v12" "v13" "v14" "v15", 1 "v1" "v16" "v17" "v18" "v19", 2 "v2" "v20" "v21" "v22" "v23",
-        3 "v3" "v24" "v25" "v26" "v27"
-    );
-    tile!(
-        five, "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{p}], {group}\nld1 {{v4.16b}}, [{q}], {group}",
-        0 "v0" "v12" "v13" "v14" "v15", 1 "v1" "v16" "v17" "v18" "v19", 2 "v2" "v20" "v21" "v22" "v23",
-        3 "v3" "v24" "v25" "v26" "v27", 4 "v4" "v28" "v29" "v30" "v31"
-    );
-}
-
 // SAFETY: a token exists only where the CPU has both products.
 unsafe impl Integers for NeonMatrix {
     neon!();
-    const PIXELS: [usize; 4] = [0, 6, 0, 0];
+    const PIXELS: [usize; 4] = [0, 4, 0, 0];
+    const MICRO_KERNEL: bool = true;
     const ORDER: Order = Order::Eights;
     with_dot!();
+    #[inline(always)]
+    unsafe fn micro_kernel<const M: usize>(self, tiles: &Tiles) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match M {
+                1 => matrix::one(tiles),
+                2 => matrix::two(tiles),
+                3 => matrix::three(tiles),
+                _ => matrix::four(tiles),
+            }
+        }
+    }
     #[inline(always)]
     unsafe fn products<const M: usize, const V: usize>(
         self,

@@ -6,7 +6,7 @@ use crate::pointer::Pointer;
 use super::dispatch::isa_entry_int8;
 use super::pack::{PackedPointwise, Panel};
 use super::scales::{Bounds, GROUP, SCALES};
-use super::vector::{Inputs, Integers, SLACK, block, bounded, shift_left};
+use super::vector::{Inputs, Integers, Order, SLACK, Tiles, block, bounded, shift_left};
 
 /// Layout of a pixel's inputs.
 #[derive(Clone, Copy, Debug)]
@@ -94,33 +94,101 @@ unsafe fn columns<S: Integers, const V: usize>(s: S, job: &Job<'_>, panel: &Pane
     let tiles = job.width.div_ceil(S::PIXELS[V]);
     let least = job.width / tiles;
     let more = job.width % tiles;
+    let mut copies = [0; 3 * GROUP];
+    // SAFETY: the caller's promise.
+    let whole = unsafe { whole::<S>(job, panel, row, &mut copies) };
     let mut x = 0;
     for (n, count) in [(least + 1, more), (least, tiles - more)] {
-        for _ in 0..count {
-            macro_rules! of {
-                ($m:literal) => {
-                    if $m <= S::PIXELS[V] {
-                        tile::<S, $m, V>(s, job, panel, row, x)
+        macro_rules! of {
+            ($m:literal) => {
+                if $m <= S::PIXELS[V] {
+                    // SAFETY: the caller's promise, for pixels x..x + n * count of this row.
+                    unsafe {
+                        match &whole {
+                            Some(whole) if count > 0 => s.micro_kernel::<$m>(&whole.at(x, count)),
+                            Some(_) => {}
+                            None => (0..count).for_each(|t| tile::<S, $m, V>(s, job, panel, row, x + t * n)),
+                        }
                     }
-                };
-            }
-            // SAFETY: the caller's promise, for pixels x..x + n of this row.
-            unsafe {
-                match n {
-                    1 => of!(1),
-                    2 => of!(2),
-                    3 => of!(3),
-                    4 => of!(4),
-                    5 => of!(5),
-                    6 => of!(6),
-                    7 => of!(7),
-                    8 => of!(8),
-                    _ => unreachable!("no tile is that wide"),
                 }
-            }
-            x += n;
+            };
+        }
+        match n {
+            1 => of!(1),
+            2 => of!(2),
+            3 => of!(3),
+            4 => of!(4),
+            5 => of!(5),
+            6 => of!(6),
+            7 => of!(7),
+            8 => of!(8),
+            _ if count == 0 => {}
+            _ => unreachable!("no tile is that wide"),
+        }
+        x += n * count;
+    }
+}
+
+impl Tiles {
+    /// `tiles` of them from pixel `x` on.
+    #[inline(always)]
+    fn at(&self, x: usize, tiles: usize) -> Self {
+        let less = if self.less.is_null() { self.less } else { self.less.wrapping_add(x) };
+        let first = self.first.wrapping_add(x * GROUP);
+        let c = self.c.wrapping_add(x * GROUP);
+        Self { first, less, c, tiles, ..*self }
+    }
+}
+
+/// What all tiles of a panel's row share; `None` if they are not computed in assembly. `copies` holds the values that assembly reads
+/// in another form.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn whole<S: Integers>(job: &Job<'_>, panel: &Panel, row: usize, copies: &mut [i32; 3 * GROUP]) -> Option<Tiles> {
+    let Source::Groups { first, group } = job.source else { return None };
+    if !S::MICRO_KERNEL || job.weights.scales.left {
+        return None;
+    }
+    let fours = job.weights.k.div_ceil(4);
+    let first = first.add(row * job.a_row);
+    let c = job.c.add(row * job.c_row + panel.first * job.c_group);
+    let scales = &job.weights.scales.values()[panel.first * SCALES..][..SCALES];
+    let bias = &job.weights.bias[panel.first * GROUP..][..GROUP];
+    let paired = S::ORDER == Order::Eights;
+    for (to, right) in copies[2 * GROUP..].iter_mut().zip(&scales[GROUP..2 * GROUP]) {
+        *to = -right;
+    }
+    if paired {
+        for (i, to) in copies[..2 * GROUP].iter_mut().enumerate() {
+            *to = bias[i / 4 * 2 + i % 2];
         }
     }
+    if cfg!(debug_assertions) {
+        for g in 0..job.weights.k.div_ceil(GROUP) {
+            first.add(g * group).to(job.width * GROUP);
+        }
+        c.to(job.width * GROUP);
+    }
+    let sums = job.weights.zero != 0;
+    Some(Tiles {
+        first: first.to(0),
+        block: group,
+        blocks: fours / 4,
+        rest: fours % 4,
+        w: Pointer::read(&job.weights.weights).add(panel.offset).to(0),
+        bias: if paired { copies.as_ptr() } else { bias.as_ptr() },
+        less: if sums { job.sums.to(job.width) } else { std::ptr::null() },
+        mantissa: scales.as_ptr(),
+        shift: copies[2 * GROUP..].as_ptr(),
+        zero: job.bounds.zero as i16,
+        low: job.bounds.low as i8,
+        high: job.bounds.high as i8,
+        ties: usize::from(job.ties),
+        c: c.to(0),
+        tiles: 0,
+    })
 }
 
 /// `M` pixels by `V` groups.
@@ -144,7 +212,7 @@ unsafe fn tile<S: Integers, const M: usize, const V: usize>(s: S, job: &Job<'_>,
         if job.weights.zero != 0 {
             let inputs = job.sums.add(x).to(M);
             for m in 0..M {
-                let less = s.splat((*inputs.add(m)).wrapping_mul(-job.weights.zero));
+                let less = s.splat(*inputs.add(m));
                 for v in 0..V {
                     sums[m][v] = s.add(sums[m][v], less);
                 }
@@ -193,7 +261,7 @@ unsafe fn tile<S: Integers, const M: usize, const V: usize>(s: S, job: &Job<'_>,
     }
 }
 
-/// The sum of each pixel's inputs in a row.
+/// What the weights' zero point takes from the sums of each pixel in a row: it times the sum of the pixel's inputs.
 ///
 /// # Safety
 /// As [`body`].
@@ -204,7 +272,7 @@ unsafe fn sum_inputs<S: Integers>(s: S, job: &Job<'_>, row: usize) {
     unsafe {
         let sums = job.sums.to(job.width);
         for x in 0..job.width {
-            *sums.add(x) = match job.source {
+            let sum: i32 = match job.source {
                 Source::Groups { first, group } => {
                     let at = first.add(row * job.a_row + x * GROUP);
                     s.sum_bytes(at.to(GROUP), group, k / GROUP, k % GROUP)
@@ -214,6 +282,7 @@ unsafe fn sum_inputs<S: Integers>(s: S, job: &Job<'_>, row: usize) {
                     runs.iter().map(run).sum()
                 }
             };
+            *sums.add(x) = sum.wrapping_mul(-job.weights.zero);
         }
     }
 }

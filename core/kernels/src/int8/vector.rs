@@ -44,6 +44,8 @@ pub(crate) unsafe trait Integers: Copy + Send + Sync + 'static {
     const PIXELS: [usize; 4];
     /// Outputs of a depthwise tile.
     const OUTPUTS: usize;
+    /// Whether whole tiles of one group of outputs are in assembly.
+    const MICRO_KERNEL: bool = false;
     /// Sixteen sums.
     type S: Copy;
     /// Up to sixteen inputs of a pixel, four by four.
@@ -98,6 +100,11 @@ pub(crate) unsafe trait Integers: Copy + Send + Sync + 'static {
     /// Writes sixteen sums.
     unsafe fn store_sums(self, p: *mut i32, sums: Self::S);
 
+    /// Computes tiles of `M` pixels in assembly; only where there is a [`MICRO_KERNEL`](Self::MICRO_KERNEL).
+    #[inline(always)]
+    unsafe fn micro_kernel<const M: usize>(self, _tiles: &Tiles) {
+        debug_assert!(false, "there is no assembly");
+    }
     /// Adds to the sums of `M` pixels the products of all inputs with `V` groups of outputs. Weights stand as
     /// [`PackedPointwise`](super::PackedPointwise) packs them.
     #[inline(always)]
@@ -134,6 +141,42 @@ pub(crate) struct Inputs {
     pub(crate) blocks: usize,
     /// Fours of the last block, below 4.
     pub(crate) rest: usize,
+}
+
+/// Adjacent tiles of a row, each some pixels by one group of outputs, none of which is shifted to the left. Distances are in bytes.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(target_arch = "aarch64"), allow(dead_code, reason = "only assembly reads them"))]
+pub(crate) struct Tiles {
+    /// Inputs: the first pixel's first block of sixteen channels.
+    pub(crate) first: *const u8,
+    /// From one block to the next.
+    pub(crate) block: usize,
+    /// Whole blocks.
+    pub(crate) blocks: usize,
+    /// Fours of the last block, below 4.
+    pub(crate) rest: usize,
+    /// The panel's weights.
+    pub(crate) w: *const i8,
+    /// Initial sums of the sixteen outputs; with [`Order::Eights`] each two of them twice.
+    pub(crate) bias: *const i32,
+    /// Added to the sums of each pixel; null: nothing.
+    pub(crate) less: *const i32,
+    /// Sixteen mantissas.
+    pub(crate) mantissa: *const i32,
+    /// Sixteen shifts to the left: 0 or negative.
+    pub(crate) shift: *const i32,
+    /// The outputs' zero point.
+    pub(crate) zero: i16,
+    /// Least output.
+    pub(crate) low: i8,
+    /// Greatest output.
+    pub(crate) high: i8,
+    /// Not 0 if ties below 0 must be rounded away from zero.
+    pub(crate) ties: usize,
+    /// The first pixel's outputs.
+    pub(crate) c: *mut u8,
+    /// Number of tiles, at least one.
+    pub(crate) tiles: usize,
 }
 
 /// Adds the products of a block of `fours` times four inputs of `M` pixels; returns the next weights.
