@@ -16,6 +16,7 @@ mod logger;
 mod memory;
 mod output;
 mod photos;
+mod quantize;
 mod run;
 mod segment;
 
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     logger::start(cli.verbose);
     let done = match &cli.command {
         Command::Import(args) => import::import(args),
+        Command::Quantize(args) => quantize::quantize(args),
         Command::Info(args) => info::info(args),
         Command::Segment(args) => segment::segment(args),
         Command::Classify(args) => classify::classify(args),
