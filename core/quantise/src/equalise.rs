@@ -18,6 +18,9 @@ const MOST: f32 = 16.0;
 /// Exponents to choose from: 0 leaves channels as they are, 1 makes their largest values equal.
 const EXPONENTS: [f32; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 
+/// What is left of the noise of rounded weights once they make up for each other's errors.
+const WEIGHTS: f64 = 0.25;
+
 /// Edges that must be scaled alike, because one is the sum, average or resize of others.
 #[derive(Debug)]
 struct Group {
@@ -83,7 +86,7 @@ fn noise(program: &Program, layers: &[Layer], peaks: &Peaks, group: &Group, scal
             let channel = |at: usize| if about.depthwise { o } else { at % about.c_in };
             let scaled = |at: usize| f64::from(row[at]) / f64::from(scales[channel(at)]);
             let most = (0..len).map(|at| scaled(at).abs()).fold(0.0, f64::max);
-            let weights = (most / 127.0).powi(2) / 12.0;
+            let weights = WEIGHTS * (most / 127.0).powi(2) / 12.0;
             for at in 0..len {
                 let power = peaks.power[edge][channel(at)] * f64::from(scales[channel(at)]).powi(2);
                 noise += weights * power + scaled(at).powi(2) * step * step / 12.0;

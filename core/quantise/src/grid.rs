@@ -58,7 +58,7 @@ impl Grid {
 
     /// The lowest and the highest value.
     pub(crate) fn range(self) -> (f32, f32) {
-        (-(self.zero as f32) * self.scale, (MOST - self.zero as f32) * self.scale)
+        ((0 - self.zero) as f32 * self.scale, (MOST - self.zero as f32) * self.scale)
     }
 
     /// As in a model file.

@@ -120,12 +120,13 @@ impl Moments {
     }
 
     /// The covariance of a patch, with the variance `noise` of rounding added to each value (of a depthwise convolution:
-    /// of the patch of one `channel`).
-    pub(crate) fn covariance(&self, conv: &Conv, channel: usize, noise: f64) -> Covariance {
+    /// of the patch of one `channel`). Not `centred`: the mean of the products themselves.
+    pub(crate) fn covariance(&self, conv: &Conv, channel: usize, noise: f64, centred: bool) -> Covariance {
         let count = self.count.max(1.0);
         let len = reads(conv);
         let (first, square) = if conv.depthwise { (channel * len, channel * len * len) } else { (0, 0) };
-        let mean: Vec<f64> = self.sum[first..first + len].iter().map(|sum| sum / count).collect();
+        let mean: Vec<f64> =
+            self.sum[first..first + len].iter().map(|sum| if centred { sum / count } else { 0.0 }).collect();
         if self.products.len() < square + len * len {
             let variance =
                 self.products.iter().zip(&mean).map(|(sum, mean)| (sum / count - mean * mean).max(0.0) + noise);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use silhouette_network::spec::Spec;
 use silhouette_weights::{ModelFile, SplitMix64};
 
-use crate::compare::{self, Difference};
+use crate::compare;
 use crate::correct::{correct, pictures_used};
 use crate::equalise::equalise;
 use crate::error::QuantiseError;
@@ -136,14 +136,16 @@ pub fn quantise(
     let done = stage("values", calibration.len());
     let statistics = Statistics::of(pictures, &calibration, &ready, (threads, options.seed, used), &done)?;
 
-    let trial = Trial { pictures, held_out: &held_out, float: &float, ready: &ready, threads };
-    let ranges = choose(spec, &statistics, &trial, options.ranges, &stage)?;
-
-    // Weights to integers.
-    let done = stage("weights", layers.len());
+    // Weights to integers. The ranges matter little here: they only say how coarse the inputs are.
+    let offered: Vec<[Grid; 3]> = threads::map(threads, program.edges.len(), |edge| {
+        Ok::<_, QuantiseError>(candidates(&statistics.histograms[edge]))
+    })?;
+    let offer = Offer { pixels: pixel_range(spec), offered };
+    let first = offer.grids(program, &vec![Choice::Extremes; program.edges.len()])?;
     let mut steps = vec![1.0; layers.len()];
-    program.conv_ops().for_each(|(conv, op)| steps[conv] = ranges.grids[op.from[0]].scale);
-    let taken = Steps { cut: options.cut, compensate: options.compensate };
+    program.conv_ops().for_each(|(conv, op)| steps[conv] = first[op.from[0]].scale);
+    let taken = Steps { cut: options.cut, compensate: options.compensate, correct: options.correct };
+    let done = stage("weights", layers.len());
     let parts = threads::map(threads, layers.len(), |conv| {
         let layer = &layers[conv];
         let part = if kept[conv] {
@@ -155,11 +157,17 @@ pub fn quantise(
         done();
         Ok::<_, QuantiseError>(part)
     })?;
-    let mut network = Network8 { parts, grids: ranges.grids.clone() };
-    if options.correct {
-        let first = &calibration[..used];
-        correct(pictures, first, &mut network, &statistics.means, threads, &stage("biases", program.ops.len()))?;
-    }
+
+    let used = if options.correct { &calibration[..used] } else { &[] };
+    let trial = Trial { pictures, held_out: &held_out, float: &float, means: &statistics.means, used, threads };
+    let (network, choices) = match options.ranges {
+        Some(choice) => {
+            let choices = vec![choice; program.edges.len()];
+            let made = trial.made(&parts, &offer, &choices, &stage("biases", program.ops.len()))?;
+            (made.0, choices)
+        }
+        None => chosen(&trial, &parts, &offer, &statistics, &stage)?,
+    };
 
     // What has become of it.
     let rounded = network.all_ready(program)?;
@@ -178,7 +186,7 @@ pub fn quantise(
             clipped: clipped(&statistics.histograms[edge], network.grids[edge]),
             low,
             high,
-            range: ranges.choices[edge],
+            range: if edge == 0 { Choice::Pixels } else { choices[edge] },
             weights: conv.and_then(|conv| how(&network.parts[conv])),
             kept: conv.is_some_and(|conv| kept[conv]),
             worst: false,
@@ -238,87 +246,122 @@ fn split(count: usize, seed: u64) -> (Vec<usize>, Vec<usize>) {
     (rest, order)
 }
 
-/// Runs of the float network with rounded edges, on held-out pictures.
+/// The candidates for each edge's range.
+struct Offer {
+    pixels: Grid,
+    offered: Vec<[Grid; 3]>,
+}
+
+impl Offer {
+    fn grids(&self, program: &Program, choices: &[Choice]) -> Result<Vec<Grid>, QuantiseError> {
+        spread(program, |edge| Ok(if edge == 0 { self.pixels } else { self.offered[edge][choices[edge].number()] }))
+    }
+}
+
+/// Runs of networks in integers, on held-out pictures.
 struct Trial<'a> {
     pictures: &'a Pictures<'a>,
     held_out: &'a [usize],
     float: &'a [Vec<f32>],
-    ready: &'a [Ready],
+    means: &'a [Vec<Vec<f64>>],
+    /// The pictures that biases are corrected with; none: they are not.
+    used: &'a [usize],
     threads: usize,
 }
 
 impl Trial<'_> {
-    /// How many runs the budget allows.
+    /// How many runs on the first few pictures the budget allows.
     fn affordable(&self) -> usize {
-        let macs: u64 = self.chosen().iter().map(|&i| self.pictures.get(i).0.macs()).sum();
+        let macs: u64 = self.few().iter().map(|&i| self.pictures.get(i).0.macs()).sum();
         (TRIAL_MACS / macs.max(1)).min(1000) as usize
     }
 
-    fn chosen(&self) -> &[usize] {
+    fn few(&self) -> &[usize] {
         &self.held_out[..self.held_out.len().min(TRIED_ON)]
     }
 
-    fn run(&self, grids: &[Grid]) -> Result<Difference, QuantiseError> {
-        let chosen = self.chosen();
-        compare::difference(self.pictures, chosen, &self.float[..chosen.len()], (self.ready, grids), self.threads)
+    fn difference(&self, network: &Network8, on: &[usize]) -> Result<f64, QuantiseError> {
+        let rounded = network.all_ready(self.pictures.any())?;
+        let both = (&rounded[..], &network.grids[..]);
+        Ok(compare::difference(self.pictures, on, &self.float[..on.len()], both, self.threads)?.divergence())
+    }
+
+    /// The network with these ranges, its biases corrected, and its divergence.
+    fn made(
+        &self,
+        parts: &[Part],
+        offer: &Offer,
+        choices: &[Choice],
+        done: &(dyn Fn() + Sync),
+    ) -> Result<(Network8, f64), QuantiseError> {
+        let grids = offer.grids(self.pictures.any(), choices)?;
+        let mut network = Network8 { parts: parts.to_vec(), grids };
+        if !self.used.is_empty() {
+            correct(self.pictures, self.used, &mut network, self.means, self.threads, done)?;
+        }
+        let divergence = self.difference(&network, self.held_out)?;
+        Ok((network, divergence))
     }
 }
 
-/// The range of each edge, and how it was chosen.
-struct Ranges {
-    grids: Vec<Grid>,
-    choices: Vec<Choice>,
-}
-
-fn choose<D: Fn() + Sync>(
-    spec: &Spec,
-    statistics: &Statistics,
+/// The network with the ranges that are best for its output: first one choice for all edges, then edge by edge.
+fn chosen<D: Fn() + Sync>(
     trial: &Trial<'_>,
-    fixed: Option<Choice>,
+    parts: &[Part],
+    offer: &Offer,
+    statistics: &Statistics,
     stage: &impl Fn(&'static str, usize) -> D,
-) -> Result<Ranges, QuantiseError> {
+) -> Result<(Network8, Vec<Choice>), QuantiseError> {
     let program = trial.pictures.any();
-    let offered: Vec<[Grid; 3]> = threads::map(trial.threads, program.edges.len(), |edge| {
-        Ok::<_, QuantiseError>(candidates(&statistics.histograms[edge]))
-    })?;
-    let pixels = pixel_range(spec);
-    let grids = |choices: &[Choice]| {
-        let grid = |edge: usize| Ok(if edge == 0 { pixels } else { offered[edge][choices[edge].number()] });
-        spread::<QuantiseError>(program, grid)
+    let mut best: Option<(f64, Network8, Vec<Choice>)> = None;
+    let mut keep = |choices: Vec<Choice>| {
+        let (network, divergence) = trial.made(parts, offer, &choices, &stage("biases", program.ops.len()))?;
+        if best.as_ref().is_none_or(|(least, ..)| divergence < *least) {
+            best = Some((divergence, network, choices));
+        }
+        Ok::<_, QuantiseError>(best.clone())
     };
-    let all = |choice: Choice| vec![choice; program.edges.len()];
-    let finish = |mut choices: Vec<Choice>| {
-        choices[0] = Choice::Pixels;
-        Ok(Ranges { grids: grids(&choices)?, choices })
-    };
-    if let Some(choice) = fixed {
-        return finish(all(choice));
+    let mut found = None;
+    for choice in Choice::ALL {
+        found = keep(vec![choice; program.edges.len()])?;
     }
-    // Edges whose candidates differ, from the one that loses most.
+    let Some((_, network, choices)) = found else {
+        return Err(QuantiseError::Pictures("no pictures to compare on".into()));
+    };
+    let better = edge_by_edge(trial, &network, &choices, offer, statistics, stage)?;
+    if better == choices {
+        return Ok((network, choices));
+    }
+    let (_, network, choices) = keep(better)?.unwrap_or((0.0, network, choices));
+    Ok((network, choices))
+}
+
+/// Other choices for single edges, where they make the output's divergence smaller.
+fn edge_by_edge<D: Fn() + Sync>(
+    trial: &Trial<'_>,
+    network: &Network8,
+    choices: &[Choice],
+    offer: &Offer,
+    statistics: &Statistics,
+    stage: &impl Fn(&'static str, usize) -> D,
+) -> Result<Vec<Choice>, QuantiseError> {
+    let program = trial.pictures.any();
+    let mut network = network.clone();
+    let mut choices = choices.to_vec();
+    let offered = &offer.offered;
+    // Edges whose candidates differ, from the one that may lose most.
     let lost = |edge: usize| {
         let histogram = &statistics.histograms[edge];
-        let power: f64 = histogram.bins().map(|(value, count)| count * f64::from(value).powi(2)).sum();
+        let power = histogram.bins().fold(0.0, |sum, (value, count)| sum + count * f64::from(value).powi(2));
         let errors = offered[edge].map(|grid| error(histogram, grid));
-        (errors.iter().copied().fold(0.0, f64::max) / power.max(1e-30), edge)
+        (errors.iter().copied().fold(0.0, f64::max) / f64::max(power, 1e-30), edge)
     };
-    let mut order: Vec<(f64, usize)> = program
-        .own()
-        .filter(|&edge| edge > 0 && offered[edge].iter().any(|g| *g != offered[edge][0]))
-        .map(lost)
-        .collect();
+    let differ = |&edge: &usize| edge > 0 && offered[edge].iter().any(|grid| *grid != offered[edge][0]);
+    let mut order: Vec<(f64, usize)> = program.own().filter(differ).map(lost).collect();
     order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    let runs = trial.affordable().max(Choice::ALL.len()).min(Choice::ALL.len() + 2 * order.len());
-    let done = stage("ranges", runs);
-    let mut best: Option<(f64, Vec<Choice>)> = None;
-    for choice in Choice::ALL {
-        let divergence = trial.run(&grids(&all(choice))?)?.divergence();
-        done();
-        if best.as_ref().is_none_or(|(least, _)| divergence < *least) {
-            best = Some((divergence, all(choice)));
-        }
-    }
-    let (mut least, mut choices) = best.unwrap_or_else(|| (f64::INFINITY, all(Choice::SquaredError)));
-    let mut left = runs - Choice::ALL.len();
+    let mut left = trial.affordable().min(2 * order.len());
+    let done = stage("ranges", left);
+    let mut least = trial.difference(&network, trial.few())?;
     for (_, edge) in order {
         let before = choices[edge];
         for choice in Choice::ALL.into_iter().filter(|&choice| choice != before) {
@@ -328,7 +371,8 @@ fn choose<D: Fn() + Sync>(
             }
             left -= 1;
             let kept = std::mem::replace(&mut choices[edge], choice);
-            let divergence = trial.run(&grids(&choices)?)?.divergence();
+            network.grids = offer.grids(program, &choices)?;
+            let divergence = trial.difference(&network, trial.few())?;
             done();
             if divergence < least * BETTER {
                 least = divergence;
@@ -337,7 +381,7 @@ fn choose<D: Fn() + Sync>(
             }
         }
     }
-    finish(choices)
+    Ok(choices)
 }
 
 /// The values that the input's pixels can have.

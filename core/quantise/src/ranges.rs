@@ -60,7 +60,7 @@ pub(crate) fn clipped(histogram: &Histogram, grid: Grid) -> f64 {
     let (low, high) = grid.range();
     let half = grid.scale / 2.0;
     let outside = histogram.bins().filter(|&(value, _)| value < low - half || value > high + half);
-    outside.map(|(_, count)| count).sum::<f64>() / (histogram.total as f64).max(1.0)
+    outside.fold(0.0, |sum, (_, count)| sum + count) / (histogram.total as f64).max(1.0)
 }
 
 fn least_error(histogram: &Histogram) -> Grid {

@@ -26,6 +26,8 @@ pub(crate) struct Steps {
     pub(crate) cut: bool,
     /// Choose integers that make up for each other's errors.
     pub(crate) compensate: bool,
+    /// Biases will be corrected: only what is left of errors without their mean counts.
+    pub(crate) correct: bool,
 }
 
 /// A layer's weights as bytes.
@@ -62,7 +64,7 @@ impl Rounded {
         let mut shared = None;
         for (output, (row, &bias)) in layer.weight.chunks_exact(len).zip(&layer.bias).enumerate() {
             if conv.depthwise || shared.is_none() {
-                let covariance = moments.covariance(conv, output, noise);
+                let covariance = moments.covariance(conv, output, noise, steps.correct);
                 let factors = if steps.compensate { Factors::of(&covariance) } else { None };
                 shared = Some((covariance, factors));
             }
@@ -248,12 +250,12 @@ mod tests {
         let mut sum = 0.0;
         for (o, (row, other)) in layer.weight.chunks(len).zip(values.chunks(len)).enumerate() {
             let errors: Vec<f64> = row.iter().zip(other).map(|(a, b)| f64::from(b - a)).collect();
-            sum += moments.covariance(conv, o, f64::from(STEP).powi(2) / 12.0).cost(&errors);
+            sum += moments.covariance(conv, o, f64::from(STEP).powi(2) / 12.0, true).cost(&errors);
         }
         (sum, rounded)
     }
 
-    const NEAREST: Steps = Steps { cut: false, compensate: false };
+    const NEAREST: Steps = Steps { cut: false, compensate: false, correct: true };
 
     #[test]
     fn an_outlier_on_a_quiet_channel_is_cut_off() {
@@ -287,7 +289,7 @@ mod tests {
     #[test]
     fn the_factors_are_those_of_the_covariance() {
         let conv = conv(false, 7, 1);
-        let covariance = Moments::of(&conv, &map(7), &[], 1, 1).unwrap().covariance(&conv, 0, 0.1);
+        let covariance = Moments::of(&conv, &map(7), &[], 1, 1).unwrap().covariance(&conv, 0, 0.1, true);
         let factors = Factors::of(&covariance).unwrap();
         let Covariance::Full(all) = &covariance else { panic!("a short patch") };
         let variances = covariance.variances();
@@ -308,7 +310,7 @@ mod tests {
         let moments = Moments::of(&conv, &[0.0; 4 * 256], &[], 1, 1).unwrap();
         let weight = [[0.0; 4], [1e-30; 4], [1e30; 4], [0.5, -0.5, 0.25, 0.0]].concat();
         let layer = Layer { weight, bias: vec![3.0, 3.0, -1e5, 1e9] };
-        let steps = Steps { cut: true, compensate: true };
+        let steps = Steps { cut: true, compensate: true, correct: true };
         let rounded = Rounded::new(&conv, &layer, &moments, STEP, steps);
         assert_eq!(&rounded.bytes[..4], [0; 4]);
         for (scale, bias) in rounded.scale.iter().zip(&layer.bias) {
