@@ -93,7 +93,7 @@ publishing {
             afterEvaluate { from(components["release"]) }
             pom {
                 name = "Silhouette"
-                description = "Segmentation of camera frames and pictures on the device"
+                description = "Segmentation of camera frames and photos on the device"
                 url = home
                 licenses {
                     license {

@@ -79,7 +79,7 @@ pub unsafe extern "C" fn silhouette_segment(
 /// Segments the next frame of a video; `timestamp` is in nanoseconds from an arbitrary origin.
 ///
 /// # Safety
-/// As [`silhouette_segment`], with a video segmenter.
+/// The same as [`silhouette_segment`], with a video segmenter.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn silhouette_segment_video(
     video: u64,
@@ -100,7 +100,7 @@ pub unsafe extern "C" fn silhouette_segment_video(
 /// frame.
 ///
 /// # Safety
-/// As [`silhouette_segment`], with a live segmenter; `replaced` can be written to, or is null.
+/// The same as [`silhouette_segment`], with a live segmenter; `replaced` can be written to, or is null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn silhouette_submit(
     live: u64,
@@ -141,7 +141,7 @@ pub unsafe extern "C" fn silhouette_mask(
 /// Copies the confidence that each pixel belongs to one of `classes`, 0 to 255, at the mask's size.
 ///
 /// # Safety
-/// As [`silhouette_mask`]; `classes` points to `class_count` numbers, or is null.
+/// The same as [`silhouette_mask`]; `classes` points to `class_count` numbers, or is null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn silhouette_confidence(
     segmentation: u64,
@@ -165,7 +165,7 @@ pub unsafe extern "C" fn silhouette_confidence(
 /// is null, uses the frame that a live result keeps.
 ///
 /// # Safety
-/// As [`silhouette_mask`]; `frame` is null or as for [`silhouette_segment`]; `effect` is as required by
+/// The same as [`silhouette_mask`]; `frame` is null or as for [`silhouette_segment`]; `effect` is as required by
 /// [`RawEffect::with`].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn silhouette_effect(

@@ -4,7 +4,7 @@ use silhouette::Error;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// An error: `reason` is what was wrong and where, `advice` what the caller can do.
+/// An error: `reason` states what was wrong and where, `advice` what the caller can do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, uniffi::Error)]
 pub enum SilhouetteError {
     /// The frame cannot be read: sizes, strides, planes, region.

@@ -3,8 +3,8 @@
 //!
 //! Planes are direct `ByteBuffer`s and are not copied. A frame's numbers are passed as one array of longs ([`FRAME`]),
 //! so a call costs one copy of a few hundred bytes and no object. Errors are thrown as
-//! `dev.silhouette.SilhouetteException`. Every method also has as arguments the Kotlin objects behind the addresses (`owner`,
-//! `target`): as arguments they cannot be collected during the call.
+//! `dev.silhouette.SilhouetteException`. Every method also receives the Kotlin objects behind the addresses (`owner`,
+//! `target`) as arguments, so that they cannot be collected during the call.
 
 use crate::error::{Result, SilhouetteError};
 use crate::frame::{RawEffect, RawFrame, RawPlane, bytes_mut};
@@ -29,7 +29,7 @@ use std::ptr;
 /// width, height; then for each of three planes offset, length, row stride and pixel stride, in bytes.
 pub const FRAME: usize = 11 + 3 * 4;
 
-/// Sets up logging on Android; elsewhere a library must not.
+/// Sets up logging on Android; on other systems a library must not do that.
 #[unsafe(no_mangle)]
 pub extern "system" fn JNI_OnLoad(_vm: *mut RawVm, _reserved: *mut c_void) -> jint {
     #[cfg(target_os = "android")]
@@ -189,7 +189,7 @@ fn classes(env: &Env<'_>, array: &JIntArray<'_>) -> Result<Vec<u32>> {
     array.get_region(env, 0, &mut numbers)?;
     let class = |number: i32| {
         u32::try_from(number)
-            .map_err(|_| SilhouetteError::unsupported(format!("class {number}"), "classes count from 0"))
+            .map_err(|_| SilhouetteError::unsupported(format!("class {number}"), "classes are numbered from 0"))
     };
     numbers.into_iter().map(class).collect()
 }
@@ -224,7 +224,7 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_segment<'local>(
 /// `Native.segmentVideo`; returns the same as `segment`.
 ///
 /// # Safety
-/// As [`Java_dev_silhouette_Native_segment`].
+/// The same as [`Java_dev_silhouette_Native_segment`].
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_dev_silhouette_Native_segmentVideo<'local>(
     mut env: EnvUnowned<'local>,
@@ -252,7 +252,7 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_segmentVideo<'local>(
 /// `Native.submit`.
 ///
 /// # Safety
-/// As [`Java_dev_silhouette_Native_segment`].
+/// The same as [`Java_dev_silhouette_Native_segment`].
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_dev_silhouette_Native_submit<'local>(
     mut env: EnvUnowned<'local>,
@@ -277,7 +277,7 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_submit<'local>(
 /// `Native.mask`.
 ///
 /// # Safety
-/// As [`Java_dev_silhouette_Native_segment`]; `out` is writable and nothing else uses it during the call.
+/// The same as [`Java_dev_silhouette_Native_segment`]; `out` is writable and nothing else uses it during the call.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_dev_silhouette_Native_mask<'local>(
     mut env: EnvUnowned<'local>,
@@ -302,7 +302,7 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_mask<'local>(
 /// `Native.confidence`.
 ///
 /// # Safety
-/// As [`Java_dev_silhouette_Native_mask`].
+/// The same as [`Java_dev_silhouette_Native_mask`].
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_dev_silhouette_Native_confidence<'local>(
     mut env: EnvUnowned<'local>,
@@ -329,7 +329,7 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_confidence<'local>(
 /// `Native.effect`; `numbers` null: uses the frame that a live result keeps; `background_numbers` null: no background.
 ///
 /// # Safety
-/// As [`Java_dev_silhouette_Native_mask`].
+/// The same as [`Java_dev_silhouette_Native_mask`].
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_dev_silhouette_Native_effect<'local>(
     mut env: EnvUnowned<'local>,
@@ -397,7 +397,7 @@ pub unsafe extern "system" fn Java_dev_silhouette_Native_effect<'local>(
 /// `Native.start`: sets a stream's listener, the method `deliver` of `listener`, a `dev.silhouette.LiveSegmenter`.
 ///
 /// # Safety
-/// As [`Java_dev_silhouette_Native_segment`].
+/// The same as [`Java_dev_silhouette_Native_segment`].
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_dev_silhouette_Native_start<'local>(
     mut env: EnvUnowned<'local>,

@@ -14,8 +14,8 @@ use std::time::Duration;
 pub trait LiveListener: Send + Sync {
     /// A frame was segmented. `timestamp` is the one that it was submitted with, `dropped` the number of frames
     /// replaced by a newer one since the start. The segmentation belongs to the listener as long as it holds it, and
-    /// keeps its frame for effects. `cancelled` is the last return value of `forget` when the frame was taken: a result
-    /// with a smaller number than a later call's is stale.
+    /// keeps its frame for effects. `cancelled` is the last return value of `forget` before the stream took the frame: if
+    /// a later call has returned a larger number, the result is stale.
     fn on_result(&self, timestamp: u64, dropped: u64, cancelled: u64, segmentation: Arc<Segmentation>);
 
     /// A frame could not be segmented; later ones are still processed.
@@ -66,15 +66,15 @@ impl LiveSegmenter {
     }
 
     /// Discards the waiting frame and the result of the one being processed. Waits for a running call of the listener:
-    /// when this returns, no frame submitted before is delivered any more. Called by the listener itself, it does not
-    /// wait.
+    /// when this returns, no result of an earlier frame is delivered any more. If the listener itself calls it, it does
+    /// not wait.
     pub fn cancel(&self) {
         if let Some(stream) = self.stream.get() {
             stream.cancel();
         }
     }
 
-    /// Like `cancel`, without waiting: returns a number, and results whose `cancelled` is smaller are stale.
+    /// Like `cancel`, but does not wait. Results whose `cancelled` is smaller than the returned number are stale.
     pub fn forget(&self) -> u64 {
         self.stream.get().map_or(0, silhouette::LiveSegmenter::forget)
     }
@@ -133,7 +133,7 @@ pub(crate) fn nanoseconds(time: Duration) -> u64 {
 struct ResultPool(Vec<Arc<Segmentation>>);
 
 impl ResultPool {
-    /// How many are kept: one on show, one being drawn, and one to spare.
+    /// How many are kept: one that is displayed, one being drawn, and a spare one.
     const MOST: usize = 3;
 
     fn take(&mut self, result: LiveResult<'_>) -> Result<Arc<Segmentation>> {

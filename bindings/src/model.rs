@@ -16,8 +16,8 @@ impl From<silhouette::Model> for Model {
 
 #[uniffi::export]
 impl Model {
-    /// Opens a model file; its tensors are read when a segmenter is created. If the file was truncated or written to by
-    /// then, that is an error.
+    /// Opens a model file; its tensors are read when a segmenter is created. If the file is truncated or written to
+    /// before, that fails.
     ///
     /// # Errors
     /// `InvalidModel` if it cannot be read, is truncated or damaged, or contains an unknown network.
@@ -70,7 +70,7 @@ impl Model {
     /// The class with a label, ignoring case.
     ///
     /// # Errors
-    /// `Unsupported` for a label that the model does not have; it lists the existing ones.
+    /// `Unsupported` for a label that the model does not have; the error lists the labels that exist.
     pub fn class_of(&self, label: String) -> Result<u32> {
         guard(|| Ok(self.0.class_index(&label)? as u32))
     }

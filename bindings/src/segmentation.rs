@@ -1,4 +1,4 @@
-//! The result of segmenting a frame: reusable memory for one result after the other.
+//! The result of segmenting a frame, in memory that later results reuse.
 
 use crate::error::{Result, SilhouetteError, guard};
 use crate::raw::Raw;
@@ -47,7 +47,7 @@ impl Segmentation {
         self.read(|content| content.segmentation.timings().into())
     }
 
-    /// The transform from the mask's coordinates to the buffer's; none before the first frame.
+    /// The transform from the mask's coordinates to the buffer's; absent before the first frame.
     pub fn transform(&self) -> Option<Transform> {
         self.read(|content| content.segmentation.transform().map(Into::into))
     }
@@ -97,7 +97,7 @@ impl Segmentation {
         })
     }
 
-    /// Takes over a live stream's result and its frame; the previous contents are reused by the stream.
+    /// Moves a live stream's result and its frame into this object; the stream reuses the previous contents.
     pub(crate) fn swap(&self, segmentation: &mut silhouette::Segmentation, frame: &mut FrameBuffer) -> Result<()> {
         self.change(|content| {
             std::mem::swap(&mut content.segmentation, segmentation);
@@ -118,7 +118,7 @@ impl Segmentation {
     /// Copies the confidence that each pixel belongs to one of `classes`, 0 to 255, at the mask's size.
     ///
     /// # Errors
-    /// As [`copy_mask`](Self::copy_mask); [`SilhouetteError::Unsupported`] for a class that the model does not have.
+    /// The same as [`copy_mask`](Self::copy_mask); [`SilhouetteError::Unsupported`] for a class that the model does not have.
     pub fn copy_confidence(&self, classes: &[usize], out: &mut [u8], row_stride: usize) -> Result<()> {
         self.change(|content| {
             content.segmentation.confidence_into(classes, &mut content.confidence)?;
@@ -129,7 +129,7 @@ impl Segmentation {
     /// The frame with an effect; if no frame is passed, the one that a live result keeps.
     ///
     /// # Errors
-    /// As [`silhouette::Segmentation::render`]; [`SilhouetteError::InvalidFrame`] if there is no frame.
+    /// The same as [`silhouette::Segmentation::render`]; [`SilhouetteError::InvalidFrame`] if there is no frame.
     pub fn render(&self, frame: Option<&Frame<'_>>, effect: Effect<'_>, foreground: &Foreground) -> Result<Picture> {
         self.change(|content| {
             let kept = if content.has_frame { content.frame.frame() } else { None };

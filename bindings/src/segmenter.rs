@@ -50,7 +50,7 @@ impl Segmenter {
     /// Segments `frame` into `out`.
     ///
     /// # Errors
-    /// As [`silhouette::Segmenter::segment`]; [`Closed`](crate::SilhouetteError::Closed) also if `out` was discarded.
+    /// The same as [`silhouette::Segmenter::segment`]; [`Closed`](crate::SilhouetteError::Closed) also if `out` was discarded.
     pub fn segment(&self, frame: &Frame<'_>, out: &Segmentation) -> Result<()> {
         out.fill(|segmentation| Ok(self.0.segment_into(frame, segmentation)?))
     }
@@ -62,7 +62,7 @@ pub struct VideoSegmenter(Mutex<silhouette::VideoSegmenter>);
 
 #[uniffi::export]
 impl VideoSegmenter {
-    /// For a new video; it shares the segmenter's arenas.
+    /// Starts a new video; it shares the segmenter's arenas.
     #[uniffi::constructor]
     pub fn new(segmenter: &Segmenter, smoothing: Smoothing) -> Arc<Self> {
         Arc::new(Self(Mutex::new(silhouette::VideoSegmenter::new(&segmenter.0, smoothing.into()))))
@@ -83,7 +83,7 @@ impl VideoSegmenter {
     /// Segments the next frame into `out`; `timestamp` is in nanoseconds from an arbitrary origin.
     ///
     /// # Errors
-    /// As [`Segmenter::segment`].
+    /// The same as [`Segmenter::segment`].
     pub fn segment(&self, frame: &Frame<'_>, timestamp: u64, out: &Segmentation) -> Result<()> {
         // A panic in here may have left the average half written: smoothing restarts.
         let mut video = self.0.lock().unwrap_or_else(|poison| {

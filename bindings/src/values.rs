@@ -6,7 +6,7 @@ use std::time::Duration;
 
 // The same enums as Rust's, redeclared for uniffi, which generates no Rust types for them.
 
-/// Where to compute.
+/// The backend that runs the network.
 #[uniffi::remote(Enum)]
 #[non_exhaustive]
 pub enum Backend {
@@ -18,11 +18,11 @@ pub enum Backend {
     Metal,
 }
 
-/// What the network computes in.
+/// The number format that the network computes in.
 #[uniffi::remote(Enum)]
 #[non_exhaustive]
 pub enum Precision {
-    /// f16 where the CPU multiplies it and the model's activations are bounded, otherwise f32.
+    /// f16 if the CPU supports f16 arithmetic and the model's activations are bounded, otherwise f32.
     Auto,
     /// 32-bit floats.
     F32,
@@ -46,7 +46,8 @@ pub enum InputShape {
 pub enum Task {
     /// A class for each pixel.
     Segmentation,
-    /// How much of each pixel is foreground: two classes, background and foreground, of which the second's confidence is the alpha.
+    /// How much of each pixel is foreground. There are two classes, background and foreground; the confidence of the foreground
+    /// is the alpha.
     Alpha,
     /// Classes of the image as a whole.
     Classification,
@@ -74,9 +75,9 @@ pub struct Options {
     /// Threads per call, 1 to 64.
     #[uniffi(default = None)]
     pub threads: Option<u32>,
-    /// Where to compute.
+    /// The backend that runs the network.
     pub backend: Backend,
-    /// What the network computes in.
+    /// The number format that the network computes in.
     pub precision: Precision,
     /// Side of the network's input in pixels, the longer one if it is not square.
     #[uniffi(default = None)]
@@ -116,7 +117,7 @@ pub struct ModelInfo {
     pub task: Task,
     /// One label per class; class 0 is the background.
     pub labels: Vec<String>,
-    /// A colour for each class, 0xRRGGBB.
+    /// A colour for each class, as 0xRRGGBB.
     pub colors: Vec<u32>,
     /// Side of the square input that the weights were trained for, in pixels.
     pub size: u32,

@@ -139,7 +139,7 @@ xsi:schemaLocation="http://maven.apache.org/POM/4.0.0 https://maven.apache.org/x
   <version>{version}</version>
   <packaging>aar</packaging>
   <name>Silhouette</name>
-  <description>Segmentation of camera frames and pictures on the device</description>
+  <description>Segmentation of camera frames and photos on the device</description>
   <url>{HOME}</url>
   <licenses>
     <license>

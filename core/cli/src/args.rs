@@ -11,7 +11,7 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// Log to stderr: the backend, kernels and memory chosen at load; at the end, peak memory.
+    /// Log to stderr: the backend, kernels and memory chosen at load, and at the end the peak memory.
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
 }
@@ -30,14 +30,14 @@ pub(crate) enum Command {
     Segment(Segment),
     /// Classify photos.
     Classify(Classify),
-    /// Score a model on images with ground truth: mIOU, IoU of each class, pixel accuracy, confusion matrix; or its alpha of
-    /// people: IoU, borders, error, flicker.
+    /// Score a model on images with ground truth: mIOU, IoU of each class, pixel accuracy and confusion matrix; or, for its
+    /// alpha of people, IoU, border F, error and flicker.
     Eval(Eval),
-    /// Measure a model: time of each stage, memory, and the machine's lower bound. The last line is JSON.
+    /// Measure a model: time of each stage, memory, and the machine's lower bound. The last line of the output is JSON.
     Bench(Bench),
-    /// Run a model on a raw tensor (.npy in, .npy out), to compare with other engines.
+    /// Run a model on a raw tensor (.npy in, .npy out), to compare it with other engines.
     Run(Run),
-    /// Repeat an experiment of the `MobileNetV2` paper: numbers, and a figure.
+    /// Repeat an experiment of the `MobileNetV2` paper; prints numbers and draws a figure.
     #[command(subcommand)]
     Experiment(Experiment),
 }
@@ -54,35 +54,35 @@ pub(crate) struct Import {
     /// them).
     #[arg(long, value_name = "SPEC.json|PRESET")]
     pub(crate) spec: Option<String>,
-    /// The names of its classes: a file (one per line, `3 cat`, or JSON with `id2label`), or one of voc, ade20k,
-    /// cityscapes, coco, person.
+    /// The labels of its classes: a file (one label per line, lines such as `3 cat`, or JSON with `id2label`), or one of
+    /// the sets voc, ade20k, cityscapes, coco, person.
     #[arg(long, value_name = "FILE|SET")]
     pub(crate) labels: Option<PathBuf>,
-    /// Input size in pixels that the weights were trained for.
+    /// The input size in pixels that the weights were trained for.
     #[arg(long, value_name = "N")]
     pub(crate) size: Option<usize>,
-    /// Input size divided by feature map size: 8, 16 or 32.
+    /// The input size divided by the feature map's size: 8, 16 or 32.
     #[arg(long, value_name = "N")]
     pub(crate) output_stride: Option<usize>,
-    /// Subtracted from R, G, B (0 to 255): one number, or three separated by commas.
+    /// The mean to subtract from R, G, B (0 to 255): one number, or three separated by commas.
     #[arg(long, value_name = "R,G,B", value_parser = three, allow_hyphen_values = true)]
     pub(crate) mean: Option<[f32; 3]>,
-    /// R, G, B are then divided by it: one number, or three separated by commas.
+    /// The standard deviation to divide R, G, B by afterwards: one number, or three separated by commas.
     #[arg(long, value_name = "R,G,B", value_parser = three)]
     pub(crate) std: Option<[f32; 3]>,
     /// Atrous rates of a PyTorch DeepLabV3, one per branch.
     #[arg(long, value_name = "R,R,R", value_delimiter = ',')]
     pub(crate) rates: Option<Vec<usize>>,
-    /// How a PyTorch network pads, if not as its implementation does.
+    /// How a PyTorch network pads. Default: as its implementation does.
     #[arg(long, value_name = "HOW")]
     pub(crate) padding: Option<Padding>,
-    /// How a PyTorch network's logits are resized to the image, if not as its implementation does.
+    /// How a PyTorch network's logits are resized to the image. Default: as its implementation does.
     #[arg(long, value_name = "HOW")]
     pub(crate) resize: Option<Resize>,
-    /// Which network of a checkpoint with several: the keys above it, such as `state_dict.model`.
+    /// The network to import from a checkpoint with several: the keys that lead to it, such as `state_dict.model`.
     #[arg(long, value_name = "KEY")]
     pub(crate) key: Option<String>,
-    /// Hugging Face's configuration, if it is not beside the file.
+    /// Hugging Face's configuration, if it is not next to the file.
     #[arg(long, value_name = "config.json")]
     pub(crate) config: Option<PathBuf>,
     /// Print one JSON object instead of text.
@@ -137,13 +137,14 @@ pub(crate) struct Info {
     /// A model file.
     #[arg(value_name = "MODEL", conflicts_with = "spec")]
     pub(crate) model: Option<PathBuf>,
-    /// A spec as JSON or a preset's name instead of a model.
+    /// A spec as JSON, or the name of a preset, instead of a model.
     #[arg(long, value_name = "SPEC.json|PRESET")]
     pub(crate) spec: Option<String>,
-    /// Instead of one network, a table of several: the MobileNetV2 paper's, our figures next to the published ones.
+    /// Print a table of several networks instead: those of the MobileNetV2 paper, with our figures next to the published
+    /// ones.
     #[arg(long, value_enum, conflicts_with_all = ["model", "spec", "size"])]
     pub(crate) table: Option<Table>,
-    /// Count at this input size instead of the spec's.
+    /// The input size for the counts, instead of the spec's.
     #[arg(long, value_name = "N")]
     pub(crate) size: Option<usize>,
     /// Print JSON instead of a table.
@@ -163,13 +164,13 @@ pub(crate) struct Segment {
     /// Photos: JPEG, PNG or WebP.
     #[arg(value_name = "PHOTO", required = true)]
     pub(crate) photos: Vec<PathBuf>,
-    /// What to write; can be repeated. mask: palette PNG whose indices are class ids. confidence=CLASS: grey, 255 is
-    /// certain. replace=IMG: another image behind the foreground.
+    /// What to write; can be repeated. mask: a palette PNG whose indices are classes. confidence=CLASS: a grey image, in
+    /// which 255 is certain. replace=IMG: another image behind the foreground.
     #[arg(long = "effect", value_name = "mask|overlay|cutout|blur|replace=IMG|confidence=CLASS", value_parser = effect)]
     pub(crate) effects: Vec<Effect>,
-    /// The foreground: labels separated by commas. Applies to every effect; in a mask, everything else is 0. Default: in
-    /// masks and overlays everything but the background; in cutout, blur and replace people if there are any, otherwise
-    /// everything but the background.
+    /// The foreground of every effect: labels separated by commas. In a mask, everything else becomes 0. Default: in masks
+    /// and overlays, everything but the background; in cutout, blur and replace, people, or everything but the
+    /// background if there are no people.
     #[arg(long, value_name = "LABEL,LABEL", value_delimiter = ',')]
     pub(crate) classes: Vec<String>,
     /// Whether the borders of cutout, blur and replace follow the image's edges. Default: on.
@@ -214,46 +215,48 @@ pub(crate) struct Eval {
     /// scored).
     #[arg(long, value_name = "DIR", conflicts_with_all = ["images", "masks"])]
     pub(crate) voc: Option<PathBuf>,
-    /// Its images to score: a file of names, one per line.
+    /// The images of --voc to score: a file with one name per line.
     #[arg(long, value_name = "FILE", default_value = "val.txt")]
     pub(crate) list: PathBuf,
-    /// A plain folder of images instead.
+    /// A plain folder of images, instead of --voc.
     #[arg(long, value_name = "DIR")]
     pub(crate) images: Option<PathBuf>,
-    /// The folder of their masks: PNGs with the same names, with class indices, or in RGB with the colours of the
-    /// model's classes.
+    /// The folder of the masks of --images: PNGs with the same names. Their pixels are class indices, or RGB in the colours
+    /// of the model's classes.
     #[arg(long, value_name = "DIR", requires = "images")]
     pub(crate) masks: Option<PathBuf>,
-    /// Meaning of the masks' indices: labels as for import. Default: the model's labels. The model's other labels count
-    /// as the first of the list.
+    /// The labels of the masks' indices, in the formats of `import --labels`. Default: the model's labels. Labels of the
+    /// model that are not among them count as the first.
     #[arg(long, value_name = "FILE|SET")]
     pub(crate) labels: Option<PathBuf>,
-    /// The value of the foreground (255 if masks are black and white); 0 is the background. Scores the two of --labels,
-    /// or all of the model's classes but the background as one. With --people, values between are shares of the foreground.
+    /// The value of the foreground in the masks (255 if they are black and white); 0 is the background. The foreground is
+    /// the second of two --labels, or all of the model's classes but the background. With --people, values in between are
+    /// alphas.
     #[arg(long, value_name = "V", value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) foreground: Option<u8>,
-    /// How a mask is resized to the image: its classes by nearest neighbour, or the logits, bilinear.
+    /// How a mask is resized to the image: its classes by nearest neighbour, or the logits bilinearly.
     #[arg(long, value_enum, default_value_t = Back::Mask)]
     pub(crate) back: Back,
-    /// Run on each image at these factors of the size, and average the softmax.
+    /// Run the network at the size times each of these factors, and average the softmax.
     #[arg(long, value_name = "S,S", value_delimiter = ',', default_value = "1")]
     pub(crate) scales: Vec<f64>,
-    /// Run on each image mirrored too.
+    /// Also run the network on each image's mirror image.
     #[arg(long)]
     pub(crate) flip: bool,
-    /// Run at this output stride, 8, 16 or 32, instead of the model's.
+    /// Run the network at this output stride (8, 16 or 32) instead of the model's.
     #[arg(long, value_name = "N")]
     pub(crate) output_stride: Option<usize>,
-    /// Also score the border of the foreground (every class but the background) in the alpha of the effects, plain and refined:
-    /// boundary IoU, border F.
+    /// Also score the border of the foreground (every class but the background) in the alpha that effects use, plain and
+    /// refined: boundary IoU and border F.
     #[arg(long, conflicts_with = "flip")]
     pub(crate) boundary: bool,
-    /// Score the alpha of people, plain and refined, instead of masks: IoU, border F, alpha error, by size of the people. For
-    /// models of people or with a class 'person'; masks have VOC's classes unless --labels or --foreground is passed.
+    /// Score the alpha of people, plain and refined, instead of masks: IoU, border F and alpha error, also by the size of the
+    /// people. For models of people, or with a class 'person'. The masks have VOC's classes unless --labels or
+    /// --foreground is passed.
     #[arg(long, conflicts_with_all = ["back", "scales", "flip", "boundary", "errors", "worst"])]
     pub(crate) people: bool,
-    /// Measure how much the alpha of people changes from frame to frame where nothing moves, raw and with temporal smoothing: in
-    /// a sequence made from each of --images (no masks), or in --sequence.
+    /// Measure how much the alpha of people changes from frame to frame where nothing moves, with and without temporal
+    /// smoothing: in a sequence generated from each of --images, which need no masks, or in --sequence.
     #[arg(long, conflicts_with_all = [
         "people", "voc", "masks", "labels", "foreground", "back", "scales", "flip", "boundary", "errors", "worst",
     ])]
@@ -261,17 +264,17 @@ pub(crate) struct Eval {
     /// A folder with the frames of a video, for --flicker.
     #[arg(long, value_name = "DIR", requires = "flicker", conflicts_with = "images")]
     pub(crate) sequence: Option<PathBuf>,
-    /// Frames of each sequence that --flicker makes from an image.
+    /// The number of frames in each sequence that --flicker generates from an image.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = frames)]
     pub(crate) frames: usize,
-    /// Write the scores as JSON. FILE.partial next to it stores finished images, so that an interrupted run can be
+    /// Write the scores as JSON. FILE.partial stores the scores of finished images, so that an interrupted run can be
     /// resumed.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
     /// Draw the worst images into this folder: photo, ground truth and mask side by side.
     #[arg(long, value_name = "DIR")]
     pub(crate) errors: Option<PathBuf>,
-    /// Number of worst images.
+    /// The number of images that --errors draws.
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub(crate) worst: usize,
     #[command(flatten)]
@@ -281,9 +284,9 @@ pub(crate) struct Eval {
 /// How a mask is resized to the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Back {
-    /// Its classes, by nearest neighbour.
+    /// The classes, by nearest neighbour.
     Mask,
-    /// The logits, bilinear, then the classes.
+    /// The logits, bilinearly, from which the classes follow.
     Logits,
 }
 
@@ -293,7 +296,7 @@ pub(crate) struct Bench {
     /// The model file.
     #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
-    /// A photo, instead of a generated image of 1280x720.
+    /// The photo to segment. Default: a generated image of 1280x720.
     #[arg(long, value_name = "PHOTO")]
     pub(crate) photo: Option<PathBuf>,
     /// Run the network at this input size instead of the model's own; the mask has this size too.
@@ -302,19 +305,19 @@ pub(crate) struct Bench {
     /// The shape of the network's input.
     #[arg(long, value_enum, default_value_t = InputShape::Square)]
     pub(crate) input_shape: InputShape,
-    /// Threads [default: 1].
+    /// Number of threads [default: 1].
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
-    /// Cache packed weights in this folder, so that the next opening maps them.
+    /// Cache packed weights in this folder, so that the model opens faster next time.
     #[arg(long, value_name = "DIR")]
     pub(crate) weight_cache: Option<PathBuf>,
-    /// What the network computes in.
+    /// The number format that the network computes in.
     #[arg(long, value_enum, default_value_t = Precision::Auto)]
     pub(crate) precision: Precision,
-    /// Map the model file, as an app does with one in its own package, instead of reading it.
+    /// Map the model file into memory instead of reading it, as an app does with a model in its own package.
     #[arg(long)]
     pub(crate) mapped: bool,
-    /// Timed runs, after a warm-up.
+    /// The number of timed runs, after a warm-up.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = runs)]
     pub(crate) runs: usize,
     /// Show the network's steps with their times.
@@ -323,7 +326,7 @@ pub(crate) struct Bench {
     /// Show how each step is computed, and why.
     #[arg(long)]
     pub(crate) explain: bool,
-    /// Also time the alpha of the effects at the photo's size, plain and refined.
+    /// Also time the alpha that effects use, at the photo's size, plain and refined.
     #[arg(long)]
     pub(crate) effects: bool,
     /// Print only the JSON line.
@@ -334,27 +337,27 @@ pub(crate) struct Bench {
 /// How to load and run a model; the same flags for every command that does.
 #[derive(Args, Debug)]
 pub(crate) struct Engine {
-    /// The model file (from `silhouette import`). Default, for masks: the built-in models, one of people for people
-    /// alone, otherwise one of the 21 classes of PASCAL VOC.
+    /// The model file (from `silhouette import`). Default, for segmentation: a built-in model, the people model if only
+    /// people are needed, otherwise the one of PASCAL VOC's 21 classes.
     #[arg(long, value_name = "MODEL.safetensors")]
     pub(crate) model: Option<PathBuf>,
     /// Run the network at this input size instead of the model's own.
     #[arg(long, value_name = "N")]
     pub(crate) size: Option<usize>,
-    /// The shape of the network's input: a square, or the image's own shape with the size as its longer side, which
-    /// saves computing the grey around the image. Default: frame; square to classify and in experiments.
+    /// The shape of the network's input: a square, or the image's own shape with the size as its longer side, which saves
+    /// the time for the grey around the image. Default: frame; for classifiers and experiments, square.
     #[arg(long, value_enum)]
     pub(crate) input_shape: Option<InputShape>,
-    /// Threads. Default: as many as are useful, at most 4.
+    /// Number of threads. Default: as many as are useful, at most 4.
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
-    /// Cache packed weights in this folder, so that the next opening maps them.
+    /// Cache packed weights in this folder, so that the model opens faster next time.
     #[arg(long, value_name = "DIR")]
     pub(crate) weight_cache: Option<PathBuf>,
-    /// Where to compute.
+    /// The backend that runs the network.
     #[arg(long, value_enum, default_value_t = Backend::Auto)]
     pub(crate) backend: Backend,
-    /// What the network computes in.
+    /// The number format that the network computes in.
     #[arg(long, value_enum, default_value_t = Precision::Auto)]
     pub(crate) precision: Precision,
 }
@@ -379,13 +382,13 @@ pub(crate) struct Run {
     /// Where to write the result: f32, (1, C, H, W).
     #[arg(short, long, value_name = "Y.npy")]
     pub(crate) output: PathBuf,
-    /// Write this tensor instead of the logits, such as `blocks.3` or `stem` (a wrong name lists all names).
+    /// Write this tensor instead of the logits, such as `blocks.3` or `stem`. (The error for an unknown name lists all names.)
     #[arg(long, value_name = "NAME")]
     pub(crate) tensor: Option<String>,
     /// The engine that runs the network.
     #[arg(long, value_enum, default_value_t = Runner::Graph)]
     pub(crate) engine: Runner,
-    /// What the plan computes in; the graph computes in f32.
+    /// The number format that the plan computes in; the graph always computes in f32.
     #[arg(long, value_enum, default_value_t = Element::F32)]
     pub(crate) precision: Element,
 }
@@ -413,7 +416,7 @@ pub(crate) enum Runner {
 pub(crate) enum Experiment {
     /// What ReLU preserves of a spiral after a random projection into n dimensions (figure 1).
     Manifold(Manifold),
-    /// What residual blocks contribute: leave them out of a trained model, without retraining (section 3.4).
+    /// What residual blocks contribute: remove them from a trained model, without retraining (section 3.4).
     DropBlocks(DropBlocks),
     /// Memory and time when the expanded tensor is computed in t slices (section 5.1), compared with the fused engine.
     Split(Split),
@@ -436,19 +439,19 @@ pub(crate) struct Manifold {
 
 #[derive(Args, Debug)]
 pub(crate) struct DropBlocks {
-    /// Photos; the reference is the whole model's own masks on them, without ground truth.
+    /// Photos without ground truth; the reference is the full model's masks.
     #[arg(value_name = "PHOTO", conflicts_with = "voc", required_unless_present_any = ["voc", "drop"])]
     pub(crate) photos: Vec<PathBuf>,
     /// A folder in PASCAL VOC's layout; the reference is its ground truth.
     #[arg(long, value_name = "DIR")]
     pub(crate) voc: Option<PathBuf>,
-    /// Its images to use: a file of names, one per line.
+    /// The images of --voc to use: a file with one name per line.
     #[arg(long, value_name = "FILE", default_value = "val.txt")]
     pub(crate) list: PathBuf,
-    /// Maximum number of blocks left out together.
+    /// The largest number of blocks to remove at once.
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub(crate) most: usize,
-    /// Write the model without these blocks instead of running the experiment: their numbers, separated by commas.
+    /// Instead of running the experiment, write the model without these blocks (their numbers, separated by commas).
     #[arg(long, value_name = "N,N", value_delimiter = ',', requires = "save", conflicts_with_all = ["photos", "voc"])]
     pub(crate) drop: Vec<usize>,
     /// The model file that --drop writes.
@@ -471,7 +474,7 @@ pub(crate) struct Split {
     /// Numbers of slices, 1 to 4096.
     #[arg(long, value_name = "T,T", value_delimiter = ',', default_value = "1,2,3,4,6,9,16,32", value_parser = ways)]
     pub(crate) ways: Vec<usize>,
-    /// Timed runs of each, after a warm-up.
+    /// The number of timed runs of each, after a warm-up.
     #[arg(long, value_name = "N", default_value_t = 11, value_parser = runs)]
     pub(crate) runs: usize,
     #[command(flatten)]
@@ -531,19 +534,20 @@ fn effect(text: &str) -> Result<Effect, String> {
 
 /// Below the options of `eval`.
 const EVAL: &str = "\
---people: a pixel is a person where the alpha is at least one half. IoU of all pixels together
-(pooled) and the mean over images; F of the border, matched within 2 pixels and within 0.75 % of
-the diagonal; mean absolute error of the alpha; share of images with an IoU under 0.5. Pooled IoU
-and error cover all images, the rest those with people. Pixels of VOC's void count for borders as
-their nearest label (in folders, borders near them do not count), and for nothing else. All in
-percent, at the image's own size.
+--people prints, in percent and at the image's own size: the IoU of all images' pixels together
+(pooled) and the mean IoU over images; the F score of the border, matched within 2 pixels and within
+0.75 % of the diagonal; the mean absolute error of the alpha; the share of images with an IoU under
+0.5. A pixel is a person if its alpha is at least one half. The pooled IoU and the error cover all
+images, the other figures only those with people. VOC's void pixels get the nearest label when
+borders are scored (with folders, borders near them are not scored), and are not scored otherwise.
 
---flicker: the mean absolute change of the alpha from one frame to the next, in percent, at the same
-place of the scene. A sequence made from an image (reduced to 1280 pixels) simulates a hand-held
-camera on a still scene: a window that shifts by up to 0.25 % of the longer side (3 pixels of 1280) in
-both directions, up to 5 % lighter or darker, with noise of deviation 2 (of 255), at 30 frames per
-second; the same in every run. In a recorded sequence the camera's shift is estimated, and blocks of
-16x16 pixels in which something moved are left out, with their neighbours.";
+--flicker prints the mean absolute change of the alpha from one frame to the next, in percent, at the
+same place of the scene. A sequence generated from an image (reduced to 1280 pixels) simulates a
+hand-held camera on a still scene at 30 frames per second. Each frame is a window of the image,
+shifted by up to 0.25 % of the longer side (3 pixels of 1280) in both directions, made up to 5 %
+lighter or darker, with noise of standard deviation 2 (of 255); the frames are the same in every run.
+In a recorded sequence the camera's shift is estimated, and blocks of 16x16 pixels in which something
+moved are excluded, with the blocks next to them.";
 
 /// Below the options of `quantize`.
 const QUANTIZE: &str = "\

@@ -137,7 +137,7 @@ fn measure(args: &Bench) -> Result<(), Failure> {
     if args.stages || args.explain {
         table(&steps, peak * threads as f64, args);
     }
-    let mut told = Map::new();
+    let mut report = Map::new();
     for (key, value) in [
         ("model", json!(model.name())),
         ("size", json!(side)),
@@ -161,9 +161,9 @@ fn measure(args: &Bench) -> Result<(), Failure> {
         ("first_ms", json!(ms(first))),
         ("process_ms", json!(ms(process))),
     ] {
-        told.insert(key.to_owned(), value);
+        report.insert(key.to_owned(), value);
     }
-    output::say(&Value::Object(told).to_string());
+    output::say(&Value::Object(report).to_string());
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! `silhouette eval`: the quality of a model's masks and alphas, on images with ground truth, and how steady they are.
+//! `silhouette eval`: the quality of a model's masks and alphas on images with ground truth, and how stable they are.
 
 mod dataset;
 mod flicker;
@@ -35,7 +35,7 @@ pub(crate) struct Run {
     labels: Vec<String>,
     /// For each class of the model, the scored one.
     scored_as: Vec<u8>,
-    /// The meaning of the true masks' values.
+    /// The meaning of the ground truth's values.
     key: Key,
     /// Whether the foreground's border is scored too.
     boundary: bool,
@@ -65,8 +65,8 @@ pub(crate) fn confusion(run: &Run, workers: usize) -> Result<(Confusion, f64), F
 /// Runs the command.
 ///
 /// # Errors
-/// What stopped it, or that nothing could be scored. An image that cannot be scored stops nothing: it is named, and
-/// counted as skipped.
+/// The error that stopped it, or that nothing could be scored. An image that cannot be scored does not stop the run: it is
+/// named, and counted as skipped.
 pub(crate) fn eval(args: &args::Eval) -> Result<(), Vec<Failure>> {
     let done = match (args.people, args.flicker) {
         (true, _) => people::score(args, &protocol(args)),

@@ -15,14 +15,14 @@ const LONGEST: u64 = 1 << 20;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Labels {
     pub(crate) names: Vec<String>,
-    /// Whether they are a set's whose networks may have a background before them.
+    /// Whether this is a set whose networks may have a background class in front.
     pub(crate) optional_background: bool,
 }
 
 /// Reads a file, or finds the set with this name if there is no such file.
 ///
 /// # Errors
-/// If a file cannot be read or has another format, or the name is neither a file's nor a set's.
+/// If a file cannot be read or has another format, or the name is neither a file nor a set.
 pub(crate) fn read(path: &Path) -> Result<Labels, Failure> {
     let set = path.to_str().and_then(sets::named);
     if let Some(names) = set.filter(|_| !path.exists()) {
@@ -33,7 +33,10 @@ pub(crate) fn read(path: &Path) -> Result<Labels, Failure> {
         OpenError::TooLarge { .. } => Failure::new(path, "too long for a label file: over 1 MiB"),
         OpenError::Io(error) if error.kind() == std::io::ErrorKind::NotFound => Failure::new(
             path,
-            format!("there is no such file, and no set of labels with this name; sets are {}", sets::NAMES.join(", ")),
+            format!(
+                "there is no such file, and no set of labels with this name; the sets are {}",
+                sets::NAMES.join(", ")
+            ),
         ),
         error => Failure::new(path, format!("cannot be read: {error}")),
     })?;
@@ -47,7 +50,7 @@ pub(crate) fn read(path: &Path) -> Result<Labels, Failure> {
 fn parse(text: &str) -> Result<Vec<String>, String> {
     let text = text.trim_start_matches('\u{feff}').trim_end();
     if text.starts_with(['{', '[']) {
-        let value = serde_json::from_str(text).map_err(|error| format!("no JSON: {error}"))?;
+        let value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
         return json(value);
     }
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -103,7 +106,9 @@ fn in_order(numbered: Vec<(usize, String)>) -> Result<Vec<String>, String> {
     if let Some((expected, (class, label))) =
         classes.iter().enumerate().find(|(expected, (class, _))| expected != *class)
     {
-        return Err(format!("class {expected} has no label (the next is {class}, '{label}'); classes count from 0"));
+        return Err(format!(
+            "class {expected} has no label (the next is {class}, '{label}'); classes are numbered from 0"
+        ));
     }
     Ok(classes.into_values().collect())
 }
@@ -132,7 +137,7 @@ mod tests {
         assert_eq!(parse("background\n3 wheeler\n").unwrap(), ["background", "3 wheeler"]);
         assert_eq!(
             parse("0 background\n10 x\n1 y\n2 z").unwrap_err(),
-            "class 3 has no label (the next is 10, 'x'); classes count from 0"
+            "class 3 has no label (the next is 10, 'x'); classes are numbered from 0"
         );
     }
 
@@ -145,7 +150,7 @@ mod tests {
             (r#"{"0": 1}"#, "class 0 is not a string"),
             (r#"["a", 1]"#, "class 1 is not a string"),
             (r#"{"id2label": 3}"#, "neither a list"),
-            ("[1", "no JSON"),
+            ("[1", "not JSON"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");

@@ -8,7 +8,7 @@ use silhouette_files::{OpenError, read_text};
 use silhouette_network::spec::Spec;
 use std::path::Path;
 
-/// Maximum length of a spec file: a hundred kilobytes of labels and room to spare.
+/// Maximum length of a spec file: a hundred kilobytes of labels, with room to spare.
 const LONGEST_SPEC: u64 = 1 << 20;
 
 /// Opens a model file.
@@ -21,8 +21,8 @@ pub(crate) fn named(engine: &Engine) -> Result<Model, Failure> {
     match &engine.model {
         Some(path) => model(path),
         None => Err(Failure::general(
-            "no model: give --model MODEL.safetensors; `silhouette import SRC -o MODEL.safetensors` makes one of a .tflite, .pth or \
-             .safetensors file",
+            "no model: pass --model MODEL.safetensors; `silhouette import SRC -o MODEL.safetensors` converts a .tflite, .pth or \
+             .safetensors file to one",
         )),
     }
 }

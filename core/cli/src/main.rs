@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         Command::Experiment(args) => experiment::experiment(args),
     };
     if let Some(peak) = memory::peak() {
-        log::debug!("{} KiB of memory at the most", peak >> 10);
+        log::debug!("peak memory: {} KiB", peak >> 10);
     }
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -31,7 +31,7 @@ pub(crate) fn each(
         let done = work(number, photo);
         bar.inc(1);
         bar.suspend(|| match done {
-            Ok(report) => tell(photo, report, json),
+            Ok(report) => print(photo, report, json),
             Err(failures) => {
                 failed = true;
                 for failure in failures {
@@ -49,7 +49,7 @@ pub(crate) fn each(
     if failed { Err(Vec::new()) } else { Ok(()) }
 }
 
-fn tell(photo: &Path, report: Report, json: bool) {
+fn print(photo: &Path, report: Report, json: bool) {
     if json {
         let mut line = json!({ "photo": photo.display().to_string() });
         if let (Some(line), Value::Object(fields)) = (line.as_object_mut(), report.json) {

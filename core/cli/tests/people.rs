@@ -310,7 +310,7 @@ fn what_is_no_mask_is_named_and_what_knows_no_people_refused() {
     let model = people_model(&place);
     let images = images(&place, 4);
     let white = masks(&place, "white", &images, |_, x, _| if x < 20 { 255 } else { 0 });
-    // Without --foreground, they say nothing.
+    // Without --foreground, black-and-white masks have no meaning.
     silhouette(args!["eval", "--people", "--images", images, "--masks", white, "--model", model])
         .fails(&["p0.png", "--foreground 255"]);
     // One of another size, one that is no image, one that is missing.

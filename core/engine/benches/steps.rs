@@ -121,8 +121,12 @@ fn main() {
         (160, 6, 160, 33, 1, 2),
     ] {
         let wide = c_in * t;
-        let (e, d, p) = (weights(c_in * wide), weights(9 * wide), weights(wide * c_out));
-        let (be, bd, bp) = (weights(wide), weights(wide), weights(c_out));
+        let e = weights(c_in * wide);
+        let d = weights(9 * wide);
+        let p = weights(wide * c_out);
+        let be = weights(wide);
+        let bd = weights(wide);
+        let bp = weights(c_out);
         let block = Block {
             name: "block",
             c_in,

@@ -32,6 +32,7 @@ mod packed_list;
 mod precision;
 mod row;
 mod sliced;
+mod stages;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

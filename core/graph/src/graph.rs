@@ -122,7 +122,8 @@ impl Graph {
                     let mut depthwise = block.depthwise.clone();
                     let mut border = Border::default();
                     if block.pads_input {
-                        let (pad, after) = (depthwise.pad, depthwise.pad_after());
+                        let pad = depthwise.pad;
+                        let after = depthwise.pad_after();
                         border.rows = (pad.height, after.height);
                         border.columns = (pad.width, after.width);
                         border.channels = block.c_in();

@@ -79,7 +79,7 @@ pub enum FrameError {
         pixel_stride: usize,
     },
     /// A rotation that is not a quarter turn.
-    #[error("rotation is {degrees} degrees, only multiples of 90 are possible")]
+    #[error("rotation is {degrees} degrees, only multiples of 90 are supported")]
     Rotation {
         /// Degrees passed.
         degrees: i32,

@@ -1,10 +1,10 @@
-//! Recognises a file's format by its content; formats that are not read are called by their own name, with the way out.
+//! Recognises a file's format by its content; formats that are not supported are named in the error, with the way to convert them.
 
 use crate::error::ImportError;
 use crate::pytorch::archive::LEGACY;
 use crate::tflite;
 
-/// A format that is read.
+/// A supported format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     /// TensorFlow Lite.
@@ -20,7 +20,7 @@ pub(crate) enum Format {
 const TO_TFLITE: &str = "convert it to TensorFlow Lite (tf.lite.TFLiteConverter) and import that";
 const SOURCE: &str = "import the TensorFlow Lite or PyTorch file it was made from";
 
-/// How formats that are not read begin, what they are, and the way out.
+/// How unsupported formats begin, what they are, and what to do instead.
 const BEGINNINGS: &[(&[u8], &str, &str)] = &[
     (b"\x89HDF", "HDF5 (Keras .h5)", TO_TFLITE),
     (b"\x80\x02", "a Python pickle", "load it in Python and save its tensors: torch.save(tensors, \"weights.pth\")"),
@@ -43,7 +43,7 @@ const BEGINNINGS: &[(&[u8], &str, &str)] = &[
     (b"model_checkpoint_path:", "a TensorFlow checkpoint", CHECKPOINT),
 ];
 
-/// The way out of a TensorFlow checkpoint, which has variables and no graph.
+/// What to do with a TensorFlow checkpoint, which has variables but no graph.
 pub(crate) const CHECKPOINT: &str = "export the network with it and convert that to TensorFlow Lite";
 
 pub(crate) fn unsupported(what: &str, instead: &str) -> ImportError {

@@ -1,4 +1,4 @@
-//! What a caller says about a file: what it does not store, and what to replace.
+//! Options that supply what a file does not store, or replace what it does.
 
 use silhouette_network::spec::{Fit, Padding, Resize, Spec};
 

@@ -81,7 +81,7 @@ fn in_folder(folder: &Path) -> Result<PathBuf, ImportError> {
     if has("data.pkl") {
         return Err(unsupported("an unpacked PyTorch file", "import the file itself, as PyTorch wrote it"));
     }
-    let instead = format!("import a file; of folders, Hugging Face's with {} are read", WEIGHTS.join(" or "));
+    let instead = format!("import a file, or a Hugging Face folder with {}", WEIGHTS.join(" or "));
     Err(unsupported("such a folder", &instead))
 }
 
@@ -99,7 +99,7 @@ fn text(path: &Path) -> Option<String> {
 
 fn whole(path: &Path) -> Result<Vec<u8>, ImportError> {
     let Regular { mut file, about: metadata } = open_regular(path, MAX_FILE).map_err(|error| match error {
-        OpenError::TooLarge { .. } => unsupported("so long a file", "no network here has more than 1 GiB"),
+        OpenError::TooLarge { .. } => unsupported("a file over 1 GiB", "no supported network is that large"),
         error => ImportError::Io(error.into()),
     })?;
     // The first bytes show whether it is a model at all; then at most the length just determined is read.

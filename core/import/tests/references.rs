@@ -311,7 +311,8 @@ fn small(classes: usize) -> ImportOptions {
 
 /// A file of zeros, with the names and shapes of lines such as `a.weight (32, 3, 3, 3)`.
 fn safetensors_of_names(lines: &str) -> Vec<u8> {
-    let (mut entries, mut at) = (Vec::new(), 0);
+    let mut entries = Vec::new();
+    let mut at = 0;
     for line in lines.lines() {
         let (name, shape) = line.split_once(' ').unwrap();
         let sizes = shape.trim_matches(['(', ')']).split(',').map(str::trim).filter(|size| !size.is_empty());

@@ -192,7 +192,9 @@ mod tests {
                 // SAFETY: the rows have the sizes given in the line.
                 unsafe { run(isa, &line) }
                 for (i, f) in found.iter().map(|f| f.to_f32()).enumerate() {
-                    let (group, x, lane) = (i / (out * lanes), i / lanes % out, i % lanes);
+                    let group = i / (out * lanes);
+                    let x = i / lanes % out;
+                    let lane = i % lanes;
                     let c = columns[x];
                     let mix = |row: &[f32]| {
                         let at = |x: usize| f64::from(row[(group * width + x) * lanes + lane]);

@@ -69,7 +69,9 @@ unsafe fn body<S: Vector>(
     out: Pointer<S::E>,
 ) {
     let len = vectors * S::LANES;
-    let (a, b, out) = (a.to(len), b.map(|b| b.to(len)), out.to(len));
+    let a = a.to(len);
+    let b = b.map(|b| b.to(len));
+    let out = out.to(len);
     let (low, high) = clamp.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
     // SAFETY: the caller's promise.
     unsafe {

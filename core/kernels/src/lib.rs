@@ -13,6 +13,7 @@ pub mod depthwise;
 pub mod depthwise_ref;
 pub mod element;
 pub mod elementwise;
+pub mod int8;
 pub mod isa;
 pub mod memory;
 pub mod pack;

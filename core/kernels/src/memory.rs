@@ -50,7 +50,7 @@ pub fn push<T>(values: &mut Vec<T>, value: T, what: &'static str) -> Result<(), 
     Ok(())
 }
 
-/// Whether there is memory for `bytes` that other code will ask for, which would not hear that there is none.
+/// Checks that `bytes` can be allocated, for code that would abort if they could not.
 ///
 /// # Errors
 /// [`OutOfMemory`].

@@ -219,7 +219,9 @@ impl Panels {
         let vectors = channels.div_ceil(lanes);
         let count = vectors.div_ceil(most).max(vectors / preferred);
         let mut out = Vec::with_capacity(count);
-        let (mut first, mut offset, mut left) = (0, 0, vectors);
+        let mut first = 0;
+        let mut offset = 0;
+        let mut left = vectors;
         for i in 0..count {
             let v = left.div_ceil(count - i);
             let n = (v * lanes).min(channels - first);

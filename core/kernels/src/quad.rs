@@ -165,7 +165,10 @@ mod x86 {
     quads!(Avx2, _mm_cvtepu8_epi32, _mm_fmadd_ps);
     quads!(Avx512, _mm_cvtepu8_epi32, _mm_fmadd_ps);
 
-    /// The four low bytes as four i32.
+    /// The four low bytes as four i32. Only SSE4.1 has an instruction for it.
+    ///
+    /// # Safety
+    /// Only inside a function for which SSE2 is enabled: the baseline of `x86_64`.
     #[inline(always)]
     unsafe fn widen(bytes: __m128i) -> __m128i {
         unsafe {
@@ -174,6 +177,10 @@ mod x86 {
         }
     }
 
+    /// `a * b + c`, rounded twice: SSE2 has no fused multiply-add.
+    ///
+    /// # Safety
+    /// As [`widen`].
     #[inline(always)]
     unsafe fn mul_then_add(a: __m128, b: __m128, c: __m128) -> __m128 {
         unsafe { _mm_add_ps(_mm_mul_ps(a, b), c) }

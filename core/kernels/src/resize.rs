@@ -32,7 +32,7 @@ pub enum Fit {
     },
 }
 
-/// What memory is asked for.
+/// The purpose of the memory, in errors.
 const WEIGHTS: &str = "the weights of a resize";
 
 /// For each output index, a run of source indices and their weights, which sum to 1.
@@ -75,7 +75,8 @@ impl Taps {
             }
             (center, lo, hi)
         };
-        let (starts, counts) = (filled(out, 0, WEIGHTS)?, filled(out, 0, WEIGHTS)?);
+        let starts = filled(out, 0, WEIGHTS)?;
+        let counts = filled(out, 0, WEIGHTS)?;
         let taps = (0..out).map(span).map(|(_, lo, hi)| hi - lo).max().unwrap_or(1);
         let mut this = Self {
             starts,
@@ -177,7 +178,9 @@ isa_entry! { fn combine_rows_entry(src: &[u8], row_stride: usize, weights: &[f32
 unsafe fn combine_rows_body<S: Simd>(simd: S, src: &[u8], row_stride: usize, weights: &[f32], out: &mut [f32]) {
     // SAFETY: indices are in bounds as promised; vectors are only read and written where all their lanes fit.
     unsafe {
-        let (p, o, n) = (src.as_ptr(), out.as_mut_ptr(), out.len());
+        let p = src.as_ptr();
+        let o = out.as_mut_ptr();
+        let n = out.len();
         let mut i = simd.sum_bytes(p, row_stride, weights, o, n);
         while i + 8 * S::LANES <= n {
             combine_quads::<S, 2>(simd, p.add(i), row_stride, weights, o.add(i));
@@ -461,7 +464,8 @@ unsafe fn filter_pixels<S: Quads, const C: usize, const K: usize, const BGR: boo
     affine: &Affine,
     out: &mut [f32],
 ) {
-    let ([sr, sg, sb], [or, og, ob]) = (affine.scale, affine.offset);
+    let [sr, sg, sb] = affine.scale;
+    let [or, og, ob] = affine.offset;
     let n = taps.len();
     let k = if K == 0 { taps.longest } else { K };
     // SAFETY: start + k <= end for every run; a quad of three channels reads one value past the pixel, which the line
@@ -522,7 +526,8 @@ mod tests {
     #[test]
     fn flipped_taps_are_the_mirror_image() {
         for (len, out) in [(10, 4), (4, 10), (7, 7), (9, 5)] {
-            let (a, b) = (Taps::triangle(0, len, false, out).unwrap(), Taps::triangle(0, len, true, out).unwrap());
+            let a = Taps::triangle(0, len, false, out).unwrap();
+            let b = Taps::triangle(0, len, true, out).unwrap();
             let dense = |taps: &Taps, i: usize| {
                 let mut v = vec![0.0f32; len];
                 let (start, weights) = taps.run(i);
@@ -597,7 +602,8 @@ mod tests {
                 for (len, out_len, flip) in
                     [(1, 1, false), (1, 9, true), (40, 13, false), (13, 40, true), (33, 33, false)]
                 {
-                    let (origin, first) = (3, 4);
+                    let origin = 3;
+                    let first = 4;
                     let taps = Taps::triangle(first, len, flip, out_len).unwrap();
                     let line: Vec<f32> = Noise::new(11)
                         .bytes((first + len - origin) * channels + usize::from(channels == 3))

@@ -27,7 +27,7 @@ pub enum Resize {
     HalfPixel,
 }
 
-/// What memory is asked for.
+/// The purpose of the memory, in errors.
 const WEIGHTS: &str = "the weights of an upsampling";
 
 /// Columns are padded to whole vectors of the widest instruction set.
@@ -183,7 +183,9 @@ unsafe fn categories_body<S: Simd>(
     for (y, out) in rows.zip(out.chunks_exact_mut(width)) {
         maps.mix(s, logits, up, y);
         for span in &up.columns.spans {
-            let (j, start, end) = (span.low as usize, span.start as usize, span.end as usize);
+            let j = span.low as usize;
+            let start = span.start as usize;
+            let end = span.end as usize;
             let first = maps.best[j];
             let last = maps.best[j + 1];
             #[allow(clippy::float_cmp, reason = "class numbers, not measurements")]
@@ -270,7 +272,9 @@ impl<'s> Maps<'s> {
             std::mem::swap(&mut self.top, &mut self.bottom);
             self.held.swap(0, 1);
         }
-        let (width, classes, padded) = (up.columns.len, self.classes, self.padded);
+        let width = up.columns.len;
+        let classes = self.classes;
+        let padded = self.padded;
         let fetch = |row: usize, to: &mut [f32]| {
             for (x, pixel) in logits[row * width * classes..][..width * classes].chunks_exact(classes).enumerate() {
                 for (class, &v) in pixel.iter().enumerate() {
@@ -343,8 +347,7 @@ impl<'s> Maps<'s> {
 }
 
 /// The softmax probability that a pixel belongs to one of the classes `chosen` (one flag per class): rows `rows` of a
-/// map of
-/// `up.columns.out()` values a row, 0 to 1.
+/// map of `up.columns.out()` values per row, 0 to 1.
 ///
 /// # Panics
 /// As [`categories`], or if `chosen` does not have one flag per class.

@@ -235,7 +235,9 @@ unsafe fn blocks<S: Simd, const P: usize, const C: usize>(
             };
             // SAFETY: as above.
             let (luma, u, v) = unsafe { (pairs::<P>(luma), samples::<P, C>(u), samples::<P, C>(v)) };
-            let (mut c, mut y0, mut y1) = ([[0.0f32; P]; 3], [0.0f32; P], [0.0f32; P]);
+            let mut c = [[0.0f32; P]; 3];
+            let mut y0 = [0.0f32; P];
+            let mut y1 = [0.0f32; P];
             for i in 0..P {
                 // Widened whole, then split: cheaper than picking bytes.
                 (y0[i], y1[i]) = ((i32::from(luma[i]) & 0xFF) as f32, (i32::from(luma[i]) >> 8) as f32);
@@ -365,7 +367,9 @@ mod tests {
 
     fn reference(p: &Yuv420<'_>, x: usize, y: usize, kr: f64, kb: f64, full: bool) -> [f64; 3] {
         let at = |i: usize, x: usize, y: usize| f64::from(p.planes[i][y * p.row_strides[i] + x * p.pixel_strides[i]]);
-        let (l, u, v) = (at(0, x, y), at(1, x / 2, y / 2) - 128.0, at(2, x / 2, y / 2) - 128.0);
+        let l = at(0, x, y);
+        let u = at(1, x / 2, y / 2) - 128.0;
+        let v = at(2, x / 2, y / 2) - 128.0;
         let (l, u, v) =
             if full { (l, u, v) } else { ((l - 16.0) * 255.0 / 219.0, u * 255.0 / 224.0, v * 255.0 / 224.0) };
         let r = l + 2.0 * (1.0 - kr) * v;

@@ -124,7 +124,9 @@ impl<'n> Finder<'n> {
     fn stage(&self, at: usize) -> Option<(usize, Stage, Vec<usize>)> {
         let Operation::Concat = self.node(at).operation else { return None };
         let size = self.node(at).size;
-        let (mut parts, mut nodes, mut below) = (Vec::new(), vec![at], None);
+        let mut parts = Vec::new();
+        let mut nodes = vec![at];
+        let mut below = None;
         for part in self.node(at).inputs.iter().map(|input| input.index()) {
             // (A part that appears twice has two readers.)
             if self.readers[part] != 1 || part == NodeId::INPUT.index() {

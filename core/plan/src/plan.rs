@@ -357,7 +357,9 @@ impl<'n, 'w, E: Precision> Compiler<'n, 'w, E> {
         let readers = network.readers();
         let values = vec![Value::None; network.nodes().len()];
         let decoders = decoders(network, program::MAX_DECODER_STAGES);
-        let (ways, packed, spare) = (None, false, Spare::default());
+        let ways = None;
+        let packed = false;
+        let spare = Spare::default();
         Self { builder, network, weights, caches, ways, packed, readers, decoders, values, spare }
     }
 

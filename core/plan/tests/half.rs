@@ -105,7 +105,7 @@ fn integers_are_refused_by_name() {
     assert!(error.to_string().contains("i8") && error.to_string().contains("f16"), "{error}");
 }
 
-/// A weight that f16 does not hold is an error that says so; in f32 the same model runs.
+/// A weight beyond f16's range is an error that names f16; in f32 the same model runs.
 #[test]
 fn weights_beyond_f16_are_refused() {
     let spec = Spec::preset("fixture").unwrap();

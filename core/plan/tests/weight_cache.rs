@@ -39,7 +39,9 @@ fn open_many(folder: &Path, openings: usize) {
     let expected = SIZES.map(|size| logits(&plan(&model, size, None)));
     std::thread::scope(|scope| {
         for thread in 0..10 {
-            let (cache, model, expected) = (&cache, &model, &expected);
+            let cache = &cache;
+            let model = &model;
+            let expected = &expected;
             scope.spawn(move || {
                 for number in 0..openings {
                     let which = (thread + number) % SIZES.len();

@@ -1,4 +1,4 @@
-//! Milliseconds of what follows the mask at the image's own size: the picture alone, refined alpha, cut-out, blurred and replaced background.
+//! Milliseconds of what follows the mask at the image's own size: the image alone, refined alpha, cut-out, blurred and replaced background.
 //! The median of many, one thread.
 //!
 //! `cargo run --release -p silhouette --example effect_speed -- MODEL PICTURE.rgb WIDTH HEIGHT [RUNS]`; the picture is `WIDTH * HEIGHT * 3` bytes.

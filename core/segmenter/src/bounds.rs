@@ -50,7 +50,7 @@ pub(crate) fn options(options: &Options, size: usize, threads: usize) -> Result<
 /// Checks the size of a mask.
 ///
 /// # Errors
-/// As [`options`].
+/// The same as [`options`].
 pub(crate) fn mask(Size { height, width }: Size) -> Result<()> {
     let side = 1..=MAX_SIDE;
     let fits = width.checked_mul(height).is_some_and(|pixels| pixels <= MAX_PIXELS);
@@ -66,7 +66,7 @@ pub(crate) fn mask(Size { height, width }: Size) -> Result<()> {
 /// Checks the times of a smoothing.
 ///
 /// # Errors
-/// As [`options`].
+/// The same as [`options`].
 pub(crate) fn smoothing(smoothing: &Smoothing) -> Result<()> {
     for (what, time) in [("half-life", smoothing.half_life), ("longest pause", smoothing.longest_pause)] {
         if time > MAX_PAUSE {
@@ -80,7 +80,7 @@ pub(crate) fn smoothing(smoothing: &Smoothing) -> Result<()> {
 /// Checks the opacity of an overlay.
 ///
 /// # Errors
-/// As [`options`].
+/// The same as [`options`].
 pub(crate) fn opacity(opacity: f32) -> Result<()> {
     between(&opacity, 0.0..=1.0, "an opacity of", "")
 }
@@ -88,7 +88,7 @@ pub(crate) fn opacity(opacity: f32) -> Result<()> {
 /// Checks the deviation of a blur.
 ///
 /// # Errors
-/// As [`options`].
+/// The same as [`options`].
 pub(crate) fn blur_radius(radius: f32) -> Result<()> {
     between(&radius, 0.0..=MAX_BLUR_RADIUS, "a blur of", " of the longer side")
 }
@@ -96,7 +96,7 @@ pub(crate) fn blur_radius(radius: f32) -> Result<()> {
 /// Checks the tolerance of polygons.
 ///
 /// # Errors
-/// As [`options`].
+/// The same as [`options`].
 pub(crate) fn tolerance(tolerance: f64) -> Result<()> {
     between(&tolerance, 0.0..=MAX_TOLERANCE, "a tolerance of", " pixels")
 }
@@ -106,7 +106,7 @@ fn between<T: PartialOrd + Display>(value: &T, range: RangeInclusive<T>, before:
     if range.contains(value) {
         return Ok(());
     }
-    let advice = format!("{} to {} are possible", range.start(), range.end());
+    let advice = format!("pass a value from {} to {}", range.start(), range.end());
     Err(Error::unsupported(format_args!("{before} {value}{after}"), &advice))
 }
 

@@ -50,10 +50,10 @@ pub struct Grey {
 }
 
 impl Grey {
-    /// Of an image.
+    /// The brightness of an image.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] where there is no memory.
+    /// [`Error::Unsupported`] if memory runs out.
     pub fn new(picture: &Picture) -> Result<Self> {
         let mut values = Vec::new();
         memory::reserve(&mut values, picture.width * picture.height, GREY)?;
@@ -139,11 +139,11 @@ impl Pyramid {
     }
 }
 
-/// Estimates the camera's shift between two frames, to a fraction of a pixel. Turning and zooming are not considered; a change of
-/// exposure is.
+/// Estimates the camera's shift between two frames, to a fraction of a pixel. It compensates for a change of
+/// exposure, but not for rotation and zoom.
 ///
 /// # Errors
-/// [`Error::InvalidFrame`] if sizes differ; [`Error::Unsupported`] where there is no memory.
+/// [`Error::InvalidFrame`] if sizes differ; [`Error::Unsupported`] if memory runs out.
 pub fn camera_shift(before: &Grey, now: &Grey) -> Result<Shift> {
     same_size(now.size, before.size)?;
     let pyramid = |grey: &Grey| {

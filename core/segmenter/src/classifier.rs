@@ -47,7 +47,7 @@ impl Classifier {
     pub fn new(model: &Model, options: &Options) -> Result<Self> {
         if model.task() != Task::Classification {
             return Err(Error::model(
-                format_args!("'{}' segments, it does not classify", model.name()),
+                format_args!("'{}' is a segmentation model", model.name()),
                 "use a Segmenter, or a classification model",
             ));
         }

@@ -23,7 +23,7 @@ pub enum Foreground {
     /// Every class but the background (class 0).
     #[default]
     All,
-    /// These.
+    /// These classes.
     Classes(Vec<usize>),
 }
 
@@ -66,18 +66,18 @@ pub enum Effect<'a> {
     },
     /// Another image behind the foreground, scaled and cropped to cover the frame.
     Replace {
-        /// That image.
+        /// The new background.
         background: &'a Frame<'a>,
     },
 }
 
 impl Segmentation {
-    /// The frame with an effect; `foreground` selects its classes, if the effect has a foreground.
+    /// The frame with an effect. `foreground` selects the classes of its foreground; effects without one ignore it.
     ///
     /// # Errors
     /// [`Error::InvalidFrame`](crate::Error::InvalidFrame) if `frame` cannot be the one that was segmented;
     /// [`Error::Unsupported`](crate::Error::Unsupported) for a class that the model does not have, an opacity or a
-    /// radius out of bounds, or if there is no memory for the image.
+    /// radius out of bounds, or if there is not enough memory for the image.
     pub fn render(&self, frame: &Frame<'_>, effect: Effect<'_>, foreground: &Foreground) -> Result<Picture> {
         match effect {
             Effect::Overlay { opacity } => bounds::opacity(opacity)?,
@@ -106,7 +106,7 @@ impl Segmentation {
     ///
     /// # Errors
     /// [`Error::InvalidFrame`](crate::Error::InvalidFrame) if `frame` cannot be the one that was segmented;
-    /// [`Error::Unsupported`](crate::Error::Unsupported) if there is no memory for the image.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) if there is not enough memory for the image.
     pub fn picture(&self, frame: &Frame<'_>) -> Result<Picture> {
         self.check_frame(frame)?;
         Ok(Picture::from_frame(frame)?)
@@ -115,7 +115,7 @@ impl Segmentation {
     /// The frame with each class of the foreground blended over it in its colour.
     ///
     /// # Errors
-    /// As [`render`](Self::render).
+    /// The same as [`render`](Self::render).
     pub fn overlay(&self, frame: &Frame<'_>, foreground: &Foreground) -> Result<Picture> {
         self.render(frame, Effect::Overlay { opacity: OVERLAY_OPACITY }, foreground)
     }
@@ -123,7 +123,7 @@ impl Segmentation {
     /// Only the foreground, the rest transparent; alpha is the network's confidence.
     ///
     /// # Errors
-    /// As [`render`](Self::render).
+    /// The same as [`render`](Self::render).
     pub fn cutout(&self, frame: &Frame<'_>, foreground: &Foreground) -> Result<Picture> {
         self.render(frame, Effect::Cutout, foreground)
     }
@@ -131,7 +131,7 @@ impl Segmentation {
     /// The frame with its background blurred.
     ///
     /// # Errors
-    /// As [`render`](Self::render).
+    /// The same as [`render`](Self::render).
     pub fn blur(&self, frame: &Frame<'_>, foreground: &Foreground) -> Result<Picture> {
         self.render(frame, Effect::Blur { radius: BLUR_RADIUS }, foreground)
     }
@@ -139,7 +139,7 @@ impl Segmentation {
     /// The foreground in front of another image, which is scaled and cropped to cover the frame.
     ///
     /// # Errors
-    /// As [`render`](Self::render).
+    /// The same as [`render`](Self::render).
     pub fn replace(&self, frame: &Frame<'_>, foreground: &Foreground, background: &Frame<'_>) -> Result<Picture> {
         self.render(frame, Effect::Replace { background }, foreground)
     }
@@ -151,7 +151,7 @@ impl Segmentation {
     /// unchanged, and made steeper only after refining.
     ///
     /// # Errors
-    /// As [`cutout`](Self::cutout).
+    /// The same as [`cutout`](Self::cutout).
     pub fn alpha(&self, frame: &Frame<'_>, foreground: &Foreground) -> Result<Confidence> {
         self.alpha_of(&self.picture(frame)?, foreground)
     }
@@ -159,7 +159,7 @@ impl Segmentation {
     /// The mask of the foreground only: every other pixel is class 0, the background.
     ///
     /// # Errors
-    /// [`Error::Unsupported`](crate::Error::Unsupported) for a class that the model does not have, and where there is no memory.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for a class that the model does not have, and if memory runs out.
     pub fn mask_of(&self, foreground: &Foreground) -> Result<Mask> {
         Ok(self.mask().only(&self.flags(foreground)?)?)
     }
@@ -189,7 +189,7 @@ impl Segmentation {
         };
         let (coarse, refined) = self.coarse(classes)?;
         if refined {
-            // Half a cell of the network's map: so far may its border be from the image's.
+            // Half a cell of the network's map: its border may be that far from the image's.
             let radius = (self.stride() / 2).max(LEAST_RADIUS);
             return Ok(refine(&coarse, picture, Guide { radius, haze: HAZE, ..Guide::default() })?);
         }

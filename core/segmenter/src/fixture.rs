@@ -24,7 +24,7 @@ impl Model {
     /// The same network with one logit, an alpha, whose values lie on both sides of one half, some of them near 0 and 1.
     ///
     /// # Errors
-    /// None is expected.
+    /// None expected.
     pub fn alpha_fixture() -> Result<Self> {
         const SIDE: usize = 65;
         let mut spec = Spec::preset("fixture")?;

@@ -1,6 +1,6 @@
 //! On-device segmentation: classifies every pixel of a camera frame or photo with MobileNetV2 and DeepLabV3.
 //!
-//! From dependency (`silhouette = "0.1"`) to mask in ten lines:
+//! From the dependency (`silhouette = "0.1"`) to a mask in ten lines:
 //!
 //! ```no_run
 //! use silhouette::{Model, Options, Segmenter, files::Photo};
@@ -20,7 +20,7 @@
 //! | --- | --- |
 //! | segment images, from any number of threads | [`Segmenter`] |
 //! | segment a video's frames, temporally smoothed | [`VideoSegmenter`] |
-//! | segment a camera's stream, dropping frames that come too fast | [`LiveSegmenter`] |
+//! | segment a camera's stream, dropping frames that arrive too fast | [`LiveSegmenter`] |
 //! | overlay colours, cut out, blur or replace the background | [`Segmentation`]'s methods |
 //! | classify a whole image | [`Classifier`] |
 //!

@@ -1,5 +1,5 @@
-//! Live stream: frames in at the camera's rate, results out as they are ready; frames that come too fast are dropped,
-//! and the latest one wins.
+//! Live stream: frames in at the camera's rate, results out as they are ready; if frames arrive too
+//! fast, a newer one replaces the one that waits.
 
 use crate::bounds;
 use crate::error::{Error, Result};
@@ -19,15 +19,16 @@ use std::time::Duration;
 pub struct LiveResult<'a> {
     /// The timestamp that the frame was submitted with.
     pub timestamp: Duration,
-    /// The segmentation, or why there is none; later frames are still segmented. To keep it, swap it with another one
-    /// ([`std::mem::swap`]): nothing is copied, and the other one's memory is used for a later frame.
+    /// The segmentation, or the error if the frame could not be segmented; later frames are still segmented. To keep it,
+    /// swap it with another one ([`std::mem::swap`]): nothing is copied, and the other one's memory is used for a later
+    /// frame.
     pub segmentation: Result<&'a mut Segmentation>,
     /// A copy of the submitted frame, for effects. It can be swapped too.
     pub frame: &'a mut FrameBuffer,
     /// Number of frames replaced by a newer one since the start.
     pub dropped: u64,
-    /// The last return value of [`LiveSegmenter::cancel`] when the frame was taken (0: it was not called): a result
-    /// with a smaller number than a later call's belongs to a frame that the call made stale.
+    /// The last return value of [`LiveSegmenter::cancel`] before the stream took the frame, or 0 if it had not been
+    /// called. If a later call has returned a larger number, this result is stale.
     pub cancelled: u64,
 }
 
@@ -105,14 +106,14 @@ impl LiveSegmenter {
     }
 
     /// Discards the waiting frame and the result of the one being processed. Waits for a running call of the listener:
-    /// when this returns, no frame submitted before is delivered any more. Called by the listener itself, it does not
-    /// wait. Returns how many times the stream has been cancelled.
+    /// when this returns, no result of an earlier frame is delivered any more. If the listener itself calls it, it does
+    /// not wait. Returns how many times the stream has been cancelled.
     pub fn cancel(&self) -> u64 {
         self.worker.cancel()
     }
 
-    /// Like [`cancel`](Self::cancel), without waiting for a running call of the listener. [`LiveResult::cancelled`]
-    /// distinguishes such a result from those of later frames.
+    /// Like [`cancel`](Self::cancel), but does not wait for a running call of the listener. [`LiveResult::cancelled`]
+    /// shows whether a result is from before this call.
     pub fn forget(&self) -> u64 {
         self.worker.forget()
     }
@@ -131,7 +132,7 @@ impl LiveSegmenter {
 
 impl<L: FnMut(LiveResult<'_>) + Send + 'static> Work<Job> for Stream<L> {
     fn run(&mut self, job: &Job) {
-        // A fault in here must not end the camera's stream: it becomes that frame's result.
+        // A panic here must not end the camera's stream: it becomes that frame's result.
         let run = || match job.frame.frame() {
             Some(frame) => self.video.segment_into(&frame, job.timestamp, &mut self.segmentation),
             None => Err(Error::internal("a frame's copy is empty")),

@@ -55,8 +55,8 @@ impl Task {
 
 impl Model {
     /// Opens a model file (`.safetensors` with its spec, as `silhouette import` writes it); its tensors are read when a
-    /// network is compiled from it. If the file is replaced by a rename meanwhile, the opened one is still read; if it
-    /// is truncated or written to, that is an error.
+    /// network is compiled from it. If another file is renamed over it in the meantime, the opened one is still read. If it
+    /// is truncated or written to, compiling fails.
     ///
     /// # Errors
     /// [`Error::InvalidModel`] if it cannot be read, is truncated or damaged, or contains an unknown network.
@@ -69,7 +69,7 @@ impl Model {
     /// a rename is fine): truncating it ends the process, and writing to it changes the network's results.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// The same as [`open`](Self::open).
     pub fn map(path: impl AsRef<Path>) -> Result<Self> {
         Self::from_file(ModelFile::map(path)?)
     }
@@ -78,7 +78,7 @@ impl Model {
     /// `length` bytes starting at `offset`.
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`Error::InvalidModel`] also if the part reaches past the file's end.
+    /// The same as [`open`](Self::open); [`Error::InvalidModel`] also if the part reaches past the file's end.
     pub fn open_part(path: impl AsRef<Path>, offset: u64, length: u64) -> Result<Self> {
         Self::from_file(ModelFile::open_part(path, offset..offset.saturating_add(length))?)
     }
@@ -86,7 +86,7 @@ impl Model {
     /// Reads a model file from memory: a `Vec`, or bytes built into the program (not copied).
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// The same as [`open`](Self::open).
     pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self> {
         Self::from_file(ModelFile::from_bytes(bytes)?)
     }
@@ -94,12 +94,12 @@ impl Model {
     /// Reads a model file that is built into the program; it is not copied.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// The same as [`open`](Self::open).
     pub fn from_static(bytes: &'static [u8]) -> Result<Self> {
         Self::from_file(ModelFile::from_bytes(bytes)?)
     }
 
-    /// From a model file opened through `silhouette-weights`.
+    /// Creates a model from a file opened through `silhouette-weights`.
     ///
     /// # Errors
     /// [`Error::InvalidModel`] for a network with more classes than a mask's byte can represent.
@@ -129,7 +129,7 @@ impl Model {
     /// [`Error::Unsupported`] for any other number.
     pub fn with_output_stride(&self, output_stride: usize) -> Result<Self> {
         let file = self.file.with_output_stride(output_stride);
-        let file = file.map_err(|error| Error::unsupported(error, "8, 16 and 32 are possible"))?;
+        let file = file.map_err(|error| Error::unsupported(error, "pass 8, 16 or 32"))?;
         Ok(Self { file: Arc::new(file), classes: Arc::clone(&self.classes) })
     }
 
@@ -178,7 +178,7 @@ impl Model {
     /// The class with a label, ignoring case.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a label that the model does not have; it lists the existing ones.
+    /// [`Error::Unsupported`] for a label that the model does not have; the error lists the labels that exist.
     pub fn class_index(&self, label: &str) -> Result<usize> {
         const LISTED: usize = 40;
         let label = label.trim();

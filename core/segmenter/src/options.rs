@@ -34,14 +34,14 @@ impl Options {
         self
     }
 
-    /// Where to compute. Default: [`Backend::Auto`].
+    /// The backend that runs the network. Default: [`Backend::Auto`].
     #[must_use]
     pub fn backend(mut self, backend: Backend) -> Self {
         self.backend = backend;
         self
     }
 
-    /// What the network computes in. Default: [`Precision::Auto`].
+    /// The number format that the network computes in. Default: [`Precision::Auto`].
     #[must_use]
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = precision;
@@ -81,15 +81,15 @@ impl Options {
     }
 
     /// Whether the soft borders of cut-out, blurred and replaced images follow the image's edges (a guided filter on
-    /// the frame). The mask and the confidences stay the network's. Default: on.
+    /// the frame). The mask and the confidences are not refined. Default: on.
     #[must_use]
     pub fn refine(mut self, refine: bool) -> Self {
         self.refine = Some(refine);
         self
     }
 
-    /// A folder private to the app (in its cache folder) in which the packed weights are cached: 4 bytes per parameter (2
-    /// in f16), at most four files. Opening the same model file again on the same device is then several times faster, and the
+    /// A folder private to the app (inside its cache folder), in which the packed weights are cached: 4 bytes per parameter
+    /// (2 in f16), at most four files. Opening the same model file again on the same device is then several times faster, and the
     /// weights are pages of that file, which the system can reclaim and reload, instead of the app's own memory. Models
     /// in memory are not cached. Default: no cache.
     ///
@@ -104,7 +104,7 @@ impl Options {
 /// Default number of concurrent calls: more would share the same cores, and each arena costs memory.
 pub const DEFAULT_CONCURRENCY: usize = 2;
 
-/// Where to compute. [`Backend::available`] lists the available ones; requesting another one is
+/// The backend that runs the network. [`Backend::available`] lists the available ones; requesting another one fails with
 /// [`Error::Unsupported`](crate::Error::Unsupported).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
@@ -113,34 +113,34 @@ pub enum Backend {
     /// The best one that can run the model: the CPU, or another one if the CPU cannot.
     #[default]
     Auto,
-    /// The CPU, by the compiled plan.
+    /// The CPU, with the compiled plan.
     Cpu,
-    /// Apple's GPU, by the candle graph, in builds with the feature `metal`.
+    /// Apple's GPU, with the candle graph, in builds with the feature `metal`.
     #[cfg_attr(feature = "clap", value(help = "Apple's GPU"))]
     Metal,
     /// The candle graph on the CPU, in builds with the feature `graph`: slow, and the reference for the others.
     Graph,
 }
 
-/// What the network computes in. Images, logits and alpha are f32 or bytes in every precision.
+/// The number format that the network computes in. Images, logits and alpha are f32 or bytes in every precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[non_exhaustive]
 pub enum Precision {
-    /// f16 where the CPU multiplies f16 (ARMv8.2's `asimdhp`: most phones since 2018) and the feature extractor's activations
-    /// are ReLU6, as the paper has them: values stay small, far from where f16 ends (65504). Otherwise f32, and so where a
+    /// f16 if the CPU supports f16 arithmetic (ARMv8.2's `asimdhp`: most phones since 2018) and the feature extractor's
+    /// activations are ReLU6, as in the paper, so that values stay far below f16's limit (65504). Otherwise f32; also if a
     /// weight is beyond f16's range.
     #[default]
     #[cfg_attr(
         feature = "clap",
-        value(help = "f16 where the CPU multiplies f16 and activations are bounded, else f32")
+        value(help = "f16 if the CPU supports f16 arithmetic and activations are bounded, else f32")
     )]
     Auto,
     /// 32-bit floats.
     #[cfg_attr(feature = "clap", value(help = "32-bit floats"))]
     F32,
-    /// 16-bit floats: half the memory, and about half the time where the CPU multiplies them. Elsewhere values are widened
-    /// for every operation, which is slower than f32. Needs the backend [`Backend::Cpu`].
+    /// 16-bit floats: half the memory, and about half the time if the CPU supports f16 arithmetic. Otherwise values are
+    /// widened for every operation, which is slower than f32. Requires the backend [`Backend::Cpu`].
     #[cfg_attr(feature = "clap", value(help = "16-bit floats"))]
     F16,
 }
@@ -150,16 +150,16 @@ pub enum Precision {
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[non_exhaustive]
 pub enum InputShape {
-    /// A square: an image of another shape leaves part of it grey, and that part costs as much as any other.
-    #[cfg_attr(feature = "clap", value(help = "A square, grey beside the image"))]
+    /// A square. An image of another shape leaves part of it grey, and computing that part takes as much time as any other.
+    #[cfg_attr(feature = "clap", value(help = "A square, with grey around the image"))]
     Square,
-    /// The frame's own shape: [`Options::size`] for its longer side, the next 16 n + 1 for its shorter one. At 16:9
-    /// that is 0.56 of the square's multiply-accumulates, at 4:3 0.75. Masks differ slightly from the square's
+    /// The frame's own shape: the longer side is [`Options::size`], the shorter one the next 16 n + 1. At 16:9 this takes
+    /// 0.56 times the square's multiply-accumulates, at 4:3 0.75 times. Masks differ slightly from the square's
     /// (`silhouette eval --input-shape frame` measures how much); at equal cost the longer side may be larger.
     ///
-    /// The network is prepared for upright images of 3:4; another shape costs as much as opening the model, at its
-    /// first frame. The last [`SHAPES`] shapes are kept, each with its own arenas.
-    #[cfg_attr(feature = "clap", value(help = "The image's own"))]
+    /// The network is prepared for upright images of 3:4. The first frame of another shape costs as much as opening the
+    /// model. The last [`SHAPES`] shapes are kept, each with its own arenas.
+    #[cfg_attr(feature = "clap", value(help = "The image's own shape"))]
     #[default]
     Frame,
 }

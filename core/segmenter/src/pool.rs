@@ -65,7 +65,7 @@ impl<T> Pool<T> {
         if closed {
             return Err(Error::closed(self.owner));
         }
-        // From here on the guard returns the slot, even if `make` fails or panics.
+        // From here on dropping the guard corrects the count, even if `make` fails or panics.
         let mut guard = Guard { pool: self, value: idle };
         if guard.value.is_none() {
             guard.value = Some(make()?);

@@ -226,7 +226,7 @@ impl Runner {
         let threads = self.threads;
         let mut plan = PlanOptions { threads, precision, weight_cache, memory_limit, ..PlanOptions::default() };
         let engine = match self.options.backend.engine(self.model.file(), size, &plan) {
-            // Weights beyond f16's range: nobody asked for f16.
+            // Weights beyond f16's range: the caller did not request f16, so f32 is used.
             Err(Error::Unsupported(_)) if precision == DataType::F16 && self.options.precision == Precision::Auto => {
                 plan.precision = DataType::F32;
                 self.options.backend.engine(self.model.file(), size, &plan)?

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// region.
 ///
 /// It keeps the network's logits, which are small, so that the mask can be recomputed at another size and the
-/// confidence of any class can be computed later. Reused for the next frame, it needs no new memory.
+/// confidence of any class can be computed later. If it is reused for the next frame, no memory is allocated.
 ///
 /// ```
 /// use silhouette::{Frame, Model, Options, Segmentation, Segmenter};
@@ -141,8 +141,8 @@ impl Segmentation {
         Some(Transform { xx: t.xx * x, xy: t.xy * y, x0: t.x0, yx: t.yx * x, yy: t.yy * y, y0: t.y0 })
     }
 
-    /// The size of the frame's region, upright, which is that of the images that effects produce; 0 by 0 before the first
-    /// frame.
+    /// The upright size of the frame's region, which is also the size of the images that effects produce; 0 by 0 before the
+    /// first frame.
     pub fn frame_size(&self) -> Size {
         self.view.as_ref().map_or(Size::default(), |view| view.region.size())
     }
@@ -180,16 +180,16 @@ impl Segmentation {
         Ok(confidence)
     }
 
-    /// The same into existing memory.
+    /// Like [`confidence`](Self::confidence), but writes to existing memory.
     ///
     /// # Errors
-    /// As [`confidence`](Self::confidence).
+    /// The same as [`confidence`](Self::confidence).
     pub fn confidence_into(&mut self, classes: &[usize], confidence: &mut Confidence) -> Result<()> {
         let view = self.view.as_ref().ok_or_else(empty)?;
         view.confidence(&self.logits, &self.mask, classes, &mut self.upsampler, confidence)
     }
 
-    /// Whether the network outputs an alpha, which is soft where the image is.
+    /// Whether the network outputs an alpha, whose edges are as soft as the image's.
     pub(crate) fn is_alpha(&self) -> bool {
         self.view.as_ref().is_some_and(|view| view.task == Task::Alpha)
     }
@@ -239,7 +239,10 @@ impl Segmentation {
         if class < count {
             return Ok(class);
         }
-        Err(Error::unsupported(format_args!("class {class} of a model with {count} classes"), "classes count from 0"))
+        Err(Error::unsupported(
+            format_args!("there is no class {class} in a model with {count} classes"),
+            "classes are numbered from 0",
+        ))
     }
 
     /// Checks that `frame` can be the one that was segmented.
@@ -251,7 +254,7 @@ impl Segmentation {
         }
         Err(Error::frame(
             format_args!(
-                "a frame of {}x{} for the segmentation of one of {}x{}",
+                "the frame is {}x{}, but the segmented one was {}x{}",
                 other.width, other.height, region.width, region.height
             ),
             "use the frame that was segmented",
@@ -282,8 +285,8 @@ impl View {
         for &class in classes {
             if class >= count {
                 return Err(Error::unsupported(
-                    format_args!("class {class} of a model with {count} classes"),
-                    "classes count from 0",
+                    format_args!("there is no class {class} in a model with {count} classes"),
+                    "classes are numbered from 0",
                 ));
             }
             chosen[class] = true;

@@ -47,7 +47,7 @@ impl Segmenter {
     pub fn new(model: &Model, options: &Options) -> Result<Self> {
         let (Task::Segmentation | Task::Alpha, Some(resize)) = (model.task(), model.resize()) else {
             return Err(Error::model(
-                format_args!("'{}' classifies, it does not segment", model.name()),
+                format_args!("'{}' is a classifier", model.name()),
                 "use a Classifier, or a segmentation model",
             ));
         };
@@ -70,7 +70,7 @@ impl Segmenter {
     /// this geometry. After an error the contents of `segmentation` are unspecified, but it can be reused.
     ///
     /// # Errors
-    /// As [`segment`](Self::segment).
+    /// The same as [`segment`](Self::segment).
     pub fn segment_into(&self, frame: &Frame<'_>, segmentation: &mut Segmentation) -> Result<()> {
         self.segment_with(frame, segmentation, None, |_, _, _| Ok(()))
     }
@@ -146,7 +146,7 @@ impl Segmenter {
     /// Segments a frame and reports each step of the network: its layers, how it is computed and how long it took.
     ///
     /// # Errors
-    /// As [`segment`](Self::segment).
+    /// The same as [`segment`](Self::segment).
     pub fn profile(&self, frame: &Frame<'_>) -> Result<Vec<Step>> {
         self.runner.profile(frame)
     }

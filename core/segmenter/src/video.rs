@@ -38,7 +38,7 @@ pub struct VideoSegmenter {
 }
 
 impl VideoSegmenter {
-    /// For a new video; it shares the segmenter's arenas.
+    /// Starts a new video; it shares the segmenter's arenas.
     pub fn new(segmenter: &Segmenter, smoothing: Smoothing) -> Self {
         Self {
             segmenter: segmenter.clone(),
@@ -55,20 +55,21 @@ impl VideoSegmenter {
         &self.segmenter
     }
 
-    /// Segments the next frame. `timestamp` has an arbitrary origin; frames must come in its order.
+    /// Segments the next frame. `timestamp` counts from an arbitrary origin; pass frames in the order of their timestamps.
     ///
     /// # Errors
-    /// As [`Segmenter::segment`]; [`Error::Unsupported`](crate::Error::Unsupported) for a smoothing out of bounds.
+    /// The same as [`Segmenter::segment`]; [`Error::Unsupported`](crate::Error::Unsupported) for a smoothing out of bounds.
     pub fn segment(&mut self, frame: &Frame<'_>, timestamp: Duration) -> Result<Segmentation> {
         let mut segmentation = Segmentation::default();
         self.segment_into(frame, timestamp, &mut segmentation)?;
         Ok(segmentation)
     }
 
-    /// The same without allocation once `segmentation` has seen a frame of this size.
+    /// Like [`segment`](Self::segment), but writes to `segmentation`; once that has seen a frame of this size, nothing is
+    /// allocated.
     ///
     /// # Errors
-    /// As [`segment`](Self::segment).
+    /// The same as [`segment`](Self::segment).
     pub fn segment_into(
         &mut self,
         frame: &Frame<'_>,

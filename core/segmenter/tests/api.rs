@@ -45,7 +45,7 @@ fn run(case: &str, expected: &str) -> Result<String> {
     }
 }
 
-/// A frame whose red values count its pixels, with the operations of `words`, and the image that is made of it.
+/// A frame whose red values count its pixels, with the operations of `words`, and the image that is made from it.
 fn frame(words: &[&str]) -> Result<String> {
     let (width, height) = pair(words[0]);
     let pixels: Vec<u8> = (0..width * height).flat_map(|i| [i as u8, 0, 0, 255]).collect();
@@ -104,7 +104,7 @@ fn output(word: &str) -> OutputSize {
     }
 }
 
-/// What it computes in, where the case asks for a precision.
+/// Its precision, if the case sets one.
 fn computed(words: &[&str], segmenter: &Segmenter) -> String {
     let all = ["f32", "f16"];
     let found = all.into_iter().find(|element| segmenter.description().contains(&format!(", {element},")));

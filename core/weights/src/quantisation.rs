@@ -183,7 +183,7 @@ impl QuantisedTensor {
     /// The represented values, as f32.
     ///
     /// # Errors
-    /// As [`check`](Self::check); where there is no memory, that.
+    /// As [`check`](Self::check), or an error if memory runs out.
     pub fn dequantise(&self) -> Result<Vec<f32>, String> {
         self.check()?;
         let floats = match &self.values {

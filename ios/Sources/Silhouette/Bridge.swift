@@ -1,5 +1,5 @@
-// Between this API and the Rust library: frames down as borrowed memory, errors up as SilhouetteError. The only file that
-// names the C structures.
+// Connects this API to the Rust library: passes frames as borrowed memory, and converts errors to SilhouetteError. The only
+// file that names the C structures.
 
 import Foundation
 internal import CSilhouette

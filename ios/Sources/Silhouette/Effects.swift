@@ -8,7 +8,7 @@ internal import SilhouetteFFI
 public enum Foreground: Sendable, Hashable {
     /// Every class but the background (class 0).
     case all
-    /// These.
+    /// These classes.
     case classes([Int])
 }
 
@@ -66,7 +66,8 @@ extension Segmentation {
     /// - Throws: ``SilhouetteError/invalidFrame(_:)`` if the frame cannot be the one that was segmented;
     ///   ``SilhouetteError/unsupported(_:)`` for a class that the model does not have.
     public func render(_ effect: Effect, of frame: Frame? = nil) throws -> Picture {
-        let (width, height) = (frameSize.width, frameSize.height)
+        let width = frameSize.width
+        let height = frameSize.height
         var rgba = Data(count: width * height * 4)
         try rgba.withUnsafeMutableBytes {
             try render(effect, of: frame, into: $0, layout: PictureLayout(rowStride: width * 4))
@@ -76,7 +77,7 @@ extension Segmentation {
 
     /// The frame unchanged, upright. `frame` is the one that was segmented; results of live streams keep theirs (`nil`).
     ///
-    /// - Throws: As ``render(_:of:)``, like the other effects.
+    /// - Throws: The same as ``render(_:of:)``, like the other effects.
     public func picture(of frame: Frame? = nil) throws -> Picture { try render(.picture, of: frame) }
 
     /// The frame with each class of the foreground blended over it in its colour; `opacity` 0 to 1.
@@ -112,7 +113,7 @@ extension Segmentation {
     ///   - frame: As for ``render(_:of:)``.
     ///   - buffer: At least `(frameSize.height - 1) * rowStride + frameSize.width * 4` bytes.
     ///   - layout: The layout of its pixels.
-    /// - Throws: As ``render(_:of:)``, and ``SilhouetteError/invalidFrame(_:)`` if the buffer is too short.
+    /// - Throws: The same as ``render(_:of:)``, and ``SilhouetteError/invalidFrame(_:)`` if the buffer is too short.
     public func render(
         _ effect: Effect, of frame: Frame? = nil, into buffer: UnsafeMutableRawBufferPointer, layout: PictureLayout
     ) throws {
@@ -175,7 +176,7 @@ extension Effect {
         }
     }
 
-    /// A negative number has a meaning of its own in the library.
+    /// Rejects negative numbers, which the library would take for the default.
     private func strength(_ value: Float, _ what: String) throws -> Float {
         guard (0...1).contains(value) else {
             throw SilhouetteError.unsupported(.init("\(what) is \(value)", "pass 0 to 1"))

@@ -5,14 +5,15 @@
     import Foundation
 
     extension Frame {
-        /// A decoded photo, with its pixels as in memory; apply an `UIImage`'s or a file's orientation with
+        /// A decoded photo, with its pixels as in memory; apply a `UIImage`'s or a file's orientation with
         /// ``oriented(_:)``. The pixels are drawn once into the frame's own memory, as sRGB; where the image is
         /// transparent, the network sees black, and images made from the frame stay transparent.
         ///
         /// - Throws: ``SilhouetteError/invalidFrame(_:)`` for an empty image; ``SilhouetteError/internal(_:)`` if there is no
         ///   memory for it.
         public init(image: CGImage) throws {
-            let (width, height) = (image.width, image.height)
+            let width = image.width
+            let height = image.height
             guard width > 0, height > 0 else { throw SilhouetteError.invalidFrame(.init("the image is empty")) }
             var rgba = Data(count: width * height * 4)
             let drawn = rgba.withUnsafeMutableBytes { bytes in
@@ -31,7 +32,7 @@
     }
 
     extension Picture {
-        /// The image for CoreGraphics, sRGB; `nil` if there is no memory for it.
+        /// The image for CoreGraphics, sRGB; `nil` if there is not enough memory for it.
         public var cgImage: CGImage? {
             guard let provider = CGDataProvider(data: rgba as CFData) else { return nil }
             return CGImage(
@@ -43,7 +44,7 @@
     }
 
     extension Confidence {
-        /// A grey image, white where the value is 255: a layer's or a `CGContext`'s mask; `nil` if there is no memory for it.
+        /// A grey image, white where the value is 255: a layer's or a `CGContext`'s mask; `nil` if there is not enough memory for it.
         public var cgImage: CGImage? {
             guard let provider = CGDataProvider(data: Data(values) as CFData) else { return nil }
             return CGImage(
@@ -86,7 +87,7 @@
     extension Frame {
         /// A photo with its orientation.
         ///
-        /// - Throws: As ``init(image:)-(CGImage)``; ``SilhouetteError/invalidFrame(_:)`` for an image without a bitmap.
+        /// - Throws: The same as ``init(image:)-(CGImage)``; ``SilhouetteError/invalidFrame(_:)`` for an image without a bitmap.
         public init(image: UIImage) throws {
             guard let bitmap = image.cgImage else {
                 throw SilhouetteError.invalidFrame(.init("the image has no bitmap", "render it to one first"))
@@ -96,7 +97,7 @@
     }
 
     extension Picture {
-        /// The image for UIKit; `nil` if there is no memory for it.
+        /// The image for UIKit; `nil` if there is not enough memory for it.
         public var uiImage: UIImage? { cgImage.map { UIImage(cgImage: $0) } }
     }
 

@@ -43,9 +43,10 @@
         /// Renders an image into a `32BGRA` buffer of ``frameSize``, with colours multiplied
         /// by alpha.
         ///
-        /// - Throws: As ``render(_:of:into:layout:)``; ``SilhouetteError/unsupported(_:)`` for a buffer of another format or size.
+        /// - Throws: The same as ``render(_:of:into:layout:)``; ``SilhouetteError/unsupported(_:)`` for a buffer of another format or size.
         public func render(_ effect: Effect, of frame: Frame? = nil, into buffer: CVPixelBuffer) throws {
-            let (width, height) = (CVPixelBufferGetWidth(buffer), CVPixelBufferGetHeight(buffer))
+            let width = CVPixelBufferGetWidth(buffer)
+            let height = CVPixelBufferGetHeight(buffer)
             guard CVPixelBufferGetPixelFormatType(buffer) == kCVPixelFormatType_32BGRA,
                 Size(width: width, height: height) == frameSize
             else {

@@ -8,7 +8,7 @@ import Foundation
 /// cropped to the ``region``, which is in pixels of the upright image, because that is the one a user sees and taps.
 /// ``Segmentation/transform`` maps from there back to the buffer.
 ///
-/// Sizes and strides are checked when the frame is used; invalid ones are ``SilhouetteError/invalidFrame(_:)``.
+/// Sizes and strides are checked when the frame is used; invalid ones throw ``SilhouetteError/invalidFrame(_:)``.
 public struct Frame: Sendable {
     /// Columns of the buffer.
     public let width: Int
@@ -79,8 +79,8 @@ public struct Frame: Sendable {
         self.init(width: width, height: height, pixels: .planes(.nv21(color), [y, vu]))
     }
 
-    /// Rotates the upright image clockwise, and its region with it. Calls compose: a quarter turn twice is half a turn, and what was
-    /// mirrored before is rotated as it is seen.
+    /// Rotates the upright image clockwise, and its region with it. Calls compose: two quarter turns make a half turn, and
+    /// a mirrored image is rotated as it is displayed.
     public func rotated(_ rotation: Rotation) -> Frame {
         var frame = self
         if let region = crop {
@@ -115,7 +115,7 @@ public struct Frame: Sendable {
         rotated(orientation.rotation).mirrored(orientation.isMirrored)
     }
 
-    /// Sets the part to use, in pixels of the whole upright image (after rotation and mirroring), whatever the region was before.
+    /// Sets the part to use, in pixels of the whole upright image (after rotation and mirroring); it replaces an earlier region.
     public func cropped(to region: Region) -> Frame {
         var frame = self
         frame.crop = region
@@ -191,7 +191,7 @@ public enum PixelFormat: Sendable, Hashable, CaseIterable {
 
 /// The meaning of the alpha of RGBA and BGRA pixels.
 public enum Transparency: Sendable, Hashable, CaseIterable {
-    /// None: cameras leave arbitrary values in that byte.
+    /// Ignored: cameras leave arbitrary values in that byte.
     case ignored
     /// Straight alpha, as in a ``Picture``: the pixel's opacity, with unmultiplied colours.
     case straight
@@ -231,7 +231,7 @@ public struct YUVColor: Sendable, Hashable {
 
 /// Clockwise rotation in steps of 90 degrees.
 public enum Rotation: Int, Sendable, Hashable, CaseIterable {
-    /// None.
+    /// No rotation.
     case none = 0
     /// 90 degrees clockwise.
     case clockwise90 = 90
@@ -263,7 +263,7 @@ public struct Region: Sendable, Hashable {
     /// Rows.
     public var height: Int
 
-    /// How large it is.
+    /// Its size.
     public var size: Size { Size(width: width, height: height) }
 
     /// Columns `x..<x + width`, rows `y..<y + height`.

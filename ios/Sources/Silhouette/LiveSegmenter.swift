@@ -1,5 +1,5 @@
-// Live stream: frames in at the camera's rate, results out as they are ready; frames that come too fast are dropped, and
-// the latest one wins.
+// Live stream: frames in at the camera's rate, results out as they are ready; if frames arrive too fast, a newer one
+// replaces the one that waits.
 
 import Foundation
 internal import CSilhouette
@@ -9,8 +9,8 @@ internal import SilhouetteFFI
 public struct LiveResult: Sendable {
     /// The timestamp that the frame was submitted with, in seconds.
     public let timestamp: TimeInterval
-    /// The segmentation, which keeps its frame (``Segmentation/render(_:of:)`` needs none), or why there is none; later frames
-    /// are still segmented.
+    /// The segmentation, which keeps its frame (``Segmentation/render(_:of:)`` needs no other), or the error if the frame could not be
+    /// segmented; later frames are still segmented.
     public let segmentation: Result<Segmentation, SilhouetteError>
     /// Number of frames replaced by a newer one since the start, and of results that were not read in time.
     public let dropped: Int
@@ -73,8 +73,8 @@ public final class LiveSegmenter: Sendable {
         try stream.submit(frame, at: timestamp)
     }
 
-    /// Discards the waiting frame, the result of the one being processed and an unread result: once this returns, ``results`` has none
-    /// of the frames submitted before. Never waits.
+    /// Discards the waiting frame, the result of the one being processed and an unread result: once this returns, ``results`` delivers
+    /// no result of an earlier frame. Never waits.
     public func cancel() {
         let number = stream.forget()
         current.with { $0 = max($0, number) }
@@ -120,7 +120,7 @@ private final class Stream: Sendable {
     }
 
     func submit(_ frame: Frame, at timestamp: TimeInterval) throws -> Bool {
-        if ended.with({ $0 }) { throw SilhouetteError.closed(.init("the live segmenter was closed", "make another one")) }
+        if ended.with({ $0 }) { throw SilhouetteError.closed(.init("the live segmenter was closed", "create a new one")) }
         let timestamp = try nanoseconds(timestamp)
         var replaced = false
         try frame.withNative { frame in

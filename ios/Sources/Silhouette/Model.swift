@@ -7,7 +7,7 @@ internal import SilhouetteFFI
 ///
 /// A file's weights are read when a segmenter is created. Values can be used from any thread.
 public final class Model: Sendable {
-    /// What a model is for.
+    /// The task of a model.
     public enum Task: Sendable, Hashable {
         /// A class for each pixel.
         case segmentation
@@ -28,7 +28,7 @@ public final class Model: Sendable {
 
     /// Its name.
     public let name: String
-    /// What it is for.
+    /// Its task.
     public let task: Task
     /// One label per class, in the order of the classes. Class 0 is the background.
     public let labels: [String]
@@ -86,8 +86,8 @@ public final class Model: Sendable {
         return try Model(contentsOf: url)
     }
 
-    /// Opens a model file, as `silhouette import` writes it; its weights are read when a segmenter is created. Replace it by
-    /// renaming a new file over it: if it was truncated or written to by then, that is an error.
+    /// Opens a model file, as `silhouette import` writes it; its weights are read when a segmenter is created. To replace it,
+    /// rename a new file over it: if it is truncated or written to instead, creating a segmenter fails.
     ///
     /// - Throws: ``SilhouetteError/invalidModel(_:)`` if it cannot be read, is truncated or damaged, or contains an
     ///   unknown network.
@@ -100,7 +100,7 @@ public final class Model: Sendable {
 
     /// Reads a model file from memory; it is copied.
     ///
-    /// - Throws: As ``init(contentsOf:)``.
+    /// - Throws: The same as ``init(contentsOf:)``.
     public convenience init(data: Data) throws {
         self.init(try translatingErrors { try SilhouetteFFI.Model.fromBytes(bytes: data) })
     }
@@ -116,7 +116,7 @@ public final class Model: Sendable {
 
     /// The class with a label, ignoring case.
     ///
-    /// - Throws: ``SilhouetteError/unsupported(_:)`` for a label that the model does not have; it lists the existing ones.
+    /// - Throws: ``SilhouetteError/unsupported(_:)`` for a label that the model does not have; the error lists the labels that exist.
     public func classIndex(of label: String) throws -> Int {
         Int(try translatingErrors { try handle.classOf(label: label) })
     }

@@ -9,14 +9,14 @@ public struct Options: Sendable, Hashable {
     /// Side of the network's input in pixels, the longer one if it is not square. `nil`: the size that the model was trained for. Smaller is faster, larger
     /// is finer.
     public var size: Int?
-    /// Where to compute.
+    /// The backend that runs the network.
     public var backend: Backend
     /// Number of concurrent calls, each in memory of its own; further ones wait. `nil`: 2.
     public var concurrency: Int?
     /// The size of the masks.
     public var output: OutputSize
     /// Whether the soft borders of cut-out, blurred and replaced images follow the image's edges. The mask and the
-    /// confidences stay the network's. Default: they do.
+    /// confidences are not refined. Default: `true`.
     public var refine: Bool
     /// A folder private to the app, in its caches folder, in which the packed weights are cached (4 bytes per parameter, 2
     /// in f16, at most four files): opening the same model file again is then several times faster, and its weights are pages of
@@ -24,7 +24,7 @@ public struct Options: Sendable, Hashable {
     public var weightCache: URL?
     /// Whether the network sees a square or the frame's own shape. Default: the frame's.
     public var inputShape: InputShape
-    /// What the network computes in. Default: ``Precision/auto``.
+    /// The number format that the network computes in. Default: ``Precision/auto``.
     public var precision: Precision
 
     /// Options; omitted ones have defaults.
@@ -45,7 +45,7 @@ public struct Options: Sendable, Hashable {
     }
 }
 
-/// Where to compute.
+/// The backend that runs the network.
 public enum Backend: Sendable, Hashable, CaseIterable {
     /// The best one available.
     case auto
@@ -55,24 +55,24 @@ public enum Backend: Sendable, Hashable, CaseIterable {
     case metal
 }
 
-/// What the network computes in. Images, confidences and alpha have the same types in every precision.
+/// The number format that the network computes in. Images, confidences and alpha have the same types in every precision.
 public enum Precision: Sendable, Hashable, CaseIterable {
-    /// f16 where the CPU multiplies it (A11 and newer) and the activations of the model's feature extractor are bounded by ReLU6; otherwise f32.
+    /// f16 if the CPU supports f16 arithmetic (A11 and newer) and the activations of the model's feature extractor are bounded by ReLU6; otherwise f32.
     case auto
     /// 32-bit floats.
     case f32
-    /// 16-bit floats: half the memory, and about half the time where the CPU multiplies them; elsewhere slower than ``f32``.
+    /// 16-bit floats: half the memory, and about half the time if the CPU supports f16 arithmetic; otherwise slower than ``f32``.
     case f16
 }
 
 /// The shape of the network's input.
 public enum InputShape: Sendable, Hashable, CaseIterable {
-    /// A square, as models are trained; an image of another shape leaves part of it grey, and that part costs as much
-    /// as any other.
+    /// A square, as models are trained. An image of another shape leaves part of it grey, and computing that part takes as
+    /// much time as any other.
     case square
-    /// The frame's own shape: ``Options/size`` for its longer side, the next 16 n + 1 for its shorter one. At 16:9 that
-    /// is 0.56 of the square's arithmetic, at 4:3 0.75. The network is prepared for upright images of 3:4; a shape other
-    /// than the last two costs as much as opening the model, at its first frame.
+    /// The frame's own shape: the longer side is ``Options/size``, the shorter one the next 16 n + 1. At 16:9 this takes
+    /// 0.56 times the square's multiply-accumulates, at 4:3 0.75 times. The network is prepared for upright images of 3:4.
+    /// The first frame of a shape other than the last two costs as much as opening the model.
     case frame
 }
 

@@ -15,7 +15,7 @@ public final class Segmentation: Sendable {
     public let model: Model
     /// How long each stage took.
     public let timings: Timings
-    /// Size of the frame's region, upright: that of the images from ``render(_:of:)``.
+    /// Upright size of the frame's region, which is also the size of the images from ``render(_:of:)``.
     public let frameSize: Size
     let handle: SilhouetteFFI.Segmentation
     /// Held while the mask's size must not change under a reader.
@@ -24,7 +24,8 @@ public final class Segmentation: Sendable {
 
     /// The filled native segmentation; it returns to `pool`.
     init(_ handle: SilhouetteFFI.Segmentation, of model: Model, pool: SegmentationPool?) {
-        let (timings, size) = (handle.timings(), handle.frameSize())
+        let timings = handle.timings()
+        let size = handle.frameSize()
         self.handle = handle
         self.model = model
         self.pool = pool
@@ -51,7 +52,8 @@ public final class Segmentation: Sendable {
     /// - Throws: ``SilhouetteError/internal(_:)`` if the library fails.
     public func mask() throws -> Mask {
         try lock.withLock {
-            let (width, height) = (width, height)
+            let width = width
+            let height = height
             let classes = try bytes(width * height) { out in
                 try withRaw(handle) { raw in
                     try calling { silhouette_mask(raw, out, width * height, width, $0) }
@@ -79,7 +81,8 @@ public final class Segmentation: Sendable {
     public func confidence(of classes: [Int]) throws -> Confidence {
         let classes = try classNumbers(classes)
         return try lock.withLock {
-            let (width, height) = (width, height)
+            let width = width
+            let height = height
             let values = try bytes(width * height) { out in
                 try withRaw(handle) { raw in
                     try calling {
@@ -239,7 +242,10 @@ public struct Transform: Sendable, Hashable {
     /// The inverse: from the buffer to the mask.
     public var inverse: Transform {
         let determinant = xx * yy - xy * yx
-        let (a, b, c, d) = (yy / determinant, -xy / determinant, -yx / determinant, xx / determinant)
+        let a = yy / determinant
+        let b = -xy / determinant
+        let c = -yx / determinant
+        let d = xx / determinant
         return Transform(xx: a, xy: b, x0: -(a * x0 + b * y0), yx: c, yy: d, y0: -(c * x0 + d * y0))
     }
 }

@@ -59,7 +59,7 @@ public final class Segmenter: Sendable, CustomStringConvertible {
     /// Segments a frame on the calling thread, which blocks: for a camera's own queue. Asynchronous code uses
     /// ``segment(_:)``.
     ///
-    /// - Throws: As ``segment(_:)``, except for cancellation.
+    /// - Throws: The same as ``segment(_:)``, except for cancellation.
     public func segmentNow(_ frame: Frame) throws -> Segmentation {
         try pool.fill(of: model) { target in
             try frame.withNative { frame in

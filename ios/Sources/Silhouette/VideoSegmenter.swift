@@ -38,7 +38,7 @@ public final class VideoSegmenter: Sendable {
     private let handle: SilhouetteFFI.VideoSegmenter
     private let calls = CallQueue(limit: 1)
 
-    /// For a new video.
+    /// Starts a new video.
     ///
     /// - Throws: ``SilhouetteError/unsupported(_:)`` for a smoothing of negative seconds.
     public init(_ segmenter: Segmenter, smoothing: Smoothing = Smoothing()) throws {
@@ -51,14 +51,14 @@ public final class VideoSegmenter: Sendable {
     /// - Parameters:
     ///   - frame: The frame.
     ///   - timestamp: When it was taken, in seconds from an arbitrary origin; frames must come in this order.
-    /// - Throws: As ``Segmenter/segment(_:)``.
+    /// - Throws: The same as ``Segmenter/segment(_:)``.
     public func segment(_ frame: Frame, at timestamp: TimeInterval) async throws -> Segmentation {
         try await calls.run { [self] in try segmentNow(frame, at: timestamp) }
     }
 
     /// Segments the next frame on the calling thread, which blocks.
     ///
-    /// - Throws: As ``Segmenter/segmentNow(_:)``.
+    /// - Throws: The same as ``Segmenter/segmentNow(_:)``.
     public func segmentNow(_ frame: Frame, at timestamp: TimeInterval) throws -> Segmentation {
         let timestamp = try nanoseconds(timestamp)
         return try segmenter.pool.fill(of: segmenter.model) { target in

@@ -4,7 +4,8 @@
 import Foundation
 import Silhouette
 
-let (width, height) = (1280, 720)
+let width = 1280
+let height = 720
 
 /// Everything that an app does for a frame: the frame's own objects, the call, and the mask where the app needs it.
 func median(_ segmenter: Segmenter, frames: Int) throws -> Double {

@@ -41,7 +41,7 @@ private func outcome(_ what: String, _ words: [String]) throws -> String {
     return "ok"
 }
 
-/// A frame whose red values count its pixels, with the operations of `words`, and the image that is made of it.
+/// A frame whose red values count its pixels, with the operations of `words`, and the image that is made from it.
 private func frame(_ words: [String]) throws -> String {
     let (width, height) = pair(words[0])
     let pixels = Data((0..<width * height).flatMap { [UInt8($0), 0, 0, 255] })
@@ -60,7 +60,8 @@ private func frame(_ words: [String]) throws -> String {
     }
     let picture = try segmenter().segmentNow(frame).picture(of: frame)
     let reds = stride(from: 0, to: picture.rgba.count, by: 4).map { "\(picture.rgba[$0])" }.joined(separator: ",")
-    let (upright, region) = (frame.uprightSize, frame.region)
+    let upright = frame.uprightSize
+    let region = frame.region
     return "rotation:\(frame.rotation.degrees) mirrored:\(frame.isMirrored ? 1 : 0) upright:\(upright.width)x\(upright.height) "
         + "region:\(region.x),\(region.y),\(region.width),\(region.height) pixels:\(reds)"
 }
@@ -94,7 +95,7 @@ private func output(_ word: String) -> OutputSize {
 
 private func segmented(_ words: [String]) throws -> String {
     let segmenter = try segmenter(options(words))
-    // What it computes in, where the case asks for a precision.
+    // Its precision, if the case sets one.
     let found = ["f32", "f16"].first { segmenter.description.contains(", \($0),") } ?? "none"
     let computed = words.contains { $0.hasPrefix("precision:") } ? " in:\(found)" : ""
     let segmentation = try segmenter.segmentNow(waves(60, 40))

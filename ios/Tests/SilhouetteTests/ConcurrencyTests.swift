@@ -99,7 +99,8 @@ final class ConcurrencyTests: XCTestCase {
 
     func testWaitingTasksAreCancelledAtOnce() async throws {
         let calls = CallQueue(limit: 1)
-        let (started, release) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        let started = DispatchSemaphore(value: 0)
+        let release = DispatchSemaphore(value: 0)
         let running = Task {
             try await calls.run {
                 started.signal()
@@ -169,7 +170,8 @@ final class ConcurrencyTests: XCTestCase {
 
     func testTurnsAreInTheOrderOfTheCalls() async throws {
         let calls = CallQueue(limit: 1)
-        let (started, release) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        let started = DispatchSemaphore(value: 0)
+        let release = DispatchSemaphore(value: 0)
         let first = Task {
             try await calls.run {
                 started.signal()

@@ -68,7 +68,8 @@ struct GoldenCase {
                 return plane(file.subdata(in: n[0]..<n[0] + n[1]), n[2], n[3])
             }
             let color = YUVColor(matrix: cells[6] == "709" ? .bt709 : .bt601, range: cells[7] == "video" ? .video : .full)
-            let (width, height) = (try XCTUnwrap(Int(cells[2])), try XCTUnwrap(Int(cells[3])))
+            let width = try XCTUnwrap(Int(cells[2]))
+            let height = try XCTUnwrap(Int(cells[3]))
             var frame: Frame
             switch cells[1] {
             case "rgb": frame = Frame(planes[0], format: .rgb, width: width, height: height)

@@ -24,7 +24,8 @@ func share(of label: String, in frame: Frame) async throws -> Double {
 
 // sample: planes
 func frames(rgba: Data, y: Data, uv: Data, width: Int, height: Int, stride: Int) -> [Frame] {
-    let (luma, chroma) = (Plane(y, rowStride: stride), Plane(uv, rowStride: stride))
+    let luma = Plane(y, rowStride: stride)
+    let chroma = Plane(uv, rowStride: stride)
     let color = YUVColor(matrix: .bt709, range: .full)
     let turned = Frame(y: luma, uv: chroma, width: width, height: height, color: color).rotated(.clockwise90)
     return [
@@ -51,7 +52,8 @@ func open(_ url: URL) throws -> Segmenter {
 final class GuideSamples: XCTestCase {
     func testBlur() async throws {
         // A checkerboard, in which no person stands: it becomes soft.
-        let (width, height) = (200, 150)
+        let width = 200
+        let height = 150
         let pixels = (0..<width * height).flatMap { i -> [UInt8] in
             let value: UInt8 = (i % width / 4 + i / width / 4) % 2 == 0 ? 0 : 255
             return [value, value, value, 255]

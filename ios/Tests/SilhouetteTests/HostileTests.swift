@@ -94,7 +94,8 @@ final class HostileTests: XCTestCase {
 
     func testTimestampsAndBuffersOut() throws {
         let segmenter = try segmenter()
-        let (video, live) = (try VideoSegmenter(segmenter), try LiveSegmenter(segmenter))
+        let video = try VideoSegmenter(segmenter)
+        let live = try LiveSegmenter(segmenter)
         for timestamp in [-1, .nan, .infinity, -.infinity, 1e300, .leastNonzeroMagnitude * -1e308] as [TimeInterval] {
             guard !(timestamp <= 0 && timestamp > -1e-10) else { continue }
             assertFails("\(timestamp)", try video.segmentNow(waves(8, 4), at: timestamp)) { $0.isInvalidFrame }

@@ -192,7 +192,8 @@ final class SegmentationTests: XCTestCase {
         try segmentation.render(.cutout(.classes([most])), of: frame, into: memory, layout: layout)
         for y in 0..<5 {
             for x in 0..<9 {
-                let (from, to) = ((y * 9 + x) * 4, y * 48 + x * 4)
+                let from = (y * 9 + x) * 4
+                let to = y * 48 + x * 4
                 let alpha = Int(picture.rgba[from + 3])
                 XCTAssertEqual(Int(memory[to + 3]), alpha)
                 for channel in 0..<3 {

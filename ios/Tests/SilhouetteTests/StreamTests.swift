@@ -9,7 +9,8 @@ final class StreamTests: XCTestCase {
     func testSmoothingRemembersUntilReset() throws {
         let segmenter = try segmenter()
         let video = try VideoSegmenter(segmenter, smoothing: Smoothing(halfLife: 10, longestPause: 100))
-        let (a, b) = (waves(50, 40), waves(50, 40, phase: 40))
+        let a = waves(50, 40)
+        let b = waves(50, 40, phase: 40)
         let alone = try segmenter.segmentNow(b).mask()
         XCTAssertEqual(try video.segmentNow(a, at: 0).mask(), try segmenter.segmentNow(a).mask())
         let smoothed = try video.segmentNow(b, at: 0.001).mask()
@@ -45,7 +46,8 @@ final class StreamTests: XCTestCase {
         var replaced = 0
         for number in 0..<count where try live.submit(frames[number % 5], at: Double(number)) { replaced += 1 }
         XCTAssertGreaterThan(replaced, 0)
-        var (last, taken) = (-1.0, 0)
+        var last = -1.0
+        var taken = 0
         for await result in live.results {
             XCTAssertGreaterThan(result.timestamp, last)
             last = result.timestamp

@@ -42,51 +42,57 @@ pub const EXCEPTIONS: &[(&[&str], &str)] = &[
             "Iterator",
             "TimedFrame",
         ],
-        "asynchronous calls and sequences: Rust's API blocks and has neither",
+        "asynchronous calls and sequences; Rust's API is blocking and has neither",
     ),
     (
         &["LiveListener", "LiveSegmenter.results", "LiveResult.error", "LiveResult.get"],
-        "how each language passes results on: a closure and a `Result` in Rust, a listener and a nullable result in Kotlin, a sequence in Swift",
+        "each language delivers results in its own form: a closure and a `Result` in Rust, a listener and a nullable result in Kotlin, a sequence in Swift",
     ),
     (
         &["LiveSegmenter.forget", "LiveResult.cancelled", "LiveResult.frame"],
-        "Rust's listener borrows the frame, and may cancel without waiting; the other languages build on this",
+        "Rust's listener borrows the frame and may cancel without waiting; Kotlin and Swift use these internally",
     ),
     (
         &["Frame.at", "Frame.timestamp", "Segmentation.timestamp"],
-        "Android's images carry their time, so Kotlin's frames do",
+        "Android's images have a timestamp, so Kotlin's frames have one too",
     ),
     (&["Segmentation.close"], "Kotlin has no destructors"),
-    (&["Segmentation.model"], "in Rust a segmentation may be empty, of no model yet"),
-    (&["PictureLayout"], "Kotlin draws into bitmaps, Rust has `Picture::copy_into`"),
-    (&["Mask", "Confidence"], "in Kotlin a mask is a direct `ByteBuffer`, as Android's APIs take it"),
+    (&["Segmentation.model"], "in Rust a segmentation may be empty, without a model"),
+    (&["PictureLayout"], "Kotlin renders into bitmaps; Rust has `Picture::copy_into`"),
+    (&["Mask", "Confidence"], "in Kotlin a mask is a direct `ByteBuffer`, which Android's APIs accept"),
     (&["Rotation"], "degrees in Kotlin, as in Android's `rotationDegrees`"),
     (&["PixelFormat"], "Kotlin has a function for each format"),
-    (&["ClassColor", "Corner"], "a colour is an int in Kotlin and three bytes in Rust, a corner two numbers of a ring"),
+    (
+        &["ClassColor", "Corner"],
+        "in Kotlin a colour is an int, in Rust three bytes; in both a corner is two numbers in a ring",
+    ),
     (&["Plane.data"], "in Swift either `Data` or memory with an owner"),
-    (&["YuvColor.CAMERA"], "Android's cameras agree on one; Apple's do not"),
+    (&["YuvColor.CAMERA"], "Android's cameras all use the same one; Apple's do not"),
     (
         &["ExifOrientation", "Frame.oriented"],
-        "UIKit hands out orientations; Rust's `Photo` and Android's decoders apply them",
+        "UIKit reports orientations; Rust's `Photo` and Android's decoders apply them",
     ),
     (&["Model.fromAsset"], "Android's assets"),
     (
         &["Error.description", "Error.errorDescription", "Error.recoverySuggestion", "Error.problem", "Problem"],
-        "protocols of Swift; `Display` in Rust, `message` in Kotlin",
+        "required by Swift's protocols; `Display` in Rust, `message` in Kotlin",
     ),
-    (&["Silhouette"], "the object or type that holds the version; in Rust a constant of the crate, as are the bounds"),
+    (
+        &["Silhouette"],
+        "the object or type that contains the version; in Rust the version is a constant of the crate, and so are the bounds",
+    ),
     (
         &["Backend.METAL", "Backend.Graph", "Backend.available", "Backend.check", "Reason"],
-        "Metal is Apple's; the candle graph is a reference for Rust programs",
+        "Metal exists only on Apple's systems; the candle graph is a reference for Rust programs",
     ),
-    (&["Classifier", "Class"], "classifiers are for the command; apps segment"),
+    (&["Classifier", "Class"], "only the command needs classifiers"),
     (
         &["FrameBuffer", "FrameError", "PlaneName", "Palette", "ChannelOrder", "Step", "Task.ALL"],
         "parts for programs that build on the Rust crate, such as the command",
     ),
     (
         &["Frame.packed", "Frame.i420", "Frame.transform"],
-        "the same: shorthands over slices, and a transform before there is a mask",
+        "shorthands for slices, and a transform for frames without a mask, for programs that build on the Rust crate",
     ),
     (
         &[
@@ -108,7 +114,7 @@ pub const EXCEPTIONS: &[(&[&str], &str)] = &[
             "Segmenter.input_size",
             "Segmenter.profile",
         ],
-        "the same: images, networks and masks in their parts",
+        "parts of images, networks and masks, for programs that build on the Rust crate",
     ),
 ];
 
@@ -414,20 +420,20 @@ impl Table {
 /// The text before the tables.
 const HEAD: &str = "# The same names in Rust, Kotlin and Swift
 
-The public names of the three APIs, read from the sources. `cargo test -p silhouette-rules --test api` fails if a name exists in one language and not in
-the others, or if this page is out of date; `SILHOUETTE_WRITE=1` before that command writes it. What the names do is checked by one table of cases, which
-the tests of each language run: `core/segmenter/tests/api.tsv`.
+The public names of the three APIs, generated from the sources. `cargo test -p silhouette-rules --test api` fails if a name exists in one language but not in
+the others, or if this page is out of date; with `SILHOUETTE_WRITE=1` it writes the page. What the names do is checked by one table of cases,
+`core/segmenter/tests/api.tsv`, which the tests of each language run.
 
 Conventions:
 
-- Each language has its own case: `frame_size`, `frameSize`; `Frame`, `FRAME`, `.frame`. Swift capitalises the acronym YUV.
+- Names follow the case conventions of each language: `frame_size`, `frameSize`; `Frame`, `FRAME`, `.frame`. Swift capitalises the acronym YUV.
 - Errors are `Error` in Rust, `SilhouetteException` in Kotlin, `SilhouetteError` in Swift.
-- A function that makes a value may be a constructor without a name in Kotlin and Swift: `Model::open(path)` is `Model(contentsOf: url)`.
-- Rust's `_into` (into existing memory) is an argument `into` in Kotlin and Swift.
+- A function that creates a value may be an unnamed constructor in Kotlin and Swift: `Model::open(path)` is `Model(contentsOf: url)` in Swift.
+- Rust's functions that end in `_into` (they write into existing memory) are functions with an argument `into` in Kotlin and Swift.
 - `segment` blocks in Rust. In Kotlin it suspends and in Swift it is `async`; there `segmentNow` blocks.
-- A time is a `Duration` in Rust and Kotlin, except a timestamp in Kotlin, which is a number of nanoseconds and named so; in Swift both are seconds.
+- Times are `Duration`s in Rust and Kotlin, and seconds in Swift. Timestamps in Kotlin are numbers of nanoseconds, and their names say so.
 - Kotlin's conversions begin with `to`: `picture.toFrame()`.
-- What takes or makes a type of Android or Apple (`Bitmap`, `Image`, `CVPixelBuffer`, `CGImage`) is in the [Android](android.md) and [iOS](ios.md) guides, not here.
+- Functions that accept or return Android's or Apple's types (`Bitmap`, `Image`, `CVPixelBuffer`, `CGImage`) are not listed here; see the [Android](android.md) and [iOS](ios.md) guides.
 ";
 
 #[cfg(test)]

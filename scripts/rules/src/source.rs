@@ -197,15 +197,9 @@ pub fn unsafe_violations(path: &str, source: &str) -> Vec<String> {
     lines.iter().map(|line| format!("{path}:{line}: unsafe outside the places of UNSAFE_PLACES")).collect()
 }
 
-/// Files whose unsafe functions share the contract of a trait in the same file.
-const SHARED_CONTRACTS: &[&str] = &["core/kernels/src/quad.rs"];
-
 /// Where the file has an unsafe function without a `# Safety` section. Methods of an unsafe trait, and of any trait's
 /// implementations, are covered by the trait's section.
 pub fn safety_violations(path: &str, source: &str) -> Vec<String> {
-    if SHARED_CONTRACTS.contains(&path) {
-        return Vec::new();
-    }
     let code = code_only(source);
     let texts: Vec<&str> = source.lines().collect();
     let mut violations = Vec::new();

@@ -36,7 +36,7 @@ pub(super) fn named(args: &args::Eval) -> Result<Vec<Item>, Failure> {
     }
 }
 
-/// Position of a list of names: a path, or a file of VOC's folder.
+/// The path of a list of names: as passed, or inside VOC's folder.
 pub(crate) fn list(folder: &Path, list: &Path) -> PathBuf {
     let inside = [folder.join(list), folder.join("ImageSets/Segmentation").join(list)];
     inside.into_iter().find(|path| path.exists()).unwrap_or_else(|| list.to_owned())
@@ -115,7 +115,7 @@ pub(super) fn unlabelled(images: &Path) -> Result<Vec<Item>, Failure> {
     Ok(items)
 }
 
-/// A name as texts, each with the number after it.
+/// A name split into texts, each with the number that follows it.
 fn with_numbers(name: &str) -> Vec<(String, u64)> {
     let mut parts = Vec::new();
     let mut rest = name;

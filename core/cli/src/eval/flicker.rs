@@ -31,7 +31,7 @@ struct Scored {
     compared: f64,
 }
 
-/// Of the alpha as output by the network, and refined.
+/// The values for the alpha as the network outputs it, and for the refined alpha.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Change {
     plain: f64,
@@ -47,7 +47,7 @@ impl Finished for Scored {
 /// Measures the flicker.
 ///
 /// # Errors
-/// What stopped it, or that nothing could be measured.
+/// The error that stopped it, or that nothing could be measured.
 pub(super) fn measure(args: &args::Eval, protocol: &Protocol) -> Result<(), Failure> {
     // The frames of a sequence come one after the other.
     let workers = if args.sequence.is_some() { 1 } else { work::workers(&args.engine) };
@@ -149,7 +149,7 @@ fn recorded(evaluator: &Evaluator, people: &Foreground, folder: &Path, frames: &
         meter.add(&picture, shift, still.as_ref()).map_err(wrong)?;
         last = Some(grey);
     }
-    let text = "no two frames in which something holds still; a sequence needs at least two frames of one scene";
+    let text = "no two frames have a part in which nothing moves; pass at least two frames of one scene";
     meter.finish(&folder.display().to_string()).ok_or_else(|| Failure::new(folder, text))
 }
 

@@ -32,7 +32,7 @@ pub(super) fn reduced(Size { height, width }: Size) -> Size {
 }
 
 impl Jitter {
-    /// For an image with a name, which seeds the random numbers.
+    /// Creates the sequence of an image, whose name seeds the random numbers.
     ///
     /// # Errors
     /// For an image that is too small, or too large for the memory.

@@ -140,7 +140,8 @@ pub(crate) fn with_photo(item: &Item, key: &Key) -> Result<(Photo, Mask), Failur
     let photo = Photo::open(&item.image).map_err(|error| Failure::new(&item.image, error))?;
     let size = photo.frame().map_err(|error| Failure::new(&item.image, error))?.upright_size();
     if (Size { height: mask.height, width: mask.width }) != size {
-        let text = format!("a mask of {}x{} for an image of {}x{}", mask.width, mask.height, size.width, size.height);
+        let text =
+            format!("the mask is {}x{}, but the image is {}x{}", mask.width, mask.height, size.width, size.height);
         return Err(Failure::new(&item.mask, text));
     }
     Ok((photo, mask))
@@ -163,13 +164,13 @@ pub(crate) fn kind(path: &Path) -> Option<Kind> {
 pub(super) fn listed(path: &Path) -> Result<Vec<String>, Failure> {
     let labels: Vec<_> = crate::labels::read(path)?.names.into_iter().filter(|label| !label.is_empty()).collect();
     if !(1..=254).contains(&labels.len()) {
-        return Err(Failure::new(path, format!("{} labels; 1 to 254 are possible", labels.len())));
+        return Err(Failure::new(path, format!("it has {} labels; 1 to 254 are supported", labels.len())));
     }
     Ok(labels)
 }
 
-/// Masks with only the values 0 and 255 have a white foreground; read as classes, 255 is not scored, and every score
-/// would be of the background only. Reported before anything is computed; the first mask with a class in it (usually
+/// Masks with only the values 0 and 255 have a white foreground. If they were read as classes, 255 would not be scored,
+/// and every score would cover only the background. Reported before anything is computed; the first mask with a class in it (usually
 /// the very first) shows that the masks are of another kind.
 ///
 /// # Errors

@@ -36,7 +36,7 @@ impl Finished for Scored {
     }
 }
 
-/// The meaning of the true masks.
+/// The meaning of the ground truth.
 struct Truth {
     key: Key,
     values: [TruthValue; 256],
@@ -47,7 +47,7 @@ struct Truth {
 /// Scores the alpha of people.
 ///
 /// # Errors
-/// What stopped it, or that nothing could be scored.
+/// The error that stopped it, or that nothing could be scored.
 pub(super) fn score(args: &args::Eval, protocol: &Protocol) -> Result<(), Failure> {
     let workers = work::workers(&args.engine);
     let list = args.voc.as_deref().map(|folder| dataset::list(folder, &args.list));
@@ -92,7 +92,7 @@ pub(super) fn score(args: &args::Eval, protocol: &Protocol) -> Result<(), Failur
 /// The foreground of a model of people, or its class of people.
 ///
 /// # Errors
-/// If the model knows no people.
+/// If the model has no class of people.
 pub(super) fn people(model: &Model) -> Result<Foreground, Failure> {
     match model.task() {
         ModelTask::Alpha => Ok(Foreground::All),
@@ -118,7 +118,7 @@ fn truth(args: &args::Eval, model: &Model) -> Result<(Truth, Vec<String>), Failu
     };
     let Some(person) = labels.iter().position(|label| label.eq_ignore_ascii_case(PERSON)) else {
         return Err(Failure::general(format!(
-            "the masks have no class '{PERSON}' but {}; say what their indices mean by --labels, or by --foreground",
+            "the masks have no class '{PERSON}' but {}; define what their indices mean with --labels or --foreground",
             labels.join(", ")
         )));
     };

@@ -53,7 +53,7 @@ pub(super) fn protocol(args: &args::Eval, model: &Model, evaluator: &Evaluator, 
     })
 }
 
-/// Rejects, before anything is computed, a report or its state in the place of an input.
+/// Rejects, before anything is computed, a report or a state that would overwrite an input.
 ///
 /// # Errors
 /// With the name of the file.
@@ -66,7 +66,7 @@ pub(super) fn refuse_inputs<'a>(
     output::refuse_inputs(args.json.iter().chain(&partial), inputs)
 }
 
-/// Scores every image, from where a run that was interrupted had ended, and writes the `report` of the results and the number of
+/// Scores every image, starting where an interrupted run ended, and writes the `report` of the results and the number of
 /// images that failed.
 ///
 /// # Errors

@@ -15,15 +15,15 @@ pub(super) fn manifold(args: &Manifold) -> Result<(), Failure> {
     figure::check(&args.report, [])?;
     let embeddings: Vec<_> = args.dimensions.iter().map(|&n| manifold::embed(n, args.seed, args.matrices)).collect();
     if args.report.json {
-        let told = json!({ "seed": args.seed, "matrices": args.matrices, "embeddings": embeddings });
-        output::say(&told.to_string());
+        let report = json!({ "seed": args.seed, "matrices": args.matrices, "embeddings": embeddings });
+        output::say(&report.to_string());
     } else {
         output::say(&format!(
             "A spiral of {} points through a random n x 2 matrix, ReLU and the pseudo-inverse (paper, figure 1)",
             manifold::POINTS
         ));
         output::say(&format!(
-            "error: of the reconstruction, as a share of the spiral; collapsed: points without an inverse; seed {}, means over {} matrices",
+            "error: distance of the reconstruction from the spiral, as a share of its size; collapsed: points without an inverse; seed {}, means over {} matrices",
             args.seed, args.matrices
         ));
         output::say("");

@@ -28,8 +28,8 @@ pub(super) fn split(args: &Split) -> Result<(), Failure> {
     let runs = split::measure(model.file(), args.size, &args.ways, args.runs).map_err(about)?;
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     if args.report.json {
-        let told = json!({ "model": model.name(), "size": args.size, "layer_by_layer": unfused, "runs": runs });
-        output::say(&told.to_string());
+        let report = json!({ "model": model.name(), "size": args.size, "layer_by_layer": unfused, "runs": runs });
+        output::say(&report.to_string());
     } else {
         output::say(&output::one_line(&format!(
             "{} at {}x{}, one thread: memory of all activations of an inference, and its time, when the expanded tensor of each",
@@ -43,7 +43,7 @@ pub(super) fn split(args: &Split) -> Result<(), Failure> {
         output::say("");
         output::say(&format!(
             "{:>12} {:>13} {:>12} {:>10} {:>10} {:>18}",
-            "t", "measured MiB", "formula MiB", "ms, least", "ms, median", "largest difference"
+            "t", "measured MiB", "formula MiB", "ms, best", "ms, median", "largest difference"
         ));
         output::say(&format!("{:>12} {:>13} {:>12.2}", "by layer", "", mib(unfused)));
         for run in &runs {

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::chain::{BlockStage, Chain, MAX_STAGES, Stage, StemStage, Tap};
+use super::chain::{Chain, MAX_STAGES, Stage, Tap, copy_row};
+use super::stages::{BlockStage, StemStage};
 use super::context::{Layout, Rows, Run};
 use super::describe::{
     Block, BuildError, Filter, Map, Stem, Window, check_filter, check_window, padded_columns, refuse,
@@ -324,7 +325,8 @@ impl<E: Precision> Builder<E> {
             blocks.iter().map(|b| b.window.output.width * self.blocked(b.depthwise.bias.len())).max().unwrap_or(0);
         let wide_row_len = longest.next_multiple_of(Self::LINE);
         let wide_row = self.buffer::<E>(wide_row_len * self.threads);
-        let mut stages = Vec::with_capacity(blocks.len() + 1);
+        let mut stages: Vec<Box<dyn Stage>> = Vec::with_capacity(blocks.len() + 1);
+        let mut outputs = Vec::with_capacity(blocks.len() + 1);
         let mut macs = 0u64;
         let mut from = None;
         let mut ring_bytes = 0;
@@ -347,13 +349,8 @@ impl<E: Precision> Builder<E> {
             ordered.extend((0..s.filter.weight.len()).map(order));
             let weights = self.pack(s.name, 27, &rows_of_matrix(&ordered, 27, 0), s.filter.bias)?;
             macs += (27 * c_out * s.window.output.height * s.window.output.width) as u64;
-            stages.push(Stage::Stem(Box::new(StemStage {
-                window: s.window,
-                input,
-                weights,
-                clamp: s.filter.clamp,
-                output: to,
-            })));
+            stages.push(Box::new(StemStage { window: s.window, input, weights, clamp: s.filter.clamp, output: to }));
+            outputs.push((to, s.window.output));
             from = Some(to);
         }
         for (i, b) in blocks.iter().enumerate() {
@@ -379,7 +376,7 @@ impl<E: Precision> Builder<E> {
             let pixels_out = b.window.output.height * b.window.output.width;
             macs +=
                 (if expand.is_some() { pixels_in * b.c_in * wide } else { 0 } + pixels_out * wide * (9 + c_out)) as u64;
-            stages.push(Stage::Block(Box::new(BlockStage {
+            stages.push(Box::new(BlockStage {
                 input,
                 expand,
                 separable: Separable {
@@ -393,7 +390,8 @@ impl<E: Precision> Builder<E> {
                 },
                 expansion_shortcut: b.expansion_shortcut,
                 residual: b.residual,
-            })));
+            }));
+            outputs.push((to, b.window.output));
             from = Some(to);
         }
         let mut tapped = vec![None; stages.len()];
@@ -402,15 +400,12 @@ impl<E: Precision> Builder<E> {
             if tap + 1 >= stages.len() || tapped[tap].is_some() {
                 return refuse(&name, format!("stage {tap} of {} cannot be tapped, or is already", stages.len()));
             }
-            let (from, size) = match &stages[tap] {
-                Stage::Stem(s) => (s.output, s.window.output),
-                Stage::Block(b) => (b.separable.output, b.separable.window.output),
-            };
+            let (from, size) = outputs[tap];
             let mut written =
                 stem.map(|s| s.filter.bias.len()).into_iter().chain(blocks.iter().map(|b| b.project.bias.len()));
             let channels = written.nth(tap).unwrap_or(0);
             let map = self.map(&name, size, channels)?;
-            tapped[tap] = Some(Tap { from, to: self.rows_of(map) });
+            tapped[tap] = Some(Tap { from, to: self.rows_of(map), copy: copy_row::<E> });
             maps.push(map);
         }
         let mut explain = format!("rows, depth first; rings of expanded rows {} KiB per thread", ring_bytes >> 10);

@@ -61,7 +61,9 @@ impl<E: Precision> Builder<E> {
         let wide_row = self.scratch(wide_row_len);
 
         let mut from = (self.read(below), self.info(below).size, self.info(below).channels);
-        let (mut made, mut macs, mut ring_bytes) = (Vec::with_capacity(stages.len()), 0u64, 0);
+        let mut made = Vec::with_capacity(stages.len());
+        let mut macs = 0u64;
+        let mut ring_bytes = 0;
         for (i, stage) in stages.iter().enumerate() {
             let (below, below_size, below_channels) = from;
             let w = stage.window;
@@ -178,14 +180,17 @@ impl<E: Precision> Builder<E> {
             let of = |place: &Option<usize>, t: usize| place.and_then(|c| values.get(each * c + t)).copied();
             to.extend(places.iter().flat_map(|place| (0..each).map(move |t| of(place, t).unwrap_or(0.0))));
         };
-        let (mut weights, mut biases, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+        let mut weights = Vec::new();
+        let mut biases = Vec::new();
+        let mut rows = Vec::new();
         memory::reserve(&mut weights, places.len().saturating_mul(9), "a decoder's weights")?;
         memory::reserve(&mut biases, places.len(), "a decoder's biases")?;
         spread(weight, 9, &mut weights);
         spread(bias, 1, &mut biases);
         let depthwise = Filter { weight: &weights, bias: &biases, clamp };
         let depthwise = self.pack_depthwise(stage.name, &depthwise)?;
-        let (k, weight) = (places.len(), stage.pointwise.weight);
+        let k = places.len();
+        let weight = stage.pointwise.weight;
         memory::reserve(&mut rows, (weight.len() / channel).saturating_mul(k), "a decoder's weights")?;
         weight.chunks_exact(channel).for_each(|row| spread(row, 1, &mut rows));
         let pointwise = self.pack(stage.name, k, &rows_of_matrix(&rows, k, 0), stage.pointwise.bias)?;

@@ -50,7 +50,7 @@ impl<E: Precision> Builder<E> {
     /// broadcast.
     ///
     /// # Errors
-    /// If `size` is empty or too large, or where there is no memory.
+    /// If `size` is empty or too large, or if memory runs out.
     pub fn resize(&mut self, name: &str, input: Map, size: Size, rule: upsample::Resize) -> Result<Map, BuildError> {
         let info = self.info(input);
         let output = self.map(name, size, info.channels)?;

@@ -87,7 +87,9 @@ impl<E: Precision> Run for Convolution<E> {
 impl<E: Precision> Convolution<E> {
     /// Tap `t` over the pixels of a piece whose input is inside the map.
     fn product(&self, cx: &Context<'_>, input: &Input<E>, t: usize, piece: &Piece, init: Init, clamp: Clamp) {
-        let (height, width, rate) = (self.height, input.rows.width, self.rate);
+        let height = self.height;
+        let width = input.rows.width;
+        let rate = self.rate;
         let weights: &Packed<E, E> = &input.taps[t];
         // Output x reads column x + column - back.
         let (row, column, back) = if input.taps.len() == 9 { (t / 3 * rate, t % 3 * rate, rate) } else { (0, 0, 0) };

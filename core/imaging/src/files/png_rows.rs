@@ -60,8 +60,8 @@ impl Rows {
         let mut held = Vec::new();
         let mut line = memory::filled(stride, 0, "a row of a PNG")?;
         memory::reserve(&mut held, bytes, "an image")?;
-        // What the decoder will ask for without hearing that there is none: a buffer of four rows or 128 KiB and the row
-        // after them, which doubles as it grows.
+        // The decoder aborts if it cannot allocate its buffers: one of four rows or 128 KiB, and one for the next row,
+        // which doubles as it grows.
         let longest = 8 * u64::from(width) + 1;
         memory::enough(2 * ((4 * longest).max(128 << 10) + longest + (16 << 10)), "an image")?;
         let mut rows = 0;

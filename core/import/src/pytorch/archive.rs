@@ -114,7 +114,8 @@ pub(super) fn legacy<'a>(bytes: &'a [u8], choose: Choose<'_>) -> Result<StateDic
     for _ in ["magic number", "version", "machine"] {
         next()?;
     }
-    let (pickle, keys) = (next()?, next()?);
+    let pickle = next()?;
+    let keys = next()?;
     let Item::List(listed) = keys.item(keys.root) else {
         return Err(damaged("the storages' keys", "they are not a list"));
     };

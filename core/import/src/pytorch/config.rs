@@ -1,4 +1,4 @@
-//! What Hugging Face's `config.json` and `preprocessor_config.json` say about a MobileNetV2 that its tensors do not.
+//! Reads from Hugging Face's `config.json` and `preprocessor_config.json` what a MobileNetV2's tensors do not contain.
 
 use std::collections::BTreeMap;
 
@@ -92,7 +92,7 @@ impl Processor {
 
 fn json(file: &'static str, text: &str) -> Result<Value, ImportError> {
     serde_json::from_str(text.trim_start_matches('\u{feff}'))
-        .map_err(|error| damaged(file, &format!("no JSON: {error}")))
+        .map_err(|error| damaged(file, &format!("not JSON: {error}")))
 }
 
 fn damaged(file: &'static str, problem: &str) -> ImportError {
@@ -157,7 +157,8 @@ impl<'a> Object<'a> {
             })
         };
         let crops = self.flag("do_center_crop")?.unwrap_or(true);
-        let (crop, size) = (side("crop_size")?.flatten(), side("size")?.flatten());
+        let crop = side("crop_size")?.flatten();
+        let size = side("size")?.flatten();
         Ok(crop.filter(|_| crops).or(size))
     }
 
@@ -228,9 +229,9 @@ mod tests {
     fn nonsense_is_refused_with_its_place() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         for (text, part) in [
-            ("", "no JSON"),
+            ("", "not JSON"),
             ("[]", "not an object"),
-            (&deep, "no JSON"),
+            (&deep, "not JSON"),
             (r#"{"output_stride": 1e300}"#, "\"output_stride\" is not a whole number"),
             (r#"{"output_stride": -8}"#, "\"output_stride\" is not"),
             (r#"{"layer_norm_eps": -1}"#, "\"layer_norm_eps\" is not"),
@@ -243,8 +244,8 @@ mod tests {
             (r#"{"first_layer_is_expansion": false}"#, "first_layer_is_expansion"),
         ] {
             let error = Config::parse(text).unwrap_err().to_string();
-            let wanted = part.trim_end_matches('\\');
-            assert!(error.contains(wanted.trim_start_matches('"')), "{text}: {error}");
+            let expected = part.trim_end_matches('\\');
+            assert!(error.contains(expected.trim_start_matches('"')), "{text}: {error}");
         }
         for text in [r#"{"image_mean": [1, 2]}"#, r#"{"image_std": 3}"#, r#"{"size": "x"}"#, r#"{"rescale_factor": 0}"#]
         {

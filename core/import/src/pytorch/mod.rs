@@ -116,7 +116,7 @@ fn choose(names: &[&str], key: Option<&str>) -> Result<Found, ImportError> {
     }
     match <[Found; 1]>::try_from(networks) {
         Ok([found]) => {
-            rest_is_told(names, &found);
+            log_rest(names, &found);
             Ok(found)
         }
         Err(networks) => Err(ImportError::NotSaid {
@@ -135,8 +135,8 @@ fn is_average(prefix: &str) -> bool {
     prefix.split(['.', '_']).any(|word| matches!(word, "ema" | "swa" | "average" | "averaged" | "avg"))
 }
 
-/// Says which tensors of the same training script are not imported.
-fn rest_is_told(names: &[&str], found: &Found) {
+/// Logs which tensors of the same training script are not imported.
+fn log_rest(names: &[&str], found: &Found) {
     if !found.prefix.is_empty() {
         info!("the network under '{}'", found.prefix.trim_end_matches('.').escape_debug());
     }
@@ -279,7 +279,10 @@ fn head(given: &Head, tensors: &HashMap<String, Tensor<'_>>, theirs: bool) -> He
 
 /// Our names for the network's tensors, linear layers as 1x1 convolutions.
 fn rename<'a>(state: StateDict<'a>, translation: &Translation<'_>) -> Result<HashMap<String, Tensor<'a>>, ImportError> {
-    let (mut tensors, mut problems, mut counters, mut auxiliary) = (HashMap::new(), TensorProblems::default(), 0, 0);
+    let mut tensors = HashMap::new();
+    let mut problems = TensorProblems::default();
+    let mut counters = 0;
+    let mut auxiliary = 0;
     for (name, tensor) in state {
         match translation.target(&name) {
             Target::Tensor(target) => match tensor {

@@ -517,7 +517,8 @@ mod tests {
             [("decoder.aspp.", "decoder.conv.", "decoder.bn."), ("decoder.0.", "decoder.1.", "decoder.2.")]
         {
             let with = |tail: &str| format!("model.{aspp}{tail}");
-            let (branch, atrous) = (with("convs.0.0.weight"), with("convs.1.0.weight"));
+            let branch = with("convs.0.0.weight");
+            let atrous = with("convs.1.0.weight");
             let names = ["model.encoder.features.0.0.weight", branch.as_str(), atrous.as_str()];
             for (name, ours) in [
                 ("model.encoder.features.0.0.weight".into(), "stem.weight"),

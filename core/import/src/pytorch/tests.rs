@@ -361,7 +361,8 @@ fn hostile_dictionaries_and_storages_are_refused() {
         lying[at..at + 8].copy_from_slice(&count.to_le_bytes());
         assert!(error(&lying).contains("reaches beyond the file"), "{}", error(&lying));
     }
-    let (mut random, mut state) = (file.clone(), 1u32);
+    let mut random = file.clone();
+    let mut state = 1u32;
     for _ in 0..300 {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let at = state as usize % 20_000;

@@ -275,7 +275,10 @@ impl Writer {
         if let (true, &[_, i, h, w]) = (self.channels_last, tensor.shape.as_slice()) {
             strides = vec![h * w * i, 1, w * i, i];
             for (at, value) in tensor.data.iter().enumerate() {
-                let (x, y, c, o) = (at % w, at / w % h, at / w / h % i, at / w / h / i);
+                let x = at % w;
+                let y = at / w % h;
+                let c = at / w / h % i;
+                let o = at / w / h / i;
                 data[o * h * w * i + c + y * w * i + x * i] = *value;
             }
         }

@@ -1,8 +1,8 @@
-//! What a zip archive is if it is not a PyTorch state dict: known by the names of its entries.
+//! Recognises zip archives that are not PyTorch state dicts by the names of their entries.
 
 use std::path::Path;
 
-/// The kind of archive and the way out; `None` if it may be a state dict.
+/// The kind of archive, and what to do instead; `None` if it may be a state dict.
 pub(super) fn other_than_a_state_dict(names: &[String]) -> Option<(String, String)> {
     // Entries are in a folder named after the file, or not.
     let has = |end: &str| {

@@ -292,7 +292,9 @@ unsafe fn start<S: PointwiseTiles, const V: usize>(
 where
     S::E: Float,
 {
-    let (k, lanes, first) = (job.weights.k, S::LANES, panel.first / S::LANES);
+    let k = job.weights.k;
+    let lanes = S::LANES;
+    let first = panel.first / S::LANES;
     let Source::Groups { first: a, group } = job.source else { return None };
     if !S::MICRO_KERNEL || !k.is_multiple_of(lanes) {
         return None;
@@ -494,7 +496,8 @@ where
     let Some(start) = start else { return false };
     let lanes = S::LANES;
     let first = panel.first / S::LANES;
-    let (at_c, at_r) = (row * job.c_row + x * lanes, job.residual.map_or(0, |(_, _, r_row)| row * r_row) + x * lanes);
+    let at_c = row * job.c_row + x * lanes;
+    let at_r = job.residual.map_or(0, |(_, _, r_row)| row * r_row) + x * lanes;
     if cfg!(debug_assertions) {
         for g in 0..job.weights.k / lanes {
             a.add(g * group).to(count * M * lanes);

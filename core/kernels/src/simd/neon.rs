@@ -152,7 +152,9 @@ unsafe impl Simd for Neon {
         if n < STEP || weights.len() > MOST || weights.iter().any(|w| !(0.0..=1.0).contains(w)) {
             return 0;
         }
-        let (mut left, mut whole, mut heaviest) = (32768, 0.0, 0);
+        let mut left = 32768;
+        let mut whole = 0.0;
+        let mut heaviest = 0;
         for (t, (part, &w)) in parts.iter_mut().zip(weights).enumerate() {
             *part = (w * 32768.0 + 0.5) as u16;
             (left, whole) = (left - i32::from(*part), whole + w);

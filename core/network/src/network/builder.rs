@@ -135,7 +135,9 @@ impl NetworkBuilder {
         let whole = |n: usize| (n - 3) / conv.stride + 1;
         conv.output = Size { height: whole(size.height), width: whole(size.width) };
         conv.pad = Size { height: 0, width: 0 };
-        let (name, size, channels) = (conv.name.clone(), conv.output, conv.c_out);
+        let name = conv.name.clone();
+        let size = conv.output;
+        let channels = conv.c_out;
         self.push(name, Operation::Convolution(conv), vec![NodeId::INPUT], size, channels)
     }
 

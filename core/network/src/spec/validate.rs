@@ -526,7 +526,8 @@ mod tests {
         // As segmentation_models_pytorch dilates: a whole stage at once.
         let first = |os| MobilenetV2 { dilate_first: true, ..MobilenetV2::paper(1.0, os) }.chain();
         let of = |os| first(os).iter().map(|l| (l.stride, l.rate)).collect::<Vec<_>>();
-        let (os16, os8) = (of(16), of(8));
+        let os16 = of(16);
+        let os8 = of(8);
         assert_eq!((os16[6], os16[12], os16[13], os16[16]), ((2, 1), (1, 1), (1, 2), (1, 2)));
         assert_eq!((os8[5], os8[6], os8[12], os8[13], os8[16]), ((1, 1), (1, 2), (1, 2), (1, 4), (1, 4)));
         // Where strides are lost, equal channels make no shortcut.

@@ -75,8 +75,8 @@ pub struct AlphaScore {
     pub share: f64,
 }
 
-/// The measures of many images, all 0 to 1. Those that need a foreground are of the images that have one; the pooled IoU and the
-/// error are of all.
+/// The measures of many images, all 0 to 1. The pooled IoU and the error cover all images, the other measures only those with a
+/// foreground.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct AlphaSummary {
     /// Number of images.
@@ -96,11 +96,12 @@ pub struct AlphaSummary {
 }
 
 impl AlphaTruth {
-    /// From a mask `[height][width]` and the meaning of each of its values. With `fill_void`, void pixels count for the border
-    /// as the nearest labelled ones; otherwise the border near them does not count. They never count for anything else.
+    /// Creates it from a mask `[height][width]` and the meaning of each of its values. With `fill_void`, void pixels get the
+    /// nearest label when borders are scored; otherwise borders near them are not scored. In all other measures void pixels
+    /// do not count.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a size of 0 or over [`MAX_PIXELS`](crate::MAX_PIXELS), and where there is no memory;
+    /// [`Error::Unsupported`] for a size of 0 or over [`MAX_PIXELS`](crate::MAX_PIXELS), and if memory runs out;
     /// [`Error::InvalidFrame`] if the mask has another number of pixels.
     pub fn new(size: Size, mask: &[u8], meaning: &[TruthValue; 256], fill_void: bool) -> Result<Self> {
         bounds::mask(size)?;
@@ -180,7 +181,7 @@ impl AlphaScore {
 }
 
 impl AlphaSummary {
-    /// Of these images.
+    /// Summarises the measures of these images.
     #[must_use]
     pub fn of(scores: &[AlphaScore]) -> Self {
         let sum = |pixels: fn(&AlphaScore) -> u64| scores.iter().map(pixels).sum::<u64>();

@@ -9,7 +9,7 @@ use silhouette_kernels::memory::{filled, push, reserve};
 /// The memory's purpose, in errors.
 const BORDER: &str = "the borders of a mask";
 
-/// Flags of a pixel: it belongs to the true region, or nobody knows what it belongs to.
+/// Flags of a pixel: it belongs to the ground truth's region, or its region is unknown.
 const TRUTH: u8 = 1;
 const UNKNOWN: u8 = 1 << 1;
 /// It belongs to the region that is scored.
@@ -47,10 +47,10 @@ pub(super) struct TrueBorder {
 }
 
 impl TrueBorder {
-    /// Of an image `width` wide whose pixels have these labels.
+    /// The ground truth of an image of this `width`, whose pixels have these labels.
     ///
     /// # Errors
-    /// [`Error::Unsupported`](crate::Error::Unsupported) where there is no memory.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) if memory runs out.
     pub(super) fn new(width: usize, labels: impl ExactSizeIterator<Item = Label>) -> Result<Self> {
         let mut flags = filled(labels.len(), 0, BORDER)?;
         let mut any_unknown = false;
@@ -166,7 +166,7 @@ impl TrueBorder {
 /// (diagonals too); where both are equally near, the region's. At most 2^32 pixels.
 ///
 /// # Errors
-/// [`Error::Unsupported`](crate::Error::Unsupported) where there is no memory.
+/// [`Error::Unsupported`](crate::Error::Unsupported) if memory runs out.
 pub(super) fn fill(labels: &mut [Label], width: usize, fill: impl Fn(usize) -> bool) -> Result<()> {
     /// The memory's purpose, in errors.
     const RING: &str = "the unlabelled pixels of a mask";

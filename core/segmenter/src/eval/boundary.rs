@@ -34,7 +34,7 @@ impl Boundary {
     /// 128 on); both `[height][width]`. Pixels without a label (VOC's void border) are background in both.
     ///
     /// # Errors
-    /// [`Error::Unsupported`](crate::Error::Unsupported) where there is no memory.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) if memory runs out.
     ///
     /// # Panics
     /// If the slices do not have `width * height` values.
@@ -64,7 +64,7 @@ impl Boundary {
         (self.union > 0).then(|| self.hit as f64 / self.union as f64)
     }
 
-    /// Adds another image's.
+    /// Adds the pixels of another image.
     pub fn add(&mut self, other: Self) {
         self.hit += other.hit;
         self.union += other.union;

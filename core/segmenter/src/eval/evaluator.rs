@@ -24,9 +24,9 @@ pub struct Protocol {
     pub size: Option<usize>,
     /// Whether the network sees a square or the image's own shape.
     pub input_shape: InputShape,
-    /// Where to compute.
+    /// The backend that runs the network.
     pub backend: Backend,
-    /// What the network computes in.
+    /// The number format that the network computes in.
     pub precision: Precision,
     /// How a mask is resized to the image.
     pub back: Back,
@@ -35,7 +35,7 @@ pub struct Protocol {
     pub scales: Vec<f64>,
     /// Whether to add a mirrored run for every scale.
     pub flip: bool,
-    /// Run at this output stride (8, 16 or 32) instead of the model's.
+    /// The output stride (8, 16 or 32) to run at; `None`: the model's own.
     pub output_stride: Option<usize>,
 }
 
@@ -122,7 +122,7 @@ pub struct Evaluator {
 }
 
 impl Evaluator {
-    /// For `calls` concurrent calls, each running the network on its own thread.
+    /// Creates an evaluator for `calls` concurrent calls, each running the network on its own thread.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for an impossible protocol, otherwise as [`Segmenter::new`].
@@ -182,7 +182,7 @@ impl Evaluator {
     /// The mask of an image at the image's own size, and the time in the network and around it.
     ///
     /// # Errors
-    /// As [`Segmenter::segment`].
+    /// The same as [`Segmenter::segment`].
     pub fn mask(&self, frame: &Frame<'_>, work: &mut Segmentation) -> Result<(Mask, Duration)> {
         let picture = frame.region().size();
         if self.runs() == 1 {
@@ -247,7 +247,7 @@ impl Evaluator {
     /// The alpha of the effects, plain and refined, of the image that was just segmented into `work`.
     ///
     /// # Errors
-    /// As [`Segmentation::alpha`].
+    /// The same as [`Segmentation::alpha`].
     pub fn alphas(&self, frame: &Frame<'_>, foreground: &Foreground, work: &mut Segmentation) -> Result<Alphas> {
         work.resize(OutputSize::Frame)?;
         let mut alphas = Alphas::default();

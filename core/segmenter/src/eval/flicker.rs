@@ -75,7 +75,7 @@ impl Still {
     /// a camera's noise (8 of 255) moved, and so did its eight neighbours.
     ///
     /// # Errors
-    /// [`Error::InvalidFrame`](crate::Error::InvalidFrame) if sizes differ; [`Error::Unsupported`](crate::Error::Unsupported) where there is no memory.
+    /// [`Error::InvalidFrame`](crate::Error::InvalidFrame) if sizes differ; [`Error::Unsupported`](crate::Error::Unsupported) if memory runs out.
     pub fn between(before: &Grey, now: &Grey, shift: Shift) -> Result<Self> {
         const BLOCKS: &str = "the blocks of a frame";
         same_size(now.size, before.size)?;

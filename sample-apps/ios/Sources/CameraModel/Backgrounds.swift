@@ -114,7 +114,8 @@ private struct Scene {
     private func sky(_ y: Double, _ colors: [Int]) -> Color {
         let place = y * Double(colors.count - 1)
         let index = min(Int(place), colors.count - 2)
-        let (a, b) = (rgb(colors[index]), rgb(colors[index + 1]))
+        let a = rgb(colors[index])
+        let b = rgb(colors[index + 1])
         return a + (b - a) * (place - Double(index))
     }
 

@@ -1,4 +1,4 @@
-// The app's logic: the path from permission through camera and engine to images, as a state machine. It knows no view.
+// The app's logic: the path from permission through camera and engine to images, as a state machine. It does not depend on views.
 
 import Foundation
 import Silhouette

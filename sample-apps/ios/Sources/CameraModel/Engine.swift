@@ -88,7 +88,9 @@ import Silhouette
         opening = needed
         builds += 1
         guard needed != ready else { return false }
-        let (build, models, known) = (builds, models, classes)
+        let build = builds
+        let models = models
+        let known = classes
         Task.detached(priority: .userInitiated) { [weak self] in
             let made = Result {
                 (segmenter: try models.segmenter(needed.model, needed.options), classes: try known ?? models.classes())
@@ -208,7 +210,10 @@ import Silhouette
             return
         }
         entrance.open(live)
-        let (run, look, backgrounds, results) = (run, look, backgrounds, live.results)
+        let run = run
+        let look = look
+        let backgrounds = backgrounds
+        let results = live.results
         // One image is drawn at a time, and the next result is read only once it is on the screen: meanwhile the stream
         // keeps the latest one.
         work = Task.detached(priority: .userInitiated) { [weak self] in
@@ -263,7 +268,9 @@ import Silhouette
             return
         }
         drawing = true
-        let (run, look, backgrounds) = (run, look.with { $0 }, backgrounds)
+        let run = run
+        let look = look.with { $0 }
+        let backgrounds = backgrounds
         Task.detached(priority: .userInitiated) { [weak self] in
             let began = Date()
             let made = Result { try picture(still.segmentation, look, backgrounds, of: still.frame) }
@@ -347,7 +354,8 @@ private func picture(
     case .blur: effect = .blur(foreground)
     case .cutout: effect = .cutout(foreground)
     case .replace:
-        let (width, height) = (segmentation.frameSize.width, segmentation.frameSize.height)
+        let width = segmentation.frameSize.width
+        let height = segmentation.frameSize.height
         effect = .replace(foreground, background: backgrounds.frame(look.background, width: width, height: height))
     }
     return try segmentation.render(effect, of: frame)

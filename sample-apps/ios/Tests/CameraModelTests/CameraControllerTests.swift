@@ -206,7 +206,8 @@ import XCTest
         XCTAssertEqual([stage.controller.picture?.width, stage.controller.picture?.height], [90, 60])
         XCTAssertEqual(stage.controller.stats?.rate, 0)
         // Another look redraws it, without the camera.
-        let (first, pictures) = (stage.controller.picture, stage.pictures)
+        let first = stage.controller.picture
+        let pictures = stage.pictures
         stage.controller.choose(.cutout)
         await stage.until("another look") { stage.pictures > pictures && stage.controller.picture != first }
         // It stays when the app leaves and comes back.

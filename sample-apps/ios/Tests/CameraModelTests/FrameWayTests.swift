@@ -56,7 +56,8 @@ import XCTest
         XCTAssertEqual(ScreenOrientation.landscapeRight.orientation(of: .back), .up)
         XCTAssertEqual(ScreenOrientation.portrait.orientation(of: .back).rotation, .clockwise90)
         for orientation in ScreenOrientation.allCases {
-            let (back, front) = (orientation.orientation(of: .back), orientation.orientation(of: .front))
+            let back = orientation.orientation(of: .back)
+            let front = orientation.orientation(of: .front)
             XCTAssertFalse(back.isMirrored)
             XCTAssertTrue(front.isMirrored)
             let sideways = orientation == .portrait || orientation == .portraitUpsideDown

@@ -1,4 +1,4 @@
-// An app that takes the people model and leaves the 21 classes out: the one opens, and the other says what to add.
+// An app that takes the people model and leaves the 21 classes out: the first opens, and the error for the second names what to add.
 
 import Silhouette
 

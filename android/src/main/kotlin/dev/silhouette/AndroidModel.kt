@@ -11,12 +11,12 @@ private const val FOLDER = "silhouette"
 
 /**
  * People, as one alpha: how much of each pixel belongs to a person. For blurred and replaced backgrounds and cut-outs.
- * [SilhouetteException.InvalidModel] if the app's build left this model out.
+ * Throws [SilhouetteException.InvalidModel] if the app's build left this model out.
  */
 public fun Model.Companion.people(context: Context): Model = packaged(context, "silhouette-person.safetensors")
 
 /**
- * The 21 classes of PASCAL VOC: background, people, animals, vehicles, furniture. [SilhouetteException.InvalidModel] if the app's build left
+ * The 21 classes of PASCAL VOC: background, people, animals, vehicles, furniture. Throws [SilhouetteException.InvalidModel] if the app's build left
  * this model out.
  */
 public fun Model.Companion.voc21(context: Context): Model = packaged(context, "silhouette-voc21.safetensors")
@@ -29,13 +29,13 @@ private fun Model.Companion.packaged(
     asset(context, "$FOLDER/$file") { problem ->
         SilhouetteException.InvalidModel(
             "the app has no $FOLDER/$file among its assets: $problem",
-            "take it out of androidResources.ignoreAssetsPatterns in the app's Gradle build, or open a model of your own",
+            "remove it from androidResources.ignoreAssetsPatterns in the app's Gradle build, or open a model of your own",
         )
     }
 
 /**
  * A model among an app's assets. Its weights are read in place if it is stored uncompressed (`noCompress += "safetensors"` in Gradle's
- * `androidResources`), otherwise it is unpacked into memory. [SilhouetteException.InvalidModel] if there is none with this name.
+ * `androidResources`), otherwise it is unpacked into memory. Throws [SilhouetteException.InvalidModel] if there is none with this name.
  */
 public fun Model.Companion.fromAsset(
     context: Context,

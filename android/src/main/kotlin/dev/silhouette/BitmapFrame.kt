@@ -7,8 +7,8 @@ import java.nio.Buffer
 import java.nio.ByteBuffer
 
 /**
- * A copy of the bitmap as a frame. `ARGB_8888` is copied unchanged (where it is transparent, the network sees black, and images made from the frame stay transparent),
- * other configurations are converted; a hardware bitmap's pixels cannot be read and are [SilhouetteException.Unsupported].
+ * A copy of the bitmap as a frame. `ARGB_8888` is copied unchanged (where it is transparent, the network sees black, and images made from the frame stay transparent);
+ * other configurations are converted. The pixels of a hardware bitmap cannot be read, so it throws [SilhouetteException.Unsupported].
  */
 public fun Bitmap.toFrame(
     rotationDegrees: Int = 0,
@@ -63,7 +63,7 @@ public fun Segmentation.confidenceBitmap(vararg classes: Int): Bitmap {
     return bitmap
 }
 
-/** As [Segmentation.overlay], into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
+/** Like [Segmentation.overlay], but into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
 public fun Segmentation.overlay(
     into: Bitmap,
     frame: Frame? = null,
@@ -71,14 +71,14 @@ public fun Segmentation.overlay(
     opacity: Float = Segmentation.OVERLAY_OPACITY,
 ): Unit = render(Effect.Overlay(opacity), into, frame, foreground)
 
-/** As [Segmentation.cutout], into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
+/** Like [Segmentation.cutout], but into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
 public fun Segmentation.cutout(
     into: Bitmap,
     frame: Frame? = null,
     foreground: Foreground = Foreground.All,
 ): Unit = render(Effect.Cutout, into, frame, foreground)
 
-/** As [Segmentation.blur], into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
+/** Like [Segmentation.blur], but into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
 public fun Segmentation.blur(
     into: Bitmap,
     frame: Frame? = null,
@@ -86,7 +86,7 @@ public fun Segmentation.blur(
     radius: Float = Segmentation.BLUR_RADIUS,
 ): Unit = render(Effect.Blur(radius), into, frame, foreground)
 
-/** As [Segmentation.replace], into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
+/** Like [Segmentation.replace], but into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
 public fun Segmentation.replace(
     into: Bitmap,
     background: Frame,
@@ -94,7 +94,7 @@ public fun Segmentation.replace(
     foreground: Foreground = Foreground.All,
 ): Unit = render(Effect.Replace(background), into, frame, foreground)
 
-/** As [Segmentation.picture], into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
+/** Like [Segmentation.picture], but into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
 public fun Segmentation.picture(
     into: Bitmap,
     frame: Frame? = null,
@@ -117,7 +117,7 @@ public fun Picture.copyTo(bitmap: Bitmap) {
     }
 }
 
-/** As [Segmentation.render], into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
+/** Like [Segmentation.render], but into a bitmap: `ARGB_8888`, mutable, of the frame's upright size. */
 public fun Segmentation.render(
     effect: Effect,
     into: Bitmap,
@@ -132,7 +132,7 @@ public fun Segmentation.render(
         }
     }
 
-/** Rejects hardware bitmaps, by name: Android 7 does not have them. */
+/** Rejects hardware bitmaps, whose configuration is compared by name because Android 7 does not have it. */
 internal fun Bitmap.Config?.mustBeReadable() {
     if (this?.name == "HARDWARE") {
         throw SilhouetteException.Unsupported("a hardware bitmap", "pass copy(Bitmap.Config.ARGB_8888, false)")
@@ -180,5 +180,5 @@ private object PixelOrder {
     }
 }
 
-/** In Java 9 these methods of `Buffer` have other return types, which old versions of Android do not have. */
+/** Since Java 9 `ByteBuffer` has these methods with its own return type; old versions of Android have only `Buffer`'s. */
 private fun ByteBuffer.rewound(): ByteBuffer = apply { (this as Buffer).rewind() }

@@ -7,8 +7,8 @@ import java.nio.ByteBuffer
  * A borrowed image in memory: direct buffers, format, strides, and orientation. The buffer is rotated clockwise by [rotation], then
  * mirrored horizontally if it [isMirrored], then cropped to the [region], which is in pixels of the upright image.
  *
- * Creating one copies nothing. Sizes and strides are checked when it is used; invalid ones are [SilhouetteException.InvalidFrame]. Buffers must be direct, as cameras' are, and must not change while a call uses them.
- * Immutable, for any thread.
+ * Creating one copies nothing. Sizes and strides are checked when it is used; invalid ones throw [SilhouetteException.InvalidFrame]. Buffers must be direct, as cameras' are, and must not change while a call uses them.
+ * Immutable and thread-safe.
  */
 public class Frame private constructor(
     internal val first: ByteBuffer,
@@ -59,8 +59,8 @@ public class Frame private constructor(
             }
 
     /**
-     * Rotates the upright image clockwise, and its region with it; by any multiple of 90 degrees, otherwise
-     * [SilhouetteException.InvalidFrame]. Calls compose: 90 degrees twice are 180, and what was mirrored before is rotated as it is seen.
+     * Rotates the upright image clockwise, and its region with it, by any multiple of 90 degrees; other angles throw
+     * [SilhouetteException.InvalidFrame]. Calls compose: 90 degrees twice are 180, and a mirrored image is rotated as it is displayed.
      */
     public fun rotated(degrees: Int): Frame {
         val turn = Math.floorMod(degrees, 360)
@@ -116,8 +116,8 @@ public class Frame private constructor(
         }
 
     /**
-     * Sets the part to use, in pixels of the whole upright image (after rotation and mirroring), whatever the region was before.
-     * [SilhouetteException.InvalidFrame] for a region without pixels.
+     * Sets the part to use, in pixels of the whole upright image (after rotation and mirroring); it replaces an earlier region.
+     * Throws [SilhouetteException.InvalidFrame] for a region without pixels.
      */
     public fun cropped(region: Region): Frame {
         // In the numbers, a width and height of 0 mean the whole image.
@@ -289,7 +289,7 @@ public class Frame private constructor(
  * from the frame keep the alpha, with hidden pixels black.
  */
 public enum class Transparency {
-    /** None: cameras leave arbitrary values in that byte. */
+    /** Ignored: cameras leave arbitrary values in that byte. */
     IGNORED,
 
     /** Straight alpha, as in a [Picture]: the pixel's opacity, with unmultiplied colours. */
@@ -300,7 +300,7 @@ public enum class Transparency {
 }
 
 /**
- * One plane: a direct buffer, whose bytes from its position to its limit at this moment are used.
+ * One plane: a direct buffer. The bytes from its position to its limit are used, as they are when the plane is created.
  *
  * @property data the bytes
  * @property rowStride bytes from one row to the next
@@ -326,7 +326,7 @@ public data class YuvColor(
     public val range: YuvRange = YuvRange.FULL,
 ) {
     public companion object {
-        /** Android's cameras and JPEG: BT.601 in full range. */
+        /** The conversion of Android's cameras and of JPEG: BT.601 in full range. */
         public val CAMERA: YuvColor = YuvColor()
     }
 }
@@ -363,7 +363,7 @@ public data class Region(
     public val width: Int,
     public val height: Int,
 ) {
-    /** How large it is. */
+    /** Its size. */
     public val size: Size get() = Size(width, height)
 }
 

@@ -7,7 +7,7 @@ import android.media.Image
 
 /**
  * The image as a frame, without a copy: valid until `Image.close()`. `YUV_420_888` as cameras and decoders produce it,
- * and `RGBA_8888`; other formats are [SilhouetteException.Unsupported]. For CameraX's `ImageProxy`, pass
+ * and `RGBA_8888`; other formats throw [SilhouetteException.Unsupported]. For CameraX's `ImageProxy`, pass
  * `imageProxy.image`.
  *
  * [rotationDegrees] makes the buffer upright (`imageProxy.imageInfo.rotationDegrees`, or the sensor's orientation minus

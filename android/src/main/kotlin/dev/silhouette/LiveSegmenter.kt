@@ -1,11 +1,11 @@
-// Live stream: frames in at the camera's rate, results out as they are ready; the latest frame wins.
+// Live stream: frames in at the camera's rate, results out as they are ready; a newer frame replaces the one that waits.
 package dev.silhouette
 
 import dev.silhouette.ffi.LiveSegmenter as NativeLive
 
 /**
  * Segments a camera's stream on a thread of its own: one frame is processed, one waits, and a newer frame replaces the
- * waiting one. Results are passed to the listener on that thread. For any thread, including the listener's.
+ * waiting one. Results are passed to the listener on that thread. Every method may be called from any thread, including the listener's.
  *
  * It must be closed: the stream holds its listener until then.
  *
@@ -40,7 +40,7 @@ public class LiveSegmenter(
 
     /**
      * Discards the waiting frame and the result of the one being processed. Waits for a running call of the listener: when
-     * this returns, no frame submitted before is delivered any more. Called by the listener itself, it does not wait.
+     * this returns, no result of an earlier frame is delivered any more. If the listener itself calls it, it does not wait.
      */
     public fun cancel() {
         native { ffi.cancel() }
@@ -74,8 +74,8 @@ public class LiveSegmenter(
                 },
             )
         } catch (error: Throwable) {
-            // As on any thread of Java's: on Android this ends the app and reports why. The machine ignores what the
-            // handler itself throws.
+            // As on any Java thread: on Android this ends the app and reports why. The virtual machine ignores what
+            // the handler itself throws.
             val thread = Thread.currentThread()
             try {
                 thread.uncaughtExceptionHandler?.uncaughtException(thread, error)
@@ -99,7 +99,7 @@ public class LiveResult internal constructor(
     public val dropped: Long,
     /** The segmentation, which the listener must close, possibly later and on another thread; it keeps its frame for effects. */
     public val segmentation: Segmentation?,
-    /** Why there is none; later frames are still processed. */
+    /** Why there is no segmentation, or null; later frames are still processed. */
     public val error: SilhouetteException?,
 ) {
     /** The segmentation; throws [error] if there is none. */

@@ -7,7 +7,7 @@ import dev.silhouette.ffi.Model as NativeModel
 import dev.silhouette.ffi.Task as NativeTask
 
 /**
- * A model file, opened and checked. Immutable, for any thread. It need not be closed: its memory is freed with its last
+ * A model file, opened and checked. Immutable and thread-safe. It need not be closed: its memory is freed with its last
  * user.
  *
  * The models that come with the Android library are `Model.people(context)` and `Model.voc21(context)`.
@@ -43,7 +43,7 @@ public class Model internal constructor(
     /** Origin of the weights. */
     public val provenance: String get() = info.provenance
 
-    /** The class with a label, ignoring case. [SilhouetteException.Unsupported] lists the existing ones. */
+    /** The class with a label, ignoring case. If there is none, throws [SilhouetteException.Unsupported], which lists the labels. */
     public fun classIndex(label: String): Int = native { ffi.classOf(label) }.toInt()
 
     /**
@@ -55,14 +55,14 @@ public class Model internal constructor(
 
     public companion object {
         /**
-         * Opens a model file, as `silhouette import` writes it; its weights are read when a [Segmenter] is created. Replace it by renaming a new file over it: if it was truncated or written to
-         * by then, that is an error. [SilhouetteException.InvalidModel] if it cannot be read, is damaged or contains an unknown network.
+         * Opens a model file, as `silhouette import` writes it; its weights are read when a [Segmenter] is created. To replace it, rename a new file over it: if it is truncated or written to
+         * instead, creating a segmenter fails. Throws [SilhouetteException.InvalidModel] if it cannot be read, is damaged or contains an unknown network.
          */
         public fun open(path: String): Model = Model(native { NativeModel.open(path) })
 
         /**
          * Opens a model inside another file, such as an asset of the app's package: [length] bytes starting at
-         * [offset]. Otherwise as [open].
+         * [offset]. Otherwise like [open].
          */
         public fun openPart(
             path: String,

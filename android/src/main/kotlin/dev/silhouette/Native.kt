@@ -6,10 +6,10 @@ import java.nio.ByteBuffer
 /**
  * The native methods. Frames are up to three direct buffers and the longs of [Frame.numbers]; objects are identified by the
  * address from the corresponding uniffi object, which is passed too (`owner`, `target`), so that it is not collected
- * meanwhile.
+ * during the call.
  *
- * On a plain JVM the library is searched in `java.library.path`, or is the file that the system property
- * `silhouette.library` names.
+ * On a plain JVM the library is the file that the system property `silhouette.library` names; without it, the library is
+ * searched for in `java.library.path`.
  */
 internal object Native {
     init {
@@ -39,7 +39,7 @@ internal object Native {
         segmentation: Long,
     ): Long
 
-    /** As [segment]. */
+    /** Like [segment]. */
     @JvmStatic
     external fun segmentVideo(
         owner: Any,

@@ -12,16 +12,16 @@ import dev.silhouette.ffi.Precision as NativePrecision
  * Options of a [Segmenter]; null means the default.
  *
  * @property threads threads per call, 1 to 64; default: as many as are useful, at most 4
- * @property backend where to compute
+ * @property backend the backend that runs the network
  * @property size side of the network's input in pixels, the longer one if it is not square; smaller is faster, larger is finer; default: the model's
  * @property concurrency number of concurrent calls, each in memory of its own; further ones wait; default: 2
  * @property output the size of the masks
- * @property refine whether the soft borders of cut-out, blurred and replaced images follow the image's edges; default: they do
+ * @property refine whether the soft borders of cut-out, blurred and replaced images follow the image's edges; default: true
  * @property weightCache a folder private to the app, in its cache folder, in which the packed weights are cached (4 bytes per parameter, 2 in f16, at
  *   most four files): opening the same model file again is then several times faster, and its weights are pages of that file instead of the app's
  *   own memory; models in memory are not cached; null: no cache
  * @property inputShape whether the network sees a square or the frame's own shape; default: the frame's
- * @property precision what the network computes in; default: f16 where that is fast and safe
+ * @property precision the number format that the network computes in; default: f16 if that is fast and safe
  */
 public data class Options(
     public val threads: Int? = null,
@@ -61,7 +61,7 @@ public data class Options(
         )
 }
 
-/** Where to compute. */
+/** The backend that runs the network. */
 public enum class Backend {
     /** The best one available: currently the CPU. */
     AUTO,
@@ -70,27 +70,27 @@ public enum class Backend {
     CPU,
 }
 
-/** What the network computes in. Images, confidences and alpha have the same types in every precision. */
+/** The number format that the network computes in. Images, confidences and alpha have the same types in every precision. */
 public enum class Precision {
-    /** f16 where the CPU multiplies it (most phones since 2018) and the activations of the model's feature extractor are bounded by ReLU6; otherwise f32. */
+    /** f16 if the CPU supports f16 arithmetic (most phones since 2018) and the activations of the model's feature extractor are bounded by ReLU6; otherwise f32. */
     AUTO,
 
     /** 32-bit floats. */
     F32,
 
-    /** 16-bit floats: half the memory, and about half the time where the CPU multiplies them; elsewhere slower than [F32]. */
+    /** 16-bit floats: half the memory, and about half the time if the CPU supports f16 arithmetic; otherwise slower than [F32]. */
     F16,
 }
 
 /** The shape of the network's input. */
 public enum class InputShape {
-    /** A square, as models are trained; an image of another shape leaves part of it grey, and that part costs as much as any other. */
+    /** A square, as models are trained. An image of another shape leaves part of it grey, and computing that part takes as much time as any other. */
     SQUARE,
 
     /**
-     * The frame's own shape: [Options.size] for its longer side, the next 16 n + 1 for its shorter one. At 16:9 that is 0.56 of the square's
-     * arithmetic, at 4:3 0.75. The network is prepared for upright images of 3:4; a shape other than the last two costs as much as opening
-     * the model, at its first frame.
+     * The frame's own shape: the longer side is [Options.size], the shorter one the next 16 n + 1. At 16:9 this takes 0.56 times the
+     * square's multiply-accumulates, at 4:3 0.75 times. The network is prepared for upright images of 3:4. The first frame of a shape
+     * other than the last two costs as much as opening the model.
      */
     FRAME,
 }
@@ -122,7 +122,7 @@ public sealed class OutputSize {
         }
 }
 
-/** This number for the library, whose numbers are unsigned. */
+/** This number as the library's unsigned type. */
 internal fun Int.unsigned(what: String): UInt {
     if (this < 0) throw SilhouetteException.Unsupported("$what of $this", "it cannot be negative")
     return toUInt()

@@ -6,11 +6,11 @@ import kotlin.time.Duration
 import kotlin.time.Duration.Companion.nanoseconds
 
 /**
- * The result of segmenting a frame. Upright (after the frame's rotation and mirroring) and over its region.
+ * The result of segmenting a frame. It is upright (after the frame's rotation and mirroring) and covers the frame's region.
  *
  * It keeps the network's small output, so that the mask can be recomputed at another size and the confidence of any class
- * can be computed later. Close it after use (`use { }`): its memory is then reused for the next frame. A forgotten one is
- * freed some time after the garbage collector has found it. For any thread.
+ * can be computed later. Close it after use (`use { }`), so that its memory is reused for the next frame. One that is never
+ * closed is freed some time after the garbage collector has found it. Thread-safe.
  */
 public class Segmentation internal constructor(
     private val segmenter: Segmenter,
@@ -28,7 +28,7 @@ public class Segmentation internal constructor(
     /** Rows of the mask. */
     public val height: Int get() = synchronized(this) { size }.toInt()
 
-    /** Size of the frame's region, upright: that of the images that effects produce. */
+    /** Upright size of the frame's region, which is also the size of the images that effects produce. */
     public val frameSize: Size
         get() = open { buffer -> native { buffer.ffi.frameSize() }.let { Size(it.width.toInt(), it.height.toInt()) } }
 
@@ -58,8 +58,8 @@ public class Segmentation internal constructor(
     public fun mask(): ByteBuffer = open { ByteBuffer.allocateDirect(width * height).also { mask(it) } }
 
     /**
-     * The same into a direct buffer, starting at its position, [rowStride] bytes from row to row. Position and limit do
-     * not change.
+     * Like [mask], but writes to a direct buffer, starting at its position, with [rowStride] bytes from row to row. Position and
+     * limit do not change.
      */
     public fun mask(
         into: ByteBuffer,
@@ -72,12 +72,12 @@ public class Segmentation internal constructor(
 
     /**
      * The confidence that each pixel belongs to one of [classes] (softmax), 0 to 255, at the mask's size, in a new
-     * direct buffer. [SilhouetteException.Unsupported] for a class that the model does not have.
+     * direct buffer. Throws [SilhouetteException.Unsupported] for a class that the model does not have.
      */
     public fun confidence(vararg classes: Int): ByteBuffer =
         open { ByteBuffer.allocateDirect(width * height).also { confidence(it, classes) } }
 
-    /** The same into a direct buffer, as for [mask]. */
+    /** Like [confidence], but writes to a direct buffer, as [mask] does. */
     public fun confidence(
         into: ByteBuffer,
         classes: IntArray,
@@ -117,8 +117,8 @@ public class Segmentation internal constructor(
 
     /**
      * The frame with an effect. [frame] is the one that was segmented; results of live streams keep theirs (null). [into] is an image of
-     * [frameSize] to reuse. [SilhouetteException.InvalidFrame] if the frame cannot be the one that was segmented,
-     * [SilhouetteException.Unsupported] for a class that the model does not have, an opacity or a radius out of bounds.
+     * [frameSize] to reuse. Throws [SilhouetteException.InvalidFrame] if the frame cannot be the one that was segmented,
+     * Throws [SilhouetteException.Unsupported] for a class that the model does not have, an opacity or a radius out of bounds.
      */
     public fun render(
         effect: Effect,
@@ -333,8 +333,10 @@ public data class Transform(
     public val inverse: Transform
         get() {
             val determinant = xx * yy - xy * yx
-            val (a, b) = Pair(yy / determinant, -xy / determinant)
-            val (c, d) = Pair(-yx / determinant, xx / determinant)
+            val a = yy / determinant
+            val b = -xy / determinant
+            val c = -yx / determinant
+            val d = xx / determinant
             return Transform(a, b, -(a * x0 + b * y0), c, d, -(c * x0 + d * y0))
         }
 }
@@ -363,7 +365,7 @@ public sealed class Foreground {
     /** Every class but the background (class 0). */
     public data object All : Foreground()
 
-    /** These. */
+    /** These classes. */
     public class Classes(
         vararg classes: Int,
     ) : Foreground() {

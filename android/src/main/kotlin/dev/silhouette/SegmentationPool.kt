@@ -39,7 +39,7 @@ internal class SegmentationPool {
     }
 
     private companion object {
-        /** One on show, one being processed, and those of a few threads. */
+        /** One that is displayed, one being processed, and those of a few threads. */
         const val LIMIT = 8
     }
 }

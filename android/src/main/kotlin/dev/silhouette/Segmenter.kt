@@ -8,10 +8,10 @@ import kotlinx.coroutines.withContext
 import dev.silhouette.ffi.Segmenter as NativeSegmenter
 
 /**
- * Segments frames. For any thread, with concurrent calls: each runs in memory of its own, which is allocated when first
- * needed, up to [Options.concurrency]; further calls wait. For a video see [VideoSegmenter], for a camera [LiveSegmenter].
+ * Segments frames. Thread-safe: up to [Options.concurrency] calls run at once, each in memory of its own, which is allocated
+ * when first needed; further calls wait. For a video see [VideoSegmenter], for a camera [LiveSegmenter].
  *
- * Creating one compiles the model, which takes milliseconds to tens of them, so do it off the main thread.
+ * Creating one compiles the model, which takes up to tens of milliseconds, so do it off the main thread.
  *
  * @property model the model
  * @property options the options
@@ -38,7 +38,7 @@ public class Segmenter(
      */
     public suspend fun segment(frame: Frame): Segmentation = computing { segmentNow(frame) }
 
-    /** As [segment], on the calling thread. */
+    /** Like [segment], but on the calling thread. */
     public fun segmentNow(frame: Frame): Segmentation =
         fill(frame.timestampNanos) { buffer ->
             Native.segment(ffi, raw, frame.first, frame.second, frame.third, frame.numbers, buffer, buffer.raw)

@@ -9,10 +9,10 @@ import dev.silhouette.ffi.VideoSegmenter as NativeVideo
 
 /**
  * Segments the frames of one video; each video needs one of its own. Unlike [LiveSegmenter] it drops nothing: every frame is
- * segmented, in the order of the calls. For any thread. It need not be closed: its memory is freed with it.
+ * segmented, in the order of the calls. Thread-safe. It need not be closed: its memory is freed with it.
  *
  * @property segmenter the segmenter, whose memory it shares
- * @throws SilhouetteException.Unsupported for a smoothing of negative times (longer ones than a day are refused by [segment])
+ * @throws SilhouetteException.Unsupported for negative times ([segment] rejects times of over a day)
  */
 public class VideoSegmenter(
     public val segmenter: Segmenter,
@@ -30,7 +30,7 @@ public class VideoSegmenter(
         timestampNanos: Long = frame.timestampNanos,
     ): Segmentation = computing { segmentNow(frame, timestampNanos) }
 
-    /** As [segment], on the calling thread. */
+    /** Like [segment], but on the calling thread. */
     public fun segmentNow(
         frame: Frame,
         timestampNanos: Long = frame.timestampNanos,

@@ -41,7 +41,7 @@ internal class ApiTest {
             else -> request(what, words.firstOrNull().orEmpty())
         }
 
-    /** A frame whose red values count its pixels, with the operations of [words], and the image that is made of it. */
+    /** A frame whose red values count its pixels, with the operations of [words], and the image that is made from it. */
     private fun frame(words: List<String>): String {
         val (width, height) = pair(words[0])
         val pixels = Fixture.direct(ByteArray(4 * width * height) { listOf(it / 4, 0, 0, 255)[it % 4].toByte() })
@@ -91,7 +91,7 @@ internal class ApiTest {
 
     private fun segmented(words: List<String>): String =
         Fixture.segmenter(options(words)).use { segmenter ->
-            // What it computes in, where the case asks for a precision.
+            // Its precision, if the case sets one.
             val found = listOf("f32", "f16").firstOrNull { ", $it," in segmenter.description }
             val computed = if (words.any { it.startsWith("precision:") }) " in:${found ?: "none"}" else ""
             segmenter.segmentNow(Fixture.frame(60, 40)).use { "size:${segmenter.size} mask:${it.width}x${it.height}$computed" }

@@ -36,7 +36,8 @@ internal class GoldenTest {
                 val expected = listOf(0.0, frame.width.toDouble()).flatMap { x -> listOf(0.0, frame.height.toDouble()).map { x to it } }
                 assertEquals(golden.name, expected.toSet(), corners.toSet())
                 // The upright image's first corner, rotated clockwise and mirrored, is this corner of the buffer.
-                val (w, h) = frame.width.toDouble() to frame.height.toDouble()
+                val w = frame.width.toDouble()
+                val h = frame.height.toDouble()
                 val first =
                     mapOf(
                         "turn-0" to (0.0 to 0.0),

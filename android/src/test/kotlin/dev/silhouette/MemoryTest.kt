@@ -102,7 +102,8 @@ internal class MemoryTest {
                     settled()
                 }
             println("resident memory: $rounds KiB, each after 400 more unclosed segmentations of 1 MB")
-            val (before, after) = rounds[1] to rounds[3]
+            val before = rounds[1]
+            val after = rounds[3]
             assertTrue("grew from $before to $after KiB", after - before < 150 * 1024)
         }
     }

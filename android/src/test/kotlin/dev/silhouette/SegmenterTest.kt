@@ -291,7 +291,8 @@ internal class SegmenterTest {
 
     @Test
     fun effectsKeepTheForegroundAndChangeTheRest() {
-        val (width, height) = 40 to 30
+        val width = 40
+        val height = 30
         val bytes = Fixture.picture(width, height)
         val frame = Fixture.frame(width, height)
         val background = Fixture.frame(33, 21, 9)
@@ -340,7 +341,8 @@ internal class SegmenterTest {
     fun aStillVideoIsThePictureAndACutStartsAfresh() =
         runBlocking {
             Fixture.segmenter().use { segmenter ->
-                val (one, other) = Fixture.frame() to Fixture.frame(phase = 50)
+                val one = Fixture.frame()
+                val other = Fixture.frame(phase = 50)
                 val single = segmenter.segment(one).use { Fixture.maskOf(it) }
                 val cut = segmenter.segment(other).use { Fixture.maskOf(it) }
                 val video = VideoSegmenter(segmenter)

@@ -11,7 +11,7 @@ import kotlinx.coroutines.flow.update
 
 /**
  * The app's logic: the path from permission through camera and engine to images, as a state machine. It outlives the activity when the
- * device rotates. Called on the main thread; it knows no view.
+ * device rotates. Called on the main thread; it does not depend on views.
  */
 class CameraController(
     private val source: FrameSource,

@@ -1,0 +1,245 @@
+//! The pointwise (1x1) convolution of bytes. A tile is some pixels by one to three groups of output channels, with all its
+//! sums in registers; a panel's weights stay in L1 while the pixels stream.
+
+use crate::pointer::Pointer;
+
+use super::dispatch::isa_entry_int8;
+use super::pack::{PackedPointwise, Panel};
+use super::scales::{Bounds, GROUP, SCALES};
+use super::vector::{Inputs, Integers, SLACK, block, bounded, shift_left};
+
+/// Layout of a pixel's inputs.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// A blocked row: pixel `p`, channel `i` at `first + i / 16 * group + p * 16 + i % 16`.
+    Groups {
+        /// The first pixel of the first group.
+        first: Pointer<u8>,
+        /// Distance from one group to the next.
+        group: usize,
+    },
+    /// Three runs of nine values each; those of pixel `p` begin at `run + p * pixel`.
+    Runs {
+        /// Beginning of each run of the first pixel.
+        runs: &'a [Pointer<u8>; 3],
+        /// Distance from one pixel's run to the next one's.
+        pixel: usize,
+    },
+}
+
+/// One product over `rows` x `width` pixels. Distances are in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// The inputs of the first row.
+    pub source: Source<'a>,
+    /// Distance from one row of inputs to the next.
+    pub a_row: usize,
+    /// The matrix, packed.
+    pub weights: &'a PackedPointwise,
+    /// The first pixel of the first group of output channels.
+    pub c: Pointer<u8>,
+    /// Distance from one group of output channels to the next.
+    pub c_group: usize,
+    /// Distance from one row of outputs to the next.
+    pub c_row: usize,
+    /// Pixels in a row, at least 1.
+    pub width: usize,
+    /// Rows.
+    pub rows: usize,
+    /// What the outputs are.
+    pub bounds: Bounds,
+    /// Whether ties below the zero point must be rounded exactly; not if nothing below it is stored.
+    pub ties: bool,
+    /// Memory for the sum of each pixel's inputs, `width` values, where [`PackedPointwise::needs_sums`].
+    pub sums: Pointer<i32>,
+}
+
+isa_entry_int8! {
+    /// # Safety
+    /// As [`super::pointwise`].
+    pub(super) fn entry(job: &Job<'_>) = body;
+}
+
+/// # Safety
+/// As [`super::pointwise`]; the contract of [`Integers`] holds for `s`.
+#[inline(always)]
+unsafe fn body<S: Integers>(s: S, job: &Job<'_>) {
+    // A copy, so that the compiler knows that a tile's writes do not change it.
+    let job = &{ *job };
+    for row in 0..job.rows {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if job.weights.zero != 0 {
+                sum_inputs(s, job, row);
+            }
+            for panel in &job.weights.panels {
+                match panel.groups {
+                    1 => columns::<S, 1>(s, job, panel, row),
+                    2 if S::GROUPS > 1 => columns::<S, 2>(s, job, panel, row),
+                    _ if S::GROUPS > 2 => columns::<S, 3>(s, job, panel, row),
+                    _ => unreachable!("no panel is that wide"),
+                }
+            }
+        }
+    }
+}
+
+/// A panel of `V` groups, for all pixels of a row.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn columns<S: Integers, const V: usize>(s: S, job: &Job<'_>, panel: &Panel, row: usize) {
+    // As evenly as possible.
+    let tiles = job.width.div_ceil(S::PIXELS[V]);
+    let least = job.width / tiles;
+    let more = job.width % tiles;
+    let mut x = 0;
+    for (n, count) in [(least + 1, more), (least, tiles - more)] {
+        for _ in 0..count {
+            macro_rules! of {
+                ($m:literal) => {
+                    if $m <= S::PIXELS[V] {
+                        tile::<S, $m, V>(s, job, panel, row, x)
+                    }
+                };
+            }
+            // SAFETY: the caller's promise, for pixels x..x + n of this row.
+            unsafe {
+                match n {
+                    1 => of!(1),
+                    2 => of!(2),
+                    3 => of!(3),
+                    4 => of!(4),
+                    5 => of!(5),
+                    6 => of!(6),
+                    7 => of!(7),
+                    8 => of!(8),
+                    _ => unreachable!("no tile is that wide"),
+                }
+            }
+            x += n;
+        }
+    }
+}
+
+/// `M` pixels by `V` groups.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn tile<S: Integers, const M: usize, const V: usize>(s: S, job: &Job<'_>, panel: &Panel, row: usize, x: usize) {
+    let k = job.weights.k;
+    let fours = k.div_ceil(4);
+    // SAFETY: the caller's promise; the packed weights and scales hold the panel's outputs.
+    unsafe {
+        let bias = Pointer::read(&job.weights.bias).add(panel.first * GROUP).to(V * GROUP);
+        let mut sums = [[s.load(bias); V]; M];
+        for v in 1..V {
+            let b = s.load(bias.add(v * GROUP));
+            for m in 0..M {
+                sums[m][v] = b;
+            }
+        }
+        if job.weights.zero != 0 {
+            let inputs = job.sums.add(x).to(M);
+            for m in 0..M {
+                let less = s.splat((*inputs.add(m)).wrapping_mul(-job.weights.zero));
+                for v in 0..V {
+                    sums[m][v] = s.add(sums[m][v], less);
+                }
+            }
+        }
+        let weights = Pointer::read(&job.weights.weights).add(panel.offset);
+        match job.source {
+            Source::Groups { first, group } => {
+                let at = first.add(row * job.a_row + x * GROUP);
+                if cfg!(debug_assertions) {
+                    weights.to(k.next_multiple_of(4) * V * GROUP);
+                    for g in 0..k.div_ceil(GROUP) {
+                        at.add(g * group).to(M * GROUP);
+                    }
+                }
+                let inputs =
+                    Inputs { first: at.to(M * GROUP), pixel: GROUP, block: group, blocks: fours / 4, rest: fours % 4 };
+                s.products::<M, V>(&inputs, weights.to(0), &mut sums);
+            }
+            Source::Runs { runs, pixel } => {
+                let mut w = weights.to(36 * V * GROUP).cast_const();
+                for run in runs {
+                    let at = run.add(row * job.a_row + x * pixel).to((M - 1) * pixel + SLACK);
+                    w = block::<S, M, V>(s, at, pixel, 3, w, &mut sums);
+                }
+            }
+        }
+        let scales = job.weights.scales.values().as_ptr().add(panel.first * SCALES);
+        let zero = s.splat(job.bounds.zero);
+        let low = s.splat(job.bounds.low);
+        let high = s.splat(job.bounds.high);
+        for v in 0..V {
+            let c = job.c.add(row * job.c_row + (panel.first + v) * job.c_group + x * GROUP).to(M * GROUP);
+            let scales = scales.add(v * SCALES);
+            let mantissa = s.load(scales);
+            let right = s.load(scales.add(GROUP));
+            for m in 0..M {
+                let mut sum = sums[m][v];
+                if job.weights.scales.left {
+                    sum = shift_left(s, sum, scales.add(2 * GROUP));
+                }
+                let scaled = s.scale(sum, mantissa, right, job.ties);
+                s.store(c.add(m * GROUP), bounded(s, scaled, job.weights.scales.left), zero, low, high);
+            }
+        }
+    }
+}
+
+/// The sum of each pixel's inputs in a row.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn sum_inputs<S: Integers>(s: S, job: &Job<'_>, row: usize) {
+    let k = job.weights.k;
+    // Ones for the inputs that exist: what follows a map's last channel is unspecified.
+    let ones = |n: usize| std::array::from_fn(|i| i8::from(i < n));
+    let mut out = [0i32; GROUP];
+    // SAFETY: the caller's promise.
+    unsafe {
+        let sums = job.sums.to(job.width);
+        for x in 0..job.width {
+            let mut total = s.splat(0);
+            match job.source {
+                Source::Groups { first, group } => {
+                    let at = first.add(row * job.a_row + x * GROUP);
+                    let all = s.same_weights(ones(4));
+                    for g in 0..k / GROUP {
+                        let pixel = s.pixel(at.add(g * group).to(GROUP));
+                        total = s.dot::<0>(total, all, pixel);
+                        total = s.dot::<1>(total, all, pixel);
+                        total = s.dot::<2>(total, all, pixel);
+                        total = s.dot::<3>(total, all, pixel);
+                    }
+                    let rest = k % GROUP;
+                    if rest > 0 {
+                        let pixel = s.pixel(at.add(k / GROUP * group).to(GROUP));
+                        let weights = |i: usize| s.same_weights(ones(rest.saturating_sub(4 * i)));
+                        total = s.dot::<0>(total, weights(0), pixel);
+                        total = s.dot::<1>(total, weights(1), pixel);
+                        total = s.dot::<2>(total, weights(2), pixel);
+                        total = s.dot::<3>(total, weights(3), pixel);
+                    }
+                }
+                Source::Runs { runs, pixel } => {
+                    for run in runs {
+                        let pixel = s.pixel(run.add(row * job.a_row + x * pixel).to(SLACK));
+                        total = s.dot::<0>(total, s.same_weights(ones(4)), pixel);
+                        total = s.dot::<1>(total, s.same_weights(ones(4)), pixel);
+                        total = s.dot::<2>(total, s.same_weights(ones(1)), pixel);
+                    }
+                }
+            }
+            s.store_sums(out.as_mut_ptr(), total);
+            *sums.add(x) = out[0];
+        }
+    }
+}
