@@ -9,7 +9,7 @@ use crate::{eval, load, output};
 use indicatif::{ProgressBar, ProgressStyle};
 use pictures::{Shapes, each, listed};
 use serde_json::json;
-use silhouette_quantise::{Options, Progress, QuantiseError, Report, quantise as quantised};
+use silhouette_quantise::{MAX_VALUES, Options, Progress, QuantiseError, Report, quantise as quantised};
 use silhouette_weights::Dtype;
 use std::time::Instant;
 
@@ -31,6 +31,16 @@ fn convert(args: &Quantize) -> Result<(), Failure> {
     output::refuse_inputs([&args.output], photos.iter().chain([&args.model]).chain(scored))?;
     let model = load::model(&args.model)?;
     let shapes = Shapes::new(&model, args.size, args.input_shape).map_err(|error| Failure::new(&args.model, error))?;
+    // Before they are decoded.
+    let most = MAX_VALUES / shapes.values().max(1);
+    if photos.len() > most {
+        let text = format!("{} photos at this input size need too much memory; use --limit {most}", photos.len());
+        return Err(Failure::general(if most == 0 {
+            "the input size is too large to calibrate at".into()
+        } else {
+            text
+        }));
+    }
 
     let bar = bar();
     let show = |Progress { stage, done, all }: Progress| {

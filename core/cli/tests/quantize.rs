@@ -148,6 +148,17 @@ fn what_is_no_float_model_is_refused_and_no_input_is_overwritten() {
     silhouette(args!["quantize", folder.join("p00.png"), "--calibrate", folder, "-o", again]).fails(&["p00.png"]);
 }
 
+#[test]
+fn more_than_fits_into_memory_is_refused_before_it_is_read() {
+    let place = Folder::new();
+    let model = fixture(&place, "model.safetensors");
+    let folder = photos(&place, "photos", 30);
+    let out = place.path("int8.safetensors");
+    silhouette(args!["quantize", model, "--calibrate", folder, "-o", out, "--size", "1793"]).fails(&["--limit 27"]);
+    silhouette(args!["quantize", model, "--calibrate", folder, "-o", out, "--size", "999999"]).fails(&["999999"]);
+    assert!(!out.exists());
+}
+
 /// Killed while it works: there is no file, or the old one.
 #[test]
 fn stopped_half_way_it_leaves_no_file_that_looks_whole() {

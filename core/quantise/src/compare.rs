@@ -24,7 +24,7 @@ pub(crate) struct Difference {
 }
 
 impl Difference {
-    /// Of one output, `classes` values a pixel.
+    /// Of one output, with `classes` values per pixel.
     pub(crate) fn of(float: &[f32], other: &[f32], classes: usize) -> Self {
         let mut found = Self::default();
         for (a, b) in float.iter().zip(other) {

@@ -26,7 +26,7 @@ mod statistics;
 mod threads;
 
 pub use error::QuantiseError;
-pub use pictures::Picture;
+pub use pictures::{MAX_VALUES, Picture};
 pub use quantise::{Options, Progress, Quantised, quantise};
 pub use ranges::Choice;
 pub use reference::Reference;

@@ -9,7 +9,7 @@ use crate::error::QuantiseError;
 use crate::program::Program;
 
 /// Most values of all pictures together: a gibibyte.
-const MAX_VALUES: usize = 1 << 28;
+pub const MAX_VALUES: usize = 1 << 28;
 
 /// The network's input for a picture.
 #[derive(Clone, Debug, PartialEq)]

@@ -35,7 +35,7 @@ const OUTSIDE: f64 = 1e-4;
 /// Factors of an end of the range that are tried, from narrow to wide.
 const STEPS: usize = 40;
 
-/// How often both ends are improved by turns.
+/// How often both ends are improved, alternating.
 const ROUNDS: usize = 3;
 
 /// The candidates for one edge, in the order of [`Choice::ALL`].

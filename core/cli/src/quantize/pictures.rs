@@ -47,6 +47,11 @@ impl Shapes {
         &self.model
     }
 
+    /// The most values that an input has.
+    pub(super) fn values(&self) -> usize {
+        self.size.saturating_mul(self.size).saturating_mul(3)
+    }
+
     /// A photo's input.
     pub(super) fn open(&self, path: &Path) -> Result<(Placement, Picture), Failure> {
         let photo = Photo::open(path).map_err(|error| Failure::new(path, error))?;

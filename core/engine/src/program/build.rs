@@ -5,7 +5,6 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::chain::{Chain, MAX_STAGES, Stage, Tap, copy_row};
-use super::stages::{BlockStage, StemStage};
 use super::context::{Layout, Rows, Run};
 use super::describe::{
     Block, BuildError, Filter, Map, Stem, Window, check_filter, check_window, padded_columns, refuse,
@@ -15,6 +14,7 @@ use super::packed_list::{NotPacked, PackedList};
 use super::precision::Precision;
 use super::row::{Pointwise, Separable};
 use super::sliced::{Slice, Sliced};
+use super::stages::{BlockStage, StemStage};
 use super::{Program, Shape, Step};
 use crate::arena::{Live, place};
 use crate::caches::Caches;
