@@ -9,8 +9,11 @@ use crate::layers::{Layer, reads};
 use crate::program::{Program, Work};
 use crate::statistics::Peaks;
 
-/// Room above the largest value seen, so that a larger one of another picture is not cut off by the bound.
-const ROOM: f32 = 1.25;
+/// Room above the largest value seen, so that a larger one of another picture is not cut off by the bound: 1.22 with 80
+/// pictures, more with fewer, which have seen less.
+fn room(pictures: usize) -> f32 {
+    1.0 + 2.0 / (pictures.max(1) as f32).sqrt()
+}
 
 /// Most that a channel is scaled by: one that hardly ever has a value must not become a loud one.
 const MOST: f32 = 16.0;
@@ -97,8 +100,8 @@ fn noise(program: &Program, layers: &[Layer], peaks: &Peaks, group: &Group, scal
     sum
 }
 
-/// Equalises the maps of a network in place.
-pub(crate) fn equalise(program: &Program, layers: &mut [Layer], peaks: &mut Peaks) -> Equalised {
+/// Equalises the maps of a network in place; the peaks are of this many pictures.
+pub(crate) fn equalise(program: &Program, layers: &mut [Layer], peaks: &mut Peaks, pictures: usize) -> Equalised {
     let mut done = Equalised::default();
     for group in groups(program) {
         done.of += 1;
@@ -107,7 +110,7 @@ pub(crate) fn equalise(program: &Program, layers: &mut [Layer], peaks: &mut Peak
             (0..channels).map(|c| group.edges.iter().map(|&edge| peaks.most[edge][c]).fold(0.0, f32::max)).collect();
         let bounded = group.writers.iter().any(|&conv| program.convs[conv].activation == Activation::Relu6);
         // The largest value that a channel may have, with room: not above the bound.
-        let reach: Vec<f32> = most.iter().map(|&m| if bounded { (m * ROOM).min(6.0) } else { m }).collect();
+        let reach: Vec<f32> = most.iter().map(|&m| if bounded { (m * room(pictures)).min(6.0) } else { m }).collect();
         let top = reach.iter().copied().fold(0.0, f32::max);
         if top <= 0.0 {
             continue;

@@ -137,6 +137,15 @@ impl Moments {
             row.iter_mut().zip(&mean).for_each(|(value, other)| *value -= mean[i] * other);
             row[i] = row[i].max(0.0) + noise;
         }
+        // Of few patches, values seem to depend on each other, or never to vary, by chance: an average over a map is one
+        // patch per picture. The fewer there are, the more they are treated as independent and alike.
+        let doubt = len as f64 / (len as f64 + count);
+        let mean = (0..len).map(|i| all[i * len + i]).sum::<f64>() / len as f64;
+        for (i, row) in all.chunks_exact_mut(len).enumerate() {
+            let own = row[i];
+            row.iter_mut().for_each(|value| *value *= 1.0 - doubt);
+            row[i] = own + (mean - own) * doubt / 2.0;
+        }
         Covariance::Full(all)
     }
 }
@@ -176,4 +185,53 @@ pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
         }
     }
     sums.iter().sum::<f64>() + a.1.iter().zip(b.1).map(|(a, b)| a * b).sum::<f64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use silhouette_network::network::Size;
+    use silhouette_network::spec::Activation;
+    use silhouette_testkit::Noise;
+
+    /// A 1x1 convolution on a map of this many pixels in a row.
+    fn conv(c_in: usize, width: usize) -> Conv {
+        let size = Size { height: 1, width };
+        Conv {
+            name: "layer".into(),
+            depthwise: false,
+            kernel: 1,
+            stride: 1,
+            rate: 1,
+            c_in,
+            c_out: 1,
+            activation: Activation::Linear,
+            input: size,
+            output: size,
+            pad: Size::square(0),
+            batch_norm: false,
+        }
+    }
+
+    #[test]
+    fn many_patches_are_believed_and_one_is_not() {
+        let mut noise = Noise::new(2);
+        let map: Vec<f32> =
+            (0..1000).flat_map(|_| [noise.signed(), 0.5 * noise.signed()]).flat_map(|v| [v; 2]).collect();
+        let many = conv(4, 1000);
+        let covariance = Moments::of(&many, &map, &[], 1, 1).unwrap().covariance(&many, 0, 0.0, true);
+        let Covariance::Full(all) = &covariance else { panic!("short patches") };
+        assert!((all[0] - 1.0 / 3.0).abs() < 0.03 && (all[15] - 1.0 / 12.0).abs() < 0.01, "{all:?}");
+        assert!((all[1] / all[0] - 1.0).abs() < 0.02, "the first two are the same: {all:?}");
+        assert!(all[2].abs() < 0.02, "the others are independent of them: {all:?}");
+        // The same error in both of the first costs four times that in one; opposite ones cost nothing.
+        let one = covariance.cost(&[1.0, 0.0, 0.0, 0.0]);
+        assert!((covariance.cost(&[1.0, 1.0, 0.0, 0.0]) / one - 4.0).abs() < 0.05);
+        assert!(covariance.cost(&[1.0, -1.0, 0.0, 0.0]) < 0.02 * one);
+        // Of a single patch nothing is known: only rounding's own noise is left, alike for all.
+        let single = conv(4, 1);
+        let moments = Moments::of(&single, &map[..4], &[], 1, 1).unwrap();
+        let Covariance::Full(all) = moments.covariance(&single, 0, 0.5, true) else { panic!("short patches") };
+        assert!((0..16).all(|i| (all[i] - if i % 5 == 0 { 0.5 } else { 0.0 }).abs() < 1e-6), "{all:?}");
+    }
 }

@@ -125,7 +125,7 @@ pub fn quantise(
     let mut peaks = Peaks::of(pictures, &calibration, &ready, threads, &stage("channels", calibration.len()))?;
     let mut layers = original;
     let equalised = if options.equalise {
-        equalise(program, &mut layers, &mut peaks)
+        equalise(program, &mut layers, &mut peaks, calibration.len())
     } else {
         crate::equalise::Equalised::default()
     };
