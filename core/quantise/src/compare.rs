@@ -123,7 +123,9 @@ pub(crate) fn difference(
         Ok::<_, QuantiseError>(Difference::of(&float[i], &output, classes))
     })?;
     let mut all = Difference::default();
-    found.into_iter().for_each(|one| all.add(one));
+    for one in found {
+        all.add(one);
+    }
     Ok(all)
 }
 

@@ -20,12 +20,12 @@ const MEMORY: u64 = 1 << 28;
 struct Means<'a> {
     rounder: Rounder<'a>,
     channels: usize,
-    means: Vec<f64>,
+    found: Vec<f64>,
 }
 
 impl Observer for Means<'_> {
     fn sums(&mut self, _: usize, sums: &[f32]) {
-        self.means = channel_means(sums, self.channels);
+        self.found = channel_means(sums, self.channels);
     }
 
     fn border(&self, edge: usize, values: &mut [f32]) {
@@ -114,7 +114,7 @@ fn apply(
         op.from.iter().map(|&edge| grids[edge].values(maps[edge].as_deref().unwrap_or_default())).collect();
     let from: Vec<&[f32]> = from.iter().map(Vec::as_slice).collect();
     let channels = program.edges[op.to].channels;
-    let mut watch = Means { rounder: Rounder { grids }, channels, means: Vec::new() };
+    let mut watch = Means { rounder: Rounder { grids }, channels, found: Vec::new() };
     let map = step(program, op, layers, &from, &mut watch)?;
-    Ok((watch.means, map))
+    Ok((watch.found, map))
 }

@@ -140,7 +140,9 @@ fn apply(program: &Program, layers: &mut [Layer], peaks: &mut Peaks, group: &Gro
         let len = reads(&program.convs[conv]);
         let layer = &mut layers[conv];
         for ((row, bias), scale) in layer.weight.chunks_exact_mut(len).zip(&mut layer.bias).zip(scales) {
-            row.iter_mut().for_each(|weight| *weight *= scale);
+            for weight in row {
+                *weight *= scale;
+            }
             *bias *= scale;
         }
     }

@@ -71,7 +71,7 @@ impl Network8 {
     /// If there is no memory.
     pub(crate) fn ready(&self, program: &Program, conv: usize) -> Result<Ready, QuantiseError> {
         let input = self.input_steps(program)[conv];
-        let layer = match &self.parts[conv] {
+        match &self.parts[conv] {
             Part::Floats(layer) => layer.ready(&program.convs[conv]),
             Part::Bytes(rounded, bias) => {
                 let whole = |(&bias, &weight): (&f32, &f32)| {
@@ -81,8 +81,7 @@ impl Network8 {
                 let bias = bias.iter().zip(&rounded.scale).map(whole).collect();
                 Layer { weight: rounded.values(), bias }.ready(&program.convs[conv])
             }
-        };
-        layer
+        }
     }
 
     /// All layers.

@@ -143,7 +143,9 @@ impl Moments {
         let mean = (0..len).map(|i| all[i * len + i]).sum::<f64>() / len as f64;
         for (i, row) in all.chunks_exact_mut(len).enumerate() {
             let own = row[i];
-            row.iter_mut().for_each(|value| *value *= 1.0 - doubt);
+            for value in row.iter_mut() {
+                *value *= 1.0 - doubt;
+            }
             row[i] = own + (mean - own) * doubt / 2.0;
         }
         Covariance::Full(all)

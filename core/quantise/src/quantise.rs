@@ -34,6 +34,7 @@ const BETTER: f64 = 0.99;
 
 /// How to quantise.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a step that can be left out")]
 pub struct Options {
     /// Threads; the result does not depend on it.
     pub threads: usize,

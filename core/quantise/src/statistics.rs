@@ -45,7 +45,9 @@ pub(crate) fn channel_means(values: &[f32], channels: usize) -> Vec<f64> {
         sums.iter_mut().zip(pixel).for_each(|(sum, &v)| *sum += f64::from(v));
     }
     let pixels = (values.len() / channels.max(1)).max(1) as f64;
-    sums.iter_mut().for_each(|sum| *sum /= pixels);
+    for sum in &mut sums {
+        *sum /= pixels;
+    }
     sums
 }
 
@@ -102,7 +104,9 @@ impl Peaks {
         };
         threads::fold(threads, chosen.len(), work, |one| all.merge(&one))?;
         for (power, count) in all.power.iter_mut().zip(&all.counts) {
-            power.iter_mut().for_each(|power| *power /= count.max(1.0));
+            for power in power {
+                *power /= count.max(1.0);
+            }
         }
         Ok(all)
     }

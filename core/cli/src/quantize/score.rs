@@ -115,7 +115,9 @@ pub(super) fn both(
     }
     let miou = |which: usize| {
         let mut all = Confusion::new(labels.len());
-        found.iter().for_each(|pair| all.merge(&pair[which]));
+        for pair in &found {
+            all.merge(&pair[which]);
+        }
         all.miou()
     };
     Ok(Scores {
