@@ -22,12 +22,14 @@ pub enum Backend {
 #[uniffi::remote(Enum)]
 #[non_exhaustive]
 pub enum Precision {
-    /// f16 if the CPU supports f16 arithmetic and the model's activations are bounded, otherwise f32.
+    /// int8 for quantised models, f16 if the model's activations are bounded, if the CPU is fast at them; otherwise f32.
     Auto,
     /// 32-bit floats.
     F32,
     /// 16-bit floats.
     F16,
+    /// Eight-bit integers, for quantised models.
+    Int8,
 }
 
 /// The shape of the network's input.

@@ -400,6 +400,8 @@ pub(crate) enum Element {
     F32,
     /// 16-bit floats.
     F16,
+    /// 8-bit integers, for quantised models.
+    Int8,
 }
 
 /// The engine that runs the network.

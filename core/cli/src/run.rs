@@ -49,6 +49,7 @@ fn forward(args: &Run) -> Result<(), Failure> {
             let precision = match args.precision {
                 Element::F32 => DataType::F32,
                 Element::F16 => DataType::F16,
+                Element::Int8 => DataType::I8,
             };
             let options = PlanOptions { precision, ..PlanOptions::default() };
             let plan = Plan::of(&model, size, &options).map_err(|error| about(&error))?;

@@ -78,7 +78,10 @@ impl fmt::Display for Description {
         if let Some(kernels) = self.kernels {
             write!(f, ", {kernels} kernels")?;
         }
-        write!(f, ", {}", self.precision)?;
+        match self.precision {
+            DataType::I8 => f.write_str(", int8")?,
+            other => write!(f, ", {other}")?,
+        }
         if let Some(threads) = self.threads {
             write!(f, ", {threads} thread{}", if threads == 1 { "" } else { "s" })?;
         }

@@ -27,6 +27,7 @@ mod decoder;
 mod depthwise;
 mod describe;
 mod head;
+mod integers;
 mod join;
 mod packed_list;
 mod precision;
@@ -48,6 +49,7 @@ use silhouette_kernels::size::{MAX_OUTPUTS, Size};
 
 pub use build::Builder;
 pub use describe::{Block, BuildError, Clamp, DecoderStage, Filter, Map, Part, Stem, Window};
+pub use integers::{IntegerBlock, IntegerBuilder, IntegerLayer, IntegerStem};
 pub use packed_list::layout_probe;
 pub use precision::Precision;
 

@@ -495,7 +495,9 @@ impl<'g, 'a> Walk<'g, 'a> {
             ));
         }
         self.visited[spread] = true;
-        Ok(self.graph.nodes[spread].output)
+        let output = self.graph.nodes[spread].output;
+        self.edge("head.spread.output".into(), output);
+        Ok(output)
     }
 
     /// The last value of an atrous branch that begins at `node`.

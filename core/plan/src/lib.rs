@@ -3,11 +3,14 @@
 #![forbid(unsafe_code)]
 
 mod decoders;
+mod describe;
+mod integers;
 #[cfg(test)]
 mod made_rows;
 pub mod plan;
 mod session;
 mod weight_cache;
 
+pub use integers::is_quantised;
 pub use plan::{MAX_THREADS, Plan, PlanOptions, PlanState};
 pub use silhouette_network::ModelError;

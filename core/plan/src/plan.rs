@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use silhouette_engine::caches::Caches;
 use silhouette_engine::program::{
-    self, BuildError, Builder, Clamp, Execution, Filter, Map, Precision, Program, RunError, Shape, StepInfo, Window,
+    self, Builder, Execution, Filter, Map, Precision, Program, RunError, Shape, StepInfo,
 };
 use silhouette_engine::thread_pool::ThreadPool;
 use silhouette_kernels::element::{DataType, f16};
@@ -20,10 +20,12 @@ use silhouette_kernels::memory::{filled, reserve};
 use silhouette_kernels::rows::RowSource;
 use silhouette_network::ModelError;
 use silhouette_network::network::{Block, Conv, Network, NodeId, Operation, Output, Size};
-use silhouette_network::spec::{Activation, Shortcut};
+use silhouette_network::spec::Shortcut;
 use silhouette_weights::{Folded, Spare, Weights};
 
 use crate::decoders::{Decoder, Part, decoders};
+use crate::describe::{clamp, unsupported, window};
+use crate::integers;
 use crate::weight_cache::WeightCache;
 
 /// How a plan is compiled.
@@ -33,7 +35,8 @@ pub struct PlanOptions {
     pub threads: usize,
     /// The instruction set by name (see [`Isa::all`]); `None`: the fastest of this CPU.
     pub isa: Option<String>,
-    /// What maps and packed weights hold, and what the kernels compute in: [`DataType::F32`] or [`DataType::F16`].
+    /// What maps and packed weights hold, and what the kernels compute in: [`DataType::F32`], [`DataType::F16`], or [`DataType::I8`]
+    /// for quantised models (whose weights are then not cached: packing copies them).
     pub precision: DataType,
     /// Limit for the arena of one inference, in bytes; exceeding it is an error before anything is allocated.
     pub memory_limit: usize,
@@ -147,9 +150,15 @@ impl Plan {
         match options.precision {
             DataType::F32 => Self::compile_as::<f32>(network, weights, options, ways),
             DataType::F16 => Self::compile_as::<f16>(network, weights, options, ways),
+            DataType::I8 if ways.is_none() => {
+                let caches = options.caches.unwrap_or_else(Caches::detect);
+                let cpu = (pick(options.isa.as_deref())?, options.threads.clamp(1, MAX_THREADS), caches);
+                let program = integers::compile(network, weights, cpu, options.memory_limit)?;
+                Ok(Self { program, input: network.input, outputs: network.outputs().to_vec() })
+            }
             other => Err(ModelError::Unsupported {
                 what: format!("a plan in {other}"),
-                why: "it computes in f32 or f16".into(),
+                why: "it computes in f32, f16 or int8".into(),
             }),
         }
     }
@@ -272,29 +281,8 @@ fn pick(name: Option<&str>) -> Result<Isa, ModelError> {
     })
 }
 
-fn unsupported(e: BuildError) -> ModelError {
-    match e {
-        BuildError::Refused { step, reason } => {
-            ModelError::Unsupported { what: format!("{step} in the CPU plan"), why: reason }
-        }
-        BuildError::OutOfMemory(error) => error.into(),
-    }
-}
-
-fn clamp(activation: Activation) -> Clamp {
-    match activation {
-        Activation::Linear => None,
-        Activation::Relu => Some((0.0, f32::INFINITY)),
-        Activation::Relu6 => Some((0.0, 6.0)),
-    }
-}
-
 fn filter<'a>(conv: &Conv, folded: &'a Folded<'_>) -> Filter<'a> {
     Filter { weight: &folded.weight, bias: &folded.bias, clamp: clamp(conv.activation) }
-}
-
-fn window(conv: &Conv) -> Window {
-    Window { input: conv.input, output: conv.output, stride: conv.stride, rate: conv.rate, pad: conv.pad }
 }
 
 /// A block's folded weights.

@@ -96,15 +96,6 @@ fn weights_take_half_the_memory_and_arenas_less() {
     assert!(half.arena_bytes() < wide.arena_bytes(), "{} of {}", half.arena_bytes(), wide.arena_bytes());
 }
 
-#[test]
-fn integers_are_refused_by_name() {
-    let spec = Spec::preset("fixture").unwrap();
-    let size = Size::square(33);
-    let model = ModelFile::new(spec.clone(), seeded(&Network::new(&spec, size).unwrap(), 1)).unwrap();
-    let error = Plan::of(&model, size, &PlanOptions { precision: DataType::I8, ..PlanOptions::default() }).unwrap_err();
-    assert!(error.to_string().contains("i8") && error.to_string().contains("f16"), "{error}");
-}
-
 /// A weight beyond f16's range is an error that names f16; in f32 the same model runs.
 #[test]
 fn weights_beyond_f16_are_refused() {

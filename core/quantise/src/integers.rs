@@ -9,7 +9,7 @@ use silhouette_weights::{Integers, ModelFile, Quantisation, QuantisedTensor, Qua
 use crate::error::QuantiseError;
 use crate::grid::Grid;
 use crate::layers::{Layer, Ready, stored};
-use crate::program::Program;
+use crate::program::{Program, Work};
 use crate::rounding::Rounded;
 use crate::run::Observer;
 
@@ -118,7 +118,10 @@ impl Network8 {
                 }
             }
         }
-        let own = program.own().map(|edge| (program.edges[edge].name.clone(), self.grids[edge].stored()));
+        // A concatenation has its own, even of a single map.
+        let concats = program.ops.iter().filter(|op| matches!(op.work, Work::Concat)).map(|op| op.to);
+        let own = program.own().chain(concats);
+        let own = own.map(|edge| (program.edges[edge].name.clone(), self.grids[edge].stored()));
         Ok(ModelFile::quantised(spec.clone(), floats, integers, own.collect::<BTreeMap<_, _>>())?)
     }
 }

@@ -1,11 +1,14 @@
 //! Quantising seeded networks: how near the integers stay, what each step gains, what is written, and what is refused.
 
 use silhouette_graph::Graph;
+use silhouette_kernels::element::DataType;
+use silhouette_kernels::rows::Planes;
 use silhouette_network::network::{Network, Size};
 use silhouette_network::spec::{
     Aspp, Classifier, Decoder, DeeplabV3, Extractor, Head, MobilenetV1, MobilenetV2, Padding, SeparableBlock, Shortcut,
     Skip, Spec,
 };
+use silhouette_plan::{Plan, PlanOptions};
 use silhouette_quantise::{Choice, Options, Picture, QuantiseError, Quantised, Reference, quantise};
 use silhouette_testkit::{Folder, Noise, waves};
 use silhouette_weights::npy::Array;
@@ -152,6 +155,41 @@ fn every_variant_runs_as_the_graph_does_and_stays_near() {
                 assert_eq!(edge.zero_point, 0, "{name}: {}", conv.name);
             }
         }
+    }
+}
+
+/// The engine computes in integers what the reference computes in floats that are rounded to the same integers.
+#[test]
+fn the_integer_engine_agrees() {
+    let supported = [
+        "plain",
+        "symmetric",
+        "finer",
+        "no shortcuts",
+        "separable branches",
+        "one branch",
+        "classifier",
+        "MobileNetV1",
+    ];
+    for (name, spec) in variants().into_iter().filter(|(name, _)| supported.contains(name)) {
+        let file = done(&model(&spec, tensors(&spec)), &Options::default()).model;
+        let last = Network::native(&spec).unwrap().convs().last().unwrap().name.clone();
+        let step = file.weights().activation(&format!("{last}.output")).unwrap().scale;
+        let network = Network::new(&spec, SIZE).unwrap();
+        let options = PlanOptions { precision: DataType::I8, ..PlanOptions::default() };
+        let plan = Plan::compile(&network, file.weights(), &options).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let reference = Reference::new(&file).unwrap();
+        assert!(reference.arithmetic().contains("rounded"));
+        let picture = &pictures(4, SIZE)[3];
+        let planes: Vec<f32> = (0..3).flat_map(|c| picture.values[c..].iter().step_by(3).copied()).collect();
+        let mut found = vec![0.0; reference.run(picture).unwrap().0.len()];
+        plan.new_state().unwrap().run(&Planes::new(&planes, SIZE.width, SIZE.height), &mut found).unwrap();
+        let expected = reference.run(picture).unwrap().0;
+        let steps: Vec<f32> = expected.iter().zip(&found).map(|(a, b)| ((a - b) / step).abs()).collect();
+        let far = steps.iter().filter(|&&steps| steps > 1.5).count() as f32 / steps.len() as f32;
+        let most = steps.iter().fold(0f32, |m, v| m.max(*v));
+        println!("{name}: {most} steps at most, {far} over one");
+        assert!(far < 0.2 && most < 16.0, "{name}: {most} steps at most, {far} over one");
     }
 }
 

@@ -127,13 +127,16 @@ pub enum Backend {
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[non_exhaustive]
 pub enum Precision {
-    /// f16 if the CPU supports f16 arithmetic (ARMv8.2's `asimdhp`: most phones since 2018) and the feature extractor's
+    /// int8 if the model is quantised and the CPU has a dot product of bytes (ARMv8.2's `asimddp`, AVX-512 VNNI). Otherwise f16
+    /// if the CPU supports f16 arithmetic (ARMv8.2's `asimdhp`: most phones since 2018) and the feature extractor's
     /// activations are ReLU6, as in the paper, so that values stay far below f16's limit (65504). Otherwise f32; also if a
     /// weight is beyond f16's range.
     #[default]
     #[cfg_attr(
         feature = "clap",
-        value(help = "f16 if the CPU supports f16 arithmetic and activations are bounded, else f32")
+        value(
+            help = "int8 for quantised models, f16 if activations are bounded, if the CPU is fast at them; else f32"
+        )
     )]
     Auto,
     /// 32-bit floats.
@@ -143,6 +146,11 @@ pub enum Precision {
     /// widened for every operation, which is slower than f32. Requires the backend [`Backend::Cpu`].
     #[cfg_attr(feature = "clap", value(help = "16-bit floats"))]
     F16,
+    /// Eight-bit integers with 32-bit sums, rounded as TensorFlow Lite does: a quarter of the memory, and the fastest if the CPU
+    /// has a dot product of bytes. Only for quantised models: imported from a quantised TensorFlow Lite file, or made by
+    /// `silhouette quantize`. Requires the backend [`Backend::Cpu`].
+    #[cfg_attr(feature = "clap", value(help = "8-bit integers, for quantised models"))]
+    Int8,
 }
 
 /// The shape of the network's input.

@@ -4,13 +4,12 @@ use crate::bounds;
 use crate::camera::Seen;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::options::{DEFAULT_CONCURRENCY, InputShape, Options, Precision, SHAPES};
+use crate::options::{DEFAULT_CONCURRENCY, InputShape, Options, SHAPES};
 use crate::pool::Pool;
 use crate::segmentation::Timings;
 use silhouette_engine::engine::{Engine, Output, Session, Step};
 use silhouette_imaging::frame::{Frame, Size};
 use silhouette_imaging::input::{FrameRows, InputSpec, Placement, Resampler};
-use silhouette_kernels::element::DataType;
 use silhouette_kernels::rows::RowSource;
 use silhouette_plan::PlanOptions;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -222,17 +221,19 @@ impl Runner {
     fn compile(&self, size: Size) -> Result<Shape> {
         let weight_cache = self.options.weight_cache.clone();
         let memory_limit = self.memory_limit();
-        let precision = self.options.precision.choose(self.model.spec(), self.options.backend)?;
+        let precisions = self.options.precision.choose(self.model.file(), self.options.backend)?;
         let threads = self.threads;
-        let mut plan = PlanOptions { threads, precision, weight_cache, memory_limit, ..PlanOptions::default() };
-        let engine = match self.options.backend.engine(self.model.file(), size, &plan) {
-            // Weights beyond f16's range: the caller did not request f16, so f32 is used.
-            Err(Error::Unsupported(_)) if precision == DataType::F16 && self.options.precision == Precision::Auto => {
-                plan.precision = DataType::F32;
-                self.options.backend.engine(self.model.file(), size, &plan)?
+        let mut plan = PlanOptions { threads, weight_cache, memory_limit, ..PlanOptions::default() };
+        let mut engine = Err(Error::internal("no precision"));
+        for precision in precisions {
+            plan.precision = precision;
+            engine = self.options.backend.engine(self.model.file(), size, &plan);
+            // With the precision `auto`, a model that integers or f16 cannot express runs in the next one.
+            if !matches!(engine, Err(Error::Unsupported(_))) {
+                break;
             }
-            engine => engine?,
-        };
+        }
+        let engine = engine?;
         for output in engine.outputs() {
             let bytes = output.values().saturating_mul(size_of::<f32>());
             if bytes > memory_limit {

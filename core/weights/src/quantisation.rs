@@ -71,8 +71,8 @@ pub enum ActivationElement {
     U8,
 }
 
-/// The quantised edges of a network: `input`, and `{name}.output` for the convolution (or block, whose sum it is) that
-/// writes it.
+/// The quantised edges of a network: `input`, and `{name}.output` for the node (of a block, its sum), or the convolution in a
+/// block, that writes it.
 pub type Activations = BTreeMap<String, ActivationQuantisation>;
 
 impl Quantisation {

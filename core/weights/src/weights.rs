@@ -11,7 +11,7 @@ use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use silhouette_kernels::memory::reserve;
 use silhouette_network::error::{TensorProblems, WrongShape};
-use silhouette_network::network::{Conv, Network, Operation, TensorShape};
+use silhouette_network::network::{Conv, Network, TensorShape};
 use silhouette_network::spec::Spec;
 
 use crate::ModelError;
@@ -519,15 +519,10 @@ fn read_header(json: &[u8], data: u64) -> Result<Metadata, String> {
     Ok(metadata)
 }
 
-/// The edges of a network that can be quantised: its input, and the output of each convolution, block and
-/// concatenation.
+/// The edges of a network that can be quantised: its input, and the output of each node and of each convolution in it.
 fn edges(network: &Network) -> HashSet<String> {
-    let names = network.convs().flat_map(|conv| {
-        let sum = conv.name.strip_suffix(".project").filter(|block| block.starts_with("blocks."));
-        [Some(conv.name.as_str()), sum].into_iter().flatten()
-    });
-    let concats = network.nodes().iter().filter(|node| matches!(node.operation, Operation::Concat));
-    let names = names.chain(concats.map(|node| node.name.as_str()));
+    let nodes = network.nodes().iter().skip(1).map(|node| node.name.as_str());
+    let names = nodes.chain(network.convs().map(|conv| conv.name.as_str()));
     names.map(|name| format!("{name}.output")).chain(["input".to_owned()]).collect()
 }
 

@@ -98,6 +98,7 @@ extension Precision {
         case .auto: .auto
         case .f32: .f32
         case .f16: .f16
+        case .int8: .int8
         }
     }
 }

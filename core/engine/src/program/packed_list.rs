@@ -125,7 +125,8 @@ impl PackedList {
         XxHash3_64::oneshot(&self.asked)
     }
 
-    fn append<P: PackedBytes + 'static>(&mut self, packed: P) -> Arc<P> {
+    /// Appends weights that were packed elsewhere.
+    pub(super) fn append<P: PackedBytes + 'static>(&mut self, packed: P) -> Arc<P> {
         let packed = Arc::new(packed);
         self.entries.push(Arc::clone(&packed) as Arc<dyn PackedBytes>);
         packed

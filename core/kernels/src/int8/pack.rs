@@ -1,8 +1,9 @@
 //! Weights of bytes, packed in the order in which the kernels read them, with their biases and scales.
 
+use crate::element::bytes_of;
 use crate::isa::Isa;
 use crate::memory::OutOfMemory;
-use crate::pack::Buffer;
+use crate::pack::{Buffer, PackedBytes};
 
 use super::dispatch::with_integers;
 use super::scales::{GROUP, Multiplier, Scales};
@@ -136,11 +137,6 @@ impl PackedPointwise {
         Ok(Self { weights, bias, scales, panels, k, zero: filter.weight_zero })
     }
 
-    /// Bytes held.
-    pub fn bytes(&self) -> usize {
-        self.weights.len() + 4 * (self.bias.len() + self.scales.values().len())
-    }
-
     /// Inputs of the product.
     pub fn k(&self) -> usize {
         self.k
@@ -223,9 +219,16 @@ impl PackedDepthwise {
     pub fn channels(&self) -> usize {
         self.channels
     }
+}
 
-    /// Bytes held.
-    pub fn bytes(&self) -> usize {
-        self.weights.len() + 4 * (self.bias.len() + self.scales.values().len())
+impl PackedBytes for PackedPointwise {
+    fn parts(&self) -> Vec<&[u8]> {
+        vec![bytes_of(&self.weights[..]), bytes_of(&self.bias[..]), bytes_of(self.scales.values())]
+    }
+}
+
+impl PackedBytes for PackedDepthwise {
+    fn parts(&self) -> Vec<&[u8]> {
+        vec![bytes_of(&self.weights[..]), bytes_of(&self.bias[..]), bytes_of(self.scales.values())]
     }
 }
