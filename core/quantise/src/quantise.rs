@@ -389,5 +389,56 @@ fn edge_by_edge<D: Fn() + Sync>(
 fn pixel_range(spec: &Spec) -> Grid {
     let value = |pixel: f32| (0..3).map(move |c| (pixel - spec.input.mean[c]) / spec.input.std[c]);
     let ends = || value(0.0).chain(value(255.0));
-    Grid::new(ends().fold(0.0, f32::min), ends().fold(0.0, f32::max))
+    let (low, high) = (ends().fold(0.0, f32::min), ends().fold(0.0, f32::max));
+    let grid = Grid::new(low, high);
+    let zero = -low / grid.scale;
+    if (zero - zero.round()).abs() < 0.05 {
+        return grid;
+    }
+    // Pixels would be half-way between two bytes, all of them if they are centred on 127.5: one step less moves them.
+    let scale = (high - low) / 254.0;
+    Grid { scale, zero: (-low / scale).round().clamp(0.0, 255.0) as i32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pixels_are_not_half_way_between_bytes() {
+        let mut spec = Spec::preset("fixture").expect("a preset");
+        for (mean, std) in
+            [([127.5; 3], [127.5; 3]), ([0.0; 3], [255.0; 3]), ([123.7, 116.3, 103.5], [58.4, 57.1, 57.4])]
+        {
+            (spec.input.mean, spec.input.std) = (mean, std);
+            let grid = pixel_range(&spec);
+            let (least, most) = grid.range();
+            let mut squares = 0.0;
+            for pixel in 0..=255u8 {
+                for (mean, std) in mean.iter().zip(&std) {
+                    let value = (f32::from(pixel) - mean) / std;
+                    assert!(
+                        value >= least - 0.51 * grid.scale && value <= most + 0.51 * grid.scale,
+                        "{value} {grid:?}"
+                    );
+                    squares += ((grid.nearest(value) - value) / grid.scale).powi(2) / 768.0;
+                }
+            }
+            assert!(squares.sqrt() < 0.31, "{} of a step for {mean:?}", squares.sqrt());
+        }
+    }
+
+    #[test]
+    fn some_pictures_are_held_out() {
+        assert_eq!(split(1, 5), (vec![0], vec![0]));
+        for count in [2, 7, 100] {
+            let (used, held_out) = split(count, 5);
+            assert_eq!(held_out.len(), (count / HELD_OUT).max(1));
+            let mut all = [used.clone(), held_out].concat();
+            all.sort_unstable();
+            assert_eq!(all, (0..count).collect::<Vec<_>>());
+            assert_eq!(split(count, 5).0, used);
+        }
+        assert_ne!(split(100, 5), split(100, 6));
+    }
 }

@@ -1,5 +1,6 @@
 //! Runs a model as its file says: a float one in f32, a quantised one in f32 that is rounded to the bytes of its edges
-//! (what integers compute, but for the last bit of a sum). Slow and readable, for scores and comparisons.
+//! (what integers compute, but for the last bit of sums and multipliers). A resized map has the scale of the map that it is made from,
+//! even if the file gives it another, as files of TensorFlow Lite may. Slow and readable, for scores and comparisons.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -44,18 +44,21 @@ fn done(model: &ModelFile, options: &Options) -> Quantised {
     quantise(model, &pictures(10, SIZE), options, &|_| {}).unwrap()
 }
 
+/// Signal to noise, in decibels.
+fn ratio(signal: &[f32], other: &[f32]) -> f64 {
+    let power = signal.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>();
+    let noise = signal.iter().zip(other).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
+    10.0 * (power / noise).log10()
+}
+
 /// Signal to noise of a quantised model's output on pictures that it has not seen, in decibels.
 fn decibels(float: &ModelFile, quantised: &ModelFile) -> f64 {
     let references = [float, quantised].map(|model| Reference::new(model).unwrap());
-    let (mut signal, mut noise) = (0.0, 0.0);
-    for picture in &pictures(16, SIZE)[12..] {
-        let [a, b] = references.each_ref().map(|reference| reference.run(picture).unwrap().0);
-        for (a, b) in a.iter().zip(&b) {
-            signal += f64::from(*a).powi(2);
-            noise += f64::from(a - b).powi(2);
-        }
-    }
-    10.0 * (signal / noise).log10()
+    let outputs = references.map(|reference| {
+        let output = |picture| reference.run(picture).unwrap().0;
+        pictures(16, SIZE)[12..].iter().flat_map(output).collect::<Vec<f32>>()
+    });
+    ratio(&outputs[0], &outputs[1])
 }
 
 type Edit = fn(&mut Spec, &mut DeeplabV3);
@@ -172,9 +175,8 @@ fn the_integer_engine_agrees() {
         "MobileNetV1",
     ];
     for (name, spec) in variants().into_iter().filter(|(name, _)| supported.contains(name)) {
-        let file = done(&model(&spec, tensors(&spec)), &Options::default()).model;
-        let last = Network::native(&spec).unwrap().convs().last().unwrap().name.clone();
-        let step = file.weights().activation(&format!("{last}.output")).unwrap().scale;
+        let float = model(&spec, tensors(&spec));
+        let file = done(&float, &Options::default()).model;
         let network = Network::new(&spec, SIZE).unwrap();
         let options = PlanOptions { precision: DataType::I8, ..PlanOptions::default() };
         let plan = Plan::compile(&network, file.weights(), &options).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -185,11 +187,13 @@ fn the_integer_engine_agrees() {
         let mut found = vec![0.0; reference.run(picture).unwrap().0.len()];
         plan.new_state().unwrap().run(&Planes::new(&planes, SIZE.width, SIZE.height), &mut found).unwrap();
         let expected = reference.run(picture).unwrap().0;
-        let steps: Vec<f32> = expected.iter().zip(&found).map(|(a, b)| ((a - b) / step).abs()).collect();
-        let far = steps.iter().filter(|&&steps| steps > 1.5).count() as f32 / steps.len() as f32;
-        let most = steps.iter().fold(0f32, |m, v| m.max(*v));
-        println!("{name}: {most} steps at most, {far} over one");
-        assert!(far < 0.2 && most < 16.0, "{name}: {most} steps at most, {far} over one");
+        // Where a sum is half-way between two integers the two may round differently. From layer to layer that grows until
+        // their rounding errors are independent, so they are about as far from each other as from the float network.
+        let float = ratio(&expected, &Reference::new(&float).unwrap().run(picture).unwrap().0);
+        let engine = ratio(&expected, &found);
+        println!("{name}: {engine:.2} dB, {float:.2} dB from the float network");
+        assert!(engine > float - 3.0, "{name}: {engine} dB, {float} dB from the float network");
+        assert!(name != "MobileNetV1" || engine > 30.0, "few layers amplify little: {engine} dB");
     }
 }
 
