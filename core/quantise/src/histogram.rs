@@ -42,9 +42,11 @@ impl Histogram {
         self.widen(exponent);
         let inverse = 1.0 / width(self.exponent);
         for &value in values {
-            // Truncation after the shift is a floor.
-            let bin = (value * inverse + HALF as f32) as usize;
-            let count = &mut self.counts[bin.min(2 * HALF - 1)];
+            // Exact, as the width is a power of two, and rounded down.
+            let scaled = value * inverse;
+            let whole = scaled as i32;
+            let bin = whole - i32::from(scaled < whole as f32) + HALF as i32;
+            let count = &mut self.counts[bin.clamp(0, 2 * HALF as i32 - 1) as usize];
             *count = count.saturating_add(1);
         }
         self.total += values.len() as u64;

@@ -138,15 +138,16 @@ impl Moments {
             row[i] = row[i].max(0.0) + noise;
         }
         // Of few patches, values seem to depend on each other, or never to vary, by chance: an average over a map is one
-        // patch per picture. The fewer there are, the more they are treated as independent and alike.
+        // patch per picture. The fewer there are, the more they are treated as independent and alike; a variance needs few.
         let doubt = len as f64 / (len as f64 + count);
+        let alike = 2.0 / (2.0 + count);
         let mean = (0..len).map(|i| all[i * len + i]).sum::<f64>() / len as f64;
         for (i, row) in all.chunks_exact_mut(len).enumerate() {
             let own = row[i];
             for value in row.iter_mut() {
                 *value *= 1.0 - doubt;
             }
-            row[i] = own + (mean - own) * doubt / 2.0;
+            row[i] = own + (mean - own) * alike;
         }
         Covariance::Full(all)
     }
