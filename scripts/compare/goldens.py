@@ -3,6 +3,7 @@
   references.json   for each reference segmenter: logits before the resize at a few points, how many pixels each class has and how many are ties, for images from a
                     formula and for the photos that are PNG (no two JPEG decoders agree to the last bit), resized by nearest neighbour; from the float version by ONNX Runtime, or
                     for float files from LiteRT. For the classifier: LiteRT's best class if it leads by at least 0.1.
+  integers.json     for each quantised reference model: a hash of the bytes of LiteRT's logits before the resize, with its reference kernels, for the same inputs
   pytorch.json      logits of PyTorch's networks with weights from a formula: torchvision's, VainF's padding, segmentation_models_pytorch's dilation, Hugging Face's epsilons
 
 Only numbers are written. The reference models and photos are searched in ../shared or $SILHOUETTE_SHARED. Needs: pip install -r scripts/compare/requirements.txt
@@ -68,6 +69,28 @@ def references():
         if label.startswith("photo") and int(chances[first]) - int(chances[second]) >= 25:
             best.append({"input": label, "best": int(first)})
     return {"segmenters": models, "classifier": {"model": name, "size": size, "outputs": best}}
+
+
+def fnv1a(values):
+    """The 64-bit FNV-1a hash."""
+    state = 0xCBF29CE484222325
+    for value in values:
+        state = (state ^ value) * 0x100000001B3 % 2**64
+    return state
+
+
+def integers():
+    """Logits of quantised files in their own integers."""
+    files = [(name, size, 21) for name, (size, _, mean) in ref.SEGMENTERS.items() if mean is None]
+    name, size, _ = ref.CLASSIFIER
+    for name, size, classes in [*files, (name, size, 1001)]:
+        lite = ref.LiteRt(ref.model(name), keep=True, reference=True)
+        outputs = []
+        for label, pixels in inputs(size):
+            lite.run(pixels[None])
+            logits = lite.map_before_resize().transpose(0, 2, 3, 1)
+            outputs.append([label, fnv1a(logits.tobytes())])
+        yield {"model": name, "size": size, "classes": classes, "outputs": outputs}
 
 
 def numbers(seed, shape):
@@ -171,3 +194,4 @@ if __name__ == "__main__":
     write("pytorch.json", list(pytorch()))
     ref.need_shared()
     write("references.json", references())
+    write("integers.json", list(integers()))

@@ -67,11 +67,12 @@ def normalised(pixels, float_mean):
 
 
 class LiteRt:
-    """A .tflite file run by LiteRT. `keep`: every tensor can be read, without the delegate that fuses them."""
+    """A .tflite file run by LiteRT. `keep`: every tensor can be read, without the delegate that fuses them. `reference`: by the reference kernels."""
 
-    def __init__(self, path, keep=False):
+    def __init__(self, path, keep=False, reference=False):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
-        plain = {"experimental_op_resolver_type": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES, "experimental_preserve_all_tensors": True}
+        resolver = OpResolverType.BUILTIN_REF if reference else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        plain = {"experimental_op_resolver_type": resolver, "experimental_preserve_all_tensors": True}
         self.lite = Interpreter(str(path), **(plain if keep else {}))
         self.lite.allocate_tensors()
         self.keep = keep

@@ -1,5 +1,6 @@
 //! The command line, as types.
 
+use crate::effect::{Effect, effect};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use silhouette::{Backend, InputShape, Precision};
 use std::path::PathBuf;
@@ -11,8 +12,8 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// Log to stderr: the backend, kernels and memory chosen at load, and at the end the peak memory.
-    #[arg(short, long, global = true)]
+    /// Log to stderr: backend, kernels, memory; at the end its peak
+    #[arg(short, long, global = true, display_order = 1000)]
     pub(crate) verbose: bool,
 }
 
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Info(Info),
     /// Segment photos and write masks or images.
     Segment(Segment),
+    /// Segment a video frame by frame: Y4M, as ffmpeg pipes it, or a folder of frames.
+    Video(Video),
     /// Classify photos.
     Classify(Classify),
     /// Score a model on images with ground truth: mIOU, IoU of each class, pixel accuracy and confusion matrix; or, for its
@@ -160,44 +163,173 @@ pub(crate) enum Table {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = SEGMENT)]
 pub(crate) struct Segment {
-    /// Photos: JPEG, PNG or WebP.
+    /// Photos (JPEG, PNG, WebP, GIF, BMP, TIFF), folders of them, or - for a pipe.
     #[arg(value_name = "PHOTO", required = true)]
     pub(crate) photos: Vec<PathBuf>,
-    /// What to write; can be repeated. mask: a palette PNG whose indices are classes. confidence=CLASS: a grey image, in
-    /// which 255 is certain. replace=IMG: another image behind the foreground.
-    #[arg(long = "effect", value_name = "mask|overlay|cutout|blur|replace=IMG|confidence=CLASS", value_parser = effect)]
+    /// What to write, as below; can be repeated [default: overlay]
+    #[arg(long = "effect", value_name = "EFFECT", value_parser = effect)]
     pub(crate) effects: Vec<Effect>,
-    /// The foreground of every effect: labels separated by commas. In a mask, everything else becomes 0. Default: in masks
-    /// and overlays, everything but the background; in cutout, blur and replace, people, or everything but the
-    /// background if there are no people.
-    #[arg(long, value_name = "LABEL,LABEL", value_delimiter = ',')]
+    /// The foreground, for every effect [default: in cutout, blur
+    /// and replace people if any; otherwise all but the background]
+    #[arg(long, value_name = "LABEL,LABEL", value_delimiter = ',', verbatim_doc_comment)]
     pub(crate) classes: Vec<String>,
-    /// Whether the borders of cutout, blur and replace follow the image's edges. Default: on.
-    #[arg(long, value_enum, value_name = "on|off")]
+    /// Only the largest connected piece of the foreground
+    #[arg(long)]
+    pub(crate) largest: bool,
+    /// Cut every output to the box around the foreground.
+    #[arg(long, value_enum, value_name = "subject", hide_possible_values = true)]
+    pub(crate) crop: Option<Crop>,
+    /// Around that box: pixels, or % of its side [default: 5%]
+    #[arg(long, value_name = "N|N%", value_parser = margin, requires = "crop")]
+    pub(crate) margin: Option<Margin>,
+    /// Soft borders follow the image's edges [default: on]
+    #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
     pub(crate) refine: Option<Switch>,
-    /// The folder to write STEM.EFFECT.png into.
-    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    /// A folder, for NAME.EFFECT.png; or a file; or - [default: .]
+    #[arg(short, long, value_name = "PATH", default_value = ".", hide_default_value = true)]
     pub(crate) output: PathBuf,
-    /// Accept truncated JPEGs and PNGs, as far as they go.
+    /// Of images, not of masks; webp is lossless [default: png]
+    #[arg(long, value_enum, value_name = "png|jpg|webp", hide_possible_values = true)]
+    pub(crate) format: Option<Format>,
+    /// Of JPEGs, 1 to 100 [default: 90]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) quality: Option<u8>,
+    /// Reduce larger PNGs and JPEGs as they are read, refuse other
+    /// larger photos [default: refuse all over 128000000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST_PIXELS), verbatim_doc_comment)]
+    pub(crate) max_pixels: Option<u64>,
+    /// Take truncated JPEGs and PNGs, as far as they go
     #[arg(long)]
     pub(crate) lenient: bool,
     #[command(flatten)]
     pub(crate) engine: Engine,
-    /// Print one JSON object per photo instead of text.
+    /// Print one JSON object per photo instead of text
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = VIDEO)]
+pub(crate) struct Video {
+    /// A Y4M video, a folder of frames, or - for a pipe.
+    #[arg(value_name = "VIDEO")]
+    pub(crate) source: PathBuf,
+    /// What to make of each frame, as below
+    #[arg(long, value_name = "EFFECT", value_parser = effect, default_value = "overlay")]
+    pub(crate) effect: Effect,
+    /// The foreground [default: people; in mask, binary and
+    /// overlay all classes but the background]
+    #[arg(long, value_name = "LABEL,LABEL", value_delimiter = ',', verbatim_doc_comment)]
+    pub(crate) classes: Vec<String>,
+    /// Half-life of smoothing in ms; 0: none
+    #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(0..=86_400_000))]
+    pub(crate) smoothing: u64,
+    /// Soft borders follow the image's edges [default: on]
+    #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
+    pub(crate) refine: Option<Switch>,
+    /// NAME.y4m, a folder for PNGs, or - for a pipe
+    #[arg(short, long, value_name = "PATH", default_value = "-")]
+    pub(crate) output: PathBuf,
+    /// Frames a second of a folder [default: 30]; a Y4M has its own
+    #[arg(long, value_name = "N|N:N", value_parser = rate)]
+    pub(crate) rate: Option<(u32, u32)>,
+    #[command(flatten)]
+    pub(crate) engine: Engine,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Below the options of `video`.
+const VIDEO: &str = "\
+Effects:
+  blur, replace=X    another background: blurred, an image, a colour such as #00ff00
+  overlay            the classes in colour over the frame
+  mask, binary       the classes in their colours; white where the foreground is
+  confidence=CLASS   grey, 255 is certain
+  cutout             the foreground alone: only to a folder, as Y4M has no transparency
+
+Every frame is written as soon as it is read, so a camera's stream works too. Y4M of 8 bits is
+read: 420, 422, 444 and mono. Pixels that an effect leaves alone keep their values.
+
+Examples:
+  ffmpeg -i a.mp4 -f yuv4mpegpipe - | silhouette video - --effect blur | ffmpeg -i - b.mp4
+  silhouette video frames --effect replace=#00ff00 --rate 25 -o green.y4m";
+
+/// The most pixels of a photo: those of the largest mask.
+const MOST_PIXELS: u64 = silhouette::MAX_PIXELS as u64;
+
+/// What outputs are cut to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Crop {
+    /// The box around the foreground.
+    Subject,
+}
+
+/// Space around a box.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Margin {
+    Pixels(usize),
+    /// Of its longer side.
+    Percent(f64),
+}
+
+/// An image format to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Png,
+    #[value(alias = "jpeg")]
+    Jpg,
+    Webp,
+}
+
+impl Format {
+    /// By the end of a file's name.
+    pub(crate) fn of(path: &std::path::Path) -> Option<Self> {
+        match path.extension()?.to_string_lossy().to_lowercase().as_str() {
+            "png" => Some(Self::Png),
+            "jpg" | "jpeg" => Some(Self::Jpg),
+            "webp" => Some(Self::Webp),
+            _ => None,
+        }
+    }
+
+    /// The usual end of a name.
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+            Self::Jpg => "jpg",
+            Self::Webp => "webp",
+        }
+    }
+}
+
+/// Below the options of `segment`.
+const SEGMENT: &str = "\
+Effects:
+  mask, binary       class ids as a palette PNG; white where the foreground is
+  overlay            the classes in colour over the photo
+  cutout, blur       the foreground alone; the background blurred
+  replace=X          another background: an image, or a colour such as #00ff00
+  confidence=CLASS   grey, 255 is certain
+  geojson, coco      outlines of each piece, as JSON
+
+Examples:
+  silhouette segment photo.jpg --effect cutout --crop subject -o cutout.png
+  silhouette segment photos --effect blur --format jpg -o out
+  cat photo.jpg | silhouette segment - --effect replace=#ffffff -o - > white.png";
+
+#[derive(Args, Debug)]
 pub(crate) struct Classify {
-    /// Photos: JPEG, PNG or WebP.
+    /// Photos (JPEG, PNG, WebP, GIF, BMP, TIFF), folders of them, or - for a pipe.
     #[arg(value_name = "PHOTO", required = true)]
     pub(crate) photos: Vec<PathBuf>,
     /// Number of classes to print.
     #[arg(long, value_name = "K", default_value_t = 5)]
     pub(crate) top: usize,
-    /// Accept truncated JPEGs and PNGs, as far as they go.
+    /// Take truncated JPEGs and PNGs, as far as they go
     #[arg(long)]
     pub(crate) lenient: bool,
     #[command(flatten)]
@@ -337,28 +469,28 @@ pub(crate) struct Bench {
 /// How to load and run a model; the same flags for every command that does.
 #[derive(Args, Debug)]
 pub(crate) struct Engine {
-    /// The model file (from `silhouette import`). Default, for segmentation: a built-in model, the people model if only
-    /// people are needed, otherwise the one of PASCAL VOC's 21 classes.
-    #[arg(long, value_name = "MODEL.safetensors")]
+    /// From `silhouette import` [default: built in, for people and
+    /// for the 21 classes of PASCAL VOC]
+    #[arg(long, value_name = "MODEL", verbatim_doc_comment)]
     pub(crate) model: Option<PathBuf>,
-    /// Run the network at this input size instead of the model's own.
+    /// The network's input size [default: the model's own]
     #[arg(long, value_name = "N")]
     pub(crate) size: Option<usize>,
-    /// The shape of the network's input: a square, or the image's own shape with the size as its longer side, which saves
-    /// the time for the grey around the image. Default: frame; for classifiers and experiments, square.
-    #[arg(long, value_enum)]
+    /// The network's input: the image's shape, or a square padded
+    /// with grey [default: frame; to classify square]
+    #[arg(long, value_enum, value_name = "frame|square", hide_possible_values = true, verbatim_doc_comment)]
     pub(crate) input_shape: Option<InputShape>,
-    /// Number of threads. Default: as many as are useful, at most 4.
+    /// [default: as many as are useful, at most 4]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
-    /// Cache packed weights in this folder, so that the model opens faster next time.
+    /// Keep packed weights here, to open the model faster
     #[arg(long, value_name = "DIR")]
     pub(crate) weight_cache: Option<PathBuf>,
-    /// The backend that runs the network.
-    #[arg(long, value_enum, default_value_t = Backend::Auto)]
+    /// Where to compute [default: auto]
+    #[arg(long, value_enum, value_name = "auto|cpu|metal|graph", default_value_t = Backend::Auto, hide_possible_values = true, hide_default_value = true)]
     pub(crate) backend: Backend,
-    /// The number format that the network computes in.
-    #[arg(long, value_enum, default_value_t = Precision::Auto)]
+    /// What to compute in [default: auto, f16 where it is faster]
+    #[arg(long, value_enum, value_name = "auto|f32|f16", default_value_t = Precision::Auto, hide_possible_values = true, hide_default_value = true)]
     pub(crate) precision: Precision,
 }
 
@@ -494,46 +626,6 @@ pub(crate) struct Report {
     pub(crate) json: bool,
 }
 
-/// One image to write per photo.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
-    Mask,
-    Overlay,
-    Cutout,
-    Blur,
-    Replace(PathBuf),
-    Confidence(String),
-}
-
-impl Effect {
-    /// The middle part of the output's file name.
-    pub(crate) fn suffix(&self) -> String {
-        match self {
-            Self::Mask => "mask".into(),
-            Self::Overlay => "overlay".into(),
-            Self::Cutout => "cutout".into(),
-            Self::Blur => "blur".into(),
-            Self::Replace(_) => "replace".into(),
-            Self::Confidence(class) => format!("confidence-{class}"),
-        }
-    }
-}
-
-fn effect(text: &str) -> Result<Effect, String> {
-    let (name, value) = text.split_once('=').map_or((text, None), |(n, v)| (n, Some(v)));
-    match (name, value) {
-        ("mask", None) => Ok(Effect::Mask),
-        ("overlay", None) => Ok(Effect::Overlay),
-        ("cutout", None) => Ok(Effect::Cutout),
-        ("blur", None) => Ok(Effect::Blur),
-        ("replace", Some(path)) if !path.is_empty() => Ok(Effect::Replace(path.into())),
-        ("confidence", Some(class)) if !class.is_empty() => Ok(Effect::Confidence(class.into())),
-        ("replace", _) => Err("replace needs an image: replace=IMG".into()),
-        ("confidence", _) => Err("confidence needs a class: confidence=CLASS".into()),
-        _ => Err("expected mask, overlay, cutout, blur, replace=IMG, confidence=CLASS".into()),
-    }
-}
-
 /// Below the options of `eval`.
 const EVAL: &str = "\
 --people prints, in percent and at the image's own size: the IoU of all images' pixels together
@@ -562,6 +654,28 @@ measured on photos that were held out (one in five).";
 
 fn photos(text: &str) -> Result<usize, String> {
     between(text, 1, 10_000)
+}
+
+fn margin(text: &str) -> Result<Margin, String> {
+    let wrong = || "expected pixels, such as 20, or percent of the box's longer side up to 100, such as 5%".to_owned();
+    match text.strip_suffix('%') {
+        Some(percent) => percent
+            .parse()
+            .ok()
+            .filter(|percent| (0.0..=100.0).contains(percent))
+            .map(Margin::Percent)
+            .ok_or_else(wrong),
+        None => text.parse().ok().map(Margin::Pixels).ok_or_else(wrong),
+    }
+}
+
+fn rate(text: &str) -> Result<(u32, u32), String> {
+    let (number, of) = text.split_once(':').unwrap_or((text, "1"));
+    let part = |text: &str| text.parse().ok().filter(|number| (1..=1_000_000).contains(number));
+    match (part(number), part(of)) {
+        (Some(number), Some(of)) => Ok((number, of)),
+        _ => Err("expected frames a second, such as 25 or 30000:1001".into()),
+    }
 }
 
 fn frames(text: &str) -> Result<usize, String> {
@@ -633,11 +747,24 @@ mod tests {
     }
 
     #[test]
-    fn effects_parse_or_say_what_they_want() {
-        assert_eq!(effect("replace=a=b.png"), Ok(Effect::Replace("a=b.png".into())));
-        assert_eq!(effect("confidence=person"), Ok(Effect::Confidence("person".into())));
-        for wrong in ["replace", "replace=", "confidence", "mask=1", "cut-out", ""] {
-            assert!(effect(wrong).is_err(), "{wrong}");
+    fn help_fits_a_screen() {
+        let mut command = Cli::command();
+        command.build();
+        for name in ["segment", "video"] {
+            let help = command.find_subcommand_mut(name).unwrap().render_help().to_string();
+            assert!(help.lines().count() <= 50, "{} lines: {help}", help.lines().count());
+            for line in help.lines() {
+                assert!(line.chars().count() <= 100, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn margins_are_pixels_or_percent() {
+        assert_eq!(margin("12"), Ok(Margin::Pixels(12)));
+        assert_eq!(margin("2.5%"), Ok(Margin::Percent(2.5)));
+        for wrong in ["", "%", "-1", "1e9%", "101%", "nan%", "x"] {
+            assert!(margin(wrong).is_err(), "{wrong}");
         }
     }
 

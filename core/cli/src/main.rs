@@ -5,20 +5,26 @@
 mod args;
 mod bench;
 mod classify;
+mod effect;
 mod eval;
 mod experiment;
 mod failure;
 mod import;
 mod info;
+mod inputs;
 mod labels;
 mod load;
 mod logger;
 mod memory;
+mod names;
 mod output;
 mod photos;
 mod quantize;
+mod render;
 mod run;
 mod segment;
+mod shapes;
+mod video;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -39,6 +45,7 @@ fn main() -> ExitCode {
         Command::Quantize(args) => quantize::quantize(args),
         Command::Info(args) => info::info(args),
         Command::Segment(args) => segment::segment(args),
+        Command::Video(args) => video::video(args),
         Command::Classify(args) => classify::classify(args),
         Command::Eval(args) => eval::eval(args),
         Command::Bench(args) => bench::bench(args),

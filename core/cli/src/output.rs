@@ -3,9 +3,10 @@
 use crate::failure::Failure;
 pub(crate) use crate::failure::one_line;
 use silhouette_files::{IsInput, write_bytes};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use unicode_normalization::UnicodeNormalization as _;
 
 /// Writes a file atomically.
@@ -21,10 +22,22 @@ pub(crate) fn refuse_inputs<'a>(
     silhouette_files::refuse_inputs(outputs, inputs).map_err(|error: IsInput| Failure::general(error))
 }
 
+/// Whether lines for humans and machines go to stderr, because an image goes to stdout.
+static ASIDE: AtomicBool = AtomicBool::new(false);
+
+/// From now on, [`say`] prints on stderr: stdout carries an image or a video.
+pub(crate) fn say_aside() {
+    ASIDE.store(true, Ordering::Relaxed);
+}
+
 /// Prints one line on stdout.
 ///
 /// A closed pipe (`silhouette … | head`) is not an error: the program ends quietly, as other commands do.
 pub(crate) fn say(line: &str) {
+    if ASIDE.load(Ordering::Relaxed) {
+        let _ = writeln!(io::stderr(), "{line}");
+        return;
+    }
     let mut out = io::stdout().lock();
     if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
         let gone = error.kind() == io::ErrorKind::BrokenPipe;
@@ -35,35 +48,45 @@ pub(crate) fn say(line: &str) {
     }
 }
 
+/// Prints a line on stderr that is neither a result nor an error.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "note: {}", one_line(text));
+}
+
+/// A number of things, whose name takes an s where there are several.
+pub(crate) fn counted(number: u64, name: &str) -> String {
+    if number == 1 { format!("1 {name}") } else { format!("{number} {name}s") }
+}
+
 /// A key that is equal for two names that some file system treats as one: it ignores case, and whether an accent is a
 /// character of its own.
 pub(crate) fn alike(name: &str) -> String {
     name.nfd().flat_map(char::to_lowercase).nfc().collect()
 }
 
-/// The part of each photo's output names before the effect: its stem; with a number if two photos of one call have the
-/// same stem, so that neither overwrites the other.
-pub(crate) fn stems(photos: &[PathBuf]) -> Vec<String> {
-    let stem = |photo: &PathBuf| {
-        photo.file_stem().map_or_else(|| "photo".to_owned(), |stem| stem.to_string_lossy().into_owned())
-    };
-    let plain: Vec<String> = photos.iter().map(stem).collect();
+/// The given paths, with a number at the end of those that another one equals, so that no output overwrites another.
+pub(crate) fn distinct(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let key = |path: &Path| alike(&path.to_string_lossy());
     let mut taken: HashMap<String, usize> = HashMap::new();
-    for stem in &plain {
-        *taken.entry(alike(stem)).or_default() += 1;
+    for path in paths {
+        *taken.entry(key(path)).or_default() += 1;
     }
-    let mut used: std::collections::HashSet<String> =
-        plain.iter().map(|stem| alike(stem)).filter(|stem| taken[stem] == 1).collect();
-    plain
-        .into_iter()
-        .map(|stem| {
-            if taken[&alike(&stem)] == 1 {
-                return stem;
+    let mut used: HashSet<String> =
+        taken.iter().filter(|(_, count)| **count == 1).map(|(key, _)| key.clone()).collect();
+    paths
+        .iter()
+        .map(|path| {
+            if taken[&key(path)] == 1 {
+                return path.clone();
             }
             let mut number = 1;
             loop {
-                let candidate = if number == 1 { stem.clone() } else { format!("{stem}-{number}") };
-                if used.insert(alike(&candidate)) {
+                let mut name = path.file_name().unwrap_or_default().to_owned();
+                if number > 1 {
+                    name.push(format!("-{number}"));
+                }
+                let candidate = path.with_file_name(name);
+                if used.insert(key(&candidate)) {
                     return candidate;
                 }
                 number += 1;
@@ -77,11 +100,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_photos_share_a_stem() {
-        let photos = ["a/x.png", "b/x.jpg", "x-2.png", "c/X.webp", "y.png"].map(PathBuf::from);
-        assert_eq!(stems(&photos), ["x", "x-3", "x-2", "X-4", "y"]);
+    fn no_two_photos_share_a_name() {
+        let distinct = |names: &[&str]| {
+            let paths: Vec<_> = names.iter().map(PathBuf::from).collect();
+            distinct(&paths).into_iter().map(|path| path.to_string_lossy().into_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(distinct(&["x", "x", "x-2", "X", "y"]), ["x", "x-3", "x-2", "X-4", "y"]);
+        assert_eq!(distinct(&["a/x", "b/x", "a/x", "a.b/x.y"]), ["a/x", "b/x", "a/x-2", "a.b/x.y"]);
         // An accent composed, and as a separate character: one name to some file systems.
-        let photos = ["a/caf\u{e9}.png", "b/cafe\u{301}.png", "c/CAFE\u{301}.png"].map(PathBuf::from);
-        assert_eq!(stems(&photos), ["caf\u{e9}", "cafe\u{301}-2", "CAFE\u{301}-3"]);
+        let names = ["caf\u{e9}", "cafe\u{301}", "CAFE\u{301}"];
+        assert_eq!(distinct(&names), ["caf\u{e9}", "cafe\u{301}-2", "CAFE\u{301}-3"]);
     }
 }

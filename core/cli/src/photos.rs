@@ -1,10 +1,12 @@
 //! Processes several photos: a progress bar, and a failure of one does not stop the rest.
 
 use crate::failure::Failure;
+use crate::inputs::{Inputs, about};
 use crate::output;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use silhouette::files::Photo;
+use std::path::Path;
 
 /// The report for a successful photo.
 pub(crate) struct Report {
@@ -14,19 +16,34 @@ pub(crate) struct Report {
     pub(crate) json: Value,
 }
 
-/// Calls `work` with each photo and its number. Results go to stdout and failures to stderr, as they occur; with `json`
+impl Report {
+    /// Adds what the photo does not hold of its file.
+    pub(crate) fn of(mut self, photo: &Photo) -> Self {
+        let (words, fields) = about(photo);
+        for word in words {
+            self.text = format!("{}; {word}", self.text);
+        }
+        if let Value::Object(json) = &mut self.json {
+            json.extend(fields.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        }
+        self
+    }
+}
+
+/// Calls `work` with each photo's path and its number. Results go to stdout and failures to stderr, as they occur; with `json`
 /// both go to stdout too, one object per line.
 ///
 /// # Errors
 /// An empty list if any photo failed: everything has been printed.
 pub(crate) fn each(
-    photos: &[PathBuf],
+    inputs: &Inputs,
     json: bool,
     mut work: impl FnMut(usize, &Path) -> Result<Report, Vec<Failure>>,
 ) -> Result<(), Vec<Failure>> {
-    let bar = bar(photos.len());
-    let mut failed = false;
-    for (number, photo) in photos.iter().enumerate() {
+    let bar = bar(inputs.list.len());
+    let mut failed = inputs.incomplete();
+    for (number, input) in inputs.list.iter().enumerate() {
+        let photo = &input.path;
         bar.set_message(output::one_line(&photo.file_name().unwrap_or_default().to_string_lossy()));
         let done = work(number, photo);
         bar.inc(1);
@@ -46,6 +63,7 @@ pub(crate) fn each(
         });
     }
     bar.finish_and_clear();
+    inputs.tell_skipped(json);
     if failed { Err(Vec::new()) } else { Ok(()) }
 }
 

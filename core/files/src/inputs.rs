@@ -1,5 +1,6 @@
 //! Detects outputs that are also inputs, before anything is read or written.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
@@ -24,12 +25,16 @@ pub fn refuse_inputs<O: AsRef<Path>, I: AsRef<Path>>(
     outputs: impl IntoIterator<Item = O>,
     inputs: impl IntoIterator<Item = I>,
 ) -> Result<(), IsInput> {
-    let inputs: Vec<(I, Same)> =
-        inputs.into_iter().filter_map(|input| Same::of(input.as_ref()).map(|same| (input, same))).collect();
+    let mut by_file: HashMap<Same, I> = HashMap::new();
+    for input in inputs {
+        if let Some(same) = Same::of(input.as_ref()) {
+            by_file.entry(same).or_insert(input);
+        }
+    }
     for output in outputs {
         let output = output.as_ref();
         let Some(same) = Same::of(output) else { continue };
-        if let Some((input, _)) = inputs.iter().find(|(_, input)| *input == same) {
+        if let Some(input) = by_file.get(&same) {
             return Err(IsInput { output: output.to_owned(), input: input.as_ref().to_owned() });
         }
     }
@@ -37,7 +42,7 @@ pub fn refuse_inputs<O: AsRef<Path>, I: AsRef<Path>>(
 }
 
 /// Equal for two names of one file.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 enum Same {
     /// An existing file.
     File(Id),
@@ -64,19 +69,19 @@ impl Same {
 }
 
 #[cfg(unix)]
-type Id = (u64, u64);
+pub(crate) type Id = (u64, u64);
 
 #[cfg(unix)]
-fn id(_: &Path, about: &Metadata) -> Id {
+pub(crate) fn id(_: &Path, about: &Metadata) -> Id {
     use std::os::unix::fs::MetadataExt as _;
     (about.dev(), about.ino())
 }
 
 #[cfg(not(unix))]
-type Id = Option<PathBuf>;
+pub(crate) type Id = Option<PathBuf>;
 
 #[cfg(not(unix))]
-fn id(path: &Path, _: &Metadata) -> Id {
+pub(crate) fn id(path: &Path, _: &Metadata) -> Id {
     path.canonicalize().ok()
 }
 

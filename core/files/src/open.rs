@@ -106,6 +106,16 @@ pub fn read_own(path: &Path, limit: u64) -> Result<Vec<u8>, OpenError> {
     whole(open_own(path, limit)?, limit)
 }
 
+/// Reads the first `bytes` of a regular file, or all of a shorter one.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn read_start(path: &Path, bytes: usize) -> Result<Vec<u8>, OpenError> {
+    let mut start = Vec::new();
+    open_regular(path, u64::MAX)?.file.take(bytes as u64).read_to_end(&mut start)?;
+    Ok(start)
+}
+
 fn whole(regular: Regular, limit: u64) -> Result<Vec<u8>, OpenError> {
     let mut bytes = Vec::new();
     let length = usize::try_from(regular.len()).unwrap_or(usize::MAX);
@@ -205,6 +215,7 @@ mod tests {
             assert!(matches!(result, Err(OpenError::TooLarge { limit: 4 })), "{result:?}");
         }
         assert_eq!(read_text(&path, 9).unwrap(), "12345");
+        assert_eq!((read_start(&path, 2).unwrap(), read_start(&path, 9).unwrap()), (b"12".to_vec(), b"12345".to_vec()));
         let path = folder.write("bytes", [0xff]);
         assert!(read_text(&path, 9).unwrap_err().to_string().contains("utf-8"));
         assert!(matches!(read_regular(&folder.path("none"), 9), Err(OpenError::Io(_))));

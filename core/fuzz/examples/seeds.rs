@@ -43,6 +43,11 @@ fn main() -> Done {
     write("config", "processor", processor.as_bytes())?;
     write("tflite", "head", b"\x1c\0\0\0TFL3\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0")?;
     pictures(&write)?;
+    for (tag, bytes) in [("420jpeg", 27), ("422", 33), ("444", 45), ("mono", 15)] {
+        let header = format!("YUV4MPEG2 W5 H3 F30:1 Ip A1:1 C{tag} XCOLORRANGE=FULL\n");
+        let frame = [&b"FRAME\n"[..], &(0..bytes).map(|i| i * 5).collect::<Vec<u8>>()].concat();
+        write("y4m", tag, &[header.as_bytes(), &frame, &frame].concat())?;
+    }
     for target in ["frame", "effects", "smoothing", "weight_cache"] {
         for (name, step) in [("ones", 0), ("up", 1), ("sevens", 7), ("wide", 53)] {
             let bytes: Vec<u8> = (0..64).map(|i: u8| 1 + i.wrapping_mul(step)).collect();
@@ -100,7 +105,13 @@ fn pictures(write: &dyn Fn(&str, &str, &[u8]) -> Done) -> Done {
         write("photo", &name, &std::fs::read(&path)?)?;
     }
     let pixels: Vec<u8> = (0..16 * 12 * 4).map(|i| (i * 7) as u8).collect();
-    for format in [image::ImageFormat::WebP, image::ImageFormat::Jpeg] {
+    for format in [
+        image::ImageFormat::WebP,
+        image::ImageFormat::Jpeg,
+        image::ImageFormat::Gif,
+        image::ImageFormat::Bmp,
+        image::ImageFormat::Tiff,
+    ] {
         let mut bytes = Cursor::new(Vec::new());
         let (pixels, color) = match format {
             image::ImageFormat::Jpeg => (&pixels[..16 * 12 * 3], image::ExtendedColorType::Rgb8),

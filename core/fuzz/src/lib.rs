@@ -2,7 +2,7 @@
 //! hang or exceed its memory limits; the results of a success must satisfy their contracts.
 #![forbid(unsafe_code)]
 
-use silhouette::files::{Photo, PhotoOptions};
+use silhouette::files::{Photo, PhotoOptions, y4m};
 use silhouette::{
     Effect, Foreground, Frame, FrameBuffer, Model, Options, OutputSize, PixelFormat, Plane, Region, Rotation,
     Segmentation, Segmenter, Smoothing, VideoSegmenter, YuvColor, YuvMatrix, YuvRange,
@@ -198,6 +198,31 @@ pub fn npy(bytes: &[u8]) {
     if let Ok(array) = npy::from_bytes(bytes, "fuzz.npy") {
         assert_eq!(array.shape.iter().product::<usize>(), array.data.len());
         assert!(array.data.len() <= bytes.len());
+    }
+}
+
+/// A Y4M video: every frame that is read becomes an image, is drawn again, and what is written is read as the same.
+pub fn y4m(bytes: &[u8]) {
+    let Ok(mut reader) = y4m::Reader::new(bytes) else { return };
+    let header = reader.header().clone();
+    let again = header.line();
+    let parsed = y4m::Reader::new(again.as_bytes()).expect("a header that was written is read");
+    assert_eq!(parsed.header(), &header);
+    let mut planes = y4m::Planes::default();
+    let mut drawn = y4m::Planes::default();
+    while let Ok(true) = reader.read(&mut planes) {
+        let picture = {
+            let frame = planes.frame(&header).expect("a whole frame");
+            Picture::from_frame(&frame).expect("a small image")
+        };
+        assert_eq!((picture.width, picture.height), (header.width, header.height));
+        drawn.draw(&header, &picture, Some((&planes, &picture))).expect("a small image");
+        let write = |planes: &y4m::Planes| {
+            let mut out = Vec::new();
+            y4m::Writer::new(&mut out, &header).and_then(|mut writer| writer.write(planes)).expect("memory is written");
+            out
+        };
+        assert!(write(&planes) == write(&drawn), "what is not changed stays");
     }
 }
 

@@ -1,24 +1,34 @@
-//! Image files: reads photos (PNG, JPEG, WebP; EXIF orientation is applied), writes masks and images (PNG).
+//! Image files: reads photos (PNG, JPEG, WebP, and with the feature `formats` GIF, BMP and TIFF; EXIF orientation is applied), writes masks
+//! and images (PNG).
 //!
 //! Files are hostile: a photo's size is checked before memory is allocated for its pixels, and rejected above a limit
 //! set by the caller; no more of a file is read than its size explains, no profile is decompressed beyond a plausible
 //! length, and a truncated photo is an error unless the caller accepts partial ones. Colours are converted to sRGB,
 //! transparency is preserved.
 
+mod decoded;
+mod encode;
 mod entropy;
+#[cfg(feature = "formats")]
+mod formats;
+#[cfg(feature = "formats")]
+mod headers;
 mod jpeg;
+mod kind;
 mod pixels;
 mod png_rows;
 mod problem;
 mod profile;
+mod reduce;
+mod several;
+mod strips;
+pub mod y4m;
 
-use std::io::{BufRead, Cursor, ErrorKind, Seek, SeekFrom, Write};
+use std::io::{BufRead, Cursor, ErrorKind, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError};
-use silhouette_files::{open_regular, write_whole};
+use silhouette_files::open_regular;
 use silhouette_kernels::memory::{self, OutOfMemory};
 use thiserror::Error;
 use zune_jpeg::JpegDecoder;
@@ -26,13 +36,21 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use decoded::Decoded;
 use jpeg::Jpeg;
+use kind::Format;
 use pixels::Pixels;
 use png_rows::Rows;
 use problem::Problem;
-use profile::{MOST_PROFILE, ToSrgb};
+use profile::ToSrgb;
+use reduce::Reducer;
+use strips::Strips;
 
-use crate::frame::{Frame, FrameError, Rotation, Transparency};
+pub use encode::{Image, ImageFormat};
+pub use kind::Kind;
+pub use several::Several;
+
+use crate::frame::{Frame, FrameError, Rotation, Size, Transparency};
 use crate::mask::{Confidence, Mask};
 use crate::palette::Palette;
 use crate::picture::Picture;
@@ -44,6 +62,10 @@ pub const MAX_PIXELS: u64 = 128_000_000;
 
 /// The largest image file that is opened.
 const MAX_FILE: u64 = 1 << 30;
+
+/// The formats that are read, in words.
+const FORMATS: &str =
+    if cfg!(feature = "formats") { "a PNG, JPEG, WebP, GIF, BMP or TIFF" } else { "a PNG, JPEG or WebP" };
 
 /// Why an image file was not read or written.
 #[derive(Debug, Error)]
@@ -57,9 +79,25 @@ pub enum FileError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// Its first bytes do not belong to a supported format.
-    #[error("{} is not a PNG, JPEG or WebP image", path.display())]
+    /// Its first bytes belong to no known format.
+    #[error("{} is not {FORMATS} image", path.display())]
     Format {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is of a known format that is not read.
+    #[error("{} is {kind}, which is not read; convert it first: {command}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+        /// A command that makes an image of it that is read.
+        command: String,
+    },
+    /// It has no bytes.
+    #[error("{} is empty: it has no bytes", path.display())]
+    Empty {
         /// The file.
         path: PathBuf,
     },
@@ -135,6 +173,9 @@ pub struct Photo {
     pixels: Pixels,
     rotation: Rotation,
     mirror: bool,
+    several: Option<Several>,
+    /// Columns and rows of the file's image, before it was reduced.
+    whole: Option<(u32, u32)>,
 }
 
 /// Which photos are accepted.
@@ -147,12 +188,13 @@ pub struct Photo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PhotoOptions {
     max_pixels: u64,
+    reduce: bool,
     lenient: bool,
 }
 
 impl Default for PhotoOptions {
     fn default() -> Self {
-        Self { max_pixels: MAX_PIXELS, lenient: false }
+        Self { max_pixels: MAX_PIXELS, reduce: false, lenient: false }
     }
 }
 
@@ -169,11 +211,55 @@ impl PhotoOptions {
         self
     }
 
+    /// Whether a photo of more pixels is reduced as it is read, by an integer factor, instead of refused. Only what can be read
+    /// part by part is (PNG, unless it is interlaced; JPEG, unless it is progressive or truncated): the memory for it then depends on [`max_pixels`](Self::max_pixels), not on its size.
+    #[must_use]
+    pub fn reduce(mut self, reduce: bool) -> Self {
+        self.reduce = reduce;
+        self
+    }
+
     /// Whether a truncated JPEG or PNG is decoded as far as it goes; the rest is one colour.
     #[must_use]
     pub fn lenient(mut self, lenient: bool) -> Self {
         self.lenient = lenient;
         self
+    }
+}
+
+/// A decoded JPEG.
+struct Rgb {
+    bytes: Vec<u8>,
+    grey: bool,
+    orientation: Orientation,
+}
+
+impl Rgb {
+    /// Decodes a JPEG of this size, whose decoder needs so many bytes.
+    fn decode(bytes: &[u8], (width, height): (u32, u32), decoding: u64) -> Result<Self, Problem> {
+        let wrong = |error: zune_jpeg::errors::DecodeErrors| Problem::Damaged(error.to_string());
+        // Missing data were handled already; otherwise the decoder should do its best.
+        let sides =
+            DecoderOptions::default().set_strict_mode(false).set_max_width(usize::MAX).set_max_height(usize::MAX);
+        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), sides);
+        decoder.decode_headers().map_err(wrong)?;
+        let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
+        decoder.set_options(sides.jpeg_set_out_colorspace(if grey { ColorSpace::Luma } else { ColorSpace::RGB }));
+        let exif = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
+        let pixels = width as usize * height as usize;
+        let mut decoded = memory::filled(pixels * if grey { 1 } else { 3 }, 0, "an image")?;
+        // The decoder allocates without checking.
+        memory::enough(decoding, "an image")?;
+        decoder.decode_into(&mut decoded).map_err(wrong)?;
+        drop(decoder);
+        let rgb = if grey {
+            let mut rgb = memory::filled(pixels * 3, 0, "an image")?;
+            rgb.chunks_exact_mut(3).zip(decoded).for_each(|(pixel, level)| pixel.fill(level));
+            rgb
+        } else {
+            decoded
+        };
+        Ok(Self { bytes: rgb, grey, orientation: exif.unwrap_or(Orientation::NoTransforms) })
     }
 }
 
@@ -227,13 +313,17 @@ impl Photo {
             Some(Problem::Cut(there)) => FileError::Truncated { path: path(), there },
             Some(Problem::Damaged(reason)) => FileError::Decode { path: path(), reason },
             Some(Problem::OutOfMemory(source)) => FileError::OutOfMemory { path: path(), source },
+            Some(Problem::Foreign(kind)) => {
+                FileError::Foreign { kind: kind.said(), command: kind.command(&path()), path: path() }
+            }
+            Some(Problem::Empty) => FileError::Empty { path: path() },
             None => FileError::Format { path: path() },
         })
     }
 
     /// Reads the format recognised from the first bytes; an empty message for an unknown one.
     fn of(mut reader: impl BufRead + Seek, options: &PhotoOptions) -> Result<Self, Option<Problem>> {
-        let mut head = [0; 12];
+        let mut head = [0; Kind::HEAD];
         let start = reader.stream_position().map_err(Problem::Read)?;
         let mut length = 0;
         while length < head.len() {
@@ -245,98 +335,80 @@ impl Photo {
             }
         }
         reader.seek(SeekFrom::Start(start)).map_err(Problem::Read)?;
-        match head {
-            [0xFF, 0xD8, 0xFF, ..] => Ok(Self::jpeg(reader, options)?),
-            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Ok(Self::png(reader, options)?),
-            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P'] => Ok(Self::webp(reader, options)?),
-            _ => Err(None),
+        if length == 0 {
+            return Err(Some(Problem::Empty));
         }
+        let kind = Kind::of(&head[..length]).ok_or(None)?;
+        let decoded = match kind.format().ok_or(Problem::Foreign(kind))? {
+            Format::Jpeg => return Ok(Self::jpeg(reader, options)?),
+            Format::Png => return Ok(Self::png(reader, options)?),
+            Format::WebP => decoded::webp(reader, options.max_pixels)?,
+            #[cfg(feature = "formats")]
+            Format::Gif => formats::gif(reader, options.max_pixels)?,
+            #[cfg(feature = "formats")]
+            Format::Bmp => formats::bmp(reader, options.max_pixels)?,
+            #[cfg(feature = "formats")]
+            Format::Tiff => formats::tiff(reader, options.max_pixels)?,
+            #[cfg(not(feature = "formats"))]
+            Format::Gif | Format::Bmp | Format::Tiff => return Err(Some(Problem::Foreign(kind))),
+        };
+        let Decoded { width, height, pixels, orientation, several } = decoded;
+        Ok(Self { several, ..Self::turned(width, height, pixels, orientation) })
     }
 
     fn jpeg(reader: impl BufRead, options: &PhotoOptions) -> Result<Self, Problem> {
-        let Jpeg { bytes, decoding, width, height, cut, profile } = Jpeg::read(reader, options.max_pixels)?;
-        if let Some(there) = cut.filter(|_| !options.lenient) {
+        let most = if options.reduce { u64::MAX } else { options.max_pixels };
+        let jpeg = Jpeg::read(reader, most)?;
+        let Jpeg { width, height, .. } = jpeg;
+        let step = Reducer::step((width, height), options.max_pixels);
+        if step > 1 {
+            let strips = if jpeg.cut.is_none() { jpeg.strips() } else { None };
+            return Self::reduced(&jpeg, strips.ok_or(Problem::TooLarge { width, height })?, step);
+        }
+        if let Some(there) = jpeg.cut.filter(|_| !options.lenient) {
             return Err(Problem::Cut(there));
         }
-        let wrong = |error: zune_jpeg::errors::DecodeErrors| Problem::Damaged(error.to_string());
-        // Missing data were handled already; otherwise the decoder should do its best.
-        let sides =
-            DecoderOptions::default().set_strict_mode(false).set_max_width(usize::MAX).set_max_height(usize::MAX);
-        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&bytes[..]), sides);
-        decoder.decode_headers().map_err(wrong)?;
-        let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
-        decoder.set_options(sides.jpeg_set_out_colorspace(if grey { ColorSpace::Luma } else { ColorSpace::RGB }));
-        let exif = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
-        let pixels = width as usize * height as usize;
-        let mut decoded = memory::filled(pixels * if grey { 1 } else { 3 }, 0, "an image")?;
-        // The decoder allocates without checking.
-        memory::enough(decoding, "an image")?;
-        decoder.decode_into(&mut decoded).map_err(wrong)?;
-        drop(decoder);
-        drop(bytes);
-        let mut rgb = if grey {
-            let mut rgb = memory::filled(pixels * 3, 0, "an image")?;
-            rgb.chunks_exact_mut(3).zip(decoded).for_each(|(pixel, level)| pixel.fill(level));
-            rgb
-        } else {
-            decoded
-        };
-        if !profile.is_empty()
-            && let Some(to_srgb) = ToSrgb::icc(&profile, grey, false)
-        {
-            to_srgb.eight(&mut rgb);
+        let mut decoded = Rgb::decode(&jpeg.bytes, (width, height), jpeg.decoding)?;
+        drop(jpeg.bytes);
+        if let Some(to_srgb) = ToSrgb::of_jpeg(&jpeg.profile, decoded.grey) {
+            to_srgb.eight(&mut decoded.bytes);
         }
-        Ok(Self::turned(width, height, Pixels::of(rgb, 3), exif.unwrap_or(Orientation::NoTransforms)))
+        Ok(Self::turned(width, height, Pixels::of(decoded.bytes, 3), decoded.orientation))
+    }
+
+    /// Decodes a JPEG strip by strip, each `step` by `step` pixels becoming one.
+    fn reduced(jpeg: &Jpeg, mut strips: Strips<'_>, step: u32) -> Result<Self, Problem> {
+        let Jpeg { width, height, .. } = *jpeg;
+        let mut reducer = Reducer::new(width, height, 3, step)?;
+        let mut orientation = Orientation::NoTransforms;
+        let mut to_srgb = None;
+        while let Some(strip) = strips.next()? {
+            let mut decoded = Rgb::decode(&strip.bytes, (width, strip.height), jpeg.decoding)?;
+            if to_srgb.is_none() {
+                to_srgb = Some(ToSrgb::of_jpeg(&jpeg.profile, decoded.grey));
+            }
+            if let Some(Some(to_srgb)) = &to_srgb {
+                to_srgb.eight(&mut decoded.bytes);
+            }
+            orientation = decoded.orientation;
+            let rows = decoded.bytes.chunks_exact(width as usize * 3).skip(strip.skip as usize);
+            rows.take(strip.take as usize).for_each(|row| reducer.push(row));
+        }
+        let (small_width, small_height, pixels) = reducer.finish();
+        let turned = Self::turned(small_width, small_height, Pixels::of(pixels, 3), orientation);
+        Ok(Self { whole: Some((width, height)), ..turned })
     }
 
     fn png(reader: impl BufRead + Seek, options: &PhotoOptions) -> Result<Self, Problem> {
-        let Rows { width, height, pixels, orientation, cut } = Rows::read(reader, options.max_pixels)?;
+        let Rows { width, height, pixels, orientation, cut, animated, whole } =
+            Rows::read(reader, options.max_pixels, options.reduce)?;
         match cut {
             Some(there) if !options.lenient => Err(Problem::Cut(there)),
-            _ => Ok(Self::turned(width, height, pixels, orientation)),
-        }
-    }
-
-    fn webp(mut reader: impl BufRead + Seek, options: &PhotoOptions) -> Result<Self, Problem> {
-        let failed = |error: ImageError| match error {
-            ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                Problem::Cut("it ends before its image data".into())
+            _ => {
+                let several = animated.then_some(Several::Frames);
+                Ok(Self { several, whole, ..Self::turned(width, height, pixels, orientation) })
             }
-            ImageError::IoError(error) => Problem::Read(error),
-            error => Problem::Damaged(error.to_string()),
-        };
-        let start = reader.stream_position().map_err(Problem::Read)?;
-        let length = reader.seek(SeekFrom::End(0)).map_err(Problem::Read)?.saturating_sub(start);
-        reader.seek(SeekFrom::Start(start)).map_err(Problem::Read)?;
-        let mut decoder = WebPDecoder::new(reader).map_err(failed)?;
-        let (width, height) = decoder.dimensions();
-        let pixels = u64::from(width) * u64::from(height);
-        if pixels > options.max_pixels {
-            return Err(Problem::TooLarge { width, height });
         }
-        // Chunks are kept whole.
-        let most = pixels * 4 + (1 << 24);
-        if length > most {
-            let text = format!("it is {length} bytes long, more than {width}x{height} pixels explain");
-            return Err(Problem::Damaged(text));
-        }
-        let mut limits = image::Limits::no_limits();
-        limits.max_alloc = Some(pixels * 8 + (1 << 24));
-        decoder.set_limits(limits).map_err(failed)?;
-        // A broken EXIF block is no reason to reject the image.
-        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        // Nor is a broken profile.
-        let profile = decoder.icc_profile().unwrap_or_default().filter(|profile| profile.len() <= MOST_PROFILE);
-        let alpha = decoder.color_type().has_alpha();
-        // The decoder allocates more without checking.
-        memory::enough(pixels * 8 + length, "an image")?;
-        let image = DynamicImage::from_decoder(decoder).map_err(failed)?;
-        let (mut bytes, channels) =
-            if alpha { (image.into_rgba8().into_raw(), 4) } else { (image.into_rgb8().into_raw(), 3) };
-        if let Some(to_srgb) = profile.and_then(|profile| ToSrgb::icc(&profile, false, alpha)) {
-            to_srgb.eight(&mut bytes);
-        }
-        Ok(Self::turned(width, height, Pixels::of(bytes, channels), orientation))
     }
 
     fn turned(width: u32, height: u32, pixels: Pixels, orientation: Orientation) -> Self {
@@ -351,7 +423,19 @@ impl Photo {
             Orientation::Rotate90FlipH => (Rotation::Clockwise90, true),
             Orientation::Rotate270FlipH => (Rotation::Clockwise270, true),
         };
-        Self { width: width as usize, height: height as usize, pixels, rotation, mirror }
+        Self { width: width as usize, height: height as usize, pixels, rotation, mirror, several: None, whole: None }
+    }
+
+    /// The size of the file's image, upright, if the photo was reduced from it ([`PhotoOptions::reduce`]).
+    pub fn reduced_from(&self) -> Option<Size> {
+        let (width, height) = self.whole?;
+        let (width, height) = if self.rotation.transposes() { (height, width) } else { (width, height) };
+        Some(Size { height: height as usize, width: width as usize })
+    }
+
+    /// What the file holds several of, if the photo is only the first of them.
+    pub fn first_of(&self) -> Option<Several> {
+        self.several
     }
 
     /// The photo as a frame with the file's rotation, mirroring and transparency.
@@ -373,109 +457,25 @@ impl Photo {
 /// device is written through.
 ///
 /// # Errors
-/// [`FileError::Encode`] for a mask whose bytes do not match its size, [`FileError::Write`] if the file cannot be
-/// written.
+/// As [`Image::write`].
 pub fn write_mask(path: impl AsRef<Path>, mask: &Mask, palette: &Palette) -> Result<(), FileError> {
-    let colors = palette.colors().concat();
-    write(path.as_ref(), mask.width, mask.height, png::ColorType::Indexed, Some(colors), &mask.classes)
+    Image::Mask(mask, palette).write(path, ImageFormat::Png)
 }
 
-/// Writes an image as a PNG: RGB if every pixel is opaque, otherwise RGBA. Optimised for speed rather than size: a
-/// photo of twelve megapixels is written in a tenth of the time with a third more bytes.
+/// Writes an image as a PNG: RGB if every pixel is opaque, otherwise RGBA.
 ///
 /// # Errors
-/// As [`write_mask`].
+/// As [`Image::write`].
 pub fn write_picture(path: impl AsRef<Path>, picture: &Picture) -> Result<(), FileError> {
-    let (pixels, []) = picture.rgba.as_chunks::<4>() else {
-        let reason = format!("{} bytes are not RGBA pixels", picture.rgba.len());
-        return Err(FileError::Encode { path: path.as_ref().to_path_buf(), reason });
-    };
-    let opaque = pixels.iter().all(|pixel| pixel[3] == 255);
-    let color = if opaque { png::ColorType::Rgb } else { png::ColorType::Rgba };
-    let width = picture.width;
-    let row_bytes = picture.width * if opaque { 3 } else { 4 };
-    if width.checked_mul(picture.height) != Some(pixels.len()) {
-        let reason = format!("{} pixels are not {width}x{}", pixels.len(), picture.height);
-        return Err(FileError::Encode { path: path.as_ref().to_path_buf(), reason });
-    }
-    let rows = pixels.chunks_exact(width.max(1)).map(|row| {
-        let mut bytes = Vec::with_capacity(row_bytes);
-        for pixel in row {
-            bytes.extend_from_slice(&pixel[..if opaque { 3 } else { 4 }]);
-        }
-        bytes
-    });
-    write_rows(path.as_ref(), width, picture.height, color, None, rows)
+    Image::Picture(picture).write(path, ImageFormat::Png)
 }
 
 /// Writes a confidence as an 8-bit grey PNG.
 ///
 /// # Errors
-/// As [`write_mask`].
+/// As [`Image::write`].
 pub fn write_confidence(path: impl AsRef<Path>, confidence: &Confidence) -> Result<(), FileError> {
-    write(path.as_ref(), confidence.width, confidence.height, png::ColorType::Grayscale, None, &confidence.values)
-}
-
-fn write(
-    path: &Path,
-    width: usize,
-    height: usize,
-    color: png::ColorType,
-    palette: Option<Vec<u8>>,
-    data: &[u8],
-) -> Result<(), FileError> {
-    if width.checked_mul(height) != Some(data.len()) {
-        let reason = format!("{} values are not {width}x{height}", data.len());
-        return Err(FileError::Encode { path: path.to_path_buf(), reason });
-    }
-    write_rows(path, width, height, color, palette, data.chunks_exact(width.max(1)))
-}
-
-/// Writes a PNG from rows, only one of which is in memory at a time; compressed bytes go to the file at once.
-fn write_rows(
-    path: &Path,
-    width: usize,
-    height: usize,
-    color: png::ColorType,
-    palette: Option<Vec<u8>>,
-    rows: impl Iterator<Item = impl AsRef<[u8]>>,
-) -> Result<(), FileError> {
-    let refused = |reason: String| FileError::Encode { path: path.to_path_buf(), reason };
-    let unwritten = |source: std::io::Error| FileError::Write { path: path.to_path_buf(), source };
-    let failed = |error: png::EncodingError| match error {
-        png::EncodingError::IoError(error) => unwritten(error),
-        error => refused(error.to_string()),
-    };
-    let (Ok(w), Ok(h)) = (u32::try_from(width), u32::try_from(height)) else {
-        return Err(refused(format!("{width}x{height} pixels are more than PNG can hold")));
-    };
-    write_whole(path, unwritten, |to| encode(to, (w, h), color, palette, rows, &failed))
-}
-
-/// Packs rows as a PNG of so many columns and rows; `failed` makes an error of the encoder's.
-fn encode(
-    to: &mut dyn Write,
-    (width, height): (u32, u32),
-    color: png::ColorType,
-    palette: Option<Vec<u8>>,
-    rows: impl Iterator<Item = impl AsRef<[u8]>>,
-    failed: &dyn Fn(png::EncodingError) -> FileError,
-) -> Result<(), FileError> {
-    let mut encoder = png::Encoder::new(to, width, height);
-    encoder.set_color(color);
-    encoder.set_depth(png::BitDepth::Eight);
-    match palette {
-        Some(palette) => encoder.set_palette(palette),
-        // Masks compress well quickly; camera images do not.
-        None => encoder.set_compression(png::Compression::Fast),
-    }
-    let mut writer = encoder.write_header().map_err(failed)?;
-    let mut stream = writer.stream_writer().map_err(failed)?;
-    for row in rows {
-        stream.write_all(row.as_ref()).map_err(|error| failed(error.into()))?;
-    }
-    stream.finish().map_err(failed)?;
-    writer.finish().map_err(failed)
+    Image::Grey(confidence).write(path, ImageFormat::Png)
 }
 
 #[cfg(test)]
@@ -599,7 +599,7 @@ mod tests {
         ));
         assert!(matches!(photo(&header(100, 100)), Err(FileError::Truncated { .. })));
         assert!(matches!(photo(b"this is a text file"), Err(FileError::Format { .. })));
-        assert!(matches!(photo(b""), Err(FileError::Format { .. })));
+        assert!(matches!(photo(b""), Err(FileError::Empty { .. })));
         let dir = Folder::new();
         std::fs::write(dir.path("text.jpg"), "this is a text file named .jpg").unwrap();
         assert!(matches!(Photo::open(dir.path("text.jpg")), Err(FileError::Format { .. })));

@@ -10,6 +10,7 @@
 mod background;
 mod blend;
 mod blur;
+mod crop;
 #[cfg(feature = "files")]
 pub mod files;
 pub mod frame;
@@ -18,5 +19,6 @@ pub mod mask;
 pub mod owned;
 pub mod palette;
 pub mod picture;
+mod pieces;
 pub mod polygons;
 pub mod refine;

@@ -65,6 +65,17 @@ impl Mask {
         Ok(Self { width: self.width, height: self.height, classes })
     }
 
+    /// 1 for each pixel of a class whose flag in `chosen` is set, 0 for the others.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn binary(&self, chosen: &[bool; 256]) -> Result<Self, OutOfMemory> {
+        let mut classes = Vec::new();
+        memory::reserve(&mut classes, self.classes.len(), "a mask")?;
+        classes.extend(self.classes.iter().map(|&class| u8::from(chosen[usize::from(class)])));
+        Ok(Self { width: self.width, height: self.height, classes })
+    }
+
     /// Number of pixels of each of the 256 possible classes.
     pub fn histogram(&self) -> [usize; 256] {
         let mut counts = [0; 256];

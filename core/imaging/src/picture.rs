@@ -8,6 +8,7 @@ use silhouette_kernels::rows::RowSource;
 
 use crate::background::{Blurred, Rim, Rows};
 use crate::blend::{AlphaRows, blend_row, scale};
+use crate::crop::part;
 use crate::frame::{Frame, FrameError, PixelFormat, Pixels, Plane, PlaneName, Region, Rotation, Size, Transparency};
 use crate::input::{Fit, InputSpec, Resampler};
 use crate::mask::{Confidence, Mask};
@@ -179,6 +180,15 @@ impl Picture {
         let frame = Frame::rgba(&self.rgba, self.width, self.height)?;
         let opaque = self.rgba.chunks_exact(4).all(|pixel| pixel[3] == 255);
         Ok(if opaque { frame } else { frame.transparent(Transparency::Straight) })
+    }
+
+    /// The part inside a region.
+    ///
+    /// # Errors
+    /// [`FrameError::Region`] if it is empty or not inside the image; [`FrameError::OutOfMemory`].
+    pub fn cropped(&self, region: Region) -> Result<Self, FrameError> {
+        let rgba = part(&self.rgba, 4, (self.width, self.height), region)?;
+        Ok(Self { width: region.width, height: region.height, rgba })
     }
 
     /// An image of the mask in its classes' colours.

@@ -49,6 +49,16 @@ pub fn outlines(mask: &Mask, class: u8, tolerance: f64, least_area: usize) -> Re
     Ok(exact)
 }
 
+impl Mask {
+    /// The outlines of a class: see [`outlines`].
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn outlines(&self, class: u8, tolerance: f64, least_area: usize) -> Result<Vec<Polygon>, OutOfMemory> {
+        outlines(self, class, tolerance, least_area)
+    }
+}
+
 /// Fills polygons by the even-odd rule at pixel centres: `width * height` flags.
 ///
 /// # Errors
@@ -87,17 +97,23 @@ fn overlap(a: &[bool], b: &[bool]) -> f64 {
 }
 
 /// A run of a row that has the class.
-struct Run {
-    start: usize,
-    end: usize,
-    piece: usize,
+pub(crate) struct Run {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) piece: usize,
 }
 
-/// Runs, the index of each row's first, and for each component's number the complete component that it became part of.
-type Runs = (Vec<Run>, Vec<usize>, Vec<usize>);
+/// The runs of a mask.
+pub(crate) struct Runs {
+    pub(crate) all: Vec<Run>,
+    /// The index of each row's first.
+    pub(crate) rows: Vec<usize>,
+    /// For each component's number the complete component that it became part of.
+    pub(crate) pieces: Vec<usize>,
+}
 
 /// Joins the runs of neighbouring rows to components.
-fn runs(mask: &Mask, class: u8) -> Result<Runs, OutOfMemory> {
+pub(crate) fn runs(mask: &Mask, class: u8) -> Result<Runs, OutOfMemory> {
     fn root(parents: &mut [usize], mut piece: usize) -> usize {
         while parents[piece] != piece {
             parents[piece] = parents[parents[piece]];
@@ -138,14 +154,14 @@ fn runs(mask: &Mask, class: u8) -> Result<Runs, OutOfMemory> {
     for piece in 0..parents.len() {
         parents[piece] = root(&mut parents, piece);
     }
-    Ok((runs, rows, parents))
+    Ok(Runs { all: runs, rows, pieces: parents })
 }
 
 /// Exact outlines of the components of at least `least_area` pixels, and the pixels that they contain.
 fn trace(mask: &Mask, class: u8, least_area: usize) -> Result<(Vec<Polygon>, Vec<bool>), OutOfMemory> {
     let width = mask.width;
     let height = mask.height;
-    let (runs, rows, whole) = runs(mask, class)?;
+    let Runs { all: runs, rows, pieces: whole } = runs(mask, class)?;
     let mut areas = memory::filled(whole.len(), 0usize, OUTLINES)?;
     for run in &runs {
         areas[whole[run.piece]] += run.end - run.start;

@@ -38,6 +38,69 @@ fn rgba(photo: &Photo) -> Vec<u8> {
     Picture::from_frame(&photo.frame().unwrap()).unwrap().rgba
 }
 
+#[test]
+fn large_jpegs_are_reduced_strip_by_strip() {
+    // The mean of squares of the whole image is what the strips give, seams included.
+    let mean = |rgb: &[u8], (width, height): (usize, usize), step: usize| -> Vec<u8> {
+        let mut made = Vec::new();
+        for y in (0..height).step_by(step) {
+            for x in (0..width).step_by(step) {
+                for channel in 0..3 {
+                    let rows = y..(y + step).min(height);
+                    let columns = x..(x + step).min(width);
+                    let count = rows.len() * columns.len();
+                    let at = |y: usize, x: usize| usize::from(rgb[3 * (y * width + x) + channel]);
+                    let sum: usize =
+                        rows.flat_map(|y| columns.clone().map(move |x| (y, x))).map(|(y, x)| at(y, x)).sum();
+                    made.push(((sum + count / 2) / count) as u8);
+                }
+            }
+        }
+        made
+    };
+    let made = |width: u32, height: u32, color: image::ExtendedColorType| {
+        let mut bytes = Vec::new();
+        let pixels = silhouette_testkit::waves(width as usize, height as usize, 3);
+        let pixels =
+            if color == image::ExtendedColorType::L8 { &pixels[..(width * height) as usize] } else { &pixels[..] };
+        image::codecs::jpeg::JpegEncoder::new(&mut bytes).encode(pixels, width, height, color).unwrap();
+        bytes
+    };
+    let long = made(61, 300, image::ExtendedColorType::Rgb8);
+    let grey = made(120, 200, image::ExtendedColorType::L8);
+    let mut files = vec![("4:4:4", &long[..], true), ("grey", &grey, true)];
+    files.extend(JPEGS.iter().map(|(name, file)| (*name, *file, !name.contains("progressive"))));
+    for (name, file, sequential) in files {
+        let whole = photo(file).unwrap();
+        let size = whole.frame().unwrap().upright_size();
+        let pixels = (size.width * size.height) as u64;
+        for step in [2u64, 3] {
+            let options = PhotoOptions::new().max_pixels(pixels / step).reduce(true);
+            let reduced = Photo::read(Cursor::new(file), Path::new("large"), &options);
+            if !sequential {
+                assert!(matches!(reduced, Err(FileError::TooLarge { .. })), "{name}");
+                continue;
+            }
+            let reduced = reduced.unwrap();
+            assert_eq!(reduced.reduced_from(), Some(size), "{name}");
+            let small = reduced.frame().unwrap().upright_size();
+            let step = size.width.div_ceil(small.width);
+            let expected = mean(&rgb(&whole), (size.width, size.height), step);
+            let found = rgb(&reduced);
+            assert_eq!(found.len(), expected.len(), "{name}");
+            let most = found.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b)).max();
+            assert!(most <= Some(1), "{name}: {most:?}");
+        }
+        // What is damaged is no panic.
+        for at in (0..file.len()).step_by(file.len() / 60 + 1) {
+            let mut flipped = file.to_vec();
+            flipped[at] ^= 0x55;
+            let options = PhotoOptions::new().max_pixels(100).reduce(true);
+            let _ = Photo::read(Cursor::new(flipped), Path::new("flipped"), &options);
+        }
+    }
+}
+
 /// A PNG with an extra chunk after its header.
 fn with_chunk(png: &[u8], kind: [u8; 4], content: &[u8]) -> Vec<u8> {
     let mut chunk = kind.to_vec();

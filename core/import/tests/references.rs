@@ -2,6 +2,9 @@
 //! (`scripts/compare/goldens.py`). Models and photos are not part of the repository: without them the tests are
 //! ignored.
 
+#[path = "common/inputs.rs"]
+mod inputs;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,11 +12,12 @@ use serde::Deserialize;
 use silhouette_engine::engine::Engine;
 use silhouette_graph::Graph;
 use silhouette_import::{ImportError, ImportFailure, ImportOptions, Imported, import};
-use silhouette_kernels::rows::RowSource;
 use silhouette_network::network::Size;
 use silhouette_network::spec::{Extractor, Head, Padding, Resize};
 use silhouette_plan::{Plan, PlanOptions};
 use silhouette_testkit::{is_emulated, shared_folder};
+
+use inputs::{Rows, input};
 
 /// Maximum difference of logits from the golden ones.
 const TOLERANCE: f32 = 1e-3;
@@ -69,64 +73,6 @@ fn options(classes: usize, mean: Option<f32>) -> ImportOptions {
     let labels = (0..classes).map(|i| format!("class {i}")).collect();
     let mean = mean.map(|m| [m; 3]);
     ImportOptions { labels: Some(labels), mean, std: mean, ..ImportOptions::default() }
-}
-
-/// An image's rows as the network expects them.
-struct Rows {
-    size: usize,
-    /// RGB, `size` x `size`.
-    pixels: Vec<u8>,
-    mean: f32,
-}
-
-impl RowSource for Rows {
-    fn width(&self) -> usize {
-        self.size
-    }
-
-    fn height(&self) -> usize {
-        self.size
-    }
-
-    fn scratch_len(&self) -> usize {
-        0
-    }
-
-    fn row(&self, y: usize, _: &mut [f32], out: &mut [f32]) {
-        let row = &self.pixels[y * self.size * 3..][..self.size * 3];
-        for (out, &pixel) in out.iter_mut().zip(row) {
-            *out = (f32::from(pixel) - self.mean) / self.mean;
-        }
-    }
-}
-
-/// The golden input with this name, at this size: an image from a formula, or a photo by its nearest pixels.
-fn input(shared: &Path, name: &str, size: usize) -> Vec<u8> {
-    let (kind, which) = name.split_once(' ').unwrap();
-    let mut pixels = Vec::with_capacity(size * size * 3);
-    if kind == "pattern" {
-        let which: usize = which.parse().unwrap();
-        for (y, x) in (0..size * size).map(|i| (i / size, i % size)) {
-            for c in 0..3 {
-                pixels.push(((x * x * (which + 3) + y * y * 5 + x * y * (c + 1) + 4000 * c) / 97 % 256) as u8);
-            }
-        }
-        return pixels;
-    }
-    let file = std::io::BufReader::new(std::fs::File::open(shared.join("photos").join(which)).unwrap());
-    let mut reader = png::Decoder::new(file).read_info().unwrap();
-    let mut photo = vec![0; reader.output_buffer_size().unwrap()];
-    let info = reader.next_frame(&mut photo).unwrap();
-    let samples = info.color_type.samples();
-    assert!(samples >= 3 && info.bit_depth == png::BitDepth::Eight, "{name}: {info:?}");
-    let width = info.width as usize;
-    let height = info.height as usize;
-    for (y, x) in (0..size * size).map(|i| (i / size, i % size)) {
-        let row = (2 * y + 1) * height / (2 * size);
-        let column = (2 * x + 1) * width / (2 * size);
-        pixels.extend_from_slice(&photo[row * info.line_size + column * samples..][..3]);
-    }
-    pixels
 }
 
 /// Both engines for the network.

@@ -3,7 +3,7 @@
 use crate::bounds;
 use crate::error::Result;
 use crate::segmentation::Segmentation;
-use silhouette_imaging::frame::Frame;
+use silhouette_imaging::frame::{Frame, Region};
 use silhouette_imaging::mask::{Confidence, Mask};
 use silhouette_imaging::picture::Picture;
 use silhouette_imaging::refine::{Guide, refine};
@@ -162,6 +162,22 @@ impl Segmentation {
     /// [`Error::Unsupported`](crate::Error::Unsupported) for a class that the model does not have, and if memory runs out.
     pub fn mask_of(&self, foreground: &Foreground) -> Result<Mask> {
         Ok(self.mask().only(&self.flags(foreground)?)?)
+    }
+
+    /// 1 for each pixel of the mask that is in the foreground, 0 for the others.
+    ///
+    /// # Errors
+    /// As [`mask_of`](Self::mask_of).
+    pub fn binary(&self, foreground: &Foreground) -> Result<Mask> {
+        Ok(self.mask().binary(&self.flags(foreground)?)?)
+    }
+
+    /// The smallest rectangle of the mask that holds every pixel of the foreground; `None` if there are none.
+    ///
+    /// # Errors
+    /// As [`mask_of`](Self::mask_of).
+    pub fn bounds(&self, foreground: &Foreground) -> Result<Option<Region>> {
+        Ok(self.binary(foreground)?.bounds())
     }
 
     /// A flag for each class: whether it belongs to the foreground.

@@ -146,8 +146,9 @@ impl From<silhouette_imaging::files::FileError> for Error {
         match &error {
             FileError::Write { .. } => Self::Internal(problem(error, "check the folder and the space on its disk")),
             FileError::TooLarge { .. } => Self::frame(error, "resize it first"),
-            FileError::Truncated { .. } => Self::frame(error, ""),
+            FileError::Truncated { .. } | FileError::Foreign { .. } => Self::frame(error, ""),
             FileError::OutOfMemory { source, .. } => (*source).into(),
+            FileError::Empty { .. } => Self::frame(error, "get the file again"),
             _ => Self::frame(error, "pass a PNG, JPEG or WebP image"),
         }
     }

@@ -77,7 +77,7 @@ pub use silhouette_imaging::mask::{Confidence, Mask};
 pub use silhouette_imaging::owned::FrameBuffer;
 pub use silhouette_imaging::palette::Palette;
 pub use silhouette_imaging::picture::{ChannelOrder, Picture};
-pub use silhouette_imaging::polygons::Polygon;
+pub use silhouette_imaging::polygons::{Polygon, fill as filled};
 
 /// This library's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -56,7 +56,10 @@ fn opened_by(mut child: Command, path: &Path) -> Opened {
 #[ignore = "no test by itself: the others start it, and tell it what to open"]
 fn opens_what_it_is_told_to() {
     let path = PathBuf::from(std::env::var_os(FILE).expect("the others say what to open"));
-    let lenient = PhotoOptions::new().lenient(path.to_string_lossy().contains("lenient"));
+    let mut options = PhotoOptions::new().lenient(path.to_string_lossy().contains("lenient"));
+    if path.to_string_lossy().contains("reduced") {
+        options = options.max_pixels(1_000_000).reduce(true);
+    }
     let taken = if path.ends_with("mask.safetensors") {
         let output = OutputSize::Given { width: 1 << 14, height: 1 << 14 };
         let options = Options::new().threads(1).output(output);
@@ -69,7 +72,7 @@ fn opens_what_it_is_told_to() {
         };
         Model::open(&path).and_then(run).is_ok()
     } else {
-        Photo::open_with(&path, &lenient).map_err(|error| println!("\n{error}")).is_ok()
+        Photo::open_with(&path, &options).map_err(|error| println!("\n{error}")).is_ok()
     };
     // (The test harness has started a line.)
     println!("\nopened: {taken} {}", silhouette_testkit::peak_memory());
@@ -188,6 +191,20 @@ fn what_is_refused_costs_little() {
     );
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(3 << 30).unwrap();
     refused(&path, 0);
+    if cfg!(feature = "formats") {
+        // A BMP's header, and a GIF with the shortest data that are whole.
+        let mut bmp = b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".to_vec();
+        bmp.extend([11_000u32, 11_000].iter().flat_map(|side| side.to_le_bytes()));
+        bmp.extend([1, 0, 24, 0]);
+        bmp.resize(54 + 16_000, 0);
+        refused(&place.write("header.bmp", &bmp), 0);
+        let [low, high] = 11_000u16.to_le_bytes();
+        let mut gif = [&b"GIF89a"[..], &[low, high, low, high, 0x80, 0, 0, 0, 0, 0, 9, 9, 9]].concat();
+        gif.extend([0x2C, 0, 0, 0, 0, low, high, low, high, 0, 2]);
+        (0..200).for_each(|_| gif.extend([&[255][..], &[0x44; 255]].concat()));
+        gif.extend([0, 0x3B]);
+        refused(&place.write("short.gif", &gif), 0);
+    }
     let path = place.write("header.png", &png(png::ColorType::Rgba, png::BitDepth::Eight, 11_000, 4)[..60]);
     refused(&path, 0);
     let mut spec = Spec::preset("fixture").unwrap();
@@ -226,6 +243,10 @@ fn what_is_taken_costs_its_pixels() {
         taken(&place.write("flat.jpg", flat(progressive, 2000)), 2000, 2000);
     }
     taken(&place.write("flat.webp", webp(2000, 2000)), 2000, 2000);
+    // What is reduced costs what is left of it.
+    let large = png(png::ColorType::Rgba, png::BitDepth::Sixteen, 9000, 9000);
+    taken(&place.write("reduced.png", &large), 1000, 1000);
+    taken(&place.write("reduced.jpg", flat(false, 11_300)), 1000, 1000);
 }
 
 /// An abort would end the process before it reports anything.

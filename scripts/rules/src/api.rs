@@ -98,6 +98,7 @@ pub const EXCEPTIONS: &[(&[&str], &str)] = &[
         &[
             "Picture.blur_background",
             "Picture.copy",
+            "Picture.cropped",
             "Picture.cut_out",
             "Picture.overlay",
             "Picture.overlay_classes",
@@ -108,6 +109,8 @@ pub const EXCEPTIONS: &[(&[&str], &str)] = &[
             "Model.map",
             "Model.without_blocks",
             "Segmentation.alpha",
+            "Segmentation.binary",
+            "Segmentation.bounds",
             "Segmentation.logits",
             "Segmentation.mask_of",
             "Segmentation.palette",

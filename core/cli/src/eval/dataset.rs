@@ -2,6 +2,7 @@
 
 use crate::args;
 use crate::failure::Failure;
+use crate::names::with_numbers;
 use silhouette_files::read_text;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -113,20 +114,6 @@ pub(super) fn unlabelled(images: &Path) -> Result<Vec<Item>, Failure> {
         found.into_iter().map(|(name, (_, image))| Item { name, mask: image.clone(), image }).collect();
     items.sort_by_cached_key(|item| with_numbers(&item.name));
     Ok(items)
-}
-
-/// A name split into texts, each with the number that follows it.
-fn with_numbers(name: &str) -> Vec<(String, u64)> {
-    let mut parts = Vec::new();
-    let mut rest = name;
-    while !rest.is_empty() {
-        let (text, tail) = rest.split_at(rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len()));
-        let (number, after) = tail.split_at(tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len()));
-        // No number, or too long a one, comes last.
-        parts.push((text.to_owned(), number.parse().unwrap_or(u64::MAX)));
-        rest = after;
-    }
-    parts
 }
 
 /// Every image in a folder, sorted by name; its labels are the PNG with the same name in `masks`.

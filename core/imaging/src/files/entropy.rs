@@ -29,7 +29,7 @@ impl Component {
 
 /// A Huffman code: for each length, the first code past it, and the offset from a code to its symbol.
 #[derive(Clone, Debug)]
-struct Code {
+pub(super) struct Code {
     past: [u32; 16],
     offset: [i32; 16],
     symbols: Vec<u8>,
@@ -51,7 +51,23 @@ impl Code {
         Self { past, offset, symbols: symbols.to_vec() }
     }
 
-    fn read(&self, bits: &mut Bits<'_>) -> Option<u8> {
+    /// The code of each symbol, and its length; 0 for those without one.
+    pub(super) fn codes(&self) -> [(u16, u8); 256] {
+        let mut codes = [(0, 0); 256];
+        let mut next = 0;
+        for (length, &past) in self.past.iter().enumerate() {
+            for code in next..past {
+                let at = usize::try_from(code as i32 + self.offset[length]).ok();
+                if let Some(&symbol) = at.and_then(|at| self.symbols.get(at)) {
+                    codes[usize::from(symbol)] = (code as u16, length as u8 + 1);
+                }
+            }
+            next = past << 1;
+        }
+        codes
+    }
+
+    pub(super) fn read(&self, bits: &mut Bits<'_>) -> Option<u8> {
         let mut code = 0;
         for length in 0..16 {
             code = code << 1 | bits.take(1)?;
@@ -66,8 +82,8 @@ impl Code {
 /// The current codes, by class (0: DC, 1: AC) and number, and the restart interval.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
-    codes: [[Option<Code>; 4]; 2],
-    restart: usize,
+    pub(super) codes: [[Option<Code>; 4]; 2],
+    pub(super) restart: usize,
 }
 
 impl Tables {
@@ -103,7 +119,7 @@ impl Tables {
 #[derive(Clone, Debug)]
 pub(super) struct Scan {
     /// Identifier, and the numbers of the two codes.
-    components: Vec<(u8, usize, usize)>,
+    pub(super) components: Vec<(u8, usize, usize)>,
     first: usize,
     last: usize,
     /// Whether it refines bits of earlier scans.
@@ -131,14 +147,18 @@ impl Scan {
 }
 
 /// Bits of a scan, most significant first; ends at the data's end and before a marker.
-struct Bits<'a> {
+pub(super) struct Bits<'a> {
     bytes: &'a [u8],
     held: u32,
     count: u32,
 }
 
-impl Bits<'_> {
-    fn take(&mut self, count: u32) -> Option<u32> {
+impl<'a> Bits<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, held: 0, count: 0 }
+    }
+
+    pub(super) fn take(&mut self, count: u32) -> Option<u32> {
         while self.count < count {
             let byte = match *self.bytes {
                 [0xFF, 0, ..] => {
@@ -159,7 +179,7 @@ impl Bits<'_> {
     }
 
     /// Skips a restart marker; the rest of the byte before it is padding.
-    fn restart(&mut self) -> Option<()> {
+    pub(super) fn restart(&mut self) -> Option<()> {
         self.count = 0;
         match *self.bytes {
             [0xFF, 0xD0..=0xD7, ..] => {
@@ -245,7 +265,7 @@ impl<'a> Walker<'a> {
             }
             None => self.units(),
         };
-        let mut bits = Bits { bytes: data, held: 0, count: 0 };
+        let mut bits = Bits::new(data);
         let mut run = 0;
         for unit in 0..across * down {
             if tables.restart > 0 && unit > 0 && unit % tables.restart == 0 {

@@ -12,6 +12,7 @@ use silhouette_kernels::memory::OutOfMemory;
 use super::entropy::{Component, Scan, Tables, Walker};
 use super::problem::Problem;
 use super::profile::MOST_PROFILE;
+use super::strips::{Layout, Strips};
 
 /// Limit for the useful bytes before and between an image's scans.
 const MOST_HEADERS: usize = 1 << 20;
@@ -50,6 +51,9 @@ pub(super) struct Jpeg {
     pub(super) cut: Option<String>,
     /// Its colour profile if all of its parts are there; otherwise empty.
     pub(super) profile: Vec<u8>,
+    components: Vec<Component>,
+    /// Its scan, if it is sequential and has one.
+    scan: Option<Place>,
 }
 
 /// The size and components in a frame header.
@@ -89,6 +93,8 @@ impl Jpeg {
         };
         let Reading { bytes, frame, scans, entropy, parts, .. } = reading;
         let profile = parts.whole();
+        let sequential = frame.as_ref().is_some_and(|frame| !frame.progressive);
+        let scan = if let [scan] = scans[..] { Some(scan).filter(|_| sequential) } else { None };
         let frame = frame.ok_or_else(|| Problem::Damaged("it has no image data".into()))?;
         let width = frame.width;
         let height = frame.height;
@@ -107,10 +113,23 @@ impl Jpeg {
             if entropy.saturating_mul(8 * LEAST_SHARE) < blocks {
                 return Err(Problem::Cut(there));
             }
-            return Ok(Self { bytes, decoding, width, height, cut: Some(there), profile });
+            let components = frame.components;
+            return Ok(Self { bytes, decoding, width, height, cut: Some(there), profile, components, scan });
         }
         let cut = if complete { None } else { missing(&bytes, &frame, &scans)? };
-        Ok(Self { bytes, decoding, width, height, cut, profile })
+        Ok(Self { bytes, decoding, width, height, cut, profile, components: frame.components, scan })
+    }
+
+    /// The image in strips; `None` if it cannot be taken apart.
+    pub(super) fn strips(&self) -> Option<Strips<'_>> {
+        let Place { header, data, end } = self.scan?;
+        Strips::new(Layout {
+            bytes: &self.bytes,
+            width: self.width,
+            height: self.height,
+            components: &self.components,
+            scan: (header, data, end),
+        })
     }
 }
 

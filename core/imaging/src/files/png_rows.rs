@@ -10,6 +10,7 @@ use silhouette_kernels::memory::{self, OutOfMemory};
 use super::pixels::Pixels;
 use super::problem::Problem;
 use super::profile::{MOST_PROFILE, ToSrgb, to_eight};
+use super::reduce::Reducer;
 
 /// Limit for a decoder's memory besides its output: two rows of the widest image, palette, orientation.
 const MOST_BYTES: usize = 1 << 25;
@@ -27,14 +28,18 @@ pub(super) struct Rows {
     pub(super) orientation: Orientation,
     /// Which part of it is there, unless it is complete.
     pub(super) cut: Option<String>,
+    /// Whether it is the first frame of an animation.
+    pub(super) animated: bool,
+    /// The size before it was reduced.
+    pub(super) whole: Option<(u32, u32)>,
 }
 
 impl Rows {
-    /// Reads a PNG of at most `max_pixels`.
+    /// Reads a PNG of at most `max_pixels`; a larger one is reduced to so many row by row, if `reduce`.
     ///
     /// # Errors
     /// [`Problem`].
-    pub(super) fn read(mut reader: impl BufRead + Seek, max_pixels: u64) -> Result<Self, Problem> {
+    pub(super) fn read(mut reader: impl BufRead + Seek, max_pixels: u64, reduce: bool) -> Result<Self, Problem> {
         let start = reader.stream_position().map_err(Problem::Read)?;
         let profile = profile(&mut reader);
         reader.seek(SeekFrom::Start(start)).map_err(Problem::Read)?;
@@ -46,20 +51,32 @@ impl Rows {
         let header = decoder.read_header_info().map_err(|error| problem(error, "it ends before its image data"))?;
         let width = header.width;
         let height = header.height;
-        if u64::from(width) * u64::from(height) > max_pixels {
+        let step = Reducer::step((width, height), max_pixels);
+        // The passes of an interlaced one each cover all of it.
+        if step > 1 && (!reduce || header.interlaced) {
             return Err(Problem::TooLarge { width, height });
         }
         let mut reader = decoder.read_info().map_err(|error| problem(error, "it ends before its image data"))?;
         let exif = reader.info().exif_metadata.as_ref();
         // A broken EXIF block is no reason to reject the image.
         let orientation = exif.and_then(|exif| Orientation::from_exif_chunk(exif)).unwrap_or(Orientation::NoTransforms);
+        let animated = reader.info().animation_control().is_some_and(|control| control.num_frames > 1);
         let (color, depth) = reader.output_color_type();
         let samples = Samples::new(reader.info(), color, depth, &profile);
         let stride = width as usize * samples.bytes();
         let bytes = stride.saturating_mul(height as usize);
         let mut held = Vec::new();
         let mut line = memory::filled(stride, 0, "a row of a PNG")?;
-        memory::reserve(&mut held, bytes, "an image")?;
+        let mut reducer = if step > 1 {
+            // Only the whole image shows what its samples mean.
+            if samples.significant.is_some() {
+                return Err(Problem::TooLarge { width, height });
+            }
+            Some(Reducer::new(width, height, samples.channels, step)?)
+        } else {
+            memory::reserve(&mut held, bytes, "an image")?;
+            None
+        };
         // The decoder aborts if it cannot allocate its buffers: one of four rows or 128 KiB, and one for the next row,
         // which doubles as it grows.
         let longest = 8 * u64::from(width) + 1;
@@ -86,7 +103,10 @@ impl Rows {
             match row.interlace() {
                 InterlaceInfo::Null(_) => {
                     samples.row(row.data(), &mut line);
-                    held.extend_from_slice(&line);
+                    match &mut reducer {
+                        Some(reducer) => reducer.push(&line),
+                        None => held.extend_from_slice(&line),
+                    }
                 }
                 InterlaceInfo::Adam7(pass) => {
                     samples.fill(&mut held, bytes);
@@ -99,10 +119,20 @@ impl Rows {
         if cut.is_none() && !reader.info().interlaced && rows < height {
             cut = Some(format!("{rows} of {height} rows are there"));
         }
+        let channels = samples.channels;
+        if let Some(mut reducer) = reducer {
+            let mut black = vec![0; stride];
+            if channels == 4 {
+                black.chunks_exact_mut(4).for_each(|pixel| pixel[3] = 255);
+            }
+            (rows..height).for_each(|_| reducer.push(&black));
+            let whole = Some((width, height));
+            let (width, height, bytes) = reducer.finish();
+            return Ok(Self { width, height, pixels: Pixels::of(bytes, channels), orientation, cut, animated, whole });
+        }
         samples.fill(&mut held, bytes);
         let bytes = samples.finished(held)?;
-        let channels = samples.channels;
-        Ok(Self { width, height, pixels: Pixels::of(bytes, channels), orientation, cut })
+        Ok(Self { width, height, pixels: Pixels::of(bytes, channels), orientation, cut, animated, whole: None })
     }
 }
 

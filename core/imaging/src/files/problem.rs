@@ -2,6 +2,8 @@
 
 use silhouette_kernels::memory::OutOfMemory;
 
+use super::kind::Kind;
+
 #[derive(Debug)]
 pub(super) enum Problem {
     /// The reader failed.
@@ -12,6 +14,10 @@ pub(super) enum Problem {
     Cut(String),
     /// It is invalid; a description.
     Damaged(String),
+    /// It is of a format that is not read.
+    Foreign(Kind),
+    /// It has no bytes.
+    Empty,
     /// There is not enough memory for it.
     OutOfMemory(OutOfMemory),
 }

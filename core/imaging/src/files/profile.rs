@@ -44,6 +44,11 @@ impl ToSrgb {
         }
     }
 
+    /// From a JPEG's profile, if it has one, for pixels that are RGB even where the image is `grey`.
+    pub(super) fn of_jpeg(profile: &[u8], grey: bool) -> Option<Self> {
+        if profile.is_empty() { None } else { Self::icc(profile, grey, false) }
+    }
+
     /// The same from PNG's code points (ITU-T H.273). Those for high dynamic range have no counterpart in sRGB.
     pub(super) fn code_points(primaries: u8, transfer: u8, alpha: bool) -> Option<Self> {
         let transfer_characteristics = TransferCharacteristics::try_from(transfer).ok()?;

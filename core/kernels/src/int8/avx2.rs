@@ -3,7 +3,7 @@
 
 use core::arch::x86_64::*;
 
-use super::vector::{Integers, Order};
+use super::vector::{Integers, MASK, Order};
 use crate::simd::{Avx2, Avx512};
 
 /// The CPU has AVX2.
@@ -109,11 +109,6 @@ unsafe impl Integers for Avx2Int8 {
         [[load(0), load(16)], [load(32), load(48)]]
     }
     #[inline(always)]
-    unsafe fn same_weights(self, four: [i8; 4]) -> Self::W {
-        let [a, b, c, d] = four.map(|v| i32::from(v) & 0xffff);
-        [unsafe { [_mm256_set1_epi32(a | b << 16), _mm256_set1_epi32(c | d << 16)] }; 2]
-    }
-    #[inline(always)]
     unsafe fn dot<const L: i32>(self, sums: Self::S, weights: Self::W, pixel: Self::P) -> Self::S {
         unsafe {
             let four = _mm256_set1_epi32(pixel.add(4 * L as usize).cast::<i32>().read_unaligned());
@@ -184,6 +179,23 @@ unsafe impl Integers for Avx2Int8 {
         std::array::from_fn(|h| unsafe {
             _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(p.add(8 * h)), _mm256_set1_ps(factor)))
         })
+    }
+    #[inline(always)]
+    unsafe fn sum_bytes(self, first: *const u8, block: usize, blocks: usize, rest: usize) -> i32 {
+        unsafe {
+            let zero = _mm_setzero_si128();
+            let mut sums = zero;
+            let mut p = first;
+            for _ in 0..blocks {
+                sums = _mm_add_epi32(sums, _mm_sad_epu8(_mm_loadu_si128(p.cast()), zero));
+                p = p.wrapping_add(block);
+            }
+            if rest > 0 {
+                let mask = _mm_loadu_si128(MASK.as_ptr().add(16 - rest).cast());
+                sums = _mm_add_epi32(sums, _mm_sad_epu8(_mm_and_si128(_mm_loadu_si128(p.cast()), mask), zero));
+            }
+            _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_unpackhi_epi64(sums, sums)))
+        }
     }
     #[inline(always)]
     unsafe fn store_sums(self, p: *mut i32, sums: Self::S) {

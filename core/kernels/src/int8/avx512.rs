@@ -3,7 +3,7 @@
 
 use core::arch::x86_64::*;
 
-use super::vector::Integers;
+use super::vector::{Integers, MASK};
 use crate::simd::Avx512;
 
 /// The CPU has AVX-512 and VNNI.
@@ -87,10 +87,6 @@ unsafe impl Integers for Avx512Vnni {
         unsafe { _mm512_loadu_si512(p.cast()) }
     }
     #[inline(always)]
-    unsafe fn same_weights(self, four: [i8; 4]) -> Self::W {
-        unsafe { _mm512_set1_epi32(i32::from_le_bytes(four.map(i8::cast_unsigned))) }
-    }
-    #[inline(always)]
     unsafe fn dot<const L: i32>(self, sums: Self::S, weights: Self::W, pixel: Self::P) -> Self::S {
         unsafe {
             let four = pixel.add(4 * L as usize).cast::<i32>().read_unaligned();
@@ -134,6 +130,23 @@ unsafe impl Integers for Avx512Vnni {
     #[inline(always)]
     unsafe fn load_f32(self, p: *const f32, factor: f32) -> Self::S {
         unsafe { _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(p), _mm512_set1_ps(factor))) }
+    }
+    #[inline(always)]
+    unsafe fn sum_bytes(self, first: *const u8, block: usize, blocks: usize, rest: usize) -> i32 {
+        unsafe {
+            let zero = _mm_setzero_si128();
+            let mut sums = zero;
+            let mut p = first;
+            for _ in 0..blocks {
+                sums = _mm_add_epi32(sums, _mm_sad_epu8(_mm_loadu_si128(p.cast()), zero));
+                p = p.wrapping_add(block);
+            }
+            if rest > 0 {
+                let mask = _mm_loadu_si128(MASK.as_ptr().add(16 - rest).cast());
+                sums = _mm_add_epi32(sums, _mm_sad_epu8(_mm_and_si128(_mm_loadu_si128(p.cast()), mask), zero));
+            }
+            _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_unpackhi_epi64(sums, sums)))
+        }
     }
     #[inline(always)]
     unsafe fn store_sums(self, p: *mut i32, sums: Self::S) {

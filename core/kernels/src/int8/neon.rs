@@ -9,7 +9,7 @@
 use core::arch::aarch64::*;
 use core::arch::asm;
 
-use super::vector::{Inputs, Integers, Order};
+use super::vector::{Inputs, Integers, MASK, Order};
 use crate::simd::Neon;
 
 /// NEON alone.
@@ -133,11 +133,6 @@ macro_rules! neon {
             std::array::from_fn(|i| unsafe { vld1q_s8(p.add(16 * i)) })
         }
         #[inline(always)]
-        unsafe fn same_weights(self, four: [i8; 4]) -> Self::W {
-            let four = i32::from_le_bytes(four.map(i8::cast_unsigned));
-            [unsafe { vreinterpretq_s8_s32(vdupq_n_s32(four)) }; 4]
-        }
-        #[inline(always)]
         unsafe fn column(self, rows: [*const u8; 3]) -> Self::C {
             unsafe {
                 let [a, b, c] = rows.map(|row| vld1q_s8(row.cast()));
@@ -192,6 +187,22 @@ macro_rules! neon {
             std::array::from_fn(|i| unsafe { vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(p.add(4 * i)), factor)) })
         }
         #[inline(always)]
+        unsafe fn sum_bytes(self, first: *const u8, block: usize, blocks: usize, rest: usize) -> i32 {
+            unsafe {
+                let mut sums = vdupq_n_s32(0);
+                let mut p = first;
+                for _ in 0..blocks {
+                    sums = vpadalq_s16(sums, vpaddlq_s8(vld1q_s8(p.cast())));
+                    p = p.wrapping_add(block);
+                }
+                if rest > 0 {
+                    let bytes = vandq_s8(vld1q_s8(p.cast()), vld1q_s8(MASK.as_ptr().add(16 - rest)));
+                    sums = vpadalq_s16(sums, vpaddlq_s8(bytes));
+                }
+                vaddvq_s32(sums)
+            }
+        }
+        #[inline(always)]
         unsafe fn store_sums(self, p: *mut i32, sums: Self::S) {
             for i in 0..4 {
                 unsafe { vst1q_s32(p.add(4 * i), sums[i]) }
@@ -200,34 +211,67 @@ macro_rules! neon {
     };
 }
 
+/// Adds to each sum the products of four bytes with the `L`th four of `b`. (The standard library's own function is not stable.)
+///
+/// # Safety
+/// The CPU has `sdot`.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn sdot_lane<const L: i32>(mut sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
+    // SAFETY: one instruction on registers.
+    unsafe {
+        asm!(
+            "sdot {0:v}.4s, {1:v}.16b, {2:v}.4b[{lane}]", inout(vreg) sum, in(vreg) a, in(vreg) b, lane = const L,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    sum
+}
+
+/// Adds to each sum the products of four bytes.
+///
+/// # Safety
+/// The CPU has `sdot`.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn sdot(mut sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
+    // SAFETY: one instruction on registers.
+    unsafe {
+        asm!(
+            "sdot {0:v}.4s, {1:v}.16b, {2:v}.16b", inout(vreg) sum, in(vreg) a, in(vreg) b,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    sum
+}
+
+/// Adds the products of two rows of eight bytes with two others: two rows of two sums.
+///
+/// # Safety
+/// The CPU has `smmla`.
+#[inline]
+#[target_feature(enable = "neon,i8mm")]
+unsafe fn smmla(mut sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
+    // SAFETY: one instruction on registers.
+    unsafe {
+        asm!(
+            "smmla {0:v}.4s, {1:v}.16b, {2:v}.16b", inout(vreg) sum, in(vreg) a, in(vreg) b,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    sum
+}
+
 /// Four products of bytes each, by `sdot`.
 macro_rules! with_dot {
     () => {
         #[inline(always)]
         unsafe fn dot<const L: i32>(self, sums: Self::S, weights: Self::W, pixel: Self::P) -> Self::S {
-            std::array::from_fn(|i| {
-                let mut sum = sums[i];
-                unsafe {
-                    asm!(
-                        "sdot {0:v}.4s, {1:v}.16b, {2:v}.4b[{lane}]", inout(vreg) sum, in(vreg) weights[i], in(vreg) pixel,
-                        lane = const L, options(pure, nomem, nostack, preserves_flags),
-                    );
-                }
-                sum
-            })
+            std::array::from_fn(|i| unsafe { sdot_lane::<L>(sums[i], weights[i], pixel) })
         }
         #[inline(always)]
         unsafe fn dot_column(self, sums: Self::S, weights: Self::C, column: Self::C) -> Self::S {
-            std::array::from_fn(|i| {
-                let mut sum = sums[i];
-                unsafe {
-                    asm!(
-                        "sdot {0:v}.4s, {1:v}.16b, {2:v}.16b", inout(vreg) sum, in(vreg) weights[i], in(vreg) column[i],
-                        options(pure, nomem, nostack, preserves_flags),
-                    );
-                }
-                sum
-            })
+            std::array::from_fn(|i| unsafe { sdot(sums[i], weights[i], column[i]) })
         }
     };
 }
@@ -262,8 +306,116 @@ unsafe impl Integers for NeonBytes {
 // SAFETY: a token exists only where the CPU has the dot product.
 unsafe impl Integers for NeonDot {
     neon!();
-    const PIXELS: [usize; 4] = [0, 6, 0, 0];
+    const PIXELS: [usize; 4] = [0, 5, 0, 0];
     with_dot!();
+    #[inline(always)]
+    unsafe fn products<const M: usize, const V: usize>(self, inputs: &Inputs, w: *const i8, sums: &mut [[Four; V]; M]) {
+        // SAFETY: the caller's promise; there is one group of outputs.
+        unsafe {
+            let sums = sums.as_mut_ptr().cast::<Four>();
+            match M {
+                1 => dots::one(inputs, w, sums),
+                2 => dots::two(inputs, w, sums),
+                3 => dots::three(inputs, w, sums),
+                4 => dots::four(inputs, w, sums),
+                _ => dots::five(inputs, w, sums),
+            }
+        }
+    }
+}
+
+/// The loop over input channels, by `sdot`: v0 to v4 hold sixteen inputs of a pixel each, v8 to v11 four weights of each of sixteen
+/// outputs, v12 to v31 the sums. A compiler needs twice as many instructions, most of them to move sums to and from memory.
+mod dots {
+    use core::arch::asm;
+
+    use super::Four;
+    use crate::int8::vector::Inputs;
+
+    /// Four inputs of every pixel: the `$l`th four of a block. Arguments: a pixel's register, its sums'.
+    macro_rules! lane {
+        ($l:literal $(, $p:tt $a:tt $b:tt $c:tt $d:tt)+) => {
+            concat!(
+                "ld1 {{v8.16b, v9.16b, v10.16b, v11.16b}}, [{w}], #64\n",
+                $("sdot ", $a, ".4s, v8.16b, ", $p, ".4b[", $l, "]\n",)+
+                $("sdot ", $b, ".4s, v9.16b, ", $p, ".4b[", $l, "]\n",)+
+                $("sdot ", $c, ".4s, v10.16b, ", $p, ".4b[", $l, "]\n",)+
+                $("sdot ", $d, ".4s, v11.16b, ", $p, ".4b[", $l, "]\n",)+
+            )
+        };
+    }
+
+    /// Defines the function for a tile: how its pixels are loaded, then index, pixel and sums of each.
+    macro_rules! tile {
+        ($name:ident, $load:literal $(, $m:tt $p:tt $a:tt $b:tt $c:tt $d:tt)+) => {
+            /// # Safety
+            /// The CPU has `sdot`; inputs and weights are as `Integers::products` requires; `sums` holds those of each pixel.
+            #[inline]
+            #[target_feature(enable = "neon,dotprod")]
+            pub(super) unsafe fn $name(inputs: &Inputs, w: *const i8, sums: *mut Four) {
+                // SAFETY: the caller's promise; all registers that are written are named.
+                unsafe {
+                    asm!(
+                        "/* {q}: not all tiles have more than four pixels */",
+                        "cbz {blocks}, 3f",
+                        "2:",
+                        $load,
+                        lane!("0" $(, $p $a $b $c $d)+),
+                        lane!("1" $(, $p $a $b $c $d)+),
+                        lane!("2" $(, $p $a $b $c $d)+),
+                        lane!("3" $(, $p $a $b $c $d)+),
+                        "subs {blocks}, {blocks}, #1",
+                        "b.ne 2b",
+                        "3:",
+                        "cbz {rest}, 5f",
+                        $load,
+                        lane!("0" $(, $p $a $b $c $d)+),
+                        "cmp {rest}, #2",
+                        "b.lo 5f",
+                        lane!("1" $(, $p $a $b $c $d)+),
+                        "b.eq 5f",
+                        lane!("2" $(, $p $a $b $c $d)+),
+                        "5:",
+                        p = inout(reg) inputs.first => _,
+                        q = inout(reg) inputs.first.wrapping_add(64) => _,
+                        group = in(reg) inputs.block,
+                        w = inout(reg) w => _,
+                        blocks = inout(reg) inputs.blocks => _,
+                        rest = in(reg) inputs.rest,
+                        out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _,
+                        out("v8") _, out("v9") _, out("v10") _, out("v11") _,
+                        $(
+                            inout($a) (*sums.add($m))[0],
+                            inout($b) (*sums.add($m))[1],
+                            inout($c) (*sums.add($m))[2],
+                            inout($d) (*sums.add($m))[3],
+                        )+
+                        options(readonly, nostack),
+                    );
+                }
+            }
+        };
+    }
+
+    tile!(one, "ld1 {{v0.16b}}, [{p}], {group}", 0 "v0" "v12" "v13" "v14" "v15");
+    tile!(
+        two, "ld1 {{v0.16b, v1.16b}}, [{p}], {group}",
+        0 "v0" "v12" "v13" "v14" "v15", 1 "v1" "v16" "v17" "v18" "v19"
+    );
+    tile!(
+        three, "ld1 {{v0.16b, v1.16b, v2.16b}}, [{p}], {group}",
+        0 "v0" "v12" "v13" "v14" "v15", 1 "v1" "v16" "v17" "v18" "v19", 2 "v2" "v20" "v21" "v22" "v23"
+    );
+    tile!(
+        four, "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{p}], {group}",
+        0 "v0" "v12" "v13" "v14" "v15", 1 "v1" "v16" "v17" "v18" "v19", 2 "v2" "v20" "v21" "v22" "v23",
+        3 "v3" "v24" "v25" "v26" "v27"
+    );
+    tile!(
+        five, "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{p}], {group}\nld1 {{v4.16b}}, [{q}], {group}",
+        0 "v0" "v12" "v13" "v14" "v15", 1 "v1" "v16" "v17" "v18" "v19", 2 "v2" "v20" "v21" "v22" "v23",
+        3 "v3" "v24" "v25" "v26" "v27", 4 "v4" "v28" "v29" "v30" "v31"
+    );
 }
 
 // SAFETY: a token exists only where the CPU has both products.
@@ -348,12 +500,7 @@ unsafe fn eight<const M: usize>(
         for i in 0..8 {
             let weights = vld1q_s8(w.add(16 * i));
             for pair in 0..M.div_ceil(2) {
-                let mut product = products[pair][i];
-                asm!(
-                    "smmla {0:v}.4s, {1:v}.16b, {2:v}.16b", inout(vreg) product, in(vreg) pixels[pair], in(vreg) weights,
-                    options(pure, nomem, nostack, preserves_flags),
-                );
-                products[pair][i] = product;
+                products[pair][i] = smmla(products[pair][i], pixels[pair], weights);
             }
         }
         w.add(128)

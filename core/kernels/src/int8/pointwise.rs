@@ -200,46 +200,20 @@ unsafe fn tile<S: Integers, const M: usize, const V: usize>(s: S, job: &Job<'_>,
 #[inline(always)]
 unsafe fn sum_inputs<S: Integers>(s: S, job: &Job<'_>, row: usize) {
     let k = job.weights.k;
-    // Ones for the inputs that exist: what follows a map's last channel is unspecified.
-    let ones = |n: usize| std::array::from_fn(|i| i8::from(i < n));
-    let mut out = [0i32; GROUP];
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's promise. What follows a map's last channel is unspecified and not summed.
     unsafe {
         let sums = job.sums.to(job.width);
         for x in 0..job.width {
-            let mut total = s.splat(0);
-            match job.source {
+            *sums.add(x) = match job.source {
                 Source::Groups { first, group } => {
                     let at = first.add(row * job.a_row + x * GROUP);
-                    let all = s.same_weights(ones(4));
-                    for g in 0..k / GROUP {
-                        let pixel = s.pixel(at.add(g * group).to(GROUP));
-                        total = s.dot::<0>(total, all, pixel);
-                        total = s.dot::<1>(total, all, pixel);
-                        total = s.dot::<2>(total, all, pixel);
-                        total = s.dot::<3>(total, all, pixel);
-                    }
-                    let rest = k % GROUP;
-                    if rest > 0 {
-                        let pixel = s.pixel(at.add(k / GROUP * group).to(GROUP));
-                        let weights = |i: usize| s.same_weights(ones(rest.saturating_sub(4 * i)));
-                        total = s.dot::<0>(total, weights(0), pixel);
-                        total = s.dot::<1>(total, weights(1), pixel);
-                        total = s.dot::<2>(total, weights(2), pixel);
-                        total = s.dot::<3>(total, weights(3), pixel);
-                    }
+                    s.sum_bytes(at.to(GROUP), group, k / GROUP, k % GROUP)
                 }
                 Source::Runs { runs, pixel } => {
-                    for run in runs {
-                        let pixel = s.pixel(run.add(row * job.a_row + x * pixel).to(SLACK));
-                        total = s.dot::<0>(total, s.same_weights(ones(4)), pixel);
-                        total = s.dot::<1>(total, s.same_weights(ones(4)), pixel);
-                        total = s.dot::<2>(total, s.same_weights(ones(1)), pixel);
-                    }
+                    let run = |run: &Pointer<u8>| s.sum_bytes(run.add(row * job.a_row + x * pixel).to(SLACK), 0, 0, 9);
+                    runs.iter().map(run).sum()
                 }
-            }
-            s.store_sums(out.as_mut_ptr(), total);
-            *sums.add(x) = out[0];
+            };
         }
     }
 }

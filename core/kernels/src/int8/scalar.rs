@@ -66,10 +66,6 @@ unsafe impl Integers for ScalarInt8 {
         unsafe { p.cast::<Self::W>().read() }
     }
     #[inline(always)]
-    unsafe fn same_weights(self, four: [i8; 4]) -> Self::W {
-        std::array::from_fn(|i| four[i % 4])
-    }
-    #[inline(always)]
     unsafe fn dot<const L: i32>(self, sums: Self::S, weights: Self::W, pixel: Self::P) -> Self::S {
         let four: [i32; 4] = std::array::from_fn(|i| i32::from(pixel[4 * L as usize + i]));
         std::array::from_fn(|o| {
@@ -107,6 +103,11 @@ unsafe impl Integers for ScalarInt8 {
     #[inline(always)]
     unsafe fn load_f32(self, p: *const f32, factor: f32) -> Self::S {
         std::array::from_fn(|i| (unsafe { *p.add(i) } * factor).round_ties_even() as i32)
+    }
+    #[inline(always)]
+    unsafe fn sum_bytes(self, first: *const u8, block: usize, blocks: usize, rest: usize) -> i32 {
+        let of = |i: usize, n: usize| (0..n).map(|b| i32::from(unsafe { *first.add(i * block + b) })).sum::<i32>();
+        (0..blocks).map(|i| of(i, 16)).sum::<i32>() + of(blocks, rest)
     }
     #[inline(always)]
     unsafe fn store_sums(self, p: *mut i32, sums: Self::S) {

@@ -6,6 +6,17 @@ use super::scales::{GROUP, divide, high_product};
 /// Bytes from a pixel on that a kernel may read: it reads sixteen inputs at once.
 pub const SLACK: usize = 16;
 
+/// Sixteen bytes from `16 - n` on keep the first `n` of sixteen.
+pub(super) const MASK: [i8; 32] = {
+    let mut mask = [0; 32];
+    let mut i = 0;
+    while i < 16 {
+        mask[i] = -1;
+        i += 1;
+    }
+    mask
+};
+
 /// The order of packed weights of sixteen outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -65,8 +76,6 @@ pub(crate) unsafe trait Integers: Copy + Send + Sync + 'static {
     unsafe fn pixel(self, p: *const u8) -> Self::P;
     /// Reads four weights of each output.
     unsafe fn weights(self, p: *const i8) -> Self::W;
-    /// The same four weights for every output.
-    unsafe fn same_weights(self, four: [i8; 4]) -> Self::W;
     /// Adds the products of inputs `4 * L` to `4 * L + 3` of a pixel with their weights.
     unsafe fn dot<const L: i32>(self, sums: Self::S, weights: Self::W, pixel: Self::P) -> Self::S;
     /// Reads a column: sixteen bytes of each of three rows.
@@ -83,6 +92,8 @@ pub(crate) unsafe trait Integers: Copy + Send + Sync + 'static {
     unsafe fn store_f32(self, p: *mut f32, sums: Self::S, zero: i32, scale: f32);
     /// Sixteen f32, each times `factor`, rounded to nearest (ties to even); beyond 32 bits unspecified, but not undefined.
     unsafe fn load_f32(self, p: *const f32, factor: f32) -> Self::S;
+    /// The sum of `blocks` times sixteen bytes, `block` bytes apart, and of `rest` (below 16) of the next sixteen.
+    unsafe fn sum_bytes(self, first: *const u8, block: usize, blocks: usize, rest: usize) -> i32;
     /// Writes sixteen sums.
     unsafe fn store_sums(self, p: *mut i32, sums: Self::S);
 
