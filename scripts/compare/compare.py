@@ -5,9 +5,12 @@ Sections (all unless some are named):
                that `silhouette segment` writes against the same logits; masks of quantised files against LiteRT's integer run
   classifier   the best class of every photo against LiteRT's
   pytorch      random weights of every implementation of PyTorch that is read, at odd sizes, against PyTorch: logits, and the mask that `silhouette segment` writes
+  onnx         what PyTorch exports as ONNX at several opsets, and what ONNX Runtime quantises of it: logits against PyTorch, masks against ONNX Runtime
+  tensorflow   Keras networks as TensorFlow's frozen graphs and as tf2onnx's ONNX, against TensorFlow
+  formats      the portrait model of ../shared in its three formats: the masks of every photo
   forms        one network as training scripts save it: in dictionaries, under prefixes, averaged, from before PyTorch 1.6; and what is refused
 
---table PATH writes a Markdown table of what `pytorch` and `forms` imported, as in docs/importing.md.
+--table PATH writes a Markdown table of what `pytorch`, `forms`, `onnx` and `tensorflow` imported, as in docs/importing.md.
 
 Both sides use identical tensors. Photos and reference models are searched in ../shared or $SILHOUETTE_SHARED. Prints a line for each comparison; the exit code is 1
 if any is outside its limits. Needs: pip install -r scripts/compare/requirements.txt, and a `silhouette` (cargo build --release -p silhouette-cli).
@@ -74,7 +77,7 @@ class Report:
 
     def row(self, kind, made, files, worst, equal):
         """A row of the table: what it is, how it was made, as what it was imported, the largest difference of a logit as a share of the largest logit, equal pixels."""
-        self.rows.append((kind, made, files, f"{worst:.0e}", "" if equal is None else f"{equal:.2%}"))
+        self.rows.append((kind, made, files, "" if worst is None else f"{worst:.0e}", "" if equal is None else f"{equal:.2%}"))
 
     def table(self):
         head = ["kind", "how it was made", "imported from", "largest difference", "equal pixels"]
@@ -183,6 +186,56 @@ def same_pixels(ours, model, case):
     return float((ours.mask(model, pixels) == logits[0].argmax(0))[clear].mean())
 
 
+def graphs(ours, report, cases):
+    """Graph files: logits, and masks, against the frameworks that they come from."""
+    for case in cases:
+        model = ours.load(case.file, *case.flags)
+        worst = equal = None
+        if case.low:
+            tensor = np.random.default_rng(case.size).uniform(-1, 1, (1, 3, case.size, case.size)).astype(np.float32)
+            expected, other = case.low(tensor), case.low(np.ascontiguousarray(tensor[:, :, ::-1]))
+            span, largest = float(np.abs(expected - other).max()), float(np.abs(expected).max())
+            worst = float(np.abs(ours.logits(model, tensor).reshape(expected.shape) - expected).max()) / largest
+            report.line(f"{case.name}, {case.made}", worst <= PYTORCH < span / largest / 100, f"{worst:.1e} of the largest logit ({largest:.2f}; a range of {span:.2f} over inputs)")
+        if case.full:
+            mean, std = (np.array(values, np.float32) for values in case.pixels)
+            pixels = ref.pattern(case.size, case.size, 1)
+            logits = case.full(np.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1)[None]))
+            if logits.shape[1] == 1:
+                logits = np.concatenate([np.zeros_like(logits), logits], 1)
+            clear = ref.clear(logits)
+            equal = float((ours.mask(model, pixels) == logits[0].argmax(0))[clear].mean())
+            report.line(f"{case.name}, {case.made}, mask", equal == 1, f"{equal:.4%} of the pixels are equal but for ties")
+        report.row(case.name, case.made, case.file.suffix, worst, equal)
+
+
+def onnx(ours, report):
+    import torch
+
+    import graph_models
+    torch.manual_seed(20260104)
+    graphs(ours, report, graph_models.onnx(ours.folder))
+
+
+def tensorflow(ours, report):
+    import graph_models
+    graphs(ours, report, graph_models.tensorflow(ours.folder))
+
+
+def formats(ours, report):
+    """The same portrait model as TensorFlow Lite, ONNX and a frozen graph: the masks that `segment` writes."""
+    files = ["deeplab_aiseg513_dm05_float.tflite", "deeplab_aiseg513_dm05.onnx", "deeplab_aiseg513_dm05_frozen.pb"]
+    models = [ours.load(ref.SHARED / "models" / file, *flags(ours.folder, None, 2, 127.5)) for file in files]
+    for photo in ref.photos():
+        pixels = ref.stretched(photo, 513)
+        logits = ref.aligned_corners(ours.logits(models[0], ref.normalised(pixels, 127.5)), 513)
+        clear = ref.clear(logits)
+        masks = [ours.mask(model, pixels) for model in models]
+        for file, mask in zip(files[1:], masks[1:]):
+            wrong = int((mask != masks[0])[clear].sum())
+            report.line(f"{file} {photo.name}", wrong == 0, f"{wrong} pixels of other classes than from .tflite, but for {(~clear).sum()} ties")
+
+
 def forms(ours, report):
     import torch
 
@@ -208,7 +261,7 @@ def forms(ours, report):
         report.row("torchvision mobilenet_v2", name, ", ".join(files), worst, None)
 
 
-SECTIONS = {"segmenters": segmenters, "classifier": classifier, "pytorch": pytorch, "forms": forms}
+SECTIONS = {"segmenters": segmenters, "classifier": classifier, "pytorch": pytorch, "forms": forms, "onnx": onnx, "tensorflow": tensorflow, "formats": formats}
 
 
 def main():
@@ -221,7 +274,7 @@ def main():
     unknown = set(options.sections) - set(SECTIONS)
     if unknown:
         parser.error(f"no section {', '.join(sorted(unknown))}")
-    if set(options.sections or SECTIONS) & {"segmenters", "classifier"}:
+    if set(options.sections or SECTIONS) & {"segmenters", "classifier", "formats"}:
         ref.need_shared()
     report = Report()
     with tempfile.TemporaryDirectory() as folder:

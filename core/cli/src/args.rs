@@ -20,7 +20,8 @@ pub(crate) struct Cli {
 /// The subcommand.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Convert a model (.tflite; PyTorch state dict as .pth or .safetensors; Hugging Face folder) to a Silhouette model file.
+    /// Convert a model (.tflite; .onnx; TensorFlow's frozen graph, .pb; PyTorch state dict as .pth or .safetensors; Hugging Face
+    /// folder) to a Silhouette model file.
     Import(Import),
     /// Quantise a float model to 8-bit integers, with photos to calibrate on.
     Quantize(Quantize),
@@ -79,7 +80,8 @@ pub(crate) struct Import {
     /// How a PyTorch network pads. Default: as its implementation does.
     #[arg(long, value_name = "HOW")]
     pub(crate) padding: Option<Padding>,
-    /// How a PyTorch network's logits are resized to the image. Default: as its implementation does.
+    /// How the logits of a PyTorch network, or of a graph that ends before its resize, are resized to the image. Default: as
+    /// PyTorch's implementation does.
     #[arg(long, value_name = "HOW")]
     pub(crate) resize: Option<Resize>,
     /// The network to import from a checkpoint with several: the keys that lead to it, such as `state_dict.model`.

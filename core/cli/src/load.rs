@@ -21,7 +21,7 @@ pub(crate) fn named(engine: &Engine) -> Result<Model, Failure> {
     match &engine.model {
         Some(path) => model(path),
         None => Err(Failure::general(
-            "no model: pass --model MODEL.safetensors; `silhouette import SRC -o MODEL.safetensors` converts a .tflite, .pth or \
+            "no model: pass --model MODEL.safetensors; `silhouette import SRC -o MODEL.safetensors` converts a .tflite, .onnx, .pb, .pth or \
              .safetensors file to one",
         )),
     }

@@ -1,5 +1,6 @@
 //! Writes small generated seed files for each target, into `corpus/TARGET`.
 
+use silhouette_fuzz::field;
 use silhouette_network::network::Network;
 use silhouette_network::spec::{Bottleneck, Extractor, Head, Spec};
 use silhouette_weights::npy::{self, Array};
@@ -41,6 +42,12 @@ fn main() -> Done {
     write("config", "config", config.as_bytes())?;
     let processor = r#"{"image_mean":[0.5,0.5,0.5],"image_std":[0.5,0.5,0.5],"crop_size":{"height":65,"width":65},"size":{"shortest_edge":74}}"#;
     write("config", "processor", processor.as_bytes())?;
+    for (name, bytes) in onnx_files() {
+        write("onnx", name, &bytes)?;
+    }
+    for (name, bytes) in frozen_graphs() {
+        write("frozen_graph", name, &bytes)?;
+    }
     write("tflite", "head", b"\x1c\0\0\0TFL3\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0")?;
     pictures(&write)?;
     for (tag, bytes) in [("420jpeg", 27), ("422", 33), ("444", 45), ("mono", 15)] {
@@ -95,6 +102,51 @@ fn legacy(pickle: &[u8]) -> Vec<u8> {
     let magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
     let keys = b"\x80\x02]X\x01\0\0\x000a.";
     [magic, &b"\x80\x02M\xe9\x03."[..], b"\x80\x02}.", pickle, keys, &64u64.to_le_bytes(), &[0; 256]].concat()
+}
+
+/// An image, its stem, a ReLU6 and a resize.
+fn onnx_files() -> Vec<(&'static str, Vec<u8>)> {
+    let join = |parts: &[Vec<u8>]| parts.concat();
+    let text = |number: u8, text: &str| field(number, text.as_bytes());
+    let integers = |name: &str, values: &[u8]| {
+        let values: Vec<u8> = values.iter().flat_map(|&value| [8 << 3, value]).collect();
+        field(5, &join(&[text(1, name), values]))
+    };
+    let image = {
+        let dims = [1, 3, 33, 33].map(|n| field(1, &[8, n])).concat();
+        let kind = field(1, &join(&[vec![8, 1], field(2, &dims)]));
+        field(11, &join(&[text(1, "x"), field(2, &kind)]))
+    };
+    let weight = field(5, &join(&[vec![8, 8, 8, 3, 8, 3, 8, 3, 16, 1], text(8, "w"), field(9, &[0; 864])]));
+    let conv = join(&[text(1, "x"), text(1, "w"), text(2, "a"), text(4, "Conv"), integers("strides", &[2, 2]), integers("pads", &[1; 4])]);
+    let bound = |name: &str, value: f32| {
+        let bytes = value.to_le_bytes();
+        field(5, &join(&[vec![16, 1], text(8, name), field(4, &bytes)]))
+    };
+    let clip = join(&[text(1, "a"), text(1, "low"), text(1, "high"), text(2, "b"), text(4, "Clip")]);
+    let output = field(12, &text(1, "b"));
+    let nodes = [conv, clip].map(|node| field(1, &node)).concat();
+    let graph = join(&[nodes, weight, bound("low", 0.0), bound("high", 6.0), image, output]);
+    let whole = join(&[vec![8, 8], text(2, "x"), field(7, &graph), field(8, &[16, 17])]);
+    vec![("graph", graph), ("model", whole)]
+}
+
+/// The same as a frozen graph, and one of its nodes.
+fn frozen_graphs() -> Vec<(&'static str, Vec<u8>)> {
+    let join = |parts: &[Vec<u8>]| parts.concat();
+    let text = |number: u8, text: &str| field(number, text.as_bytes());
+    let attribute = |key: &str, value: Vec<u8>| field(5, &join(&[text(1, key), field(2, &value)]));
+    let dims = |sizes: &[u8]| sizes.iter().map(|&n| field(2, &[8, n])).collect::<Vec<_>>().concat();
+    let shape = attribute("shape", field(7, &dims(&[1, 33, 33, 3])));
+    let image = join(&[text(1, "image"), text(2, "Placeholder"), shape]);
+    let tensor = join(&[vec![8, 1], field(2, &dims(&[3, 3, 3, 8])), field(4, &[0; 864])]);
+    let weight = join(&[text(1, "w"), text(2, "Const"), attribute("value", field(8, &tensor))]);
+    let strides = attribute("strides", field(1, &field(3, &[1, 2, 2, 1])));
+    let padding = attribute("padding", text(2, "SAME"));
+    let conv = join(&[text(1, "conv"), text(2, "Conv2D"), text(3, "image"), text(3, "w"), strides, padding]);
+    let relu = join(&[text(1, "relu"), text(2, "Relu6"), text(3, "conv")]);
+    let whole = [&image, &weight, &conv, &relu].map(|node| field(1, node)).concat();
+    vec![("node", conv), ("graph", whole)]
 }
 
 fn pictures(write: &dyn Fn(&str, &str, &[u8]) -> Done) -> Done {

@@ -81,6 +81,38 @@ pub fn tflite(bytes: &[u8]) {
     }
 }
 
+/// An ONNX file: a model, or bytes used as the graph in one.
+pub fn onnx(bytes: &[u8]) {
+    if bytes.starts_with(b"\x08") {
+        import(bytes);
+    } else {
+        import(&[&b"\x08\x08\x12\x01x"[..], &field(7, bytes), b"\x42\x02\x10\x11"].concat());
+    }
+}
+
+/// A frozen graph: whole, in an archive (gzip), or bytes used as a node after the image's.
+pub fn frozen_graph(bytes: &[u8]) {
+    if bytes.starts_with(b"\x0a") || bytes.starts_with(b"\x1f\x8b") {
+        import(bytes);
+    } else {
+        let image = b"\x0a\x05image\x12\x0bPlaceholder";
+        import(&[field(1, image), field(1, bytes)].concat());
+    }
+}
+
+/// A field of a protocol buffer.
+pub fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut field = vec![number << 3 | 2];
+    let mut length = bytes.len();
+    while length >= 0x80 {
+        field.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    field.push(length as u8);
+    field.extend_from_slice(bytes);
+    field
+}
+
 /// A PyTorch file: the whole archive, a whole file of before PyTorch 1.6, and an archive around bytes used as the pickle.
 pub fn pytorch(bytes: &[u8]) {
     if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\x80\x02\x8a\x0a\x6c\xfc") {

@@ -43,8 +43,11 @@ pub(crate) struct FoundConv<'a> {
     pub(crate) c_in: usize,
     pub(crate) c_out: usize,
     pub(crate) activation: Activation,
-    /// Whether TensorFlow's SAME, and whether symmetric padding, would produce the same zeros.
-    pub(crate) paddings: (bool, bool),
+    /// The range of the bytes after it implies a ReLU or a ReLU6.
+    pub(crate) clamped: bool,
+    /// Whether TensorFlow's SAME, whether symmetric padding, and whether padding of a block's input would produce the same
+    /// zeros.
+    pub(crate) paddings: [bool; 3],
     pub(crate) weight: Tensor<'a>,
     pub(crate) bias: Tensor<'a>,
 }

@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use silhouette_network::ModelError;
 use silhouette_network::error::TensorProblems;
 
+/// What to do with a TensorFlow `SavedModel`, whose variables are in a folder of their own, not in its graph.
+pub(crate) const FREEZE: &str =
+    "freeze it: python -m tf2onnx.convert --saved-model FOLDER --opset 17 --output model.onnx, and import that";
+
 /// A file that cannot be imported, with its name.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {source}", path.display())]
@@ -53,7 +57,9 @@ pub enum ImportError {
     Io(#[from] std::io::Error),
 
     /// It has an unknown format.
-    #[error("not a known model file (TensorFlow Lite, PyTorch .pth, .safetensors); it begins with {begins}")]
+    #[error(
+        "not a known model file (TensorFlow Lite, ONNX, TensorFlow .pb, PyTorch .pth, .safetensors); it begins with {begins}"
+    )]
     UnknownFormat {
         /// The first bytes, printable.
         begins: String,

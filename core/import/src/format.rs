@@ -1,6 +1,6 @@
 //! Recognises a file's format by its content; formats that are not supported are named in the error, with the way to convert them.
 
-use crate::error::ImportError;
+use crate::error::{FREEZE, ImportError};
 use crate::pytorch::archive::LEGACY;
 use crate::tflite;
 
@@ -9,6 +9,12 @@ use crate::tflite;
 pub(crate) enum Format {
     /// TensorFlow Lite.
     TfLite,
+    /// ONNX.
+    Onnx,
+    /// TensorFlow's `GraphDef` with its weights.
+    FrozenGraph,
+    /// An archive, such as the model zoo's around a frozen graph.
+    Gzip,
     /// PyTorch's zip archive of a pickle and raw tensors.
     Pth,
     /// PyTorch's pickles and raw tensors from before version 1.6.
@@ -17,8 +23,8 @@ pub(crate) enum Format {
     Safetensors,
 }
 
-const TO_TFLITE: &str = "convert it to TensorFlow Lite (tf.lite.TFLiteConverter) and import that";
-const SOURCE: &str = "import the TensorFlow Lite or PyTorch file it was made from";
+const TO_TFLITE: &str = "convert it to TensorFlow Lite (tf.lite.TFLiteConverter) or ONNX (tf2onnx) and import that";
+const SOURCE: &str = "import the TensorFlow Lite, ONNX or PyTorch file it was made from";
 
 /// How unsupported formats begin, what they are, and what to do instead.
 const BEGINNINGS: &[(&[u8], &str, &str)] = &[
@@ -28,7 +34,6 @@ const BEGINNINGS: &[(&[u8], &str, &str)] = &[
     (b"\x80\x04", "a Python pickle", "load it in Python and save its tensors: torch.save(tensors, \"weights.pth\")"),
     (b"\x80\x05", "a Python pickle", "load it in Python and save its tensors: torch.save(tensors, \"weights.pth\")"),
     (b"\x93NUMPY", "a NumPy array", "import the model file that it was made from"),
-    (b"\x1f\x8b", "a gzip archive (.gz, .tar.gz)", "unpack it and import the model inside"),
     (b"BZh", "a bzip2 archive", "unpack it and import the model inside"),
     (b"\xfd7zXZ", "an xz archive", "unpack it and import the model inside"),
     (b"7z\xbc\xaf", "a 7z archive", "unpack it and import the model inside"),
@@ -61,6 +66,9 @@ pub(crate) fn format(bytes: &[u8], length: u64) -> Result<Format, ImportError> {
     if bytes.starts_with(b"PK\x03\x04") {
         return Ok(Format::Pth);
     }
+    if bytes.starts_with(b"\x1f\x8b") {
+        return Ok(Format::Gzip);
+    }
     if bytes.starts_with(LEGACY) {
         return Ok(Format::LegacyPth);
     }
@@ -77,19 +85,16 @@ pub(crate) fn format(bytes: &[u8], length: u64) -> Result<Format, ImportError> {
         return Err(unsupported("an ExecuTorch program (.pte)", SOURCE));
     }
     match versioned(bytes) {
-        Some(Versioned::Onnx) => return Err(unsupported("ONNX", SOURCE)),
+        Some(Versioned::Onnx) => return Ok(Format::Onnx),
         Some(Versioned::SavedModel) => {
             let what = "a TensorFlow SavedModel (saved_model.pb)";
-            return Err(unsupported(
-                what,
-                "convert its folder (tf.lite.TFLiteConverter.from_saved_model) and import that",
-            ));
+            return Err(unsupported(what, FREEZE));
         }
         Some(Versioned::CoreMl) => return Err(unsupported("Core ML (.mlmodel)", SOURCE)),
         None => {}
     }
     if looks_like_frozen_graph(bytes) {
-        return Err(unsupported("a TensorFlow frozen graph", TO_TFLITE));
+        return Ok(Format::FrozenGraph);
     }
     // The first key of a table of variables: its header.
     if let [0, 0, 4..=32, 0x08, ..] = bytes {
@@ -149,22 +154,26 @@ mod tests {
     fn formats_are_called_by_their_names() {
         for (bytes, name) in [
             (&b"\x89HDF\r\n\x1a\n"[..], "HDF5 (Keras .h5)"),
-            (b"\x08\x08\x12\x07pytorch\x1a\x032.1", "ONNX"),
-            (b"\x08\x09\x3a\x80\x10", "ONNX"),
             (b"\x08\x01\x12\xff\xc5\x64\x0a\xb4\x1d\x12\x84\x1d\x0a\x44", "SavedModel"),
             (b"\x08\x01\x12\x85\x10\x0a\x1a\x0a\x05image\x12\x0f", "Core ML"),
             (b"\x08\x04\x12\x0b\x0a\x09\x0a\x05image\x12\x00", "Core ML"),
-            (b"\x0a\x19\x0a\x05input\x12\x0bPlaceholder", "frozen graph"),
             (b"\0\0\x1a\x08\x01\x1a\x02\x08\x01", "TensorFlow checkpoint"),
             (b"model_checkpoint_path: \"model\"", "TensorFlow checkpoint"),
             (b"\x80\x04\x95\x10\0\0\0\0\0\0\0}.", "pickle"),
-            (b"\x1f\x8b\x08\0", "gzip"),
             (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
             (b"\x1c\0\0\0ET12", "ExecuTorch"),
         ] {
             let error = format(bytes, bytes.len() as u64).unwrap_err();
             let text = error.to_string();
             assert!(matches!(error, ImportError::Unsupported { .. }) && text.contains(name), "{bytes:?}: {text}");
+        }
+        for (bytes, expected) in [
+            (&b"\x08\x08\x12\x07pytorch\x1a\x032.1"[..], Format::Onnx),
+            (b"\x08\x09\x3a\x80\x10", Format::Onnx),
+            (b"\x0a\x19\x0a\x05input\x12\x0bPlaceholder", Format::FrozenGraph),
+            (b"\x1f\x8b\x08\0", Format::Gzip),
+        ] {
+            assert_eq!(format(bytes, bytes.len() as u64).unwrap(), expected, "{bytes:?}");
         }
         for bytes in [&b""[..], b"\x08", b"\x08\x01\x12", b"\x08\x01\x12\xff\xff\xff", b"\0\0\0\0", b"x"] {
             let error = format(bytes, bytes.len() as u64).unwrap_err();

@@ -3,6 +3,8 @@
 //! | format | recognised by | read in |
 //! | --- | --- | --- |
 //! | TensorFlow Lite, float and quantised | `TFL3` at byte 4 | `tflite` |
+//! | ONNX | its first fields | `onnx` |
+//! | TensorFlow's frozen graph, `.pb`, or the zoo's `.tar.gz` around it | a node first; gzip | `tensorflow` |
 //! | PyTorch state dict, `.pth` | a zip archive, or from before version 1.6 a certain pickle | `pytorch` |
 //! | PyTorch state dict, `.safetensors` | its JSON header | `pytorch` |
 //!
@@ -17,15 +19,20 @@ mod derived;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod flow;
+mod fold;
 mod format;
 mod graph;
+mod onnx;
 mod options;
 mod pytorch;
 mod recognise;
 mod source;
 mod tables;
 mod tensor;
+mod tensorflow;
 mod tflite;
+mod wire;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -34,7 +41,9 @@ use log::warn;
 use silhouette_network::ModelError;
 use silhouette_network::error::{TensorProblems, WrongShape};
 use silhouette_network::network::Network;
-use silhouette_network::spec::{Classifier, DeeplabV3, Extractor, FORMAT, Fit, Head, Input, Spec, Task, VOC_LABELS};
+use silhouette_network::spec::{
+    Classifier, DeeplabV3, Extractor, FORMAT, Fit, Head, Input, Resize, Spec, Task, VOC_LABELS,
+};
 use silhouette_weights::{Activations, ModelFile, QuantisedTensors, Tensors};
 
 pub use error::{ImportError, ImportFailure, Missing};
@@ -99,10 +108,24 @@ pub fn files_read(path: &Path) -> Vec<PathBuf> {
 /// As [`import`], without the file's name.
 pub fn import_bytes(bytes: &[u8], name: &str, options: &ImportOptions) -> Result<Imported, ImportError> {
     let state_dict = |container| pytorch::import(bytes, container, options);
+    let unpacked;
     let ((derived, given), format) = match format::format(bytes, bytes.len() as u64)? {
         Format::TfLite => {
             only_for_state_dicts(options)?;
-            ((tflite::import(bytes)?, options.spec.clone()), "TensorFlow Lite")
+            ((tflite::import(bytes, resize(options))?, options.spec.clone()), "TensorFlow Lite")
+        }
+        Format::Onnx => {
+            only_for_state_dicts(options)?;
+            ((onnx::import(bytes, options.size, resize(options))?, options.spec.clone()), "ONNX")
+        }
+        Format::FrozenGraph => {
+            only_for_state_dicts(options)?;
+            ((tensorflow::import(bytes, options.size, resize(options))?, options.spec.clone()), "TensorFlow")
+        }
+        Format::Gzip => {
+            only_for_state_dicts(options)?;
+            unpacked = tensorflow::archive::frozen_graph(bytes)?;
+            ((tensorflow::import(&unpacked, options.size, resize(options))?, options.spec.clone()), "TensorFlow")
         }
         Format::Pth => (state_dict(Container::Pth)?, "PyTorch"),
         Format::LegacyPth => (state_dict(Container::Legacy)?, "PyTorch"),
@@ -112,13 +135,21 @@ pub fn import_bytes(bytes: &[u8], name: &str, options: &ImportOptions) -> Result
     assemble(derived, name, provenance, &ImportOptions { spec: given, ..options.clone() })
 }
 
+/// How the logits are resized, where a graph ends before that.
+fn resize(options: &ImportOptions) -> Option<Resize> {
+    let given = options.spec.as_ref().and_then(|spec| match &spec.head {
+        Head::DeeplabV3(head) => Some(head.resize),
+        Head::Classifier(_) => None,
+    });
+    options.resize.or(given)
+}
+
 /// Options for what a graph stores.
 fn only_for_state_dicts(options: &ImportOptions) -> Result<(), ImportError> {
     let given = [
         ("--key", options.key.is_some()),
         ("--rates", options.rates.is_some()),
         ("--padding", options.padding.is_some()),
-        ("--resize", options.resize.is_some()),
     ];
     match given.into_iter().find(|(_, given)| *given) {
         Some((flag, _)) => Err(ImportError::DoesNotFit {

@@ -30,7 +30,7 @@ pub struct ImportOptions {
     pub rates: Option<Vec<usize>>,
     /// How a state dict's network pads; by default as its implementation does.
     pub padding: Option<Padding>,
-    /// How a state dict's logits are resized; by default as its implementation does.
+    /// How the logits of a state dict are resized, by default as its implementation does; and of a graph that ends before that.
     pub resize: Option<Resize>,
     /// The text of Hugging Face's `config.json`; [`import`](crate::import) finds the one beside the file.
     pub config: Option<String>,

@@ -18,11 +18,11 @@ use crate::error::{ImportError, Missing};
 use crate::graph::{Borders, Convolution, Graph, Op, Pads, Value};
 use crate::tables::{self, FoundBlock};
 
-/// Finds the network in a simplified graph.
+/// Finds the network in a simplified graph; `resize` is the rule that the caller says, for files that do not.
 ///
 /// # Errors
-/// [`ImportError::UnknownNetwork`] naming the operator that does not match.
-pub(crate) fn recognise<'a>(graph: &Graph<'a>) -> Result<Derived<'a>, ImportError> {
+/// [`ImportError::UnknownNetwork`] naming the operator that does not match, and what was recognised before it.
+pub(crate) fn recognise<'a>(graph: &Graph<'a>, resize: Option<Resize>) -> Result<Derived<'a>, ImportError> {
     let (height, width, channels) = graph
         .map(graph.input)
         .ok_or_else(|| unknown("the input", format!("its shape is {:?}", graph.shapes.get(graph.input))))?;
@@ -38,23 +38,18 @@ pub(crate) fn recognise<'a>(graph: &Graph<'a>) -> Result<Derived<'a>, ImportErro
         visited: vec![false; graph.nodes.len()],
         convs: Vec::new(),
         activations: Activations::new(),
+        resize,
+        missing: Vec::new(),
     };
     walk.edge("input".into(), graph.input);
-    let (mut extractor, feature) = walk.extractor()?;
-    let (head, last) = walk.head(feature)?;
-    if let Extractor::MobilenetV2(v2) = &mut extractor {
-        walk.fit_width(v2, last)?;
-    } else if let (Extractor::MobilenetV1(_), Some(_)) = (&extractor, last) {
-        return Err(unknown(
-            "the extractor",
-            "a 1x1 layer follows MobileNetV1's last block; only MobileNetV2 has one".into(),
-        ));
+    match walk.network() {
+        Ok((extractor, head, padding)) => walk.derived(extractor, head, padding, height),
+        Err(ImportError::UnknownNetwork { place, problem }) => {
+            let problem = format!("{problem}; {}", walk.recognised());
+            Err(ImportError::UnknownNetwork { place, problem })
+        }
+        Err(error) => Err(error),
     }
-    if let Some(missed) = walk.visited.iter().position(|visited| !visited) {
-        return Err(unknown(&graph.nodes[missed].label, "it is on no path from the image to the logits".into()));
-    }
-    let padding = walk.padding()?;
-    Ok(walk.derived(extractor, head, padding, height))
 }
 
 /// Compares the unrolled specification with what was found in the graph, convolution by convolution.
@@ -88,7 +83,8 @@ pub(crate) fn verify(network: &Network, found: &[FoundConv<'_>]) -> Result<(), I
                 format!("{} -> {}", other.c_in, other.c_out),
             ));
         }
-        if conv.activation != other.activation {
+        let implied = conv.clamped && other.activation != Activation::Linear;
+        if conv.activation != other.activation && !implied {
             return Err(differs("the activation", format!("{:?}", conv.activation), format!("{:?}", other.activation)));
         }
     }
@@ -104,6 +100,10 @@ struct Walk<'g, 'a> {
     visited: Vec<bool>,
     convs: Vec<FoundConv<'a>>,
     activations: Activations,
+    /// The rule of the resize, where the file does not store it.
+    resize: Option<Resize>,
+    /// What the file does not store and no option supplies.
+    missing: Vec<Missing>,
 }
 
 /// The values at the end of a block.
@@ -118,6 +118,45 @@ fn unknown(place: &str, problem: String) -> ImportError {
 }
 
 impl<'g, 'a> Walk<'g, 'a> {
+    /// The whole network, every operator of which has been visited.
+    fn network(&mut self) -> Result<(Extractor, Head, Padding), ImportError> {
+        let (mut extractor, feature) = self.extractor()?;
+        let (head, last) = self.head(feature)?;
+        if let Extractor::MobilenetV2(v2) = &mut extractor {
+            self.fit_width(v2, last)?;
+        } else if let (Extractor::MobilenetV1(_), Some(_)) = (&extractor, last) {
+            return Err(unknown(
+                "the extractor",
+                "a 1x1 layer follows MobileNetV1's last block; only MobileNetV2 has one".into(),
+            ));
+        }
+        if let Some(missed) = self.visited.iter().position(|visited| !visited) {
+            let label = &self.graph.nodes[missed].label;
+            return Err(unknown(label, "it is on no path from the image to the logits".into()));
+        }
+        Ok((extractor, head, self.padding()?))
+    }
+
+    /// What has been recognised so far, in words, and what the graph looks like otherwise.
+    fn recognised(&self) -> String {
+        let blocks =
+            self.convs.iter().filter(|c| c.name.starts_with("blocks.") && c.name.ends_with(".project")).count();
+        let stem = self.convs.iter().any(|conv| conv.name == "stem");
+        let plural = if blocks == 1 { "a block".to_owned() } else { format!("{blocks} blocks") };
+        let seen = match (stem, blocks, self.convs.last()) {
+            (_, 1.., Some(last)) if last.name.starts_with("head.") => {
+                format!("before it, a stem, {plural} and a part of DeepLabV3's head were recognised")
+            }
+            (_, 1.., _) => format!("before it, a stem and {plural} of a MobileNet were recognised"),
+            (true, ..) => "before it, only a stem was recognised".to_owned(),
+            _ => "nothing before it was recognised".to_owned(),
+        };
+        match self.graph.resembles() {
+            Some(family) => format!("{seen} (it looks like {family})"),
+            None => seen,
+        }
+    }
+
     fn label(&self, node: usize) -> &'g str {
         &self.graph.nodes[node].label
     }
@@ -157,11 +196,19 @@ impl<'g, 'a> Walk<'g, 'a> {
         }
     }
 
+    /// The error of an operator that is not what is expected in its place.
+    fn misfit(&self, node: usize, expected: &str) -> ImportError {
+        match &self.graph.nodes[node].op {
+            Op::Other(why) => unknown(self.label(node), why.clone()),
+            _ => unknown(self.label(node), expected.to_owned()),
+        }
+    }
+
     /// Registers a convolution under a name and returns its output.
     fn take(&mut self, node: usize, name: String) -> Result<Value, ImportError> {
         let label = self.label(node);
         let Some(convolution) = self.conv(node) else {
-            return Err(unknown(label, format!("a convolution is expected here, as '{name}'")));
+            return Err(self.misfit(node, &format!("a convolution is expected here, as '{name}'")));
         };
         if std::mem::replace(&mut self.visited[node], true) {
             return Err(unknown(label, "it is read twice".into()));
@@ -194,6 +241,7 @@ impl<'g, 'a> Walk<'g, 'a> {
             c_in,
             c_out,
             activation: convolution.activation,
+            clamped: convolution.clamped,
             paddings: paddings(convolution, height, width),
             weight: convolution.weight.clone(),
             bias: convolution.bias.clone(),
@@ -208,9 +256,13 @@ impl<'g, 'a> Walk<'g, 'a> {
     fn extractor(&mut self) -> Result<(Extractor, Value), ImportError> {
         let stem = self.only_reader(self.graph.input, "the input")?;
         if !self.conv(stem).is_some_and(|c| !c.depthwise && c.kernel() == 3 && c.stride == 2) {
-            return Err(unknown(self.label(stem), "a 3x3 convolution of stride 2 is expected first".into()));
+            return Err(self.misfit(stem, "a 3x3 convolution of stride 2 is expected first"));
         }
         let mut value = self.take(stem, "stem".into())?;
+        let unpadded = self.conv(stem).is_some_and(|c| c.pads == Pads::Explicit(Borders::default()));
+        if let Some(stem) = self.convs.last_mut() {
+            stem.paddings[2] = unpadded;
+        }
         let stem_channels = self.channels(value);
         let mut blocks = Vec::new();
         let mut ends = Vec::new();
@@ -222,10 +274,11 @@ impl<'g, 'a> Walk<'g, 'a> {
             ends.push(end);
         }
         let Some(first) = ends.first() else {
-            return Err(unknown(
-                "the graph",
-                "no inverted residual or depthwise-separable block follows the stem".into(),
-            ));
+            let problem = "no inverted residual or depthwise-separable block follows the stem";
+            return Err(match self.consumers[value].as_slice() {
+                [] => unknown("the graph", problem.into()),
+                [next, ..] => self.misfit(*next, problem),
+            });
         };
         let activation = first.activation;
         if ends.iter().any(|end| end.activation != activation) {
@@ -282,12 +335,20 @@ impl<'g, 'a> Walk<'g, 'a> {
         };
         let mut filtered = self.take(depthwise, name("depthwise"))?;
         self.expect_activation(depthwise, Activation::Relu6)?;
+        if let (Some(expand), Some(filter)) = (expand.and_then(|node| self.conv(node)), self.conv(depthwise)) {
+            let side = (filter.kernel() - 1) * filter.rate / 2;
+            let before = expand.pads == Pads::Explicit(Borders::even(side));
+            let unpadded = filter.pads == Pads::Explicit(Borders::default());
+            if let [.., expand, filter] = self.convs.as_mut_slice() {
+                (expand.paddings[2], filter.paddings[2]) = (before, unpadded);
+            }
+        }
         if let Some(sum) = self.sum(filtered, wide) {
             (filtered, shortcut) = (sum, Shortcut::Expansion);
         }
         let project = self.only_reader(filtered, self.label(depthwise))?;
         if !self.is_pointwise(project) {
-            return Err(unknown(self.label(project), "a 1x1 convolution is expected after the depthwise one".into()));
+            return Err(self.misfit(project, "a 1x1 convolution is expected after the depthwise one"));
         }
         let mut output = self.take(project, name("project"))?;
         if let Some(sum) = self.sum(output, value) {
@@ -323,6 +384,8 @@ impl<'g, 'a> Walk<'g, 'a> {
     fn expect_activation(&self, node: usize, expected: Activation) -> Result<(), ImportError> {
         match self.conv(node) {
             Some(c) if c.activation == expected => Ok(()),
+            // The class scores of a file that leaves activations out may all be positive.
+            Some(c) if c.clamped => Ok(()),
             Some(c) => Err(unknown(self.label(node), format!("{expected:?} should follow it, not {:?}", c.activation))),
             None => Ok(()),
         }
@@ -383,17 +446,13 @@ impl<'g, 'a> Walk<'g, 'a> {
         let mut branch = None;
         let mut plain = Vec::new();
         let mut separable = Vec::new();
-        let place = |walk: &Self, node: usize| (walk.label(node).to_owned(), node);
         for &node in readers {
             match &self.graph.nodes[node].op {
                 Op::GlobalPool if pool.is_none() => pool = Some(node),
                 Op::Convolution(c) if c.depthwise => separable.push(node),
                 Op::Convolution(c) if c.kernel() == 3 => plain.push(node),
                 Op::Convolution(_) if branch.is_none() && self.is_pointwise(node) => branch = Some(node),
-                _ => {
-                    let (label, _) = place(self, node);
-                    return Err(unknown(&label, "DeepLabV3's head has no branch like this".into()));
-                }
+                _ => return Err(self.misfit(node, "DeepLabV3's head has no branch like this")),
             }
         }
         let Some(branch) = branch else {
@@ -439,7 +498,7 @@ impl<'g, 'a> Walk<'g, 'a> {
         } else if pool_end.is_none() && atrous.is_empty() {
             branch_end
         } else {
-            return Err(unknown(self.label(after), "the branches' concatenation is expected here".into()));
+            return Err(self.misfit(after, "the branches' concatenation is expected here"));
         };
 
         let project = self.only_reader(joined, "the concatenation")?;
@@ -452,13 +511,14 @@ impl<'g, 'a> Walk<'g, 'a> {
         }
         let logits = self.take(node, "head.classifier".into())?;
         self.expect_activation(node, Activation::Linear)?;
-        let resize = self.tail(logits)?.ok_or_else(|| ImportError::NotSaid {
-            missing: vec![Missing {
+        let resize = self.tail(logits)?.or(self.resize).unwrap_or_else(|| {
+            self.missing.push(Missing {
                 what: "how its logits are resized to the image (it ends without a resize)".into(),
-                flag: "--spec",
-                value: "SPEC.json|PRESET",
-            }],
-        })?;
+                flag: "--resize",
+                value: "align_corners|half_pixel",
+            });
+            Resize::AlignCorners
+        });
         let rates: Vec<usize> = self
             .convs
             .iter()
@@ -489,10 +549,7 @@ impl<'g, 'a> Walk<'g, 'a> {
         let value = self.take(node, "head.pool".into())?;
         let spread = self.only_reader(value, self.label(node))?;
         if !matches!(self.graph.nodes[spread].op, Op::Resize { .. }) {
-            return Err(unknown(
-                self.label(spread),
-                "the pooled features should be broadcast over the map here".into(),
-            ));
+            return Err(self.misfit(spread, "the pooled features should be broadcast over the map here"));
         }
         self.visited[spread] = true;
         let output = self.graph.nodes[spread].output;
@@ -524,58 +581,77 @@ impl<'g, 'a> Walk<'g, 'a> {
     /// After the logits: resizes, softmax, the argmax, in any number; for a single logit its sigmoid. Returns the rule
     /// of the resize that changes the size.
     fn tail(&mut self, logits: Value) -> Result<Option<Resize>, ImportError> {
-        let mut value = logits;
+        let mut ends = false;
         let mut found = None;
-        let mut sigmoid = false;
+        let mut waiting = vec![(logits, None, false)];
         let single = self.channels(logits) == 1;
-        while let &[next] = self.consumers[value].as_slice() {
-            let node = &self.graph.nodes[next];
-            match node.op {
-                Op::Resize { rule } => {
-                    let sizes = (self.graph.map(value), self.graph.map(node.output));
-                    if sizes.0 != sizes.1 {
-                        let rule = rule.ok_or_else(|| ImportError::Unsupported {
-                            what: format!("the resize of {} (neither align-corners nor half-pixel)", node.label),
-                            instead: "convert the model with one of those two".into(),
-                        })?;
-                        if found.replace(rule).is_some() {
-                            return Err(unknown(&node.label, "the logits are resized a second time".into()));
-                        }
-                        if sigmoid {
-                            warn!(
-                                "{}: the sigmoid is before the resize; here the logit is resized, so an alpha between two \
-                                 of the map's pixels will differ slightly",
-                                node.label
-                            );
-                        }
-                    }
+        while let Some((value, resized, sigmoid)) = waiting.pop() {
+            ends |= self.graph.outputs.contains(&value);
+            if self.consumers[value].is_empty() {
+                // Several ends, such as classes and their probabilities, must agree.
+                if *found.get_or_insert(resized) != resized {
+                    return Err(unknown("the outputs", "one is resized and another is not".into()));
                 }
-                Op::Logistic if single && !sigmoid => sigmoid = true,
-                Op::Logistic if single => {
-                    return Err(unknown(&node.label, "it is the sigmoid of a sigmoid".into()));
-                }
-                Op::Logistic => {
-                    let problem = "with a sigmoid of each of several logits a pixel may belong to many classes at once; only \
-                                   one class per pixel (softmax, or nothing, after the logits) or a single logit is \
-                                   supported";
-                    return Err(unknown(&node.label, problem.into()));
-                }
-                Op::Softmax | Op::ArgMax if single => {
-                    return Err(unknown(
-                        &node.label,
-                        "for a single logit its result is the same for every pixel".into(),
-                    ));
-                }
-                Op::Softmax | Op::ArgMax => {}
-                _ => return Err(unknown(&node.label, "it cannot follow the logits".into())),
             }
-            self.visited[next] = true;
-            value = node.output;
+            for next in self.consumers[value].clone() {
+                let node = &self.graph.nodes[next];
+                if std::mem::replace(&mut self.visited[next], true) {
+                    return Err(unknown(&node.label, "it is read twice".into()));
+                }
+                let (resized, sigmoid) = self.tail_step(next, value, single, resized, sigmoid)?;
+                waiting.push((node.output, resized, sigmoid));
+            }
         }
-        if !self.graph.outputs.contains(&value) {
+        if !ends {
             return Err(unknown("the outputs", "the logits do not lead to them".into()));
         }
-        Ok(found)
+        Ok(found.flatten())
+    }
+
+    /// One operator after the logits; how they were resized, and whether their sigmoid was taken, before it and after it.
+    fn tail_step(
+        &self,
+        next: usize,
+        value: Value,
+        single: bool,
+        mut resized: Option<Resize>,
+        mut sigmoid: bool,
+    ) -> Result<(Option<Resize>, bool), ImportError> {
+        let node = &self.graph.nodes[next];
+        match node.op {
+            Op::Resize { rule } => {
+                let sizes = (self.graph.map(value), self.graph.map(node.output));
+                if sizes.0 != sizes.1 {
+                    let rule = rule.or(self.resize).ok_or_else(|| ImportError::Unsupported {
+                        what: format!("the resize of {} (neither align-corners nor half-pixel)", node.label),
+                        instead: "convert the model with one of those two".into(),
+                    })?;
+                    if resized.replace(rule).is_some() {
+                        return Err(unknown(&node.label, "the logits are resized a second time".into()));
+                    }
+                    if sigmoid {
+                        warn!(
+                            "{}: the sigmoid is before the resize; here the logit is resized, so an alpha between two \
+                             of the map's pixels will differ slightly",
+                            node.label
+                        );
+                    }
+                }
+            }
+            Op::Logistic if single && !sigmoid => sigmoid = true,
+            Op::Logistic if single => return Err(unknown(&node.label, "it is the sigmoid of a sigmoid".into())),
+            Op::Logistic => {
+                let problem = "with a sigmoid of each of several logits a pixel may belong to many classes at once; only \
+                               one class per pixel (softmax, or nothing, after the logits) or a single logit is supported";
+                return Err(unknown(&node.label, problem.into()));
+            }
+            Op::Softmax | Op::ArgMax if single => {
+                return Err(unknown(&node.label, "for a single logit its result is the same for every pixel".into()));
+            }
+            Op::Softmax | Op::ArgMax => {}
+            _ => return Err(self.misfit(next, "it cannot follow the logits")),
+        }
+        Ok((resized, sigmoid))
     }
 
     /// The width multiplier at which the paper's table has these channels; otherwise the channels themselves become the
@@ -611,12 +687,12 @@ impl<'g, 'a> Walk<'g, 'a> {
 
     /// The one padding rule that explains the zeros of every convolution.
     fn padding(&self) -> Result<Padding, ImportError> {
-        let mut same = true;
-        let mut symmetric = true;
+        let mut fits = [true; 3];
         for conv in &self.convs {
-            same &= conv.paddings.0;
-            symmetric &= conv.paddings.1;
-            if !same && !symmetric {
+            for (fits, this) in fits.iter_mut().zip(conv.paddings) {
+                *fits &= this;
+            }
+            if fits == [false; 3] {
                 return Err(unknown(
                     &conv.label,
                     "its zeros fit neither TensorFlow's SAME nor symmetric padding, or another rule than the \
@@ -625,22 +701,37 @@ impl<'g, 'a> Walk<'g, 'a> {
                 ));
             }
         }
-        // If the sizes allow both, explicit zeros suggest a network trained with symmetric padding.
-        Ok(if symmetric { Padding::Symmetric } else { Padding::Same })
+        // If the sizes allow both, explicit zeros suggest a network trained with symmetric padding, unless it is known better.
+        Ok(match fits {
+            [true, ..] if self.graph.writer.tensorflow => Padding::Same,
+            [_, true, _] => Padding::Symmetric,
+            [true, ..] => Padding::Same,
+            _ => Padding::BlockInput,
+        })
     }
 
-    fn derived(self, extractor: Extractor, head: Head, padding: Padding, size: usize) -> Derived<'a> {
+    fn derived(
+        self,
+        extractor: Extractor,
+        head: Head,
+        padding: Padding,
+        size: usize,
+    ) -> Result<Derived<'a>, ImportError> {
+        let normalisation = self.graph.pixel.map(|pixel| {
+            let problem = || format!("a pixel is multiplied by {:?} and {:?} is added", pixel.scale, pixel.offset);
+            pixel.normalisation().ok_or_else(|| unknown("the normalisation", problem()))
+        });
         let mut tensors = HashMap::new();
         for conv in &self.convs {
             tensors.insert(format!("{}.weight", conv.name), conv.weight.clone());
             tensors.insert(format!("{}.bias", conv.name), conv.bias.clone());
         }
-        Derived {
+        Ok(Derived {
             extractor,
             head,
             padding,
-            size: Some(size),
-            normalisation: self.graph.normalisation.map(|(mean, std)| ([mean; 3], [std; 3])),
+            size: (!self.graph.writer.any_size).then_some(size),
+            normalisation: normalisation.transpose()?,
             labels: None,
             tensors,
             activations: self.activations,
@@ -648,20 +739,21 @@ impl<'g, 'a> Walk<'g, 'a> {
             // Already folded into the weights; the value of TensorFlow's MobileNets.
             batch_norm_epsilon: 1e-3,
             head_batch_norm_epsilon: None,
-            missing: Vec::new(),
-        }
+            missing: self.missing,
+        })
     }
 }
 
-/// Whether SAME, and whether symmetric padding, produces the convolution's zeros on a map of this size.
-fn paddings(convolution: &Convolution<'_>, height: usize, width: usize) -> (bool, bool) {
+/// Whether SAME, whether symmetric padding, and whether that of a block's input, produces the convolution's zeros on a map
+/// of this size.
+fn paddings(convolution: &Convolution<'_>, height: usize, width: usize) -> [bool; 3] {
     let kernel = convolution.kernel();
     let stride = convolution.stride;
     let rate = convolution.rate;
     let reach = (kernel - 1) * rate;
     match convolution.pads {
         // At stride 1 SAME is symmetric, whatever the size.
-        Pads::Same => (true, stride == 1 || kernel == 1),
+        Pads::Same => [true, stride == 1 || kernel == 1, false],
         Pads::Explicit(borders) => {
             let same = |n: usize| {
                 let total = (n.div_ceil(stride).saturating_sub(1) * stride + reach + 1).saturating_sub(n);
@@ -669,9 +761,8 @@ fn paddings(convolution: &Convolution<'_>, height: usize, width: usize) -> (bool
             };
             let (top, bottom) = same(height);
             let (left, right) = same(width);
-            let side = reach / 2;
-            let even = Borders { top: side, bottom: side, left: side, right: side };
-            (borders == Borders { top, bottom, left, right }, borders == even)
+            let even = borders == Borders::even(reach / 2);
+            [borders == Borders { top, bottom, left, right }, even, even]
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use log::warn;
 use silhouette_files::{OpenError, Regular, open_regular, read_text};
 
-use crate::error::ImportError;
+use crate::error::{FREEZE, ImportError};
 use crate::format::{self, CHECKPOINT, unsupported};
 
 /// Longer files are rejected before anything is read: the largest supported network has some 60 MB of float weights.
@@ -68,11 +68,10 @@ fn in_folder(folder: &Path) -> Result<PathBuf, ImportError> {
     }
     let has = |name: &str| folder.join(name).exists();
     if has("saved_model.pb") {
-        let instead = "convert it to TensorFlow Lite (tf.lite.TFLiteConverter.from_saved_model) and import that";
-        return Err(unsupported("a TensorFlow SavedModel", instead));
+        return Err(unsupported("a TensorFlow SavedModel", FREEZE));
     }
     if has("Manifest.json") && has("Data") {
-        let instead = "import the TensorFlow Lite or PyTorch file it was made from";
+        let instead = "import the TensorFlow Lite, ONNX or PyTorch file it was made from";
         return Err(unsupported("a Core ML package (.mlpackage)", instead));
     }
     if has("checkpoint") {

@@ -184,12 +184,50 @@ fn what_the_files_do_not_say_names_the_flag() {
     assert_eq!(flag("deeplab_aiseg513_dm05_float", &ImportOptions::default()), ["--labels", "--mean", "--std"]);
 }
 
-fn formats_to_come_are_refused_by_name() {
+/// One network in three formats: the same specification, and on every photo the same logits, but for rounding, and so the same
+/// classes, but for ties.
+fn one_network_in_three_formats_is_one() {
     let shared = shared_folder();
-    for (file, name) in [("deeplab_aiseg513_dm05.onnx", "ONNX"), ("deeplab_aiseg513_dm05_frozen.pb", "frozen graph")] {
-        let error = import(&shared.join("models").join(file), &ImportOptions::default()).unwrap_err();
-        let unsupported = matches!(&error.source, ImportError::Unsupported { .. });
-        assert!(unsupported && error.to_string().contains(name), "{error}");
+    let read = |file: &str, mean| import(&shared.join("models").join(file), &options(2, mean)).unwrap();
+    let reference = read("deeplab_aiseg513_dm05_float.tflite", Some(127.5));
+    let others = [
+        read("deeplab_aiseg513_dm05.onnx", Some(127.5)),
+        // The graph contains the normalisation.
+        read("deeplab_aiseg513_dm05_frozen.pb", None),
+    ];
+    let plan = |imported: &Imported| {
+        let [(_, plan), _] = engines(imported, 513);
+        plan
+    };
+    let ours = plan(&reference);
+    for other in &others {
+        let spec = &other.spec;
+        assert_eq!((&spec.extractor, &spec.head), (&reference.spec.extractor, &reference.spec.head), "{}", spec.name);
+        assert_eq!((spec.padding, spec.input.size), (Padding::Same, 513), "{}", spec.name);
+        let pixel = spec.input.mean.iter().chain(&spec.input.std);
+        assert!(pixel.clone().all(|value| (value - 127.5).abs() < 1e-3), "{}: {:?}", spec.name, spec.input);
+    }
+    let files = std::fs::read_dir(shared.join("photos")).unwrap();
+    let mut photos: Vec<String> = files
+        .map(|file| file.unwrap().file_name().to_string_lossy().into_owned())
+        .filter(|name| Path::new(name).extension().is_some_and(|end| end == "png"))
+        .map(|name| format!("photo {name}"))
+        .collect();
+    photos.sort();
+    assert!(photos.len() >= 4);
+    photos.push("pattern 1".into());
+    let photos = if is_emulated() { &photos[..1] } else { &photos[..] };
+    for photo in photos {
+        let rows = || Rows { size: 513, pixels: input(&shared, photo, 513), mean: 127.5 };
+        let expected = logits(&ours, &rows());
+        for other in &others {
+            let found = logits(&plan(other), &rows());
+            let worst = expected.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst <= TOLERANCE, "{}, {photo}: off by {worst}", other.spec.name);
+            for (a, b) in expected.chunks_exact(2).zip(found.chunks_exact(2)) {
+                assert!(best(a) == best(b) || (a[0] - a[1]).abs() < 2.0 * TOLERANCE, "{}, {photo}", other.spec.name);
+            }
+        }
     }
 }
 
@@ -216,6 +254,29 @@ fn damaged_reference_files_never_panic() {
                     once[at] ^= 1 << bit;
                 }
             }
+        }
+    }
+}
+
+/// The same for the formats of protocol buffers.
+fn damaged_graph_files_never_panic() {
+    let shared = shared_folder();
+    for name in ["deeplab_aiseg513_dm05.onnx", "deeplab_aiseg513_dm05_frozen.pb"] {
+        let file = std::fs::read(shared.join("models").join(name)).unwrap();
+        let options = options(2, Some(127.5));
+        let import = |bytes: &[u8]| silhouette_import::import_bytes(bytes, name, &options);
+        for length in (0..256).chain((0..file.len() - 8).step_by(file.len() / 97)) {
+            let error = import(&file[..length]).map(|_| ()).unwrap_err().to_string();
+            assert_eq!(error.lines().count(), 1, "{name}: {length} of {} bytes: {error}", file.len());
+        }
+        let mut once = file.clone();
+        for at in (0..4096).step_by(67).chain((4096..file.len()).step_by(file.len() / 100)) {
+            let bits = 1 << (at % 8);
+            once[at] ^= bits;
+            if let Err(error) = import(&once) {
+                assert_eq!(error.to_string().lines().count(), 1, "{name}: {at}: {error}");
+            }
+            once[at] ^= bits;
         }
     }
 }
@@ -281,6 +342,7 @@ silhouette_testkit::tests_with_shared!(
     the_classifier_names_what_litert_names,
     the_graphs_are_recognised,
     what_the_files_do_not_say_names_the_flag,
-    formats_to_come_are_refused_by_name,
+    one_network_in_three_formats_is_one,
+    damaged_graph_files_never_panic,
     damaged_reference_files_never_panic,
 );

@@ -107,6 +107,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 const ONLY_NAMED_BY: &[(&str, &[&str])] = &[
     ("candle", &["silhouette-graph"]),
     ("flatbuffers", &["silhouette-import"]),
+    ("flate2", &["silhouette-import"]),
     ("zip", &["silhouette-import"]),
     ("uniffi", &["silhouette-ffi", "silhouette-bindgen"]),
     ("jni", &["silhouette-ffi"]),

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::error::FREEZE;
+
 /// The kind of archive, and what to do instead; `None` if it may be a state dict.
 pub(super) fn other_than_a_state_dict(names: &[String]) -> Option<(String, String)> {
     // Entries are in a folder named after the file, or not.
@@ -47,15 +49,12 @@ pub(super) fn other_than_a_state_dict(names: &[String]) -> Option<(String, Strin
         return kind("a NumPy archive (.npz)", "import the model file that it was made from");
     }
     if ending(&["mlmodel"]).is_some() {
-        return kind("a zipped Core ML model", "import the TensorFlow Lite or PyTorch file it was made from");
+        return kind("a zipped Core ML model", "import the TensorFlow Lite, ONNX or PyTorch file it was made from");
     }
     if has("saved_model.pb") {
-        return kind(
-            "a zipped TensorFlow SavedModel",
-            "convert it to TensorFlow Lite (tf.lite.TFLiteConverter.from_saved_model) and import that",
-        );
+        return kind("a zipped TensorFlow SavedModel", FREEZE);
     }
-    let name = ending(&["pth", "pt", "ckpt", "bin", "safetensors"])?;
+    let name = ending(&["pth", "pt", "ckpt", "bin", "safetensors", "onnx", "pb"])?;
     Some(("a zip archive around a model file".into(), format!("unzip it and import its '{}'", name.escape_debug())))
 }
 

@@ -22,6 +22,8 @@ mod schema_generated;
 #[cfg(test)]
 mod tests;
 
+use silhouette_network::spec::Resize;
+
 use crate::derived::Derived;
 use crate::error::ImportError;
 use crate::graph::Graph;
@@ -34,7 +36,7 @@ pub(super) const IDENTIFIER: &[u8; 4] = b"TFL3";
 ///
 /// # Errors
 /// Those of [`crate::import`].
-pub(super) fn import(bytes: &[u8]) -> Result<Derived<'_>, ImportError> {
+pub(super) fn import(bytes: &[u8], resize: Option<Resize>) -> Result<Derived<'_>, ImportError> {
     let graph: Graph<'_> = reader::Reader::new(bytes)?.graph()?;
-    recognise(&graph.simplify()?)
+    recognise(&graph.simplify()?, resize)
 }

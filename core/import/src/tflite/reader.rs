@@ -11,7 +11,7 @@ use super::schema_generated::tflite as schema;
 use super::schema_generated::tflite::{ActivationFunctionType, BuiltinOperator, Padding as FilePadding, TensorType};
 use crate::budget::Budget;
 use crate::error::ImportError;
-use crate::graph::{Borders, Convolution, Graph, Node, Op, Pads, Value};
+use crate::graph::{Borders, Convolution, Graph, Node, Op, Pads, Pixel, Value, Writer};
 use crate::tensor::{Number, Tensor};
 
 /// Limit on weights created per byte of the file: one where weights are stored as bytes, and as much again for small
@@ -171,9 +171,6 @@ impl<'a> Reader<'a> {
             return Err(damaged("the outputs", "there are none"));
         }
         let operators = self.subgraph.operators().into_iter().flatten();
-        // What was applied to the image so far, as x * scale + offset.
-        let mut affine: HashMap<Value, (f32, f32)> = HashMap::from([(input, (1.0, 0.0))]);
-        let mut normalised = None;
         let mut written = vec![false; self.tensors.len()];
         let mut nodes = Vec::new();
         for (index, operator) in operators.enumerate() {
@@ -204,12 +201,13 @@ impl<'a> Reader<'a> {
                 self.dequantised.insert(output, *constant);
                 continue;
             }
-            let op = if let Some(step) = self.normalisation_step(code, &operator, &inputs, &affine)? {
-                affine.insert(output, step);
-                normalised = Some(step);
-                Op::Pass
-            } else {
-                self.operation(code, &operator, &inputs, output, &label)?
+            let op = match self.affine(code, &operator, &inputs, &label)? {
+                Some(op) => op,
+                None => match self.operation(code, &operator, &inputs, output, &label) {
+                    // An error only where the network is looked for.
+                    Err(ImportError::UnknownNetwork { problem, .. }) => Op::Other(problem),
+                    op => op?,
+                },
             };
             let mut flowing = Vec::new();
             for value in inputs.into_iter().flatten().filter(|&value| !self.is_constant(value)) {
@@ -218,20 +216,15 @@ impl<'a> Reader<'a> {
                 }
                 flowing.push(value);
             }
-            if let (Op::Pass, [from]) = (&op, flowing.as_slice())
-                && let Some(&step) = affine.get(from)
-            {
-                affine.entry(output).or_insert(step);
-            }
             nodes.push(Node { label, op, inputs: flowing, output });
         }
-        let normalisation = self.normalisation(input, normalised);
+        let pixel = self.pixel(input);
         let shapes = self.tensors.iter().map(|tensor| tensor.shape.clone()).collect();
         let mut quantised = vec![None; self.tensors.len()];
         for value in nodes.iter().map(|node| node.output).chain([input]) {
             quantised[value] = self.edge(value)?;
         }
-        Ok(Graph { nodes, shapes, quantised, input, outputs, normalisation })
+        Ok(Graph { nodes, shapes, quantised, input, outputs, pixel, writer: Writer::default() })
     }
 
     fn indices(
@@ -382,7 +375,7 @@ impl<'a> Reader<'a> {
                 let activation = activation(label, options.fused_activation_function())?;
                 let (weight, bias) = self.weights(inputs, [0, 3, 1, 2], 4, label)?;
                 let pads = pads(label, options.padding())?;
-                Op::Convolution(Convolution { depthwise: false, stride, rate, pads, activation, weight, bias })
+                convolution(false, [stride, rate], pads, activation, weight, bias)
             }
             BuiltinOperator::DEPTHWISE_CONV_2D => {
                 let options = operator.builtin_options_as_depthwise_conv_2_doptions().ok_or_else(without)?;
@@ -391,7 +384,7 @@ impl<'a> Reader<'a> {
                 let activation = activation(label, options.fused_activation_function())?;
                 let (weight, bias) = self.weights(inputs, [3, 0, 1, 2], 4, label)?;
                 let pads = pads(label, options.padding())?;
-                Op::Convolution(Convolution { depthwise: true, stride, rate, pads, activation, weight, bias })
+                convolution(true, [stride, rate], pads, activation, weight, bias)
             }
             BuiltinOperator::FULLY_CONNECTED => {
                 let options = operator.builtin_options_as_fully_connected_options().ok_or_else(without)?;
@@ -401,7 +394,7 @@ impl<'a> Reader<'a> {
                 let activation = activation(label, options.fused_activation_function())?;
                 let (weight, bias) = self.weights(inputs, [0, 1, 2, 3], 2, label)?;
                 let pads = Pads::Explicit(Borders::default());
-                Op::Convolution(Convolution { depthwise: false, stride: 1, rate: 1, pads, activation, weight, bias })
+                convolution(false, [1, 1], pads, activation, weight, bias)
             }
             BuiltinOperator::ADD => {
                 if let Some(options) = operator.builtin_options_as_add_options() {
@@ -520,15 +513,14 @@ impl<'a> Reader<'a> {
         Ok((weight, bias))
     }
 
-    /// A sum, difference, product or quotient of the image and one number, before any other operator: part of the
-    /// normalisation. Returns scale and offset from the image to the operator's output.
-    fn normalisation_step(
+    /// A sum, difference, product or quotient of a map and a constant of one number, or of one for each channel.
+    fn affine(
         &mut self,
         code: BuiltinOperator,
         operator: &schema::Operator<'a>,
         inputs: &[Option<usize>],
-        affine: &HashMap<Value, (f32, f32)>,
-    ) -> Result<Option<(f32, f32)>, ImportError> {
+        label: &str,
+    ) -> Result<Option<Op<'a>>, ImportError> {
         let &[Some(left), Some(right)] = inputs else { return Ok(None) };
         let activation = match code {
             BuiltinOperator::ADD => operator.builtin_options_as_add_options().map(|o| o.fused_activation_function()),
@@ -539,50 +531,55 @@ impl<'a> Reader<'a> {
         };
         let linear = activation.is_none_or(|a| a == ActivationFunctionType::NONE);
         let commutes = matches!(code, BuiltinOperator::ADD | BuiltinOperator::MUL);
-        let (picture, position) = match (affine.get(&left), affine.get(&right)) {
-            (Some(&picture), None) => (picture, 1),
-            (None, Some(&picture)) if commutes => (picture, 0),
+        let (map, position) = match (self.is_constant(left), self.is_constant(right)) {
+            (false, true) => (left, 1),
+            (true, false) if commutes => (right, 0),
             _ => return Ok(None),
         };
         let Some(constant) = self.constant(inputs, position).filter(|_| linear) else { return Ok(None) };
+        let channels = self.tensors[map].shape.last().copied().unwrap_or(1);
         let constant = self.tensor(&constant)?;
-        if constant.len() != 1 {
+        let for_each = constant.len() == channels && constant.dims().last() == Some(&channels);
+        if !for_each && constant.len() != 1 {
             return Ok(None);
         }
-        let Some(number) = constant.values().next() else { return Ok(None) };
-        let (scale, offset) = picture;
+        self.weights.spend(channels).map_err(|problem| damaged(label, problem))?;
+        let numbers: Vec<f64> = constant.values().map(f64::from).collect();
+        let numbers = if for_each { numbers } else { vec![numbers.first().copied().unwrap_or(0.0); channels] };
+        let (ones, zeros) = (vec![1.0; channels], vec![0.0; channels]);
         Ok(Some(match code {
-            BuiltinOperator::ADD => (scale, offset + number),
-            BuiltinOperator::SUB => (scale, offset - number),
-            BuiltinOperator::MUL => (scale * number, offset * number),
-            _ => (scale / number, offset / number),
+            BuiltinOperator::ADD => Op::Affine { scale: ones, offset: numbers },
+            BuiltinOperator::SUB => Op::Affine { scale: ones, offset: numbers.iter().map(|n| -n).collect() },
+            BuiltinOperator::MUL => Op::Affine { scale: numbers, offset: zeros },
+            _ => Op::Affine { scale: numbers.iter().map(|n| 1.0 / n).collect(), offset: zeros },
         }))
     }
 
-    /// Mean and standard deviation of a pixel from 0 to 255: from the file's first operators, or from the input's
-    /// quantisation.
-    fn normalisation(&self, input: Value, steps: Option<(f32, f32)>) -> Option<(f32, f32)> {
+    /// What the bytes of a quantised image represent, for a pixel from 0 to 255.
+    fn pixel(&self, input: Value) -> Option<Pixel> {
         let tensor = &self.tensors[input];
-        let quantised = || {
-            let parameters = tensor.quantisation.as_ref()?;
-            let scale = parameters.scale().filter(|s| s.len() == 1)?.get(0);
-            let zero = parameters.zero_point().filter(|z| z.len() == 1).map_or(0, |z| z.get(0)) as f32;
-            let zero = match tensor.dtype {
-                TensorType::UINT8 => zero,
-                TensorType::INT8 => zero + 128.0,
-                _ => return None,
-            };
-            Some((scale, -zero * scale))
+        let parameters = tensor.quantisation.as_ref()?;
+        let scale = f64::from(parameters.scale().filter(|s| s.len() == 1)?.get(0));
+        let zero = parameters.zero_point().filter(|z| z.len() == 1).map_or(0, |z| z.get(0)) as f64;
+        let zero = match tensor.dtype {
+            TensorType::UINT8 => zero,
+            TensorType::INT8 => zero + 128.0,
+            _ => return None,
         };
-        let (scale, offset) = match (quantised(), steps) {
-            (Some((s, o)), Some((scale, offset))) => (s * scale, o * scale + offset),
-            (Some(alone), None) | (None, Some(alone)) => alone,
-            (None, None) => return None,
-        };
-        let mean = -offset / scale;
-        let std = 1.0 / scale;
-        (mean.is_finite() && std.is_finite() && std > 0.0).then_some((mean, std))
+        Some(Pixel { scale: [scale; 3], offset: [-zero * scale; 3] })
     }
+}
+
+/// A convolution of this stride and rate.
+fn convolution<'a>(
+    depthwise: bool,
+    [stride, rate]: [usize; 2],
+    pads: Pads,
+    activation: Activation,
+    weight: Tensor<'a>,
+    bias: Tensor<'a>,
+) -> Op<'a> {
+    Op::Convolution(Convolution { depthwise, stride, rate, pads, activation, clamped: false, weight, bias })
 }
 
 /// What a tensor's integers represent: one pair for all or one per slice of the quantised dimension. Several tensors may

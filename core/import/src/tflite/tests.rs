@@ -16,6 +16,8 @@ use super::schema_generated::tflite as schema;
 use super::schema_generated::tflite::{
     ActivationFunctionType as Function, BuiltinOperator as Code, BuiltinOptions, TensorType,
 };
+#[cfg(target_os = "linux")]
+use crate::fixture::cost;
 use crate::fixture::{numbers, permuted, weights};
 use crate::{ImportError, ImportOptions, Imported, import_bytes};
 
@@ -576,7 +578,8 @@ fn quantised_weights_stay_what_they_are_and_give_the_bits_of_their_floats() {
             let stem = back.weights().activation("stem.output").unwrap();
             assert_eq!((stem.scale, stem.zero_point), (STEP, 3));
             let quantised = back.weights().activations().len();
-            assert_eq!(quantised, back.weights().names().len() / 2 + 1 + residuals(&spec) + 1);
+            // The convolutions, the input, the sums, the concatenation and the spread of the pooled features.
+            assert_eq!(quantised, back.weights().names().len() / 2 + 1 + residuals(&spec) + 2);
         }
     }
 }
@@ -801,38 +804,17 @@ fn weights_that_many_operators_share_are_bounded() {
 #[cfg(target_os = "linux")]
 #[test]
 fn what_is_refused_costs_little() {
-    let folder = silhouette_testkit::Folder::new();
     for (name, bytes, part) in [
         ("operators", many_operators(), "operators"),
         ("scales", shared_scales(), "bytes of scales"),
         ("halves", stranger_of_halves(), ""),
     ] {
-        let path = folder.write(name, &bytes);
-        let child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "tflite::tests::imports_what_it_is_told_to", "--nocapture", "--test-threads", "1"])
-            .env(FILE, &path)
-            .output()
-            .unwrap();
-        let text = String::from_utf8(child.stdout).unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix("cost: ")).unwrap_or_else(|| panic!("{text}"));
-        let (peak, error) = line.split_once(' ').unwrap();
-        let peak = peak.parse::<usize>().unwrap();
+        let (peak, error) = cost(&bytes);
         let length = bytes.len();
         println!("{name}: {} MB for {} MB: {error}", peak >> 20, length >> 20);
         assert!(error.contains(part), "{error}");
         assert!(peak <= (64 << 20) + 2 * length, "{name} of {length} bytes cost {peak}");
     }
-}
-
-/// The variable that names the file to the other process.
-const FILE: &str = "SILHOUETTE_TEST_IMPORT";
-
-/// The other process; by itself it has nothing to do.
-#[test]
-fn imports_what_it_is_told_to() {
-    let Some(path) = std::env::var_os(FILE) else { return };
-    let error = crate::import(path.as_ref(), &ImportOptions::default()).unwrap_err().to_string();
-    println!("\ncost: {} {}", silhouette_testkit::peak_memory(), error.replace('\n', " "));
 }
 
 /// As many operators as a list may have entries, that all read the same 64 maps.

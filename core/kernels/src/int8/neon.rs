@@ -61,7 +61,10 @@ fn zip(a: Four, b: Four, f: impl Fn(int32x4_t, int32x4_t) -> int32x4_t) -> Four 
     [f(a[0], b[0]), f(a[1], b[1]), f(a[2], b[2]), f(a[3], b[3])]
 }
 
-/// Sixteen sums as bytes: saturates.
+/// Sixteen sums as 16 bits: saturates.
+///
+/// # Safety
+/// The CPU has NEON.
 #[inline(always)]
 unsafe fn narrow(a: Four) -> (int16x8_t, int16x8_t) {
     unsafe {
@@ -277,6 +280,9 @@ macro_rules! with_dot {
 }
 
 /// Four products of bytes each, by 16-bit products and pairwise sums.
+///
+/// # Safety
+/// The CPU has NEON.
 #[inline(always)]
 unsafe fn dot_of_bytes(sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
     unsafe {
@@ -470,11 +476,19 @@ unsafe impl Integers for NeonMatrix {
     }
 }
 
+/// Sums two by two.
+///
+/// # Safety
+/// The CPU has NEON.
 #[inline(always)]
 unsafe fn pairs_of(a: int32x4_t) -> int64x2_t {
     unsafe { vreinterpretq_s64_s32(a) }
 }
 
+/// The reverse of [`pairs_of`].
+///
+/// # Safety
+/// The CPU has NEON.
 #[inline(always)]
 unsafe fn of_pairs(a: int64x2_t) -> int32x4_t {
     unsafe { vreinterpretq_s32_s64(a) }

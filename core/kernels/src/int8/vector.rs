@@ -18,6 +18,7 @@ pub(super) const MASK: [i8; 32] = {
 };
 
 /// The order of packed weights of sixteen outputs.
+#[allow(dead_code, reason = "each target constructs only its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     /// Four inputs of every output, output by output.

@@ -142,12 +142,7 @@ impl IntegerBuilder {
         (bounds, low < q.zero_point)
     }
 
-    fn multipliers(
-        &self,
-        name: &str,
-        layer: &IntegerLayer<'_>,
-        input: Quantization,
-    ) -> Result<Vec<Multiplier>, BuildError> {
+    fn multipliers(name: &str, layer: &IntegerLayer<'_>, input: Quantization) -> Result<Vec<Multiplier>, BuildError> {
         let outputs = layer.bias.len();
         if layer.weight_scale.len() != 1 && layer.weight_scale.len() != outputs {
             return refuse(name, format!("{} scales for {outputs} outputs", layer.weight_scale.len()));
@@ -199,7 +194,7 @@ impl IntegerBuilder {
         input: Quantization,
         width: usize,
     ) -> Result<Product, BuildError> {
-        let multipliers = self.multipliers(name, layer, input)?;
+        let multipliers = Self::multipliers(name, layer, input)?;
         let filter = self.filter(layer, &multipliers, input);
         let weights = PackedPointwise::new(self.isa, inputs, &filter).map_err(|e| not_packed(name, e))?;
         let (bounds, ties) = self.bounds(layer.output, layer.clamp);
@@ -214,7 +209,7 @@ impl IntegerBuilder {
         layer: &IntegerLayer<'_>,
         input: Quantization,
     ) -> Result<(Arc<PackedDepthwise>, Bounds, bool), BuildError> {
-        let multipliers = self.multipliers(name, layer, input)?;
+        let multipliers = Self::multipliers(name, layer, input)?;
         let filter = self.filter(layer, &multipliers, input);
         let weights = PackedDepthwise::new(&filter).map_err(|e| not_packed(name, e))?;
         let (bounds, ties) = self.bounds(layer.output, layer.clamp);
