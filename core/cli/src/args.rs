@@ -23,6 +23,8 @@ pub(crate) enum Command {
     /// Convert a model (.tflite; .onnx; TensorFlow's frozen graph, .pb; PyTorch state dict as .pth or .safetensors; Hugging Face
     /// folder) to a Silhouette model file.
     Import(Import),
+    /// Quantise a float model to 8-bit integers, with photos to calibrate on.
+    Quantize(Quantize),
     /// Show a network layer by layer: shapes, parameters, multiply-accumulates (MACs), activation sizes. Without
     /// arguments: list the presets.
     Info(Info),
@@ -88,6 +90,48 @@ pub(crate) struct Import {
     /// Hugging Face's configuration, if it is not next to the file.
     #[arg(long, value_name = "config.json")]
     pub(crate) config: Option<PathBuf>,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = QUANTIZE)]
+pub(crate) struct Quantize {
+    /// The float model file.
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: PathBuf,
+    /// A folder of photos (JPEG, PNG, WebP) like those that the model will see. They need no masks.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) calibrate: PathBuf,
+    /// The model file to write.
+    #[arg(short, long, value_name = "MODEL.safetensors")]
+    pub(crate) output: PathBuf,
+    /// Most photos to use, 1 to 10000.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = photos)]
+    pub(crate) limit: usize,
+    /// Decides which photos are used if there are more, and which of them are held out to compare choices on.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Layers whose weights stay floats, by name or by the beginning of the name: `head.classifier`, `blocks.3`.
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
+    pub(crate) keep: Vec<String>,
+    /// Calibrate at this input size instead of the model's own.
+    #[arg(long, value_name = "N")]
+    pub(crate) size: Option<usize>,
+    /// The shape of the network's input. Default: frame; square for a classifier.
+    #[arg(long, value_enum)]
+    pub(crate) input_shape: Option<InputShape>,
+    /// Threads. Default: all. The result is the same for any number.
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Score the model before and after on a folder in PASCAL VOC's layout: mIOU. Classes that the model does not have
+    /// count as background.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) voc: Option<PathBuf>,
+    /// Its images to score: a file of names, one per line.
+    #[arg(long, value_name = "FILE", default_value = "val.txt", requires = "voc")]
+    pub(crate) list: PathBuf,
     /// Print one JSON object instead of text.
     #[arg(long)]
     pub(crate) json: bool,
@@ -600,6 +644,19 @@ shifted by up to 0.25 % of the longer side (3 pixels of 1280) in both directions
 lighter or darker, with noise of standard deviation 2 (of 255); the frames are the same in every run.
 In a recorded sequence the camera's shift is estimated, and blocks of 16x16 pixels in which something
 moved are excluded, with the blocks next to them.";
+
+/// Below the options of `quantize`.
+const QUANTIZE: &str = "\
+One line per layer: signal to noise of its output with everything before it quantised too; the share
+of values outside of the range of its bytes; this range, and how it was chosen (pixels: what the
+input can be; extremes: all values seen; percentile: without the outermost 1 in 10,000;
+squared_error: least squared error); weights: outputs whose largest weights were cut off, and
+outputs whose weights make up for each other's rounding. The worst tenth is marked with *. All is
+measured on photos that were held out (one in five).";
+
+fn photos(text: &str) -> Result<usize, String> {
+    between(text, 1, 10_000)
+}
 
 fn margin(text: &str) -> Result<Margin, String> {
     let wrong = || "expected pixels, such as 20, or percent of the box's longer side up to 100, such as 5%".to_owned();

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::load;
 use crate::output;
 pub(crate) use dataset::{Item, list, voc};
-use labels::Key;
+pub(crate) use labels::{Key, with_photo};
 use serde_json::{Value, json};
 use silhouette::eval::{AlphaScore, AlphaSummary, Back, Boundary, Confusion, Evaluator, Protocol};
 use silhouette::files::Photo;
@@ -206,7 +206,7 @@ fn borders(
 
 /// An image with its ground truth and its mask, all of the same size, and the time for the mask.
 fn segmented(run: &Run, item: &Item, work: &mut Segmentation) -> Result<(Photo, Mask, Mask, f64), Failure> {
-    let (photo, truth) = labels::with_photo(item, &run.key)?;
+    let (photo, truth) = with_photo(item, &run.key)?;
     let frame = photo.frame().map_err(|error| Failure::new(&item.image, error))?;
     let (mut mask, spent) = run.evaluator.mask(&frame, work).map_err(|error| Failure::new(&item.image, error))?;
     for class in &mut mask.classes {

@@ -19,6 +19,7 @@ mod memory;
 mod names;
 mod output;
 mod photos;
+mod quantize;
 mod render;
 mod run;
 mod segment;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
     logger::start(cli.verbose);
     let done = match &cli.command {
         Command::Import(args) => import::import(args),
+        Command::Quantize(args) => quantize::quantize(args),
         Command::Info(args) => info::info(args),
         Command::Segment(args) => segment::segment(args),
         Command::Video(args) => video::video(args),

@@ -51,6 +51,17 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "silhouette-graph",
         ],
     ),
+    (
+        "silhouette-quantise",
+        &[
+            "silhouette-kernels",
+            "silhouette-engine",
+            "silhouette-network",
+            "silhouette-weights",
+            "silhouette-plan",
+            "silhouette-graph",
+        ],
+    ),
     ("silhouette-imaging", &["silhouette-kernels", "silhouette-files"]),
     (
         "silhouette",
@@ -83,6 +94,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "silhouette-imaging",
             "silhouette",
             "silhouette-experiments",
+            "silhouette-quantise",
         ],
     ),
     ("silhouette-ffi", &["silhouette"]),
@@ -110,6 +122,7 @@ const NEVER_REACHED: &[(&str, &[&str])] = &[
     ("silhouette-plan", &["candle", "uniffi", "jni", "silhouette-imaging"]),
     ("silhouette-graph", &["uniffi", "jni", "silhouette-imaging"]),
     ("silhouette-import", &["uniffi", "jni", "silhouette-imaging"]),
+    ("silhouette-quantise", &["uniffi", "jni", "silhouette-imaging"]),
     ("silhouette-imaging", &["candle", "uniffi", "jni", "silhouette-network"]),
     ("silhouette", &["uniffi", "jni"]),
     ("silhouette-experiments", &["uniffi", "jni"]),

@@ -134,7 +134,7 @@ pub(crate) enum Kind {
 }
 
 /// An image and its mask, of the same size.
-pub(super) fn with_photo(item: &Item, key: &Key) -> Result<(Photo, Mask), Failure> {
+pub(crate) fn with_photo(item: &Item, key: &Key) -> Result<(Photo, Mask), Failure> {
     // The labels first: they are quick to read, and necessary for scoring.
     let mask = read(&item.mask, key)?;
     let photo = Photo::open(&item.image).map_err(|error| Failure::new(&item.image, error))?;
