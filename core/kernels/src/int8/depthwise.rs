@@ -6,7 +6,7 @@ use crate::pointer::Pointer;
 use super::dispatch::isa_entry_int8;
 use super::pack::{PART, PackedDepthwise};
 use super::scales::{Bounds, GROUP, SCALES};
-use super::vector::{Integers, bounded, shift_left};
+use super::vector::{Integers, Line, bounded, shift_left};
 
 /// One output row. Distances are in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,9 @@ unsafe fn body<S: Integers>(s: S, row: &Row<'_>) {
     for group in 0..row.weights.channels.div_ceil(GROUP) {
         // SAFETY: the caller's promise, for this group.
         unsafe {
+            if whole(s, row, group) {
+                continue;
+            }
             match (row.weights.zeros[group] != 0, row.stride, row.rate, S::OUTPUTS) {
                 (false, 1, 1, 3) => line::<S, 3, 1, 1>(s, row, group),
                 (false, 2, 1, 3) => line::<S, 3, 2, 1>(s, row, group),
@@ -58,6 +61,45 @@ unsafe fn body<S: Integers>(s: S, row: &Row<'_>) {
             }
         }
     }
+}
+
+/// A group's row in assembly; returns false if there is none for it.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn whole<S: Integers>(s: S, row: &Row<'_>, group: usize) -> bool {
+    let slides = row.stride == 1 || row.stride == 2 && row.rate == 1;
+    if !S::MICRO_KERNEL || !slides || row.weights.zeros[group] != 0 || row.weights.scales.left {
+        return false;
+    }
+    let scales = &row.weights.scales.values()[group * SCALES..][..SCALES];
+    let shift: [i32; GROUP] = std::array::from_fn(|i| -scales[GROUP + i]);
+    let bounds = row.bounds;
+    // With an atrous rate, outputs as far apart as the columns that they read are rows of rate 1.
+    for phase in 0..row.rate.min(row.width) {
+        let outputs = (row.width - phase).div_ceil(row.rate);
+        let columns = ((outputs - 1) * row.stride + 2) * row.rate + 1;
+        let line = Line {
+            rows: row.rows.map(|r| r.add(group * row.e_group + phase * GROUP).to(columns * GROUP).cast_const()),
+            step: row.rate * GROUP,
+            weights: Pointer::read(&row.weights.weights).add(group * PART).to(PART),
+            bias: Pointer::read(&row.weights.bias).add(group * GROUP).to(GROUP),
+            mantissa: scales.as_ptr(),
+            shift: shift.as_ptr(),
+            zero: bounds.zero as i16,
+            low: bounds.low as i8,
+            high: bounds.high as i8,
+            ties: usize::from(row.ties),
+            clamp: usize::from((bounds.low, bounds.high) != (-128, 127)),
+            d: row.d.add(group * row.d_group + phase * GROUP).to(((outputs - 1) * row.rate + 1) * GROUP),
+            d_step: row.rate * GROUP,
+            outputs,
+        };
+        // SAFETY: the caller's promise, for these outputs.
+        unsafe { if row.stride == 1 { s.depthwise_line::<1>(&line) } else { s.depthwise_line::<2>(&line) } }
+    }
+    true
 }
 
 /// Three ones of each channel.

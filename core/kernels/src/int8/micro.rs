@@ -319,3 +319,191 @@ pub(super) mod matrix {
         two "v2" "v3" "v24" "v25" "v26" "v27" "v28" "v29" "v30" "v31"
     );
 }
+
+/// Rows of the depthwise convolution by `sdot`: v20 to v31 hold the weights of three columns, v0 to v3 a column, three bytes of each
+/// of sixteen channels, and v8 to v19 the sums of the outputs that columns still contribute to. Each column is read once.
+pub(super) mod columns {
+    use core::arch::asm;
+
+    use crate::int8::vector::Line;
+
+    /// Reads the next column.
+    macro_rules! column {
+        () => {
+            concat!(
+                "ld1 {{v0.16b}}, [{a}], {step}\n",
+                "ld1 {{v1.16b}}, [{b}], {step}\n",
+                "ld1 {{v2.16b}}, [{c}], {step}\n",
+                "zip1 v4.16b, v0.16b, v1.16b\n",
+                "zip2 v5.16b, v0.16b, v1.16b\n",
+                // The fourth weight is 0, whatever the fourth byte is.
+                "zip1 v6.16b, v2.16b, v2.16b\n",
+                "zip2 v7.16b, v2.16b, v2.16b\n",
+                "zip1 v0.8h, v4.8h, v6.8h\n",
+                "zip2 v1.8h, v4.8h, v6.8h\n",
+                "zip1 v2.8h, v5.8h, v7.8h\n",
+                "zip2 v3.8h, v5.8h, v7.8h\n",
+            )
+        };
+    }
+
+    /// The bias as an output's first sums.
+    macro_rules! begin {
+        ($a:tt $b:tt $c:tt $d:tt) => {
+            concat!("ld1 {{", $a, ".4s, ", $b, ".4s, ", $c, ".4s, ", $d, ".4s}}, [{bias}]\n")
+        };
+    }
+
+    /// Adds the column times weights to an output's sums.
+    macro_rules! add {
+        ($a:tt $b:tt $c:tt $d:tt, $wa:literal $wb:literal $wc:literal $wd:literal) => {
+            concat!(
+                "sdot ", $a, ".4s, ", $wa, ".16b, v0.16b\n",
+                "sdot ", $b, ".4s, ", $wb, ".16b, v1.16b\n",
+                "sdot ", $c, ".4s, ", $wc, ".16b, v2.16b\n",
+                "sdot ", $d, ".4s, ", $wd, ".16b, v3.16b\n",
+            )
+        };
+        (first $($sums:tt)+) => { add!($($sums)+, "v20" "v21" "v22" "v23") };
+        (second $($sums:tt)+) => { add!($($sums)+, "v24" "v25" "v26" "v27") };
+        (third $($sums:tt)+) => { add!($($sums)+, "v28" "v29" "v30" "v31") };
+    }
+
+    /// Scales an output's sums and stores it.
+    macro_rules! store {
+        ($a:tt $b:tt $c:tt $d:tt) => {
+            concat!(
+                "ld1 {{v0.4s, v1.4s, v2.4s, v3.4s}}, [{mantissa}]\n",
+                "ld1 {{v4.4s, v5.4s, v6.4s, v7.4s}}, [{shift}]\n",
+                finish!(three "sqrdmulh" $a "v0" $b "v1" $c "v2" $d "v3"),
+                "cbz {ties}, 9f\n",
+                finish!(nudge "v0" $a "v4" $b "v5" $c "v6" $d "v7"),
+                "9:\n",
+                finish!(three "srshl" $a "v4" $b "v5" $c "v6" $d "v7"),
+                "ld1r {{v0.8h}}, [{zero}]\n",
+                "sqxtn ", $a, ".4h, ", $a, ".4s\n",
+                "sqxtn2 ", $a, ".8h, ", $b, ".4s\n",
+                "sqxtn ", $c, ".4h, ", $c, ".4s\n",
+                "sqxtn2 ", $c, ".8h, ", $d, ".4s\n",
+                "sqadd ", $a, ".8h, ", $a, ".8h, v0.8h\n",
+                "sqadd ", $c, ".8h, ", $c, ".8h, v0.8h\n",
+                "sqxtn ", $a, ".8b, ", $a, ".8h\n",
+                "sqxtn2 ", $a, ".16b, ", $c, ".8h\n",
+                "cbz {clamp}, 8f\n",
+                "ld1r {{v1.16b}}, [{low}]\n",
+                "ld1r {{v2.16b}}, [{high}]\n",
+                "smax ", $a, ".16b, ", $a, ".16b, v1.16b\n",
+                "smin ", $a, ".16b, ", $a, ".16b, v2.16b\n",
+                "8:\n",
+                "st1 {{", $a, ".16b}}, [{d}], {d_step}\n",
+            )
+        };
+    }
+
+    /// Stride 1: a column is the third of the oldest output, the second of the next, and the first of a new one.
+    macro_rules! slide {
+        ($a:tt $b:tt $c:tt $d:tt, $e:tt $f:tt $g:tt $h:tt, $i:tt $j:tt $k:tt $l:tt) => {
+            concat!(
+                column!(),
+                begin!($i $j $k $l),
+                add!(third $a $b $c $d),
+                add!(second $e $f $g $h),
+                add!(first $i $j $k $l),
+                store!($a $b $c $d),
+                "subs {n}, {n}, #1\n",
+                "b.eq 7f\n",
+            )
+        };
+    }
+
+    /// Stride 2: a column is the second of an output, the next one its third and the first of a new one.
+    macro_rules! stride {
+        ($a:tt $b:tt $c:tt $d:tt, $e:tt $f:tt $g:tt $h:tt) => {
+            concat!(
+                column!(),
+                add!(second $a $b $c $d),
+                column!(),
+                begin!($e $f $g $h),
+                add!(third $a $b $c $d),
+                add!(first $e $f $g $h),
+                store!($a $b $c $d),
+                "subs {n}, {n}, #1\n",
+                "b.eq 7f\n",
+            )
+        };
+    }
+
+    /// Defines the function of a stride: the columns before the first output is complete, then the loop.
+    macro_rules! line {
+        ($name:ident, $before:expr, $body:expr) => {
+            /// # Safety
+            /// The CPU has `sdot`; see [`Line`].
+            #[inline]
+            #[target_feature(enable = "neon,dotprod")]
+            pub(in crate::int8) unsafe fn $name(t: &Line) {
+                // SAFETY: reads and writes only what the caller guarantees; all vector registers that change are named.
+                unsafe {
+                    asm!(
+                        "ld1 {{v20.16b, v21.16b, v22.16b, v23.16b}}, [{n}], #64",
+                        "ld1 {{v24.16b, v25.16b, v26.16b, v27.16b}}, [{n}], #64",
+                        "ld1 {{v28.16b, v29.16b, v30.16b, v31.16b}}, [{n}]",
+                        "mov {n}, {outputs}",
+                        $before,
+                        "2:",
+                        $body,
+                        "b 2b",
+                        "7:",
+                        a = inout(reg) t.rows[0] => _,
+                        b = inout(reg) t.rows[1] => _,
+                        c = inout(reg) t.rows[2] => _,
+                        step = in(reg) t.step,
+                        n = inout(reg) t.weights => _,
+                        outputs = in(reg) t.outputs,
+                        bias = in(reg) t.bias,
+                        mantissa = in(reg) t.mantissa,
+                        shift = in(reg) t.shift,
+                        zero = in(reg) &raw const t.zero,
+                        low = in(reg) &raw const t.low,
+                        high = in(reg) &raw const t.high,
+                        ties = in(reg) t.ties,
+                        clamp = in(reg) t.clamp,
+                        d = inout(reg) t.d => _,
+                        d_step = in(reg) t.d_step,
+                        out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _,
+                        out("v7") _, out("v8") _, out("v9") _, out("v10") _, out("v11") _, out("v12") _, out("v13") _,
+                        out("v14") _, out("v15") _, out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v20") _,
+                        out("v21") _, out("v22") _, out("v23") _, out("v24") _, out("v25") _, out("v26") _, out("v27") _,
+                        out("v28") _, out("v29") _, out("v30") _, out("v31") _,
+                        options(nostack),
+                    );
+                }
+            }
+        };
+    }
+
+    line!(
+        stride_one,
+        concat!(
+            column!(),
+            begin!("v8" "v9" "v10" "v11"),
+            add!(first "v8" "v9" "v10" "v11"),
+            column!(),
+            begin!("v12" "v13" "v14" "v15"),
+            add!(second "v8" "v9" "v10" "v11"),
+            add!(first "v12" "v13" "v14" "v15"),
+        ),
+        concat!(
+            slide!("v8" "v9" "v10" "v11", "v12" "v13" "v14" "v15", "v16" "v17" "v18" "v19"),
+            slide!("v12" "v13" "v14" "v15", "v16" "v17" "v18" "v19", "v8" "v9" "v10" "v11"),
+            slide!("v16" "v17" "v18" "v19", "v8" "v9" "v10" "v11", "v12" "v13" "v14" "v15"),
+        )
+    );
+    line!(
+        stride_two,
+        concat!(column!(), begin!("v8" "v9" "v10" "v11"), add!(first "v8" "v9" "v10" "v11")),
+        concat!(
+            stride!("v8" "v9" "v10" "v11", "v12" "v13" "v14" "v15"),
+            stride!("v12" "v13" "v14" "v15", "v8" "v9" "v10" "v11"),
+        )
+    );
+}

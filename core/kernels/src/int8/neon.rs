@@ -9,8 +9,8 @@
 use core::arch::aarch64::*;
 use core::arch::asm;
 
-use super::micro::{dots, matrix};
-use super::vector::{Inputs, Integers, MASK, Order, Tiles};
+use super::micro::{columns, dots, matrix};
+use super::vector::{Inputs, Integers, Line, MASK, Order, Tiles};
 use crate::simd::Neon;
 
 /// NEON alone.
@@ -317,6 +317,11 @@ unsafe impl Integers for NeonDot {
     const MICRO_KERNEL: bool = true;
     with_dot!();
     #[inline(always)]
+    unsafe fn depthwise_line<const STRIDE: usize>(self, line: &Line) {
+        // SAFETY: the caller's promise.
+        unsafe { if STRIDE == 1 { columns::stride_one(line) } else { columns::stride_two(line) } }
+    }
+    #[inline(always)]
     unsafe fn micro_kernel<const M: usize>(self, tiles: &Tiles) {
         // SAFETY: the caller's promise.
         unsafe {
@@ -338,6 +343,11 @@ unsafe impl Integers for NeonMatrix {
     const MICRO_KERNEL: bool = true;
     const ORDER: Order = Order::Eights;
     with_dot!();
+    #[inline(always)]
+    unsafe fn depthwise_line<const STRIDE: usize>(self, line: &Line) {
+        // SAFETY: the caller's promise.
+        unsafe { if STRIDE == 1 { columns::stride_one(line) } else { columns::stride_two(line) } }
+    }
     #[inline(always)]
     unsafe fn micro_kernel<const M: usize>(self, tiles: &Tiles) {
         // SAFETY: the caller's promise.

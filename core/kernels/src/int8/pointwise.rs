@@ -107,7 +107,12 @@ unsafe fn columns<S: Integers, const V: usize>(s: S, job: &Job<'_>, panel: &Pane
                         match &whole {
                             Some(whole) if count > 0 => s.micro_kernel::<$m>(&whole.at(x, count)),
                             Some(_) => {}
-                            None => (0..count).for_each(|t| tile::<S, $m, V>(s, job, panel, row, x + t * n)),
+                            // (A closure would not be inlined, and so not have the instruction set's features.)
+                            None => {
+                                for t in 0..count {
+                                    tile::<S, $m, V>(s, job, panel, row, x + t * n);
+                                }
+                            }
                         }
                     }
                 }

@@ -105,6 +105,12 @@ pub(crate) unsafe trait Integers: Copy + Send + Sync + 'static {
     unsafe fn micro_kernel<const M: usize>(self, _tiles: &Tiles) {
         debug_assert!(false, "there is no assembly");
     }
+    /// Computes outputs of a depthwise row of stride 1 or 2 in assembly; only where there is a
+    /// [`MICRO_KERNEL`](Self::MICRO_KERNEL).
+    #[inline(always)]
+    unsafe fn depthwise_line<const STRIDE: usize>(self, _line: &Line) {
+        debug_assert!(false, "there is no assembly");
+    }
     /// Adds to the sums of `M` pixels the products of all inputs with `V` groups of outputs. Weights stand as
     /// [`PackedPointwise`](super::PackedPointwise) packs them.
     #[inline(always)]
@@ -177,6 +183,40 @@ pub(crate) struct Tiles {
     pub(crate) c: *mut u8,
     /// Number of tiles, at least one.
     pub(crate) tiles: usize,
+}
+
+/// Outputs of a depthwise row, of one group of channels, none of which is shifted to the left. Distances are in bytes.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(target_arch = "aarch64"), allow(dead_code, reason = "only assembly reads them"))]
+pub(crate) struct Line {
+    /// The first column in each row; of stride `s`, `s * (outputs - 1) + 3` columns are read.
+    pub(crate) rows: [*const u8; 3],
+    /// From one column to the next.
+    pub(crate) step: usize,
+    /// The group's weights.
+    pub(crate) weights: *const i8,
+    /// Sixteen initial sums.
+    pub(crate) bias: *const i32,
+    /// Sixteen mantissas.
+    pub(crate) mantissa: *const i32,
+    /// Sixteen shifts to the left: 0 or negative.
+    pub(crate) shift: *const i32,
+    /// The outputs' zero point.
+    pub(crate) zero: i16,
+    /// Least output.
+    pub(crate) low: i8,
+    /// Greatest output.
+    pub(crate) high: i8,
+    /// Not 0 if ties below 0 must be rounded away from zero.
+    pub(crate) ties: usize,
+    /// Not 0 if the bounds are not those of the type.
+    pub(crate) clamp: usize,
+    /// The first output.
+    pub(crate) d: *mut u8,
+    /// From one output to the next.
+    pub(crate) d_step: usize,
+    /// Number of outputs, at least one.
+    pub(crate) outputs: usize,
 }
 
 /// Adds the products of a block of `fours` times four inputs of `M` pixels; returns the next weights.
