@@ -54,18 +54,16 @@ fn model(spec: &Spec, network: &Network, style: Style) -> ModelFile {
             // Sums of n products of about 60 and 70, and an output that uses its range.
             let weight_scale = 60.0 * scale / (last * 60.0 * 70.0 * (n as f32).sqrt());
             let count = conv.c_out * n;
-            let (values, quantisation) = match style {
-                Style::PerTensor => {
-                    let values = (0..count).map(|_| noise(256) as u8).collect();
-                    let quantisation = Quantisation { scale: vec![weight_scale], zero_point: vec![120], axis: 0 };
-                    (Integers::U8(values), quantisation)
-                }
-                _ => {
-                    let values = (0..count).map(|_| (noise(255) as i32 - 127) as i8).collect();
-                    let scales = (0..conv.c_out).map(|_| weight_scale * (0.5 + noise(100) as f32 / 100.0)).collect();
-                    (Integers::I8(values), Quantisation { scale: scales, zero_point: vec![], axis: 0 })
-                }
+            let mut zero_point = vec![];
+            let mut scales = vec![weight_scale];
+            let values = if style == Style::PerTensor {
+                zero_point.push(120);
+                Integers::U8((0..count).map(|_| noise(256) as u8).collect())
+            } else {
+                scales = (0..conv.c_out).map(|_| weight_scale * (0.5 + noise(100) as f32 / 100.0)).collect();
+                Integers::I8((0..count).map(|_| (noise(255) as i32 - 127) as i8).collect())
             };
+            let quantisation = Quantisation { scale: scales, zero_point, axis: 0 };
             let scale_of = quantisation.scale.iter().map(|&s| s * last).collect();
             let shape = conv.weight_shape().to_vec();
             tensors.insert(format!("{}.weight", conv.name), QuantisedTensor { shape, values, quantisation });
@@ -131,8 +129,8 @@ impl Reference<'_> {
         let mut values = Vec::new();
         for y in 0..conv.output.height {
             for x in 0..conv.output.width {
-                for o in 0..conv.c_out {
-                    let mut sum = i64::from(bias[o]);
+                for (o, &b) in bias.iter().enumerate() {
+                    let mut sum = i64::from(b);
                     for i in 0..per {
                         for t in 0..k * k {
                             let row = (y * conv.stride + t / k * conv.rate).checked_sub(conv.pad.height);

@@ -50,7 +50,8 @@ unsafe fn body<S: Integers>(s: S, row: &Row<'_>) {
             if whole(s, row, group) {
                 continue;
             }
-            match (row.weights.zeros[group] != 0, row.stride, row.rate, S::OUTPUTS) {
+            let plain = row.weights.zeros[group] == 0 && row.weights.second[group].is_none();
+            match (!plain, row.stride, row.rate, S::OUTPUTS) {
                 (false, 1, 1, 3) => line::<S, 3, 1, 1>(s, row, group),
                 (false, 2, 1, 3) => line::<S, 3, 2, 1>(s, row, group),
                 (false, 1, 2, 3) => line::<S, 3, 1, 2>(s, row, group),
@@ -84,6 +85,9 @@ unsafe fn whole<S: Integers>(s: S, row: &Row<'_>, group: usize) -> bool {
             rows: row.rows.map(|r| r.add(group * row.e_group + phase * GROUP).to(columns * GROUP).cast_const()),
             step: row.rate * GROUP,
             weights: Pointer::read(&row.weights.weights).add(group * PART).to(PART),
+            second: row.weights.second[group].map_or(std::ptr::null(), |second| {
+                Pointer::read(&row.weights.weights).add(second).to(PART).cast_const()
+            }),
             bias: Pointer::read(&row.weights.bias).add(group * GROUP).to(GROUP),
             mantissa: scales.as_ptr(),
             shift: shift.as_ptr(),
@@ -173,6 +177,10 @@ unsafe fn tile<S: Integers, const X: usize, const STRIDE: usize, const RATE: usi
             for j in 0..3 {
                 let column = s.column(p.map(|p| p.add(j * rate * GROUP)));
                 sums[0] = s.dot_column(sums[0], weights[j], column);
+                if let Some(second) = row.weights.second[group] {
+                    let second = Pointer::read(&row.weights.weights).add(second + j * 4 * GROUP).to(4 * GROUP);
+                    sums[0] = s.dot_column(sums[0], s.column_weights(second), column);
+                }
                 inputs = s.dot_column(inputs, ones, column);
             }
             let zero = row.weights.zeros[group];

@@ -130,7 +130,7 @@ pub(super) mod dots {
                         high = in(reg) &raw const t.high,
                         ties = in(reg) t.ties,
                         c = inout(reg) t.c => _,
-                        tiles = inout(reg) t.tiles => _,
+                        tiles = inout(reg) t.count => _,
                         tile = const $pixels * 16,
                         p = out(reg) _,
                         q = out(reg) _,
@@ -291,7 +291,7 @@ pub(super) mod matrix {
                         high = in(reg) &raw const t.high,
                         ties = in(reg) t.ties,
                         c = inout(reg) t.c => _,
-                        tiles = inout(reg) t.tiles => _,
+                        tiles = inout(reg) t.count => _,
                         tile = const $pixels * 16,
                         p = out(reg) _,
                         w = out(reg) _,
@@ -367,6 +367,14 @@ pub(super) mod columns {
         (first $($sums:tt)+) => { add!($($sums)+, "v20" "v21" "v22" "v23") };
         (second $($sums:tt)+) => { add!($($sums)+, "v24" "v25" "v26" "v27") };
         (third $($sums:tt)+) => { add!($($sums)+, "v28" "v29" "v30" "v31") };
+        // The same with the second parts of weights, which are read for each column.
+        (more $which:literal $($sums:tt)+) => {
+            concat!(
+                "add {w}, {second}, #", $which, "\n",
+                "ld1 {{v4.16b, v5.16b, v6.16b, v7.16b}}, [{w}]\n",
+                add!($($sums)+, "v4" "v5" "v6" "v7"),
+            )
+        };
     }
 
     /// Scales an output's sums and stores it.
@@ -409,6 +417,11 @@ pub(super) mod columns {
                 add!(third $a $b $c $d),
                 add!(second $e $f $g $h),
                 add!(first $i $j $k $l),
+                "cbz {second}, 6f\n",
+                add!(more 128 $a $b $c $d),
+                add!(more 64 $e $f $g $h),
+                add!(more 0 $i $j $k $l),
+                "6:\n",
                 store!($a $b $c $d),
                 "subs {n}, {n}, #1\n",
                 "b.eq 7f\n",
@@ -422,10 +435,17 @@ pub(super) mod columns {
             concat!(
                 column!(),
                 add!(second $a $b $c $d),
+                "cbz {second}, 6f\n",
+                add!(more 64 $a $b $c $d),
+                "6:\n",
                 column!(),
                 begin!($e $f $g $h),
                 add!(third $a $b $c $d),
                 add!(first $e $f $g $h),
+                "cbz {second}, 6f\n",
+                add!(more 128 $a $b $c $d),
+                add!(more 0 $e $f $g $h),
+                "6:\n",
                 store!($a $b $c $d),
                 "subs {n}, {n}, #1\n",
                 "b.eq 7f\n",
@@ -459,6 +479,8 @@ pub(super) mod columns {
                         step = in(reg) t.step,
                         n = inout(reg) t.weights => _,
                         outputs = in(reg) t.outputs,
+                        second = in(reg) t.second,
+                        w = out(reg) _,
                         bias = in(reg) t.bias,
                         mantissa = in(reg) t.mantissa,
                         shift = in(reg) t.shift,
@@ -487,10 +509,17 @@ pub(super) mod columns {
             column!(),
             begin!("v8" "v9" "v10" "v11"),
             add!(first "v8" "v9" "v10" "v11"),
+            "cbz {second}, 6f\n",
+            add!(more 0 "v8" "v9" "v10" "v11"),
+            "6:\n",
             column!(),
             begin!("v12" "v13" "v14" "v15"),
             add!(second "v8" "v9" "v10" "v11"),
             add!(first "v12" "v13" "v14" "v15"),
+            "cbz {second}, 6f\n",
+            add!(more 64 "v8" "v9" "v10" "v11"),
+            add!(more 0 "v12" "v13" "v14" "v15"),
+            "6:\n",
         ),
         concat!(
             slide!("v8" "v9" "v10" "v11", "v12" "v13" "v14" "v15", "v16" "v17" "v18" "v19"),
@@ -500,7 +529,14 @@ pub(super) mod columns {
     );
     line!(
         stride_two,
-        concat!(column!(), begin!("v8" "v9" "v10" "v11"), add!(first "v8" "v9" "v10" "v11")),
+        concat!(
+            column!(),
+            begin!("v8" "v9" "v10" "v11"),
+            add!(first "v8" "v9" "v10" "v11"),
+            "cbz {second}, 6f\n",
+            add!(more 0 "v8" "v9" "v10" "v11"),
+            "6:\n",
+        ),
         concat!(
             stride!("v8" "v9" "v10" "v11", "v12" "v13" "v14" "v15"),
             stride!("v12" "v13" "v14" "v15", "v8" "v9" "v10" "v11"),

@@ -85,10 +85,12 @@ impl PackedPointwise {
     /// # Panics
     /// If the numbers of weights, biases and multipliers do not match.
     pub fn new(isa: Isa, inputs: Inputs, filter: &Filter<'_>) -> Result<Self, TooLarge> {
-        fn layout<S: Integers>(_: S) -> (usize, Order) {
-            (S::GROUPS, S::ORDER)
+        fn layout<S: Integers>(_: S) -> (usize, Order, bool) {
+            (S::GROUPS, S::ORDER, S::MICRO_KERNEL)
         }
-        let (widest, order) = with_integers!(isa, token => layout(token));
+        let (widest, order, gathered) = with_integers!(isa, token => layout(token));
+        // Where tiles are in assembly, a pixel's three runs are gathered to whole blocks first.
+        let inputs = if gathered && inputs == Inputs::Image { Inputs::Channels(27) } else { inputs };
         let k = match inputs {
             Inputs::Channels(k) => k,
             Inputs::Image => 27,
@@ -96,7 +98,6 @@ impl PackedPointwise {
         let c_out = filter.bias.len();
         assert_eq!(filter.weight.len(), k * c_out, "weights");
         assert_eq!(filter.multipliers.len(), c_out, "multipliers");
-        let order = if inputs == Inputs::Image && order == Order::Eights { Order::Fours } else { order };
         // Inputs as the kernel counts them: each run padded to twelve.
         let (padded, source): (usize, fn(usize) -> Option<usize>) = match inputs {
             Inputs::Channels(k) => (k, Some),
@@ -142,9 +143,16 @@ impl PackedPointwise {
         self.k
     }
 
-    /// Whether the product needs the sum of each pixel's inputs ([`Job::sums`](super::Job::sums)).
-    pub fn needs_sums(&self) -> bool {
-        self.zero != 0
+    /// How much memory ([`Job::sums`](super::Job::sums)) it needs for rows of `width` pixels: for the sum of each pixel's inputs, and for
+    /// the gathered inputs of one that reads an image.
+    pub fn sums_len(&self, isa: Isa, inputs: Inputs, width: usize) -> usize {
+        fn gathers<S: Integers>(_: S) -> bool {
+            S::MICRO_KERNEL
+        }
+        let gathered = inputs == Inputs::Image && with_integers!(isa, token => gathers(token));
+        // (Thirty-two bytes are eight integers.)
+        let sums = if self.zero == 0 && !gathered { 0 } else { width };
+        sums + if gathered { 8 * width } else { 0 }
     }
 }
 
@@ -169,19 +177,22 @@ fn biases(filter: &Filter<'_>, k: usize) -> Result<Buffer<i32>, TooLarge> {
     Ok(bias)
 }
 
-/// Weights of a 3x3 depthwise convolution. A group: column by column, `[column][channel][row]` padded to four rows; without
-/// their zero point where they are still signed bytes.
+/// Weights of a 3x3 depthwise convolution, without their zero point. A group: column by column, `[column][channel][row]` padded to
+/// four rows. What exceeds a signed byte is in a second such part, which only groups with such a weight have; two bytes hold all but
+/// 255, and a group with that keeps its weights as they are.
 #[derive(Debug)]
 pub struct PackedDepthwise {
     pub(super) weights: Buffer<i8>,
     pub(super) bias: Buffer<i32>,
     pub(super) scales: Scales,
     pub(super) channels: usize,
+    /// For each group: where its second part begins.
+    pub(super) second: Vec<Option<usize>>,
     /// For each group: the zero point that its weights still have.
     pub(super) zeros: Vec<i32>,
 }
 
-/// Bytes of a group.
+/// Bytes of a group's part.
 pub(super) const PART: usize = 3 * 4 * GROUP;
 
 impl PackedDepthwise {
@@ -197,22 +208,33 @@ impl PackedDepthwise {
         assert_eq!(filter.weight.len(), 9 * channels, "weights");
         assert_eq!(filter.multipliers.len(), channels, "multipliers");
         let groups = channels.div_ceil(GROUP);
-        let mut weights = Buffer::<i8>::try_zeroed(groups * PART, PACKED)?;
+        let value = |w: i8| i32::from(w) - filter.weight_zero;
+        let first = |w: i8| value(w).clamp(-128, 127);
+        let mut second = Vec::with_capacity(groups);
         let mut zeros = Vec::with_capacity(groups);
+        let mut len = groups * PART;
+        for channels in filter.weight.chunks(9 * GROUP) {
+            let split = channels.iter().all(|&w| i8::try_from(value(w) - first(w)).is_ok());
+            let fit = channels.iter().all(|&w| first(w) == value(w));
+            second.push((split && !fit).then_some(len));
+            zeros.push(if split { 0 } else { filter.weight_zero });
+            len += if split && !fit { PART } else { 0 };
+        }
+        let mut weights = Buffer::<i8>::try_zeroed(len, PACKED)?;
         for (group, channels) in filter.weight.chunks(9 * GROUP).enumerate() {
-            let without = |w: i8| i32::from(w) - filter.weight_zero;
-            let fit = channels.iter().all(|&w| i8::try_from(without(w)).is_ok());
-            zeros.push(if fit { 0 } else { filter.weight_zero });
             for (c, nine) in channels.chunks_exact(9).enumerate() {
                 for (t, &w) in nine.iter().enumerate() {
-                    let at = group * PART + t % 3 * 4 * GROUP + c * 4 + t / 3;
-                    weights[at] = if fit { without(w) as i8 } else { w };
+                    let at = t % 3 * 4 * GROUP + c * 4 + t / 3;
+                    weights[group * PART + at] = if zeros[group] == 0 { first(w) as i8 } else { w };
+                    if let Some(second) = second[group] {
+                        weights[second + at] = (value(w) - first(w)) as i8;
+                    }
                 }
             }
         }
         let bias = biases(filter, 9)?;
         let scales = Scales::new(filter.multipliers)?;
-        Ok(Self { weights, bias, scales, channels, zeros })
+        Ok(Self { weights, bias, scales, channels, second, zeros })
     }
 
     /// Channels.

@@ -50,7 +50,7 @@ pub struct Job<'a> {
     pub bounds: Bounds,
     /// Whether ties below the zero point must be rounded exactly; not if nothing below it is stored.
     pub ties: bool,
-    /// Memory for the sum of each pixel's inputs, `width` values, where [`PackedPointwise::needs_sums`].
+    /// [`PackedPointwise::sums_len`] values, which the product overwrites.
     pub sums: Pointer<i32>,
 }
 
@@ -64,21 +64,52 @@ isa_entry_int8! {
 /// As [`super::pointwise`]; the contract of [`Integers`] holds for `s`.
 #[inline(always)]
 unsafe fn body<S: Integers>(s: S, job: &Job<'_>) {
-    // A copy, so that the compiler knows that a tile's writes do not change it.
-    let job = &{ *job };
     for row in 0..job.rows {
-        // SAFETY: the caller's promise.
+        // A copy, so that the compiler knows that a tile's writes do not change it.
+        let mut job = *job;
+        // SAFETY: the caller's promise; after the sums there is room for a row of gathered inputs.
         unsafe {
+            if S::MICRO_KERNEL
+                && let Source::Runs { runs, pixel } = job.source
+            {
+                let gathered = job.sums.to(9 * job.width).add(job.width).cast::<u8>();
+                gather(*runs, row * job.a_row, pixel, job.width, gathered);
+                let first = Pointer::new(gathered, 2 * GROUP * job.width);
+                job.source = Source::Groups { first, group: GROUP * job.width };
+                job.a_row = 0;
+            }
             if job.weights.zero != 0 {
-                sum_inputs(s, job, row);
+                sum_inputs(s, &job, row);
             }
             for panel in &job.weights.panels {
                 match panel.groups {
-                    1 => columns::<S, 1>(s, job, panel, row),
-                    2 if S::GROUPS > 1 => columns::<S, 2>(s, job, panel, row),
-                    _ if S::GROUPS > 2 => columns::<S, 3>(s, job, panel, row),
+                    1 => columns::<S, 1>(s, &job, panel, row),
+                    2 if S::GROUPS > 1 => columns::<S, 2>(s, &job, panel, row),
+                    _ if S::GROUPS > 2 => columns::<S, 3>(s, &job, panel, row),
                     _ => unreachable!("no panel is that wide"),
                 }
+            }
+        }
+    }
+}
+
+/// Each pixel's three runs of nine bytes as the 27 channels of two groups; the last five bytes are unspecified.
+///
+/// # Safety
+/// As [`body`]; `to` holds `2 * width` times sixteen bytes.
+#[inline(always)]
+unsafe fn gather(runs: [Pointer<u8>; 3], at: usize, pixel: usize, width: usize, to: *mut u8) {
+    let mut inputs = [0u8; 9 + 9 + SLACK];
+    for x in 0..width {
+        // SAFETY: the caller's promise: sixteen bytes of each run, of which later ones are overwritten.
+        unsafe {
+            for (i, run) in runs.iter().enumerate() {
+                let from = run.add(at + x * pixel).to(SLACK);
+                std::ptr::copy_nonoverlapping(from, inputs.as_mut_ptr().add(9 * i), SLACK);
+            }
+            for group in 0..2 {
+                let to = to.add((group * width + x) * GROUP);
+                std::ptr::copy_nonoverlapping(inputs.as_ptr().add(group * GROUP), to, GROUP);
             }
         }
     }
@@ -135,13 +166,13 @@ unsafe fn columns<S: Integers, const V: usize>(s: S, job: &Job<'_>, panel: &Pane
 }
 
 impl Tiles {
-    /// `tiles` of them from pixel `x` on.
+    /// `count` of them from pixel `x` on.
     #[inline(always)]
-    fn at(&self, x: usize, tiles: usize) -> Self {
+    fn at(&self, x: usize, count: usize) -> Self {
         let less = if self.less.is_null() { self.less } else { self.less.wrapping_add(x) };
         let first = self.first.wrapping_add(x * GROUP);
         let c = self.c.wrapping_add(x * GROUP);
-        Self { first, less, c, tiles, ..*self }
+        Self { first, less, c, count, ..*self }
     }
 }
 
@@ -192,7 +223,7 @@ unsafe fn whole<S: Integers>(job: &Job<'_>, panel: &Panel, row: usize, copies: &
         high: job.bounds.high as i8,
         ties: usize::from(job.ties),
         c: c.to(0),
-        tiles: 0,
+        count: 0,
     })
 }
 

@@ -99,11 +99,12 @@ fn pointwise_products_of_every_shape() {
                         input_zero: zero_of(isa, input_zero),
                     };
                     let packed = PackedPointwise::new(isa, Inputs::Channels(k), &filter).unwrap();
-                    assert_eq!(packed.needs_sums(), weight_zero != 0);
+                    let sums_len = packed.sums_len(isa, Inputs::Channels(k), width);
+                    assert_eq!(sums_len, if weight_zero == 0 { 0 } else { width });
                     let row = blocked(isa, &mut noise, &pixels, k);
                     let groups = c_out.div_ceil(GROUP);
                     let mut out = vec![0; groups * width * GROUP];
-                    let mut sums = vec![0; width];
+                    let mut sums = vec![0; sums_len];
                     let job = Job {
                         source: Source::Groups { first: Pointer::read(&row), group: width * GROUP },
                         a_row: 0,
@@ -115,7 +116,7 @@ fn pointwise_products_of_every_shape() {
                         rows: 1,
                         bounds: bounds(isa, zero, low, high),
                         ties: true,
-                        sums: Pointer::new(sums.as_mut_ptr(), width),
+                        sums: Pointer::new(sums.as_mut_ptr(), sums_len),
                     };
                     // SAFETY: a whole row of inputs and outputs.
                     unsafe { pointwise(isa, &job) }
@@ -216,7 +217,7 @@ fn the_first_layer_reads_three_rows_of_an_image() {
             let runs = [0, 1, 2].map(|r| Pointer::read(&rows[r]));
             let groups = c_out.div_ceil(GROUP);
             let mut out = vec![0; groups * width * GROUP];
-            let mut sums = vec![0; width];
+            let mut sums = vec![0; packed.sums_len(isa, Inputs::Image, width)];
             let job = Job {
                 source: Source::Runs { runs: &runs, pixel: 3 * stride },
                 a_row: 0,
@@ -228,7 +229,7 @@ fn the_first_layer_reads_three_rows_of_an_image() {
                 rows: 1,
                 bounds: bounds(isa, 0, 0, 255),
                 ties: false,
-                sums: Pointer::new(sums.as_mut_ptr(), width),
+                sums: Pointer::new(sums.as_mut_ptr(), sums.len()),
             };
             // SAFETY: three rows with slack, and a row of outputs.
             unsafe { pointwise(isa, &job) }

@@ -25,7 +25,7 @@ pub(crate) enum Order {
     Fours,
     /// Four inputs of every output, eight outputs at a time: their first two inputs, then their last two.
     Pairs,
-    /// Eight inputs of every output, output by output. (Of [`Source::Runs`](super::Source::Runs): [`Fours`](Self::Fours).)
+    /// Eight inputs of every output, output by output.
     Eights,
 }
 
@@ -182,7 +182,7 @@ pub(crate) struct Tiles {
     /// The first pixel's outputs.
     pub(crate) c: *mut u8,
     /// Number of tiles, at least one.
-    pub(crate) tiles: usize,
+    pub(crate) count: usize,
 }
 
 /// Outputs of a depthwise row, of one group of channels, none of which is shifted to the left. Distances are in bytes.
@@ -195,6 +195,8 @@ pub(crate) struct Line {
     pub(crate) step: usize,
     /// The group's weights.
     pub(crate) weights: *const i8,
+    /// What is added to them; null: nothing.
+    pub(crate) second: *const i8,
     /// Sixteen initial sums.
     pub(crate) bias: *const i32,
     /// Sixteen mantissas.

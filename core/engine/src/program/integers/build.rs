@@ -198,7 +198,7 @@ impl IntegerBuilder {
         let filter = self.filter(layer, &multipliers, input);
         let weights = PackedPointwise::new(self.isa, inputs, &filter).map_err(|e| not_packed(name, e))?;
         let (bounds, ties) = self.bounds(layer.output, layer.clamp);
-        let sums_len = if weights.needs_sums() { width.next_multiple_of(ALIGN / 4) } else { ALIGN / 4 };
+        let sums_len = weights.sums_len(self.isa, inputs, width).max(1).next_multiple_of(ALIGN / 4);
         let sums = self.buffer(4 * sums_len * self.threads);
         Ok(Product { weights: self.packed.append(weights), bounds, ties, sums, sums_len })
     }
