@@ -85,6 +85,7 @@ fn options(words: &[&str]) -> Options {
         ("precision", "auto") => options.precision(Precision::Auto),
         ("precision", "f32") => options.precision(Precision::F32),
         ("precision", "f16") => options.precision(Precision::F16),
+        ("precision", "int8") => options.precision(Precision::Int8),
         ("input_shape", "square") => options.input_shape(InputShape::Square),
         ("input_shape", "frame") => options.input_shape(InputShape::Frame),
         ("output", size) => options.output(output(size)),

@@ -177,7 +177,10 @@ unsafe impl Integers for Avx2Int8 {
     #[inline(always)]
     unsafe fn load_f32(self, p: *const f32, factor: f32) -> Self::S {
         std::array::from_fn(|h| unsafe {
-            _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(p.add(8 * h)), _mm256_set1_ps(factor)))
+            let v = _mm256_mul_ps(_mm256_loadu_ps(p.add(8 * h)), _mm256_set1_ps(factor));
+            let known = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_ORD_Q>(v, v));
+            let tame = _mm256_min_ps(_mm256_max_ps(v, _mm256_set1_ps(-1e6)), _mm256_set1_ps(1e6));
+            _mm256_and_si256(_mm256_cvtps_epi32(tame), known)
         })
     }
     #[inline(always)]

@@ -129,7 +129,12 @@ unsafe impl Integers for Avx512Vnni {
     }
     #[inline(always)]
     unsafe fn load_f32(self, p: *const f32, factor: f32) -> Self::S {
-        unsafe { _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(p), _mm512_set1_ps(factor))) }
+        unsafe {
+            let v = _mm512_mul_ps(_mm512_loadu_ps(p), _mm512_set1_ps(factor));
+            let known = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(v, v);
+            let tame = _mm512_min_ps(_mm512_max_ps(v, _mm512_set1_ps(-1e6)), _mm512_set1_ps(1e6));
+            _mm512_maskz_cvtps_epi32(known, tame)
+        }
     }
     #[inline(always)]
     unsafe fn sum_bytes(self, first: *const u8, block: usize, blocks: usize, rest: usize) -> i32 {

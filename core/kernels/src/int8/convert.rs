@@ -34,24 +34,15 @@ unsafe fn quantise_body<S: Integers>(s: S, quantization: Quantization, values: &
     unsafe {
         let zero = s.splat(quantization.zero_point);
         let (low, high) = (s.splat(low), s.splat(high));
-        // Far beyond bytes, but within 32 bits; NaN compares with nothing and becomes 0.
-        let tame = |v: f32| {
-            if v * factor >= 1e6 {
-                1e6 / factor
-            } else if v * factor <= -1e6 {
-                -1e6 / factor
-            } else if v.is_nan() {
-                0.0
-            } else {
-                v
-            }
-        };
         let mut sixteen = [0.0; GROUP];
         let mut bytes = [0; GROUP];
         for (values, out) in values.chunks(GROUP).zip(out.chunks_mut(GROUP)) {
-            for (to, &v) in sixteen.iter_mut().zip(values) {
-                *to = tame(v);
+            if let (Ok(values), Ok(out)) = (<&[f32; GROUP]>::try_from(values), <&mut [u8; GROUP]>::try_from(&mut *out))
+            {
+                s.store(out.as_mut_ptr(), s.load_f32(values.as_ptr(), factor), zero, low, high);
+                continue;
             }
+            sixteen[..values.len()].copy_from_slice(values);
             s.store(bytes.as_mut_ptr(), s.load_f32(sixteen.as_ptr(), factor), zero, low, high);
             out.copy_from_slice(&bytes[..out.len()]);
         }

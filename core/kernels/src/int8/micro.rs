@@ -64,7 +64,7 @@ pub(super) mod dots {
             /// The CPU has `sdot`; see [`Tiles`].
             #[inline]
             #[target_feature(enable = "neon,dotprod")]
-            pub(in crate::int8) unsafe fn $name(t: &Tiles) {
+            pub(crate) unsafe fn $name(t: &Tiles) {
                 // SAFETY: reads and writes only what the caller guarantees; all vector registers are named.
                 unsafe {
                     asm!(
@@ -230,7 +230,7 @@ pub(super) mod matrix {
             /// The CPU has `smmla`; see [`Tiles`].
             #[inline]
             #[target_feature(enable = "neon,i8mm")]
-            pub(in crate::int8) unsafe fn $name(t: &Tiles) {
+            pub(crate) unsafe fn $name(t: &Tiles) {
                 // SAFETY: reads and writes only what the caller guarantees; all vector registers are named.
                 unsafe {
                     asm!(
@@ -460,7 +460,7 @@ pub(super) mod columns {
             /// The CPU has `sdot`; see [`Line`].
             #[inline]
             #[target_feature(enable = "neon,dotprod")]
-            pub(in crate::int8) unsafe fn $name(t: &Line) {
+            pub(crate) unsafe fn $name(t: &Line) {
                 // SAFETY: reads and writes only what the caller guarantees; all vector registers that change are named.
                 unsafe {
                     asm!(

@@ -207,6 +207,39 @@ macro_rules! neon {
             }
         }
         #[inline(always)]
+        unsafe fn sums_of_four(
+            self,
+            first: *const u8,
+            block: usize,
+            blocks: usize,
+            rest: usize,
+            factor: i32,
+            to: *mut i32,
+        ) {
+            unsafe {
+                let mut sums = [vdupq_n_s32(0); 4];
+                let mut p = first;
+                for _ in 0..blocks {
+                    let four = vld1q_s8_x4(p.cast());
+                    sums[0] = vpadalq_s16(sums[0], vpaddlq_s8(four.0));
+                    sums[1] = vpadalq_s16(sums[1], vpaddlq_s8(four.1));
+                    sums[2] = vpadalq_s16(sums[2], vpaddlq_s8(four.2));
+                    sums[3] = vpadalq_s16(sums[3], vpaddlq_s8(four.3));
+                    p = p.wrapping_add(block);
+                }
+                if rest > 0 {
+                    let mask = vld1q_s8(MASK.as_ptr().add(16 - rest));
+                    let four = vld1q_s8_x4(p.cast());
+                    sums[0] = vpadalq_s16(sums[0], vpaddlq_s8(vandq_s8(four.0, mask)));
+                    sums[1] = vpadalq_s16(sums[1], vpaddlq_s8(vandq_s8(four.1, mask)));
+                    sums[2] = vpadalq_s16(sums[2], vpaddlq_s8(vandq_s8(four.2, mask)));
+                    sums[3] = vpadalq_s16(sums[3], vpaddlq_s8(vandq_s8(four.3, mask)));
+                }
+                let all = vpaddq_s32(vpaddq_s32(sums[0], sums[1]), vpaddq_s32(sums[2], sums[3]));
+                vst1q_s32(to, vmulq_n_s32(all, factor));
+            }
+        }
+        #[inline(always)]
         unsafe fn store_sums(self, p: *mut i32, sums: Self::S) {
             for i in 0..4 {
                 unsafe { vst1q_s32(p.add(4 * i), sums[i]) }

@@ -307,18 +307,27 @@ unsafe fn sum_inputs<S: Integers>(s: S, job: &Job<'_>, row: usize) {
     // SAFETY: the caller's promise. What follows a map's last channel is unspecified and not summed.
     unsafe {
         let sums = job.sums.to(job.width);
-        for x in 0..job.width {
-            let sum: i32 = match job.source {
-                Source::Groups { first, group } => {
-                    let at = first.add(row * job.a_row + x * GROUP);
-                    s.sum_bytes(at.to(GROUP), group, k / GROUP, k % GROUP)
+        let factor = -job.weights.zero;
+        match job.source {
+            Source::Groups { first, group } => {
+                let at = first.add(row * job.a_row);
+                let mut x = 0;
+                while x + 4 <= job.width {
+                    s.sums_of_four(at.add(x * GROUP).to(4 * GROUP), group, k / GROUP, k % GROUP, factor, sums.add(x));
+                    x += 4;
                 }
-                Source::Runs { runs, pixel } => {
+                for x in x..job.width {
+                    let sum = s.sum_bytes(at.add(x * GROUP).to(GROUP), group, k / GROUP, k % GROUP);
+                    *sums.add(x) = sum.wrapping_mul(factor);
+                }
+            }
+            Source::Runs { runs, pixel } => {
+                for x in 0..job.width {
                     let run = |run: &Pointer<u8>| s.sum_bytes(run.add(row * job.a_row + x * pixel).to(SLACK), 0, 0, 9);
-                    runs.iter().map(run).sum()
+                    let sum: i32 = runs.iter().map(run).sum();
+                    *sums.add(x) = sum.wrapping_mul(factor);
                 }
-            };
-            *sums.add(x) = sum.wrapping_mul(-job.weights.zero);
+            }
         }
     }
 }

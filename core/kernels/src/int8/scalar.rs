@@ -102,7 +102,7 @@ unsafe impl Integers for ScalarInt8 {
     }
     #[inline(always)]
     unsafe fn load_f32(self, p: *const f32, factor: f32) -> Self::S {
-        std::array::from_fn(|i| (unsafe { *p.add(i) } * factor).round_ties_even() as i32)
+        std::array::from_fn(|i| (unsafe { *p.add(i) } * factor).clamp(-1e6, 1e6).round_ties_even() as i32)
     }
     #[inline(always)]
     unsafe fn sum_bytes(self, first: *const u8, block: usize, blocks: usize, rest: usize) -> i32 {

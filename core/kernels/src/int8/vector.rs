@@ -93,10 +93,26 @@ pub(crate) unsafe trait Integers: Copy + Send + Sync + 'static {
     unsafe fn store(self, p: *mut u8, sums: Self::S, zero: Self::S, low: Self::S, high: Self::S);
     /// `a` as sixteen f32, each minus `zero` and times `scale`.
     unsafe fn store_f32(self, p: *mut f32, sums: Self::S, zero: i32, scale: f32);
-    /// Sixteen f32, each times `factor`, rounded to nearest (ties to even); beyond 32 bits unspecified, but not undefined.
+    /// Sixteen f32, each times `factor`, rounded to nearest (ties to even). Beyond a million any number as far from 0; NaN is 0.
     unsafe fn load_f32(self, p: *const f32, factor: f32) -> Self::S;
     /// The sum of `blocks` times sixteen bytes, `block` bytes apart, and of `rest` (below 16) of the next sixteen.
     unsafe fn sum_bytes(self, first: *const u8, block: usize, blocks: usize, rest: usize) -> i32;
+    /// The same of four adjacent pixels, sixteen bytes apart, each sum times `factor`.
+    #[inline(always)]
+    unsafe fn sums_of_four(
+        self,
+        first: *const u8,
+        block: usize,
+        blocks: usize,
+        rest: usize,
+        factor: i32,
+        to: *mut i32,
+    ) {
+        for i in 0..4 {
+            // SAFETY: the caller's promise, for a pixel.
+            unsafe { *to.add(i) = self.sum_bytes(first.add(16 * i), block, blocks, rest).wrapping_mul(factor) }
+        }
+    }
     /// Writes sixteen sums.
     unsafe fn store_sums(self, p: *mut i32, sums: Self::S);
 

@@ -432,7 +432,8 @@ impl IntegerBuilder {
         for (&input, info) in inputs.iter().zip(&infos) {
             let table = Box::new(self.table(name, info.quantization, output)?);
             let rows = self.read(input);
-            parts.push(Part { rows, channels: info.channels, single: info.size == one && size != one, table });
+            let single = info.size == one && size != one;
+            parts.push(Part { rows, channels: info.channels, single, same: info.quantization == output, table });
         }
         let rows = self.rows_of(map);
         let work = Concat { height: size.height, parts, output: rows };

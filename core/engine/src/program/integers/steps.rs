@@ -26,6 +26,8 @@ pub(super) struct Part {
     pub(super) channels: usize,
     /// Whether it is one pixel.
     pub(super) single: bool,
+    /// Whether its bytes are those of the output's scale already.
+    pub(super) same: bool,
     /// Its bytes at the output's scale.
     pub(super) table: Box<[u8; 256]>,
 }
@@ -70,26 +72,62 @@ impl Run for Convolution {
 
 impl Run for Concat {
     fn run(&self, cx: &Context<'_>, _: &dyn RowSource, _: &mut [f32]) {
-        let lanes = self.output.lanes;
-        let width = self.output.width;
         for y in cx.share(self.height) {
-            let to = cx.pixel::<u8>(&self.output, y);
             let mut before = 0;
             for part in &self.parts {
-                let from = cx.pixel::<u8>(&part.rows, if part.single { 0 } else { y });
-                for c in 0..part.channels {
-                    let from = from.add(c / lanes * part.rows.group_len() + c % lanes);
-                    let c = before + c;
-                    let to = to.add(c / lanes * self.output.group_len() + c % lanes);
-                    for x in 0..width {
-                        // SAFETY: a byte of the part, which no thread writes now, and of this thread's row.
-                        unsafe {
-                            let byte = *from.add(if part.single { 0 } else { x * lanes }).to(1);
-                            *to.add(x * lanes).to(1) = part.table[usize::from(byte)];
-                        }
-                    }
+                if before % self.output.lanes == 0 {
+                    self.groups(cx, part, before / self.output.lanes, y);
+                } else {
+                    self.channels(cx, part, before, y);
                 }
                 before += part.channels;
+            }
+        }
+    }
+}
+
+impl Concat {
+    /// Row `y` of a part that begins with a group. Lanes past its last channel are written too; the next part overwrites them.
+    fn groups(&self, cx: &Context<'_>, part: &Part, first: usize, y: usize) {
+        let lanes = self.output.lanes;
+        let len = self.output.width * lanes;
+        for group in 0..part.rows.groups {
+            let from = cx.pixel::<u8>(&part.rows, if part.single { 0 } else { y }).add(group * part.rows.group_len());
+            let to = cx.pixel::<u8>(&self.output, y).add((first + group) * self.output.group_len()).to(len);
+            // SAFETY: a group of the part, which no thread writes now, and of this thread's row.
+            unsafe {
+                if part.single {
+                    let pixel: [u8; 16] = std::array::from_fn(|lane| part.table[usize::from(*from.add(lane).to(1))]);
+                    for x in 0..self.output.width {
+                        to.add(x * lanes).cast::<[u8; 16]>().write(pixel);
+                    }
+                } else if part.same {
+                    std::ptr::copy_nonoverlapping(from.to(len), to, len);
+                } else {
+                    let from = from.to(len);
+                    for i in 0..len {
+                        *to.add(i) = part.table[usize::from(*from.add(i))];
+                    }
+                }
+            }
+        }
+    }
+
+    /// Row `y` of a part whose first channel `before` is inside a group.
+    fn channels(&self, cx: &Context<'_>, part: &Part, before: usize, y: usize) {
+        let lanes = self.output.lanes;
+        let from = cx.pixel::<u8>(&part.rows, if part.single { 0 } else { y });
+        let to = cx.pixel::<u8>(&self.output, y);
+        for c in 0..part.channels {
+            let from = from.add(c / lanes * part.rows.group_len() + c % lanes);
+            let c = before + c;
+            let to = to.add(c / lanes * self.output.group_len() + c % lanes);
+            for x in 0..self.output.width {
+                // SAFETY: a byte of the part, which no thread writes now, and of this thread's row.
+                unsafe {
+                    let byte = *from.add(if part.single { 0 } else { x * lanes }).to(1);
+                    *to.add(x * lanes).to(1) = part.table[usize::from(byte)];
+                }
             }
         }
     }
