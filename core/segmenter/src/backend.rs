@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::options::Backend;
 use silhouette_engine::engine::Engine;
+use silhouette_kernels::element::DataType;
 use silhouette_network::ModelError;
 use silhouette_network::network::Size;
 use silhouette_plan::{Plan, PlanOptions};
@@ -62,6 +63,8 @@ impl Backend {
             return Err(Error::unsupported(format_args!("the backend {self} is not supported: {reason}"), ""));
         }
         match self {
+            // The other backends compute in f32, whatever precision the caller requested.
+            Self::Auto if options.precision != DataType::F32 => Ok(Arc::new(Plan::of(model, size, options)?)),
             Self::Auto => first(PREFERRED, |backend| match backend {
                 Self::Cpu => Ok(Arc::new(Plan::of(model, size, options)?) as Arc<dyn Engine>),
                 backend => Ok(backend.engine(model, size, options)?),

@@ -37,8 +37,8 @@ fn automatic(spec: &Spec, integers: bool, multiplies_f16: bool) -> Vec<DataType>
         Extractor::MobilenetV2(extractor) => extractor.bottleneck_activation != Activation::Relu,
         Extractor::MobilenetV1(_) => true,
     };
-    let wanted = [(DataType::I8, integers), (DataType::F16, multiplies_f16 && bounded), (DataType::F32, true)];
-    wanted.into_iter().filter(|(_, fits)| *fits).map(|(element, _)| element).collect()
+    let candidates = [(DataType::I8, integers), (DataType::F16, multiplies_f16 && bounded), (DataType::F32, true)];
+    candidates.into_iter().filter(|(_, fits)| *fits).map(|(element, _)| element).collect()
 }
 
 impl fmt::Display for Precision {
