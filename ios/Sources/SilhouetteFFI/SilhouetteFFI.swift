@@ -616,8 +616,8 @@ public protocol LiveListener: AnyObject, Sendable {
     /**
      * A frame was segmented. `timestamp` is the one that it was submitted with, `dropped` the number of frames
      * replaced by a newer one since the start. The segmentation belongs to the listener as long as it holds it, and
-     * keeps its frame for effects. `cancelled` is the last return value of `forget` when the frame was taken: a result
-     * with a smaller number than a later call's is stale.
+     * keeps its frame for effects. `cancelled` is the last return value of `forget` before the stream took the frame: if
+     * a later call has returned a larger number, the result is stale.
      */
     func onResult(timestamp: UInt64, dropped: UInt64, cancelled: UInt64, segmentation: Segmentation)
 
@@ -686,8 +686,8 @@ open class LiveListenerImpl: LiveListener, @unchecked Sendable {
     /**
      * A frame was segmented. `timestamp` is the one that it was submitted with, `dropped` the number of frames
      * replaced by a newer one since the start. The segmentation belongs to the listener as long as it holds it, and
-     * keeps its frame for effects. `cancelled` is the last return value of `forget` when the frame was taken: a result
-     * with a smaller number than a later call's is stale.
+     * keeps its frame for effects. `cancelled` is the last return value of `forget` before the stream took the frame: if
+     * a later call has returned a larger number, the result is stale.
      */
 open func onResult(timestamp: UInt64, dropped: UInt64, cancelled: UInt64, segmentation: Segmentation)  {try! rustCall() {
         uniffiCallStatus in
@@ -890,8 +890,8 @@ public protocol LiveSegmenterProtocol: AnyObject, Sendable {
 
     /**
      * Discards the waiting frame and the result of the one being processed. Waits for a running call of the listener:
-     * when this returns, no frame submitted before is delivered any more. Called by the listener itself, it does not
-     * wait.
+     * when this returns, no result of an earlier frame is delivered any more. If the listener itself calls it, it does
+     * not wait.
      */
     func cancel()
 
@@ -901,7 +901,7 @@ public protocol LiveSegmenterProtocol: AnyObject, Sendable {
     func dropped()  -> UInt64
 
     /**
-     * Like `cancel`, without waiting: returns a number, and results whose `cancelled` is smaller are stale.
+     * Like `cancel`, but does not wait. Results whose `cancelled` is smaller than the returned number are stale.
      */
     func forget()  -> UInt64
 
@@ -1005,8 +1005,8 @@ public static func idle(segmenter: Segmenter, smoothing: Smoothing?) -> LiveSegm
 
     /**
      * Discards the waiting frame and the result of the one being processed. Waits for a running call of the listener:
-     * when this returns, no frame submitted before is delivered any more. Called by the listener itself, it does not
-     * wait.
+     * when this returns, no result of an earlier frame is delivered any more. If the listener itself calls it, it does
+     * not wait.
      */
 open func cancel()  {try! rustCall() {
         uniffiCallStatus in
@@ -1029,7 +1029,7 @@ open func dropped() -> UInt64  {
 }
 
     /**
-     * Like `cancel`, without waiting: returns a number, and results whose `cancelled` is smaller are stale.
+     * Like `cancel`, but does not wait. Results whose `cancelled` is smaller than the returned number are stale.
      */
 open func forget() -> UInt64  {
     return try!  FfiConverterUInt64.lift(try! rustCall() {
@@ -1123,7 +1123,7 @@ public protocol ModelProtocol: AnyObject, Sendable {
      * The class with a label, ignoring case.
      *
      * # Errors
-     * `Unsupported` for a label that the model does not have; it lists the existing ones.
+     * `Unsupported` for a label that the model does not have; the error lists the labels that exist.
      */
     func classOf(label: String) throws  -> UInt32
 
@@ -1213,8 +1213,8 @@ public static func fromBytes(bytes: Data)throws  -> Model  {
 }
 
     /**
-     * Opens a model file; its tensors are read when a segmenter is created. If the file was truncated or written to by
-     * then, that is an error.
+     * Opens a model file; its tensors are read when a segmenter is created. If the file is truncated or written to
+     * before, that fails.
      *
      * # Errors
      * `InvalidModel` if it cannot be read, is truncated or damaged, or contains an unknown network.
@@ -1251,7 +1251,7 @@ public static func openPart(path: String, offset: UInt64, length: UInt64)throws 
      * The class with a label, ignoring case.
      *
      * # Errors
-     * `Unsupported` for a label that the model does not have; it lists the existing ones.
+     * `Unsupported` for a label that the model does not have; the error lists the labels that exist.
      */
 open func classOf(label: String)throws  -> UInt32  {
     return try  FfiConverterUInt32.lift(try rustCallWithError(FfiConverterTypeSilhouetteError_lift) {
@@ -1394,7 +1394,7 @@ public protocol SegmentationProtocol: AnyObject, Sendable {
     func timings()  -> Timings
 
     /**
-     * The transform from the mask's coordinates to the buffer's; none before the first frame.
+     * The transform from the mask's coordinates to the buffer's; absent before the first frame.
      */
     func transform()  -> Transform?
 
@@ -1572,7 +1572,7 @@ open func timings() -> Timings  {
 }
 
     /**
-     * The transform from the mask's coordinates to the buffer's; none before the first frame.
+     * The transform from the mask's coordinates to the buffer's; absent before the first frame.
      */
 open func transform() -> Transform?  {
     return try!  FfiConverterOptionTypeTransform.lift(try! rustCall() {
@@ -1888,7 +1888,7 @@ open class VideoSegmenter: VideoSegmenterProtocol, @unchecked Sendable {
         return try! rustCall { uniffi_silhouette_ffi_fn_clone_videosegmenter(self.handle, $0) }
     }
     /**
-     * For a new video; it shares the segmenter's arenas.
+     * Starts a new video; it shares the segmenter's arenas.
      */
 public convenience init(segmenter: Segmenter, smoothing: Smoothing) {
     let handle =
@@ -2071,7 +2071,7 @@ public struct ModelInfo: Equatable, Hashable {
      */
     public var labels: [String]
     /**
-     * A colour for each class, 0xRRGGBB.
+     * A colour for each class, as 0xRRGGBB.
      */
     public var colors: [UInt32]
     /**
@@ -2100,7 +2100,7 @@ public struct ModelInfo: Equatable, Hashable {
          * One label per class; class 0 is the background.
          */labels: [String],
         /**
-         * A colour for each class, 0xRRGGBB.
+         * A colour for each class, as 0xRRGGBB.
          */colors: [UInt32],
         /**
          * Side of the square input that the weights were trained for, in pixels.
@@ -2182,11 +2182,11 @@ public struct Options: Equatable, Hashable {
      */
     public var threads: UInt32?
     /**
-     * Where to compute.
+     * The backend that runs the network.
      */
     public var backend: Backend
     /**
-     * What the network computes in.
+     * The number format that the network computes in.
      */
     public var precision: Precision
     /**
@@ -2221,10 +2221,10 @@ public struct Options: Equatable, Hashable {
          * Threads per call, 1 to 64.
          */threads: UInt32? = nil,
         /**
-         * Where to compute.
+         * The backend that runs the network.
          */backend: Backend,
         /**
-         * What the network computes in.
+         * The number format that the network computes in.
          */precision: Precision,
         /**
          * Side of the network's input in pixels, the longer one if it is not square.
@@ -2709,7 +2709,7 @@ public func FfiConverterTypeTransform_lower(_ value: Transform) -> RustBuffer {
 
 
 /**
- * Where to compute.
+ * The backend that runs the network.
  */
 
 public enum Backend: Equatable, Hashable {
@@ -2964,13 +2964,13 @@ public func FfiConverterTypeOutputSize_lower(_ value: OutputSize) -> RustBuffer 
 
 
 /**
- * What the network computes in.
+ * The number format that the network computes in.
  */
 
 public enum Precision: Equatable, Hashable {
 
     /**
-     * f16 where the CPU multiplies it and the model's activations are bounded, otherwise f32.
+     * int8 for quantised models, f16 if the model's activations are bounded, if the CPU is fast at them; otherwise f32.
      */
     case auto
     /**
@@ -2981,6 +2981,10 @@ public enum Precision: Equatable, Hashable {
      * 16-bit floats.
      */
     case f16
+    /**
+     * Eight-bit integers, for quantised models.
+     */
+    case int8
 
 
 
@@ -3008,6 +3012,8 @@ public struct FfiConverterTypePrecision: FfiConverterRustBuffer {
 
         case 3: return .f16
 
+        case 4: return .int8
+
         default: throw UniffiInternalError.unexpectedEnumCase
         }
     }
@@ -3026,6 +3032,10 @@ public struct FfiConverterTypePrecision: FfiConverterRustBuffer {
 
         case .f16:
             writeInt(&buf, Int32(3))
+
+
+        case .int8:
+            writeInt(&buf, Int32(4))
 
         }
     }
@@ -3049,7 +3059,7 @@ public func FfiConverterTypePrecision_lower(_ value: Precision) -> RustBuffer {
 
 
 /**
- * An error: `reason` is what was wrong and where, `advice` what the caller can do.
+ * An error: `reason` states what was wrong and where, `advice` what the caller can do.
  */
 public
 enum SilhouetteError: Swift.Error, Equatable, Hashable, Foundation.LocalizedError {
@@ -3232,7 +3242,8 @@ public enum Task: Equatable, Hashable {
      */
     case segmentation
     /**
-     * How much of each pixel is foreground: two classes, background and foreground, of which the second's confidence is the alpha.
+     * How much of each pixel is foreground. There are two classes, background and foreground; the confidence of the foreground
+     * is the alpha.
      */
     case alpha
     /**
@@ -3554,19 +3565,19 @@ private let initializationResult: InitializationResult = {
     if (uniffi_silhouette_ffi_checksum_func_version() != 35682) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_livelistener_on_result() != 5538) {
+    if (uniffi_silhouette_ffi_checksum_method_livelistener_on_result() != 26517) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_silhouette_ffi_checksum_method_livelistener_on_error() != 1282) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_livesegmenter_cancel() != 13260) {
+    if (uniffi_silhouette_ffi_checksum_method_livesegmenter_cancel() != 43255) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_silhouette_ffi_checksum_method_livesegmenter_dropped() != 20160) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_livesegmenter_forget() != 63836) {
+    if (uniffi_silhouette_ffi_checksum_method_livesegmenter_forget() != 8757) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_silhouette_ffi_checksum_method_livesegmenter_raw() != 44026) {
@@ -3575,7 +3586,7 @@ private let initializationResult: InitializationResult = {
     if (uniffi_silhouette_ffi_checksum_method_livesegmenter_shutdown() != 37941) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_model_class_of() != 22462) {
+    if (uniffi_silhouette_ffi_checksum_method_model_class_of() != 16499) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_silhouette_ffi_checksum_method_model_info() != 50068) {
@@ -3608,7 +3619,7 @@ private let initializationResult: InitializationResult = {
     if (uniffi_silhouette_ffi_checksum_method_segmentation_timings() != 34418) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_method_segmentation_transform() != 56291) {
+    if (uniffi_silhouette_ffi_checksum_method_segmentation_transform() != 11287) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_silhouette_ffi_checksum_method_segmenter_description() != 16563) {
@@ -3638,7 +3649,7 @@ private let initializationResult: InitializationResult = {
     if (uniffi_silhouette_ffi_checksum_constructor_model_from_bytes() != 11468) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_constructor_model_open() != 5784) {
+    if (uniffi_silhouette_ffi_checksum_constructor_model_open() != 64142) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_silhouette_ffi_checksum_constructor_model_open_part() != 45545) {
@@ -3650,7 +3661,7 @@ private let initializationResult: InitializationResult = {
     if (uniffi_silhouette_ffi_checksum_constructor_segmenter_new() != 38871) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_silhouette_ffi_checksum_constructor_videosegmenter_new() != 48076) {
+    if (uniffi_silhouette_ffi_checksum_constructor_videosegmenter_new() != 24127) {
         return InitializationResult.apiChecksumMismatch
     }
 

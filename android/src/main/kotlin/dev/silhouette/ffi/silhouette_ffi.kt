@@ -1009,19 +1009,19 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_silhouette_ffi_checksum_func_version() and 0xFFFF) != 35682) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_livelistener_on_result() and 0xFFFF) != 5538) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_livelistener_on_result() and 0xFFFF) != 26517) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_silhouette_ffi_checksum_method_livelistener_on_error() and 0xFFFF) != 1282) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_livesegmenter_cancel() and 0xFFFF) != 13260) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_livesegmenter_cancel() and 0xFFFF) != 43255) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_silhouette_ffi_checksum_method_livesegmenter_dropped() and 0xFFFF) != 20160) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_livesegmenter_forget() and 0xFFFF) != 63836) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_livesegmenter_forget() and 0xFFFF) != 8757) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_silhouette_ffi_checksum_method_livesegmenter_raw() and 0xFFFF) != 44026) {
@@ -1030,7 +1030,7 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_silhouette_ffi_checksum_method_livesegmenter_shutdown() and 0xFFFF) != 37941) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_model_class_of() and 0xFFFF) != 22462) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_model_class_of() and 0xFFFF) != 16499) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_silhouette_ffi_checksum_method_model_info() and 0xFFFF) != 50068) {
@@ -1063,7 +1063,7 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_timings() and 0xFFFF) != 34418) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_transform() and 0xFFFF) != 56291) {
+    if ((lib.uniffi_silhouette_ffi_checksum_method_segmentation_transform() and 0xFFFF) != 11287) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_silhouette_ffi_checksum_method_segmenter_description() and 0xFFFF) != 16563) {
@@ -1093,7 +1093,7 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_from_bytes() and 0xFFFF) != 11468) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_open() and 0xFFFF) != 5784) {
+    if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_open() and 0xFFFF) != 64142) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_silhouette_ffi_checksum_constructor_model_open_part() and 0xFFFF) != 45545) {
@@ -1105,7 +1105,7 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_silhouette_ffi_checksum_constructor_segmenter_new() and 0xFFFF) != 38871) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_silhouette_ffi_checksum_constructor_videosegmenter_new() and 0xFFFF) != 48076) {
+    if ((lib.uniffi_silhouette_ffi_checksum_constructor_videosegmenter_new() and 0xFFFF) != 24127) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
 }
@@ -1541,8 +1541,8 @@ internal interface LiveListener {
     /**
      * A frame was segmented. `timestamp` is the one that it was submitted with, `dropped` the number of frames
      * replaced by a newer one since the start. The segmentation belongs to the listener as long as it holds it, and
-     * keeps its frame for effects. `cancelled` is the last return value of `forget` when the frame was taken: a result
-     * with a smaller number than a later call's is stale.
+     * keeps its frame for effects. `cancelled` is the last return value of `forget` before the stream took the frame: if
+     * a later call has returned a larger number, the result is stale.
      */
     fun `onResult`(`timestamp`: kotlin.ULong, `dropped`: kotlin.ULong, `cancelled`: kotlin.ULong, `segmentation`: Segmentation)
 
@@ -1662,8 +1662,8 @@ internal open class LiveListenerImpl: Disposable, AutoCloseable, LiveListener
     /**
      * A frame was segmented. `timestamp` is the one that it was submitted with, `dropped` the number of frames
      * replaced by a newer one since the start. The segmentation belongs to the listener as long as it holds it, and
-     * keeps its frame for effects. `cancelled` is the last return value of `forget` when the frame was taken: a result
-     * with a smaller number than a later call's is stale.
+     * keeps its frame for effects. `cancelled` is the last return value of `forget` before the stream took the frame: if
+     * a later call has returned a larger number, the result is stale.
      */override fun `onResult`(`timestamp`: kotlin.ULong, `dropped`: kotlin.ULong, `cancelled`: kotlin.ULong, `segmentation`: Segmentation)
         =
     callWithHandle {
@@ -1915,8 +1915,8 @@ internal interface LiveSegmenterInterface {
 
     /**
      * Discards the waiting frame and the result of the one being processed. Waits for a running call of the listener:
-     * when this returns, no frame submitted before is delivered any more. Called by the listener itself, it does not
-     * wait.
+     * when this returns, no result of an earlier frame is delivered any more. If the listener itself calls it, it does
+     * not wait.
      */
     fun `cancel`()
 
@@ -1926,7 +1926,7 @@ internal interface LiveSegmenterInterface {
     fun `dropped`(): kotlin.ULong
 
     /**
-     * Like `cancel`, without waiting: returns a number, and results whose `cancelled` is smaller are stale.
+     * Like `cancel`, but does not wait. Results whose `cancelled` is smaller than the returned number are stale.
      */
     fun `forget`(): kotlin.ULong
 
@@ -2068,8 +2068,8 @@ internal open class LiveSegmenter: Disposable, AutoCloseable, LiveSegmenterInter
 
     /**
      * Discards the waiting frame and the result of the one being processed. Waits for a running call of the listener:
-     * when this returns, no frame submitted before is delivered any more. Called by the listener itself, it does not
-     * wait.
+     * when this returns, no result of an earlier frame is delivered any more. If the listener itself calls it, it does
+     * not wait.
      */override fun `cancel`()
         =
     callWithHandle {
@@ -2100,7 +2100,7 @@ internal open class LiveSegmenter: Disposable, AutoCloseable, LiveSegmenterInter
 
 
     /**
-     * Like `cancel`, without waiting: returns a number, and results whose `cancelled` is smaller are stale.
+     * Like `cancel`, but does not wait. Results whose `cancelled` is smaller than the returned number are stale.
      */override fun `forget`(): kotlin.ULong {
             return FfiConverterULong.lift(
     callWithHandle {
@@ -2303,7 +2303,7 @@ internal interface ModelInterface {
      * The class with a label, ignoring case.
      *
      * # Errors
-     * `Unsupported` for a label that the model does not have; it lists the existing ones.
+     * `Unsupported` for a label that the model does not have; the error lists the labels that exist.
      */
     fun `classOf`(`label`: kotlin.String): kotlin.UInt
 
@@ -2432,7 +2432,7 @@ internal open class Model: Disposable, AutoCloseable, ModelInterface
      * The class with a label, ignoring case.
      *
      * # Errors
-     * `Unsupported` for a label that the model does not have; it lists the existing ones.
+     * `Unsupported` for a label that the model does not have; the error lists the labels that exist.
      */
     @Throws(SilhouetteException::class)override fun `classOf`(`label`: kotlin.String): kotlin.UInt {
             return FfiConverterUInt.lift(
@@ -2513,8 +2513,8 @@ internal open class Model: Disposable, AutoCloseable, ModelInterface
 
 
     /**
-     * Opens a model file; its tensors are read when a segmenter is created. If the file was truncated or written to by
-     * then, that is an error.
+     * Opens a model file; its tensors are read when a segmenter is created. If the file is truncated or written to
+     * before, that fails.
      *
      * # Errors
      * `InvalidModel` if it cannot be read, is truncated or damaged, or contains an unknown network.
@@ -2730,7 +2730,7 @@ internal interface SegmentationInterface {
     fun `timings`(): Timings
 
     /**
-     * The transform from the mask's coordinates to the buffer's; none before the first frame.
+     * The transform from the mask's coordinates to the buffer's; absent before the first frame.
      */
     fun `transform`(): Transform?
 
@@ -2993,7 +2993,7 @@ internal open class Segmentation: Disposable, AutoCloseable, SegmentationInterfa
 
 
     /**
-     * The transform from the mask's coordinates to the buffer's; none before the first frame.
+     * The transform from the mask's coordinates to the buffer's; absent before the first frame.
      */override fun `transform`(): Transform? {
             return FfiConverterOptionalTypeTransform.lift(
     callWithHandle {
@@ -3533,7 +3533,7 @@ internal open class VideoSegmenter: Disposable, AutoCloseable, VideoSegmenterInt
         this.cleanable = null
     }
     /**
-     * For a new video; it shares the segmenter's arenas.
+     * Starts a new video; it shares the segmenter's arenas.
      */
     constructor(`segmenter`: Segmenter, `smoothing`: Smoothing) :
         this(UniffiWithHandle,
@@ -3760,7 +3760,7 @@ internal data class ModelInfo (
     var `labels`: List<kotlin.String>
     ,
     /**
-     * A colour for each class, 0xRRGGBB.
+     * A colour for each class, as 0xRRGGBB.
      */
     var `colors`: List<kotlin.UInt>
     ,
@@ -3837,12 +3837,12 @@ internal data class Options (
     var `threads`: kotlin.UInt? = null
     ,
     /**
-     * Where to compute.
+     * The backend that runs the network.
      */
     var `backend`: Backend
     ,
     /**
-     * What the network computes in.
+     * The number format that the network computes in.
      */
     var `precision`: Precision
     ,
@@ -4207,7 +4207,7 @@ internal object FfiConverterTypeTransform: FfiConverterRustBuffer<Transform> {
 
 
 /**
- * Where to compute.
+ * The backend that runs the network.
  */
 
 internal enum class Backend {
@@ -4410,13 +4410,13 @@ internal object FfiConverterTypeOutputSize : FfiConverterRustBuffer<OutputSize>{
 
 
 /**
- * What the network computes in.
+ * The number format that the network computes in.
  */
 
 internal enum class Precision {
 
     /**
-     * f16 where the CPU multiplies it and the model's activations are bounded, otherwise f32.
+     * int8 for quantised models, f16 if the model's activations are bounded, if the CPU is fast at them; otherwise f32.
      */
     AUTO,
     /**
@@ -4426,7 +4426,11 @@ internal enum class Precision {
     /**
      * 16-bit floats.
      */
-    F16;
+    F16,
+    /**
+     * Eight-bit integers, for quantised models.
+     */
+    INT8;
 
 
 
@@ -4461,7 +4465,7 @@ internal object FfiConverterTypePrecision: FfiConverterRustBuffer<Precision> {
 
 
 /**
- * An error: `reason` is what was wrong and where, `advice` what the caller can do.
+ * An error: `reason` states what was wrong and where, `advice` what the caller can do.
  */
 internal sealed class SilhouetteException: kotlin.Exception() {
 
@@ -4688,7 +4692,8 @@ internal enum class Task {
      */
     SEGMENTATION,
     /**
-     * How much of each pixel is foreground: two classes, background and foreground, of which the second's confidence is the alpha.
+     * How much of each pixel is foreground. There are two classes, background and foreground; the confidence of the foreground
+     * is the alpha.
      */
     ALPHA,
     /**
