@@ -1,6 +1,6 @@
 //! Post-training quantisation: a float model to 8-bit integers, with calibration pictures and without training.
 //!
-//! [`quantise`] folds batch norm, equalises channels, chooses the range of every edge, rounds weights and corrects
+//! [`quantise()`] folds batch norm, equalises channels, chooses the range of every edge, rounds weights and corrects
 //! biases, each by what it does to the outputs of layers or of the network, and reports what became of every layer.
 //! [`Reference`] runs float and quantised models in readable arithmetic.
 #![forbid(unsafe_code)]

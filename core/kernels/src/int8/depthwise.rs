@@ -35,12 +35,12 @@ pub struct Row<'a> {
 
 isa_entry_int8! {
     /// # Safety
-    /// As [`super::depthwise`].
+    /// As [`super::depthwise()`].
     pub(super) fn entry(row: &Row<'_>) = body;
 }
 
 /// # Safety
-/// As [`super::depthwise`]; the contract of [`Integers`] holds for `s`.
+/// As [`super::depthwise()`]; the contract of [`Integers`] holds for `s`.
 #[inline(always)]
 unsafe fn body<S: Integers>(s: S, row: &Row<'_>) {
     let row = &{ *row };
@@ -51,7 +51,7 @@ unsafe fn body<S: Integers>(s: S, row: &Row<'_>) {
                 continue;
             }
             let plain = row.weights.zeros[group] == 0 && row.weights.second[group].is_none();
-            match (!plain, row.stride, row.rate, S::OUTPUTS) {
+            match (!plain || S::MICRO_KERNEL, row.stride, row.rate, S::OUTPUTS) {
                 (false, 1, 1, 3) => line::<S, 3, 1, 1>(s, row, group),
                 (false, 2, 1, 3) => line::<S, 3, 2, 1>(s, row, group),
                 (false, 1, 2, 3) => line::<S, 3, 1, 2>(s, row, group),

@@ -56,12 +56,12 @@ pub struct Job<'a> {
 
 isa_entry_int8! {
     /// # Safety
-    /// As [`super::pointwise`].
+    /// As [`super::pointwise()`].
     pub(super) fn entry(job: &Job<'_>) = body;
 }
 
 /// # Safety
-/// As [`super::pointwise`]; the contract of [`Integers`] holds for `s`.
+/// As [`super::pointwise()`]; the contract of [`Integers`] holds for `s`.
 #[inline(always)]
 unsafe fn body<S: Integers>(s: S, job: &Job<'_>) {
     for row in 0..job.rows {
@@ -139,6 +139,12 @@ unsafe fn columns<S: Integers, const V: usize>(s: S, job: &Job<'_>, panel: &Pane
                             Some(whole) if count > 0 => s.micro_kernel::<$m>(&whole.at(x, count)),
                             Some(_) => {}
                             // (A closure would not be inlined, and so not have the instruction set's features.)
+                            // What assembly leaves is rare: one pixel at a time, to save code.
+                            None if S::MICRO_KERNEL => {
+                                for t in 0..n * count {
+                                    tile::<S, 1, V>(s, job, panel, row, x + t);
+                                }
+                            }
                             None => {
                                 for t in 0..count {
                                     tile::<S, $m, V>(s, job, panel, row, x + t * n);
