@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::chain::{Chain, MAX_STAGES, Stage, Tap, copy_row};
-use super::context::{Layout, Rows, Run};
+use super::context::{Rows, Run, lay_out};
 use super::describe::{
     Block, BuildError, Filter, Map, Stem, Window, check_filter, check_window, padded_columns, refuse,
 };
@@ -16,7 +16,7 @@ use super::row::{Pointwise, Separable};
 use super::sliced::{Slice, Sliced};
 use super::stages::{BlockStage, StemStage};
 use super::{Program, Shape, Step};
-use crate::arena::{Live, place};
+use crate::arena::Live;
 use crate::caches::Caches;
 use silhouette_kernels::element::Element;
 use silhouette_kernels::isa::Isa;
@@ -640,17 +640,9 @@ impl<E: Precision> Builder<E> {
             self.push(&name, "channels last".to_owned(), 0, Box::new(work));
         }
         self.buffers[0].len = self.zero_len * size_of::<E>();
-        let placed = place(&self.buffers).filter(|&(_, len)| len <= limit);
-        let Some((places, arena_len)) = placed else {
-            let bytes: u128 = self.buffers.iter().map(|b| b.len as u128).sum();
-            return refuse(
-                "arena",
-                format!("needs more than the limit of {limit} bytes (its buffers hold {bytes} in all)"),
-            );
-        };
-        let lens: Vec<usize> = self.buffers.iter().map(|b| b.len.next_multiple_of(ALIGN)).collect();
+        let (layout, arena_len) = lay_out(self.isa, self.threads, &self.buffers, limit)?;
         Ok(Arc::new(Program {
-            layout: Layout { isa: self.isa, threads: self.threads, places, lens, zero: 0 },
+            layout,
             element: E::TYPE,
             input: self.input,
             outputs: shapes,

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
-use super::describe::Clamp;
+use super::describe::{BuildError, Clamp, refuse};
 use super::precision::Precision;
-use crate::arena::Span;
+use crate::arena::{Live, Span, place};
 use crate::barrier::{Barrier, share};
 use silhouette_kernels::element::Element;
 use silhouette_kernels::isa::Isa;
+use silhouette_kernels::pack::ALIGN;
 use silhouette_kernels::pointer::Pointer;
 use silhouette_kernels::rows::RowSource;
 
@@ -95,6 +96,23 @@ pub(super) struct Layout {
     pub(super) lens: Vec<usize>,
     /// The buffer of zeros.
     pub(super) zero: usize,
+}
+
+/// Assigns every buffer its offset; the arena's length too.
+///
+/// # Errors
+/// If the arena would need more than `limit` bytes.
+pub(super) fn lay_out(isa: Isa, threads: usize, buffers: &[Live], limit: usize) -> Result<(Layout, usize), BuildError> {
+    let placed = place(buffers).filter(|&(_, len)| len <= limit);
+    let Some((places, arena_len)) = placed else {
+        let bytes: u128 = buffers.iter().map(|b| b.len as u128).sum();
+        return refuse(
+            "arena",
+            format!("needs more than the limit of {limit} bytes (its buffers hold {bytes} in all)"),
+        );
+    };
+    let lens = buffers.iter().map(|b| b.len.next_multiple_of(ALIGN)).collect();
+    Ok((Layout { isa, threads, places, lens, zero: 0 }, arena_len))
 }
 
 /// What a step does, on each thread. (Steps of all element types are one kind of value: a program has no type

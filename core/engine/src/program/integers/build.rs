@@ -6,10 +6,10 @@ use super::describe::{IntegerBlock, IntegerLayer, IntegerStem};
 use super::rows::Product;
 use super::stages::{BlockStage, Fill, StemStage};
 use super::steps::{Average, Concat, Convolution, Dequantise, Part};
-use crate::arena::{Live, place};
+use crate::arena::Live;
 use crate::caches::Caches;
 use crate::program::chain::{Chain, MAX_STAGES, Stage};
-use crate::program::context::{Layout, Rows, Run};
+use crate::program::context::{Rows, Run, lay_out};
 use crate::program::describe::{BuildError, Map, Window, check_window, padded_columns, refuse};
 use crate::program::packed_list::PackedList;
 use crate::program::{Program, Shape, Step};
@@ -503,17 +503,9 @@ impl IntegerBuilder {
             let name = if outputs.len() == 1 { "output".to_owned() } else { format!("output {index}") };
             self.push(&name, "f32, channels last".to_owned(), 0, Box::new(work));
         }
-        let placed = place(&self.buffers).filter(|&(_, len)| len <= limit);
-        let Some((places, arena_len)) = placed else {
-            let bytes: u128 = self.buffers.iter().map(|b| b.len as u128).sum();
-            return refuse(
-                "arena",
-                format!("needs more than the limit of {limit} bytes (its buffers hold {bytes} in all)"),
-            );
-        };
-        let lens: Vec<usize> = self.buffers.iter().map(|b| b.len.next_multiple_of(ALIGN)).collect();
+        let (layout, arena_len) = lay_out(self.isa, self.threads, &self.buffers, limit)?;
         Ok(Arc::new(Program {
-            layout: Layout { isa: self.isa, threads: self.threads, places, lens, zero: 0 },
+            layout,
             element: DataType::I8,
             input: self.input,
             outputs: shapes,
